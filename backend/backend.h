@@ -1,0 +1,200 @@
+// How copy-on-write volumes are kept: the one interface of all backends.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backend/base/unique_fd.h"
+#include "backend/base/uuid.h"
+
+namespace ckptfs {
+
+// What tells one file of a volume from every other that this volume ever had: inode numbers are
+// reused over time, the pair is not. Stable across Snapshot and Clone: the copy of a file in
+// another volume has the same FileId.
+struct FileId {
+  uint64_t inode = 0;
+  uint32_t generation = 0;
+  bool operator==(const FileId&) const = default;
+};
+
+// A volume that is open for use. Files in it are reached by inode number, without a path walk and
+// without a descriptor per known file. Shared by reference; the volume can be destroyed in the
+// backend while this lives (its files then end when the last descriptor is closed). All functions
+// may be called by any thread at any time.
+class Volume {
+ public:
+  virtual ~Volume() = default;
+  Volume(const Volume&) = delete;
+  Volume& operator=(const Volume&) = delete;
+
+  const VolumeId& id() const noexcept { return id_; }
+
+  // A directory descriptor (O_RDONLY, not O_PATH) of the volume's root. Valid as long as this is.
+  virtual int root_fd() const noexcept = 0;
+  virtual uint64_t root_inode() const noexcept = 0;
+
+  // Opens the file with that inode number. `flags` are open(2)'s, O_PATH included; O_CLOEXEC is
+  // implied. Generation 0 matches any. Throws Error: ESTALE if there is no such file (any more),
+  // or what open(2) gives.
+  virtual UniqueFd OpenInode(FileId file, int flags) const = 0;
+
+  // The identity of `name` in the directory `dir_fd` of this volume, symlinks not followed; of
+  // `dir_fd` itself if `name` is empty. Throws Error as name_to_handle_at(2) does, and EXDEV if
+  // the name leads out of this volume (a nested subvolume, a mount).
+  virtual FileId Identify(int dir_fd, const char* name) const = 0;
+
+ protected:
+  explicit Volume(VolumeId id) : id_(std::move(id)) {}
+
+ private:
+  VolumeId id_;
+};
+
+struct VolumeListing {
+  VolumeId id;
+  bool read_only = false;
+};
+
+struct VolumeUsage {
+  uint64_t referenced_bytes = 0;  // what the volume's files take up, shared or not
+  uint64_t exclusive_bytes = 0;   // what destroying the volume would give back
+};
+
+struct SpaceInfo {
+  uint64_t total_bytes = 0;
+  uint64_t used_bytes = 0;
+  uint64_t free_bytes = 0;  // what can still be written, with the host's limits counted in
+};
+
+enum class ChangeKind { kAdded, kRemoved, kModified, kRenamed };
+
+// One line of a comparison of two volumes. Paths are relative to the volume's root, without a
+// leading or trailing slash, and may hold any byte but NUL.
+struct Change {
+  ChangeKind kind = ChangeKind::kModified;
+  std::string path;      // in the newer volume (for kRemoved: in the older)
+  std::string old_path;  // for kRenamed only
+  bool is_directory = false;
+};
+
+struct BackendCapabilities {
+  bool clone_is_constant_time = false;
+  bool nested_volumes_possible = false;  // a nested subvolume can exist and is not snapshotted
+};
+
+// Keeps volumes. Knows neither names nor the catalog. All functions may be called by any thread;
+// those that change one volume must not race against each other on that same volume: the Store
+// sees to that. "Durable" means: survives a power cut. Errors are thrown as Error.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // As recorded in the catalog and given in -o backend=.
+  virtual std::string_view type() const noexcept = 0;
+  virtual BackendCapabilities capabilities() const noexcept = 0;
+
+  // The directory for sidecars, inside what the backend keeps, so that a lost catalog can be
+  // rebuilt from the backend alone. A file there whose data has been handed to the disk with
+  // WriteOutData (backend/base/write_out.h) is durable once a later Snapshot, Clone, CreateEmpty,
+  // Seal or WaitDurable has returned. So are its directory entry and its extended attributes.
+  virtual int meta_fd() const noexcept = 0;
+
+  // A new writable volume whose root is an empty directory (mode 0755, owner root). Durable on
+  // return. EEXIST if the id is taken.
+  virtual void CreateEmpty(const VolumeId& id) = 0;
+
+  // `target`: a new read-only volume, the state of the writable `source` at one moment of its
+  // metadata, with all data written before the call. Durable on return.
+  virtual void Snapshot(const VolumeId& source, const VolumeId& target) = 0;
+
+  // `target`: a new writable volume that starts as the read-only `source`. Durable on return.
+  virtual void Clone(const VolumeId& source, const VolumeId& target) = 0;
+
+  // Makes a writable volume read-only for good; nothing happens if it is already. Durable on
+  // return, with all data written to it before.
+  virtual void Seal(const VolumeId& id) = 0;
+
+  // Removes a volume. Returns false if there was none (so that recovery can repeat it). The name
+  // is gone on return, but a power cut may bring the volume back until WaitDurable has returned;
+  // the space comes back later.
+  virtual bool Destroy(const VolumeId& id) = 0;
+  // Returns when every Destroy that returned before this call is durable.
+  virtual void WaitDurable() = 0;
+  // Destroyed volumes whose space has not come back yet.
+  virtual size_t PendingDestroys() const = 0;
+
+  // All volumes, also such as the catalog does not know. Entries that no backend function made
+  // (foreign files) are not listed; `ListForeign` names them.
+  virtual std::vector<VolumeListing> List() const = 0;
+  virtual std::vector<std::string> ListForeign() const = 0;
+
+  // ENOENT if there is no such volume.
+  virtual std::shared_ptr<Volume> Open(const VolumeId& id) const = 0;
+
+  // Writes out what has been written to volume `id` so far, and makes it durable.
+  virtual void Sync(const VolumeId& id) = 0;
+
+  // A number that stays the same as long as nothing in the volume changes (a file's access time is
+  // a part of it), and that no later state has again once a Snapshot was taken. A snapshot, and a
+  // clone, start with the number of their source at that moment: to know whether a volume changed
+  // since, compare its number with the snapshot's. Two changes between the same two snapshots may
+  // give the same number. Changes of the last moments count only after Sync.
+  virtual uint64_t ChangeMarker(const VolumeId& id) const = 0;
+
+  virtual VolumeUsage Usage(const VolumeId& id) const = 0;
+
+  // What turns read-only volume `older` into read-only volume `newer`, sorted by path, in time
+  // proportional to the changes. Modes, owners, extended attributes and contents count as
+  // kModified, and so does a regular file's changed mtime; times of directories and access times
+  // do not.
+  virtual std::vector<Change> Changes(const VolumeId& older, const VolumeId& newer) const = 0;
+
+  virtual SpaceInfo Space() const = 0;
+
+  // Throws ENOSPC, with what to do, when there is not enough left for a new volume to be safe.
+  virtual void RequireSpaceForNewVolume() const = 0;
+};
+
+struct BackendOptions {
+  // The size of what the backend makes for itself (the loop image), in bytes; empty: the default
+  // at creation, and "as it is" later. Larger than at present grows it; smaller throws EINVAL.
+  std::optional<uint64_t> size_bytes;
+  bool read_only = false;
+  bool no_atime = false;  // mount option noatime: reads do not change access times
+};
+
+struct BackendChoice {
+  std::string type;       // "btrfs-loop"
+  std::string selection;  // how it was chosen, for people: "auto: /var/lib/ckptfs is on ext4"
+};
+
+// What `requested` ("auto" or a type) means for this store directory. Throws EINVAL for an unknown
+// type, and for one that this place cannot give, with the reason.
+BackendChoice ChooseBackend(int store_fd, const std::string& requested);
+
+// Makes the backend's own things in an empty or new store directory (image, directories). Leaves
+// nothing behind when it throws or is killed that a second call would not clear; refuses (EEXIST)
+// where a backend has been made already. Durable on return.
+void CreateBackend(int store_fd, const std::string& type, const BackendOptions& options);
+
+// True if a backend of some type was made in this store directory; its type if so. Used when the
+// catalog is lost.
+std::optional<std::string> DetectBackend(int store_fd);
+
+// Opens what CreateBackend made. Creates nothing. Throws Error with the reason and the mend when
+// it is missing, damaged or of another kind.
+std::unique_ptr<Backend> OpenBackend(int store_fd, const std::string& type,
+                                     const BackendOptions& options);
+
+// The types that -o backend= takes besides "auto".
+std::vector<std::string> BackendTypes();
+
+}  // namespace ckptfs

@@ -1,0 +1,84 @@
+#include "backend/base/failpoint.h"
+
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <charconv>
+#include <chrono>
+#include <cstdlib>
+#include <list>
+#include <string>
+#include <thread>
+
+#include "backend/base/error.h"
+
+namespace ckptfs {
+namespace {
+
+enum class Action { kKill, kThrow, kSleep };
+
+struct Rule {
+  std::string name;
+  Action action = Action::kKill;
+  int argument = 1;  // the N-th time, the errno or the milliseconds
+  std::atomic<int> hits{0};
+};
+
+int ParseNumber(std::string_view text, std::string_view rule) {
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) {
+    throw Error(EINVAL, "parse CKPTFS_FAILPOINT", std::string(rule) + " holds no number");
+  }
+  return value;
+}
+
+void AddRule(std::list<Rule>& rules, std::string_view text) {
+  const size_t mark = text.find_first_of("@=~");
+  Rule& rule = rules.emplace_back();
+  rule.name = text.substr(0, mark);
+  if (mark == std::string_view::npos) return;
+  rule.argument = ParseNumber(text.substr(mark + 1), text);
+  if (text[mark] == '=') rule.action = Action::kThrow;
+  if (text[mark] == '~') rule.action = Action::kSleep;
+}
+
+std::list<Rule>& Rules() {
+  static std::list<Rule> rules = [] {
+    std::list<Rule> parsed;
+    const char* variable = std::getenv("CKPTFS_FAILPOINT");
+    std::string_view rest = variable == nullptr ? "" : variable;
+    while (!rest.empty()) {
+      const size_t comma = rest.find(',');
+      if (comma != 0) AddRule(parsed, rest.substr(0, comma));
+      rest = comma == std::string_view::npos ? "" : rest.substr(comma + 1);
+    }
+    return parsed;
+  }();
+  return rules;
+}
+
+}  // namespace
+
+void Failpoint(std::string_view name) {
+  static std::list<Rule>& rules = Rules();
+  if (rules.empty()) return;
+  for (Rule& rule : rules) {
+    if (rule.name != name) continue;
+    const int hit = ++rule.hits;
+    switch (rule.action) {
+      case Action::kKill:
+        if (hit == rule.argument) kill(getpid(), SIGKILL);
+        break;
+      case Action::kThrow:
+        throw Error(rule.argument, "failpoint " + rule.name);
+      case Action::kSleep:
+        std::this_thread::sleep_for(std::chrono::milliseconds(rule.argument));
+        break;
+    }
+  }
+}
+
+}  // namespace ckptfs

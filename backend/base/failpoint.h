@@ -1,0 +1,20 @@
+// Places where a test makes the program die or fail.
+#pragma once
+
+#include <string_view>
+
+namespace ckptfs {
+
+// Marks one step of an operation, so that a test can stop the program exactly there. The
+// environment variable CKPTFS_FAILPOINT, read once, holds a comma-separated list of
+//
+//   NAME            the process kills itself with SIGKILL when it comes to NAME
+//   NAME@N          the same at the N-th time (counted from 1)
+//   NAME=ERRNO      the step throws Error with that errno, given as a number
+//   NAME~MS         the step sleeps MS milliseconds first (to widen a race)
+//
+// Without the variable a call costs one predictable branch. Names are "operation.step", as
+// "checkpoint.before-commit". Any thread may call it.
+void Failpoint(std::string_view name);
+
+}  // namespace ckptfs

@@ -1,0 +1,158 @@
+#include "backend/btrfs/base_home.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <memory>
+
+#include "backend/base/error.h"
+#include "backend/base/failpoint.h"
+#include "backend/btrfs/btrfs_util.h"
+#include "backend/btrfs/detached_mount.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr char kType[] = "btrfs-base";
+// In meta/. Neither is a sidecar's name, which is a UUID and ".json".
+constexpr char kMarkName[] = "filesystem";
+constexpr char kPartialMarkName[] = "filesystem.partial";
+constexpr char kPutBack[] =
+    "Mount the btrfs filesystem that this store was made on at its place; to move a store to "
+    "another filesystem, move its subvolumes with btrfs send and receive";
+
+UniqueFd TryOpenDirectory(int parent_fd, const char* name) {
+  UniqueFd fd(openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd.valid() && errno != ENOENT && errno != ENOTDIR && errno != ELOOP) {
+    ThrowErrno(fmt::format("open {}/ in the store", name));
+  }
+  return fd;
+}
+
+bool IsEmptyDirectory(int fd) {
+  UniqueFd copy(CheckSyscall(openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+                             "list a directory of the store"));
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(copy.get()), &closedir);
+  if (!stream) ThrowErrno("list a directory of the store");
+  (void)copy.Release();
+  while (const dirent* entry = readdir(stream.get())) {
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") return false;
+  }
+  return true;
+}
+
+// The UUID in the mark; empty if there is no mark.
+std::optional<std::string> ReadMark(int meta_fd) {
+  const UniqueFd fd(openat(meta_fd, kMarkName, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!fd.valid() && errno == ENOENT) return std::nullopt;
+  CheckSyscall(fd.get(), fmt::format("open meta/{} in the store", kMarkName));
+  std::array<char, 64> text{};
+  const ssize_t got = CheckSyscall(read(fd.get(), text.data(), text.size()),
+                                   fmt::format("read meta/{} in the store", kMarkName));
+  std::string uuid(text.data(), static_cast<size_t>(got));
+  while (!uuid.empty() && uuid.back() == '\n') uuid.pop_back();
+  return uuid;
+}
+
+void WriteMark(int meta_fd, const std::string& uuid) {
+  const std::string attempted = fmt::format("write meta/{} in the store", kMarkName);
+  const UniqueFd fd(
+      CheckSyscall(openat(meta_fd, kPartialMarkName,
+                          O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600),
+                   attempted));
+  const std::string line = uuid + "\n";
+  const ssize_t written = CheckSyscall(write(fd.get(), line.data(), line.size()), attempted);
+  if (static_cast<size_t>(written) != line.size()) throw Error(ENOSPC, attempted);
+  CheckSyscall(fsync(fd.get()), attempted);
+  Failpoint("base-create.before-mark");
+  CheckSyscall(renameat(meta_fd, kPartialMarkName, meta_fd, kMarkName), attempted);
+}
+
+void MakeDirectory(int store_fd, const char* name) {
+  if (mkdirat(store_fd, name, 0700) != 0 && errno != EEXIST) {
+    ThrowErrno(fmt::format("make the directory {}/ in the store", name));
+  }
+}
+
+void RefuseSize(const BackendOptions& options) {
+  if (!options.size_bytes) return;
+  throw Error(EINVAL, fmt::format("use size={}", *options.size_bytes),
+              "this store has no image: its volumes lie straight on btrfs",
+              "Leave size= out, or give backend=btrfs-loop for a new store");
+}
+
+}  // namespace
+
+std::optional<std::string> BaseHomeObstacle(int store_fd) {
+  if (!IsOnBtrfs(store_fd)) return "it does not lie on btrfs";
+  return std::nullopt;
+}
+
+void CreateBaseHome(int store_fd, const BackendOptions& options) {
+  RefuseSize(options);
+  if (const auto obstacle = BaseHomeObstacle(store_fd)) {
+    throw Error(EINVAL, "keep volumes in the store's directory", *obstacle,
+                "Use backend=btrfs-loop");
+  }
+  if (BaseHomeExists(store_fd)) {
+    throw Error(EEXIST, "make volumes/ and meta/ in the store", "they are there already");
+  }
+  // If power goes before the mark has its name: two directories without a volume, which the next
+  // creation takes as they are.
+  MakeDirectory(store_fd, kVolumesDirectory);
+  Failpoint("base-create.after-volumes");
+  MakeDirectory(store_fd, kMetaDirectory);
+  const UniqueFd volumes = TryOpenDirectory(store_fd, kVolumesDirectory);
+  const UniqueFd meta = TryOpenDirectory(store_fd, kMetaDirectory);
+  if (!volumes.valid() || !meta.valid()) {
+    throw Error(ENOTDIR, "make volumes/ and meta/ in the store",
+                "something that is no directory stands there", "Move it away");
+  }
+  Failpoint("base-create.after-meta");
+  WriteMark(meta.get(), FilesystemUuid(meta.get()));
+  Failpoint("base-create.after-mark");
+  CheckSyscall(syncfs(meta.get()), "make the new store durable");
+  Failpoint("base-create.done");
+}
+
+BtrfsHome OpenBaseHome(int store_fd, const BackendOptions& options) {
+  RefuseSize(options);
+  if (const auto obstacle = BaseHomeObstacle(store_fd)) {
+    throw Error(EINVAL, "open the volumes in the store's directory", *obstacle, kPutBack);
+  }
+  BtrfsHome home;
+  home.type = kType;
+  home.root =
+      CloneDetached(store_fd, {.read_only = options.read_only, .no_atime = options.no_atime});
+  OpenHomeDirectories(&home, "its directory", kPutBack);
+  const std::optional<std::string> made_on = ReadMark(home.meta.get());
+  const std::string present = FilesystemUuid(home.meta.get());
+  if (!made_on) {
+    throw Error(
+        EINVAL, "open the volumes in the store's directory",
+        fmt::format("meta/{} is missing, which says on which filesystem they were made", kMarkName),
+        fmt::format("If this is that filesystem: echo {} > meta/{}", present, kMarkName));
+  }
+  if (*made_on != present) {
+    throw Error(
+        EINVAL, "open the volumes in the store's directory",
+        fmt::format("they were made on btrfs filesystem {}, and this is {}", *made_on, present),
+        kPutBack);
+  }
+  return home;
+}
+
+bool BaseHomeExists(int store_fd) {
+  const UniqueFd volumes = TryOpenDirectory(store_fd, kVolumesDirectory);
+  if (volumes.valid() && !IsEmptyDirectory(volumes.get())) return true;
+  const UniqueFd meta = TryOpenDirectory(store_fd, kMetaDirectory);
+  return meta.valid() && ReadMark(meta.get()).has_value();
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,295 @@
+#include "backend/btrfs/btrfs_backend.h"
+
+#include <btrfsutil.h>
+#include <dirent.h>
+#include <endian.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/btrfs.h>
+#include <linux/btrfs_tree.h>
+#include <spdlog/spdlog.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <thread>
+#include <unordered_set>
+
+#include "backend/base/error.h"
+#include "backend/base/failpoint.h"
+#include "backend/btrfs/btrfs_util.h"
+#include "backend/btrfs/btrfs_volume.h"
+#include "backend/btrfs/changes.h"
+#include "backend/btrfs/space.h"
+#include "backend/btrfs/tree_search.h"
+#include "backend/btrfs/usage.h"
+
+namespace ckptfs {
+namespace {
+
+// How long a request for a new volume waits for the space of destroyed ones.
+constexpr auto kReclaimWait = std::chrono::seconds(5);
+constexpr auto kReclaimPoll = std::chrono::milliseconds(50);
+
+constexpr mode_t kRootMode = 0755;
+constexpr char kMakeRoom[] =
+    "Delete snapshots (ckpt delete, ckpt cleanup), or make the store larger";
+
+std::string HintFor(btrfs_util_error result) {
+  if (result == BTRFS_UTIL_OK) return {};
+  if (errno == ENOSPC || errno == EDQUOT) return kMakeRoom;
+  if (errno == ETXTBSY) return "A swap file in the workspace is in use: swapoff it first";
+  return {};
+}
+
+bool IsSubvolumeRoot(int fd) { return btrfs_util_is_subvolume_fd(fd) == BTRFS_UTIL_OK; }
+
+// Names of all entries of a directory.
+std::vector<std::string> ReadNames(int dir_fd) {
+  // Opened anew: readdir's position belongs to the open file, which other threads share.
+  UniqueFd copy(
+      CheckSyscall(openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "list the volumes"));
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(copy.get()), &closedir);
+  if (!stream) ThrowErrno("list the volumes");
+  (void)copy.Release();
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* entry = readdir(stream.get())) {
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+    errno = 0;
+  }
+  if (errno != 0) ThrowErrno("list the volumes");
+  return names;
+}
+
+}  // namespace
+
+BtrfsBackend::BtrfsBackend(BtrfsHome home) : home_(std::move(home)) {}
+
+BackendCapabilities BtrfsBackend::capabilities() const noexcept {
+  return {.clone_is_constant_time = true, .nested_volumes_possible = true};
+}
+
+UniqueFd BtrfsBackend::OpenRoot(const VolumeId& id, const std::string& attempted) const {
+  UniqueFd fd(
+      openat(home_.volumes.get(), id.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd.valid() && errno != ENOENT && errno != ENOTDIR && errno != ELOOP) ThrowErrno(attempted);
+  if (!fd.valid() && errno == ENOENT) {
+    throw Error(ENOENT, attempted, fmt::format("there is no volume {}", id.str()));
+  }
+  if (!fd.valid() || !IsSubvolumeRoot(fd.get())) {
+    throw Error(ENOENT, attempted,
+                fmt::format("there is no volume {}, but something else of that name", id.str()),
+                fmt::format("Move volumes/{} away", id.str()));
+  }
+  return fd;
+}
+
+void BtrfsBackend::CreateEmpty(const VolumeId& id) {
+  const std::string attempted = fmt::format("make volume {}", id.str());
+  Failpoint("volume-create.before");
+  const auto result =
+      btrfs_util_create_subvolume_fd(home_.volumes.get(), id.c_str(), 0, nullptr, nullptr);
+  CheckBtrfsUtil(result, attempted, HintFor(result));
+  // If power goes here: no volume, or an empty one that no row of the catalog knows.
+  Failpoint("volume-create.after-ioctl");
+  const UniqueFd root = OpenRoot(id, attempted);
+  // The kernel applies the umask, and a default ACL or set-group-id bit could come from nowhere
+  // else; root's owner is whoever calls.
+  CheckSyscall(fchown(root.get(), 0, 0), attempted);
+  CheckSyscall(fchmod(root.get(), kRootMode), attempted);
+  WaitDurable();
+  Failpoint("volume-create.after");
+}
+
+void BtrfsBackend::MakeSnapshot(const VolumeId& source, const VolumeId& target, int flags,
+                                const std::string& attempted) {
+  const UniqueFd root = OpenRoot(source, attempted);
+  // The ioctl writes out the source's data, adds the snapshot to the running transaction and commits
+  // that: whatever the moment, there is no snapshot or a whole one. With it come all sidecars that
+  // were handed to WriteOutData before.
+  const auto result = btrfs_util_create_snapshot_fd2(root.get(), home_.volumes.get(),
+                                                     target.c_str(), flags, nullptr, nullptr);
+  CheckBtrfsUtil(result, attempted, HintFor(result));
+}
+
+void BtrfsBackend::Snapshot(const VolumeId& source, const VolumeId& target) {
+  Failpoint("volume-snapshot.before");
+  MakeSnapshot(source, target, BTRFS_UTIL_CREATE_SNAPSHOT_READ_ONLY,
+               fmt::format("snapshot volume {} as {}", source.str(), target.str()));
+  Failpoint("volume-snapshot.after");
+}
+
+void BtrfsBackend::Clone(const VolumeId& source, const VolumeId& target) {
+  Failpoint("volume-clone.before");
+  MakeSnapshot(source, target, 0, fmt::format("clone volume {} as {}", source.str(), target.str()));
+  Failpoint("volume-clone.after");
+}
+
+void BtrfsBackend::Seal(const VolumeId& id) {
+  const std::string attempted = fmt::format("make volume {} read-only", id.str());
+  const UniqueFd root = OpenRoot(id, attempted);
+  bool read_only = false;
+  CheckBtrfsUtil(btrfs_util_get_subvolume_read_only_fd(root.get(), &read_only), attempted);
+  if (read_only) return;
+  // The flag's own commit holds back no data: that is written first. If power goes in between, the
+  // volume is writable still, with all its data.
+  CheckSyscall(syncfs(root.get()), attempted);
+  Failpoint("volume-seal.before-flag");
+  const auto result = btrfs_util_set_subvolume_read_only_fd(root.get(), true);
+  CheckBtrfsUtil(result, attempted, HintFor(result));
+  Failpoint("volume-seal.after-flag");
+}
+
+bool BtrfsBackend::Destroy(const VolumeId& id) {
+  const std::string attempted = fmt::format("destroy volume {}", id.str());
+  {
+    const UniqueFd entry(openat(home_.volumes.get(), id.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    if (!entry.valid() && errno == ENOENT) return false;
+    CheckSyscall(entry.get(), attempted);
+    if (!IsSubvolumeRoot(entry.get())) {
+      throw Error(ENOTDIR, attempted, "what has its name is no volume, and is left alone",
+                  fmt::format("Look at volumes/{}", id.str()));
+    }
+  }
+  Failpoint("volume-destroy.before");
+  const auto result = btrfs_util_delete_subvolume_fd(home_.volumes.get(), id.c_str(), 0);
+  if (result != BTRFS_UTIL_OK && errno == ENOTEMPTY) {
+    throw Error(ENOTEMPTY, attempted, "there are subvolumes in it that were not made by ckptfs",
+                "Delete those first (btrfs subvolume delete)");
+  }
+  CheckBtrfsUtil(result, attempted);
+  // If power goes before the next commit, the whole volume is there again.
+  Failpoint("volume-destroy.after");
+  return true;
+}
+
+void BtrfsBackend::WaitDurable() {
+  uint64_t transaction = 0;
+  CheckBtrfsUtil(btrfs_util_start_sync_fd(home_.volumes.get(), &transaction),
+                 "commit the changes of volumes");
+  CheckBtrfsUtil(btrfs_util_wait_sync_fd(home_.volumes.get(), transaction),
+                 "commit the changes of volumes");
+}
+
+size_t BtrfsBackend::PendingDestroys() const {
+  uint64_t* ids = nullptr;
+  size_t count = 0;
+  CheckBtrfsUtil(btrfs_util_deleted_subvolumes_fd(home_.volumes.get(), &ids, &count),
+                 "ask for destroyed volumes");
+  const std::unique_ptr<uint64_t, decltype(&std::free)> owner(ids, &std::free);
+  return count;
+}
+
+// From the tree of tree roots in one pass: opening 10^5 volumes to ask each for its flags would take
+// seconds, and load each one's tree into memory.
+std::vector<VolumeListing> BtrfsBackend::List() const {
+  struct stat directory {};
+  CheckSyscall(fstat(home_.volumes.get(), &directory), "list the volumes");
+  const uint64_t parent = SubvolumeId(home_.volumes.get());
+
+  std::vector<VolumeListing> volumes;
+  uint64_t flags_of = 0;  // the subvolume whose flags were read last
+  uint64_t flags = 0;
+  const TreeRange range{.tree_id = BTRFS_ROOT_TREE_OBJECTID,
+                        .min_objectid = BTRFS_FIRST_FREE_OBJECTID,
+                        .max_objectid = BTRFS_LAST_FREE_OBJECTID,
+                        .min_type = BTRFS_ROOT_ITEM_KEY,
+                        .max_type = BTRFS_ROOT_BACKREF_KEY};
+  SearchTree(home_.volumes.get(), range, [&](const TreeItem& item) {
+    if (item.type == BTRFS_ROOT_ITEM_KEY) {
+      constexpr size_t kFlagsAt = offsetof(btrfs_root_item, flags);
+      if (item.data.size() < kFlagsAt + sizeof(flags)) return;
+      std::memcpy(&flags, item.data.data() + kFlagsAt, sizeof(flags));
+      flags = le64toh(flags);
+      flags_of = item.objectid;
+    } else if (item.type == BTRFS_ROOT_BACKREF_KEY && item.offset == parent) {
+      btrfs_root_ref reference{};
+      if (item.data.size() < sizeof(reference) || flags_of != item.objectid) return;
+      std::memcpy(&reference, item.data.data(), sizeof(reference));
+      const size_t length = le16toh(reference.name_len);
+      if (le64toh(reference.dirid) != directory.st_ino ||
+          item.data.size() < sizeof(reference) + length) {
+        return;
+      }
+      const auto* name = reinterpret_cast<const char*>(item.data.data() + sizeof(reference));
+      if (auto id = VolumeId::Parse({name, length})) {
+        volumes.push_back({std::move(*id), (flags & BTRFS_ROOT_SUBVOL_RDONLY) != 0});
+      }
+    }
+  });
+  return volumes;
+}
+
+std::vector<std::string> BtrfsBackend::ListForeign() const {
+  std::unordered_set<std::string> volumes;
+  for (const VolumeListing& volume : List()) volumes.insert(volume.id.str());
+  std::vector<std::string> foreign;
+  for (std::string& name : ReadNames(home_.volumes.get())) {
+    if (volumes.contains(name)) continue;
+    // Made since the list was: a volume all the same.
+    const UniqueFd entry(
+        openat(home_.volumes.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    if (!entry.valid() || (VolumeId::Parse(name) && IsSubvolumeRoot(entry.get()))) continue;
+    foreign.push_back(std::move(name));
+  }
+  std::sort(foreign.begin(), foreign.end());
+  return foreign;
+}
+
+std::shared_ptr<Volume> BtrfsBackend::Open(const VolumeId& id) const {
+  return std::make_shared<BtrfsVolume>(id, OpenRoot(id, fmt::format("open volume {}", id.str())));
+}
+
+void BtrfsBackend::Sync(const VolumeId& id) {
+  // btrfs cannot write out one subvolume alone, other than by a snapshot of it.
+  const std::string attempted = fmt::format("sync volume {}", id.str());
+  CheckSyscall(syncfs(OpenRoot(id, attempted).get()), attempted);
+}
+
+uint64_t BtrfsBackend::ChangeMarker(const VolumeId& id) const {
+  const UniqueFd root = OpenRoot(id, fmt::format("look for changes in volume {}", id.str()));
+  return LastChangeTransaction(root.get());
+}
+
+VolumeUsage BtrfsBackend::Usage(const VolumeId& id) const { return MeasureUsage(*Open(id)); }
+
+std::vector<Change> BtrfsBackend::Changes(const VolumeId& older, const VolumeId& newer) const {
+  const std::string attempted = fmt::format("compare volume {} with {}", older.str(), newer.str());
+  const UniqueFd older_root = OpenRoot(older, attempted);
+  const UniqueFd newer_root = OpenRoot(newer, attempted);
+  return CompareSubvolumes(older_root.get(), newer_root.get());
+}
+
+SpaceInfo BtrfsBackend::Space() const { return ReadSpace(home_.volumes.get(), home_.image.get()); }
+
+void BtrfsBackend::RequireSpaceForNewVolume() const {
+  try {
+    const auto deadline = std::chrono::steady_clock::now() + kReclaimWait;
+    auto shortage = FindShortage(home_.volumes.get(), home_.image.get());
+    while (shortage) {
+      // Destroyed volumes give their space back when the kernel's cleaner has taken them apart and
+      // that is committed. Of all ways to commit, this ioctl also wakes the cleaner.
+      const bool waiting = PendingDestroys() > 0;
+      CheckBtrfsUtil(btrfs_util_sync_fd(home_.volumes.get()), "commit the changes of volumes");
+      shortage = FindShortage(home_.volumes.get(), home_.image.get());
+      if (!shortage) break;
+      if (!waiting || std::chrono::steady_clock::now() >= deadline) {
+        throw Error(ENOSPC, "make room for a new volume", *shortage, kMakeRoom);
+      }
+      std::this_thread::sleep_for(kReclaimPoll);
+    }
+  } catch (const Error& error) {
+    if (error.errno_value() == ENOSPC) throw;
+    spdlog::warn("cannot tell how much space is left, going on: {}", error.what());
+  }
+}
+
+}  // namespace ckptfs

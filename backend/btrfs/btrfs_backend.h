@@ -1,0 +1,54 @@
+// Volumes as btrfs subvolumes.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/btrfs/home.h"
+
+namespace ckptfs {
+
+// Both btrfs backends: they differ only in where the filesystem comes from, which is the BtrfsHome.
+// A volume is the subvolume volumes/<uuid>; nothing else is kept anywhere. Durability comes from
+// btrfs's transactions: what a transaction holds is on disk whole or not at all, and when function
+// says "durable" it has waited for a commit.
+//
+// Stateless but for its descriptors: any thread may call any function.
+class BtrfsBackend final : public Backend {
+ public:
+  explicit BtrfsBackend(BtrfsHome home);
+
+  std::string_view type() const noexcept override { return home_.type; }
+  BackendCapabilities capabilities() const noexcept override;
+  int meta_fd() const noexcept override { return home_.meta.get(); }
+
+  void CreateEmpty(const VolumeId& id) override;
+  void Snapshot(const VolumeId& source, const VolumeId& target) override;
+  void Clone(const VolumeId& source, const VolumeId& target) override;
+  void Seal(const VolumeId& id) override;
+  bool Destroy(const VolumeId& id) override;
+  void WaitDurable() override;
+  size_t PendingDestroys() const override;
+
+  std::vector<VolumeListing> List() const override;
+  std::vector<std::string> ListForeign() const override;
+  std::shared_ptr<Volume> Open(const VolumeId& id) const override;
+  void Sync(const VolumeId& id) override;
+  uint64_t ChangeMarker(const VolumeId& id) const override;
+  VolumeUsage Usage(const VolumeId& id) const override;
+  std::vector<Change> Changes(const VolumeId& older, const VolumeId& newer) const override;
+  SpaceInfo Space() const override;
+  void RequireSpaceForNewVolume() const override;
+
+ private:
+  // The root directory of a volume. Throws ENOENT if there is none, saying so on `attempted`.
+  UniqueFd OpenRoot(const VolumeId& id, const std::string& attempted) const;
+  void MakeSnapshot(const VolumeId& source, const VolumeId& target, int flags,
+                    const std::string& attempted);
+
+  const BtrfsHome home_;
+};
+
+}  // namespace ckptfs

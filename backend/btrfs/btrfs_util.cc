@@ -1,0 +1,58 @@
+#include "backend/btrfs/btrfs_util.h"
+
+#include <linux/btrfs.h>
+#include <linux/magic.h>
+#include <sys/ioctl.h>
+#include <sys/vfs.h>
+#include <uuid/uuid.h>
+
+#include <array>
+#include <cerrno>
+
+#include "backend/base/error.h"
+
+namespace ckptfs {
+
+void CheckBtrfsUtil(btrfs_util_error result, std::string_view attempted, std::string_view hint) {
+  if (result == BTRFS_UTIL_OK) return;
+  const int error = errno;
+  switch (result) {
+    case BTRFS_UTIL_ERROR_NO_MEMORY:
+      throw Error(ENOMEM, attempted, {}, hint);
+    case BTRFS_UTIL_ERROR_NOT_BTRFS:
+    case BTRFS_UTIL_ERROR_NOT_SUBVOLUME:
+      throw Error(EINVAL, attempted, btrfs_util_strerror(result), hint);
+    case BTRFS_UTIL_ERROR_SUBVOLUME_NOT_FOUND:
+      throw Error(ENOENT, attempted, btrfs_util_strerror(result), hint);
+    default:
+      throw Error(error == 0 ? EIO : error, attempted, {}, hint);
+  }
+}
+
+bool IsOnBtrfs(int fd) {
+  struct statfs stat {};
+  CheckSyscall(fstatfs(fd, &stat), "ask for the type of the filesystem");
+  return static_cast<uint64_t>(stat.f_type) == BTRFS_SUPER_MAGIC;
+}
+
+std::string FilesystemUuid(int fd) {
+  btrfs_ioctl_fs_info_args info{};
+  CheckSyscall(ioctl(fd, BTRFS_IOC_FS_INFO, &info), "ask for the btrfs filesystem's UUID");
+  std::array<char, UUID_STR_LEN> text{};
+  uuid_unparse_lower(info.fsid, text.data());
+  return text.data();
+}
+
+uint64_t SubvolumeId(int fd) {
+  uint64_t id = 0;
+  CheckBtrfsUtil(btrfs_util_subvolume_id_fd(fd, &id), "ask for a subvolume's id");
+  return id;
+}
+
+uint64_t LastChangeTransaction(int fd) {
+  btrfs_ioctl_get_subvol_info_args info{};
+  CheckSyscall(ioctl(fd, BTRFS_IOC_GET_SUBVOL_INFO, &info), "ask for a subvolume's last change");
+  return info.ctransid;
+}
+
+}  // namespace ckptfs

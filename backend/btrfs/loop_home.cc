@@ -1,0 +1,320 @@
+#include "backend/btrfs/loop_home.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/btrfs.h>
+#include <linux/fs.h>
+#include <spdlog/spdlog.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "backend/base/error.h"
+#include "backend/base/failpoint.h"
+#include "backend/btrfs/btrfs_util.h"
+#include "backend/btrfs/detached_mount.h"
+#include "backend/btrfs/mkfs.h"
+#include "backend/btrfs/superblock.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr char kType[] = "btrfs-loop";
+constexpr char kPartialName[] = "volumes.img.partial";
+constexpr char kPutBack[] =
+    "Put the image back from where it was moved to, or from a backup: it holds the files of all "
+    "workspaces and snapshots of this store";
+
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+constexpr uint64_t kDefaultMaxBytes = 30 * (kMiB << 10);
+constexpr uint64_t kDefaultPercent = 40;
+// A new image takes up about 5 MiB of its disk. With less than this it could not be used.
+constexpr uint64_t kMinHostFreeBytes = 16 * kMiB;
+// btrfs wants whole sectors, and the loop device whole blocks.
+constexpr uint64_t kSectorBytes = 4096;
+
+uint64_t WholeSectors(uint64_t bytes) { return bytes - bytes % kSectorBytes; }
+
+// The store's directory, open for fsync(2) too, which a descriptor made with O_PATH is not.
+UniqueFd ReopenDirectory(int fd) {
+  return UniqueFd(CheckSyscall(openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+                               "open the store's directory"));
+}
+
+uint64_t ImageSizeFor(int store_fd, const BackendOptions& options) {
+  struct statvfs host {};
+  CheckSyscall(fstatvfs(store_fd, &host), "ask for the size of the store's disk");
+  const uint64_t host_bytes = host.f_blocks * host.f_frsize;
+  const uint64_t host_free = host.f_bavail * host.f_frsize;
+  if (host_bytes != 0 && host_free < kMinHostFreeBytes) {
+    throw Error(ENOSPC, fmt::format("make {}", kImageName),
+                fmt::format("the disk of the store has {} KiB left and {} MiB are needed to start",
+                            host_free / 1024, kMinHostFreeBytes / kMiB),
+                "Free some space there, or put the store on another disk");
+  }
+  uint64_t size = kDefaultMaxBytes;
+  if (options.size_bytes) {
+    size = *options.size_bytes;
+  } else if (host_bytes != 0) {  // an unlimited tmpfs says 0
+    size = std::min(size, host_bytes / 100 * kDefaultPercent);
+  }
+  if (size < kMinImageBytes) {
+    throw Error(options.size_bytes ? EINVAL : ENOSPC, fmt::format("make {}", kImageName),
+                fmt::format("{} bytes are too small for btrfs, which needs at least {} MiB", size,
+                            kMinImageBytes / kMiB),
+                options.size_bytes ? fmt::format("Give size={}M or more", kMinImageBytes / kMiB)
+                                   : "Give size=, or put the store on a larger disk");
+  }
+  return WholeSectors(size);
+}
+
+// The image while it has no name yet that anybody would take for the real one.
+class PartialImage {
+ public:
+  explicit PartialImage(int store_fd) : store_fd_(store_fd) {
+    // Debris of a creation that was killed. The caller holds the store's lock: nobody works on it.
+    if (unlinkat(store_fd_, kPartialName, 0) != 0 && errno != ENOENT) {
+      ThrowErrno(fmt::format("remove an unfinished {}", kPartialName));
+    }
+    fd_.Reset(
+        openat(store_fd_, kPartialName, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!fd_.valid()) ThrowErrno(fmt::format("make {} in the store's directory", kImageName));
+  }
+  ~PartialImage() {
+    if (kept_ || unlinkat(store_fd_, kPartialName, 0) == 0) return;
+    spdlog::warn("remove an unfinished {}: {}", kPartialName, std::strerror(errno));
+  }
+  PartialImage(const PartialImage&) = delete;
+  PartialImage& operator=(const PartialImage&) = delete;
+
+  int fd() const noexcept { return fd_.get(); }
+
+  // Gives the image its name. Durable on return.
+  void Keep() {
+    CheckSyscall(renameat2(store_fd_, kPartialName, store_fd_, kImageName, RENAME_NOREPLACE),
+                 fmt::format("give the new image its name {}", kImageName));
+    kept_ = true;
+    Failpoint("image-create.after-rename");
+    CheckSyscall(fsync(store_fd_), "make the name of the new image durable");
+  }
+
+ private:
+  int store_fd_;
+  UniqueFd fd_;
+  bool kept_ = false;
+};
+
+// Copy-on-write below copy-on-write would scatter the image over the disk. Only btrfs knows the
+// flag, and only for an empty file.
+void TurnOffHostCow(int image_fd) {
+  if (!IsOnBtrfs(image_fd)) return;
+  int flags = 0;
+  if (ioctl(image_fd, FS_IOC_GETFLAGS, &flags) == 0) {
+    flags |= FS_NOCOW_FL;
+    if (ioctl(image_fd, FS_IOC_SETFLAGS, &flags) == 0) return;
+  }
+  spdlog::warn("{}: cannot turn off copy-on-write of the disk below: {}", kImageName,
+               std::strerror(errno));
+}
+
+void MakeHomeDirectories(int image_fd) {
+  const LoopDevice loop(image_fd, {.read_only = false, .name = kPartialName});
+  const UniqueFd root = MountDetached("btrfs", loop.path(), {});
+  for (const char* name : {kVolumesDirectory, kMetaDirectory}) {
+    CheckSyscall(mkdirat(root.get(), name, 0700),
+                 fmt::format("make the directory {}/ in the image", name));
+  }
+  CheckSyscall(syncfs(root.get()), "write the new image");
+}
+
+// Opens volumes.img for writing, or for reading where it must be or cannot be otherwise.
+UniqueFd OpenImage(int store_fd, bool* read_only) {
+  const int flags = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  const std::string attempted = fmt::format("open {}", kImageName);
+  UniqueFd fd(openat(store_fd, kImageName, flags | (*read_only ? O_RDONLY : O_RDWR)));
+  if (!fd.valid() && errno == EROFS) {
+    spdlog::warn("{} lies on a read-only filesystem: attached read-only", kImageName);
+    *read_only = true;
+    fd.Reset(openat(store_fd, kImageName, flags | O_RDONLY));
+  }
+  if (!fd.valid()) {
+    const int error = errno;
+    if (error == ENOENT) {
+      throw Error(ENOENT, attempted, "the image is missing from the store's directory", kPutBack);
+    }
+    if (error == ELOOP || error == EISDIR || error == ENXIO) {
+      throw Error(EINVAL, attempted, "it is not a regular file", kPutBack);
+    }
+    throw Error(error, attempted);
+  }
+  struct stat stat {};
+  CheckSyscall(fstat(fd.get(), &stat), attempted);
+  if (!S_ISREG(stat.st_mode)) throw Error(EINVAL, attempted, "it is not a regular file", kPutBack);
+  return fd;
+}
+
+uint64_t FileSize(int fd) {
+  struct stat stat {};
+  CheckSyscall(fstat(fd, &stat), fmt::format("ask for the size of {}", kImageName));
+  return static_cast<uint64_t>(stat.st_size);
+}
+
+// Says what is wrong with an image before the kernel says only "wrong fs type".
+BtrfsSuperblock CheckImage(int image_fd) {
+  const std::string attempted = fmt::format("open {}", kImageName);
+  const uint64_t size = FileSize(image_fd);
+  const std::optional<BtrfsSuperblock> super = ReadSuperblock(image_fd);
+  if (!super) {
+    throw Error(EINVAL, attempted,
+                size < kMinImageBytes
+                    ? fmt::format("it was cut short: {} bytes are left of a btrfs filesystem", size)
+                    : "there is no btrfs filesystem in it",
+                kPutBack);
+  }
+  if (size < super->total_bytes) {
+    throw Error(EINVAL, attempted,
+                fmt::format("it was cut short: it has {} bytes and its filesystem {}", size,
+                            super->total_bytes),
+                kPutBack);
+  }
+  if (super->device_count != 1) {
+    throw Error(EINVAL, attempted,
+                fmt::format("its filesystem has {} devices", super->device_count),
+                "Remove the devices that were added by hand (btrfs device remove)");
+  }
+  return *super;
+}
+
+// Makes the image file longer as the options say. The filesystem follows once it is mounted; if
+// power goes between, the next mount with the same size= finds the file longer than its filesystem
+// and goes on from there. Returns true if the filesystem has to follow.
+bool GrowFile(int image_fd, const BtrfsSuperblock& super, const BackendOptions& options,
+              bool read_only) {
+  if (!options.size_bytes) return false;
+  const uint64_t present = WholeSectors(FileSize(image_fd));
+  const uint64_t wanted = WholeSectors(*options.size_bytes);
+  if (wanted < present) {
+    throw Error(EINVAL, fmt::format("open {} with size={}", kImageName, *options.size_bytes),
+                fmt::format("it has {} bytes, and an image is never shrunk", present),
+                fmt::format("Leave size= out, or give {} or more", present));
+  }
+  const bool grow = super.total_bytes < wanted;
+  if (grow && read_only) {
+    throw Error(EROFS, fmt::format("grow {} to {} bytes", kImageName, wanted),
+                "the store is read-only", "Mount it writable, or leave size= out");
+  }
+  if (wanted > present) {
+    Failpoint("image-grow.before-truncate");
+    CheckSyscall(ftruncate(image_fd, static_cast<off_t>(wanted)),
+                 fmt::format("grow {} to {} bytes", kImageName, wanted));
+    CheckSyscall(fsync(image_fd), fmt::format("grow {} to {} bytes", kImageName, wanted));
+    Failpoint("image-grow.after-truncate");
+  }
+  return grow;
+}
+
+void GrowFilesystem(int root_fd) {
+  btrfs_ioctl_vol_args args{};
+  std::strcpy(args.name, "1:max");
+  CheckSyscall(ioctl(root_fd, BTRFS_IOC_RESIZE, &args),
+               fmt::format("grow the filesystem in {}", kImageName));
+  CheckSyscall(syncfs(root_fd), fmt::format("grow the filesystem in {}", kImageName));
+  Failpoint("image-grow.after-resize");
+}
+
+// Two mounts of one image would destroy it, and a kernel since 6.7 allows them (it gives the second
+// a temporary fsid). A device of a daemon that was killed a moment ago goes by itself.
+void RefuseIfAttached(int image_fd) {
+  const std::optional<std::string> other = WaitUntilDetached(image_fd);
+  if (!other) return;
+  throw Error(EBUSY, fmt::format("open {}", kImageName), "it is attached as " + *other,
+              fmt::format("Unmount what uses that device, then: losetup -d {}", *other));
+}
+
+// What was fsynced since the last commit waits in a log, and playing that back needs writing: the
+// kernel refuses a read-only device with one. Without it the filesystem is as of its last commit.
+UniqueFd MountWithoutLog(const LoopDevice& loop, MountOptions mount) {
+  mount.filesystem_options = {{"rescue", "nologreplay"}};
+  UniqueFd root = MountDetached("btrfs", loop.path(), mount);
+  spdlog::warn(
+      "{}: read-only after an unclean stop: what was written in the last seconds before that shows "
+      "only after a mount that may write",
+      kImageName);
+  return root;
+}
+
+UniqueFd MountImage(const LoopDevice& loop, const BackendOptions& options, bool read_only) {
+  MountOptions mount{.read_only = read_only, .no_atime = options.no_atime};
+  // Deleted snapshots give their space back to the disk below, in the background.
+  if (!read_only) mount.filesystem_options = {{"discard", "async"}};
+  try {
+    try {
+      return MountDetached("btrfs", loop.path(), mount);
+    } catch (const Error& error) {
+      const bool log = error.errno_value() == EIO || error.errno_value() == EROFS;
+      if (!read_only || !log) throw;
+      return MountWithoutLog(loop, mount);
+    }
+  } catch (const Error& error) {
+    throw Error(error.errno_value(), fmt::format("mount {}", kImageName), error.why(),
+                fmt::format("See the kernel's log (dmesg); `btrfs check --readonly {}` in the "
+                            "store's directory shows damage",
+                            kImageName));
+  }
+}
+
+}  // namespace
+
+void CreateLoopHome(int store_fd, const BackendOptions& options) {
+  if (LoopHomeExists(store_fd)) {
+    throw Error(EEXIST, fmt::format("make {}", kImageName), "there is one already");
+  }
+  const UniqueFd directory = ReopenDirectory(store_fd);
+  const uint64_t size = ImageSizeFor(directory.get(), options);
+  // If power goes before Keep: a partial image, which nothing takes for an image and which the next
+  // creation removes.
+  PartialImage image(directory.get());
+  Failpoint("image-create.after-open");
+  TurnOffHostCow(image.fd());
+  CheckSyscall(ftruncate(image.fd(), static_cast<off_t>(size)),
+               fmt::format("make {} with {} bytes", kImageName, size));
+  MakeBtrfs(image.fd());
+  Failpoint("image-create.after-mkfs");
+  MakeHomeDirectories(image.fd());
+  Failpoint("image-create.after-directories");
+  CheckSyscall(fsync(image.fd()), fmt::format("write {}", kImageName));
+  Failpoint("image-create.before-rename");
+  image.Keep();
+  // From here on: a complete, empty home.
+  Failpoint("image-create.done");
+}
+
+BtrfsHome OpenLoopHome(int store_fd, const BackendOptions& options) {
+  bool read_only = options.read_only;
+  BtrfsHome home;
+  home.type = kType;
+  home.image = OpenImage(store_fd, &read_only);
+  const BtrfsSuperblock super = CheckImage(home.image.get());
+  RefuseIfAttached(home.image.get());
+  const bool grow = GrowFile(home.image.get(), super, options, read_only);
+  home.loop.emplace(home.image.get(), LoopOptions{.read_only = read_only, .name = kImageName});
+  home.root = MountImage(*home.loop, options, read_only);
+  if (grow) GrowFilesystem(home.root.get());
+  OpenHomeDirectories(&home, kImageName,
+                      fmt::format("This is another btrfs filesystem. {}", kPutBack));
+  return home;
+}
+
+bool LoopHomeExists(int store_fd) {
+  struct stat stat {};
+  if (fstatat(store_fd, kImageName, &stat, AT_SYMLINK_NOFOLLOW) == 0) return true;
+  if (errno != ENOENT) ThrowErrno(fmt::format("look for {}", kImageName));
+  return false;
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,142 @@
+#include "backend/btrfs/space.h"
+
+#include <fmt/format.h>
+#include <linux/btrfs.h>
+#include <linux/btrfs_tree.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <span>
+#include <vector>
+
+#include "backend/base/error.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+constexpr uint64_t kFloorBytes = kMiB << 10;
+constexpr uint64_t kFloorDivisor = 50;  // 2%
+// A snapshot reserves about 2 MiB of metadata while it is made (a handful of items, for each of
+// which a split of every level of the tree on both sides); what is written to the volume later needs
+// more.
+constexpr uint64_t kMetadataFloorBytes = 64 * kMiB;
+constexpr uint64_t kMetadataFloorDivisor = 64;
+constexpr uint64_t kMetadataFloorLeastBytes = 2 * kMiB;
+// Duplicated metadata takes twice its size of what is not yet allocated.
+constexpr uint64_t kMetadataCopies = 2;
+
+struct Disk {
+  uint64_t total = 0;
+  uint64_t used = 0;
+  uint64_t free = 0;  // for writing; what is reserved for others is not in it
+};
+
+Disk ReadDisk(int fd) {
+  struct statvfs stat {};
+  CheckSyscall(fstatvfs(fd, &stat), "ask for the free space");
+  return {stat.f_blocks * stat.f_frsize, (stat.f_blocks - stat.f_bfree) * stat.f_frsize,
+          stat.f_bavail * stat.f_frsize};
+}
+
+// What can still be written into an image: free blocks of its disk, and blocks that it holds already
+// but its filesystem does not use at present.
+uint64_t WritableInImage(int image_fd, const Disk& inside, const Disk& host) {
+  struct stat stat {};
+  CheckSyscall(fstat(image_fd, &stat), "ask for the size of the image");
+  const uint64_t held = static_cast<uint64_t>(stat.st_blocks) * 512;
+  return host.free + (held > inside.used ? held - inside.used : 0);
+}
+
+uint64_t SubtractOrZero(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
+
+uint64_t Floor(uint64_t total) { return std::min(kFloorBytes, total / kFloorDivisor); }
+
+std::vector<btrfs_ioctl_space_info> ReadBlockGroups(int fd) {
+  btrfs_ioctl_space_args count{};
+  CheckSyscall(ioctl(fd, BTRFS_IOC_SPACE_INFO, &count), "ask for the use of btrfs's block groups");
+  const size_t slots = count.total_spaces;
+  std::vector<btrfs_ioctl_space_info> buffer(slots + 1);  // one for the header, which is smaller
+  auto* args = reinterpret_cast<btrfs_ioctl_space_args*>(buffer.data());
+  args->space_slots = slots;
+  args->total_spaces = 0;
+  CheckSyscall(ioctl(fd, BTRFS_IOC_SPACE_INFO, args), "ask for the use of btrfs's block groups");
+  const std::span<const btrfs_ioctl_space_info> filled(args->spaces,
+                                                       std::min<size_t>(args->total_spaces, slots));
+  return {filled.begin(), filled.end()};
+}
+
+// Bytes of the filesystem's devices that belong to no block group yet.
+uint64_t ReadUnallocated(int fd) {
+  btrfs_ioctl_fs_info_args info{};
+  CheckSyscall(ioctl(fd, BTRFS_IOC_FS_INFO, &info), "ask for btrfs's devices");
+  uint64_t unallocated = 0;
+  for (uint64_t id = 0; id <= info.max_id; ++id) {
+    btrfs_ioctl_dev_info_args device{};
+    device.devid = id;
+    if (ioctl(fd, BTRFS_IOC_DEV_INFO, &device) != 0) {
+      if (errno == ENODEV) continue;
+      ThrowErrno("ask for btrfs's devices");
+    }
+    unallocated += SubtractOrZero(device.total_bytes, device.bytes_used);
+  }
+  return unallocated;
+}
+
+// Metadata that can still be written: free in its block groups, less what btrfs keeps for its own
+// emergencies, and what can become such a block group.
+uint64_t MetadataLeft(int fd) {
+  uint64_t free = 0;
+  uint64_t kept = 0;
+  for (const btrfs_ioctl_space_info& group : ReadBlockGroups(fd)) {
+    if (group.flags & BTRFS_SPACE_INFO_GLOBAL_RSV) {
+      kept += SubtractOrZero(group.total_bytes, group.used_bytes);
+    } else if (group.flags & BTRFS_BLOCK_GROUP_METADATA) {
+      free += SubtractOrZero(group.total_bytes, group.used_bytes);
+    }
+  }
+  return SubtractOrZero(free, kept) + ReadUnallocated(fd) / kMetadataCopies;
+}
+
+std::string Describe(const char* what, uint64_t left, uint64_t needed) {
+  return fmt::format("{} has {} MiB left, and {} MiB are kept free", what, left / kMiB,
+                     (needed + kMiB - 1) / kMiB);
+}
+
+}  // namespace
+
+SpaceInfo ReadSpace(int fd, int image_fd) {
+  const Disk inside = ReadDisk(fd);
+  SpaceInfo space{
+      .total_bytes = inside.total, .used_bytes = inside.used, .free_bytes = inside.free};
+  if (image_fd >= 0) {
+    const uint64_t writable = WritableInImage(image_fd, inside, ReadDisk(image_fd));
+    space.free_bytes = std::min(space.free_bytes, writable);
+  }
+  return space;
+}
+
+std::optional<std::string> FindShortage(int fd, int image_fd) {
+  const Disk inside = ReadDisk(fd);
+  const char* name = image_fd >= 0 ? "the store's image" : "the store's filesystem";
+  if (inside.free < Floor(inside.total)) return Describe(name, inside.free, Floor(inside.total));
+
+  const uint64_t metadata = MetadataLeft(fd);
+  const uint64_t metadata_floor = std::clamp(inside.total / kMetadataFloorDivisor,
+                                             kMetadataFloorLeastBytes, kMetadataFloorBytes);
+  if (metadata < metadata_floor) {
+    return Describe(fmt::format("{}'s metadata", name).c_str(), metadata, metadata_floor);
+  }
+  if (image_fd < 0) return std::nullopt;
+
+  const Disk host = ReadDisk(image_fd);
+  const uint64_t writable = WritableInImage(image_fd, inside, host);
+  // An unlimited tmpfs says that it has no blocks at all.
+  if (host.total == 0 || writable >= Floor(host.total)) return std::nullopt;
+  return Describe("the disk of the store's image", writable, Floor(host.total));
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,20 @@
+// How much can still be written, and whether that is enough for another volume.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "backend/backend.h"
+
+namespace ckptfs {
+
+// `fd` is any directory of the btrfs filesystem. `image_fd` is the file that holds it, or -1: a
+// sparse image can take no more than its disk still gives.
+SpaceInfo ReadSpace(int fd, int image_fd);
+
+// What there is too little of for another volume ("the image has 3 MiB left ..."); empty if nothing.
+// The floors: 1 GiB, or 2% where that is less, both in the filesystem and on the disk of its image;
+// and room for metadata, of which btrfs can run out while there is free space for data.
+std::optional<std::string> FindShortage(int fd, int image_fd);
+
+}  // namespace ckptfs

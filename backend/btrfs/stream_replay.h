@@ -1,0 +1,61 @@
+// Replays a send stream on names alone.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "backend/btrfs/name_changes.h"
+#include "backend/btrfs/send_stream.h"
+
+namespace ckptfs {
+
+// Follows the commands of a send stream and tells which names the whole of them gained and lost.
+//
+// A stream is a program, not a list of differences: where names collide on the way it parks files
+// under temporary ones ("o-257-8-0"), and each path is meant as of that moment. A user's file may
+// bear such a name too. So nothing is concluded from names. Instead the commands are carried out
+// on a tree that starts as the older volume and ends as the newer, and then the two are compared.
+//
+// The tree is an overlay. It holds only what commands have named; all else is implied: a
+// directory of the older volume has the children that it has there, less those in `lost_`. A
+// child that a command names becomes a node, which remembers its path in the older volume, its
+// origin. A rename moves a node, and with it, at no cost, whatever is implied below. A node is at
+// home if it stands in the directory and under the name of its origin; when it leaves home the
+// origin is lost, when it comes back it is not. At the end, nodes that are not at home are gained.
+//
+// Time and memory are proportional to the number of commands (and the depth of their paths); the
+// volumes are not looked at. Commands that contradict the tree throw Error(EBADMSG).
+//
+// For one thread. Apply each command in order, then Finish once.
+class StreamReplay {
+ public:
+  StreamReplay();
+  ~StreamReplay();
+  StreamReplay(const StreamReplay&) = delete;
+  StreamReplay& operator=(const StreamReplay&) = delete;
+
+  void Apply(const SendCommand& command);
+  NameChanges Finish();
+
+ private:
+  struct Node;
+
+  Node* Find(std::string_view path);
+  Node* FindChild(Node* directory, std::string_view name);
+  // The directory of `path`; sets `name` to the last component.
+  Node* FindParent(std::string_view path, std::string* name);
+  void Attach(Node* directory, const std::string& name, std::unique_ptr<Node> node);
+  std::unique_ptr<Node> Detach(Node* node);
+  void Create(std::string_view path);
+  void Rename(std::string_view from, std::string_view to);
+  void Link(std::string_view path, std::string_view target);
+  void Remove(std::string_view path);
+
+  std::unique_ptr<Node> root_;
+  std::set<std::string> lost_;
+};
+
+}  // namespace ckptfs

@@ -1,0 +1,47 @@
+// Block devices made of files.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "backend/base/unique_fd.h"
+
+namespace ckptfs {
+
+struct LoopOptions {
+  bool read_only = false;
+  std::string name;  // what losetup(8) shows as the backing file; for people only
+};
+
+// A loop device whose backing file is an open descriptor's. It detaches itself (autoclear) when the
+// last user closes it: this object, a mount made from it, a device-mapper table. So it may be
+// destroyed while a mount still uses it, and a process that dies by any signal leaves none behind.
+//
+// Direct I/O is used where the file's filesystem can do it, so that data is not cached twice and a
+// flush writes no more than what is meant; otherwise the device works through the page cache and a
+// warning is logged.
+//
+// Move-only. Functions may be called by one thread at a time.
+class LoopDevice {
+ public:
+  // Attaches `file_fd` (which the caller may close afterwards). Throws Error.
+  LoopDevice(int file_fd, const LoopOptions& options);
+
+  const std::string& path() const noexcept { return path_; }  // "/dev/loop7"
+  int fd() const noexcept { return fd_.get(); }
+  bool direct_io() const noexcept { return direct_io_; }
+
+  // Takes over the file's new size after it was made longer.
+  void UpdateSize();
+
+ private:
+  std::string path_;
+  UniqueFd fd_;
+  bool direct_io_ = false;
+};
+
+// The path of a loop device that this file is attached to, if there is one. A device whose last user
+// died a moment ago is still being detached by the kernel: that is waited for, up to two seconds.
+std::optional<std::string> WaitUntilDetached(int file_fd);
+
+}  // namespace ckptfs

@@ -1,0 +1,331 @@
+#include "catalog/catalog.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <limits>
+
+#include "backend/base/unique_fd.h"
+#include "catalog/schema.h"
+
+namespace ckptfs {
+namespace {
+
+// The columns of a workspace, in the order in which ReadWorkspace takes them.
+#define CKPTFS_SELECT_WORKSPACE                                          \
+  "SELECT id, name, volume, created_ns, view, parent_id, parent_marker " \
+  "FROM workspace "
+
+WorkspaceRecord ReadWorkspace(const Statement& row) {
+  WorkspaceRecord record;
+  record.id = row.Int(0);
+  record.name = row.Text(1);
+  record.volume = row.Id(2);
+  record.created_ns = row.Int(3);
+  record.view = static_cast<uint64_t>(row.Int(4));
+  record.parent_id = row.OptionalInt(5);
+  record.parent_marker = static_cast<uint64_t>(row.Int(6));
+  return record;
+}
+
+// The columns of a snapshot, in the order in which ReadSnapshot takes them.
+#define CKPTFS_SELECT_SNAPSHOT                                                          \
+  "SELECT s.id, s.uuid, s.workspace_id, s.name, s.volume, s.created_ns, s.message, "    \
+  "s.metadata, s.pinned, s.parent_id, p.name, s.kind, s.missing, s.view, s.root_mode, " \
+  "s.root_uid, s.root_gid, s.root_acl, s.unlinked_open "                                \
+  "FROM snapshot AS s LEFT JOIN snapshot AS p ON p.id = s.parent_id "
+
+SnapshotRecord ReadSnapshot(const Statement& row) {
+  SnapshotRecord record;
+  record.id = row.Int(0);
+  record.uuid = row.Id(1);
+  record.workspace_id = row.Int(2);
+  record.name = row.Text(3);
+  record.volume = row.Id(4);
+  record.created_ns = row.Int(5);
+  record.message = row.Text(6);
+  record.metadata = row.Text(7);
+  record.pinned = row.Int(8) != 0;
+  record.parent_id = row.OptionalInt(9);
+  record.parent_name = row.Text(10);
+  record.kind = row.Text(11) == ToString(SnapshotKind::kPreRollback) ? SnapshotKind::kPreRollback
+                                                                     : SnapshotKind::kManual;
+  record.state = row.Int(12) != 0 ? SnapshotState::kMissing : SnapshotState::kOk;
+  record.view = static_cast<uint64_t>(row.Int(13));
+  record.root.mode = static_cast<mode_t>(row.Int(14));
+  record.root.uid = static_cast<uid_t>(row.Int(15));
+  record.root.gid = static_cast<gid_t>(row.Int(16));
+  record.root.acl = row.Text(17);
+  record.unlinked_open = row.Int(18);
+  return record;
+}
+
+std::optional<WorkspaceRecord> OneWorkspace(Statement statement) {
+  if (!statement.Step()) return std::nullopt;
+  return ReadWorkspace(statement);
+}
+
+std::optional<SnapshotRecord> OneSnapshot(Statement statement) {
+  if (!statement.Step()) return std::nullopt;
+  return ReadSnapshot(statement);
+}
+
+std::vector<SnapshotRecord> AllSnapshots(Statement statement) {
+  std::vector<SnapshotRecord> records;
+  while (statement.Step()) records.push_back(ReadSnapshot(statement));
+  return records;
+}
+
+// SQLite makes a missing file with the mode that the umask leaves; nobody but root shall read ours.
+void MakeFile(int store_fd, const std::string& file_name) {
+  const int fd =
+      openat(store_fd, file_name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) ThrowErrno("create " + file_name);
+  const UniqueFd closed_at_once(fd);
+}
+
+}  // namespace
+
+void Catalog::Create(int store_fd, const std::string& file_name, const StoreFacts& facts) {
+  MakeFile(store_fd, file_name);
+  Database database(store_fd, file_name);
+  ConfigureConnection(database);
+  Transaction transaction(database);
+  CreateSchema(database);
+  database.Run(
+      "INSERT INTO store (id, uuid, created_ns, backend_type, backend_selection, "
+      "backend_selected_ns, root_mode) VALUES (1, ?, ?, ?, ?, ?, ?)",
+      facts.uuid, facts.created_ns, facts.backend_type, facts.backend_selection,
+      facts.backend_selected_ns, S_IFDIR | 0755);
+  transaction.Commit();
+  // Closing the only connection moves the log into the file, so that the file can be renamed.
+}
+
+Catalog::Catalog(int store_fd, const std::string& file_name)
+    : store_fd_(store_fd), reader_(store_fd, file_name), writer_(store_fd, file_name) {}
+
+std::unique_ptr<Catalog> Catalog::Open(int store_fd, const std::string& file_name,
+                                       CatalogCheck check) {
+  struct stat status {};
+  if (fstatat(store_fd, file_name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+    ThrowErrno("open " + file_name);
+  }
+  if (!S_ISREG(status.st_mode)) throw Error(EUCLEAN, "open " + file_name, "it is no regular file");
+  std::unique_ptr<Catalog> catalog(new Catalog(store_fd, file_name));  // NOLINT: private
+  MigrateSchema(catalog->writer_);
+  ConfigureConnection(catalog->writer_);
+  ConfigureConnection(catalog->reader_);
+  if (check == CatalogCheck::kFull) {
+    Statement found = catalog->writer_.Query("PRAGMA quick_check(1)");
+    const std::string verdict = found.Step() ? found.Text(0) : "no answer";
+    if (verdict != "ok") throw Error(EUCLEAN, "verify " + file_name, verdict);
+  }
+  // What cannot be read now had better be found now, while it can still be rebuilt.
+  catalog->Facts();
+  catalog->ListWorkspaces();
+  catalog->ListAllSnapshots();
+  catalog->Tombstones();
+  return catalog;
+}
+
+Catalog::~Catalog() {
+  try {
+    writer_.CheckpointWal();
+  } catch (const std::exception& error) {
+    spdlog::warn("{}; the next start does it", error.what());
+  }
+}
+
+// --- Reads --------------------------------------------------------------------------------------
+
+StoreFacts Catalog::Facts() const {
+  const std::lock_guard lock(read_mutex_);
+  Statement row = reader_.Query(
+      "SELECT uuid, created_ns, backend_type, backend_selection, backend_selected_ns FROM store");
+  if (!row.Step()) throw Error(EUCLEAN, "read catalog.db", "the store's own row is not there");
+  return {.uuid = row.Id(0),
+          .created_ns = row.Int(1),
+          .backend_type = row.Text(2),
+          .backend_selection = row.Text(3),
+          .backend_selected_ns = row.Int(4)};
+}
+
+uint64_t Catalog::Generation() const {
+  const std::lock_guard lock(read_mutex_);
+  Statement row = reader_.Query("SELECT generation FROM store");
+  return row.Step() ? static_cast<uint64_t>(row.Int(0)) : 0;
+}
+
+RootAttributes Catalog::MountRoot() const {
+  const std::lock_guard lock(read_mutex_);
+  Statement row = reader_.Query("SELECT root_mode, root_uid, root_gid, root_acl FROM store");
+  if (!row.Step()) throw Error(EUCLEAN, "read catalog.db", "the store's own row is not there");
+  return {.mode = static_cast<mode_t>(row.Int(0)),
+          .uid = static_cast<uid_t>(row.Int(1)),
+          .gid = static_cast<gid_t>(row.Int(2)),
+          .acl = row.Text(3)};
+}
+
+std::vector<WorkspaceRecord> Catalog::ListWorkspaces() const {
+  const std::lock_guard lock(read_mutex_);
+  std::vector<WorkspaceRecord> records;
+  Statement rows = reader_.Query(CKPTFS_SELECT_WORKSPACE "ORDER BY name");
+  while (rows.Step()) records.push_back(ReadWorkspace(rows));
+  return records;
+}
+
+std::optional<WorkspaceRecord> Catalog::FindWorkspace(const std::string& name) const {
+  const std::lock_guard lock(read_mutex_);
+  return OneWorkspace(reader_.Query(CKPTFS_SELECT_WORKSPACE "WHERE name = ?", name));
+}
+
+std::optional<WorkspaceRecord> Catalog::FindWorkspace(int64_t id) const {
+  const std::lock_guard lock(read_mutex_);
+  return OneWorkspace(reader_.Query(CKPTFS_SELECT_WORKSPACE "WHERE id = ?", id));
+}
+
+std::optional<WorkspaceRecord> Catalog::FindWorkspaceByVolume(const VolumeId& volume) const {
+  const std::lock_guard lock(read_mutex_);
+  return OneWorkspace(reader_.Query(CKPTFS_SELECT_WORKSPACE "WHERE volume = ?", volume));
+}
+
+std::optional<WorkspaceRecord> Catalog::FindWorkspaceByView(uint64_t view) const {
+  const std::lock_guard lock(read_mutex_);
+  return OneWorkspace(reader_.Query(CKPTFS_SELECT_WORKSPACE "WHERE view = ?", view));
+}
+
+int64_t Catalog::SnapshotsChangedNs(int64_t workspace_id) const {
+  const std::lock_guard lock(read_mutex_);
+  Statement row =
+      reader_.Query("SELECT snapshots_changed_ns FROM workspace WHERE id = ?", workspace_id);
+  return row.Step() ? row.Int(0) : 0;
+}
+
+std::vector<SnapshotRecord> Catalog::ListSnapshots(int64_t workspace_id, int64_t after_id,
+                                                   size_t limit) const {
+  const auto most = static_cast<size_t>(std::numeric_limits<int64_t>::max());
+  const std::lock_guard lock(read_mutex_);
+  return AllSnapshots(reader_.Query(CKPTFS_SELECT_SNAPSHOT
+                                    "WHERE s.workspace_id = ? AND s.id > ? ORDER BY s.id LIMIT ?",
+                                    workspace_id, after_id, std::min(limit, most)));
+}
+
+std::vector<SnapshotRecord> Catalog::ListAllSnapshots() const {
+  const std::lock_guard lock(read_mutex_);
+  return AllSnapshots(reader_.Query(CKPTFS_SELECT_SNAPSHOT "ORDER BY s.id"));
+}
+
+std::optional<SnapshotRecord> Catalog::FindSnapshot(int64_t workspace_id,
+                                                    const std::string& name) const {
+  const std::lock_guard lock(read_mutex_);
+  return OneSnapshot(reader_.Query(CKPTFS_SELECT_SNAPSHOT "WHERE s.workspace_id = ? AND s.name = ?",
+                                   workspace_id, name));
+}
+
+std::optional<SnapshotRecord> Catalog::FindSnapshot(int64_t id) const {
+  const std::lock_guard lock(read_mutex_);
+  return OneSnapshot(reader_.Query(CKPTFS_SELECT_SNAPSHOT "WHERE s.id = ?", id));
+}
+
+std::optional<SnapshotRecord> Catalog::FindSnapshot(const Uuid& uuid) const {
+  const std::lock_guard lock(read_mutex_);
+  return OneSnapshot(reader_.Query(CKPTFS_SELECT_SNAPSHOT "WHERE s.uuid = ?", uuid));
+}
+
+std::optional<SnapshotRecord> Catalog::FindSnapshotByVolume(const VolumeId& volume) const {
+  const std::lock_guard lock(read_mutex_);
+  return OneSnapshot(reader_.Query(CKPTFS_SELECT_SNAPSHOT "WHERE s.volume = ?", volume));
+}
+
+std::optional<SnapshotRecord> Catalog::LatestSnapshot(int64_t workspace_id) const {
+  const std::lock_guard lock(read_mutex_);
+  return OneSnapshot(reader_.Query(
+      CKPTFS_SELECT_SNAPSHOT "WHERE s.workspace_id = ? ORDER BY s.id DESC LIMIT 1", workspace_id));
+}
+
+uint64_t Catalog::CountSnapshots(int64_t workspace_id) const {
+  const std::lock_guard lock(read_mutex_);
+  Statement row =
+      reader_.Query("SELECT count(*) FROM snapshot WHERE workspace_id = ?", workspace_id);
+  return row.Step() ? static_cast<uint64_t>(row.Int(0)) : 0;
+}
+
+std::vector<VolumeId> Catalog::VolumesOfChildren(int64_t snapshot_id) const {
+  const std::lock_guard lock(read_mutex_);
+  std::vector<VolumeId> volumes;
+  Statement rows = reader_.Query(
+      "SELECT volume FROM snapshot WHERE parent_id = ?1 "
+      "UNION ALL SELECT volume FROM workspace WHERE parent_id = ?1",
+      snapshot_id);
+  while (rows.Step()) volumes.push_back(rows.Id(0));
+  return volumes;
+}
+
+std::vector<VolumeId> Catalog::Tombstones() const {
+  const std::lock_guard lock(read_mutex_);
+  std::vector<VolumeId> volumes;
+  Statement rows = reader_.Query("SELECT volume FROM tombstone ORDER BY since_ns");
+  while (rows.Step()) volumes.push_back(rows.Id(0));
+  return volumes;
+}
+
+uint64_t Catalog::NextView() const {
+  const std::lock_guard lock(read_mutex_);
+  {
+    Statement counter = reader_.Query("SELECT next_view FROM store");
+    const uint64_t next = counter.Step() ? static_cast<uint64_t>(counter.Int(0)) : 1;
+    if (next <= kMaxView) return next;
+  }
+  // All have been given out once: take the smallest that is free. Both tables are read in the
+  // order of their index, up to the first gap.
+  Statement used =
+      reader_.Query("SELECT view FROM workspace UNION ALL SELECT view FROM snapshot ORDER BY 1");
+  uint64_t candidate = 1;
+  while (used.Step() && static_cast<uint64_t>(used.Int(0)) <= candidate) {
+    if (static_cast<uint64_t>(used.Int(0)) == candidate) ++candidate;
+  }
+  if (candidate <= kMaxView) return candidate;
+  throw Error(ENOSPC, "number a new tree", "all 2^24 - 1 view numbers are in use",
+              "Delete snapshots");
+}
+
+void Catalog::CopyTo(const std::string& file_name) {
+  const std::lock_guard lock(write_mutex_);
+  MakeFile(store_fd_, file_name);  // SQLite fills an empty file, and would make one for all to read
+  writer_.Run("VACUUM INTO ?", fmt::format("/proc/self/fd/{}/{}", store_fd_, file_name));
+}
+
+std::vector<std::string> Catalog::Verify() const {
+  const std::lock_guard lock(read_mutex_);
+  std::vector<std::string> problems;
+  Statement pages = reader_.Query("PRAGMA integrity_check(20)");
+  while (pages.Step()) {
+    if (pages.Text(0) != "ok") problems.push_back("catalog.db: " + pages.Text(0));
+  }
+  Statement keys = reader_.Query("PRAGMA foreign_key_check");
+  while (keys.Step()) {
+    problems.push_back(
+        fmt::format("catalog.db: row {} of {} refers to a row of {} that is not there", keys.Int(1),
+                    keys.Text(0), keys.Text(2)));
+  }
+  Statement views = reader_.Query(
+      "SELECT w.name, s.name, s.view FROM workspace AS w JOIN snapshot AS s ON s.view = w.view");
+  while (views.Step()) {
+    problems.push_back(fmt::format("workspace {} and snapshot {} have the same view number {}",
+                                   views.Text(0), views.Text(1), views.Int(2)));
+  }
+  Statement volumes = reader_.Query(
+      "SELECT volume FROM snapshot WHERE volume IN (SELECT volume FROM workspace) "
+      "UNION ALL SELECT volume FROM tombstone WHERE volume IN "
+      "(SELECT volume FROM workspace UNION ALL SELECT volume FROM snapshot)");
+  while (volumes.Step()) {
+    problems.push_back("volume " + volumes.Text(0) + " has more than one owner in catalog.db");
+  }
+  return problems;
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,153 @@
+// The rows of catalog.db.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "catalog/records.h"
+#include "catalog/sqlite.h"
+
+namespace ckptfs {
+
+// What is recorded about a store when it is made.
+struct StoreFacts {
+  Uuid uuid;
+  int64_t created_ns = 0;
+  std::string backend_type;
+  std::string backend_selection;
+  int64_t backend_selected_ns = 0;
+};
+
+// View numbers are the high 24 bits of st_ino; 0 belongs to what is in no volume.
+inline constexpr uint64_t kMaxView = (uint64_t{1} << 24) - 1;
+
+enum class CatalogCheck {
+  kQuick,  // the header, the tables and every row can be read
+  kFull,   // and SQLite finds all pages in order; linear in the file's size
+};
+
+// The rows of catalog.db, and the only place with SQL about them. Knows neither volumes nor
+// sidecars: what a row means is the Store's affair.
+//
+// Any thread may call any function. Reads have a connection of their own, so that they see the
+// last committed state and never wait for a transaction. Changes are made through a Change, of
+// which there is one at a time.
+class Catalog {
+ public:
+  static constexpr char kFileName[] = "catalog.db";
+
+  class Change;
+
+  // Makes a complete catalog without rows, in a file that must not exist (EEXIST).
+  static void Create(int store_fd, const std::string& file_name, const StoreFacts& facts);
+  // Throws Error: ENOENT, EUCLEAN if it is damaged or no catalog, ENOTSUP if it is of a newer
+  // program. `store_fd` must stay open as long as the catalog lives.
+  static std::unique_ptr<Catalog> Open(int store_fd, const std::string& file_name,
+                                       CatalogCheck check);
+  // Moves everything into the main file, so that it alone is the catalog.
+  ~Catalog();
+  Catalog(const Catalog&) = delete;
+  Catalog& operator=(const Catalog&) = delete;
+
+  StoreFacts Facts() const;
+  // Counts the transactions that changed what there is.
+  uint64_t Generation() const;
+  RootAttributes MountRoot() const;
+
+  std::vector<WorkspaceRecord> ListWorkspaces() const;  // by name
+  std::optional<WorkspaceRecord> FindWorkspace(const std::string& name) const;
+  std::optional<WorkspaceRecord> FindWorkspace(int64_t id) const;
+  std::optional<WorkspaceRecord> FindWorkspaceByVolume(const VolumeId& volume) const;
+  std::optional<WorkspaceRecord> FindWorkspaceByView(uint64_t view) const;
+  int64_t SnapshotsChangedNs(int64_t workspace_id) const;  // 0: no such workspace
+
+  std::vector<SnapshotRecord> ListSnapshots(int64_t workspace_id, int64_t after_id,
+                                            size_t limit) const;
+  std::vector<SnapshotRecord> ListAllSnapshots() const;  // by id
+  std::optional<SnapshotRecord> FindSnapshot(int64_t workspace_id, const std::string& name) const;
+  std::optional<SnapshotRecord> FindSnapshot(int64_t id) const;
+  std::optional<SnapshotRecord> FindSnapshot(const Uuid& uuid) const;
+  std::optional<SnapshotRecord> FindSnapshotByVolume(const VolumeId& volume) const;
+  std::optional<SnapshotRecord> LatestSnapshot(int64_t workspace_id) const;
+  uint64_t CountSnapshots(int64_t workspace_id) const;
+  // Rows, live trees and snapshots, whose parent is that snapshot; their volumes.
+  std::vector<VolumeId> VolumesOfChildren(int64_t snapshot_id) const;
+
+  std::vector<VolumeId> Tombstones() const;
+
+  // The number that the next new row should have. Throws ENOSPC if 2^24 - 1 are in use.
+  uint64_t NextView() const;
+
+  // A copy of the catalog as it is, in a new file of the store's directory.
+  void CopyTo(const std::string& file_name);
+
+  // One line for each thing that is wrong inside the catalog itself. Linear in its size.
+  std::vector<std::string> Verify() const;
+
+ private:
+  Catalog(int store_fd, const std::string& file_name);
+
+  const int store_fd_;
+  mutable std::mutex read_mutex_;
+  mutable Database reader_;
+  std::mutex write_mutex_;
+  Database writer_;
+};
+
+// One transaction. Nothing has happened until Commit returns; without it all is undone. Holds the
+// catalog's write mutex while it lives. Not for sharing between threads.
+class Catalog::Change {
+ public:
+  explicit Change(Catalog& catalog);
+
+  // Returns the row's id: the record's, or a new one if that is 0. EEXIST if name, volume or view is
+  // taken.
+  int64_t Insert(const WorkspaceRecord& workspace);
+  int64_t Insert(const SnapshotRecord& snapshot);
+
+  void SetLive(int64_t workspace_id, const VolumeId& volume, std::optional<int64_t> parent_id,
+               uint64_t parent_marker);
+  void RenameWorkspace(int64_t id, const std::string& name);
+  void DeleteWorkspace(int64_t id);
+
+  // Workspaces, snapshots and tombstones. References are verified at the commit.
+  void DeleteAllRows();
+
+  // Whatever has this snapshot as its parent gets its parent instead.
+  void DeleteSnapshot(const SnapshotRecord& snapshot);
+  void RenameSnapshot(int64_t id, const std::string& name);
+  void SetMessage(int64_t id, const std::string& message);
+  void SetMetadata(int64_t id, const std::string& json);
+  void SetPinned(int64_t id, bool pinned);
+  void SetState(int64_t id, SnapshotState state);
+  void SetParent(int64_t id, std::optional<int64_t> parent_id);
+  void SetUsage(int64_t id, uint64_t referenced_bytes, uint64_t exclusive_bytes, int64_t when_ns);
+  // Everything of `snapshot` into the row with its id, but for parent and state.
+  void Update(const SnapshotRecord& snapshot);
+  // The workspace's list of snapshots is another one from now on.
+  void TouchSnapshots(int64_t workspace_id, int64_t now_ns);
+
+  void AddTombstone(const VolumeId& volume, int64_t now_ns);
+  void DropTombstone(const VolumeId& volume);
+
+  void SetMountRoot(const RootAttributes& root);
+  void SetGeneration(uint64_t generation);
+  // No row gets a number below `view` before all of those above are used up.
+  void RaiseNextView(uint64_t view);
+
+  // Commits and returns the store's new generation.
+  uint64_t Commit();
+  // For what recovery would find again by itself: the generation stays.
+  void CommitUncounted();
+
+ private:
+  std::lock_guard<std::mutex> lock_;
+  Database& database_;
+  Transaction transaction_;
+};
+
+}  // namespace ckptfs

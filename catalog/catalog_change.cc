@@ -1,0 +1,152 @@
+#include <algorithm>
+
+#include "catalog/catalog.h"
+
+namespace ckptfs {
+
+Catalog::Change::Change(Catalog& catalog)
+    : lock_(catalog.write_mutex_), database_(catalog.writer_), transaction_(catalog.writer_) {}
+
+int64_t Catalog::Change::Insert(const WorkspaceRecord& workspace) {
+  database_.Run(
+      "INSERT INTO workspace (id, name, volume, created_ns, view, parent_id, parent_marker, "
+      "snapshots_changed_ns) VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?)",
+      workspace.id, workspace.name, workspace.volume, workspace.created_ns, workspace.view, workspace.parent_id,
+      workspace.parent_marker, workspace.created_ns);
+  const int64_t id = database_.LastInsertId();
+  RaiseNextView(workspace.view + 1);
+  return id;
+}
+
+int64_t Catalog::Change::Insert(const SnapshotRecord& snapshot) {
+  database_.Run(
+      "INSERT INTO snapshot (id, uuid, workspace_id, name, volume, created_ns, message, metadata, "
+      "pinned, parent_id, kind, missing, view, root_mode, root_uid, root_gid, root_acl, "
+      "unlinked_open) VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      snapshot.id, snapshot.uuid, snapshot.workspace_id, snapshot.name, snapshot.volume, snapshot.created_ns,
+      snapshot.message, snapshot.metadata, snapshot.pinned, snapshot.parent_id,
+      ToString(snapshot.kind), snapshot.state == SnapshotState::kMissing, snapshot.view,
+      snapshot.root.mode, snapshot.root.uid, snapshot.root.gid, Blob{snapshot.root.acl},
+      snapshot.unlinked_open);
+  const int64_t id = database_.LastInsertId();
+  RaiseNextView(snapshot.view + 1);
+  return id;
+}
+
+void Catalog::Change::SetLive(int64_t workspace_id, const VolumeId& volume,
+                              std::optional<int64_t> parent_id, uint64_t parent_marker) {
+  database_.Run("UPDATE workspace SET volume = ?, parent_id = ?, parent_marker = ? WHERE id = ?",
+                volume, parent_id, parent_marker, workspace_id);
+}
+
+void Catalog::Change::RenameWorkspace(int64_t id, const std::string& name) {
+  database_.Run("UPDATE workspace SET name = ? WHERE id = ?", name, id);
+}
+
+void Catalog::Change::DeleteWorkspace(int64_t id) {
+  database_.Run("DELETE FROM workspace WHERE id = ?", id);
+}
+
+void Catalog::Change::DeleteAllRows() {
+  database_.Run("PRAGMA defer_foreign_keys = ON");  // until the end of this transaction
+  database_.Run("DELETE FROM tombstone");
+  database_.Run("DELETE FROM snapshot");
+  database_.Run("DELETE FROM workspace");
+}
+
+void Catalog::Change::DeleteSnapshot(const SnapshotRecord& snapshot) {
+  database_.Run("UPDATE snapshot SET parent_id = ? WHERE parent_id = ?", snapshot.parent_id,
+                snapshot.id);
+  // The live tree's marker said "equal to the deleted snapshot". About that one's parent it says
+  // nothing: 0 stands for "not known to be equal".
+  database_.Run("UPDATE workspace SET parent_id = ?, parent_marker = 0 WHERE parent_id = ?",
+                snapshot.parent_id, snapshot.id);
+  database_.Run("DELETE FROM snapshot WHERE id = ?", snapshot.id);
+}
+
+void Catalog::Change::RenameSnapshot(int64_t id, const std::string& name) {
+  database_.Run("UPDATE snapshot SET name = ? WHERE id = ?", name, id);
+}
+
+void Catalog::Change::SetMessage(int64_t id, const std::string& message) {
+  database_.Run("UPDATE snapshot SET message = ? WHERE id = ?", message, id);
+}
+
+void Catalog::Change::SetMetadata(int64_t id, const std::string& json) {
+  database_.Run("UPDATE snapshot SET metadata = ? WHERE id = ?", json, id);
+}
+
+void Catalog::Change::SetPinned(int64_t id, bool pinned) {
+  database_.Run("UPDATE snapshot SET pinned = ? WHERE id = ?", pinned, id);
+}
+
+void Catalog::Change::SetState(int64_t id, SnapshotState state) {
+  database_.Run("UPDATE snapshot SET missing = ? WHERE id = ?", state == SnapshotState::kMissing,
+                id);
+}
+
+void Catalog::Change::SetParent(int64_t id, std::optional<int64_t> parent_id) {
+  database_.Run("UPDATE snapshot SET parent_id = ? WHERE id = ?", parent_id, id);
+}
+
+void Catalog::Change::SetUsage(int64_t id, uint64_t referenced_bytes, uint64_t exclusive_bytes,
+                               int64_t when_ns) {
+  database_.Run(
+      "UPDATE snapshot SET referenced_bytes = ?, exclusive_bytes = ?, usage_ns = ? WHERE id = ?",
+      referenced_bytes, exclusive_bytes, when_ns, id);
+}
+
+void Catalog::Change::Update(const SnapshotRecord& snapshot) {
+  database_.Run(
+      "UPDATE snapshot SET uuid = ?, name = ?, volume = ?, created_ns = ?, message = ?, "
+      "metadata = ?, pinned = ?, kind = ?, view = ?, root_mode = ?, root_uid = ?, root_gid = ?, "
+      "root_acl = ?, unlinked_open = ? WHERE id = ?",
+      snapshot.uuid, snapshot.name, snapshot.volume, snapshot.created_ns, snapshot.message,
+      snapshot.metadata, snapshot.pinned, ToString(snapshot.kind), snapshot.view,
+      snapshot.root.mode, snapshot.root.uid, snapshot.root.gid, Blob{snapshot.root.acl},
+      snapshot.unlinked_open, snapshot.id);
+  RaiseNextView(snapshot.view + 1);
+}
+
+void Catalog::Change::TouchSnapshots(int64_t workspace_id, int64_t now_ns) {
+  // Strictly increasing: whoever has cached the list tells by this that it is another one.
+  database_.Run(
+      "UPDATE workspace SET snapshots_changed_ns = max(?, snapshots_changed_ns + 1) WHERE id = ?",
+      now_ns, workspace_id);
+}
+
+void Catalog::Change::AddTombstone(const VolumeId& volume, int64_t now_ns) {
+  database_.Run("INSERT OR IGNORE INTO tombstone (volume, since_ns) VALUES (?, ?)", volume, now_ns);
+}
+
+void Catalog::Change::DropTombstone(const VolumeId& volume) {
+  database_.Run("DELETE FROM tombstone WHERE volume = ?", volume);
+}
+
+void Catalog::Change::SetMountRoot(const RootAttributes& root) {
+  database_.Run("UPDATE store SET root_mode = ?, root_uid = ?, root_gid = ?, root_acl = ?",
+                root.mode, root.uid, root.gid, Blob{root.acl});
+}
+
+void Catalog::Change::SetGeneration(uint64_t generation) {
+  database_.Run("UPDATE store SET generation = ?", generation);
+}
+
+void Catalog::Change::RaiseNextView(uint64_t view) {
+  database_.Run("UPDATE store SET next_view = max(next_view, ?)", std::min(view, kMaxView + 1));
+}
+
+uint64_t Catalog::Change::Commit() {
+  database_.Run("UPDATE store SET generation = generation + 1");
+  uint64_t generation = 0;
+  {
+    Statement row = database_.Query("SELECT generation FROM store");
+    if (row.Step()) generation = static_cast<uint64_t>(row.Int(0));
+  }
+  transaction_.Commit();
+  return generation;
+}
+
+void Catalog::Change::CommitUncounted() { transaction_.Commit(); }
+
+}  // namespace ckptfs

@@ -1,0 +1,54 @@
+// What the store does in the background.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "backend/backend.h"
+#include "catalog/catalog.h"
+#include "catalog/sidecar_writer.h"
+
+namespace ckptfs {
+
+// One thread for work that nobody has to wait for: sidecars that say "prepared" of volumes that
+// have a row by now, and the end of destroyed volumes. Work is collected for a moment, so that a
+// series of checkpoints or deletions costs one pass. What is still to do at a crash is found
+// again by recovery. Any thread may call any function.
+class Janitor {
+ public:
+  // All must outlive this.
+  Janitor(Backend& backend, Catalog& catalog, const MetaDirectory& meta, SidecarWriter& sidecars);
+  // Does what is to do first.
+  ~Janitor();
+  Janitor(const Janitor&) = delete;
+  Janitor& operator=(const Janitor&) = delete;
+
+  // Brings the sidecar of that volume up to date, soon.
+  void Refresh(const VolumeId& volume);
+  // `volume` has been destroyed: when that is durable, its sidecar and its tombstone go.
+  void Reap(const VolumeId& volume);
+  // Waits until all that was asked before is done.
+  void Drain();
+
+ private:
+  void Run();
+  void FinishDestroyed(const std::set<VolumeId>& volumes);
+
+  Backend& backend_;
+  Catalog& catalog_;
+  const MetaDirectory& meta_;
+  SidecarWriter& sidecars_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::set<VolumeId> stale_;
+  std::set<VolumeId> destroyed_;
+  bool busy_ = false;
+  bool hurry_ = false;  // somebody waits in Drain
+  bool stop_ = false;
+  std::thread thread_;  // last: it uses all of the above
+};
+
+}  // namespace ckptfs

@@ -1,0 +1,109 @@
+#include "catalog/lock.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "backend/base/error.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr int kMaxAttempts = 100;
+
+std::string FirstBytes(int fd) {
+  std::array<char, 32> text{};
+  const ssize_t size = pread(fd, text.data(), text.size(), 0);
+  return size < 0 ? std::string() : std::string(text.data(), static_cast<size_t>(size));
+}
+
+bool IsNumberLine(const std::string& text) {
+  return text.size() >= 2 && text.back() == '\n' &&
+         text.find_first_not_of("0123456789") == text.size() - 1;
+}
+
+[[noreturn]] void ThrowBusy(int fd) {
+  std::string pid = FirstBytes(fd);
+  const bool known = IsNumberLine(pid);
+  if (known) pid.pop_back();
+  throw Error(
+      EBUSY, "lock the store",
+      known ? fmt::format("process {} has it mounted", pid) : "another process is just mounting it",
+      "Unmount it there first");
+}
+
+}  // namespace
+
+StoreLock::StoreLock(int store_fd) : store_fd_(store_fd) {
+  for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
+    if (TryTake()) return;
+  }
+  throw Error(EBUSY, "lock the store", "other processes keep mounting and unmounting it");
+}
+
+// One attempt; false if the file was removed between open and flock, by a clean stop of its holder:
+// the lock on it would then be one that nobody else ever sees.
+bool StoreLock::TryTake() {
+  constexpr int kFlags = O_RDWR | O_CLOEXEC | O_NOFOLLOW;
+  UniqueFd file(openat(store_fd_, kFileName, kFlags | O_CREAT | O_EXCL, 0600));
+  const bool made = file.valid();
+  if (!made && errno == EEXIST) file.Reset(openat(store_fd_, kFileName, kFlags));
+  if (!file.valid()) {
+    if (errno == ENOENT) return false;
+    ThrowErrno("lock the store", errno == EROFS ? "Its filesystem must be writable" : "");
+  }
+  if (flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) ThrowBusy(file.get());
+    ThrowErrno("lock the store");
+  }
+  struct stat held {};
+  struct stat named {};
+  CheckSyscall(fstat(file.get(), &held), "stat the store's lock");
+  const int found = fstatat(store_fd_, kFileName, &named, AT_SYMLINK_NOFOLLOW);
+  if (found != 0 || held.st_ino != named.st_ino || held.st_dev != named.st_dev) return false;
+
+  file_ = std::move(file);
+  was_left_behind_ = !made;
+  const std::string pid = fmt::format("{}\n", getpid());
+  const bool written =
+      ftruncate(file_.get(), 0) == 0 &&
+      pwrite(file_.get(), pid.data(), pid.size(), 0) == static_cast<ssize_t>(pid.size());
+  // The lock holds without the number, which is for people: a full disk must not keep anybody from
+  // mounting and deleting.
+  if (!written) spdlog::warn("the store's lock does not tell the PID: {}", std::strerror(errno));
+  return true;
+}
+
+StoreLock::~StoreLock() {
+  if (keep_ || !file_.valid()) return;
+  // Removed while it is still held: whoever opens it before and locks it after sees that the name
+  // is gone or another file's, and tries again.
+  if (unlinkat(store_fd_, kFileName, 0) != 0) {
+    spdlog::error("remove the store's lock: {}", std::strerror(errno));
+  }
+}
+
+std::optional<pid_t> StoreLock::Holder(const std::string& store_path) {
+  const UniqueFd store(open(store_path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const UniqueFd file(openat(store.get(), kFileName, O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!file.valid() || flock(file.get(), LOCK_SH | LOCK_NB) == 0) return std::nullopt;
+  const std::string pid = FirstBytes(file.get());
+  if (!IsNumberLine(pid)) return std::nullopt;
+  return static_cast<pid_t>(std::strtol(pid.c_str(), nullptr, 10));
+}
+
+bool LooksLikeStoreLock(int store_fd) {
+  const UniqueFd file(openat(store_fd, StoreLock::kFileName, O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  return file.valid() && IsNumberLine(FirstBytes(file.get()));
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,172 @@
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <memory>
+
+#include "backend/base/error.h"
+#include "backend/base/unique_fd.h"
+#include "catalog/sidecar.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr std::string_view kSuffix = ".json";
+constexpr std::string_view kNewSuffix = ".new";
+constexpr char kGenerationXattr[] = "user.ckptfs.generation";
+// A message and metadata of 64 KiB each, six bytes for a byte in the worst case, and the rest.
+constexpr off_t kMaxFileBytes = off_t{1} << 20;
+
+std::string FileName(const VolumeId& volume) { return volume.str() + std::string(kSuffix); }
+
+// Opens a plain file below the directory, and nothing that leads out of it.
+UniqueFd OpenBelow(int directory_fd, const std::string& name, uint64_t flags, uint64_t mode) {
+  open_how how{};
+  how.flags = flags | O_CLOEXEC | O_NOFOLLOW;
+  how.mode = mode;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  return UniqueFd(
+      static_cast<int>(syscall(SYS_openat2, directory_fd, name.c_str(), &how, sizeof(how))));
+}
+
+void WriteAll(int fd, std::string_view text, const std::string& name) {
+  while (!text.empty()) {
+    const ssize_t written = write(fd, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) ThrowErrno("write " + name);
+    text.remove_prefix(static_cast<size_t>(written));
+  }
+}
+
+bool EndsWith(std::string_view text, std::string_view end) {
+  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+
+}  // namespace
+
+void MetaDirectory::Replace(const std::string& name, std::string_view text) const {
+  const std::string aside = name + std::string(kNewSuffix);
+  const UniqueFd file = OpenBelow(fd_, aside, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  if (!file.valid()) ThrowErrno("create " + aside);
+  try {
+    // On disk if power goes from here on: the file as it was before; the one aside is a leftover,
+    // which the next recovery removes.
+    WriteAll(file.get(), text, aside);
+    constexpr unsigned int kAll =
+        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    CheckSyscall(sync_file_range(file.get(), 0, 0, kAll), "write out " + aside);
+    CheckSyscall(renameat(fd_, aside.c_str(), fd_, name.c_str()), "rename " + aside);
+  } catch (...) {
+    unlinkat(fd_, aside.c_str(), 0);
+    throw;
+  }
+}
+
+std::optional<std::string> MetaDirectory::Slurp(const std::string& name) const {
+  const UniqueFd file = OpenBelow(fd_, name, O_RDONLY, 0);
+  if (!file.valid()) {
+    if (errno == ENOENT) return std::nullopt;
+    ThrowErrno("open " + name);
+  }
+  struct stat status {};
+  CheckSyscall(fstat(file.get(), &status), "stat " + name);
+  if (!S_ISREG(status.st_mode) || status.st_size > kMaxFileBytes) {
+    throw Error(EUCLEAN, "read " + name, "it is no file of a sensible size");
+  }
+  std::string text(static_cast<size_t>(status.st_size), '\0');
+  size_t filled = 0;
+  while (filled < text.size()) {
+    const ssize_t got = read(file.get(), text.data() + filled, text.size() - filled);
+    if (got < 0 && errno == EINTR) continue;
+    // A checksum that does not match (EIO) is damage of this file alone.
+    if (got < 0) throw Error(EUCLEAN, "read " + name, std::generic_category().message(errno));
+    if (got == 0) break;
+    filled += static_cast<size_t>(got);
+  }
+  text.resize(filled);
+  return text;
+}
+
+void MetaDirectory::Write(const Sidecar& sidecar) const {
+  Replace(FileName(sidecar.volume), SerializeSidecar(sidecar));
+}
+
+std::optional<Sidecar> MetaDirectory::Read(const VolumeId& volume) const {
+  const std::optional<std::string> text = Slurp(FileName(volume));
+  if (!text) return std::nullopt;
+  Sidecar sidecar = ParseSidecar(*text);
+  if (sidecar.volume != volume) {
+    throw Error(EUCLEAN, "read " + FileName(volume), "it is about another volume");
+  }
+  return sidecar;
+}
+
+bool MetaDirectory::Remove(const VolumeId& volume) const {
+  const std::string name = FileName(volume);
+  if (unlinkat(fd_, name.c_str(), 0) == 0) return true;
+  if (errno == ENOENT) return false;
+  ThrowErrno("remove " + name);
+}
+
+void MetaDirectory::RemoveLeftover(const std::string& name) const {
+  if (unlinkat(fd_, name.c_str(), 0) != 0 && errno != ENOENT) ThrowErrno("remove " + name);
+}
+
+MetaDirectory::Listing MetaDirectory::List() const {
+  UniqueFd again = OpenBelow(fd_, ".", O_RDONLY | O_DIRECTORY, 0);
+  if (!again.valid()) ThrowErrno("open the directory of sidecars");
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(fdopendir(again.get()), closedir);
+  if (directory == nullptr) ThrowErrno("read the directory of sidecars");
+  static_cast<void>(again.Release());  // closedir closes it
+  Listing listing;
+  errno = 0;
+  while (const dirent* entry =
+             readdir(directory.get())) {  // NOLINT(concurrency-mt-unsafe): own DIR
+    const std::string name = entry->d_name;
+    if (name == "." || name == ".." || name == "store.json") continue;
+    if (EndsWith(name, kNewSuffix)) {
+      listing.leftovers.push_back(name);
+      continue;
+    }
+    const bool json = EndsWith(name, kSuffix);
+    std::optional<Uuid> volume =
+        json ? Uuid::Parse(name.substr(0, name.size() - kSuffix.size())) : std::nullopt;
+    if (volume) {
+      listing.sidecars.push_back(*std::move(volume));
+    } else {
+      listing.foreign.push_back(name);
+    }
+    errno = 0;
+  }
+  if (errno != 0) ThrowErrno("read the directory of sidecars");
+  return listing;
+}
+
+uint64_t MetaDirectory::Generation() const {
+  std::array<char, 32> text{};
+  const ssize_t size = fgetxattr(fd_, kGenerationXattr, text.data(), text.size());
+  if (size < 0 && errno == ENODATA) return 0;
+  if (size < 0) ThrowErrno("read the store's generation");
+  uint64_t generation = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + size, generation);
+  if (error != std::errc{} || end != text.data() + size) {
+    throw Error(EUCLEAN, "read the store's generation", "it is no number");
+  }
+  return generation;
+}
+
+void MetaDirectory::SetGeneration(uint64_t generation) const {
+  const std::string text = fmt::format("{}", generation);
+  CheckSyscall(fsetxattr(fd_, kGenerationXattr, text.data(), text.size(), 0),
+               "write the store's generation");
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,26 @@
+// Which names workspaces and snapshots may have.
+#pragma once
+
+#include <string_view>
+
+namespace ckptfs {
+
+inline constexpr std::string_view kSnapshotsName = ".snapshots";
+inline constexpr std::string_view kLatestName = "latest";
+inline constexpr std::string_view kLiveName = ".live";
+// The hidden file through which `ckpt` talks to the daemon, in the mount root and in every
+// workspace's root. Reserved there like ".snapshots".
+inline constexpr std::string_view kControlName = ".ckptfs-control";
+inline constexpr size_t kMaxNameBytes = 255;
+
+// Throws Error EINVAL, saying which rule `name` breaks: 1 to 255 bytes (ENAMETOOLONG above) of
+// valid UTF-8 without control characters (C0, DEL, C1) and '/', no leading '.' or '-', and not
+// "latest". `what` is "workspace" or "snapshot".
+void CheckName(std::string_view what, std::string_view name);
+
+bool IsValidUtf8(std::string_view text);
+
+// True for names that ckptfs keeps for itself in a workspace's root directory.
+bool IsReservedInWorkspace(std::string_view name);
+
+}  // namespace ckptfs

@@ -1,0 +1,351 @@
+#include "catalog/rebuild.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+
+#include "backend/base/error.h"
+#include "backend/base/time.h"
+#include "catalog/store_context.h"
+
+namespace ckptfs {
+namespace {
+
+std::string RecoveredName(const VolumeId& volume) {
+  return "recovered-" + volume.str().substr(0, 8);
+}
+
+// `wanted`, or wanted-2, ... such that it is not in `taken`, into which it is put.
+std::string TakeName(std::set<std::string>& taken, const std::string& wanted) {
+  std::string name = wanted;
+  for (int suffix = 2; !taken.insert(name).second; ++suffix) {
+    name = fmt::format("{}-{}", wanted, suffix);
+  }
+  return name;
+}
+
+// Makes the plan in steps, each of which takes volumes out of `left_`.
+class Planner {
+ public:
+  Planner(const Backend& backend, const MetaDirectory& meta, const std::vector<Sidecar>& known);
+  RebuildPlan Make();
+
+ private:
+  struct Candidate {
+    bool read_only = false;
+    std::optional<Sidecar> sidecar;  // empty: none, or damaged
+  };
+
+  void ReadSidecars(const std::vector<Sidecar>& known);
+  bool IsDebris(const Sidecar& sidecar) const;
+  void TakeLiveTrees();
+  void TakeSnapshots();
+  void TakeNameless();
+  void MakeAbsentWorkspaces();
+  void AddWorkspace(WorkspaceRecord workspace, const Uuid& parent);
+  void AddSnapshot(const Sidecar& sidecar);
+  void AddRecovered(const VolumeId& volume, uint64_t workspace_view, const std::string& why);
+  uint64_t GuessWorkspace(const VolumeId& volume) const;
+  uint64_t TakeView(uint64_t wanted);
+  void RememberIds(const Sidecar& row);
+
+  const Backend& backend_;
+  const MetaDirectory& meta_;
+  uint64_t store_generation_ = 0;
+  std::map<VolumeId, Candidate> left_;
+  std::map<VolumeId, int64_t> snapshot_ids_;
+  std::map<uint64_t, int64_t> workspace_ids_;
+
+  std::map<uint64_t, size_t> workspaces_;  // by view, into plan_.workspaces
+  std::set<std::string> workspace_names_;
+  std::map<uint64_t, std::set<std::string>> snapshot_names_;
+  std::set<uint64_t> views_;
+  // Of snapshots whose workspace has no live tree: what the newest of their sidecars says of it.
+  std::map<uint64_t, WorkspaceRecord> absent_;
+  std::map<uint64_t, int64_t> absent_newest_ns_;
+  std::map<uint64_t, uint64_t> parent_generation_;
+  RebuildPlan plan_;
+};
+
+Planner::Planner(const Backend& backend, const MetaDirectory& meta,
+                 const std::vector<Sidecar>& known)
+    : backend_(backend), meta_(meta), store_generation_(meta.Generation()) {
+  for (VolumeListing& volume : backend.List()) {
+    left_[volume.id].read_only = volume.read_only;
+  }
+  ReadSidecars(known);
+  plan_.generation = store_generation_;
+  for (const auto& [id, candidate] : left_) {
+    // Not below that of a transaction that may have happened: else its volume would be debris.
+    if (candidate.sidecar) {
+      plan_.generation = std::max(plan_.generation, candidate.sidecar->generation);
+    }
+  }
+}
+
+void Planner::ReadSidecars(const std::vector<Sidecar>& known) {
+  for (auto& [id, candidate] : left_) {
+    try {
+      candidate.sidecar = meta_.Read(id);
+    } catch (const Error& error) {
+      if (error.errno_value() != EUCLEAN) throw;
+      spdlog::warn("sidecar of volume {} is damaged: {}", id.str(), error.why());
+    }
+  }
+  for (const Sidecar& row : known) {
+    RememberIds(row);
+    const auto found = left_.find(row.volume);
+    if (found != left_.end() && !found->second.sidecar) found->second.sidecar = row;
+  }
+}
+
+void Planner::RememberIds(const Sidecar& row) {
+  workspace_ids_[row.workspace.view] = row.workspace.id;
+  if (row.role == SidecarRole::kSnapshot) snapshot_ids_[row.volume] = row.snapshot.id;
+}
+
+// Volumes that recovery will remove: they never had a row. Those whose transaction is in doubt are
+// taken for committed, as the row that would tell is lost.
+bool Planner::IsDebris(const Sidecar& sidecar) const {
+  return sidecar.role == SidecarRole::kScratch || sidecar.state == SidecarState::kFilling;
+}
+
+RebuildPlan Planner::Make() {
+  std::erase_if(left_, [this](const auto& entry) {
+    return entry.second.sidecar && IsDebris(*entry.second.sidecar);
+  });
+  for (const auto& [id, candidate] : left_) {
+    if (!candidate.sidecar) continue;
+    views_.insert(candidate.sidecar->workspace.view);
+    if (candidate.sidecar->role == SidecarRole::kSnapshot) {
+      views_.insert(candidate.sidecar->snapshot.view);
+    }
+  }
+  TakeLiveTrees();
+  TakeSnapshots();
+  MakeAbsentWorkspaces();
+  TakeNameless();
+  std::stable_sort(plan_.snapshots.begin(), plan_.snapshots.end(),
+                   [](const RebuildPlan::Entry& a, const RebuildPlan::Entry& b) {
+                     return a.snapshot.created_ns < b.snapshot.created_ns;
+                   });
+  return std::move(plan_);
+}
+
+// Of several volumes that call themselves the live tree of one workspace the last committed one is
+// it. The others are states before a rollback whose sidecars were not written anew in time, or
+// clones whose transaction is in doubt: kept, as snapshots.
+void Planner::TakeLiveTrees() {
+  std::map<uint64_t, std::vector<const Sidecar*>> by_view;
+  for (const auto& [id, candidate] : left_) {
+    if (!candidate.sidecar || candidate.sidecar->role != SidecarRole::kWorkspace) continue;
+    by_view[candidate.sidecar->workspace.view].push_back(&*candidate.sidecar);
+  }
+  for (auto& [view, sidecars] : by_view) {
+    const auto rank = [this](const Sidecar* sidecar) {
+      const bool certain = sidecar->state == SidecarState::kCommitted ||
+                           sidecar->generation <= store_generation_;
+      return std::pair(certain, sidecar->generation);
+    };
+    const Sidecar* live = *std::max_element(
+        sidecars.begin(), sidecars.end(),
+        [&](const Sidecar* a, const Sidecar* b) { return rank(a) < rank(b); });
+    WorkspaceRecord workspace = live->workspace;
+    workspace.volume = live->volume;
+    AddWorkspace(workspace, live->parent);
+    parent_generation_[view] = live->generation;
+    std::vector<VolumeId> taken;
+    for (const Sidecar* sidecar : sidecars) {
+      if (sidecar != live) {
+        AddRecovered(sidecar->volume, view, "it is an earlier live tree");
+      }
+      taken.push_back(sidecar->volume);
+    }
+    for (const VolumeId& volume : taken) left_.erase(volume);
+  }
+}
+
+void Planner::AddWorkspace(WorkspaceRecord workspace, const Uuid& parent) {
+  const auto known = workspace_ids_.find(workspace.view);
+  workspace.id = known == workspace_ids_.end() ? 0 : known->second;
+  workspace.parent_id.reset();
+  const std::string wanted = workspace.name;
+  workspace.name = TakeName(workspace_names_, wanted);
+  if (workspace.name != wanted) {
+    plan_.remarks.push_back(fmt::format("two workspaces were called {}: one is now {}", wanted,
+                                        workspace.name));
+  }
+  plan_.live_parents[workspace.view] = parent;
+  workspaces_[workspace.view] = plan_.workspaces.size();
+  plan_.workspaces.push_back(std::move(workspace));
+}
+
+void Planner::TakeSnapshots() {
+  std::map<uint64_t, std::pair<uint64_t, Uuid>> newest;  // by view: generation, UUID
+  for (const auto& [id, candidate] : left_) {
+    if (!candidate.sidecar) continue;
+    const Sidecar& sidecar = *candidate.sidecar;
+    const uint64_t view = sidecar.workspace.view;
+    AddSnapshot(sidecar);
+    // The live tree's sidecar follows a checkpoint with a delay; the snapshot's own tells first.
+    const bool prepared = sidecar.state == SidecarState::kPrepared;
+    auto& [generation, uuid] = newest[view];
+    if (prepared && sidecar.snapshot.kind == SnapshotKind::kManual &&
+        sidecar.generation > generation) {
+      generation = sidecar.generation;
+      uuid = sidecar.snapshot.uuid;
+    }
+    if (workspaces_.contains(view)) continue;
+    if (sidecar.snapshot.created_ns >= absent_newest_ns_[view]) {
+      absent_newest_ns_[view] = sidecar.snapshot.created_ns;
+      absent_[view] = sidecar.workspace;
+    }
+  }
+  for (const auto& [view, found] : newest) {
+    if (workspaces_.contains(view) && found.first > parent_generation_[view]) {
+      plan_.live_parents[view] = found.second;
+      plan_.workspaces[workspaces_[view]].parent_marker = 0;
+    }
+  }
+  std::erase_if(left_, [](const auto& entry) { return entry.second.sidecar.has_value(); });
+}
+
+void Planner::AddSnapshot(const Sidecar& sidecar) {
+  RebuildPlan::Entry entry{.snapshot = sidecar.snapshot,
+                           .workspace_view = sidecar.workspace.view,
+                           .parent = sidecar.parent};
+  SnapshotRecord& snapshot = entry.snapshot;
+  const auto known = snapshot_ids_.find(sidecar.volume);
+  snapshot.id = known == snapshot_ids_.end() ? 0 : known->second;
+  snapshot.volume = sidecar.volume;
+  snapshot.state = SnapshotState::kOk;
+  snapshot.name = TakeName(snapshot_names_[entry.workspace_view], sidecar.snapshot.name);
+  if (snapshot.name != sidecar.snapshot.name) {
+    plan_.remarks.push_back(fmt::format("two snapshots of {} were called {}: one is now {}",
+                                        sidecar.workspace.name, sidecar.snapshot.name,
+                                        snapshot.name));
+  }
+  plan_.snapshots.push_back(std::move(entry));
+}
+
+// Workspaces of which only snapshots are left in words: their live tree is a volume whose own
+// sidecar is lost, or it is gone. Gone or not, the snapshots have a place, and a rollback to one of
+// them makes a live tree again.
+void Planner::MakeAbsentWorkspaces() {
+  for (auto& [view, workspace] : absent_) {
+    const auto found = left_.find(workspace.volume);
+    if (found != left_.end() && !found->second.read_only) {
+      left_.erase(found);
+    } else {
+      workspace.volume = VolumeId::Generate();
+      plan_.remarks.push_back(fmt::format(
+          "the live tree of workspace {} was not found: roll it back to one of its snapshots",
+          workspace.name));
+    }
+    workspace.parent_marker = 0;
+    AddWorkspace(workspace, {});
+  }
+}
+
+// Volumes of which nothing is known but that they are there.
+void Planner::TakeNameless() {
+  for (const auto& [volume, candidate] : left_) {
+    if (candidate.read_only) {
+      const uint64_t view = GuessWorkspace(volume);
+      // No workspace to put it in: recovery reports it, and leaves it where it is.
+      if (view == 0) continue;
+      AddRecovered(volume, view, "its sidecar is damaged");
+      continue;
+    }
+    WorkspaceRecord workspace;
+    workspace.name = RecoveredName(volume);
+    workspace.volume = volume;
+    workspace.created_ns = NowNs();
+    workspace.view = TakeView(1);
+    plan_.remarks.push_back(fmt::format(
+        "volume {} has no sidecar that tells its name: it is workspace {}", volume.str(),
+        workspace.name));
+    AddWorkspace(workspace, {});
+  }
+}
+
+// Whoever derives from the snapshot names it (a snapshot's UUID is its volume's), and is mostly of
+// the same workspace; without such a one there may be only one workspace at all. 0: not known.
+uint64_t Planner::GuessWorkspace(const VolumeId& volume) const {
+  for (const RebuildPlan::Entry& entry : plan_.snapshots) {
+    if (entry.parent == volume) return entry.workspace_view;
+  }
+  for (const auto& [view, parent] : plan_.live_parents) {
+    if (parent == volume) return view;
+  }
+  return plan_.workspaces.size() == 1 ? plan_.workspaces.front().view : 0;
+}
+
+void Planner::AddRecovered(const VolumeId& volume, uint64_t workspace_view,
+                           const std::string& why) {
+  Sidecar sidecar;
+  sidecar.volume = volume;
+  sidecar.role = SidecarRole::kSnapshot;
+  sidecar.workspace.view = workspace_view;
+  sidecar.snapshot.uuid = volume;
+  sidecar.snapshot.name = RecoveredName(volume);
+  sidecar.snapshot.message = "Recovered when the catalog was rebuilt: " + why;
+  sidecar.snapshot.view = TakeView(1);
+  const std::shared_ptr<Volume> opened = backend_.Open(volume);
+  sidecar.snapshot.root = ReadRootAttributes(*opened);
+  struct stat status {};
+  CheckSyscall(fstat(opened->root_fd(), &status), "stat the root of volume " + volume.str());
+  sidecar.snapshot.created_ns =
+      int64_t{status.st_ctim.tv_sec} * 1'000'000'000 + status.st_ctim.tv_nsec;
+  plan_.remarks.push_back(fmt::format("volume {} is now snapshot {}: {}", volume.str(),
+                                      sidecar.snapshot.name, why));
+  AddSnapshot(sidecar);
+}
+
+uint64_t Planner::TakeView(uint64_t wanted) {
+  while (!views_.insert(wanted).second) ++wanted;
+  return wanted;
+}
+
+}  // namespace
+
+RebuildPlan PlanRebuild(const Backend& backend, const MetaDirectory& meta,
+                        const std::vector<Sidecar>& known) {
+  return Planner(backend, meta, known).Make();
+}
+
+void ApplyRebuild(const RebuildPlan& plan, Catalog::Change& change) {
+  change.DeleteAllRows();
+  std::map<uint64_t, int64_t> workspace_ids;
+  for (const WorkspaceRecord& workspace : plan.workspaces) {
+    workspace_ids[workspace.view] = change.Insert(workspace);
+  }
+  std::map<Uuid, int64_t> snapshot_ids;
+  for (const RebuildPlan::Entry& entry : plan.snapshots) {
+    SnapshotRecord snapshot = entry.snapshot;
+    snapshot.workspace_id = workspace_ids.at(entry.workspace_view);
+    snapshot.parent_id.reset();
+    snapshot_ids[snapshot.uuid] = change.Insert(snapshot);
+  }
+  const auto id_of = [&](const Uuid& uuid) -> std::optional<int64_t> {
+    const auto found = snapshot_ids.find(uuid);
+    if (found == snapshot_ids.end()) return std::nullopt;
+    return found->second;
+  };
+  for (const RebuildPlan::Entry& entry : plan.snapshots) {
+    if (entry.parent.empty()) continue;
+    change.SetParent(snapshot_ids.at(entry.snapshot.uuid), id_of(entry.parent));
+  }
+  for (const WorkspaceRecord& workspace : plan.workspaces) {
+    const std::optional<int64_t> parent = id_of(plan.live_parents.at(workspace.view));
+    change.SetLive(workspace_ids.at(workspace.view), workspace.volume, parent,
+                   parent ? workspace.parent_marker : 0);
+  }
+  change.SetGeneration(plan.generation);
+}
+
+}  // namespace ckptfs

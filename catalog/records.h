@@ -1,0 +1,65 @@
+// What the catalog holds, as values.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backend/base/uuid.h"
+
+namespace ckptfs {
+
+// A workspace: a name and the writable volume that is its live state.
+struct WorkspaceRecord {
+  int64_t id = 0;
+  std::string name;
+  VolumeId volume;
+  int64_t created_ns = 0;
+  // The high part of st_ino of everything in the live tree; see fs/. Never changes.
+  uint64_t view = 0;
+  // The snapshot that the live state derives from: the newest checkpoint taken of it, or the one
+  // it was rolled back to or forked from.
+  std::optional<int64_t> parent_id;
+  // The volume's change marker when it was equal to that snapshot.
+  uint64_t parent_marker = 0;
+};
+
+// What `ls -l` shows of a snapshot's directory, kept here so that it touches no volume.
+struct RootAttributes {
+  mode_t mode = 0;  // with the file type bits
+  uid_t uid = 0;
+  gid_t gid = 0;
+  std::string acl;  // system.posix_acl_access as getxattr gives it; empty: none
+  // Names of all extended attributes, as listxattr(2) gives them (each with a NUL behind it).
+  std::string xattr_names;
+};
+
+enum class SnapshotKind { kManual, kPreRollback };
+enum class SnapshotState { kOk, kMissing };
+
+const char* ToString(SnapshotKind kind);    // "manual", "pre-rollback"
+const char* ToString(SnapshotState state);  // "ok", "missing"
+
+struct SnapshotRecord {
+  int64_t id = 0;
+  Uuid uuid;  // user.ckptfs.id
+  int64_t workspace_id = 0;
+  std::string name;
+  VolumeId volume;
+  int64_t created_ns = 0;
+  std::string message;
+  std::string metadata = "{}";  // a JSON object
+  bool pinned = false;
+  std::optional<int64_t> parent_id;
+  std::string parent_name;  // of that parent at present; empty: none
+  SnapshotKind kind = SnapshotKind::kManual;
+  SnapshotState state = SnapshotState::kOk;
+  uint64_t view = 0;  // as in WorkspaceRecord
+  RootAttributes root;
+  int64_t unlinked_open = 0;
+};
+
+}  // namespace ckptfs

@@ -1,0 +1,200 @@
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <cerrno>
+#include <set>
+#include <unordered_map>
+
+#include "backend/base/error.h"
+#include "backend/base/failpoint.h"
+#include "catalog/store_context.h"
+
+namespace ckptfs {
+namespace {
+
+// One pass over catalog, volumes and sidecars. Each step mends one kind of unfinished work, and
+// looks only at what is on disk: killed anywhere, the next pass does what is left.
+class Recovery {
+ public:
+  explicit Recovery(StoreContext& store) : store_(store) {}
+  void Run();
+
+ private:
+  void CompareGenerations();
+  void RepeatDestructions();
+  void JudgeVolumesWithoutRow();
+  bool IsDebris(const VolumeId& volume) const;
+  void SetStates();
+  void SetState(Catalog::Change& change, const SnapshotRecord& snapshot);
+  void SealSnapshots();
+  void ReconcileSidecars();
+
+  StoreContext& store_;
+  uint64_t generation_ = 0;
+  bool may_mend_ = true;  // false: the store is read-only, and nothing of it is deleted or changed
+  std::unordered_map<VolumeId, bool> volumes_;  // and whether read-only
+  std::vector<WorkspaceRecord> workspaces_;
+  std::vector<SnapshotRecord> snapshots_;
+  std::set<VolumeId> owned_;  // have a row or a tombstone
+};
+
+void Recovery::Run() {
+  Failpoint("recovery.begin");
+  CompareGenerations();
+  for (const VolumeListing& volume : store_.backend->List()) {
+    volumes_[volume.id] = volume.read_only;
+  }
+  workspaces_ = store_.catalog->ListWorkspaces();
+  snapshots_ = store_.catalog->ListAllSnapshots();
+  for (const WorkspaceRecord& workspace : workspaces_) owned_.insert(workspace.volume);
+  for (const SnapshotRecord& snapshot : snapshots_) owned_.insert(snapshot.volume);
+
+  RepeatDestructions();
+  Failpoint("recovery.after-tombstones");
+  // Before anything that raises the catalog's generation, by which debris is told.
+  JudgeVolumesWithoutRow();
+  Failpoint("recovery.after-debris");
+  SetStates();
+  Failpoint("recovery.after-states");
+  SealSnapshots();
+  Failpoint("recovery.after-seal");
+  if (!store_.Status().clean_start) ReconcileSidecars();
+  Failpoint("recovery.after-sidecars");
+}
+
+// A store that has seen a transaction which its catalog has not: the catalog is an old one, put
+// back from a backup. What it does not know of may be what its owner misses most.
+void Recovery::CompareGenerations() {
+  generation_ = store_.catalog->Generation();
+  uint64_t seen = 0;
+  try {
+    seen = store_.meta->Generation();
+  } catch (const Error& error) {
+    if (error.errno_value() != EUCLEAN) throw;
+    store_.Warn(std::string(error.what()) + "; it is written anew at the next change");
+  }
+  if (seen > generation_) {
+    store_.SetReadOnly(true);
+    store_.Warn(fmt::format(
+        "catalog.db is older than the store ({} changes behind; put back from a backup?): mounted "
+        "read-only. Run ckpt fsck --repair, which adds what is missing from the sidecars",
+        seen - generation_));
+  }
+  may_mend_ = !store_.IsReadOnly();
+}
+
+// Deletions whose end was not seen: a destroyed volume can come back at a power cut.
+void Recovery::RepeatDestructions() {
+  for (const VolumeId& volume : store_.catalog->Tombstones()) {
+    owned_.insert(volume);
+    if (may_mend_) store_.Destroy(volume);
+  }
+}
+
+// A volume without a row is either what a crashed operation had made before its transaction, or
+// something that nobody here can explain. The second is never deleted.
+void Recovery::JudgeVolumesWithoutRow() {
+  for (const auto& [volume, read_only] : volumes_) {
+    if (owned_.contains(volume)) continue;
+    if (!IsDebris(volume)) {
+      store_.Warn(fmt::format(
+          "volume {} has no entry in the catalog: it is left alone. ckpt fsck tells more",
+          volume.str()));
+    } else if (may_mend_) {
+      spdlog::warn("{}: volume {} of an operation that was cut short is removed",
+                   store_.options.path, volume.str());
+      store_.Destroy(volume);
+    }
+  }
+}
+
+bool Recovery::IsDebris(const VolumeId& volume) const {
+  // The catalog may have forgotten the row that this volume had.
+  if (store_.meta->Generation() > generation_) return false;
+  std::optional<Sidecar> sidecar;
+  try {
+    sidecar = store_.meta->Read(volume);
+  } catch (const Error& error) {
+    if (error.errno_value() != EUCLEAN) throw;
+  }
+  if (!sidecar) return false;
+  if (sidecar->role == SidecarRole::kScratch) return true;
+  if (sidecar->state == SidecarState::kFilling) return true;
+  // The transaction that was to give it a row would have been the next one, and did not happen.
+  return sidecar->state == SidecarState::kPrepared && sidecar->generation == generation_ + 1;
+}
+
+void Recovery::SetStates() {
+  Catalog::Change change(*store_.catalog);
+  for (const SnapshotRecord& snapshot : snapshots_) SetState(change, snapshot);
+  // Found again by the next start: no news for the store.
+  change.CommitUncounted();
+  for (const WorkspaceRecord& workspace : workspaces_) {
+    const auto volume = volumes_.find(workspace.volume);
+    if (volume == volumes_.end()) {
+      store_.Warn(fmt::format(
+          "the data of workspace {} is missing: volume {} is gone. Roll it back to a snapshot, or "
+          "bring the volume back and mount again",
+          workspace.name, workspace.volume.str()));
+    } else if (volume->second && !store_.options.backend_options.read_only) {
+      store_.Warn(fmt::format("the volume {} of workspace {} is read-only. Run ckpt fsck",
+                              workspace.volume.str(), workspace.name));
+    }
+  }
+}
+
+void Recovery::SetState(Catalog::Change& change, const SnapshotRecord& snapshot) {
+  const bool there = volumes_.contains(snapshot.volume);
+  const SnapshotState state = there ? SnapshotState::kOk : SnapshotState::kMissing;
+  const std::optional<WorkspaceRecord> workspace =
+      store_.catalog->FindWorkspace(snapshot.workspace_id);
+  const std::string name = fmt::format("{}/{}", workspace ? workspace->name : "?", snapshot.name);
+  if (!there) {
+    store_.Warn(fmt::format(
+        "the data of snapshot {} is missing: volume {} is gone. Bring the volume back and mount "
+        "again, or remove the entry with ckpt delete --force",
+        name, snapshot.volume.str()));
+  }
+  if (state == snapshot.state) return;
+  if (there) spdlog::warn("{}: the data of snapshot {} is back", store_.options.path, name);
+  change.SetState(snapshot.id, state);
+}
+
+// A rollback that was cut short after its transaction: the state before it is a snapshot already,
+// and its volume still writable.
+void Recovery::SealSnapshots() {
+  if (!may_mend_) return;
+  for (const SnapshotRecord& snapshot : snapshots_) {
+    const auto volume = volumes_.find(snapshot.volume);
+    if (volume != volumes_.end() && !volume->second) store_.Seal(snapshot.volume);
+  }
+}
+
+// The catalog is right. Sidecars of rows that changed just before the crash follow now, and those
+// of volumes that were never made, or are no more, go.
+void Recovery::ReconcileSidecars() {
+  if (!may_mend_) return;
+  size_t written = 0;
+  for (const WorkspaceRecord& workspace : store_.catalog->ListWorkspaces()) {
+    written += store_.sidecars->WriteIfStale(store_.sidecars->Describe(workspace)) ? 1 : 0;
+  }
+  for (const SnapshotRecord& snapshot : store_.catalog->ListAllSnapshots()) {
+    written += store_.sidecars->WriteIfStale(store_.sidecars->Describe(snapshot)) ? 1 : 0;
+  }
+  const MetaDirectory::Listing listing = store_.meta->List();
+  for (const std::string& name : listing.leftovers) store_.meta->RemoveLeftover(name);
+  size_t removed = 0;
+  for (const VolumeId& volume : listing.sidecars) {
+    if (owned_.contains(volume) || volumes_.contains(volume) || store_.rebuilt()) continue;
+    removed += store_.meta->Remove(volume) ? 1 : 0;
+  }
+  if (written + removed == 0) return;
+  spdlog::warn("{}: {} sidecars were brought up to date and {} removed", store_.options.path,
+               written, removed);
+}
+
+}  // namespace
+
+void Recover(StoreContext& store) { Recovery(store).Run(); }
+
+}  // namespace ckptfs

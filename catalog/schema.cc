@@ -1,0 +1,127 @@
+#include "catalog/schema.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cerrno>
+
+namespace ckptfs {
+namespace {
+
+// Version 1. Ids are never used twice (AUTOINCREMENT), so that a late answer about a deleted row
+// cannot be taken for one about a new row. Volumes, names and view numbers are unique in each
+// table; that they are so over both is kept by the counter, and verified by fsck.
+constexpr char kVersion1[] = R"sql(
+CREATE TABLE store (
+  id                  INTEGER PRIMARY KEY CHECK (id = 1),
+  uuid                TEXT    NOT NULL,
+  created_ns          INTEGER NOT NULL,
+  backend_type        TEXT    NOT NULL,
+  backend_selection   TEXT    NOT NULL,
+  backend_selected_ns INTEGER NOT NULL,
+  generation          INTEGER NOT NULL DEFAULT 0,
+  next_view           INTEGER NOT NULL DEFAULT 1,
+  root_mode           INTEGER NOT NULL,
+  root_uid            INTEGER NOT NULL DEFAULT 0,
+  root_gid            INTEGER NOT NULL DEFAULT 0,
+  root_acl            BLOB    NOT NULL DEFAULT x''
+) STRICT;
+
+CREATE TABLE workspace (
+  id                   INTEGER PRIMARY KEY AUTOINCREMENT,
+  name                 TEXT    NOT NULL UNIQUE,
+  volume               TEXT    NOT NULL UNIQUE,
+  created_ns           INTEGER NOT NULL,
+  view                 INTEGER NOT NULL UNIQUE,
+  parent_id            INTEGER REFERENCES snapshot (id),
+  parent_marker        INTEGER NOT NULL DEFAULT 0,
+  snapshots_changed_ns INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE snapshot (
+  id               INTEGER PRIMARY KEY AUTOINCREMENT,
+  uuid             TEXT    NOT NULL UNIQUE,
+  workspace_id     INTEGER NOT NULL REFERENCES workspace (id),
+  name             TEXT    NOT NULL,
+  volume           TEXT    NOT NULL UNIQUE,
+  created_ns       INTEGER NOT NULL,
+  message          TEXT    NOT NULL DEFAULT '',
+  metadata         TEXT    NOT NULL DEFAULT '{}',
+  pinned           INTEGER NOT NULL DEFAULT 0 CHECK (pinned IN (0, 1)),
+  parent_id        INTEGER REFERENCES snapshot (id),
+  kind             TEXT    NOT NULL CHECK (kind IN ('manual', 'pre-rollback')),
+  missing          INTEGER NOT NULL DEFAULT 0 CHECK (missing IN (0, 1)),
+  view             INTEGER NOT NULL UNIQUE,
+  root_mode        INTEGER NOT NULL,
+  root_uid         INTEGER NOT NULL,
+  root_gid         INTEGER NOT NULL,
+  root_acl         BLOB    NOT NULL DEFAULT x'',
+  unlinked_open    INTEGER NOT NULL DEFAULT 0,
+  -- What Store::SnapshotUsage found last, and when.
+  referenced_bytes INTEGER,
+  exclusive_bytes  INTEGER,
+  usage_ns         INTEGER,
+  UNIQUE (workspace_id, name)
+) STRICT;
+
+CREATE INDEX snapshot_by_age       ON snapshot (workspace_id, id);
+CREATE INDEX snapshot_by_parent    ON snapshot (parent_id);
+CREATE INDEX workspace_by_parent   ON workspace (parent_id);
+
+-- Volumes that are deleted: nobody sees them any more, and their destruction is repeated until it
+-- is known to be durable.
+CREATE TABLE tombstone (
+  volume   TEXT    PRIMARY KEY,
+  since_ns INTEGER NOT NULL
+) STRICT;
+)sql";
+
+// A change of the tables is a new entry; one that stands here is never edited.
+constexpr std::array kMigrations = {kVersion1};
+
+void Apply(Database& database, size_t migration) {
+  database.Execute(kMigrations[migration]);
+  // Part of the same transaction, as is every change of the file's header.
+  database.Execute(fmt::format("PRAGMA user_version = {}", migration + 1));
+}
+
+}  // namespace
+
+int64_t CurrentSchemaVersion() { return static_cast<int64_t>(kMigrations.size()); }
+
+void ConfigureConnection(Database& database) {
+  // NORMAL would lose committed transactions at a power cut; see the order of work in Store.
+  database.Execute(
+      "PRAGMA journal_mode = WAL;"
+      "PRAGMA synchronous = FULL;"
+      "PRAGMA foreign_keys = ON;"
+      "PRAGMA trusted_schema = OFF;");
+}
+
+void CreateSchema(Database& database) {
+  database.Execute(fmt::format("PRAGMA application_id = {}", kCatalogApplicationId));
+  for (size_t migration = 0; migration < kMigrations.size(); ++migration) {
+    Apply(database, migration);
+  }
+}
+
+void MigrateSchema(Database& database) {
+  if (database.PragmaInt("PRAGMA application_id") != kCatalogApplicationId) {
+    throw Error(EUCLEAN, "open catalog.db", "it is a database of something else");
+  }
+  const int64_t version = database.PragmaInt("PRAGMA user_version");
+  if (version < 1) throw Error(EUCLEAN, "open catalog.db", "it has no tables");
+  if (version > CurrentSchemaVersion()) {
+    throw Error(ENOTSUP, "open catalog.db",
+                fmt::format("its schema has version {}, and this program knows none above {}",
+                            version, CurrentSchemaVersion()),
+                "Mount the store with the newer ckptfs that has written it");
+  }
+  for (auto next = static_cast<size_t>(version); next < kMigrations.size(); ++next) {
+    Transaction transaction(database);
+    Apply(database, next);
+    transaction.Commit();
+  }
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,178 @@
+// A store: catalog and backend together, and the operations that keep them in step.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "catalog/records.h"
+
+namespace ckptfs {
+
+struct StoreOptions {
+  std::string path;              // SOURCE, as the user gave it
+  std::string backend = "auto";  // -o backend=
+  BackendOptions backend_options;
+  bool create = true;      // false: -o nocreate
+  bool read_only = false;  // -o ro
+  bool undo = true;        // -o undo=: keep the state before a rollback
+};
+
+// Facts of one opening of the store, for `ckpt status` and the log.
+struct StoreStatus {
+  std::string source;
+  std::string backend_type;
+  std::string backend_selection;
+  int64_t backend_selected_at_ns = 0;
+  bool clean_start = true;            // false: the last run did not end cleanly
+  bool read_only = false;             // by option, or because recovery found it must be
+  std::vector<std::string> warnings;  // one sentence each, with what to do
+};
+
+struct CheckpointRequest {
+  std::string name;  // empty: ckpt-<UTC time>, made unique
+  std::string message;
+  std::string metadata = "{}";
+  bool pinned = false;
+};
+
+// Keeps changing operations of one live tree waiting while it exists.
+class LiveHold {
+ public:
+  virtual ~LiveHold() = default;
+};
+
+// What the Store asks of whoever serves the live trees, during one operation.
+struct LiveHooks {
+  // Makes new changing operations of that workspace wait, drains those in flight, and returns when
+  // none is left. Called once per operation, at the latest moment that is right.
+  std::function<std::unique_ptr<LiveHold>(int64_t workspace_id)> hold;
+};
+
+enum class ExchangeMode { kKeepSnapshot, kExchange };
+
+struct RollbackResult {
+  WorkspaceRecord workspace;  // as it is now: the new volume
+  VolumeId old_volume;        // the live volume before
+  // The row that keeps the state before: a new pre-rollback snapshot, or, for an exchange, the
+  // snapshot that took the name. Empty if that state was equal to a snapshot and is dropped (its
+  // volume is destroyed; `equal_to` names the snapshot that it was equal to), or undo is off.
+  std::optional<SnapshotRecord> kept;
+  std::optional<SnapshotRecord> equal_to;
+};
+
+struct RollbackRequest {
+  int64_t workspace_id = 0;  // whose live state is replaced
+  int64_t snapshot_id = 0;   // of this or another workspace (promotion)
+  ExchangeMode mode = ExchangeMode::kKeepSnapshot;
+};
+
+struct FsckReport {
+  std::vector<std::string> problems;  // one line each; empty: all is right
+  std::vector<std::string> repaired;  // what `repair` mended
+};
+
+// The store of one mount. Owns the lock, the catalog and the backend. Every function may be called
+// by any thread; operations that change the store are serialised by one mutex inside, which is
+// never held while waiting for a live tree's user other than in LiveHooks::hold.
+//
+// Each changing operation is atomic across crashes: what is on disk at each step, and what
+// recovery makes of it, is written down beside its implementation. All names are checked
+// (catalog/names.h). Errors are thrown as Error, with the errno that the verb's table in the
+// manual gives.
+class Store {
+ public:
+  // Opens (or makes) the store: takes the lock, opens or rebuilds the catalog, opens the backend,
+  // recovers. Throws Error with one clear line otherwise, having changed nothing that a later
+  // opening would miss. EBUSY with the PID if another daemon has it.
+  static std::unique_ptr<Store> Open(const StoreOptions& options);
+  // A clean stop: waits for background work, checkpoints the WAL, removes the lock file.
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  Backend& backend() noexcept;
+  StoreStatus Status() const;
+
+  // --- What there is -------------------------------------------------------------------------
+  std::vector<WorkspaceRecord> ListWorkspaces() const;  // by name
+  std::optional<WorkspaceRecord> FindWorkspace(const std::string& name) const;
+  std::optional<WorkspaceRecord> FindWorkspace(int64_t id) const;
+  // Snapshots with id > after_id by id (that is: by age), at most `limit`.
+  std::vector<SnapshotRecord> ListSnapshots(int64_t workspace_id, int64_t after_id = 0,
+                                            size_t limit = SIZE_MAX) const;
+  std::optional<SnapshotRecord> FindSnapshot(int64_t workspace_id, const std::string& name) const;
+  std::optional<SnapshotRecord> FindSnapshot(int64_t id) const;
+  std::optional<SnapshotRecord> LatestSnapshot(int64_t workspace_id) const;
+  uint64_t CountSnapshots(int64_t workspace_id) const;
+  // Changes whenever the list of snapshots of that workspace changes (its directory's mtime).
+  int64_t SnapshotsChangedNs(int64_t workspace_id) const;
+
+  // --- Workspaces ----------------------------------------------------------------------------
+  // EEXIST, EINVAL (name), ENOSPC, EROFS. The root directory gets this owner and mode.
+  WorkspaceRecord CreateWorkspace(const std::string& name, const RootAttributes& root);
+  // The same in two steps, for an import: between them the volume is filled, unseen by anybody and
+  // debris after a crash. Commit throws EEXIST if the name was taken meanwhile.
+  class PendingWorkspace {
+   public:
+    virtual ~PendingWorkspace() = default;  // not committed: the volume is destroyed
+    virtual Volume& volume() = 0;
+    virtual WorkspaceRecord Commit() = 0;
+  };
+  std::unique_ptr<PendingWorkspace> PrepareWorkspace(const std::string& name);
+  // ENOTEMPTY if it has snapshots or (as `is_empty` says, asked while held) files.
+  void RemoveWorkspace(int64_t workspace_id, const LiveHooks& hooks,
+                       const std::function<bool()>& is_empty);
+  void RenameWorkspace(int64_t workspace_id, const std::string& new_name);  // EEXIST, EINVAL
+
+  // --- Snapshots -----------------------------------------------------------------------------
+  // Durable on return. EEXIST, EINVAL, ENOSPC, ETXTBSY (a swap file is in use).
+  SnapshotRecord Checkpoint(int64_t workspace_id, const CheckpointRequest& request,
+                            const LiveHooks& hooks);
+  // Deleted for good on return. EBUSY if pinned, EIO if its data is missing and not `force`.
+  void DeleteSnapshot(int64_t snapshot_id, bool force);
+  void RenameSnapshot(int64_t snapshot_id, const std::string& new_name);  // EEXIST, EINVAL
+  void SetMessage(int64_t snapshot_id, const std::string& message);       // EINVAL: not UTF-8, NUL
+  void SetMetadata(int64_t snapshot_id, const std::string& json);         // EINVAL: no JSON object
+  void SetPinned(int64_t snapshot_id, bool pinned);
+
+  // Replaces the live state of a workspace. `switched` is called after the commit with the live
+  // tree still held, must not throw, and makes the caller serve the new volume.
+  // EIO if the snapshot's data is missing.
+  RollbackResult Rollback(const RollbackRequest& request, const LiveHooks& hooks,
+                          const std::function<void(const RollbackResult&)>& switched);
+  // A new workspace that starts as that snapshot. EEXIST, EINVAL, ENOSPC, EIO.
+  WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name);
+
+  // True if the live state differs from its parent snapshot, or has none. Syncs the volume.
+  bool ChangedSinceParent(int64_t workspace_id);
+
+  // --- Comparisons and sizes -----------------------------------------------------------------
+  // Without `newer` the live tree is compared, by a snapshot that nobody sees.
+  std::vector<Change> Diff(int64_t older_snapshot_id, std::optional<int64_t> newer_snapshot_id,
+                           int64_t workspace_id, const LiveHooks& hooks);
+  // Computed now, and remembered in the catalog.
+  VolumeUsage SnapshotUsage(int64_t snapshot_id);
+
+  // --- Small settings ------------------------------------------------------------------------
+  // Owner and mode of the mount root (0755, root, unless changed by SetMountRoot).
+  RootAttributes MountRoot() const;
+  void SetMountRoot(const RootAttributes& root);
+
+  // Marks a snapshot's data as missing (found out while in use); logged once.
+  void MarkMissing(int64_t snapshot_id);
+
+  // Compares catalog, volumes and sidecars. With `repair` mends what can be mended without loss.
+  FsckReport Fsck(bool repair);
+
+ private:
+  class Impl;
+  explicit Store(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace ckptfs

@@ -1,0 +1,177 @@
+#include "catalog/store_context.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "backend/base/error.h"
+#include "backend/base/failpoint.h"
+#include "backend/base/time.h"
+
+namespace ckptfs {
+
+StoreContext::StoreContext(StoreOptions store_options, UniqueFd store_directory,
+                           std::unique_ptr<StoreLock> store_lock)
+    : options(std::move(store_options)),
+      directory(std::move(store_directory)),
+      lock(std::move(store_lock)),
+      reserve(directory.get()) {
+  status_.source = options.path;
+  status_.clean_start = !lock->was_left_behind();
+  status_.read_only = options.read_only;
+}
+
+// What was unclean at the start, and could not be mended, is so at the end.
+StoreContext::~StoreContext() {
+  if (!status_.clean_start && (!opened_ || IsReadOnly())) lock->Keep();
+}
+
+void StoreContext::SetBackendFacts(const StoreFacts& facts) {
+  const std::lock_guard guard(status_mutex_);
+  status_.backend_type = facts.backend_type;
+  status_.backend_selection = facts.backend_selection;
+  status_.backend_selected_at_ns = facts.backend_selected_ns;
+}
+
+StoreStatus StoreContext::Status() const {
+  const std::lock_guard guard(status_mutex_);
+  return status_;
+}
+
+void StoreContext::Warn(const std::string& sentence) {
+  spdlog::warn("{}: {}", options.path, sentence);
+  const std::lock_guard guard(status_mutex_);
+  status_.warnings.push_back(sentence);
+}
+
+bool StoreContext::IsReadOnly() const {
+  const std::lock_guard guard(status_mutex_);
+  return status_.read_only;
+}
+
+void StoreContext::SetReadOnly(bool read_only) {
+  const std::lock_guard guard(status_mutex_);
+  status_.read_only = read_only || options.read_only;
+}
+
+void StoreContext::RequireWritable(std::string_view attempted) const {
+  if (!IsReadOnly()) return;
+  throw Error(EROFS, attempted,
+              options.read_only ? "the store is mounted read-only"
+                                : "the catalog is older than the store",
+              options.read_only ? "" : "Run ckpt fsck --repair");
+}
+
+WorkspaceRecord StoreContext::Workspace(int64_t id) const {
+  std::optional<WorkspaceRecord> workspace = catalog->FindWorkspace(id);
+  if (!workspace) throw Error(ENOENT, "find the workspace", "it is not there any more");
+  return *std::move(workspace);
+}
+
+SnapshotRecord StoreContext::Snapshot(int64_t id) const {
+  std::optional<SnapshotRecord> snapshot = catalog->FindSnapshot(id);
+  if (!snapshot) throw Error(ENOENT, "find the snapshot", "it is not there any more");
+  return *std::move(snapshot);
+}
+
+void StoreContext::RequireData(const SnapshotRecord& snapshot, std::string_view attempted) const {
+  if (snapshot.state == SnapshotState::kOk) return;
+  throw Error(EIO, attempted, fmt::format("data is missing: volume {} is gone", snapshot.volume.str()),
+              "Bring the volume back and mount again, or remove the entry with ckpt delete --force");
+}
+
+void StoreContext::Commit(Catalog::Change& change) {
+  const uint64_t generation = change.Commit();
+  // If power goes here the store's copy is one behind, which means nothing: only a copy that is
+  // ahead of the catalog does.
+  Failpoint("commit.before-generation");
+  try {
+    meta->SetGeneration(generation);
+  } catch (const std::exception& error) {
+    spdlog::warn("{}; the next change does it", error.what());
+  }
+}
+
+void StoreContext::Destroy(const VolumeId& volume) noexcept {
+  try {
+    backend->Destroy(volume);
+    janitor->Reap(volume);
+  } catch (const std::exception& error) {
+    spdlog::error("destroy volume {}: {}; the next start repeats it", volume.str(), error.what());
+  }
+}
+
+void StoreContext::Seal(const VolumeId& volume) noexcept {
+  try {
+    backend->Seal(volume);
+  } catch (const std::exception& error) {
+    spdlog::error("make volume {} read-only: {}; the next start repeats it", volume.str(),
+                  error.what());
+  }
+}
+
+int64_t StoreContext::SnapshotTime(int64_t workspace_id) const {
+  const std::optional<SnapshotRecord> newest = catalog->LatestSnapshot(workspace_id);
+  return newest ? std::max(NowNs(), newest->created_ns + 1) : NowNs();
+}
+
+std::string StoreContext::FreeSnapshotName(int64_t workspace_id, const std::string& wanted) const {
+  std::string name = wanted;
+  for (int suffix = 2; catalog->FindSnapshot(workspace_id, name); ++suffix) {
+    name = fmt::format("{}-{}", wanted, suffix);
+  }
+  return name;
+}
+
+PreparedVolume::PreparedVolume(StoreContext& store, const Sidecar& sidecar)
+    : store_(store), id_(sidecar.volume) {
+  store_.sidecars->Prepare(sidecar);
+}
+
+void PreparedVolume::Committed() {
+  committed_ = true;
+  store_.janitor->Refresh(id_);
+}
+
+PreparedVolume::~PreparedVolume() {
+  if (committed_) return;
+  try {
+    store_.backend->Destroy(id_);
+    store_.janitor->Reap(id_);
+  } catch (const std::exception& error) {
+    spdlog::error("destroy volume {}: {}; the next start repeats it", id_.str(), error.what());
+    // Later transactions would make its sidecar look like one of a lost row: a tombstone will not.
+    try {
+      Catalog::Change change(*store_.catalog);
+      change.AddTombstone(id_, NowNs());
+      change.CommitUncounted();
+    } catch (const std::exception& second) {
+      spdlog::error("remember that volume {} is debris: {}", id_.str(), second.what());
+    }
+  }
+}
+
+RootAttributes ReadRootAttributes(const Volume& volume) {
+  constexpr char kAcl[] = "system.posix_acl_access";
+  struct stat status {};
+  CheckSyscall(fstat(volume.root_fd(), &status), "stat the root of volume " + volume.id().str());
+  RootAttributes root{.mode = status.st_mode, .uid = status.st_uid, .gid = status.st_gid, .acl = {}};
+  std::array<char, 65536> acl;  // XATTR_SIZE_MAX
+  const ssize_t size = fgetxattr(volume.root_fd(), kAcl, acl.data(), acl.size());
+  if (size > 0) root.acl.assign(acl.data(), static_cast<size_t>(size));
+  if (size < 0 && errno != ENODATA && errno != EOPNOTSUPP) {
+    ThrowErrno("read the ACL of the root of volume " + volume.id().str());
+  }
+  return root;
+}
+
+std::unique_ptr<LiveHold> Hold(const LiveHooks& hooks, int64_t workspace_id) {
+  return hooks.hold ? hooks.hold(workspace_id) : nullptr;
+}
+
+}  // namespace ckptfs

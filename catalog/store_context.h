@@ -1,0 +1,135 @@
+// What the operations of a Store have in common. Private to catalog/.
+#pragma once
+
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "backend/backend.h"
+#include "catalog/catalog.h"
+#include "catalog/janitor.h"
+#include "catalog/lock.h"
+#include "catalog/reserve.h"
+#include "catalog/sidecar.h"
+#include "catalog/sidecar_writer.h"
+#include "catalog/store.h"
+
+namespace ckptfs {
+
+// An open store. Members are destroyed from the last to the first: the background work ends while
+// catalog and backend are still there, and the lock goes when all else has gone.
+//
+// `operations` serialises whatever changes the store; those who read rows need no lock.
+class StoreContext {
+ public:
+  StoreContext(StoreOptions store_options, UniqueFd store_directory,
+               std::unique_ptr<StoreLock> store_lock);
+  ~StoreContext();
+  StoreContext(const StoreContext&) = delete;
+  StoreContext& operator=(const StoreContext&) = delete;
+
+  StoreStatus Status() const;
+  // Logs the sentence, and keeps it for `ckpt status`.
+  void Warn(const std::string& sentence);
+  bool IsReadOnly() const;
+  void SetReadOnly(bool read_only);
+
+  // Throws EROFS.
+  void RequireWritable(std::string_view attempted) const;
+  // Throw ENOENT.
+  WorkspaceRecord Workspace(int64_t id) const;
+  SnapshotRecord Snapshot(int64_t id) const;
+  // A snapshot whose data is there: EIO, with the way out, otherwise.
+  void RequireData(const SnapshotRecord& snapshot, std::string_view attempted) const;
+
+  // Commits, and tells the store beside the catalog. When this throws nothing has happened.
+  void Commit(Catalog::Change& change);
+  // Runs `transaction`, and once more with the space reserve given up if the disk was full. For
+  // what makes room.
+  template <typename Transaction>
+  void WithReserve(const Transaction& transaction) {
+    try {
+      transaction();
+    } catch (const Error& error) {
+      const bool full = error.errno_value() == ENOSPC || error.errno_value() == EDQUOT;
+      if (!full || !reserve.Release()) throw;
+      transaction();
+    }
+  }
+
+  // Destroys a volume that has a tombstone (or never had a row), and sees to the end of it in the
+  // background. A failure is logged: the tombstone makes the next start repeat it.
+  void Destroy(const VolumeId& volume) noexcept;
+  // Makes a volume that was live read-only. The one place where that happens in an operation;
+  // recovery repeats it.
+  void Seal(const VolumeId& volume) noexcept;
+
+  // A time for a new snapshot of that workspace: now, and later than that of the newest.
+  int64_t SnapshotTime(int64_t workspace_id) const;
+  // `wanted`, or wanted-2, wanted-3, ... if that workspace has a snapshot of this name.
+  std::string FreeSnapshotName(int64_t workspace_id, const std::string& wanted) const;
+
+  const StoreOptions options;
+  const UniqueFd directory;
+  const std::unique_ptr<StoreLock> lock;
+  const SpaceReserve reserve;
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<MetaDirectory> meta;
+  std::unique_ptr<Catalog> catalog;
+  std::unique_ptr<SidecarWriter> sidecars;
+  std::unique_ptr<Janitor> janitor;
+  std::mutex operations;
+
+  // Facts that are known once the backend is open.
+  void SetBackendFacts(const StoreFacts& facts);
+  // The catalog is a new one: sidecars without a row may belong to what comes back later.
+  void SetRebuilt() noexcept { rebuilt_ = true; }
+  bool rebuilt() const noexcept { return rebuilt_; }
+  // All is mended that can be: from here on a stop is a clean one.
+  void SetOpened() noexcept { opened_ = true; }
+
+ private:
+  bool opened_ = false;
+  bool rebuilt_ = false;
+  mutable std::mutex status_mutex_;
+  StoreStatus status_;
+};
+
+class Store::Impl final : public StoreContext {
+ public:
+  using StoreContext::StoreContext;
+};
+
+// A volume that an operation makes before the transaction that gives it a row. Writes its sidecar
+// first. Unless Committed is called, volume and sidecar are removed at the end; after a crash
+// recovery does that, for which the sidecar tells it enough.
+class PreparedVolume {
+ public:
+  PreparedVolume(StoreContext& store, const Sidecar& sidecar);
+  ~PreparedVolume();
+  PreparedVolume(const PreparedVolume&) = delete;
+  PreparedVolume& operator=(const PreparedVolume&) = delete;
+
+  const VolumeId& id() const noexcept { return id_; }
+  void Committed();
+
+ private:
+  StoreContext& store_;
+  VolumeId id_;
+  bool committed_ = false;
+};
+
+// Owner, mode and ACL of a volume's root, as they are now.
+RootAttributes ReadRootAttributes(const Volume& volume);
+
+// Calls hooks.hold, if there is one.
+std::unique_ptr<LiveHold> Hold(const LiveHooks& hooks, int64_t workspace_id);
+
+// Mends what a crash left behind, and finds out what is there; before anything else is done with an
+// open store. May be killed at any point and repeated.
+void Recover(StoreContext& store);
+
+}  // namespace ckptfs

@@ -1,0 +1,71 @@
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <string_view>
+
+#include "backend/base/error.h"
+#include "catalog/store_open.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr int kDirectoryFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+
+std::string OpenAttempt(const std::string& path) { return "open the store " + path; }
+
+}  // namespace
+
+UniqueFd OpenStoreDirectory(const StoreOptions& options, bool& made) {
+  made = false;
+  UniqueFd directory(open(options.path.c_str(), kDirectoryFlags));
+  if (directory.valid()) return directory;
+  if (errno == ENOTDIR) {
+    throw Error(ENOTDIR, OpenAttempt(options.path), "it is no directory",
+                "A store is a directory; name one, or a path where one can be made");
+  }
+  if (errno != ENOENT) ThrowErrno(OpenAttempt(options.path));
+  if (!options.create || options.read_only) {
+    throw Error(ENOENT, OpenAttempt(options.path), "it does not exist",
+                options.read_only ? "Mount it once without ro to make it"
+                                  : "Mount it once without nocreate to make it");
+  }
+  if (mkdir(options.path.c_str(), 0755) != 0 && errno != EEXIST) {
+    const std::string attempted = "make the store " + options.path;
+    if (errno == ENOENT) throw Error(ENOENT, attempted, "the directory above it does not exist");
+    ThrowErrno(attempted);
+  }
+  made = true;
+  directory.Reset(open(options.path.c_str(), kDirectoryFlags));
+  if (!directory.valid()) ThrowErrno(OpenAttempt(options.path));
+  return directory;
+}
+
+void RefuseForeignDirectory(int store_fd, const std::string& path) {
+  struct stat status {};
+  const bool has_catalog =
+      fstatat(store_fd, Catalog::kFileName, &status, AT_SYMLINK_NOFOLLOW) == 0;
+  // With our lock in it, it is a store whose first mount was cut short.
+  if (has_catalog || LooksLikeStoreLock(store_fd) || DetectBackend(store_fd)) return;
+
+  UniqueFd again(openat(store_fd, ".", kDirectoryFlags));
+  if (!again.valid()) ThrowErrno("read the directory " + path);
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(fdopendir(again.get()), closedir);
+  if (directory == nullptr) ThrowErrno("read the directory " + path);
+  static_cast<void>(again.Release());  // closedir closes it
+  while (const dirent* entry = readdir(directory.get())) {  // NOLINT(concurrency-mt-unsafe): own DIR
+    const std::string_view name = entry->d_name;
+    // A new ext4 has a lost+found; an empty lock is one of a first mount that was killed at once.
+    if (name == "." || name == ".." || name == "lost+found" || name == StoreLock::kFileName) {
+      continue;
+    }
+    throw Error(ENOTEMPTY, OpenAttempt(path), fmt::format("{} holds other files ({})", path, name),
+                "A new store needs a directory that is empty or not there");
+  }
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,229 @@
+// Rollback, promotion and exchange.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <cerrno>
+
+#include "backend/base/error.h"
+#include "backend/base/failpoint.h"
+#include "backend/base/time.h"
+#include "catalog/store_context.h"
+
+namespace ckptfs {
+namespace {
+
+// One rollback. The new live tree is built first, unseen; one transaction switches; nothing that
+// was live is moved or deleted before that.
+//
+// An exchange differs in what the names mean afterwards. A UUID stands for one state for ever, so
+// the snapshot's row is not rewritten: it goes, as its state is the live one now, and a new row of
+// the same name, with the UUID and the volume of the state before, takes its place. Message,
+// metadata and children belonged to the other state and do not come along.
+class RollbackJob {
+ public:
+  RollbackJob(StoreContext& store, const RollbackRequest& request);
+  RollbackResult Run(const LiveHooks& hooks,
+                     const std::function<void(const RollbackResult&)>& switched);
+
+ private:
+  bool exchange() const { return request_.mode == ExchangeMode::kExchange; }
+  void OpenLive();
+  void Clone(const PreparedVolume& fresh);
+  Sidecar FreshSidecar() const;
+  bool LiveIsUnchanged() const;
+  SnapshotRecord StateBefore() const;
+  void Switch(PreparedVolume& fresh);
+  void Finish();
+
+  StoreContext& store_;
+  const RollbackRequest request_;
+  const WorkspaceRecord workspace_;
+  const SnapshotRecord snapshot_;
+  const std::string attempted_;
+  const VolumeId fresh_id_ = VolumeId::Generate();
+
+  std::shared_ptr<Volume> live_;  // null: its data is missing
+  uint64_t fresh_marker_ = 0;
+  WorkspaceRecord live_now_;  // after the commit
+  std::optional<SnapshotRecord> kept_;
+  std::optional<SnapshotRecord> equal_to_;
+  std::vector<VolumeId> stale_;  // whose sidecars are out of date after the commit
+};
+
+RollbackJob::RollbackJob(StoreContext& store, const RollbackRequest& request)
+    : store_(store),
+      request_(request),
+      workspace_(store.Workspace(request.workspace_id)),
+      snapshot_(store.Snapshot(request.snapshot_id)),
+      attempted_(fmt::format("roll back {} to {}", workspace_.name, snapshot_.name)) {
+  store.RequireWritable(attempted_);
+  store.RequireData(snapshot_, attempted_);
+  if (!exchange()) return;
+  if (snapshot_.workspace_id != workspace_.id) {
+    throw Error(EPERM, attempted_, "an exchange needs a snapshot of the same workspace");
+  }
+  if (snapshot_.pinned) {
+    throw Error(EBUSY, attempted_, "an exchange would give the pinned name to another state",
+                "Unpin it first: ckpt unpin");
+  }
+}
+
+void RollbackJob::OpenLive() {
+  try {
+    live_ = store_.backend->Open(workspace_.volume);
+  } catch (const Error& error) {
+    if (error.errno_value() != ENOENT) throw;
+    spdlog::warn("{}: the live data was missing, so there is none to keep", attempted_);
+  }
+  if (!live_ && exchange()) {
+    throw Error(EIO, attempted_, "the live data, which was to take the snapshot's name, is missing",
+                "Roll back without an exchange");
+  }
+}
+
+Sidecar RollbackJob::FreshSidecar() const {
+  Sidecar sidecar = store_.sidecars->Describe(workspace_);
+  sidecar.volume = sidecar.workspace.volume = fresh_id_;
+  sidecar.workspace.parent_marker = 0;
+  sidecar.state = SidecarState::kPrepared;
+  sidecar.parent = snapshot_.uuid;
+  return sidecar;
+}
+
+void RollbackJob::Clone(const PreparedVolume& fresh) {
+  try {
+    store_.backend->Clone(snapshot_.volume, fresh.id());
+  } catch (const Error& error) {
+    if (error.errno_value() != ENOENT) throw;
+    Catalog::Change change(*store_.catalog);
+    change.SetState(snapshot_.id, SnapshotState::kMissing);
+    change.CommitUncounted();
+    store_.RequireData(store_.Snapshot(snapshot_.id), attempted_);
+  }
+  fresh_marker_ = store_.backend->ChangeMarker(fresh.id());
+}
+
+RollbackResult RollbackJob::Run(const LiveHooks& hooks,
+                                const std::function<void(const RollbackResult&)>& switched) {
+  store_.backend->RequireSpaceForNewVolume();
+  OpenLive();
+  Failpoint("rollback.before-sidecar");
+  PreparedVolume fresh(store_, FreshSidecar());
+  // On disk: perhaps a sidecar without a volume. Recovery removes it.
+  Failpoint("rollback.after-sidecar");
+  Clone(fresh);
+  // On disk: a volume and its sidecar, which names a transaction that has not been. Recovery
+  // removes both, and the live tree is what it was; so until the commit.
+  Failpoint("rollback.after-clone");
+  // Most of what is dirty goes to disk while the live tree is still served.
+  if (live_) store_.backend->Sync(workspace_.volume);
+
+  RollbackResult result;
+  {
+    const std::unique_ptr<LiveHold> hold = Hold(hooks, workspace_.id);
+    if (live_) {
+      if (LiveIsUnchanged()) equal_to_ = store_.catalog->FindSnapshot(*workspace_.parent_id);
+      const bool keep = exchange() || (store_.options.undo && !equal_to_);
+      if (keep) kept_ = StateBefore();
+    }
+    Failpoint("rollback.before-commit");
+    Switch(fresh);
+    // On disk: the restored live tree; the state before is a snapshot whose volume is writable yet
+    // (recovery seals it), or has a tombstone (recovery destroys it). Sidecars are out of date
+    // (recovery writes them anew).
+    Failpoint("rollback.after-commit");
+    result = {.workspace = live_now_,
+              .old_volume = workspace_.volume,
+              .kept = kept_,
+              .equal_to = exchange() ? std::nullopt : equal_to_};
+    if (switched) switched(result);
+    Failpoint("rollback.after-switch");
+  }
+  Finish();
+  return result;
+}
+
+// Asked while the live tree is held. Only "unchanged" needs a second look, and only that costs
+// another pass over what was written since the first.
+bool RollbackJob::LiveIsUnchanged() const {
+  if (!workspace_.parent_id || workspace_.parent_marker == 0) return false;
+  const std::optional<SnapshotRecord> parent = store_.catalog->FindSnapshot(*workspace_.parent_id);
+  if (!parent || parent->state != SnapshotState::kOk) return false;
+  if (store_.backend->ChangeMarker(workspace_.volume) != workspace_.parent_marker) return false;
+  store_.backend->Sync(workspace_.volume);
+  return store_.backend->ChangeMarker(workspace_.volume) == workspace_.parent_marker;
+}
+
+SnapshotRecord RollbackJob::StateBefore() const {
+  SnapshotRecord state{.uuid = workspace_.volume,
+                       .workspace_id = workspace_.id,
+                       .volume = workspace_.volume,
+                       .created_ns = store_.SnapshotTime(workspace_.id),
+                       .parent_id = workspace_.parent_id,
+                       .kind = SnapshotKind::kPreRollback,
+                       .view = store_.catalog->NextView(),
+                       .root = ReadRootAttributes(*live_)};
+  if (!exchange()) {
+    if (state.parent_id) state.parent_name = store_.Snapshot(*state.parent_id).name;
+    state.name = store_.FreeSnapshotName(workspace_.id,
+                                         "pre-rollback-" + FormatForName(state.created_ns));
+    return state;
+  }
+  state.name = snapshot_.name;
+  state.kind = SnapshotKind::kManual;  // somebody gave it its name
+  if (state.parent_id == snapshot_.id) state.parent_id = snapshot_.parent_id;
+  if (state.parent_id) state.parent_name = store_.Snapshot(*state.parent_id).name;
+  return state;
+}
+
+void RollbackJob::Switch(PreparedVolume& fresh) {
+  Catalog::Change change(*store_.catalog);
+  std::optional<int64_t> parent = snapshot_.id;
+  uint64_t marker = fresh_marker_;
+  if (exchange()) {
+    stale_ = store_.catalog->VolumesOfChildren(snapshot_.id);
+    change.DeleteSnapshot(snapshot_);
+    change.AddTombstone(snapshot_.volume, NowNs());
+    parent = snapshot_.parent_id;
+    marker = 0;  // equal to no snapshot
+  }
+  change.SetLive(workspace_.id, fresh.id(), parent, marker);
+  live_now_ = workspace_;
+  live_now_.volume = fresh.id();
+  live_now_.parent_id = parent;
+  live_now_.parent_marker = marker;
+  if (kept_) {
+    kept_->id = change.Insert(*kept_);
+    change.TouchSnapshots(workspace_.id, kept_->created_ns);
+  } else if (live_) {
+    change.AddTombstone(workspace_.volume, NowNs());
+  }
+  store_.Commit(change);
+  // Nothing from here on may fail: it has happened.
+  fresh.Committed();
+}
+
+// With the service open again.
+void RollbackJob::Finish() {
+  if (kept_) {
+    store_.Seal(workspace_.volume);
+  } else if (live_) {
+    store_.Destroy(workspace_.volume);
+  }
+  if (exchange()) store_.Destroy(snapshot_.volume);
+  Failpoint("rollback.after-seal");
+  store_.sidecars->Refresh(fresh_id_);
+  if (kept_) store_.sidecars->Refresh(kept_->volume);
+  for (const VolumeId& volume : stale_) store_.sidecars->Refresh(volume);
+  Failpoint("rollback.after-sidecars");
+}
+
+}  // namespace
+
+RollbackResult Store::Rollback(const RollbackRequest& request, const LiveHooks& hooks,
+                               const std::function<void(const RollbackResult&)>& switched) {
+  const std::lock_guard lock(impl_->operations);
+  return RollbackJob(*impl_, request).Run(hooks, switched);
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,221 @@
+// Snapshots: made, deleted, edited.
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <nlohmann/json.hpp>
+
+#include "backend/base/error.h"
+#include "backend/base/failpoint.h"
+#include "backend/base/time.h"
+#include "catalog/names.h"
+#include "catalog/store_context.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr size_t kMaxMessageBytes = size_t{64} << 10;
+constexpr size_t kMaxMetadataBytes = size_t{64} << 10;
+
+void CheckMessage(std::string_view message) {
+  constexpr char kAttempted[] = "set a snapshot's message";
+  if (message.size() > kMaxMessageBytes) {
+    throw Error(EINVAL, kAttempted, fmt::format("it has {} bytes, and {} is the most",
+                                                message.size(), kMaxMessageBytes));
+  }
+  if (message.find('\0') != std::string_view::npos) {
+    throw Error(EINVAL, kAttempted, "it holds a NUL byte");
+  }
+  if (!IsValidUtf8(message)) throw Error(EINVAL, kAttempted, "it is not valid UTF-8");
+}
+
+void CheckMetadata(const std::string& json) {
+  constexpr char kAttempted[] = "set a snapshot's metadata";
+  if (json.size() > kMaxMetadataBytes) {
+    throw Error(EINVAL, kAttempted,
+                fmt::format("it has {} bytes, and {} is the most", json.size(), kMaxMetadataBytes));
+  }
+  const nlohmann::json parsed =
+      nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
+  if (!parsed.is_object()) throw Error(EINVAL, kAttempted, "it is not a JSON object");
+}
+
+// Refuses a name that is bad or taken before anything is done.
+std::string NameFor(const StoreContext& store, const WorkspaceRecord& workspace,
+                    const std::string& wanted, int64_t time_ns) {
+  if (wanted.empty()) {
+    return store.FreeSnapshotName(workspace.id, "ckpt-" + FormatForName(time_ns));
+  }
+  CheckName("snapshot", wanted);
+  if (store.catalog->FindSnapshot(workspace.id, wanted)) {
+    throw Error(EEXIST, "checkpoint workspace " + workspace.name,
+                fmt::format("it has a snapshot {} already", wanted));
+  }
+  return wanted;
+}
+
+Sidecar SnapshotSidecar(const StoreContext& store, const WorkspaceRecord& workspace,
+                        const SnapshotRecord& snapshot) {
+  Sidecar sidecar = store.sidecars->Describe(snapshot);
+  sidecar.workspace = workspace;
+  sidecar.state = SidecarState::kPrepared;
+  return sidecar;
+}
+
+}  // namespace
+
+SnapshotRecord Store::Checkpoint(int64_t workspace_id, const CheckpointRequest& request,
+                                 const LiveHooks& hooks) {
+  CheckMessage(request.message);
+  CheckMetadata(request.metadata);
+  StoreContext& store = *impl_;
+  const std::lock_guard lock(store.operations);
+  const WorkspaceRecord workspace = store.Workspace(workspace_id);
+  const std::string attempted = "checkpoint workspace " + workspace.name;
+  store.RequireWritable(attempted);
+  SnapshotRecord snapshot{.workspace_id = workspace_id,
+                          .name = NameFor(store, workspace, request.name, NowNs()),
+                          .volume = VolumeId::Generate(),
+                          .message = request.message,
+                          .metadata = request.metadata,
+                          .pinned = request.pinned,
+                          .parent_id = workspace.parent_id,
+                          .view = store.catalog->NextView()};
+  // A state has one volume for ever: its UUID serves for both, and a snapshot whose sidecar is lost
+  // is still known by it to those that derive from it.
+  snapshot.uuid = snapshot.volume;
+  store.backend->RequireSpaceForNewVolume();
+  const std::shared_ptr<Volume> live = [&] {
+    try {
+      return store.backend->Open(workspace.volume);
+    } catch (const Error& error) {
+      if (error.errno_value() != ENOENT) throw;
+      throw Error(EIO, attempted, "its data is missing", "Roll it back to a snapshot");
+    }
+  }();
+
+  std::unique_ptr<LiveHold> hold = Hold(hooks, workspace_id);
+  snapshot.created_ns = store.SnapshotTime(workspace_id);
+  snapshot.root = ReadRootAttributes(*live);
+  Failpoint("checkpoint.before-sidecar");
+  PreparedVolume volume(store, SnapshotSidecar(store, workspace, snapshot));
+  // On disk: perhaps a sidecar without a volume. Recovery removes it.
+  Failpoint("checkpoint.after-sidecar");
+  store.backend->Snapshot(workspace.volume, volume.id());
+  // On disk: volume and sidecar, durable both. As the transaction that the sidecar names has not
+  // been, recovery removes both: nothing happened.
+  Failpoint("checkpoint.after-snapshot");
+  // The marker of the snapshot is that of the live tree at that moment. Asked of the live tree now,
+  // it could tell of writes that came after, as data does not pass through anybody's hands.
+  const uint64_t marker = store.backend->ChangeMarker(volume.id());
+  hold.reset();
+
+  Failpoint("checkpoint.before-commit");
+  Catalog::Change change(*store.catalog);
+  snapshot.id = change.Insert(snapshot);
+  change.SetLive(workspace_id, workspace.volume, snapshot.id, marker);
+  change.TouchSnapshots(workspace_id, snapshot.created_ns);
+  store.Commit(change);
+  // On disk: the checkpoint. Its sidecar says "prepared" still, and the live tree's names the
+  // snapshot before this one as its parent: written anew soon, or by recovery.
+  store.janitor->Refresh(workspace.volume);
+  volume.Committed();
+  Failpoint("checkpoint.after-commit");
+  return store.Snapshot(snapshot.id);
+}
+
+void Store::DeleteSnapshot(int64_t snapshot_id, bool force) {
+  StoreContext& store = *impl_;
+  const std::lock_guard lock(store.operations);
+  const SnapshotRecord snapshot = store.Snapshot(snapshot_id);
+  const std::string attempted = "delete snapshot " + snapshot.name;
+  store.RequireWritable(attempted);
+  if (snapshot.pinned) {
+    throw Error(EBUSY, attempted, "it is pinned", "Unpin it first: ckpt unpin");
+  }
+  if (!force) store.RequireData(snapshot, attempted);
+  const std::vector<VolumeId> children = store.catalog->VolumesOfChildren(snapshot_id);
+
+  Failpoint("delete.before-commit");
+  store.WithReserve([&] {
+    Catalog::Change change(*store.catalog);
+    change.DeleteSnapshot(snapshot);
+    change.AddTombstone(snapshot.volume, NowNs());
+    change.TouchSnapshots(snapshot.workspace_id, NowNs());
+    store.Commit(change);
+  });
+  // On disk: no row, a tombstone, the volume. Recovery destroys what has a tombstone.
+  Failpoint("delete.after-commit");
+  store.Destroy(snapshot.volume);
+  // On disk: as before, or without the volume, as the filesystem's next commit falls. The janitor
+  // waits for that one and drops the tombstone.
+  Failpoint("delete.after-destroy");
+  for (const VolumeId& child : children) store.sidecars->Refresh(child);
+}
+
+// --- Edits of one row ---------------------------------------------------------------------------
+
+namespace {
+
+// Changes the row in one transaction, then its sidecar. On disk between the two: the new row and
+// the old sidecar, which recovery writes anew.
+template <typename Edit>
+void EditSnapshot(StoreContext& store, const SnapshotRecord& snapshot, const Edit& edit) {
+  Failpoint("edit.before-commit");
+  Catalog::Change change(*store.catalog);
+  edit(change);
+  store.Commit(change);
+  Failpoint("edit.after-commit");
+  store.sidecars->Refresh(snapshot.volume);
+  Failpoint("edit.after-sidecar");
+}
+
+}  // namespace
+
+void Store::RenameSnapshot(int64_t snapshot_id, const std::string& new_name) {
+  StoreContext& store = *impl_;
+  const std::lock_guard lock(store.operations);
+  const SnapshotRecord snapshot = store.Snapshot(snapshot_id);
+  if (snapshot.name == new_name) return;
+  CheckName("snapshot", new_name);
+  const std::string attempted = "rename snapshot " + snapshot.name;
+  if (store.catalog->FindSnapshot(snapshot.workspace_id, new_name)) {
+    throw Error(EEXIST, attempted, fmt::format("there is a snapshot {} already", new_name));
+  }
+  store.RequireWritable(attempted);
+  EditSnapshot(store, snapshot, [&](Catalog::Change& change) {
+    change.RenameSnapshot(snapshot_id, new_name);
+    change.TouchSnapshots(snapshot.workspace_id, NowNs());
+  });
+}
+
+void Store::SetMessage(int64_t snapshot_id, const std::string& message) {
+  CheckMessage(message);
+  StoreContext& store = *impl_;
+  const std::lock_guard lock(store.operations);
+  const SnapshotRecord snapshot = store.Snapshot(snapshot_id);
+  store.RequireWritable("set the message of snapshot " + snapshot.name);
+  EditSnapshot(store, snapshot,
+               [&](Catalog::Change& change) { change.SetMessage(snapshot_id, message); });
+}
+
+void Store::SetMetadata(int64_t snapshot_id, const std::string& json) {
+  CheckMetadata(json);
+  StoreContext& store = *impl_;
+  const std::lock_guard lock(store.operations);
+  const SnapshotRecord snapshot = store.Snapshot(snapshot_id);
+  store.RequireWritable("set the metadata of snapshot " + snapshot.name);
+  EditSnapshot(store, snapshot,
+               [&](Catalog::Change& change) { change.SetMetadata(snapshot_id, json); });
+}
+
+void Store::SetPinned(int64_t snapshot_id, bool pinned) {
+  StoreContext& store = *impl_;
+  const std::lock_guard lock(store.operations);
+  const SnapshotRecord snapshot = store.Snapshot(snapshot_id);
+  store.RequireWritable("pin or unpin snapshot " + snapshot.name);
+  if (snapshot.pinned == pinned) return;
+  EditSnapshot(store, snapshot,
+               [&](Catalog::Change& change) { change.SetPinned(snapshot_id, pinned); });
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,82 @@
+// A walk over a directory tree of any depth with a bounded number of descriptors.
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backend/base/unique_fd.h"
+
+namespace ckptfs {
+
+// The chain of directories from a root down to where a walk stands. Only the lowest kMaxOpen have
+// a descriptor; one above is opened again through ".." when the walk comes back to it, and must
+// then still be the same directory. For one thread.
+class DirectoryStack {
+ public:
+  static constexpr size_t kMaxOpen = 32;
+
+  // Goes down into the directory `fd` (opened for reading, not O_PATH).
+  void Push(UniqueFd fd);
+  // Goes up. Throws Error ESTALE if the directory that was left has been moved elsewhere.
+  void Pop();
+
+  int top() const noexcept { return levels_.back().fd.get(); }
+  size_t depth() const noexcept { return levels_.size(); }
+
+ private:
+  struct Level {
+    UniqueFd fd;
+    dev_t device = 0;
+    ino_t inode = 0;
+  };
+  std::vector<Level> levels_;
+};
+
+// One file or directory as a walk comes to it.
+struct TreeEntry {
+  const std::string& path;  // relative to the root of the walk; empty for the root itself
+  const std::string& name;  // in its parent; empty for the root itself
+  const struct statx& info;
+  int parent_fd;  // -1 for the root itself
+};
+
+// What is done on a walk. A function may throw, which ends the walk.
+class TreeVisitor {
+ public:
+  virtual ~TreeVisitor() = default;
+  // Before what is in a directory; the root comes first of all. `directory_fd` is open for reading.
+  virtual void Enter(const TreeEntry& entry, int directory_fd) = 0;
+  // Anything but a directory.
+  virtual void Visit(const TreeEntry& entry) = 0;
+  // A nested subvolume or a mount point (a file can be one): the walk does not go in.
+  virtual void Nested(const TreeEntry& entry) = 0;
+  // After what is in a directory, with the directory still open.
+  virtual void Leave(const TreeEntry& entry, int directory_fd) = 0;
+  // After Leave, with the directory closed; not for the root.
+  virtual void Left(const TreeEntry& /*entry*/) {}
+};
+
+// Walks over everything below `root_fd`, depth first, symlinks not followed, access times left
+// alone where the kernel lets it. Throws Error, with the relative path, if something cannot be
+// read or vanishes meanwhile.
+void WalkTree(int root_fd, TreeVisitor& visitor);
+
+// openat2(2) of one name that must be in that very directory, no symlink and on the same mount.
+// O_CLOEXEC is implied; O_NOATIME is asked for where `flags` read and the kernel lets it.
+// `path` is for the error.
+UniqueFd OpenEntry(int parent_fd, const std::string& name, int flags, std::string_view path);
+
+// statx(2) of `name` in `parent_fd`, symlinks not followed; of `parent_fd` itself if `name` is "".
+// Throws Error.
+struct statx StatEntry(int parent_fd, const std::string& name, std::string_view path);
+
+dev_t DeviceOf(const struct statx& info);
+
+// A path as it is put into an error: "." for the root, odd bytes escaped, so that it stays one line.
+std::string Printable(std::string_view path);
+
+}  // namespace ckptfs

@@ -1,0 +1,286 @@
+#include "fs/control.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <atomic>
+#include <cerrno>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <list>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "fs/control_protocol.h"
+#include "fs/control_requests.h"
+
+namespace ckptfs {
+namespace {
+
+// Requests that run at once; one more gets EAGAIN.
+constexpr size_t kMaxRunning = 64;
+// A request waits when its reader is this far behind.
+constexpr size_t kMaxBufferedBytes = size_t{8} << 20;
+
+using ReadDone = std::function<void(std::string data)>;
+
+// The answer of one request on its way from the thread that runs it to whoever reads. Shared by
+// the two: the session ends with the descriptor, the thread with the operation. Any thread may
+// call any function; callbacks are called without a lock.
+class AnswerStream : public control::Answer {
+ public:
+  void Send(const wire::Json& line) override {
+    std::string text = wire::ToLine(line);
+    std::vector<Ready> ready;
+    {
+      std::unique_lock lock(mutex_);
+      drained_.wait(lock, [this] { return closed_ || Buffered() < kMaxBufferedBytes; });
+      if (closed_) return;
+      buffer_ += text;
+      ready = Match();
+    }
+    Deliver(ready);
+  }
+
+  bool IsAbandoned() const override {
+    const std::lock_guard lock(mutex_);
+    return closed_;
+  }
+
+  // A request will send: from now on reads wait.
+  void Start() {
+    const std::lock_guard lock(mutex_);
+    state_ = State::kRunning;
+  }
+
+  // Nothing more comes.
+  void End() {
+    std::vector<Ready> ready;
+    {
+      const std::lock_guard lock(mutex_);
+      state_ = State::kEnded;
+      ready = Match();
+    }
+    Deliver(ready);
+  }
+
+  void Read(size_t max_bytes, ReadDone done) {
+    std::vector<Ready> ready;
+    {
+      const std::lock_guard lock(mutex_);
+      readers_.push_back({max_bytes, std::move(done)});
+      ready = Match();
+    }
+    Deliver(ready);
+  }
+
+  void Interrupt() { FinishReaders("\n"); }
+
+  // The reader is gone, or the server stops: what is still sent goes nowhere.
+  void Close() {
+    {
+      const std::lock_guard lock(mutex_);
+      closed_ = true;
+      buffer_.clear();
+      offset_ = 0;
+    }
+    drained_.notify_all();
+    FinishReaders("");
+  }
+
+ private:
+  enum class State { kIdle, kRunning, kEnded };
+  struct Reader {
+    size_t max_bytes = 0;
+    ReadDone done;
+  };
+  struct Ready {
+    ReadDone done;
+    std::string data;
+  };
+
+  size_t Buffered() const { return buffer_.size() - offset_; }
+
+  // Takes the readers that can be served now. Under the lock.
+  std::vector<Ready> Match() {
+    std::vector<Ready> ready;
+    while (!readers_.empty() && (Buffered() > 0 || closed_ || state_ != State::kRunning)) {
+      Reader reader = std::move(readers_.front());
+      readers_.pop_front();
+      std::string data = buffer_.substr(offset_, reader.max_bytes);
+      offset_ += data.size();
+      if (Buffered() == 0) {
+        buffer_.clear();
+        offset_ = 0;
+      }
+      ready.push_back({std::move(reader.done), std::move(data)});
+    }
+    if (!ready.empty()) drained_.notify_all();
+    return ready;
+  }
+
+  static void Deliver(std::vector<Ready>& ready) {
+    for (Ready& one : ready) one.done(std::move(one.data));
+  }
+
+  void FinishReaders(const std::string& data) {
+    std::deque<Reader> readers;
+    {
+      const std::lock_guard lock(mutex_);
+      readers.swap(readers_);
+    }
+    for (Reader& reader : readers) reader.done(data);
+  }
+
+  mutable std::mutex mutex_;
+  std::condition_variable drained_;
+  State state_ = State::kIdle;
+  bool closed_ = false;
+  std::string buffer_;
+  size_t offset_ = 0;  // of the first byte in buffer_ that has not been read
+  std::deque<Reader> readers_;
+};
+
+// Runs a request to its end, whatever happens in it.
+void RunRequest(Verbs& verbs, const ControlCaller& caller, const std::string& text,
+                AnswerStream& answer) {
+  try {
+    const control::Request request = control::ParseRequest(verbs, caller, answer, text);
+    answer.Send(wire::Json{{wire::kResult, control::Run(request)}});
+  } catch (const Error& error) {
+    answer.Send(wire::Json{{wire::kError, wire::FromError(error)}});
+  } catch (const std::exception& error) {
+    spdlog::error("control request of pid {}: {}", caller.pid, error.what());
+    answer.Send(wire::Json{
+        {wire::kError, wire::FromError(Error(EIO, "run the request", error.what()))}});
+  }
+  answer.End();
+}
+
+// The threads that run requests. Owned by the server; sessions reach it through a weak pointer,
+// for they may outlive it by a moment.
+class Workers {
+ public:
+  explicit Workers(Verbs& verbs) : verbs_(verbs) {}
+  Workers(const Workers&) = delete;
+  Workers& operator=(const Workers&) = delete;
+
+  ~Workers() {
+    {
+      const std::lock_guard lock(mutex_);
+      // Nobody will read on: imports give up, and no thread waits for a reader.
+      for (const Worker& worker : workers_) worker.answer->Close();
+    }
+    workers_.clear();  // joins
+  }
+
+  // Throws Error EAGAIN if too many run.
+  void Start(const ControlCaller& caller, std::string text, std::shared_ptr<AnswerStream> answer) {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(workers_, [](const Worker& worker) { return worker.ended->load(); });
+    if (workers_.size() >= kMaxRunning) {
+      throw Error(EAGAIN, "run the request", fmt::format("{} others are running", kMaxRunning),
+                  "Try again when one has ended");
+    }
+    auto ended = std::make_shared<std::atomic<bool>>(false);
+    std::jthread thread([this, caller, text = std::move(text), answer, ended] {
+      RunRequest(verbs_, caller, text, *answer);
+      *ended = true;
+    });
+    workers_.push_back({std::move(answer), std::move(ended), std::move(thread)});
+  }
+
+ private:
+  struct Worker {
+    std::shared_ptr<AnswerStream> answer;
+    std::shared_ptr<std::atomic<bool>> ended;
+    std::jthread thread;
+  };
+
+  Verbs& verbs_;
+  std::mutex mutex_;
+  std::list<Worker> workers_;
+};
+
+class Session : public ControlSession {
+ public:
+  Session(const ControlCaller& caller, std::weak_ptr<Workers> workers)
+      : caller_(caller), workers_(std::move(workers)) {}
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  ~Session() override { answer_->Close(); }
+
+  void Append(std::string_view piece) override {
+    const std::lock_guard lock(mutex_);
+    if (started_) ThrowStarted();
+    if (request_.size() + piece.size() > kMaxRequestBytes) {
+      throw Error(EFBIG, "take the request",
+                  fmt::format("it is larger than {} bytes", kMaxRequestBytes));
+    }
+    request_ += piece;
+  }
+
+  void Run() override {
+    std::string text;
+    {
+      const std::lock_guard lock(mutex_);
+      if (std::exchange(started_, true)) ThrowStarted();
+      text = std::move(request_);
+    }
+    answer_->Start();
+    try {
+      const std::shared_ptr<Workers> workers = workers_.lock();
+      if (!workers) throw Error(ESHUTDOWN, "run the request", "the filesystem is being unmounted");
+      workers->Start(caller_, std::move(text), answer_);
+    } catch (const Error& error) {
+      Refuse(error);
+    } catch (const std::system_error& error) {  // no thread to be had
+      Refuse(Error(EAGAIN, "run the request", error.what()));
+    }
+  }
+
+  void Read(size_t max_bytes, ReadDone done) override {
+    answer_->Read(max_bytes, std::move(done));
+  }
+
+  void Interrupt() override { answer_->Interrupt(); }
+
+ private:
+  [[noreturn]] static void ThrowStarted() {
+    throw Error(EALREADY, "take the request", "a descriptor takes only one");
+  }
+
+  void Refuse(const Error& error) {
+    answer_->Send(wire::Json{{wire::kError, wire::FromError(error)}});
+    answer_->End();
+  }
+
+  const ControlCaller caller_;
+  const std::weak_ptr<Workers> workers_;
+  const std::shared_ptr<AnswerStream> answer_ = std::make_shared<AnswerStream>();
+  std::mutex mutex_;
+  std::string request_;
+  bool started_ = false;
+};
+
+class Server : public ControlServer {
+ public:
+  explicit Server(Verbs& verbs) : workers_(std::make_shared<Workers>(verbs)) {}
+
+  std::shared_ptr<ControlSession> Open(const ControlCaller& caller) override {
+    return std::make_shared<Session>(caller, workers_);
+  }
+
+ private:
+  std::shared_ptr<Workers> workers_;
+};
+
+}  // namespace
+
+std::unique_ptr<ControlServer> ControlServer::Create(Verbs& verbs) {
+  return std::make_unique<Server>(verbs);
+}
+
+}  // namespace ckptfs

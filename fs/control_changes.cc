@@ -1,0 +1,147 @@
+// Commands that change workspaces and snapshots.
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "fs/control_requests.h"
+
+namespace ckptfs::control {
+namespace {
+
+using wire::Json;
+
+std::string Describe(const OpenWriter& writer) {
+  std::string text = fmt::format("pid {}", writer.pid);
+  if (!writer.command.empty()) text += fmt::format(" ({})", writer.command);
+  if (!writer.path.empty()) text += fmt::format(" has {}", writer.path);
+  return text;
+}
+
+[[noreturn]] void ThrowOpenWriters(const WorkspaceRecord& workspace,
+                                   const std::vector<OpenWriter>& writers) {
+  std::string holders;
+  for (const OpenWriter& writer : writers) {
+    if (!holders.empty()) holders += ", ";
+    holders += Describe(writer);
+  }
+  throw Error(EBUSY, fmt::format("roll back {}", workspace.name),
+              "files are open for writing: " + holders,
+              "Close them, or use --force: they then go on in the state that is kept");
+}
+
+Json NameOrNull(const std::optional<SnapshotRecord>& snapshot) {
+  return snapshot ? Json(snapshot->name) : Json();
+}
+
+}  // namespace
+
+Json Checkpoint(const Request& request) {
+  const WorkspaceRecord workspace = request.ChangedWorkspace();
+  CheckpointRequest wanted;
+  if (request.Has("name")) {
+    wanted.name = request.Text("name");
+    // Empty would mean: make one up.
+    CheckName("snapshot", wanted.name);
+  }
+  if (request.Has("message")) wanted.message = request.Text("message");
+  if (request.Has("metadata")) {
+    wanted.metadata = request.Text("metadata");
+    if (!wire::Parse(wanted.metadata).is_object()) {
+      throw Error(EINVAL, "read the metadata",
+                  fmt::format("it is no JSON object of at most {} levels", wire::kMaxJsonDepth));
+    }
+  }
+  wanted.pinned = request.Flag("pinned", false);
+  // What changes between this look and the checkpoint is in the next one.
+  if (request.Flag("if_changed", false) && workspace.parent_id &&
+      !request.verbs.ChangedSinceParent(workspace.id)) {
+    const auto parent = request.store().FindSnapshot(*workspace.parent_id);
+    if (parent) return Json{{"unchanged_since", parent->name}, {"workspace", workspace.name}};
+  }
+  return ToJson(request.verbs.Checkpoint(workspace.id, wanted), workspace.name);
+}
+
+Json Rollback(const Request& request) {
+  const WorkspaceRecord workspace = request.ChangedWorkspace();
+  const SnapshotRecord snapshot = request.Snapshot(workspace);
+  RollbackResult result;
+  try {
+    result = request.verbs.RollbackInPlace({workspace.id, snapshot.id},
+                                           request.Flag("force", false));
+  } catch (const Error& error) {
+    if (error.errno_value() != EBUSY) throw;
+    const std::vector<OpenWriter> writers = request.verbs.OpenWriters(workspace.id);
+    if (writers.empty()) throw;
+    ThrowOpenWriters(workspace, writers);
+  }
+  return Json{{"workspace", workspace.name},
+              {"snapshot", snapshot.name},
+              {"kept", NameOrNull(result.kept)},
+              {"equal_to", NameOrNull(result.equal_to)}};
+}
+
+Json Fork(const Request& request) {
+  const WorkspaceRecord workspace = request.ChangedWorkspace();
+  const SnapshotRecord snapshot = request.Snapshot(workspace);
+  return Json{{"workspace", request.verbs.Fork(snapshot.id, request.Text("name")).name},
+              {"snapshot", snapshot.name}};
+}
+
+Json Delete(const Request& request) {
+  const WorkspaceRecord workspace = request.ChangedWorkspace();
+  // "latest" moves: what is deleted for good is named in full.
+  if (request.Text("snapshot") == kLatestName) {
+    throw Error(EINVAL, fmt::format("delete {}/{}", workspace.name, kLatestName),
+                "this is not the name of a snapshot", "Give the snapshot's own name");
+  }
+  const SnapshotRecord snapshot = request.Snapshot(workspace);
+  request.verbs.DeleteSnapshot(snapshot.id, request.Flag("force", false));
+  return Json{{"workspace", workspace.name}, {"snapshot", snapshot.name}};
+}
+
+Json Pin(const Request& request) {
+  const WorkspaceRecord workspace = request.ChangedWorkspace();
+  const SnapshotRecord snapshot = request.Snapshot(workspace);
+  const bool pinned = request.Flag("pinned", true);
+  request.verbs.SetPinned(snapshot.id, pinned);
+  return Json{
+      {"workspace", workspace.name}, {"snapshot", snapshot.name}, {"pinned", pinned}};
+}
+
+Json Fsck(const Request& request) {
+  const bool repair = request.Flag("repair", false);
+  // Root may ask for a repair with a descriptor for reading: where the mount is read-only because
+  // of what the repair is to mend, the kernel gives no other. The store has the last word.
+  if (request.caller.uid != 0 || request.caller.workspace_id) request.RequireChangesToMount();
+  FsckReport report = request.store().Fsck(repair);
+  if (repair) {
+    // What is left is found by looking again.
+    report.problems = request.store().Fsck(false).problems;
+  }
+  return Json{{"problems", report.problems}, {"repaired", report.repaired}};
+}
+
+Json Init(const Request& request) {
+  request.RequireChangesToMount();
+  const std::string name = request.Text("name");
+  const uint64_t mode = request.Number("mode");
+  if (mode > 0777) throw Error(EINVAL, "make workspace " + name, "its mode is out of range");
+  // As mkdir(2): a directory with the set-group-id bit passes that and its group on.
+  const RootAttributes parent = request.store().MountRoot();
+  const bool inherits = (parent.mode & S_ISGID) != 0;
+  RootAttributes root;
+  root.mode = S_IFDIR | static_cast<mode_t>(mode) | (inherits ? S_ISGID : 0);
+  root.uid = request.caller.uid;
+  root.gid = inherits ? parent.gid : request.caller.gid;
+  return Json{{"workspace", request.verbs.CreateWorkspace(name, root).name}};
+}
+
+Json Sync(const Request& request) {
+  const WorkspaceRecord workspace = request.ChangedWorkspace();
+  request.store().backend().Sync(workspace.volume);
+  return Json::object();
+}
+
+}  // namespace ckptfs::control

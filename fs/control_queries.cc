@@ -1,0 +1,259 @@
+// Commands that only ask.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "backend/base/time.h"
+#include "fs/control_requests.h"
+
+namespace ckptfs::control {
+namespace {
+
+using wire::Json;
+
+// Elements of a long listing in one line of the answer.
+constexpr size_t kItemsPerLine = 500;
+
+// `ckpt status` warns when less than both is left.
+constexpr uint64_t kLowSpaceBytes = uint64_t{5} << 30;
+constexpr uint64_t kLowSpaceFraction = 10;
+
+// Sends the elements of a listing in lines of kItemsPerLine.
+class ItemSender {
+ public:
+  explicit ItemSender(Answer& answer) : answer_(answer) {}
+  void Add(Json item) {
+    items_.push_back(std::move(item));
+    if (items_.size() >= kItemsPerLine) Flush();
+  }
+  void Flush() {
+    if (!items_.empty()) answer_.Send(Json{{wire::kItems, std::exchange(items_, Json::array())}});
+  }
+
+ private:
+  Answer& answer_;
+  Json items_ = Json::array();
+};
+
+const char* KindOf(const Change& change) {
+  switch (change.kind) {
+    case ChangeKind::kAdded:
+      return wire::kKindAdded;
+    case ChangeKind::kRemoved:
+      return wire::kKindRemoved;
+    case ChangeKind::kModified:
+      return wire::kKindModified;
+    case ChangeKind::kRenamed:
+      return wire::kKindRenamed;
+  }
+  return "";
+}
+
+void SendChanges(const Request& request, const std::vector<Change>& changes) {
+  ItemSender sender(request.answer);
+  for (const Change& change : changes) {
+    Json item{{"kind", KindOf(change)}, {"path", wire::FromBytes(change.path)}};
+    if (change.kind == ChangeKind::kRenamed) item["old_path"] = wire::FromBytes(change.old_path);
+    sender.Add(std::move(item));
+  }
+  sender.Flush();
+}
+
+std::vector<WorkspaceRecord> WorkspacesInScope(const Request& request) {
+  if (request.caller.workspace_id || request.workspace) return {request.Workspace()};
+  return request.store().ListWorkspaces();
+}
+
+std::vector<std::string> Warnings(const StoreStatus& status, const SpaceInfo& space) {
+  std::vector<std::string> warnings = status.warnings;
+  if (space.free_bytes < kLowSpaceBytes &&
+      space.free_bytes < space.total_bytes / kLowSpaceFraction) {
+    warnings.push_back(fmt::format(
+        "Only {} MiB are free: delete snapshots, or mount with a larger size=.",
+        space.free_bytes >> 20));
+  }
+  return warnings;
+}
+
+}  // namespace
+
+Json ToJson(const SnapshotRecord& snapshot, const std::string& workspace) {
+  Json metadata = wire::Parse(snapshot.metadata);
+  if (metadata.is_discarded()) metadata = snapshot.metadata;
+  return Json{{"workspace", workspace},
+              {"name", snapshot.name},
+              {"id", snapshot.uuid.str()},
+              {"created", FormatRfc3339(snapshot.created_ns)},
+              {"message", snapshot.message},
+              {"metadata", std::move(metadata)},
+              {"pinned", snapshot.pinned},
+              {"missing", snapshot.state == SnapshotState::kMissing},
+              {"parent", snapshot.parent_name.empty() ? Json() : Json(snapshot.parent_name)},
+              {"kind", ToString(snapshot.kind)},
+              {"unlinked_open", snapshot.unlinked_open}};
+}
+
+std::vector<Change> Inverted(std::vector<Change> changes) {
+  // Where a path of the newer side was in the older one: under the longest renamed path above it.
+  std::map<std::string, std::string> renamed;
+  for (const Change& change : changes) {
+    if (change.kind == ChangeKind::kRenamed) renamed[change.path] = change.old_path;
+  }
+  const auto older_path = [&renamed](const std::string& path) {
+    for (size_t end = path.size(); end != std::string::npos && end > 0;
+         end = path.rfind('/', end - 1)) {
+      const auto found = renamed.find(path.substr(0, end));
+      if (found != renamed.end()) return found->second + path.substr(end);
+    }
+    return path;
+  };
+  for (Change& change : changes) {
+    switch (change.kind) {
+      case ChangeKind::kAdded:
+        change.kind = ChangeKind::kRemoved;
+        break;
+      case ChangeKind::kRemoved:
+        change.kind = ChangeKind::kAdded;
+        break;
+      case ChangeKind::kModified:
+        change.path = older_path(change.path);
+        break;
+      case ChangeKind::kRenamed:
+        std::swap(change.path, change.old_path);
+        break;
+    }
+  }
+  std::stable_sort(changes.begin(), changes.end(),
+                   [](const Change& a, const Change& b) { return a.path < b.path; });
+  return changes;
+}
+
+Json Hello(const Request& request) {
+  const bool scoped = request.caller.workspace_id.has_value();
+  return Json{{"scope", scoped ? wire::kScopeWorkspace : wire::kScopeMount},
+              {"workspace", scoped ? Json(request.Workspace().name) : Json()},
+              {"mountpoint", wire::FromBytes(request.verbs.mountpoint())},
+              {"version", CKPTFS_VERSION}};
+}
+
+Json List(const Request& request) {
+  const WorkspaceRecord workspace = request.Workspace();
+  ItemSender sender(request.answer);
+  int64_t after_id = 0;
+  for (;;) {
+    const std::vector<SnapshotRecord> page =
+        request.store().ListSnapshots(workspace.id, after_id, kItemsPerLine);
+    if (page.empty()) break;
+    for (const SnapshotRecord& snapshot : page) sender.Add(ToJson(snapshot, workspace.name));
+    after_id = page.back().id;
+  }
+  sender.Flush();
+  return Json::array();
+}
+
+Json Show(const Request& request) {
+  const WorkspaceRecord workspace = request.Workspace();
+  SnapshotRecord snapshot = request.Snapshot(workspace);
+  Json usage_referenced;
+  Json usage_exclusive;
+  if (snapshot.state == SnapshotState::kOk) {
+    try {
+      const VolumeUsage usage = request.store().SnapshotUsage(snapshot.id);
+      usage_referenced = usage.referenced_bytes;
+      usage_exclusive = usage.exclusive_bytes;
+    } catch (const Error&) {
+      // Its data may have turned out to be missing just now: then that is what there is to show.
+      const auto again = request.store().FindSnapshot(snapshot.id);
+      if (!again || again->state == SnapshotState::kOk) throw;
+      snapshot = *again;
+    }
+  }
+  Json json = ToJson(snapshot, workspace.name);
+  json["state"] = ToString(snapshot.state);
+  json["referenced_bytes"] = usage_referenced;
+  json["exclusive_bytes"] = usage_exclusive;
+  return json;
+}
+
+Json Status(const Request& request) {
+  Store& store = request.store();
+  const StoreStatus status = store.Status();
+  const SpaceInfo space = store.backend().Space();
+  Json workspaces = Json::array();
+  for (const WorkspaceRecord& workspace : WorkspacesInScope(request)) {
+    workspaces.push_back({{"name", workspace.name},
+                          {"snapshots", store.CountSnapshots(workspace.id)},
+                          {"created", FormatRfc3339(workspace.created_ns)}});
+  }
+  return Json{{"version", CKPTFS_VERSION},
+              {"source", wire::FromBytes(status.source)},
+              {"mountpoint", wire::FromBytes(request.verbs.mountpoint())},
+              {"backend",
+               {{"type", status.backend_type},
+                {"selection", status.backend_selection},
+                {"selected_at", FormatRfc3339(status.backend_selected_at_ns)}}},
+              {"clean_start", status.clean_start},
+              {"read_only", status.read_only},
+              {"workspaces", std::move(workspaces)},
+              {"fs_total_bytes", space.total_bytes},
+              {"fs_used_bytes", space.used_bytes},
+              {"warnings", Warnings(status, space)}};
+}
+
+Json Df(const Request& request) {
+  Store& store = request.store();
+  const bool with_usage = request.Flag("usage", false);
+  // Sizes cost the daemon much work: only for those who may read the workspace.
+  if (with_usage) static_cast<void>(request.Workspace());
+  const SpaceInfo space = store.backend().Space();
+  Json workspaces = Json::array();
+  for (const WorkspaceRecord& workspace : WorkspacesInScope(request)) {
+    Json entry{{"name", workspace.name}, {"snapshots", store.CountSnapshots(workspace.id)}};
+    if (with_usage) {
+      Json usages = Json::array();
+      for (const SnapshotRecord& snapshot : store.ListSnapshots(workspace.id)) {
+        if (request.answer.IsAbandoned()) break;
+        Json usage{{"name", snapshot.name},
+                   {"referenced_bytes", nullptr},
+                   {"exclusive_bytes", nullptr}};
+        if (snapshot.state == SnapshotState::kOk) {
+          const VolumeUsage bytes = store.SnapshotUsage(snapshot.id);
+          usage["referenced_bytes"] = bytes.referenced_bytes;
+          usage["exclusive_bytes"] = bytes.exclusive_bytes;
+        }
+        usages.push_back(std::move(usage));
+      }
+      entry["usage"] = std::move(usages);
+    }
+    workspaces.push_back(std::move(entry));
+  }
+  return Json{{"fs_total_bytes", space.total_bytes},
+              {"fs_used_bytes", space.used_bytes},
+              {"fs_free_bytes", space.free_bytes},
+              {"workspaces", std::move(workspaces)}};
+}
+
+Json Diff(const Request& request) {
+  const WorkspaceRecord workspace = request.Workspace();
+  const auto named = [&](const char* argument) {
+    Request other = request;
+    other.args = Json{{"snapshot", wire::FromBytes(request.Text(argument))}};
+    return other.Snapshot(workspace);
+  };
+  const SnapshotRecord from = named("from");
+  std::optional<int64_t> to;
+  if (request.Has("to") && request.Text("to") != kLiveName) to = named("to").id;
+  SendChanges(request, request.verbs.Diff(from.id, to, workspace.id));
+  return nullptr;
+}
+
+Json Preview(const Request& request) {
+  const WorkspaceRecord workspace = request.Workspace();
+  const SnapshotRecord snapshot = request.Snapshot(workspace);
+  SendChanges(request, Inverted(request.verbs.Diff(snapshot.id, std::nullopt, workspace.id)));
+  return Json{{"snapshot", snapshot.name}};
+}
+
+}  // namespace ckptfs::control

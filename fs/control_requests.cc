@@ -1,0 +1,171 @@
+#include "fs/control_requests.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include "catalog/names.h"
+
+namespace ckptfs::control {
+namespace {
+
+struct CommandEntry {
+  const char* name;
+  wire::Json (*run)(const Request& request);
+};
+
+constexpr std::array kCommands = {
+    CommandEntry{wire::kHello, Hello},
+    CommandEntry{wire::kList, List},
+    CommandEntry{wire::kShow, Show},
+    CommandEntry{wire::kStatus, Status},
+    CommandEntry{wire::kDf, Df},
+    CommandEntry{wire::kDiff, Diff},
+    CommandEntry{wire::kPreview, Preview},
+    CommandEntry{wire::kCheckpoint, Checkpoint},
+    CommandEntry{wire::kRollback, Rollback},
+    CommandEntry{wire::kFork, Fork},
+    CommandEntry{wire::kDelete, Delete},
+    CommandEntry{wire::kPin, Pin},
+    CommandEntry{wire::kFsck, Fsck},
+    CommandEntry{wire::kInit, Init},
+    CommandEntry{wire::kImport, Import},
+    CommandEntry{wire::kSync, Sync},
+};
+
+[[noreturn]] void ThrowBadArgument(const Request& request, const char* name, const char* why) {
+  throw Error(EINVAL, fmt::format("read argument {} of {}", name, request.command), why);
+}
+
+const wire::Json& Argument(const Request& request, const char* name) {
+  const auto found = request.args.find(name);
+  if (found == request.args.end()) ThrowBadArgument(request, name, "it is missing");
+  return *found;
+}
+
+// The N-th newest checkpoint, counted from 1, of those that were made on purpose: the states that
+// rollbacks kept are not counted, so that -n 1 twice in a row leads to the same place.
+SnapshotRecord NewestCheckpoint(const Request& request, const WorkspaceRecord& workspace) {
+  const uint64_t n = request.Number("newest");
+  const std::string attempted = fmt::format("find checkpoint {} of {}", n, workspace.name);
+  if (n == 0) throw Error(EINVAL, attempted, "the newest is number 1");
+  const std::vector<SnapshotRecord> all = request.store().ListSnapshots(workspace.id);
+  uint64_t seen = 0;
+  for (auto snapshot = all.rbegin(); snapshot != all.rend(); ++snapshot) {
+    if (snapshot->kind == SnapshotKind::kManual && ++seen == n) return *snapshot;
+  }
+  throw Error(ENOENT, attempted, fmt::format("it has {}", seen), "'ckpt list' shows them");
+}
+
+}  // namespace
+
+bool Request::Has(const char* name) const {
+  const auto found = args.find(name);
+  return found != args.end() && !found->is_null();
+}
+
+std::string Request::Text(const char* name) const {
+  return wire::ToBytes(Argument(*this, name),
+                       fmt::format("read argument {} of {}", name, command));
+}
+
+bool Request::Flag(const char* name, bool otherwise) const {
+  if (!Has(name)) return otherwise;
+  const wire::Json& value = Argument(*this, name);
+  if (!value.is_boolean()) ThrowBadArgument(*this, name, "it is neither true nor false");
+  return value.get<bool>();
+}
+
+uint64_t Request::Number(const char* name) const {
+  const wire::Json& value = Argument(*this, name);
+  if (!value.is_number_unsigned()) ThrowBadArgument(*this, name, "it is no whole number");
+  return value.get<uint64_t>();
+}
+
+WorkspaceRecord Request::Workspace() const {
+  if (caller.workspace_id) {
+    std::optional<WorkspaceRecord> own = store().FindWorkspace(*caller.workspace_id);
+    if (!own) throw Error(ENOENT, command, "the workspace is gone");
+    if (workspace && *workspace != own->name) {
+      throw Error(EPERM, fmt::format("{} in workspace {}", command, *workspace),
+                  fmt::format("this control file is that of workspace {}", own->name));
+    }
+    return *own;
+  }
+  if (!workspace) throw Error(EINVAL, command, "no workspace is named", "Name one with -w");
+  if (caller.uid != 0) {
+    throw Error(EACCES, fmt::format("{} in workspace {}", command, *workspace),
+                "the mount root's control file does that for root only",
+                "Use the control file of the workspace itself");
+  }
+  std::optional<WorkspaceRecord> named = store().FindWorkspace(*workspace);
+  if (!named) {
+    throw Error(ENOENT, command, fmt::format("there is no workspace {}", *workspace),
+                "'ckpt status' lists the workspaces");
+  }
+  return *named;
+}
+
+WorkspaceRecord Request::ChangedWorkspace() const {
+  WorkspaceRecord record = Workspace();
+  if (!caller.may_change) {
+    throw Error(EACCES, fmt::format("{} in workspace {}", command, record.name),
+                "its control file is open for reading only");
+  }
+  return record;
+}
+
+void Request::RequireChangesToMount() const {
+  if (caller.workspace_id) {
+    throw Error(EPERM, command, "this control file is that of one workspace only",
+                "Use that of the mount root");
+  }
+  if (!caller.may_change) {
+    throw Error(EACCES, command, "the control file is open for reading only");
+  }
+}
+
+SnapshotRecord Request::Snapshot(const WorkspaceRecord& record) const {
+  if (Has("newest")) return NewestCheckpoint(*this, record);
+  const std::string name = Text("snapshot");
+  std::optional<SnapshotRecord> found = name == kLatestName
+                                            ? store().LatestSnapshot(record.id)
+                                            : store().FindSnapshot(record.id, name);
+  if (!found) {
+    throw Error(ENOENT, fmt::format("find snapshot {}/{}", record.name, name),
+                "there is no such snapshot", "'ckpt list' shows them");
+  }
+  return *found;
+}
+
+Request ParseRequest(Verbs& verbs, const ControlCaller& caller, Answer& answer,
+                     const std::string& text) {
+  const wire::Json json = wire::Parse(text);
+  const auto command = json.is_object() ? json.find(wire::kCommand) : json.end();
+  if (!json.is_object() || command == json.end() || !command->is_string()) {
+    throw Error(EINVAL, "read the request", "it is no JSON object with a command");
+  }
+  Request request{verbs, caller, answer, command->get<std::string>(), std::nullopt};
+  if (json.contains(wire::kWorkspace) && !json[wire::kWorkspace].is_null()) {
+    request.workspace = wire::ToBytes(json[wire::kWorkspace], "read the workspace's name");
+  }
+  if (json.contains(wire::kArgs)) {
+    if (!json[wire::kArgs].is_object()) {
+      throw Error(EINVAL, "read the request", "its args are no JSON object");
+    }
+    request.args = json[wire::kArgs];
+  }
+  return request;
+}
+
+wire::Json Run(const Request& request) {
+  for (const CommandEntry& entry : kCommands) {
+    if (request.command == entry.name) return entry.run(request);
+  }
+  throw Error(ENOSYS, fmt::format("run {}", request.command), "the daemon has no such command",
+              "Are ckpt and the daemon of one version? See 'ckpt --version' and 'ckpt status'");
+}
+
+}  // namespace ckptfs::control

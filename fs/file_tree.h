@@ -1,0 +1,114 @@
+// Ordinary files and directories: what the volumes hold.
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fs/attributes.h"
+#include "fs/mount_context.h"
+#include "fs/thread_credentials.h"
+
+namespace ckptfs {
+
+// One entry of a listing. `entry` is there if attributes were asked for and could be had.
+struct ListedName {
+  const char* name = nullptr;
+  uint64_t number = 0;  // st_ino
+  mode_t type = 0;      // S_IFDIR, ...
+  off_t next = 0;       // where to go on after it
+  std::optional<Entry> entry;
+};
+// Returns false if there is no room for it.
+using ListSink = std::function<bool(const ListedName&)>;
+
+struct CreatedFile {
+  Entry entry;
+  OpenReply open;
+};
+
+// The operations of the kernel on files of live trees and snapshots. The kernel has checked
+// permissions, types of nodes and lengths of names, and holds the locks of the directories
+// concerned, as in any filesystem. Every function may be called by any thread and throws Error.
+//
+// Functions that change something fail with EROFS in a snapshot, and pass the workspace's gate: a
+// checkpoint sees all of the change or nothing. They look at the workspace only inside, as it may
+// be switched to another volume while they wait.
+class FileTree {
+ public:
+  explicit FileTree(MountContext& mount) : mount_(mount) {}
+
+  // --- Names (file_tree_names.cc) ----------------------------------------------------------------
+  Entry Lookup(NodeId parent, const char* name);
+  Entry MakeNode(NodeId parent, const char* name, mode_t mode, dev_t device, const Caller& caller);
+  Entry MakeDirectory(NodeId parent, const char* name, mode_t mode, const Caller& caller);
+  Entry MakeSymlink(NodeId parent, const char* name, const char* target, const Caller& caller);
+  Entry MakeLink(NodeId node, NodeId new_parent, const char* new_name);
+  CreatedFile Create(NodeId parent, const char* name, mode_t mode, int flags, const Caller& caller);
+  CreatedFile CreateUnnamed(NodeId parent, mode_t mode, int flags, const Caller& caller);
+  void Unlink(NodeId parent, const char* name);
+  void RemoveDirectory(NodeId parent, const char* name);
+  void Rename(NodeId parent, const char* name, NodeId new_parent, const char* new_name,
+              unsigned int flags);
+  // The kernel knows `node` no longer by that many lookups.
+  void Forget(NodeId node, uint64_t lookups);
+
+  // --- Attributes (file_tree_attributes.cc) ------------------------------------------------------
+  Attributes GetAttributes(NodeId node);
+  struct statx GetStatx(NodeId node, double& timeout_s);
+  Attributes SetAttributes(NodeId node, const AttributeChange& change, const Caller& caller);
+  std::string ReadLink(NodeId node);
+  std::string GetXattr(NodeId node, const char* name);
+  std::string ListXattrs(NodeId node);
+  // `in_group`: whether the caller belongs to a group (asked only where it matters).
+  void SetXattr(NodeId node, const char* name, std::string_view value, int flags,
+                const Caller& caller, const std::function<bool(gid_t)>& in_group);
+  void RemoveXattr(NodeId node, const char* name);
+  struct statvfs GetStatvfs();
+
+  // --- Listings (file_tree_list.cc) --------------------------------------------------------------
+  // Calls `sink` from position `offset` on until it has no more room or the directory ends.
+  void List(NodeId directory, off_t offset, size_t size_hint, bool with_attributes,
+            const ListSink& sink);
+
+  // --- Data (file_tree_data.cc) ------------------------------------------------------------------
+  OpenReply Open(NodeId node, int flags, const Caller& caller);
+  void Release(NodeId node, uint64_t handle);
+  // For files that the kernel does not read and write itself.
+  std::shared_ptr<const UniqueFd> DataFd(NodeId node);
+  void Sync(NodeId node, bool data_only);
+  void Allocate(NodeId node, int mode, off_t offset, off_t length, const Caller& caller);
+  ssize_t CopyRange(NodeId from, off_t from_offset, NodeId to, off_t to_offset, size_t length);
+  off_t Seek(NodeId node, off_t offset, int whence);
+  // FS_IOC_GETFLAGS and its kin, which the kernel has checked: `argument` is in and out.
+  void FlagsIoctl(NodeId node, unsigned long request, void* argument);
+
+ private:
+  // A descriptor of a directory: the volume's own for its root, else one of its own.
+  class Directory;
+  // A node that may be changed, with the gate held.
+  struct Change;
+
+  Change BeginChange(NodeId node);
+  UniqueFd OpenPath(const Node& node) const;
+  UniqueFd OpenForData(const Node& node, int flags) const;
+  Entry MakeEntry(const Node& parent, int parent_fd, const char* name);
+  Entry MakeEntry(const Node& parent, const struct statx& status, FileId directory_id);
+  Attributes AttributesOf(const Node& node, const struct statx& status) const;
+  double AttributeTimeout(NodeId node) const;
+  CreatedFile FinishCreate(const Change& change, UniqueFd fd, int flags, const Caller& caller);
+
+  MountContext& mount_;
+};
+
+// The caller's bits of open(2) flags that decide whether it can write.
+bool IsOpenForWriting(int flags);
+
+}  // namespace ckptfs

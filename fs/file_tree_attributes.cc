@@ -1,0 +1,152 @@
+// FileTree: attributes, extended attributes, symlinks' targets.
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "fs/file_tree_internal.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr char kAccessAcl[] = "system.posix_acl_access";
+
+// A call that fills a buffer and tells the size it needs, as getxattr(2) does.
+template <typename Call>
+std::string ReadSized(std::string_view what, Call call) {
+  std::string value(256, '\0');
+  ssize_t size = call(value.data(), value.size());
+  while (size < 0 && errno == ERANGE) {
+    size = CheckSyscall(call(nullptr, 0), what);
+    value.resize(static_cast<size_t>(size));
+    size = call(value.data(), value.size());  // ERANGE again if it grew meanwhile
+  }
+  CheckSyscall(size, what);
+  value.resize(static_cast<size_t>(size));
+  return value;
+}
+
+}  // namespace
+
+UniqueFd FileTree::OpenPath(const Node& node) const {
+  return node.volume->OpenInode(node.file, O_PATH | O_NOFOLLOW);
+}
+
+double FileTree::AttributeTimeout(NodeId node) const {
+  // Stores through a shared mapping change size and times behind the kernel's back.
+  return mount_.open_files.HasWriters(node) ? 0 : kForeverSeconds;
+}
+
+Attributes FileTree::AttributesOf(const Node& node, const struct statx& status) const {
+  const uint64_t inode = node.is_root ? kRootInode : status.stx_ino;
+  return {.stat = StatOf(status, MakeNumber(node.view->number, inode)),
+          .timeout_s = AttributeTimeout(node.id)};
+}
+
+Attributes FileTree::GetAttributes(NodeId node_id) {
+  const Node node = mount_.Resolve(node_id);
+  if (node.is_root) return AttributesOf(node, StatxAt(node.volume->root_fd(), ""));
+  const UniqueFd fd = OpenPath(node);
+  return AttributesOf(node, StatxAt(fd.get(), ""));
+}
+
+struct statx FileTree::GetStatx(NodeId node_id, double& timeout_s) {
+  const Node node = mount_.Resolve(node_id);
+  const UniqueFd fd = OpenPath(node);
+  struct statx status = StatxAt(fd.get(), "");
+  status.stx_ino = MakeNumber(node.view->number, node.is_root ? kRootInode : status.stx_ino);
+  status.stx_mask &= STATX_BASIC_STATS | STATX_BTIME;
+  status.stx_attributes = status.stx_attributes_mask = 0;
+  timeout_s = AttributeTimeout(node_id);
+  return status;
+}
+
+Attributes FileTree::SetAttributes(NodeId node_id, const AttributeChange& change,
+                                   const Caller& caller) {
+  const Change begun = BeginChange(node_id);
+  const Node& node = begun.node;
+  const UniqueFd fd = OpenPath(node);
+  const ProcPath path(fd.get());
+  if (change.set_uid || change.set_gid) {
+    const KeepSetId keep(caller.uid == 0);
+    CheckSyscall(fchownat(fd.get(), "", change.set_uid ? change.uid : static_cast<uid_t>(-1),
+                          change.set_gid ? change.gid : static_cast<gid_t>(-1), AT_EMPTY_PATH),
+                 "change an owner");
+  }
+  if (change.set_mode) {
+    const KeepSetId keep(true);  // the kernel has taken out what may not be set
+    CheckSyscall(chmod(path.c_str(), change.mode & ~S_IFMT), "change a mode");
+  }
+  if (change.set_size) {
+    const KeepSetId keep(caller.uid == 0);
+    const UniqueFd writable = OpenForData(node, O_WRONLY);
+    CheckSyscall(ftruncate(writable.get(), change.size), "change a size");
+  }
+  if (change.atime.tv_nsec != UTIME_OMIT || change.mtime.tv_nsec != UTIME_OMIT) {
+    const timespec times[2] = {change.atime, change.mtime};
+    CheckSyscall(utimensat(AT_FDCWD, path.c_str(), times, 0), "change times");
+  }
+  return AttributesOf(node, StatxAt(fd.get(), ""));
+}
+
+std::string FileTree::ReadLink(NodeId node_id) {
+  const UniqueFd fd = OpenPath(mount_.Resolve(node_id));
+  std::string target(PATH_MAX, '\0');
+  const ssize_t size =
+      CheckSyscall(readlinkat(fd.get(), "", target.data(), target.size()), "read a symlink");
+  target.resize(static_cast<size_t>(size));
+  return target;
+}
+
+std::string FileTree::GetXattr(NodeId node_id, const char* name) {
+  const UniqueFd fd = OpenPath(mount_.Resolve(node_id));
+  const ProcPath path(fd.get());
+  return ReadSized("read an extended attribute", [&](char* buffer, size_t size) {
+    return getxattr(path.c_str(), name, buffer, size);
+  });
+}
+
+std::string FileTree::ListXattrs(NodeId node_id) {
+  const UniqueFd fd = OpenPath(mount_.Resolve(node_id));
+  const ProcPath path(fd.get());
+  return ReadSized("list extended attributes", [&](char* buffer, size_t size) {
+    return listxattr(path.c_str(), buffer, size);
+  });
+}
+
+void FileTree::SetXattr(NodeId node_id, const char* name, std::string_view value, int flags,
+                        const Caller& caller, const std::function<bool(gid_t)>& in_group) {
+  const Change change = BeginChange(node_id);
+  const UniqueFd fd = OpenPath(change.node);
+  bool keep_set_gid = false;
+  if (std::string_view(name) == kAccessAcl) {
+    // An ACL sets the mode too, and takes the set-group-id bit from whoever is not in the group.
+    const struct statx status = StatxAt(fd.get(), "");
+    keep_set_gid = (status.stx_mode & S_ISGID) != 0 && (caller.uid == 0 || in_group(status.stx_gid));
+  }
+  const KeepSetId keep(keep_set_gid);
+  CheckSyscall(setxattr(ProcPath(fd.get()).c_str(), name, value.data(), value.size(), flags),
+               "set an extended attribute");
+}
+
+void FileTree::RemoveXattr(NodeId node_id, const char* name) {
+  const Change change = BeginChange(node_id);
+  const UniqueFd fd = OpenPath(change.node);
+  CheckSyscall(removexattr(ProcPath(fd.get()).c_str(), name), "remove an extended attribute");
+}
+
+struct statvfs FileTree::GetStatvfs() {
+  constexpr uint64_t kBlockBytes = 4096;
+  const SpaceInfo space = mount_.store.backend().Space();
+  struct statvfs result {};
+  result.f_bsize = result.f_frsize = kBlockBytes;
+  result.f_blocks = space.total_bytes / kBlockBytes;
+  result.f_bfree = (space.total_bytes - space.used_bytes) / kBlockBytes;
+  result.f_bavail = space.free_bytes / kBlockBytes;
+  result.f_namemax = NAME_MAX;
+  return result;
+}
+
+}  // namespace ckptfs

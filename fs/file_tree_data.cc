@@ -1,0 +1,92 @@
+// FileTree: open files and their data.
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "fs/file_tree_internal.h"
+
+namespace ckptfs {
+
+bool IsOpenForWriting(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
+
+UniqueFd FileTree::OpenForData(const Node& node, int flags) const {
+  // Never a FIFO or a device: the kernel serves those itself, and opening one could block.
+  return node.volume->OpenInode(node.file, flags | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+}
+
+OpenReply FileTree::Open(NodeId node_id, int flags, const Caller& caller) {
+  const bool for_writing = IsOpenForWriting(flags);
+  // An open for writing passes the gate: a rollback that looks for writers inside it misses none.
+  std::optional<Change> change;
+  Node node;
+  if (for_writing || (flags & O_TRUNC) != 0) {
+    change.emplace(BeginChange(node_id));
+    node = change->node;
+  } else {
+    node = mount_.Resolve(node_id);
+  }
+  if ((flags & O_TRUNC) != 0) {
+    const KeepSetId keep(caller.uid == 0);
+    const UniqueFd writable = OpenForData(node, O_WRONLY);
+    CheckSyscall(ftruncate(writable.get(), 0), "truncate a file");
+  } else {
+    PrepareWorkerThread();  // the kernel keeps this thread's credentials for its writes
+  }
+  const bool in_snapshot = !node.workspace;
+  const OpenReply reply =
+      mount_.open_files.Open(node_id, for_writing, caller.pid, [&](bool passthrough) {
+        if (passthrough) return OpenPath(node);
+        return OpenForData(node, in_snapshot ? O_RDONLY : O_RDWR);
+      });
+  // From now on attributes are asked for every time (AttributeTimeout); forget those told before.
+  if (reply.first_writer) mount_.kernel.InvalidateAttributes(node_id);
+  return reply;
+}
+
+void FileTree::Release(NodeId node_id, uint64_t handle) {
+  if (mount_.open_files.Release(node_id, handle)) mount_.kernel.InvalidateAttributes(node_id);
+}
+
+std::shared_ptr<const UniqueFd> FileTree::DataFd(NodeId node_id) {
+  auto fd = mount_.open_files.DataFd(node_id);
+  if (!fd) throw Error(EIO, "read or write a file that the kernel should serve itself");
+  return fd;
+}
+
+void FileTree::Sync(NodeId node_id, bool data_only) {
+  const UniqueFd fd = OpenForData(mount_.Resolve(node_id), O_RDONLY);
+  CheckSyscall(data_only ? fdatasync(fd.get()) : fsync(fd.get()), "sync a file");
+}
+
+void FileTree::Allocate(NodeId node_id, int mode, off_t offset, off_t length,
+                        const Caller& caller) {
+  const Change change = BeginChange(node_id);
+  const KeepSetId keep(caller.uid == 0);
+  const UniqueFd fd = OpenForData(change.node, O_RDWR);
+  CheckSyscall(fallocate(fd.get(), mode, offset, length), "allocate space in a file");
+}
+
+ssize_t FileTree::CopyRange(NodeId from_id, off_t from_offset, NodeId to_id, off_t to_offset,
+                            size_t length) {
+  const Change change = BeginChange(to_id);
+  const UniqueFd from = OpenForData(mount_.Resolve(from_id), O_RDONLY);
+  const UniqueFd to = OpenForData(change.node, O_WRONLY);
+  return CheckSyscall(copy_file_range(from.get(), &from_offset, to.get(), &to_offset, length, 0),
+                      "copy between files");
+}
+
+off_t FileTree::Seek(NodeId node_id, off_t offset, int whence) {
+  const UniqueFd fd = OpenForData(mount_.Resolve(node_id), O_RDONLY);
+  return CheckSyscall(lseek(fd.get(), offset, whence), "seek in a file");
+}
+
+void FileTree::FlagsIoctl(NodeId node_id, unsigned long request, void* argument) {
+  const bool changes = request == FS_IOC_SETFLAGS || request == FS_IOC_FSSETXATTR;
+  std::optional<Change> change;
+  if (changes) change.emplace(BeginChange(node_id));
+  const UniqueFd fd = OpenForData(changes ? change->node : mount_.Resolve(node_id), O_RDONLY);
+  CheckSyscall(ioctl(fd.get(), request, argument), changes ? "change file flags" : "read file flags");
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,213 @@
+// FileTree: finding, making, moving and removing names.
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "catalog/names.h"
+#include "fs/file_tree_internal.h"
+
+namespace ckptfs {
+namespace {
+
+// Names in a workspace's root that are ckptfs's own and never the user's to make.
+void RefuseReservedName(const Node& parent, const char* name) {
+  if (parent.is_root && IsReservedInWorkspace(name)) {
+    throw Error(EPERM, std::string("make ") + name, "the name is reserved for ckptfs",
+                "Choose another name");
+  }
+}
+
+// The kernel decided already whether a set-group-id bit that was asked for may be set.
+bool KeepsSetGid(mode_t mode) { return (mode & S_ISGID) != 0; }
+
+}  // namespace
+
+FileTree::Change FileTree::BeginChange(NodeId node) {
+  const std::shared_ptr<View> view = mount_.slots.Find(SlotOf(node));
+  if (!view) throw Error(ESTALE, "find a file");
+  if (!view->workspace) throw Error(EROFS, "change a file of a snapshot");
+  Change change{.pass = std::make_unique<Gate::Pass>(view->workspace->gate()), .node = {}};
+  change.node = mount_.Resolve(node);
+  return change;
+}
+
+Entry FileTree::MakeEntry(const Node& parent, const struct statx& status, FileId directory_id) {
+  Entry entry;
+  const bool is_directory = S_ISDIR(status.stx_mode);
+  const View& view = parent.workspace && !is_directory ? *parent.files : *parent.view;
+  const uint64_t number = MakeNumber(view.number, status.stx_ino);
+  if (parent.workspace && is_directory) {
+    entry.node = parent.workspace->AcquireDirectory(directory_id);
+    entry.generation = directory_id.generation;
+  } else {
+    entry.node = MakeNumber(view.slot, status.stx_ino);
+    mount_.slots.Count(view.slot);
+  }
+  entry.attributes.stat = StatOf(status, number);
+  entry.attributes.timeout_s = AttributeTimeout(entry.node);
+  entry.entry_timeout_s = mount_.KeepSeconds();
+  return entry;
+}
+
+Entry FileTree::MakeEntry(const Node& parent, int parent_fd, const char* name) {
+  const struct statx status = StatxAt(parent_fd, name);
+  FileId id;
+  if (S_ISDIR(status.stx_mode)) {
+    id = parent.volume->Identify(parent_fd, name);
+    // A revalidation holds no lock: the name may have gone to another file in between.
+    if (id.inode != status.stx_ino) throw Error(ESTALE, "look up a name that is being changed");
+  }
+  return MakeEntry(parent, status, id);
+}
+
+Entry FileTree::Lookup(NodeId parent_id, const char* name) {
+  const Node parent = mount_.Resolve(parent_id);
+  const Directory directory(parent, O_PATH);
+  try {
+    return MakeEntry(parent, directory.fd(), name);
+  } catch (const Error& error) {
+    if (error.errno_value() != ENOENT) throw;
+    return Entry{.entry_timeout_s = mount_.KeepSeconds()};
+  }
+}
+
+Entry FileTree::MakeNode(NodeId parent_id, const char* name, mode_t mode, dev_t device,
+                         const Caller& caller) {
+  const Change change = BeginChange(parent_id);
+  RefuseReservedName(change.node, name);
+  const Directory directory(change.node, O_PATH);
+  {
+    const KeepSetId keep(KeepsSetGid(mode));
+    const ActAs as(caller);
+    CheckSyscall(mknodat(directory.fd(), name, mode, device), "make a node");
+  }
+  return MakeEntry(change.node, directory.fd(), name);
+}
+
+Entry FileTree::MakeDirectory(NodeId parent_id, const char* name, mode_t mode,
+                              const Caller& caller) {
+  const Change change = BeginChange(parent_id);
+  RefuseReservedName(change.node, name);
+  const Directory directory(change.node, O_PATH);
+  {
+    const KeepSetId keep(KeepsSetGid(mode));
+    const ActAs as(caller);
+    CheckSyscall(mkdirat(directory.fd(), name, mode), "make a directory");
+  }
+  return MakeEntry(change.node, directory.fd(), name);
+}
+
+Entry FileTree::MakeSymlink(NodeId parent_id, const char* name, const char* target,
+                            const Caller& caller) {
+  const Change change = BeginChange(parent_id);
+  RefuseReservedName(change.node, name);
+  const Directory directory(change.node, O_PATH);
+  {
+    const ActAs as(caller);
+    CheckSyscall(symlinkat(target, directory.fd(), name), "make a symlink");
+  }
+  return MakeEntry(change.node, directory.fd(), name);
+}
+
+Entry FileTree::MakeLink(NodeId node_id, NodeId new_parent, const char* new_name) {
+  const Change change = BeginChange(new_parent);
+  RefuseReservedName(change.node, new_name);
+  const Node node = mount_.Resolve(node_id);
+  if (node.volume != change.node.volume) throw Error(EXDEV, "link a file into another workspace");
+  const Directory directory(change.node, O_PATH);
+  const UniqueFd fd = OpenPath(node);
+  CheckSyscall(linkat(fd.get(), "", directory.fd(), new_name, AT_EMPTY_PATH), "link a file");
+  return MakeEntry(change.node, directory.fd(), new_name);
+}
+
+CreatedFile FileTree::FinishCreate(const Change& change, UniqueFd fd, int flags,
+                                   const Caller& caller) {
+  CreatedFile created;
+  created.entry = MakeEntry(change.node, StatxAt(fd.get(), ""), FileId{});
+  const bool for_writing = IsOpenForWriting(flags);
+  try {
+    created.open = mount_.open_files.Open(created.entry.node, for_writing, caller.pid,
+                                          [&fd](bool) { return std::move(fd); });
+  } catch (...) {
+    Forget(created.entry.node, 1);
+    throw;
+  }
+  if (for_writing) created.entry.attributes.timeout_s = 0;
+  return created;
+}
+
+CreatedFile FileTree::Create(NodeId parent_id, const char* name, mode_t mode, int flags,
+                             const Caller& caller) {
+  const Change change = BeginChange(parent_id);
+  RefuseReservedName(change.node, name);
+  const Directory directory(change.node, O_PATH);
+  UniqueFd fd;
+  {
+    const KeepSetId keep(KeepsSetGid(mode));
+    const ActAs as(caller);
+    // The kernel sends this only for a name that is not there, with the directory locked. If it is
+    // there all the same, its permissions have not been checked: look it up again.
+    fd.Reset(openat(directory.fd(), name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                    mode & ~S_IFMT));
+  }
+  if (!fd.valid()) {
+    if (errno == EEXIST && (flags & O_EXCL) == 0) throw Error(ESTALE, "create a file");
+    ThrowErrno("create a file");
+  }
+  return FinishCreate(change, std::move(fd), flags, caller);
+}
+
+CreatedFile FileTree::CreateUnnamed(NodeId parent_id, mode_t mode, int flags,
+                                    const Caller& caller) {
+  const Change change = BeginChange(parent_id);
+  const Directory directory(change.node, O_PATH);
+  UniqueFd fd;
+  {
+    const KeepSetId keep(KeepsSetGid(mode));
+    const ActAs as(caller);
+    fd.Reset(CheckSyscall(openat(directory.fd(), ".",
+                                 O_RDWR | O_TMPFILE | (flags & O_EXCL) | O_CLOEXEC, mode & ~S_IFMT),
+                          "create an unnamed file"));
+  }
+  return FinishCreate(change, std::move(fd), flags, caller);
+}
+
+void FileTree::Unlink(NodeId parent_id, const char* name) {
+  const Change change = BeginChange(parent_id);
+  const Directory directory(change.node, O_PATH);
+  CheckSyscall(unlinkat(directory.fd(), name, 0), "remove a file");
+}
+
+void FileTree::RemoveDirectory(NodeId parent_id, const char* name) {
+  const Change change = BeginChange(parent_id);
+  const Directory directory(change.node, O_PATH);
+  CheckSyscall(unlinkat(directory.fd(), name, AT_REMOVEDIR), "remove a directory");
+}
+
+void FileTree::Rename(NodeId parent_id, const char* name, NodeId new_parent_id,
+                      const char* new_name, unsigned int flags) {
+  const Change change = BeginChange(parent_id);
+  const Node new_parent = mount_.Resolve(new_parent_id);
+  if (!new_parent.workspace) throw Error(EROFS, "move a file into a snapshot");
+  if (new_parent.volume != change.node.volume) {
+    throw Error(EXDEV, "move a file to another workspace");
+  }
+  RefuseReservedName(new_parent, new_name);
+  if ((flags & RENAME_EXCHANGE) != 0) RefuseReservedName(change.node, name);
+  const Directory from(change.node, O_PATH);
+  const Directory to(new_parent, O_PATH);
+  CheckSyscall(renameat2(from.fd(), name, to.fd(), new_name, flags), "rename a file");
+}
+
+void FileTree::Forget(NodeId node, uint64_t lookups) {
+  const Slot slot = SlotOf(node);
+  const std::shared_ptr<View> view = mount_.slots.Find(slot);
+  if (!view) return;
+  if (view->kind == View::Kind::kLiveDirectories && InodeOf(node) != kRootInode) {
+    view->workspace->directories().Forget(node, lookups);
+  }
+  mount_.slots.Forget(slot, lookups);
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,61 @@
+#define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 18)
+
+#include "fs/fuse_kernel_cache.h"
+
+#include <fuse_lowlevel.h>
+#include <spdlog/spdlog.h>
+#include <sys/ioctl.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace ckptfs {
+namespace {
+
+// The kernel's interface for backing files (Documentation/filesystems/fuse/fuse-passthrough.rst,
+// struct fuse_backing_map); the headers of Debian 12 are older than it.
+struct BackingMap {
+  int32_t fd;
+  uint32_t flags;
+  uint64_t padding;
+};
+constexpr unsigned long kBackingOpen = _IOW(229, 1, BackingMap);
+constexpr unsigned long kBackingClose = _IOW(229, 2, uint32_t);
+
+void WarnUnlessUnknown(int result, const char* what) {
+  // ENOENT: the kernel does not know that node (any more). ENODEV, ENOTCONN: it is being unmounted.
+  if (result == 0 || result == -ENOENT || result == -ENODEV || result == -ENOTCONN) return;
+  spdlog::warn("{}: {}", what, std::strerror(-result));
+}
+
+}  // namespace
+
+void FuseKernelCache::InvalidateAttributes(NodeId node) noexcept {
+  if (session_ == nullptr) return;
+  WarnUnlessUnknown(fuse_lowlevel_notify_inval_inode(session_, node, -1, 0),
+                    "drop cached attributes");
+}
+
+void FuseKernelCache::InvalidateContent(NodeId node) noexcept {
+  if (session_ == nullptr) return;
+  WarnUnlessUnknown(fuse_lowlevel_notify_inval_inode(session_, node, 0, 0), "drop cached content");
+}
+
+bool FuseKernelCache::IncrementEpoch() noexcept {
+  return session_ != nullptr && fuse_lowlevel_notify_increment_epoch(session_) == 0;
+}
+
+int FuseKernelCache::OpenBacking(int fd) noexcept {
+  const BackingMap map{.fd = fd, .flags = 0, .padding = 0};
+  const int id = ioctl(fuse_session_fd(session_), kBackingOpen, &map);
+  return id < 0 ? -errno : id;
+}
+
+void FuseKernelCache::CloseBacking(int backing_id) noexcept {
+  const uint32_t id = static_cast<uint32_t>(backing_id);
+  if (ioctl(fuse_session_fd(session_), kBackingClose, &id) != 0) {
+    WarnUnlessUnknown(-errno, "close a backing file");
+  }
+}
+
+}  // namespace ckptfs

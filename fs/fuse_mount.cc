@@ -1,0 +1,150 @@
+#define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 18)
+
+#include "fs/fuse_mount.h"
+
+#include <fuse_lowlevel.h>
+#include <spdlog/spdlog.h>
+
+#include <cerrno>
+#include <fstream>
+
+#include "backend/base/error.h"
+#include "fs/fuse_kernel_cache.h"
+#include "fs/fuse_operations.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr char kUringSwitch[] = "/sys/module/fuse/parameters/enable_uring";
+constexpr unsigned int kThreadsMax = 16;
+
+bool KernelAllowsUring() {
+  char state = 'N';
+  std::ifstream(kUringSwitch) >> state;
+  return state == 'Y';
+}
+
+// Whether requests are to come over io_uring; says in one line which way was taken.
+bool ChooseUring(IoUring wanted) {
+  if (wanted == IoUring::kOff) return false;
+  if (wanted == IoUring::kOn && !KernelAllowsUring()) {
+    std::ofstream(kUringSwitch) << "Y";
+    if (!KernelAllowsUring()) {
+      spdlog::warn("io_uring=on, but this kernel has no FUSE over io_uring: doing without");
+      return false;
+    }
+  }
+  const bool use = KernelAllowsUring();
+  spdlog::info("requests come {}", use ? "over io_uring" : "through /dev/fuse");
+  return use;
+}
+
+std::string JoinOptions(const FuseOptions& options, bool uring) {
+  // The kernel's own checks of permissions, by attributes that it caches, for every user.
+  std::string joined = "default_permissions,allow_other,subtype=ckptfs,fsname=";
+  for (const char c : options.source) {
+    if (c == ',' || c == '\\') joined += '\\';
+    joined += c;
+  }
+  for (const std::string& option : options.kernel_options) joined += "," + option;
+  if (uring) joined += ",io_uring";
+  return joined;
+}
+
+class Arguments {
+ public:
+  explicit Arguments(const std::vector<std::string>& words) {
+    for (const std::string& word : words) {
+      if (fuse_opt_add_arg(&args_, word.c_str()) != 0) throw std::bad_alloc();
+    }
+  }
+  ~Arguments() { fuse_opt_free_args(&args_); }
+  Arguments(const Arguments&) = delete;
+  Arguments& operator=(const Arguments&) = delete;
+  fuse_args* get() noexcept { return &args_; }
+
+ private:
+  fuse_args args_ = FUSE_ARGS_INIT(0, nullptr);
+};
+
+void LogFromLibrary(fuse_log_level level, const char* format, va_list arguments) {
+  char line[1024];
+  const int size = vsnprintf(line, sizeof(line), format, arguments);
+  std::string_view text(line, std::min(static_cast<size_t>(std::max(size, 0)), sizeof(line) - 1));
+  while (text.ends_with('\n')) text.remove_suffix(1);
+  if (level <= FUSE_LOG_ERR) {
+    spdlog::error("{}", text);
+  } else if (level == FUSE_LOG_WARNING) {
+    spdlog::warn("{}", text);
+  } else {
+    spdlog::debug("{}", text);
+  }
+}
+
+}  // namespace
+
+class FuseMount::Impl {
+ public:
+  Impl(Store& store, const MountOptions& mount, const FuseOptions& fuse)
+      : context_(store, kernel_, mount), handlers_(context_) {
+    fuse_set_log_func(LogFromLibrary);
+    std::vector<std::string> words = {"ckptfs", "-o", JoinOptions(fuse, ChooseUring(fuse.io_uring))};
+    if (fuse.debug) words.emplace_back("-d");
+    Arguments arguments(words);
+    session_.reset(
+        fuse_session_new(arguments.get(), &FuseOperations(), sizeof(FuseOperations()), &handlers_));
+    if (!session_) throw Error(EINVAL, "set up the connection to the kernel");
+    if (fuse_set_signal_handlers(session_.get()) != 0) {
+      throw Error(EINVAL, "set up the signal handlers");
+    }
+    errno = 0;
+    if (fuse_session_mount(session_.get(), mount.mountpoint.c_str()) != 0) {
+      fuse_remove_signal_handlers(session_.get());
+      throw Error(errno != 0 ? errno : EIO, "mount on " + mount.mountpoint, {},
+                  "See that you are root, that /dev/fuse is there and that the directory can be "
+                  "mounted on");
+    }
+    kernel_.Attach(session_.get());
+  }
+
+  ~Impl() {
+    if (!session_) return;
+    fuse_session_unmount(session_.get());
+    fuse_remove_signal_handlers(session_.get());
+  }
+
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  void Run() {
+    const std::unique_ptr<fuse_loop_config, void (*)(fuse_loop_config*)> config(
+        fuse_loop_cfg_create(), fuse_loop_cfg_destroy);
+    fuse_loop_cfg_set_max_threads(config.get(), kThreadsMax);
+    fuse_loop_cfg_set_idle_threads(config.get(), kThreadsMax);
+    const int result = fuse_session_loop_mt(session_.get(), config.get());
+    // Positive: a signal ended it.
+    if (result < 0) throw Error(-result, "read requests from the kernel");
+  }
+
+ private:
+  struct SessionDestroyer {
+    FuseKernelCache* kernel;
+    void operator()(fuse_session* session) const {
+      kernel->Attach(nullptr);
+      fuse_session_destroy(session);
+    }
+  };
+
+  FuseKernelCache kernel_;
+  MountContext context_;
+  // Ends before what the handlers use, after the session's threads: those end in Run.
+  std::unique_ptr<fuse_session, SessionDestroyer> session_{nullptr, {&kernel_}};
+  FuseHandlers handlers_;
+};
+
+FuseMount::FuseMount(Store& store, const MountOptions& mount, const FuseOptions& fuse)
+    : impl_(std::make_unique<Impl>(store, mount, fuse)) {}
+FuseMount::~FuseMount() = default;
+void FuseMount::Run() { impl_->Run(); }
+
+}  // namespace ckptfs

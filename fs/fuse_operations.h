@@ -1,0 +1,39 @@
+// The adapter between libfuse's requests and the classes that answer them.
+#pragma once
+
+#include <memory>
+
+#include "fs/control.h"
+#include "fs/file_tree.h"
+#include "fs/mount_context.h"
+#include "fs/mount_verbs.h"
+#include "fs/pending_reads.h"
+#include "fs/snapshot_tree.h"
+#include "fs/task_thread.h"
+
+struct fuse_lowlevel_ops;
+
+namespace ckptfs {
+
+// All that answers requests of one mount; the user data of its libfuse session. Decoding, calling,
+// replying and turning exceptions into errno happen in fuse_operations.cc and nowhere else.
+struct FuseHandlers {
+  FuseHandlers(MountContext& mount_in)
+      : mount(mount_in),
+        verbs(mount),
+        files(mount),
+        snapshots(mount, verbs),
+        control(ControlServer::Create(verbs)) {}
+
+  MountContext& mount;
+  MountVerbs verbs;
+  FileTree files;
+  SnapshotTree snapshots;
+  PendingReads pending_reads;
+  std::unique_ptr<ControlServer> control;
+  TaskThread verb_thread;  // last: its tasks use all of the above
+};
+
+const fuse_lowlevel_ops& FuseOperations();
+
+}  // namespace ckptfs

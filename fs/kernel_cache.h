@@ -1,0 +1,39 @@
+// What the filesystem tells the kernel, unasked.
+#pragma once
+
+#include <cstdint>
+
+#include "fs/node_id.h"
+
+namespace ckptfs {
+
+// The kernel's side of one mount. Implemented over libfuse by the adapter, which alone knows it.
+// Failures that mean "the kernel does not know that node" are no failures. Any thread may call any
+// function; what must not be called from a request handler says so.
+class KernelCache {
+ public:
+  virtual ~KernelCache() = default;
+
+  // Drops the cached attributes (and ACLs) of a node; touches no page and takes no inode lock, so
+  // request handlers may call it.
+  virtual void InvalidateAttributes(NodeId node) noexcept = 0;
+
+  // Drops attributes and the cached listing of a directory, or the cached pages of a file, after
+  // writing dirty ones back. Waits for pages that other requests hold: for the notifier only.
+  virtual void InvalidateContent(NodeId node) noexcept = 0;
+
+  // Makes the kernel look up every name of the mount anew before it next uses it. Constant time,
+  // no locks; request handlers may call it. False if this kernel has no such call (before 6.16).
+  virtual bool IncrementEpoch() noexcept = 0;
+
+  // Lets the kernel read, write and map the file behind `fd` (which may be O_PATH) itself, with
+  // the credentials of the calling thread. Returns a backing id, or -errno.
+  virtual int OpenBacking(int fd) noexcept = 0;
+  virtual void CloseBacking(int backing_id) noexcept = 0;
+};
+
+// How long the kernel may keep what it was told, in seconds. Nobody but the kernel's own requests
+// changes a volume, and where ckptfs itself does it says so to the kernel.
+inline constexpr double kForeverSeconds = 86400;
+
+}  // namespace ckptfs

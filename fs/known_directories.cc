@@ -1,0 +1,61 @@
+#include "fs/known_directories.h"
+
+#include <algorithm>
+
+namespace ckptfs {
+
+NodeId KnownDirectories::Acquire(FileId file, const std::function<Slot()>& current_slot,
+                                 const std::function<Slot()>& new_slot) {
+  const std::lock_guard lock(mutex_);
+  const Slot slot = current_slot();
+  const auto [begin, end] = by_inode_.equal_range(file.inode);
+  bool taken = false;
+  for (auto it = begin; it != end; ++it) {
+    Known& known = it->second;
+    if (known.generation == file.generation) {
+      ++known.lookups;
+      slots_.Count(known.slot);
+      return MakeNumber(known.slot, file.inode);
+    }
+    taken |= known.slot == slot;
+  }
+  const Slot chosen = taken ? new_slot() : slot;
+  const NodeId node = MakeNumber(chosen, file.inode);
+  slots_.Count(chosen);
+  by_inode_.emplace(file.inode, Known{chosen, file.generation, 1});
+  return node;
+}
+
+uint32_t KnownDirectories::GenerationOf(NodeId node) const {
+  const std::lock_guard lock(mutex_);
+  const auto [begin, end] = by_inode_.equal_range(InodeOf(node));
+  const auto it = std::find_if(
+      begin, end, [&](const auto& entry) { return entry.second.slot == SlotOf(node); });
+  return it == end ? 0 : it->second.generation;
+}
+
+void KnownDirectories::Forget(NodeId node, uint64_t lookups) {
+  const std::lock_guard lock(mutex_);
+  const auto [begin, end] = by_inode_.equal_range(InodeOf(node));
+  const auto it = std::find_if(
+      begin, end, [&](const auto& entry) { return entry.second.slot == SlotOf(node); });
+  if (it == end) return;
+  Known& known = it->second;
+  known.lookups -= std::min(known.lookups, lookups);
+  if (known.lookups == 0) by_inode_.erase(it);
+}
+
+std::vector<NodeId> KnownDirectories::All() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<NodeId> nodes;
+  nodes.reserve(by_inode_.size());
+  for (const auto& [inode, known] : by_inode_) nodes.push_back(MakeNumber(known.slot, inode));
+  return nodes;
+}
+
+size_t KnownDirectories::size() const {
+  const std::lock_guard lock(mutex_);
+  return by_inode_.size();
+}
+
+}  // namespace ckptfs

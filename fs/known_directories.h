@@ -1,0 +1,59 @@
+// The directories of a live tree that the kernel knows.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "backend/backend.h"
+#include "fs/node_id.h"
+#include "fs/views.h"
+
+namespace ckptfs {
+
+// A rollback in place must keep every directory that still exists: a process that stands in one
+// goes on there. So directories, unlike files, keep their node id when the workspace is switched to
+// another volume, and a node id must go on meaning the same directory: the one with this inode
+// number *and generation*, since another volume may use the number for another directory. This
+// table remembers the generation for as long as the kernel knows the node (48 bytes a directory).
+//
+// A directory that is first seen when its natural node id (current slot, inode number) is still
+// taken by an older directory of another generation gets an id in a new slot.
+//
+// Any thread may call anything.
+class KnownDirectories {
+ public:
+  explicit KnownDirectories(SlotTable& slots) : slots_(slots) {}
+
+  // The node id by which the kernel is to know directory `file`, counting one lookup that a reply
+  // gives it, here and in its slot. `current_slot` tells the slot for new ids, which must be
+  // pinned; `new_slot` makes another one if that id is taken. Both are called with the table's lock
+  // held. Counting both under one lock keeps a forget that comes meanwhile from freeing the
+  // slot in between.
+  NodeId Acquire(FileId file, const std::function<Slot()>& current_slot,
+                 const std::function<Slot()>& new_slot);
+
+  // The generation behind a node id; 0 (any) if it is not known.
+  uint32_t GenerationOf(NodeId node) const;
+
+  // Takes back `lookups` lookups; the caller takes them back from the slot afterwards.
+  void Forget(NodeId node, uint64_t lookups);
+
+  std::vector<NodeId> All() const;
+  size_t size() const;
+
+ private:
+  struct Known {
+    Slot slot = 0;
+    uint32_t generation = 0;
+    uint64_t lookups = 0;
+  };
+
+  SlotTable& slots_;
+  mutable std::mutex mutex_;
+  std::unordered_multimap<uint64_t, Known> by_inode_;
+};
+
+}  // namespace ckptfs

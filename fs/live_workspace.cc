@@ -1,0 +1,117 @@
+#include "fs/live_workspace.h"
+
+#include <spdlog/spdlog.h>
+
+#include "backend/base/error.h"
+
+namespace ckptfs {
+
+LiveWorkspace::LiveWorkspace(int64_t id, uint64_t number, SlotTable& slots)
+    : id_(id),
+      number_(number),
+      slots_(slots),
+      directories_(slots),
+      live_(std::make_shared<const Live>()) {}
+
+std::shared_ptr<const Live> LiveWorkspace::live() const {
+  const std::lock_guard lock(mutex_);
+  return live_;
+}
+
+void LiveWorkspace::Switch(std::shared_ptr<Volume> volume, uint64_t old_number) {
+  auto next = std::make_shared<Live>();
+  if (volume) {
+    next->files = slots_.AddLiveFiles(shared_from_this(), volume, number_);
+    next->volume = std::move(volume);
+  }
+  std::shared_ptr<const Live> old;
+  {
+    const std::lock_guard lock(mutex_);
+    old = std::exchange(live_, std::move(next));
+    if (root_slot_ == 0) {
+      root_slot_ = directories_slot_ = slots_.AddLiveDirectories(shared_from_this(), number_);
+    }
+  }
+  if (!old->files) return;
+  if (old_number != 0) old->files->number = old_number;
+  slots_.Unpin(old->files->slot);
+}
+
+NodeId LiveWorkspace::root_node() const {
+  const std::lock_guard lock(mutex_);
+  return MakeNumber(root_slot_, kRootInode);
+}
+
+void LiveWorkspace::RenewRoot() {
+  const Slot renewed = slots_.AddLiveDirectories(shared_from_this(), number_);
+  const std::lock_guard lock(mutex_);
+  const Slot old = std::exchange(root_slot_, renewed);
+  if (old != directories_slot_) slots_.Unpin(old);
+}
+
+NodeId LiveWorkspace::AcquireDirectory(FileId file) {
+  return directories_.Acquire(
+      file,
+      [this] {
+        const std::lock_guard lock(mutex_);
+        return directories_slot_;
+      },
+      [this] {
+        const Slot added = slots_.AddLiveDirectories(shared_from_this(), number_);
+        const std::lock_guard lock(mutex_);
+        const Slot old = std::exchange(directories_slot_, added);
+        if (old != root_slot_) slots_.Unpin(old);
+        return added;
+      });
+}
+
+void LiveWorkspace::Retire() {
+  Switch(nullptr, 0);
+  const std::lock_guard lock(mutex_);
+  slots_.Unpin(root_slot_);
+  slots_.Unpin(directories_slot_);
+}
+
+LiveWorkspaces::~LiveWorkspaces() {
+  for (const auto& [id, workspace] : by_id_) workspace->Retire();
+}
+
+std::shared_ptr<LiveWorkspace> LiveWorkspaces::Get(const WorkspaceRecord& record) {
+  const std::lock_guard lock(mutex_);
+  std::shared_ptr<LiveWorkspace>& known = by_id_[record.id];
+  if (known) return known;
+  auto workspace = std::make_shared<LiveWorkspace>(record.id, record.view, slots_);
+  std::shared_ptr<Volume> volume;
+  try {
+    volume = store_.backend().Open(record.volume);
+  } catch (const Error& error) {
+    spdlog::error("workspace {} cannot be served: {}", record.name, error.what());
+  }
+  workspace->Switch(std::move(volume), 0);
+  known = std::move(workspace);
+  return known;
+}
+
+std::shared_ptr<LiveWorkspace> LiveWorkspaces::Get(int64_t workspace_id) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto known = by_id_.find(workspace_id); known != by_id_.end()) return known->second;
+  }
+  const auto record = store_.FindWorkspace(workspace_id);
+  if (!record) throw Error(ENOENT, "find a workspace", "it has been removed");
+  return Get(*record);
+}
+
+void LiveWorkspaces::Remove(int64_t workspace_id) {
+  std::shared_ptr<LiveWorkspace> removed;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto known = by_id_.find(workspace_id);
+    if (known == by_id_.end()) return;
+    removed = std::move(known->second);
+    by_id_.erase(known);
+  }
+  removed->Retire();
+}
+
+}  // namespace ckptfs

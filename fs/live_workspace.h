@@ -1,0 +1,94 @@
+// The workspaces that are being served.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+#include "backend/backend.h"
+#include "catalog/store.h"
+#include "fs/gate.h"
+#include "fs/known_directories.h"
+#include "fs/views.h"
+
+namespace ckptfs {
+
+// What a live tree consists of between two rollbacks.
+struct Live {
+  std::shared_ptr<Volume> volume;  // null: the data is missing
+  std::shared_ptr<View> files;     // the slot of everything that is no directory; null likewise
+};
+
+// One workspace as the kernel sees it. Its directories keep their node ids when the volume under
+// them is switched, its files get new ones (DESIGN: how an in-place rollback keeps directories).
+// Any thread may call anything; `Switch` and `RenewRoot` only while the gate is closed.
+class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
+ public:
+  LiveWorkspace(int64_t id, uint64_t number, SlotTable& slots);
+
+  int64_t id() const noexcept { return id_; }
+  // The high part of st_ino in the live tree.
+  uint64_t number() const noexcept { return number_; }
+  Gate& gate() noexcept { return gate_; }
+  KnownDirectories& directories() noexcept { return directories_; }
+
+  // The volume and the slot that belong together. A request takes them once and uses both.
+  std::shared_ptr<const Live> live() const;
+
+  // Serves `volume` (null: nothing, EIO) from now on. Files of the volume before keep their nodes;
+  // `old_number` is the view that their st_ino tells from then on (0: as it was).
+  void Switch(std::shared_ptr<Volume> volume, uint64_t old_number);
+
+  // The node of the workspace's root directory.
+  NodeId root_node() const;
+  // Gives the root a new node id, for when the kernel has declared the old one dead.
+  void RenewRoot();
+
+  // Ids for a directory of the live tree, as KnownDirectories::Acquire.
+  NodeId AcquireDirectory(FileId file);
+
+  // Gives up all slots: the workspace has been removed.
+  void Retire();
+
+  // Counts the renames onto `.live`, each of which leaves a dead directory node behind.
+  uint64_t live_turn() const noexcept { return live_turn_; }
+  void NextLiveTurn() noexcept { ++live_turn_; }
+
+ private:
+  const int64_t id_;
+  const uint64_t number_;
+  SlotTable& slots_;
+  Gate gate_;
+  KnownDirectories directories_;
+  std::atomic<uint64_t> live_turn_{0};
+
+  mutable std::mutex mutex_;  // guards what follows, for a few instructions
+  std::shared_ptr<const Live> live_;
+  Slot root_slot_ = 0;         // of the root's node
+  Slot directories_slot_ = 0;  // that directories new to the kernel get; perhaps the same
+};
+
+// Workspaces by id, made when first looked at. Any thread may call anything.
+class LiveWorkspaces {
+ public:
+  LiveWorkspaces(Store& store, SlotTable& slots) : store_(store), slots_(slots) {}
+  ~LiveWorkspaces();
+  LiveWorkspaces(const LiveWorkspaces&) = delete;
+  LiveWorkspaces& operator=(const LiveWorkspaces&) = delete;
+
+  // A workspace whose volume cannot be opened is served all the same, with EIO for all in it.
+  std::shared_ptr<LiveWorkspace> Get(const WorkspaceRecord& record);
+  // Throws Error ENOENT if there is none.
+  std::shared_ptr<LiveWorkspace> Get(int64_t workspace_id);
+  void Remove(int64_t workspace_id);
+
+ private:
+  Store& store_;
+  SlotTable& slots_;
+  std::mutex mutex_;
+  std::unordered_map<int64_t, std::shared_ptr<LiveWorkspace>> by_id_;
+};
+
+}  // namespace ckptfs

@@ -1,0 +1,61 @@
+#include "fs/mount_context.h"
+
+#include <cerrno>
+
+#include "backend/base/error.h"
+
+namespace ckptfs {
+namespace {
+
+// Descriptors that looking into many snapshots may cost.
+constexpr size_t kOpenSnapshotsMax = 256;
+
+Error MissingData() {
+  return Error(EIO, "read a workspace or snapshot", "its data is missing",
+               "See 'ckpt fsck' and 'ckpt status'");
+}
+
+}  // namespace
+
+MountContext::MountContext(Store& store_in, KernelCache& kernel_in, MountOptions options_in)
+    : store(store_in),
+      kernel(kernel_in),
+      options(std::move(options_in)),
+      volumes(store.backend(), kOpenSnapshotsMax),
+      workspaces(store, slots),
+      open_files(kernel),
+      notifier(kernel) {}
+
+Node MountContext::Resolve(NodeId id) {
+  Node node{.id = id, .view = slots.Find(SlotOf(id))};
+  if (!node.view) throw Error(ESTALE, "find a file");
+  node.is_root = InodeOf(id) == kRootInode;
+  switch (node.view->kind) {
+    case View::Kind::kLiveDirectories: {
+      node.workspace = node.view->workspace;
+      const std::shared_ptr<const Live> live = node.workspace->live();
+      if (!live->volume) throw MissingData();
+      node.volume = live->volume;
+      node.files = live->files;
+      if (!node.is_root) node.file.generation = node.workspace->directories().GenerationOf(id);
+      break;
+    }
+    case View::Kind::kLiveFiles:
+      node.workspace = node.view->workspace;
+      node.volume = node.view->volume;
+      break;
+    case View::Kind::kSnapshot:
+      try {
+        node.volume = volumes.Open(node.view->volume_id);
+      } catch (const Error& error) {
+        if (error.errno_value() != ENOENT) throw;
+        store.MarkMissing(node.view->snapshot_id);
+        throw MissingData();
+      }
+      break;
+  }
+  node.file.inode = node.is_root ? node.volume->root_inode() : InodeOf(id);
+  return node;
+}
+
+}  // namespace ckptfs

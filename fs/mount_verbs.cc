@@ -1,0 +1,314 @@
+#include "fs/mount_verbs.h"
+
+#include <spdlog/spdlog.h>
+
+#include <cerrno>
+#include <chrono>
+#include <thread>
+
+#include "backend/base/error.h"
+#include "backend/base/time.h"
+#include "catalog/names.h"
+#include "fs/file_tree.h"
+#include "fs/holders.h"
+
+namespace ckptfs {
+namespace {
+
+// A file that was closed a moment ago still counts as open until the kernel's RELEASE, which it
+// sends on its own time, has been handled.
+constexpr std::chrono::milliseconds kReleaseWait{500};
+constexpr std::chrono::milliseconds kReleasePoll{2};
+
+constexpr size_t kNamedHoldersMax = 10;
+
+// Logs one line for an operation that ends in its scope, and how long it took.
+class OperationLog {
+ public:
+  explicit OperationLog(std::string what)
+      : what_(std::move(what)), start_(std::chrono::steady_clock::now()) {}
+
+  template <typename Result>
+  Result Run(const std::function<Result()>& operation) {
+    try {
+      if constexpr (std::is_void_v<Result>) {
+        operation();
+        Done();
+      } else {
+        Result result = operation();
+        Done();
+        return result;
+      }
+    } catch (const Error& error) {
+      spdlog::warn("{} failed: {} ({:.1f} ms)", what_, error.what(), ElapsedMs());
+      throw;
+    }
+  }
+
+ private:
+  void Done() const { spdlog::info("{} ({:.1f} ms)", what_, ElapsedMs()); }
+  double ElapsedMs() const {
+    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start_)
+        .count();
+  }
+
+  std::string what_;
+  std::chrono::steady_clock::time_point start_;
+};
+
+template <typename Operation>
+auto Logged(std::string what, Operation operation) {
+  using Result = decltype(operation());
+  return OperationLog(std::move(what)).Run(std::function<Result()>(operation));
+}
+
+class GateHold : public LiveHold {
+ public:
+  explicit GateHold(std::shared_ptr<LiveWorkspace> workspace)
+      : workspace_(std::move(workspace)), closed_(workspace_->gate()) {}
+
+ private:
+  std::shared_ptr<LiveWorkspace> workspace_;  // keeps the gate that `closed_` holds
+  Gate::Closed closed_;
+};
+
+std::string NameOf(const Store& store, int64_t workspace_id) {
+  const auto record = store.FindWorkspace(workspace_id);
+  return record ? record->name : "?";
+}
+
+std::string NameOf(const Store& store, const SnapshotRecord& snapshot) {
+  return NameOf(store, snapshot.workspace_id) + "/" + snapshot.name;
+}
+
+SnapshotRecord SnapshotById(const Store& store, int64_t id) {
+  auto record = store.FindSnapshot(id);
+  if (!record) throw Error(ENOENT, "find a snapshot", "it has been deleted");
+  return *record;
+}
+
+}  // namespace
+
+int64_t MountVerbs::NowAtStart() { return NowNs(); }
+
+void MountVerbs::WorkspacesChanged() { workspaces_changed_ns_ = NowNs(); }
+
+LiveHooks MountVerbs::Hooks() {
+  return {.hold = [this](int64_t workspace_id) -> std::unique_ptr<LiveHold> {
+    return std::make_unique<GateHold>(mount_.workspaces.Get(workspace_id));
+  }};
+}
+
+WorkspaceRecord MountVerbs::CreateWorkspace(const std::string& name, const RootAttributes& root) {
+  return Logged("create workspace " + name, [&] {
+    WorkspaceRecord record = mount_.store.CreateWorkspace(name, root);
+    WorkspacesChanged();
+    return record;
+  });
+}
+
+WorkspaceRecord MountVerbs::CommitWorkspace(Store::PendingWorkspace& pending) {
+  return Logged("import a workspace", [&] {
+    WorkspaceRecord record = pending.Commit();
+    WorkspacesChanged();
+    return record;
+  });
+}
+
+void MountVerbs::RemoveWorkspace(const WorkspaceRecord& record) {
+  Logged("remove workspace " + record.name, [&] {
+    const auto workspace = mount_.workspaces.Get(record);
+    mount_.store.RemoveWorkspace(record.id, Hooks(), [&] {
+      if (!workspace->live()->volume) return true;
+      bool empty = true;
+      FileTree(mount_).List(workspace->root_node(), 0, 4096, false, [&](const ListedName& listed) {
+        const std::string_view name = listed.name;
+        empty = name == "." || name == ".." || name == kSnapshotsName;
+        return empty;
+      });
+      return empty;
+    });
+    mount_.workspaces.Remove(record.id);
+    WorkspacesChanged();
+  });
+}
+
+void MountVerbs::RenameWorkspace(const WorkspaceRecord& record, const std::string& new_name) {
+  Logged("rename workspace " + record.name + " to " + new_name, [&] {
+    mount_.store.RenameWorkspace(record.id, new_name);
+    WorkspacesChanged();
+  });
+}
+
+SnapshotRecord MountVerbs::Checkpoint(int64_t workspace_id, const CheckpointRequest& request) {
+  const std::string workspace = NameOf(mount_.store, workspace_id);
+  return Logged("checkpoint " + workspace + "/" + request.name, [&] {
+    return mount_.store.Checkpoint(workspace_id, request, Hooks());
+  });
+}
+
+void MountVerbs::DeleteSnapshot(int64_t snapshot_id, bool force) {
+  const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
+  Logged("delete " + NameOf(mount_.store, record), [&] {
+    mount_.store.DeleteSnapshot(snapshot_id, force);
+    mount_.volumes.Drop(record.volume);
+  });
+}
+
+void MountVerbs::RenameSnapshot(const SnapshotRecord& record, const std::string& new_name) {
+  Logged("rename " + NameOf(mount_.store, record) + " to " + new_name, [&] {
+    mount_.store.RenameSnapshot(record.id, new_name);
+    // `latest` may name it, and the kernel keeps what symlinks say.
+    mount_.kernel.IncrementEpoch();
+    mount_.notifier.InvalidateContent(
+        {MakeVirtualNode(VirtualKind::kLatest, static_cast<uint64_t>(record.id))});
+  });
+  mount_.notifier.Drain();
+}
+
+void MountVerbs::SetPinned(int64_t snapshot_id, bool pinned) {
+  const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
+  Logged((pinned ? "pin " : "unpin ") + NameOf(mount_.store, record),
+         [&] { mount_.store.SetPinned(snapshot_id, pinned); });
+}
+
+void MountVerbs::SetMessage(int64_t snapshot_id, const std::string& message) {
+  const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
+  Logged("set the message of " + NameOf(mount_.store, record),
+         [&] { mount_.store.SetMessage(snapshot_id, message); });
+}
+
+void MountVerbs::SetMetadata(int64_t snapshot_id, const std::string& json) {
+  const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
+  Logged("set the metadata of " + NameOf(mount_.store, record),
+         [&] { mount_.store.SetMetadata(snapshot_id, json); });
+}
+
+std::vector<OpenWriter> MountVerbs::OpenWriters(int64_t workspace_id) {
+  const auto live = mount_.workspaces.Get(workspace_id)->live();
+  if (!live->files) return {};
+  return FindHolders(mount_.open_files.Writers(live->files->slot),
+                     mount_.options.mountpoint + "/" + NameOf(mount_.store, workspace_id));
+}
+
+void MountVerbs::AwaitReleases(LiveWorkspace& workspace) {
+  const auto live = workspace.live();
+  if (!live->files) return;
+  const auto deadline = std::chrono::steady_clock::now() + kReleaseWait;
+  std::vector<WriterHandle> writers = mount_.open_files.Writers(live->files->slot);
+  while (!writers.empty() && std::chrono::steady_clock::now() < deadline) {
+    // Somebody who really holds a file will not let go by being waited for.
+    if (!FindHolders(writers, {}).empty()) return;
+    std::this_thread::sleep_for(kReleasePoll);
+    writers = mount_.open_files.Writers(live->files->slot);
+  }
+}
+
+void MountVerbs::RefuseOpenWriters(LiveWorkspace& workspace) {
+  const auto live = workspace.live();
+  if (!live->files) return;
+  const std::vector<WriterHandle> handles = mount_.open_files.Writers(live->files->slot);
+  if (handles.empty()) return;
+  const std::string name = NameOf(mount_.store, workspace.id());
+  const std::vector<OpenWriter> holders =
+      FindHolders(handles, mount_.options.mountpoint + "/" + name);
+  std::string why = "files are open for writing:";
+  for (size_t i = 0; i < holders.size() && i < kNamedHoldersMax; ++i) {
+    why += (i == 0 ? " " : ", ") + std::string("pid ") + std::to_string(holders[i].pid) + " (" +
+           holders[i].command + ") " + holders[i].path;
+  }
+  if (holders.empty()) why += " by a process that cannot be seen from here, or mapped";
+  if (holders.size() > kNamedHoldersMax) {
+    why += " and " + std::to_string(holders.size() - kNamedHoldersMax) + " more";
+  }
+  throw Error(EBUSY, "roll back " + name, why,
+              "Close them, or use 'ckpt rollback --force' to let them go on writing to the state "
+              "that is kept");
+}
+
+void MountVerbs::SwitchLive(LiveWorkspace& workspace, const RollbackResult& result,
+                            RootNode root_node) {
+  std::shared_ptr<Volume> volume;
+  try {
+    volume = mount_.store.backend().Open(result.workspace.volume);
+  } catch (const std::exception& error) {
+    // It was made a moment ago. The catalog is right; a new mount will try again.
+    spdlog::critical("the restored volume cannot be opened: {}", error.what());
+  }
+  // Handles on files of the state before show the inode numbers of the snapshot that keeps it.
+  uint64_t old_number = 0;
+  if (result.kept) old_number = result.kept->view;
+  if (result.equal_to) old_number = result.equal_to->view;
+  workspace.Switch(std::move(volume), old_number);
+  if (root_node == RootNode::kRenew) workspace.RenewRoot();
+  mount_.kernel.IncrementEpoch();
+}
+
+RollbackResult MountVerbs::Rollback(const RollbackRequest& request, bool force,
+                                    RootNode root_node) {
+  const auto workspace = mount_.workspaces.Get(request.workspace_id);
+  const SnapshotRecord snapshot = SnapshotById(mount_.store, request.snapshot_id);
+  const bool detach = force || mount_.options.detach_busy;
+  const std::string what = "roll back " + NameOf(mount_.store, request.workspace_id) + " to " +
+                           NameOf(mount_.store, snapshot);
+  RollbackResult result = Logged(what, [&] {
+    if (!detach) {
+      AwaitReleases(*workspace);
+      RefuseOpenWriters(*workspace);  // before any volume is made
+    }
+    LiveHooks hooks;
+    hooks.hold = [&](int64_t) -> std::unique_ptr<LiveHold> {
+      auto hold = std::make_unique<GateHold>(workspace);
+      if (!detach) RefuseOpenWriters(*workspace);
+      return hold;
+    };
+    RollbackResult done = mount_.store.Rollback(
+        request, hooks,
+        [&](const RollbackResult& switched) { SwitchLive(*workspace, switched, root_node); });
+    mount_.slots.RenewSnapshot(request.snapshot_id);
+    mount_.volumes.Drop(done.old_volume);
+    if (request.mode == ExchangeMode::kExchange) mount_.volumes.Drop(snapshot.volume);
+    return done;
+  });
+  std::vector<NodeId> directories = workspace->directories().All();
+  directories.push_back(workspace->root_node());
+  mount_.notifier.InvalidateContent(std::move(directories));
+  mount_.notifier.Drain();
+  return result;
+}
+
+RollbackResult MountVerbs::RollbackInPlace(const RollbackRequest& request, bool force) {
+  return Rollback(request, force, RootNode::kKeep);
+}
+
+RollbackResult MountVerbs::RollbackByName(const RollbackRequest& request) {
+  return Rollback(request, false, RootNode::kRenew);
+}
+
+RollbackResult MountVerbs::RollbackOntoLive(const RollbackRequest& request) {
+  RollbackResult result = Rollback(request, false, RootNode::kKeep);
+  mount_.workspaces.Get(request.workspace_id)->NextLiveTurn();
+  return result;
+}
+
+WorkspaceRecord MountVerbs::Fork(int64_t snapshot_id, const std::string& name) {
+  const SnapshotRecord snapshot = SnapshotById(mount_.store, snapshot_id);
+  return Logged("fork " + NameOf(mount_.store, snapshot) + " as " + name, [&] {
+    WorkspaceRecord record = mount_.store.Fork(snapshot_id, name);
+    mount_.slots.RenewSnapshot(snapshot_id);
+    WorkspacesChanged();
+    return record;
+  });
+}
+
+bool MountVerbs::ChangedSinceParent(int64_t workspace_id) {
+  return mount_.store.ChangedSinceParent(workspace_id);
+}
+
+std::vector<Change> MountVerbs::Diff(int64_t older_snapshot_id,
+                                     std::optional<int64_t> newer_snapshot_id,
+                                     int64_t workspace_id) {
+  return mount_.store.Diff(older_snapshot_id, newer_snapshot_id, workspace_id, Hooks());
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,76 @@
+// The verbs of one mount.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fs/mount_context.h"
+#include "fs/verbs.h"
+
+namespace ckptfs {
+
+// Implements Verbs over a mount's context, and adds what only the directory tree asks for.
+//
+// The order within a rollback, and what others see at each point:
+//   1. The Store makes the new volume. Nobody sees anything.
+//   2. The gate of the workspace closes: changing operations wait, those in flight end. Files open
+//      for writing are counted inside: no open for writing can slip by.
+//   3. The catalog commits. A crash from here on: the next mount serves the restored state.
+//   4. Still closed: the workspace is switched to the new volume and slot, the epoch is counted up.
+//      Path walks that begin now look every name up anew and find the restored state; lookups in
+//      flight that began before carry the old epoch and are looked up again before use.
+//   5. The gate opens. The notifier drops attributes and listings of directories that processes
+//      hold without a path walk; then the verb returns.
+class MountVerbs : public Verbs {
+ public:
+  explicit MountVerbs(MountContext& mount) : mount_(mount) {}
+
+  Store& store() noexcept override { return mount_.store; }
+  const std::string& mountpoint() const noexcept override { return mount_.options.mountpoint; }
+
+  WorkspaceRecord CreateWorkspace(const std::string& name, const RootAttributes& root) override;
+  WorkspaceRecord CommitWorkspace(Store::PendingWorkspace& pending) override;
+  SnapshotRecord Checkpoint(int64_t workspace_id, const CheckpointRequest& request) override;
+  void DeleteSnapshot(int64_t snapshot_id, bool force) override;
+  void SetPinned(int64_t snapshot_id, bool pinned) override;
+  void SetMessage(int64_t snapshot_id, const std::string& message) override;
+  void SetMetadata(int64_t snapshot_id, const std::string& json) override;
+  RollbackResult RollbackInPlace(const RollbackRequest& request, bool force) override;
+  WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) override;
+  std::vector<OpenWriter> OpenWriters(int64_t workspace_id) override;
+  bool ChangedSinceParent(int64_t workspace_id) override;
+  std::vector<Change> Diff(int64_t older_snapshot_id, std::optional<int64_t> newer_snapshot_id,
+                           int64_t workspace_id) override;
+
+  // A rename over the workspace's name: the kernel then declares the old root directory dead, so
+  // the root gets a new node id.
+  RollbackResult RollbackByName(const RollbackRequest& request);
+  // A rename over `.live`: in place, and the kernel declares the node of `.live` dead.
+  RollbackResult RollbackOntoLive(const RollbackRequest& request);
+  void RemoveWorkspace(const WorkspaceRecord& record);
+  void RenameWorkspace(const WorkspaceRecord& record, const std::string& new_name);
+  void RenameSnapshot(const SnapshotRecord& record, const std::string& new_name);
+
+  // When the list of workspaces last changed, as the mount root's mtime.
+  int64_t WorkspacesChangedNs() const noexcept { return workspaces_changed_ns_; }
+
+ private:
+  enum class RootNode { kKeep, kRenew };
+
+  RollbackResult Rollback(const RollbackRequest& request, bool force, RootNode root_node);
+  void SwitchLive(LiveWorkspace& workspace, const RollbackResult& result, RootNode root_node);
+  LiveHooks Hooks();
+  void RefuseOpenWriters(LiveWorkspace& workspace);
+  void AwaitReleases(LiveWorkspace& workspace);
+  void WorkspacesChanged();
+
+  MountContext& mount_;
+  std::atomic<int64_t> workspaces_changed_ns_{NowAtStart()};
+  static int64_t NowAtStart();
+};
+
+}  // namespace ckptfs

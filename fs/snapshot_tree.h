@@ -1,0 +1,94 @@
+// The directories that no volume holds: the mount root and the lists of snapshots.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "fs/attributes.h"
+#include "fs/file_tree.h"
+#include "fs/mount_context.h"
+#include "fs/mount_verbs.h"
+#include "fs/thread_credentials.h"
+
+namespace ckptfs {
+
+// The mount root, .snapshots, .snapshots/W and W/.snapshots with what stands in them (`latest`,
+// `.live`, control files), and the root directories of snapshots as far as the catalog describes
+// them: `ls -l` of a list touches no volume. Turns mkdir, rmdir and rename here into verbs.
+//
+// A list of snapshots belongs to whoever owns the workspace: it shows the owner, mode and ACL of
+// the workspace's root, so the kernel lets those make and delete snapshots who may write there.
+//
+// Names here are looked up every time (timeout 0): several places show the same thing, and the
+// kernel moves directories in its own books when a rename means a rollback. Only the name of a
+// workspace in the mount root is kept, as every path into it passes there; the epoch takes it back.
+//
+// Every function may be called by any thread and throws Error.
+class SnapshotTree {
+ public:
+  SnapshotTree(MountContext& mount, MountVerbs& verbs) : mount_(mount), verbs_(verbs) {}
+
+  // True if this class, not FileTree, answers for the attributes and xattrs of that node.
+  bool Owns(NodeId node) const;
+  // True for a name that is reserved in that directory of a volume: LookupReserved answers.
+  bool IsReserved(NodeId parent, const char* name) const;
+
+  Entry Lookup(NodeId parent, const char* name);
+  Entry LookupReserved(NodeId parent, const char* name);
+  Attributes GetAttributes(NodeId node);
+  Attributes SetAttributes(NodeId node, const AttributeChange& change);
+  std::string ReadLink(NodeId node);
+  std::string GetXattr(NodeId node, const char* name);
+  std::string ListXattrs(NodeId node);
+  void SetXattr(NodeId node, const char* name, std::string_view value, int flags);
+  void RemoveXattr(NodeId node, const char* name);
+  void List(NodeId directory, off_t offset, bool with_attributes, const ListSink& sink);
+
+  Entry MakeDirectory(NodeId parent, const char* name, mode_t mode, const Caller& caller);
+  void RemoveDirectory(NodeId parent, const char* name);
+  // A rename in which at least one of the parents is owned by this class, or a snapshot's.
+  void Rename(NodeId parent, const char* name, NodeId new_parent, const char* new_name,
+              unsigned int flags);
+
+  // The workspace that a control file belongs to; empty: the whole mount. Nothing at all (outer
+  // optional) if the node is no control file.
+  std::optional<std::optional<int64_t>> ControlScope(NodeId node) const;
+
+ private:
+  struct SnapshotList {
+    WorkspaceRecord workspace;
+    Place place = Place::kRoot;
+  };
+
+  std::optional<SnapshotList> ListAt(NodeId directory) const;
+  WorkspaceRecord WorkspaceById(int64_t id) const;
+  // The snapshot whose root directory a node is.
+  SnapshotRecord SnapshotAt(NodeId node) const;
+
+  Entry EntryOfWorkspace(const WorkspaceRecord& record);
+  Entry EntryOfSnapshot(const SnapshotRecord& record, Place place);
+  Entry EntryOfVirtual(NodeId node);
+  Entry LookupInMountRoot(const char* name);
+  Entry LookupInAllSnapshots(const char* name);
+  Entry LookupInList(const SnapshotList& list, const char* name);
+  NodeId LiveNode(const SnapshotList& list) const;
+
+  void ListWorkspaces(NodeId directory, off_t offset, bool with_attributes, const ListSink& sink);
+  void ListSnapshots(const SnapshotList& list, off_t offset, bool with_attributes,
+                     const ListSink& sink);
+
+  // Owner, mode and ACL of a workspace's root, as its lists and control file show them.
+  RootAttributes RootOf(int64_t workspace_id) const;
+  Attributes VirtualDirectory(NodeId node, const RootAttributes& root, int64_t time_ns) const;
+  void RenameSnapshot(const SnapshotList& list, const char* name, NodeId new_parent,
+                      const char* new_name, unsigned int flags);
+  void RenameToMountRoot(const SnapshotRecord& snapshot, const char* new_name, unsigned int flags);
+
+  MountContext& mount_;
+  MountVerbs& verbs_;
+};
+
+}  // namespace ckptfs

@@ -1,0 +1,58 @@
+// A thread that does one thing after the other.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+namespace ckptfs {
+
+// Runs tasks in the order in which they came. Verbs take milliseconds and wait for other requests
+// (for operations in flight to end, for releases to arrive); a request handler that did so itself
+// could be the very thread that those requests need, above all with FUSE over io_uring, where each
+// processor has one. Any thread may post. The destructor runs what is still queued. A task must not
+// throw.
+class TaskThread {
+ public:
+  TaskThread() : thread_([this] { Run(); }) {}
+  ~TaskThread() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+      changed_.notify_all();
+    }
+    thread_.join();
+  }
+  TaskThread(const TaskThread&) = delete;
+  TaskThread& operator=(const TaskThread&) = delete;
+
+  void Post(std::function<void()> task) {
+    const std::lock_guard lock(mutex_);
+    tasks_.push_back(std::move(task));
+    changed_.notify_all();
+  }
+
+ private:
+  void Run() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      changed_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });
+      if (tasks_.empty()) return;
+      const std::function<void()> task = std::move(tasks_.front());
+      tasks_.pop_front();
+      lock.unlock();
+      task();
+      lock.lock();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::function<void()>> tasks_;
+  bool stopping_ = false;
+  std::thread thread_;  // last: starts when all else is there
+};
+
+}  // namespace ckptfs

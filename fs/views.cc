@@ -1,0 +1,157 @@
+#include "fs/views.h"
+
+#include <cassert>
+#include <cerrno>
+
+#include "backend/base/error.h"
+
+namespace ckptfs {
+
+std::shared_ptr<View> SlotTable::AddLocked(std::shared_ptr<View> view) {
+  if (!free_.empty()) {
+    view->slot = free_.back();
+    free_.pop_back();
+    views_[view->slot] = view;
+  } else {
+    if (views_.size() > kMaxSlot) throw Error(ENFILE, "open one more snapshot");
+    view->slot = static_cast<Slot>(views_.size());
+    views_.push_back(view);
+  }
+  ++in_use_;
+  return view;
+}
+
+void SlotTable::RemoveLocked(const View& view) {
+  if (view.kind == View::Kind::kSnapshot) {
+    const auto known = snapshots_.find({view.snapshot_id, view.place});
+    if (known != snapshots_.end() && known->second == view.slot) snapshots_.erase(known);
+  }
+  const Slot slot = view.slot;
+  free_.push_back(slot);
+  views_[slot].reset();
+  --in_use_;
+}
+
+Slot SlotTable::AddLiveDirectories(std::shared_ptr<LiveWorkspace> workspace, uint64_t number) {
+  auto view = std::make_shared<View>();
+  view->kind = View::Kind::kLiveDirectories;
+  view->workspace = std::move(workspace);
+  view->number = number;
+  view->pinned_ = true;
+  const std::lock_guard lock(mutex_);
+  return AddLocked(std::move(view))->slot;
+}
+
+std::shared_ptr<View> SlotTable::AddLiveFiles(std::shared_ptr<LiveWorkspace> workspace,
+                                              std::shared_ptr<Volume> volume, uint64_t number) {
+  auto view = std::make_shared<View>();
+  view->kind = View::Kind::kLiveFiles;
+  view->workspace = std::move(workspace);
+  view->volume = std::move(volume);
+  view->number = number;
+  view->pinned_ = true;
+  const std::lock_guard lock(mutex_);
+  return AddLocked(std::move(view));
+}
+
+void SlotTable::Unpin(Slot slot) {
+  std::shared_ptr<View> removed;  // its volume is closed after the lock is let go
+  const std::lock_guard lock(mutex_);
+  if (!views_[slot] || !views_[slot]->pinned_) return;
+  views_[slot]->pinned_ = false;
+  if (views_[slot]->lookups_ != 0) return;
+  removed = views_[slot];
+  RemoveLocked(*removed);
+}
+
+std::shared_ptr<View> SlotTable::AcquireSnapshot(const SnapshotRecord& snapshot, Place place) {
+  const std::lock_guard lock(mutex_);
+  const auto known = snapshots_.find({snapshot.id, place});
+  if (known != snapshots_.end()) {
+    const std::shared_ptr<View>& view = views_[known->second];
+    ++view->lookups_;
+    return view;
+  }
+  auto view = std::make_shared<View>();
+  view->kind = View::Kind::kSnapshot;
+  view->volume_id = snapshot.volume;
+  view->snapshot_id = snapshot.id;
+  view->place = place;
+  view->number = snapshot.view;
+  view->lookups_ = 1;
+  AddLocked(view);
+  snapshots_[{snapshot.id, place}] = view->slot;
+  return view;
+}
+
+void SlotTable::RenewSnapshot(int64_t snapshot_id) {
+  const std::lock_guard lock(mutex_);
+  snapshots_.erase({snapshot_id, Place::kRoot});
+  snapshots_.erase({snapshot_id, Place::kInner});
+}
+
+std::shared_ptr<View> SlotTable::Find(Slot slot) const {
+  const std::shared_lock lock(mutex_);
+  return slot < views_.size() ? views_[slot] : nullptr;
+}
+
+void SlotTable::Count(Slot slot) {
+  const std::shared_lock lock(mutex_);
+  if (slot >= views_.size() || !views_[slot]) throw Error(ESTALE, "find a file");
+  ++views_[slot]->lookups_;
+}
+
+void SlotTable::Forget(Slot slot, uint64_t lookups) {
+  {
+    // The common case changes no slot: most forgets leave other nodes behind.
+    const std::shared_lock lock(mutex_);
+    if (slot >= views_.size() || !views_[slot]) return;
+    View& view = *views_[slot];
+    assert(view.lookups_ >= lookups);
+    if ((view.lookups_ -= lookups) != 0 || view.pinned_) return;
+  }
+  std::shared_ptr<View> removed;  // its volume is closed after the lock is let go
+  const std::lock_guard lock(mutex_);
+  if (!views_[slot] || views_[slot]->lookups_ != 0 || views_[slot]->pinned_) return;
+  removed = views_[slot];
+  RemoveLocked(*removed);
+}
+
+size_t SlotTable::size() const {
+  const std::shared_lock lock(mutex_);
+  return in_use_;
+}
+
+std::shared_ptr<Volume> VolumeCache::Open(const VolumeId& id) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto known = by_id_.find(id); known != by_id_.end()) {
+      order_.splice(order_.begin(), order_, known->second);
+      return order_.front();
+    }
+  }
+  std::shared_ptr<Volume> volume = backend_.Open(id);
+  std::shared_ptr<Volume> dropped;  // closed after the lock is let go
+  const std::lock_guard lock(mutex_);
+  if (const auto known = by_id_.find(id); known != by_id_.end()) return *known->second;
+  order_.push_front(volume);
+  by_id_[id] = order_.begin();
+  if (order_.size() > capacity_) {
+    dropped = order_.back();
+    by_id_.erase(dropped->id());
+    order_.pop_back();
+  }
+  return volume;
+}
+
+void VolumeCache::Drop(const VolumeId& id) {
+  std::shared_ptr<Volume> dropped;
+  const std::lock_guard lock(mutex_);
+  const auto known = by_id_.find(id);
+  if (known == by_id_.end()) return;
+  dropped = *known->second;
+  order_.erase(known->second);
+  by_id_.erase(known);
+}
+
+}  // namespace ckptfs

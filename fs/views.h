@@ -1,0 +1,119 @@
+// What the slots in node ids stand for.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "backend/backend.h"
+#include "catalog/records.h"
+#include "fs/node_id.h"
+
+namespace ckptfs {
+
+class LiveWorkspace;
+
+// A snapshot can be seen in two places. A directory must not be in two places for the kernel, so
+// each has a view, and node ids, of its own.
+enum class Place : uint8_t { kRoot, kInner };  // .snapshots/W/S and W/.snapshots/S
+
+// One slot: one view of one volume.
+struct View {
+  enum class Kind : uint8_t {
+    kLiveDirectories,  // directories of a workspace, whichever volume it has at the moment
+    kLiveFiles,        // all else of a workspace while it has, or had, `volume`
+    kSnapshot,         // everything of a snapshot
+  };
+
+  Kind kind = Kind::kSnapshot;
+  Slot slot = 0;
+  std::shared_ptr<LiveWorkspace> workspace;  // kLiveDirectories, kLiveFiles
+  std::shared_ptr<Volume> volume;            // kLiveFiles
+  VolumeId volume_id;                        // kSnapshot; opened when first looked into
+  int64_t snapshot_id = 0;                   // kSnapshot
+  Place place = Place::kRoot;                // kSnapshot
+  // The high part of st_ino. Of kLiveFiles it changes once, when a rollback leaves its volume to a
+  // snapshot.
+  std::atomic<uint64_t> number{0};
+
+ private:
+  friend class SlotTable;
+  std::atomic<uint64_t> lookups_{0};  // that the kernel holds on nodes of this slot
+  bool pinned_ = false;               // in use although the kernel may know no node of it
+};
+
+// Gives out slots and takes them back when nobody can name a node of theirs any more. A slot is not
+// used for anything else while the kernel knows one of its nodes. Any thread may call anything.
+class SlotTable {
+ public:
+  // A pinned slot for a live tree. Throws Error ENFILE when all 2^24 are in use.
+  Slot AddLiveDirectories(std::shared_ptr<LiveWorkspace> workspace, uint64_t number);
+  std::shared_ptr<View> AddLiveFiles(std::shared_ptr<LiveWorkspace> workspace,
+                                     std::shared_ptr<Volume> volume, uint64_t number);
+  void Unpin(Slot slot);
+
+  // The slot of a snapshot in one place, with one lookup counted for its root.
+  std::shared_ptr<View> AcquireSnapshot(const SnapshotRecord& snapshot, Place place);
+  // The next AcquireSnapshot gives a new slot. For when the kernel has moved the snapshot's
+  // directory elsewhere in its own books (a rename that rolled back).
+  void RenewSnapshot(int64_t snapshot_id);
+
+  // Null if the slot is not in use.
+  std::shared_ptr<View> Find(Slot slot) const;
+
+  // Counts one lookup that a reply gives the kernel. Throws ESTALE if the slot has gone, which only
+  // a lookup that races against the removal of its workspace can meet.
+  void Count(Slot slot);
+  void Forget(Slot slot, uint64_t lookups);
+
+  size_t size() const;
+
+ private:
+  struct SnapshotKey {
+    int64_t snapshot_id;
+    Place place;
+    bool operator==(const SnapshotKey&) const = default;
+  };
+  struct SnapshotKeyHash {
+    size_t operator()(const SnapshotKey& key) const noexcept {
+      return std::hash<int64_t>{}(key.snapshot_id * 2 + static_cast<int64_t>(key.place));
+    }
+  };
+
+  std::shared_ptr<View> AddLocked(std::shared_ptr<View> view);
+  void RemoveLocked(const View& view);
+
+  mutable std::shared_mutex mutex_;
+  std::vector<std::shared_ptr<View>> views_{nullptr};  // by slot; 0 is no view
+  std::vector<Slot> free_;
+  size_t in_use_ = 0;
+  std::unordered_map<SnapshotKey, Slot, SnapshotKeyHash> snapshots_;
+};
+
+// Volumes of snapshots that are being looked into. At most `capacity` are kept open, the least
+// recently used ones are let go (whoever still uses one keeps it). Any thread may call anything.
+class VolumeCache {
+ public:
+  VolumeCache(const Backend& backend, size_t capacity) : backend_(backend), capacity_(capacity) {}
+
+  // Throws what Backend::Open throws (ENOENT: the volume is gone).
+  std::shared_ptr<Volume> Open(const VolumeId& id);
+  // Lets go of a volume that is to be destroyed.
+  void Drop(const VolumeId& id);
+
+ private:
+  using Order = std::list<std::shared_ptr<Volume>>;  // most recently used first
+
+  const Backend& backend_;
+  const size_t capacity_;
+  std::mutex mutex_;
+  Order order_;
+  std::unordered_map<VolumeId, Order::iterator> by_id_;
+};
+
+}  // namespace ckptfs

@@ -1,0 +1,22 @@
+// What a comparison of volumes ought to say, found by reading both in whole.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+
+namespace ckptfs::testing {
+
+// The changes from one tree to the other, by the rules in backend/btrfs/changes.h, computed with
+// everything in memory and without any code of backend/.
+std::vector<Change> ExpectedChanges(int older_root_fd, int newer_root_fd);
+
+// Carries `changes` out on the list of the older tree's files and compares the outcome with the
+// newer tree's. Returns what is wrong, or nothing.
+std::string CheckOutcome(int older_root_fd, int newer_root_fd, const std::vector<Change>& changes);
+
+// One line each, as "M path", "R old -> new"; directories with a slash at the end.
+std::vector<std::string> Lines(const std::vector<Change>& changes);
+
+}  // namespace ckptfs::testing

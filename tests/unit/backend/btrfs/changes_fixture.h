@@ -1,0 +1,76 @@
+// A subvolume to change and compare, for the tests of backend/btrfs/changes.h.
+#pragma once
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/base/error.h"
+#include "backend/btrfs/changes.h"
+#include "tests/unit/backend/btrfs/change_oracle.h"
+#include "tests/unit/backend/btrfs/scratch_btrfs.h"
+
+namespace ckptfs::testing {
+
+// One filesystem a suite, one writable subvolume a test. Every comparison is made by the kernel's
+// stream, by a walk and by the public function, and all are held against the oracle.
+class ChangesFixture : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    if (geteuid() != 0) return;
+    filesystem_ = std::make_unique<ScratchBtrfs>();
+  }
+  static void TearDownTestSuite() { filesystem_.reset(); }
+
+  void SetUp() override {
+    if (!filesystem_) GTEST_SKIP() << "needs root, for a loop device and a mount";
+    live_ = filesystem_->MakeSubvolume(NewName());
+  }
+
+  Tree Live() const { return Tree(live_.get()); }
+  int live_fd() const { return live_.get(); }
+  static ScratchBtrfs& filesystem() { return *filesystem_; }
+  static std::string NewName() { return fmt::format("volume-{}", ++counter_); }
+
+  UniqueFd Snapshot() const { return filesystem_->Snapshot(live_.get(), NewName()); }
+  static UniqueFd Snapshot(const UniqueFd& volume) {
+    return filesystem_->Snapshot(volume.get(), NewName());
+  }
+
+  // What turns `older` into `newer`, in lines, after checking all ways to find it.
+  static std::vector<std::string> Compare(const UniqueFd& older, const UniqueFd& newer) {
+    const auto expected = Lines(ExpectedChanges(older.get(), newer.get()));
+    const auto changes = CompareSubvolumes(older.get(), newer.get());
+    EXPECT_EQ(Lines(changes), expected);
+    EXPECT_EQ(CheckOutcome(older.get(), newer.get(), changes), "");
+    EXPECT_EQ(Lines(CompareSubvolumesByWalk(older.get(), newer.get())), expected) << "by walk";
+    return Lines(changes);
+  }
+
+  // The same in both directions, for volumes of one history, where the kernel's stream must do.
+  static std::vector<std::string> CompareRelated(const UniqueFd& older, const UniqueFd& newer) {
+    EXPECT_EQ(Lines(CompareSubvolumesBySend(newer.get(), older.get())),
+              Lines(ExpectedChanges(newer.get(), older.get())))
+        << "backwards";
+    EXPECT_EQ(Lines(CompareSubvolumesBySend(older.get(), newer.get())),
+              Lines(ExpectedChanges(older.get(), newer.get())));
+    return Compare(older, newer);
+  }
+
+  // What the live volume's changes since `older` are.
+  std::vector<std::string> ChangesSince(const UniqueFd& older) const {
+    return CompareRelated(older, Snapshot());
+  }
+
+ private:
+  inline static std::unique_ptr<ScratchBtrfs> filesystem_;
+  inline static int counter_ = 0;
+  UniqueFd live_;
+};
+
+}  // namespace ckptfs::testing

@@ -1,0 +1,67 @@
+// Places on disk for tests of the backends.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "backend/base/unique_fd.h"
+
+namespace ckptfs {
+
+// True if this process may do what the backends need; tests skip themselves otherwise.
+bool CanUseLoopDevices();
+
+#define CKPTFS_SKIP_WITHOUT_LOOP_DEVICES()                                              \
+  if (!::ckptfs::CanUseLoopDevices()) {                                                 \
+    GTEST_SKIP() << "needs root, /dev/loop-control, and btrfs in the kernel and tools"; \
+  }
+
+// An empty directory on an ordinary disk, which goes with everything in it.
+class TestDirectory {
+ public:
+  TestDirectory();
+  ~TestDirectory();
+  TestDirectory(const TestDirectory&) = delete;
+  TestDirectory& operator=(const TestDirectory&) = delete;
+
+  int fd() const { return fd_.get(); }
+  const std::string& path() const { return path_; }
+  std::string Path(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+  UniqueFd fd_;
+};
+
+// A filesystem mounted on a directory that only this process and its children see; unmounted at the
+// end, or by the kernel when the process dies.
+class TestMount {
+ public:
+  // As mount(2); for a file as `source`, a loop device is made of it.
+  TestMount(const std::string& type, const std::string& source, const std::string& target,
+            unsigned long flags = 0, const std::string& options = "");
+  ~TestMount();
+  TestMount(const TestMount&) = delete;
+  TestMount& operator=(const TestMount&) = delete;
+
+ private:
+  std::string target_;
+};
+
+// Files, in directories given by descriptor.
+void WriteFileAt(int dir_fd, const std::string& name, const std::string& content);
+std::string ReadFileAt(int dir_fd, const std::string& name);
+bool ExistsAt(int dir_fd, const std::string& name);
+// A sparse copy, of what a power cut at this moment would leave if `from` is written with direct I/O.
+void CopySparse(const std::string& from, const std::string& to);
+
+// Runs `body` in a child process, which then waits, and kills that (SIGKILL). Returns once it is gone;
+// false if `body` threw.
+bool RunAndKill(const std::function<void()>& body);
+
+// Calls CreateBackend in a new process, which dies at `failpoint`. True if it did die of that.
+bool CreateAndDieAt(const std::string& failpoint, const std::string& store_path,
+                    const std::string& type, uint64_t size_bytes);
+
+}  // namespace ckptfs

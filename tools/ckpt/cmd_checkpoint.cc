@@ -1,0 +1,69 @@
+// ckpt checkpoint
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "fs/control_wire.h"
+#include "tools/ckpt/commands.h"
+#include "tools/ckpt/exit_code.h"
+#include "tools/ckpt/locate.h"
+#include "tools/ckpt/output.h"
+
+namespace ckptfs::cli {
+namespace {
+
+struct Options {
+  std::optional<std::string> workspace;
+  std::optional<std::string> name;
+  std::string message;
+  std::optional<std::string> metadata;
+  bool pin = false;
+  bool if_changed = false;
+  std::string format = "table";
+};
+
+int Run(const Options& options) {
+  Json args{{"message", wire::FromBytes(options.message)},
+            {"pinned", options.pin},
+            {"if_changed", options.if_changed}};
+  if (options.name) args["name"] = wire::FromBytes(*options.name);
+  if (options.metadata) args["metadata"] = wire::FromBytes(*options.metadata);
+  const Place place = FindWorkspace(options.workspace);
+  const Json result = place.Ask(Access::kChange, MakeRequest(wire::kCheckpoint, args));
+  if (IsJson(options.format)) {
+    PrintJson(result);
+    return kDone;
+  }
+  const auto full_name = [&result](const char* field) {
+    return OneLine(result.at("workspace").get<std::string>() + "/" +
+                   result.at(field).get<std::string>());
+  };
+  if (result.contains("unchanged_since")) {
+    PrintLine("nothing changed since " + full_name("unchanged_since"));
+  } else {
+    PrintLine(full_name("name"));
+  }
+  return kDone;
+}
+
+}  // namespace
+
+void AddCheckpoint(CLI::App& app, Action& action) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand(
+      "checkpoint", "Keep the state of a workspace as a snapshot, and print the snapshot's name");
+  AddWorkspaceOption(*command, options->workspace);
+  command->add_option("-s,--snapshot", options->name,
+                      "The snapshot's name; else ckpt-<UTC time>")->type_name("NAME");
+  command->add_option("-m,--message", options->message, "What to remember about it")
+      ->type_name("TEXT");
+  command->add_option("--metadata", options->metadata, "A JSON object to keep with it")
+      ->type_name("JSON");
+  command->add_flag("--pin", options->pin, "Pin it: it cannot be deleted until it is unpinned");
+  command->add_flag("--if-changed", options->if_changed,
+                    "Do nothing if nothing has changed since the newest state kept");
+  AddFormatOption(*command, options->format);
+  command->callback([options, &action] { action = [options] { return Run(*options); }; });
+}
+
+}  // namespace ckptfs::cli

@@ -1,0 +1,154 @@
+// ckpt list, ckpt show
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "backend/base/error.h"
+#include "fs/control_wire.h"
+#include "tools/ckpt/commands.h"
+#include "tools/ckpt/exit_code.h"
+#include "tools/ckpt/locate.h"
+#include "tools/ckpt/output.h"
+
+namespace ckptfs::cli {
+namespace {
+
+struct Options {
+  std::optional<std::string> workspace;
+  std::string snapshot;
+  std::string format = "table";
+};
+
+void AppendSnapshots(const Place& place, Json& all) {
+  AnswerHandlers handlers;
+  handlers.items = [&all](const Json& items) {
+    for (const Json& item : items) all.push_back(item);
+  };
+  place.Ask(Access::kRead, MakeRequest(wire::kList), handlers);
+}
+
+// The snapshots of every workspace of a mount. Each workspace is asked by its own control file:
+// that way the kernel says which of them this user may look into. One that goes away meanwhile is
+// no error.
+Json ListAll(const Place& mount_root) {
+  Json all = Json::array();
+  const Json status = mount_root.Ask(Access::kRead, MakeRequest(wire::kStatus));
+  for (const Json& workspace : status.at("workspaces")) {
+    const std::string name = workspace.at("name").get<std::string>();
+    try {
+      AppendSnapshots(OpenWorkspace(mount_root, name), all);
+    } catch (const Error& error) {
+      if (error.errno_value() == ENOENT) continue;
+      if (error.errno_value() != EACCES) throw;
+      std::fputs(fmt::format("ckpt: workspace {} is left out: you may not read it.\n",
+                             OneLine(name)).c_str(), stderr);
+    }
+  }
+  return all;
+}
+
+std::string FirstLine(const std::string& text) {
+  const size_t newline = text.find('\n');
+  return OneLine(text.substr(0, newline)) + (newline == std::string::npos ? "" : " ...");
+}
+
+std::string TextOr(const Json& text, const char* otherwise) {
+  return text.is_string() ? OneLine(text.get<std::string>()) : otherwise;
+}
+
+void PrintTable(const Json& snapshots, bool with_workspace) {
+  std::vector<std::string> headings = {"NAME", "CREATED", "KIND",  "STATE",
+                                       "PINNED", "PARENT", "MESSAGE"};
+  if (with_workspace) headings.insert(headings.begin(), "WORKSPACE");
+  Table table(std::move(headings));
+  for (const Json& snapshot : snapshots) {
+    std::vector<std::string> row = {
+        OneLine(snapshot.at("name").get<std::string>()),
+        FormatTime(snapshot.at("created").get<std::string>()),
+        snapshot.at("kind").get<std::string>(),
+        snapshot.at("missing").get<bool>() ? "MISSING" : "ok",
+        snapshot.at("pinned").get<bool>() ? "yes" : "no",
+        TextOr(snapshot.at("parent"), "-"),
+        FirstLine(snapshot.at("message").get<std::string>())};
+    if (with_workspace) {
+      row.insert(row.begin(), OneLine(snapshot.at("workspace").get<std::string>()));
+    }
+    table.Add(std::move(row));
+  }
+  Print(table.Format());
+}
+
+int RunList(const Options& options) {
+  const std::optional<Place> place = FindWorkspaceIfSaid(options.workspace);
+  Json snapshots = Json::array();
+  if (place) {
+    AppendSnapshots(*place, snapshots);
+  } else {
+    snapshots = ListAll(FindWidest());
+  }
+  if (IsJson(options.format)) {
+    PrintJson(snapshots);
+  } else {
+    PrintTable(snapshots, !place);
+  }
+  return kDone;
+}
+
+std::string SizeLine(const Json& bytes) {
+  if (!bytes.is_number_unsigned()) return "-";
+  return fmt::format("{} ({} bytes)", FormatBytes(bytes), bytes.get<uint64_t>());
+}
+
+int RunShow(const Options& options) {
+  const Place place = FindWorkspace(options.workspace);
+  const Json snapshot = place.Ask(
+      Access::kRead,
+      MakeRequest(wire::kShow, Json{{"snapshot", wire::FromBytes(options.snapshot)}}));
+  if (IsJson(options.format)) {
+    PrintJson(snapshot);
+    return kDone;
+  }
+  const auto line = [](const char* title, const std::string& value) {
+    PrintLine(fmt::format("{:<15} {}", title, value));
+  };
+  line("workspace", TextOr(snapshot.at("workspace"), "-"));
+  line("name", TextOr(snapshot.at("name"), "-"));
+  line("id", TextOr(snapshot.at("id"), "-"));
+  line("created", TextOr(snapshot.at("created"), "-"));
+  line("kind", TextOr(snapshot.at("kind"), "-"));
+  line("state", snapshot.at("missing").get<bool>() ? "MISSING: its data is gone" : "ok");
+  line("pinned", snapshot.at("pinned").get<bool>() ? "yes" : "no");
+  line("parent", TextOr(snapshot.at("parent"), "-"));
+  line("unlinked, open", fmt::format("{} files", snapshot.at("unlinked_open").get<int64_t>()));
+  line("referenced", SizeLine(snapshot.at("referenced_bytes")));
+  line("exclusive", SizeLine(snapshot.at("exclusive_bytes")));
+  line("metadata", snapshot.at("metadata").dump(-1, ' ', false, Json::error_handler_t::replace));
+  line("message", TextOr(snapshot.at("message"), ""));
+  return kDone;
+}
+
+}  // namespace
+
+void AddList(CLI::App& app, Action& action) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand(
+      "list", "List the snapshots of a workspace, or of all where none is meant, oldest first");
+  AddWorkspaceOption(*command, options->workspace);
+  AddFormatOption(*command, options->format);
+  command->callback([options, &action] { action = [options] { return RunList(*options); }; });
+}
+
+void AddShow(CLI::App& app, Action& action) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command =
+      app.add_subcommand("show", "Show all there is to know about a snapshot, with its sizes");
+  AddWorkspaceOption(*command, options->workspace);
+  command->add_option("-s,--snapshot", options->snapshot, "Its name, or latest")
+      ->type_name("NAME")
+      ->required();
+  AddFormatOption(*command, options->format);
+  command->callback([options, &action] { action = [options] { return RunShow(*options); }; });
+}
+
+}  // namespace ckptfs::cli

@@ -1,0 +1,310 @@
+#include "tools/ckpt/locate.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <sstream>
+#include <utility>
+
+#include "backend/base/error.h"
+#include "catalog/names.h"
+#include "fs/control_wire.h"
+#include "tools/ckpt/output.h"
+
+namespace ckptfs::cli {
+namespace {
+
+constexpr const char* kMountType = "fuse.ckptfs";
+
+UniqueFd OpenPath(int at, const char* path, int flags = 0) {
+  return UniqueFd(openat(at, path, O_PATH | O_CLOEXEC | flags));
+}
+
+UniqueFd OpenCurrent() {
+  UniqueFd fd = OpenPath(AT_FDCWD, ".", O_DIRECTORY);
+  if (!fd.valid()) ThrowErrno("open the current directory");
+  return fd;
+}
+
+// The directory as a place; empty if it has no control file of ours.
+std::optional<Place> TryPlace(UniqueFd directory) {
+  struct statfs info {};
+  if (fstatfs(directory.get(), &info) != 0) {
+    if (errno == ENOTCONN) {
+      throw Error(ENOTCONN, "reach the filesystem", "the daemon of this mount is gone",
+                  "Mount it again: nothing that was written is lost");
+    }
+    return std::nullopt;
+  }
+  if (info.f_type != FUSE_SUPER_MAGIC) return std::nullopt;
+  try {
+    const Json hello =
+        Ask(directory.get(), "the filesystem", Access::kRead, MakeRequest(wire::kHello));
+    const Json& workspace = hello.at(wire::kWorkspace);
+    return Place{std::move(directory), workspace.is_string() ? workspace.get<std::string>() : ""};
+  } catch (const Error& error) {
+    // A file of that name on another filesystem, or none.
+    if (error.errno_value() == ENOENT || error.errno_value() == ENOTTY ||
+        error.errno_value() == EISDIR || error.errno_value() == ELOOP) {
+      return std::nullopt;
+    }
+    throw;
+  }
+}
+
+bool IsSameDirectory(int a, int b) {
+  struct stat of_a {};
+  struct stat of_b {};
+  return fstat(a, &of_a) == 0 && fstat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev &&
+         of_a.st_ino == of_b.st_ino;
+}
+
+std::string PathOfDescriptor(int fd) {
+  std::string path(PATH_MAX, '\0');
+  const std::string link = fmt::format("/proc/self/fd/{}", fd);
+  const ssize_t length = readlink(link.c_str(), path.data(), path.size());
+  if (length < 0) ThrowErrno("find the path of a directory");
+  path.resize(static_cast<size_t>(length));
+  return path;
+}
+
+// The name W if `directory_fd` is at or below .snapshots/W of this mount; empty otherwise.
+std::string WorkspaceOfSnapshots(int directory_fd, const Place& mount_root) {
+  const std::string path = PathOfDescriptor(directory_fd);
+  std::string start = PathOfDescriptor(mount_root.directory.get());
+  if (!start.ends_with('/')) start += '/';
+  start += std::string(kSnapshotsName) + "/";
+  if (!path.starts_with(start)) return "";
+  return path.substr(start.size(), path.find('/', start.size()) - start.size());
+}
+
+std::optional<Place> MountRootOf(const Place& place) {
+  UniqueFd parent = OpenPath(place.directory.get(), "..", O_DIRECTORY);
+  if (!parent.valid()) return std::nullopt;
+  try {
+    std::optional<Place> root = TryPlace(std::move(parent));
+    if (root && root->is_mount_root()) return root;
+  } catch (const Error&) {  // may not be asked: then the workspace is all that can be seen
+  }
+  return std::nullopt;
+}
+
+// The workspace that a directory is in; empty if it is in none.
+std::optional<Place> WorkspaceOfDirectory(int directory_fd) {
+  std::optional<Place> place = FindPlace(directory_fd);
+  if (!place || !place->is_mount_root()) return place;
+  const std::string name = WorkspaceOfSnapshots(directory_fd, *place);
+  if (name.empty()) return std::nullopt;
+  return OpenWorkspace(*place, name);
+}
+
+// Opens the directory at `path`, or the one that the file at `path` is in.
+UniqueFd OpenDirectoryOf(const std::string& path) {
+  UniqueFd fd = OpenPath(AT_FDCWD, path.c_str());
+  if (!fd.valid()) ThrowErrno("open " + QuoteName(path));
+  struct stat info {};
+  CheckSyscall(fstat(fd.get(), &info), "look at " + QuoteName(path));
+  if (S_ISDIR(info.st_mode)) return fd;
+  const std::string real = PathOfDescriptor(fd.get());
+  fd = OpenPath(AT_FDCWD, real.substr(0, real.rfind('/') + 1).c_str(), O_DIRECTORY);
+  if (!fd.valid()) ThrowErrno("open the directory of " + QuoteName(path));
+  return fd;
+}
+
+std::string Join(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+  return text;
+}
+
+// The only place that the mounts of this namespace give.
+Place FindOnlyMount() {
+  std::ifstream file("/proc/self/mountinfo");
+  std::stringstream text;
+  text << file.rdbuf();
+  std::vector<Place> places;
+  std::vector<std::string> paths;
+  std::vector<std::string> dead;
+  for (const MountLine& line : ParseMountinfo(text.str())) {
+    UniqueFd fd = OpenPath(AT_FDCWD, line.mountpoint.c_str(), O_DIRECTORY);
+    if (!fd.valid() && errno == ENOTCONN) dead.push_back(QuoteName(line.mountpoint));
+    if (!fd.valid()) continue;
+    try {
+      std::optional<Place> place = FindPlace(fd.get());
+      if (!place) continue;
+      places.push_back(std::move(*place));
+      paths.push_back(QuoteName(line.mountpoint));
+    } catch (const Error& error) {
+      if (error.errno_value() == ENOTCONN) dead.push_back(QuoteName(line.mountpoint));
+    }
+  }
+  const std::string attempted = "find the mount";
+  if (places.size() > 1) {
+    throw Error(EINVAL, attempted, "several are mounted: " + Join(paths),
+                "Run this inside one, or name a path in it with -w");
+  }
+  if (places.empty() && !dead.empty()) {
+    throw Error(ENOTCONN, attempted, "the daemon of " + Join(dead) + " is gone", "Mount it again");
+  }
+  if (places.empty()) {
+    throw Error(ENOENT, attempted, "no ckptfs is mounted that you may see",
+                "Mount one with 'ckptfs STORE MOUNTPOINT'");
+  }
+  return std::move(places.front());
+}
+
+// What can be seen from a directory, or else from anywhere.
+Place WidestFrom(int directory_fd) {
+  std::optional<Place> place = FindPlace(directory_fd);
+  if (!place) return FindOnlyMount();
+  if (place->is_mount_root()) return std::move(*place);
+  std::optional<Place> root = MountRootOf(*place);
+  return std::move(root ? *root : *place);
+}
+
+// A workspace by name in what can be seen from the current directory.
+std::optional<Place> FindByName(int current, const std::string& name) {
+  std::optional<Place> here = FindPlace(current);
+  if (here && here->workspace == name) return here;
+  Place widest = WidestFrom(current);
+  if (widest.workspace == name) return widest;
+  if (!widest.is_mount_root()) return std::nullopt;
+  try {
+    return OpenWorkspace(widest, name);
+  } catch (const Error& error) {
+    if (error.errno_value() != ENOENT && error.errno_value() != EINVAL) throw;
+    return std::nullopt;
+  }
+}
+
+// "\040" and its like, as the kernel writes them in mountinfo.
+std::string Unescape(const std::string& text) {
+  std::string out;
+  for (size_t at = 0; at < text.size(); ++at) {
+    const std::string digits = text.substr(at).starts_with('\\') ? text.substr(at + 1, 3) : "";
+    if (digits.size() == 3 && digits.find_first_not_of("01234567") == std::string::npos) {
+      out += static_cast<char>(std::stoi(digits, nullptr, 8));
+      at += 3;
+    } else {
+      out += text[at];
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string Place::Label() const {
+  return is_mount_root() ? "the mount" : "workspace " + workspace;
+}
+
+bool IsPath(const std::string& workspace_argument) {
+  return workspace_argument.find('/') != std::string::npos || workspace_argument == "." ||
+         workspace_argument == "..";
+}
+
+std::optional<Place> FindPlace(int directory_fd) {
+  UniqueFd directory = OpenPath(directory_fd, ".", O_DIRECTORY);
+  while (directory.valid()) {
+    UniqueFd parent = OpenPath(directory.get(), "..", O_DIRECTORY);
+    const bool is_top = !parent.valid() || IsSameDirectory(directory.get(), parent.get());
+    std::optional<Place> place = TryPlace(std::move(directory));
+    if (place || is_top) return place;
+    directory = std::move(parent);
+  }
+  return std::nullopt;
+}
+
+std::optional<Place> FindWorkspaceIfSaid(const std::optional<std::string>& argument) {
+  const UniqueFd current = OpenCurrent();
+  if (!argument) {
+    std::optional<Place> here = WorkspaceOfDirectory(current.get());
+    if (here) return here;
+    // From elsewhere, or from the mount root, where a container may see just one workspace.
+    Place widest = WidestFrom(current.get());
+    if (!widest.is_mount_root()) return widest;
+    return std::nullopt;
+  }
+  if (!IsPath(*argument)) {
+    std::optional<Place> named = FindByName(current.get(), *argument);
+    if (named) return named;
+  }
+  const UniqueFd directory = OpenPath(AT_FDCWD, argument->c_str());
+  if (directory.valid()) {
+    std::optional<Place> place = WorkspaceOfDirectory(OpenDirectoryOf(*argument).get());
+    if (place) return place;
+  }
+  if (IsPath(*argument)) {
+    throw Error(ENOENT, "find the workspace of " + QuoteName(*argument),
+                directory.valid() ? "it is in none" : "there is no such file or directory");
+  }
+  CheckName("workspace", *argument);
+  throw Error(ENOENT, "find workspace " + QuoteName(*argument), "there is none of this name",
+              "'ckpt status' lists the workspaces");
+}
+
+Place FindWorkspace(const std::optional<std::string>& argument) {
+  std::optional<Place> place = FindWorkspaceIfSaid(argument);
+  if (place) return std::move(*place);
+  throw Error(EINVAL, "choose a workspace", "the current directory is in none",
+              "Name one with -w, or run this in one");
+}
+
+Place FindWidest(const std::optional<std::string>& path) {
+  if (!path) return WidestFrom(OpenCurrent().get());
+  const UniqueFd directory = OpenDirectoryOf(*path);
+  if (!FindPlace(directory.get())) {
+    throw Error(ENOENT, "find the mount of " + QuoteName(*path), "it is in no mount of ckptfs");
+  }
+  return WidestFrom(directory.get());
+}
+
+Place OpenWorkspace(const Place& mount_root, const std::string& name) {
+  CheckName("workspace", name);
+  UniqueFd directory =
+      OpenPath(mount_root.directory.get(), name.c_str(), O_DIRECTORY | O_NOFOLLOW);
+  if (!directory.valid() && errno != ENOENT) ThrowErrno("open workspace " + name);
+  std::optional<Place> place;
+  if (directory.valid()) place = TryPlace(std::move(directory));
+  if (place && place->workspace == name) return std::move(*place);
+  throw Error(ENOENT, "open workspace " + name, "there is none of this name",
+              "'ckpt status' lists the workspaces");
+}
+
+std::string PathOf(const Place& place) { return PathOfDescriptor(place.directory.get()); }
+
+std::vector<MountLine> ParseMountinfo(const std::string& text) {
+  std::vector<MountLine> found;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    const std::vector<std::string> fields{std::istream_iterator<std::string>(words), {}};
+    // id parent major:minor root mountpoint options [tags...] - type source options
+    const auto dash = std::find(fields.begin(), fields.end(), "-");
+    if (fields.size() < 7 || fields.end() - dash < 2 || *(dash + 1) != kMountType) continue;
+    found.push_back({fields[2], Unescape(fields[3]), Unescape(fields[4])});
+  }
+  std::stable_partition(found.begin(), found.end(),
+                        [](const MountLine& line) { return line.root == "/"; });
+  std::set<std::string> whole;
+  std::set<std::pair<std::string, std::string>> seen;
+  std::erase_if(found, [&](const MountLine& line) {
+    const bool is_part = line.root != "/";
+    if (is_part && whole.contains(line.device)) return true;
+    if (!is_part) whole.insert(line.device);
+    return !seen.emplace(line.device, line.root).second;
+  });
+  return found;
+}
+
+}  // namespace ckptfs::cli

@@ -1,0 +1,80 @@
+// ckpt: the command line of ckptfs.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "backend/base/error.h"
+#include "tools/ckpt/commands.h"
+#include "tools/ckpt/exit_code.h"
+#include "tools/ckpt/output.h"
+
+namespace ckptfs::cli {
+namespace {
+
+// The one line that a failure prints. Nothing in it can break the line.
+void Complain(const std::string& text) {
+  std::string line = "ckpt: " + OneLine(text);
+  if (!line.ends_with('.')) line += '.';
+  std::fputs((line + '\n').c_str(), stderr);
+}
+
+// The command that was being parsed, for the pointer to its help.
+std::string CommandLineSoFar(const CLI::App& app) {
+  std::string name = "ckpt";
+  for (const CLI::App* command : app.get_subcommands()) name += " " + command->get_name();
+  return name;
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("Checkpoints, rollbacks and forks of the workspaces of a ckptfs mount.", "ckpt");
+  app.set_version_flag("--version", "ckpt " CKPTFS_VERSION);
+  app.footer(
+      "Exit status: 0 done, 1 failed, 2 usage, 3 not found, 4 exists already, 5 busy or pinned,\n"
+      "6 no space. See ckpt(1).");
+  Action action;
+  AddInit(app, action);
+  AddCheckpoint(app, action);
+  AddList(app, action);
+  AddShow(app, action);
+  AddStatus(app, action);
+  AddDf(app, action);
+  AddDiff(app, action);
+  AddRollback(app, action);
+  AddFork(app, action);
+  AddDelete(app, action);
+  AddPin(app, action);
+  AddUnpin(app, action);
+  AddFsck(app, action);
+  try {
+    app.parse(argc, argv);
+    // Not require_subcommand: that would say so of an unknown command, too.
+    if (!action) throw CLI::RequiredError("A command");
+    const int exit_code = action();
+    FlushOutput();
+    return exit_code;
+  } catch (const CLI::Success& success) {  // --help and --version
+    const int exit_code = app.exit(success);
+    FlushOutput();
+    return exit_code;
+  } catch (const CLI::ParseError& error) {
+    Complain(fmt::format("read the command line: {}. See '{} --help'", error.what(),
+                         CommandLineSoFar(app)));
+    return kUsage;
+  } catch (const Error& error) {
+    std::fflush(stdout);
+    Complain(error.what());
+    return ExitCodeOf(error);
+  } catch (const std::exception& error) {
+    std::fflush(stdout);
+    Complain(error.what());
+    return kFailed;
+  }
+}
+
+}  // namespace
+}  // namespace ckptfs::cli
+
+int main(int argc, char** argv) { return ckptfs::cli::Main(argc, argv); }

@@ -1,0 +1,30 @@
+// A progress bar on standard error.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace ckptfs::cli {
+
+// Draws one line over and over, if standard error is a terminal; else draws nothing. The line is
+// wiped out by Clear, and when this goes. For one thread.
+class ProgressBar {
+ public:
+  ProgressBar();
+  ~ProgressBar() { Clear(); }
+  ProgressBar(const ProgressBar&) = delete;
+  ProgressBar& operator=(const ProgressBar&) = delete;
+
+  void Show(uint64_t done_bytes, uint64_t total_bytes, uint64_t done_files, uint64_t total_files);
+  void Clear();
+
+  // The line for a terminal of that many columns.
+  static std::string Line(uint64_t done_bytes, uint64_t total_bytes, uint64_t done_files,
+                          uint64_t total_files, size_t columns);
+
+ private:
+  bool is_terminal_;
+  bool is_shown_ = false;
+};
+
+}  // namespace ckptfs::cli

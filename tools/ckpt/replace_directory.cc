@@ -1,0 +1,159 @@
+#include "tools/ckpt/replace_directory.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/stat.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+
+#include "backend/base/error.h"
+#include "backend/base/failpoint.h"
+#include "catalog/import.h"
+#include "catalog/names.h"
+#include "tools/ckpt/output.h"
+
+namespace ckptfs::cli {
+namespace {
+
+constexpr const char* kKeptSuffix = ".before-ckptfs";
+constexpr int kMaxKept = 1000;  // further names that are tried
+
+// Two symlinks that are gone again when this goes.
+class ProbeLinks {
+ public:
+  explicit ProbeLinks(int parent_fd)
+      : parent_fd_(parent_fd),
+        first_(fmt::format(".ckptfs-init-{}-a", getpid())),
+        second_(fmt::format(".ckptfs-init-{}-b", getpid())) {}
+  ProbeLinks(const ProbeLinks&) = delete;
+  ProbeLinks& operator=(const ProbeLinks&) = delete;
+  ~ProbeLinks() {
+    unlinkat(parent_fd_, first_.c_str(), 0);
+    unlinkat(parent_fd_, second_.c_str(), 0);
+  }
+
+  bool Make() const {
+    return symlinkat("a", parent_fd_, first_.c_str()) == 0 &&
+           symlinkat("b", parent_fd_, second_.c_str()) == 0;
+  }
+  bool Exchange() const {
+    return renameat2(parent_fd_, first_.c_str(), parent_fd_, second_.c_str(), RENAME_EXCHANGE) ==
+           0;
+  }
+
+ private:
+  int parent_fd_;
+  std::string first_;
+  std::string second_;
+};
+
+}  // namespace
+
+std::string WithSuffix(const std::string& name, const std::string& suffix) {
+  std::string cut = name;
+  if (cut.size() + suffix.size() > kMaxNameBytes) {
+    cut.resize(kMaxNameBytes - suffix.size());
+    // Not in the middle of a character: back over its continuation bytes to its first one.
+    if ((static_cast<unsigned char>(name[cut.size()]) & 0xC0) == 0x80) {
+      while (!cut.empty() && (static_cast<unsigned char>(cut.back()) & 0xC0) == 0x80) {
+        cut.pop_back();
+      }
+      if (!cut.empty()) cut.pop_back();
+    }
+  }
+  return cut + suffix;
+}
+
+ReplaceableDirectory::ReplaceableDirectory(const std::string& path)
+    : directory_(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  const std::string attempted = "take in " + QuoteName(path);
+  if (!directory_.valid()) ThrowErrno(attempted);
+  struct statx info {};
+  CheckSyscall(statx(directory_.get(), "", AT_EMPTY_PATH, STATX_BASIC_STATS, &info), attempted);
+  path_.resize(PATH_MAX);
+  const std::string link = fmt::format("/proc/self/fd/{}", directory_.get());
+  const ssize_t length = CheckSyscall(readlink(link.c_str(), path_.data(), path_.size()),
+                                      "find the path of " + QuoteName(path));
+  path_.resize(static_cast<size_t>(length));
+  const size_t slash = path_.rfind('/');
+  name_ = path_.substr(slash + 1);
+  if (name_.empty()) throw Error(EINVAL, attempted, "it is the root of the whole tree");
+  if ((info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0) {
+    throw Error(EBUSY, attempted, "it is a mount point, which cannot be replaced by a symlink",
+                "Move its content into a directory of its own, and name that");
+  }
+  parent_ = UniqueFd(
+      open(path_.substr(0, slash + 1).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!parent_.valid()) ThrowErrno("open the directory above " + QuoteName(path_));
+  if (!IsThisDirectory(name_)) throw Error(ESTALE, attempted, "it was moved meanwhile");
+  TryExchange();
+}
+
+void ReplaceableDirectory::TryExchange() const {
+  const ProbeLinks probe(parent_.get());
+  const std::string attempted = "put a symlink in the place of " + QuoteName(path_);
+  if (!probe.Make()) ThrowErrno(attempted);
+  if (probe.Exchange()) return;
+  if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP) ThrowErrno(attempted);
+  throw Error(EOPNOTSUPP, attempted, "its filesystem cannot exchange two names in one step",
+              "Make an empty workspace with 'ckpt init MOUNTPOINT/NAME', and copy into that");
+}
+
+bool ReplaceableDirectory::IsThisDirectory(const std::string& name_beside) const {
+  struct stat by_name {};
+  struct stat by_fd {};
+  return fstatat(parent_.get(), name_beside.c_str(), &by_name, AT_SYMLINK_NOFOLLOW) == 0 &&
+         fstat(directory_.get(), &by_fd) == 0 && by_name.st_dev == by_fd.st_dev &&
+         by_name.st_ino == by_fd.st_ino;
+}
+
+std::string ReplaceableDirectory::MakeLinkBeside(const std::string& target) const {
+  for (int n = 1; n <= kMaxKept; ++n) {
+    const std::string number = n == 1 ? "" : fmt::format("-{}", n);
+    std::string name = WithSuffix(name_, kKeptSuffix + number);
+    if (symlinkat(target.c_str(), parent_.get(), name.c_str()) == 0) return name;
+    if (errno != EEXIST) ThrowErrno("make a symlink beside " + QuoteName(path_));
+  }
+  throw Error(EEXIST, "make a symlink beside " + QuoteName(path_), "all names for it are taken",
+              "Remove old ones");
+}
+
+std::string ReplaceableDirectory::ReplaceBySymlink(const std::string& target) {
+  std::string kept = MakeLinkBeside(target);
+  // Power gone here: the directory is where it was, beside a symlink that nobody misses.
+  Failpoint("init.before-exchange");
+  const std::string attempted = "put a symlink in the place of " + QuoteName(path_);
+  const auto exchange = [&] {
+    return renameat2(parent_.get(), name_.c_str(), parent_.get(), kept.c_str(), RENAME_EXCHANGE);
+  };
+  if (exchange() != 0) {
+    const int error = errno;
+    unlinkat(parent_.get(), kept.c_str(), 0);
+    throw Error(error, attempted);
+  }
+  if (!IsThisDirectory(kept)) {
+    // Somebody else's directory has come to this name since: back.
+    if (exchange() == 0) unlinkat(parent_.get(), kept.c_str(), 0);
+    throw Error(ESTALE, attempted, "it was moved or replaced meanwhile");
+  }
+  // Power gone here: both names old, or both new, as the filesystem's journal has it.
+  Failpoint("init.after-exchange");
+  CheckSyscall(fsync(parent_.get()), attempted);
+  return kept;
+}
+
+void ReplaceableDirectory::RemoveKept(const std::string& kept_name) {
+  RemoveTreeContents(directory_.get());
+  CheckSyscall(unlinkat(parent_.get(), kept_name.c_str(), AT_REMOVEDIR),
+               "remove " + QuoteName(PathBeside(kept_name)));
+}
+
+std::string ReplaceableDirectory::PathBeside(const std::string& other_name) const {
+  return path_.substr(0, path_.rfind('/') + 1) + other_name;
+}
+
+}  // namespace ckptfs::cli

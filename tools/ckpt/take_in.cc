@@ -1,0 +1,210 @@
+#include "tools/ckpt/take_in.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <optional>
+#include <utility>
+
+#include "backend/base/error.h"
+#include "catalog/import.h"
+#include "fs/control_wire.h"
+#include "tools/ckpt/output.h"
+#include "tools/ckpt/progress.h"
+#include "tools/ckpt/replace_directory.h"
+
+namespace ckptfs::cli {
+namespace {
+
+// Set by a signal: give up and clean up.
+volatile std::sig_atomic_t g_interrupted = 0;
+
+// Turns the signals that end a program into a request to give up, while it lives.
+class InterruptGuard {
+ public:
+  InterruptGuard() {
+    struct sigaction action {};
+    action.sa_handler = [](int) { g_interrupted = 1; };
+    for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &action, &saved_[i]);
+  }
+  InterruptGuard(const InterruptGuard&) = delete;
+  InterruptGuard& operator=(const InterruptGuard&) = delete;
+  ~InterruptGuard() {
+    for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &saved_[i], nullptr);
+  }
+
+ private:
+  static constexpr std::array kSignals = {SIGINT, SIGTERM, SIGHUP};
+  std::array<struct sigaction, kSignals.size()> saved_{};
+};
+
+// A workspace under a temporary name, removed again unless it is given its own.
+class TemporaryWorkspace {
+ public:
+  TemporaryWorkspace(const Place& mount_root, const std::string& name)
+      : mount_fd_(mount_root.directory.get()),
+        name_(WithSuffix(name, fmt::format(".importing-{}", getpid()))) {
+    // The mode keeps others out until the copy has its own.
+    if (mkdirat(mount_fd_, name_.c_str(), 0700) != 0) {
+      ThrowErrno("make a workspace for the copy",
+                 errno == EACCES || errno == EPERM
+                     ? "Run this as root, or have root let you write the mount root"
+                     : "");
+    }
+    directory_ = UniqueFd(
+        openat(mount_fd_, name_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!directory_.valid()) {
+      const int error = errno;
+      Remove();
+      throw Error(error, "open the workspace for the copy");
+    }
+  }
+  TemporaryWorkspace(const TemporaryWorkspace&) = delete;
+  TemporaryWorkspace& operator=(const TemporaryWorkspace&) = delete;
+  ~TemporaryWorkspace() {
+    if (!name_.empty()) Remove();
+  }
+
+  int fd() const noexcept { return directory_.get(); }
+
+  void GiveName(const std::string& name) {
+    if (renameat2(mount_fd_, name_.c_str(), mount_fd_, name.c_str(), RENAME_NOREPLACE) != 0) {
+      ThrowErrno("make workspace " + name);
+    }
+    name_.clear();
+  }
+
+ private:
+  void Remove() noexcept {
+    try {
+      if (directory_.valid()) {
+        // The copy's own mode may forbid even its owner to write.
+        fchmod(directory_.get(), 0700);
+        RemoveTreeContents(directory_.get());
+      }
+      CheckSyscall(unlinkat(mount_fd_, name_.c_str(), AT_REMOVEDIR), "remove it");
+    } catch (const std::exception& error) {
+      std::fputs(fmt::format("ckpt: workspace {} is left over: {}.\n", OneLine(name_),
+                             OneLine(error.what())).c_str(), stderr);
+    }
+  }
+
+  int mount_fd_;
+  std::string name_;
+  UniqueFd directory_;
+};
+
+TakenIn FromJson(const Json& json) {
+  TakenIn taken;
+  taken.workspace = json.at("workspace").get<std::string>();
+  taken.files = json.at("files").get<uint64_t>();
+  taken.copied_bytes = json.at("copied_bytes").get<uint64_t>();
+  taken.shared_bytes = json.at("shared_bytes").get<uint64_t>();
+  taken.links_outside = json.at("links_outside").get<uint64_t>();
+  taken.attributes_left_out = json.at("attributes_left_out").get<uint64_t>();
+  for (const Json& path : json.at("left_out")) {
+    taken.left_out.push_back(wire::ToBytes(path, "read the daemon's answer"));
+  }
+  taken.is_durable = true;
+  return taken;
+}
+
+// Empty if the daemon cannot reach the directory.
+std::optional<TakenIn> LetDaemonCopy(const Place& mount_root, const std::string& name,
+                                     int source_fd, bool leave_out_nested) {
+  struct stat info {};
+  CheckSyscall(fstat(source_fd, &info), "look at the directory");
+  const Json args{{"name", name},
+                  {"fd", static_cast<uint64_t>(source_fd)},
+                  {"device", uint64_t{info.st_dev}},
+                  {"inode", uint64_t{info.st_ino}},
+                  {"leave_out_nested", leave_out_nested}};
+  ProgressBar bar;
+  AnswerHandlers handlers;
+  handlers.progress = [&bar](const Json& progress) {
+    bar.Show(progress.value("done_bytes", uint64_t{0}), progress.value("total_bytes", uint64_t{0}),
+             progress.value("done_files", uint64_t{0}), progress.value("total_files", uint64_t{0}));
+  };
+  try {
+    return FromJson(mount_root.Ask(Access::kChange, MakeRequest(wire::kImport, args), handlers));
+  } catch (const Error& error) {
+    if (error.errno_value() != EOPNOTSUPP) throw;
+    return std::nullopt;
+  }
+}
+
+ImportOptions OptionsForCopy(const Place& mount_root, int destination_fd, bool leave_out_nested,
+                             ProgressBar& bar) {
+  ImportOptions options;
+  options.leave_out_nested = leave_out_nested;
+  struct statvfs space {};
+  if (fstatvfs(destination_fd, &space) == 0) {
+    options.free_bytes = uint64_t{space.f_bavail} * space.f_frsize;
+  }
+  const Json status = mount_root.Ask(Access::kRead, MakeRequest(wire::kStatus));
+  const std::string store = wire::ToBytes(status.at("source"), "read the daemon's answer");
+  struct stat info {};
+  if (stat(store.c_str(), &info) == 0) {
+    options.forbidden.push_back({info.st_dev, info.st_ino, "the store of this very mount"});
+  }
+  options.progress = [&bar](const ImportProgress& progress) {
+    bar.Show(progress.done_bytes, progress.total_bytes, progress.done_entries,
+             progress.total_entries);
+    return g_interrupted == 0;
+  };
+  return options;
+}
+
+TakenIn CopyThroughMount(const Place& mount_root, const std::string& name, int source_fd,
+                         bool leave_out_nested) {
+  struct stat info {};
+  if (fstatat(mount_root.directory.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) {
+    throw Error(EEXIST, "make workspace " + name, "there is one of this name",
+                "Choose another with --name");
+  }
+  const InterruptGuard guard;
+  TemporaryWorkspace workspace(mount_root, name);
+  TakenIn taken;
+  {
+    ProgressBar bar;
+    const ImportStats stats =
+        ImportTree(source_fd, workspace.fd(),
+                   OptionsForCopy(mount_root, workspace.fd(), leave_out_nested, bar));
+    taken.files = stats.files;
+    taken.copied_bytes = stats.copied_bytes;
+    taken.shared_bytes = stats.shared_bytes;
+    taken.links_outside = stats.links_outside;
+    taken.attributes_left_out = stats.attributes_left_out;
+    taken.left_out = stats.left_out;
+  }
+  try {
+    Ask(workspace.fd(), "the new workspace", Access::kChange, MakeRequest(wire::kSync));
+    taken.is_durable = true;
+  } catch (const Error&) {
+    // A directory that its owner may not write, say: the copy then reaches the disk in its time,
+    // and the original is not removed.
+  }
+  workspace.GiveName(name);
+  taken.workspace = name;
+  return taken;
+}
+
+}  // namespace
+
+TakenIn TakeIn(const Place& mount_root, const std::string& name, int source_fd,
+               bool leave_out_nested) {
+  if (geteuid() == 0) {
+    std::optional<TakenIn> taken = LetDaemonCopy(mount_root, name, source_fd, leave_out_nested);
+    if (taken) return std::move(*taken);
+  }
+  return CopyThroughMount(mount_root, name, source_fd, leave_out_nested);
+}
+
+}  // namespace ckptfs::cli

@@ -1,0 +1,81 @@
+#include "tools/ckptfs/daemonise.h"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <iostream>
+
+#include "backend/base/error.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr int kMountFailed = 32;  // as mount(8)
+
+// What the child writes: its exit status as one byte, then a line for stderr.
+[[noreturn]] void AwaitChild(int pipe_fd, pid_t child) {
+  std::string report;
+  std::array<char, 512> piece{};
+  while (true) {
+    const ssize_t size = read(pipe_fd, piece.data(), piece.size());
+    if (size < 0 && errno == EINTR) continue;
+    if (size <= 0) break;
+    report.append(piece.data(), static_cast<size_t>(size));
+  }
+  if (report.empty()) {
+    int status = 0;
+    waitpid(child, &status, 0);
+    std::cerr << "ckptfs: mount: the daemon ended before the mount was usable";
+    if (WIFSIGNALED(status)) std::cerr << " (signal " << WTERMSIG(status) << ")";
+    std::cerr << ". See the journal.\n";
+    _exit(kMountFailed);
+  }
+  std::cerr << report.substr(1);
+  _exit(static_cast<unsigned char>(report[0]));
+}
+
+void WriteAll(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t size = write(fd, text.data(), text.size());
+    if (size < 0 && errno == EINTR) continue;
+    if (size <= 0) return;  // nobody waits any more
+    text.remove_prefix(static_cast<size_t>(size));
+  }
+}
+
+}  // namespace
+
+Background::Background() {
+  std::array<int, 2> ends{};
+  CheckSyscall(pipe2(ends.data(), O_CLOEXEC), "make a pipe");
+  UniqueFd reading(ends[0]);
+  pipe_.Reset(ends[1]);
+  std::cout.flush();
+  const pid_t child = CheckSyscall(fork(), "start the daemon");
+  if (child != 0) {
+    pipe_.Reset();
+    AwaitChild(reading.get(), child);
+  }
+  setsid();
+  CheckSyscall(chdir("/"), "change to /");
+}
+
+void Background::ReportReady() {
+  const UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (null.valid()) {
+    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(null.get(), fd);
+  }
+  WriteAll(pipe_.get(), std::string_view("\0", 1));
+  pipe_.Reset();
+}
+
+void Background::ReportFailure(const std::string& line, int exit_status) {
+  WriteAll(pipe_.get(), std::string(1, static_cast<char>(exit_status)) + line + "\n");
+  pipe_.Reset();
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,14 @@
+// Where the daemon's log goes.
+#pragma once
+
+namespace ckptfs {
+
+enum class LogTarget {
+  kStderr,  // foreground
+  kSystem,  // daemon: the journal, or syslog where there is no journal
+};
+
+// Makes spdlog's default logger. May be called again.
+void StartLog(LogTarget target, bool debug);
+
+}  // namespace ckptfs

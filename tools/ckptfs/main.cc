@@ -1,0 +1,148 @@
+// ckptfs: mounts a store and serves it until it is unmounted.
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <iostream>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "backend/base/error.h"
+#include "catalog/lock.h"
+#include "fs/fuse_mount.h"
+#include "tools/ckptfs/daemonise.h"
+#include "tools/ckptfs/log.h"
+#include "tools/ckptfs/mountpoint.h"
+#include "tools/ckptfs/options.h"
+
+namespace ckptfs {
+namespace {
+
+// As mount(8) has them.
+constexpr int kUsage = 1;
+constexpr int kSystemError = 2;
+constexpr int kMountFailed = 32;
+
+// How long the daemon before may take to end after its mount has gone.
+constexpr std::chrono::seconds kPredecessorWait{30};
+
+void RequireRoot() {
+  if (geteuid() == 0) return;
+  throw Error(EPERM, "mount", "only root can", "Run it as root, or let mount(8) do it by fstab");
+}
+
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// umount(8) returns before the daemon has put everything in order. A mount right after it waits for
+// that; one beside a daemon that serves is refused at once.
+std::unique_ptr<Store> OpenStore(const StoreOptions& options) {
+  const auto deadline = std::chrono::steady_clock::now() + kPredecessorWait;
+  while (true) {
+    try {
+      return Store::Open(options);
+    } catch (const Error& error) {
+      if (error.errno_value() != EBUSY || std::chrono::steady_clock::now() > deadline) throw;
+      const std::optional<pid_t> holder = StoreLock::Holder(options.path);
+      if (holder && HasMountOf(*holder, options.path)) throw;
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+  }
+}
+
+void Serve(CommandLine line, const std::function<void()>& ready) {
+  RequireRoot();
+  RaiseDescriptorLimit();
+  umask(0);
+  line.mount.mountpoint = PrepareMountpoint(line.mount.mountpoint, line.store.path);
+  const std::unique_ptr<Store> store = OpenStore(line.store);
+  const StoreStatus status = store->Status();
+  if (!status.clean_start) spdlog::warn("the last run on {} did not end cleanly", line.store.path);
+  for (const std::string& warning : status.warnings) spdlog::warn("{}", warning);
+  if (status.read_only) line.fuse.kernel_options.emplace_back("ro");
+  line.fuse.source = line.store.path;
+  FuseMount mount(*store, line.mount, line.fuse);
+  spdlog::info("{} is mounted on {} (backend {})", line.store.path, line.mount.mountpoint,
+               status.backend_type);
+  ready();
+  mount.Run();
+  spdlog::info("{} is unmounted", line.mount.mountpoint);
+}
+
+std::string ErrorLine(const std::exception& error) { return std::string("ckptfs: ") + error.what(); }
+
+int RunInForeground(const CommandLine& line) {
+  StartLog(LogTarget::kStderr, line.debug);
+  try {
+    Serve(line, [] {});
+    return 0;
+  } catch (const std::exception& error) {
+    std::cerr << ErrorLine(error) << "\n";
+    return kMountFailed;
+  }
+}
+
+int RunInBackground(CommandLine line) {
+  // Relative paths would mean something else in the daemon, whose directory is /.
+  line.store.path = std::filesystem::absolute(line.store.path).string();
+  line.mount.mountpoint = std::filesystem::absolute(line.mount.mountpoint).string();
+  Background background;
+  StartLog(LogTarget::kSystem, line.debug);
+  bool is_ready = false;
+  try {
+    Serve(line, [&] {
+      background.ReportReady();
+      is_ready = true;
+    });
+    return 0;
+  } catch (const std::exception& error) {
+    spdlog::error("{}", error.what());
+    if (!is_ready) background.ReportFailure(ErrorLine(error), kMountFailed);
+    return kMountFailed;
+  }
+}
+
+int Main(const std::vector<std::string>& arguments) {
+  CommandLine line;
+  try {
+    line = ParseCommandLine(arguments);
+  } catch (const std::exception& error) {
+    std::cerr << ErrorLine(error) << "\n";
+    return kUsage;
+  }
+  switch (line.action) {
+    case Action::kShowHelp:
+      std::cout << HelpText();
+      return 0;
+    case Action::kShowVersion:
+      std::cout << "ckptfs " << CKPTFS_VERSION << "\n";
+      return 0;
+    case Action::kFake:
+      return 0;
+    case Action::kMount:
+      break;
+  }
+  return line.foreground ? RunInForeground(line) : RunInBackground(line);
+}
+
+}  // namespace
+}  // namespace ckptfs
+
+int main(int argc, char** argv) {
+  try {
+    return ckptfs::Main({argv, argv + argc});
+  } catch (const std::exception& error) {
+    std::cerr << "ckptfs: " << error.what() << "\n";
+    return ckptfs::kSystemError;
+  }
+}

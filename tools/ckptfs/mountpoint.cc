@@ -1,0 +1,103 @@
+#include "tools/ckptfs/mountpoint.h"
+
+#include <fcntl.h>
+#include <libmount/libmount.h>
+#include <limits.h>
+#include <spdlog/spdlog.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <memory>
+
+#include "backend/base/error.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr char kFilesystemType[] = "fuse.ckptfs";
+
+using MountTable = std::unique_ptr<libmnt_table, void (*)(libmnt_table*)>;
+
+MountTable ReadMounts(const std::string& mountinfo) {
+  return {mnt_new_table_from_file(mountinfo.c_str()), mnt_unref_table};
+}
+
+std::string Absolute(const std::string& path) {
+  std::unique_ptr<char, void (*)(void*)> real(realpath(path.c_str(), nullptr), free);
+  if (!real) {
+    ThrowErrno("find the mount point " + path,
+               errno == ENOENT ? "Make it first: mkdir -p " + path : "");
+  }
+  return real.get();
+}
+
+// Whether the topmost mount on `path` is one of ckptfs.
+bool IsOurs(const std::string& path) {
+  const MountTable table = ReadMounts("/proc/self/mountinfo");
+  if (!table) return false;
+  libmnt_fs* fs = mnt_table_find_target(table.get(), path.c_str(), MNT_ITER_BACKWARD);
+  const char* type = fs == nullptr ? nullptr : mnt_fs_get_fstype(fs);
+  return type != nullptr && std::string_view(type) == kFilesystemType;
+}
+
+// A mount whose daemon is gone answers everything with ENOTCONN. stat(2) does not ask a daemon that
+// lives but hangs for more than the attributes of its root.
+void ClearDeadMounts(const std::string& path) {
+  struct stat status {};
+  while (stat(path.c_str(), &status) != 0 && errno == ENOTCONN) {
+    const std::string absolute = std::filesystem::absolute(path).lexically_normal().string();
+    if (!IsOurs(absolute)) {
+      throw Error(ENOTCONN, "mount on " + path, "a dead mount of another filesystem is there",
+                  "Unmount it: umount " + path);
+    }
+    CheckSyscall(umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW),
+                 "clear the dead mount on " + path);
+    spdlog::info("cleared a dead mount on {}", path);
+  }
+}
+
+}  // namespace
+
+std::string PrepareMountpoint(const std::string& path, const std::string& store_path) {
+  std::string clean = path;
+  while (clean.size() > 1 && clean.ends_with('/')) clean.pop_back();
+  ClearDeadMounts(clean);
+  const std::string absolute = Absolute(clean);
+  std::error_code error;
+  if (!std::filesystem::is_directory(absolute, error)) {
+    throw Error(ENOTDIR, "mount on " + path, {}, "Choose a directory");
+  }
+  const std::string store = std::filesystem::weakly_canonical(store_path, error).string();
+  if (absolute == store || absolute.starts_with(store + "/")) {
+    throw Error(EINVAL, "mount on " + path, "it lies in the store itself",
+                "Choose a directory elsewhere");
+  }
+  if (!std::filesystem::is_empty(absolute, error) || error) {
+    if (error) throw Error(error.value(), "look into the mount point " + path);
+    throw Error(ENOTEMPTY, "mount on " + path, "the directory is not empty",
+                "Choose an empty one, or unmount what is mounted there");
+  }
+  return absolute;
+}
+
+bool HasMountOf(int pid, const std::string& source) {
+  const MountTable table = ReadMounts("/proc/" + std::to_string(pid) + "/mountinfo");
+  if (!table) return false;
+  const std::unique_ptr<libmnt_iter, void (*)(libmnt_iter*)> iterator(
+      mnt_new_iter(MNT_ITER_FORWARD), mnt_free_iter);
+  libmnt_fs* fs = nullptr;
+  while (mnt_table_next_fs(table.get(), iterator.get(), &fs) == 0) {
+    const char* type = mnt_fs_get_fstype(fs);
+    const char* from = mnt_fs_get_source(fs);
+    if (type != nullptr && from != nullptr && std::string_view(type) == kFilesystemType &&
+        source == from) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace ckptfs

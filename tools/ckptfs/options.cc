@@ -1,0 +1,263 @@
+#include "tools/ckptfs/options.h"
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <functional>
+#include <limits>
+#include <map>
+#include <set>
+#include <string_view>
+
+#include "backend/base/error.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr char kSeeManual[] = "See ckptfs(8)";
+
+Error BadOption(const std::string& option, const std::string& why,
+                const std::string& hint = kSeeManual) {
+  return Error(EINVAL, "understand the option " + option, why, hint);
+}
+
+// Options of mount(8) and fstab(5) that mean nothing here: mount(8) deals with them itself.
+bool IsForMount8(const std::string& option) {
+  static const std::set<std::string> kNames = {
+      "defaults", "auto",  "noauto", "nofail", "_netdev", "user", "nouser",
+      "users",    "owner", "group",  "loud",   "silent",  "rw"};
+  return kNames.contains(option) || option.starts_with("x-") || option.starts_with("X-") ||
+         option.starts_with("comment=") || option.starts_with("user=");
+}
+
+// Options that the kernel takes for any filesystem.
+bool IsForKernel(const std::string& option) {
+  static const std::set<std::string> kNames = {"suid", "nosuid", "dev",  "nodev",   "exec",
+                                               "noexec", "sync", "async", "dirsync"};
+  return kNames.contains(option);
+}
+
+// Which reads change access times is up to the private filesystem underneath.
+bool IsAboutAccessTimes(const std::string& option) {
+  static const std::set<std::string> kNames = {"noatime", "atime", "relatime", "norelatime",
+                                               "nodiratime", "diratime"};
+  return kNames.contains(option);
+}
+
+// One "name=value" option of ckptfs: how its value is taken.
+using Setter = std::function<void(CommandLine&, const std::string& value)>;
+
+template <typename Value>
+Setter OneOf(std::map<std::string, Value> values, std::function<void(CommandLine&, Value)> set) {
+  return [values = std::move(values), set = std::move(set)](CommandLine& line,
+                                                            const std::string& value) {
+    const auto found = values.find(value);
+    if (found == values.end()) {
+      std::string known;
+      for (const auto& [name, unused] : values) known += (known.empty() ? "" : ", ") + name;
+      throw Error(EINVAL, "understand the value '" + value + "'", "it is none of " + known,
+                  kSeeManual);
+    }
+    set(line, found->second);
+  };
+}
+
+const std::map<std::string, Setter>& Setters() {
+  static const std::map<std::string, Setter> kSetters = {
+      {"backend",
+       [](CommandLine& line, const std::string& value) { line.store.backend = value; }},
+      {"size",
+       [](CommandLine& line, const std::string& value) {
+         line.store.backend_options.size_bytes = ParseSize(value);
+       }},
+      {"snapdir", OneOf<SnapshotDirectory>(
+                      {{"hidden", SnapshotDirectory::kHidden},
+                       {"visible", SnapshotDirectory::kVisible},
+                       {"off", SnapshotDirectory::kOff}},
+                      [](CommandLine& line, SnapshotDirectory value) {
+                        line.mount.snapshot_directory = value;
+                      })},
+      {"busy",
+       OneOf<bool>({{"refuse", false}, {"detach", true}},
+                   [](CommandLine& line, bool value) { line.mount.detach_busy = value; })},
+      {"undo", OneOf<bool>({{"on", true}, {"off", false}},
+                           [](CommandLine& line, bool value) { line.store.undo = value; })},
+      {"io_uring",
+       OneOf<IoUring>({{"auto", IoUring::kAuto}, {"on", IoUring::kOn}, {"off", IoUring::kOff}},
+                      [](CommandLine& line, IoUring value) { line.fuse.io_uring = value; })},
+  };
+  return kSetters;
+}
+
+void TakeOption(CommandLine& line, const std::string& option, std::set<std::string>& seen) {
+  const size_t equals = option.find('=');
+  const std::string name = option.substr(0, equals);
+  if (const auto setter = Setters().find(name); setter != Setters().end()) {
+    if (!seen.insert(name).second) throw BadOption(name, "it is given twice", "Give it once");
+    if (equals == std::string::npos) throw BadOption(name, "it needs a value: " + name + "=VALUE");
+    setter->second(line, option.substr(equals + 1));
+  } else if (option == "nocreate") {
+    if (!seen.insert(option).second) throw BadOption(option, "it is given twice", "Give it once");
+    line.store.create = false;
+  } else if (option == "ro") {
+    line.store.read_only = line.store.backend_options.read_only = true;
+  } else if (option == "remount") {
+    throw BadOption(option, "a mounted store takes no new options", "Unmount it and mount it anew");
+  } else if (IsAboutAccessTimes(option)) {
+    if (option == "noatime") line.store.backend_options.no_atime = true;
+  } else if (IsForKernel(option)) {
+    line.fuse.kernel_options.push_back(option);
+  } else if (!IsForMount8(option)) {
+    throw BadOption("'" + option + "'", "there is no such option");
+  }
+}
+
+// Options are separated by commas; a backslash takes the next character as it is.
+std::vector<std::string> SplitOptions(const std::string& text) {
+  std::vector<std::string> options(1);
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == ',') {
+      options.emplace_back();
+    } else {
+      if (text[i] == '\\' && i + 1 < text.size()) ++i;
+      options.back() += text[i];
+    }
+  }
+  std::erase(options, "");
+  return options;
+}
+
+// Splits "-sfo" into "-s", "-f", "-o" and gives each its value if it takes one.
+struct Flag {
+  char letter = '\0';
+  std::string value;
+};
+
+struct Words {
+  std::vector<Flag> flags;
+  std::vector<std::string> operands;
+};
+
+Words SplitWords(const std::vector<std::string>& arguments, std::string_view letters,
+                 std::string_view letters_with_value) {
+  Words words;
+  bool only_operands = false;
+  for (size_t i = 1; i < arguments.size(); ++i) {
+    const std::string& word = arguments[i];
+    if (only_operands || word.size() < 2 || word[0] != '-') {
+      words.operands.push_back(word);
+      continue;
+    }
+    if (word == "--") {
+      only_operands = true;
+      continue;
+    }
+    if (word == "--help" || word == "--version") {
+      words.flags.push_back({word == "--help" ? 'h' : 'V', {}});
+      continue;
+    }
+    for (size_t j = 1; j < word.size(); ++j) {
+      const char letter = word[j];
+      if (letters_with_value.find(letter) != std::string_view::npos) {
+        std::string value = word.substr(j + 1);
+        if (value.empty()) {
+          if (i + 1 == arguments.size()) throw BadOption(word, "it needs a value");
+          value = arguments[++i];
+        }
+        words.flags.push_back({letter, value});
+        break;
+      }
+      if (letters.find(letter) == std::string_view::npos) {
+        throw BadOption(word, "there is no such option", "See ckptfs --help");
+      }
+      words.flags.push_back({letter, {}});
+    }
+  }
+  return words;
+}
+
+}  // namespace
+
+uint64_t ParseSize(const std::string& text) {
+  uint64_t number = 0;
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  std::string suffix(rest, end);
+  for (const std::string_view tail : {"iB", "B"}) {
+    if (suffix.size() > tail.size() && suffix.ends_with(tail)) {
+      suffix.resize(suffix.size() - tail.size());
+    }
+  }
+  static const std::map<std::string, int> kShifts = {
+      {"", 0},   {"K", 10}, {"k", 10}, {"M", 20}, {"m", 20},
+      {"G", 30}, {"g", 30}, {"T", 40}, {"t", 40}};
+  const auto shift = kShifts.find(suffix);
+  if (error != std::errc{} || shift == kShifts.end() || number == 0 ||
+      number > std::numeric_limits<uint64_t>::max() >> shift->second) {
+    throw Error(EINVAL, "understand the size '" + text + "'", "it is no number of bytes",
+                "Give it as 500M, 20G or the like");
+  }
+  return number << shift->second;
+}
+
+CommandLine ParseCommandLine(const std::vector<std::string>& arguments) {
+  const std::string& program = arguments.at(0);
+  const size_t slash = program.rfind('/');
+  const bool is_helper =
+      std::string_view(program).substr(slash == std::string::npos ? 0 : slash + 1).starts_with(
+          "mount.");
+  const Words words = is_helper ? SplitWords(arguments, "sfnvhV", "oNt")
+                                : SplitWords(arguments, "fdhV", "o");
+  CommandLine line;
+  line.fuse.kernel_options = {"nosuid", "nodev"};
+  std::set<std::string> seen;
+  for (const Flag& flag : words.flags) {
+    if (flag.letter == 'o') {
+      for (const std::string& option : SplitOptions(flag.value)) TakeOption(line, option, seen);
+    } else if (flag.letter == 'h') {
+      line.action = Action::kShowHelp;
+    } else if (flag.letter == 'V') {
+      line.action = Action::kShowVersion;
+    } else if (flag.letter == 'f') {
+      if (is_helper) line.action = Action::kFake;
+      else line.foreground = true;
+    } else if (flag.letter == 'd') {
+      line.foreground = line.debug = line.fuse.debug = true;
+    } else if (flag.letter == 'N') {
+      throw BadOption("-N", "mounting into another namespace is not possible",
+                      "Use nsenter(1) with the mount command");
+    }
+  }
+  if (line.action == Action::kShowHelp || line.action == Action::kShowVersion) return line;
+  if (words.operands.size() != 2) {
+    throw Error(EINVAL, "read the command line",
+                std::to_string(words.operands.size()) + " operands are given, not two",
+                "Usage: ckptfs [-f] [-d] [-o OPTIONS] SOURCE MOUNTPOINT");
+  }
+  line.store.path = words.operands[0];
+  line.mount.mountpoint = words.operands[1];
+  return line;
+}
+
+std::string HelpText() {
+  return R"(usage: ckptfs [-f] [-d] [-o OPTIONS] SOURCE MOUNTPOINT
+
+Mounts the store SOURCE (a directory; made if it is not there) on MOUNTPOINT.
+
+  -f            stay in the foreground, log to stderr
+  -d            the same, and log every request
+  -o OPTIONS    separated by commas:
+     backend=auto|btrfs-base|btrfs-loop    for a new store
+     size=SIZE                             of the loop image; a larger one grows it
+     snapdir=hidden|visible|off            .snapshots inside workspaces
+     busy=refuse|detach                    rollback while files are open for writing
+     undo=on|off                           keep the state before a rollback
+     io_uring=auto|on|off                  how requests come from the kernel
+     nocreate, ro                          and the usual ones of mount(8)
+  -h, --help    -V, --version
+
+See ckptfs(8).
+)";
+}
+
+}  // namespace ckptfs

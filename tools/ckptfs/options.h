@@ -1,0 +1,37 @@
+// The command line of ckptfs and of mount(8)'s helpers.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "catalog/store.h"
+#include "fs/fuse_mount.h"
+#include "fs/mount_context.h"
+
+namespace ckptfs {
+
+enum class Action { kMount, kShowHelp, kShowVersion, kFake };
+
+struct CommandLine {
+  Action action = Action::kMount;
+  bool foreground = false;
+  bool debug = false;
+  StoreOptions store;
+  MountOptions mount;
+  FuseOptions fuse;
+};
+
+// Understands both
+//   ckptfs [-f] [-d] [-o OPTIONS] SOURCE MOUNTPOINT
+//   mount.ckptfs SOURCE MOUNTPOINT [-sfnv] [-N NAMESPACE] [-o OPTIONS] [-t TYPE]
+// the latter if the program's name begins with "mount.", as mount(8) calls helpers. Throws Error
+// EINVAL, with what to do, for anything that it does not understand.
+CommandLine ParseCommandLine(const std::vector<std::string>& arguments);
+
+// A number of bytes with an optional suffix K, M, G or T (powers of 1024; "KiB" and the like too).
+// Throws Error EINVAL.
+uint64_t ParseSize(const std::string& text);
+
+std::string HelpText();
+
+}  // namespace ckptfs

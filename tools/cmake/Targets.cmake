@@ -1,0 +1,65 @@
+# How every target of this project is compiled, and helpers that make targets from globs.
+
+add_library(ckptfs_options INTERFACE)
+target_include_directories(ckptfs_options INTERFACE "${CMAKE_SOURCE_DIR}")
+target_compile_definitions(
+  ckptfs_options
+  INTERFACE _FILE_OFFSET_BITS=64 _GNU_SOURCE _GLIBCXX_ASSERTIONS
+            CKPTFS_VERSION="${PROJECT_VERSION}")
+target_compile_options(
+  ckptfs_options
+  INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wundef -Wvla -Wformat=2 -Wcast-align
+            -Wnon-virtual-dtor -Woverloaded-virtual -Wextra-semi -Wimplicit-fallthrough
+            # {.fd = fd} for a kernel struct means: the rest is zero.
+            -Wno-missing-field-initializers)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(
+    ckptfs_options INTERFACE -Wduplicated-cond -Wduplicated-branches -Wlogical-op)
+endif()
+if(CKPTFS_WERROR)
+  target_compile_options(ckptfs_options INTERFACE -Werror)
+endif()
+target_link_options(ckptfs_options INTERFACE -Wl,--as-needed)
+
+if(CKPTFS_SANITIZE)
+  set(sanitize -fsanitize=${CKPTFS_SANITIZE})
+  target_compile_options(
+    ckptfs_options INTERFACE ${sanitize} -fno-sanitize-recover=all -fno-omit-frame-pointer -O1)
+  target_link_options(ckptfs_options INTERFACE ${sanitize})
+else()
+  target_compile_options(
+    ckptfs_options
+    INTERFACE -fstack-protector-strong
+              $<$<CONFIG:Release>:-U_FORTIFY_SOURCE> $<$<CONFIG:Release>:-D_FORTIFY_SOURCE=2>)
+  target_link_options(ckptfs_options INTERFACE -Wl,-z,relro -Wl,-z,now)
+endif()
+
+# ckptfs_library(NAME GLOBS glob... LINK target...): a static library of the sources that the globs
+# find in the current folder; links of a library are passed on to who links it. A folder without
+# sources yet gives a library without code.
+function(ckptfs_library name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "GLOBS;LINK")
+  list(TRANSFORM arg_GLOBS PREPEND "${CMAKE_CURRENT_SOURCE_DIR}/")
+  file(GLOB sources CONFIGURE_DEPENDS ${arg_GLOBS})
+  if(sources)
+    add_library(${name} STATIC ${sources})
+    target_link_libraries(${name} PUBLIC ckptfs_options ${arg_LINK})
+  else()
+    add_library(${name} INTERFACE)
+    target_link_libraries(${name} INTERFACE ckptfs_options ${arg_LINK})
+  endif()
+endfunction()
+
+# ckptfs_program(NAME FOLDER folder LINK target...): a program of the folder's sources; none without
+# sources.
+function(ckptfs_program name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "FOLDER" "LINK")
+  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${arg_FOLDER}/*.cc")
+  if(sources)
+    add_executable(${name} ${sources})
+    target_link_libraries(${name} PRIVATE ckptfs_options ${arg_LINK})
+    install(TARGETS ${name} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+  else()
+    message(STATUS "No sources for ${name} yet")
+  endif()
+endfunction()
