@@ -118,6 +118,7 @@ std::unique_ptr<Backend> OpenBackend(int store_fd, const std::string& type,
 
 std::vector<std::string> BackendTypes() {
   std::vector<std::string> types;
+  types.reserve(kBackends.size());
   for (const BackendEntry& entry : kBackends) types.emplace_back(entry.type);
   return types;
 }

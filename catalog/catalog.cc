@@ -80,6 +80,12 @@ std::vector<SnapshotRecord> AllSnapshots(Statement statement) {
   return records;
 }
 
+// SQLite's verdicts are of several lines.
+std::string OneLine(std::string text) {
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
 // SQLite makes a missing file with the mode that the umask leaves; nobody but root shall read ours.
 void MakeFile(int store_fd, const std::string& file_name) {
   const int fd =
@@ -122,7 +128,7 @@ std::unique_ptr<Catalog> Catalog::Open(int store_fd, const std::string& file_nam
   if (check == CatalogCheck::kFull) {
     Statement found = catalog->writer_.Query("PRAGMA quick_check(1)");
     const std::string verdict = found.Step() ? found.Text(0) : "no answer";
-    if (verdict != "ok") throw Error(EUCLEAN, "verify " + file_name, verdict);
+    if (verdict != "ok") throw Error(EUCLEAN, "verify " + file_name, OneLine(verdict));
   }
   // What cannot be read now had better be found now, while it can still be rebuilt.
   catalog->Facts();
@@ -304,7 +310,7 @@ std::vector<std::string> Catalog::Verify() const {
   std::vector<std::string> problems;
   Statement pages = reader_.Query("PRAGMA integrity_check(20)");
   while (pages.Step()) {
-    if (pages.Text(0) != "ok") problems.push_back("catalog.db: " + pages.Text(0));
+    if (pages.Text(0) != "ok") problems.push_back("catalog.db: " + OneLine(pages.Text(0)));
   }
   Statement keys = reader_.Query("PRAGMA foreign_key_check");
   while (keys.Step()) {

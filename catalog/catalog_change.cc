@@ -11,8 +11,8 @@ int64_t Catalog::Change::Insert(const WorkspaceRecord& workspace) {
   database_.Run(
       "INSERT INTO workspace (id, name, volume, created_ns, view, parent_id, parent_marker, "
       "snapshots_changed_ns) VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?)",
-      workspace.id, workspace.name, workspace.volume, workspace.created_ns, workspace.view, workspace.parent_id,
-      workspace.parent_marker, workspace.created_ns);
+      workspace.id, workspace.name, workspace.volume, workspace.created_ns, workspace.view,
+      workspace.parent_id, workspace.parent_marker, workspace.created_ns);
   const int64_t id = database_.LastInsertId();
   RaiseNextView(workspace.view + 1);
   return id;
@@ -23,8 +23,8 @@ int64_t Catalog::Change::Insert(const SnapshotRecord& snapshot) {
       "INSERT INTO snapshot (id, uuid, workspace_id, name, volume, created_ns, message, metadata, "
       "pinned, parent_id, kind, missing, view, root_mode, root_uid, root_gid, root_acl, "
       "unlinked_open) VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      snapshot.id, snapshot.uuid, snapshot.workspace_id, snapshot.name, snapshot.volume, snapshot.created_ns,
-      snapshot.message, snapshot.metadata, snapshot.pinned, snapshot.parent_id,
+      snapshot.id, snapshot.uuid, snapshot.workspace_id, snapshot.name, snapshot.volume,
+      snapshot.created_ns, snapshot.message, snapshot.metadata, snapshot.pinned, snapshot.parent_id,
       ToString(snapshot.kind), snapshot.state == SnapshotState::kMissing, snapshot.view,
       snapshot.root.mode, snapshot.root.uid, snapshot.root.gid, Blob{snapshot.root.acl},
       snapshot.unlinked_open);

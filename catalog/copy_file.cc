@@ -126,14 +126,14 @@ void ContentCopier::Copy(int source_fd, int destination_fd, uint64_t size, std::
     if (data < end) CopyRange(source_fd, destination_fd, data, hole, path);
     at = std::max(hole, data);
   }
-  CheckSyscall(ftruncate(destination_fd, end), "set the size of the copy of " + Printable(path));
+  CheckOn(path, "set the size of the copy of", ftruncate(destination_fd, end));
 }
 
 bool ContentCopier::Share(int source_fd, int destination_fd, uint64_t size, std::string_view path) {
   if (!try_share_) return false;
   if (ioctl(destination_fd, FICLONE, source_fd) == 0) {
     struct stat info {};
-    CheckSyscall(fstat(destination_fd, &info), "look at the copy of " + Printable(path));
+    CheckOn(path, "look at the copy of", fstat(destination_fd, &info));
     if (static_cast<uint64_t>(info.st_size) < size) ThrowShrunk(path);
     shared_bytes_ += size;
     if (advanced_) advanced_(size);
@@ -188,13 +188,13 @@ void ContentCopier::CopyThroughBuffer(int source_fd, int destination_fd, off_t a
     const size_t step = std::min(static_cast<size_t>(end - at), buffer_.size());
     const ssize_t got = pread(source_fd, buffer_.data(), step, at);
     if (got < 0 && errno == EINTR) continue;
-    CheckSyscall(got, "read " + Printable(path));
+    CheckOn(path, "read", got);
     if (got == 0) ThrowShrunk(path);
     for (ssize_t put = 0; put < got;) {
       const ssize_t wrote =
           pwrite(destination_fd, buffer_.data() + put, static_cast<size_t>(got - put), at + put);
       if (wrote < 0 && errno == EINTR) continue;
-      put += CheckSyscall(wrote, "write the copy of " + Printable(path));
+      put += CheckOn(path, "write the copy of", wrote);
     }
     at += got;
     copied_bytes_ += static_cast<uint64_t>(got);
@@ -213,13 +213,12 @@ uint64_t CopyAttributes(int source_fd, int destination_fd, const struct statx& i
   const uint64_t left_out = CopyExtendedAttributes(source_fd, destination_fd, path);
   // After the ACL, so that the mode's bits are the last word; they agree in the source.
   if (!S_ISLNK(info.stx_mode)) {
-    CheckSyscall(chmod(DescriptorPath(destination_fd).c_str(), info.stx_mode & 07777),
-                 "set the mode of " + Printable(path));
+    CheckOn(path, "set the mode of",
+            chmod(DescriptorPath(destination_fd).c_str(), info.stx_mode & 07777));
   }
   const timespec times[2] = {{.tv_sec = info.stx_atime.tv_sec, .tv_nsec = info.stx_atime.tv_nsec},
                              {.tv_sec = info.stx_mtime.tv_sec, .tv_nsec = info.stx_mtime.tv_nsec}};
-  CheckSyscall(utimensat(destination_fd, "", times, AT_EMPTY_PATH),
-               "set the times of " + Printable(path));
+  CheckOn(path, "set the times of", utimensat(destination_fd, "", times, AT_EMPTY_PATH));
   return left_out;
 }
 

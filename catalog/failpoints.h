@@ -8,8 +8,8 @@ namespace ckptfs {
 
 // In each operation in the order in which they are passed.
 inline constexpr std::array<std::string_view, 6> kFirstMountFailpoints = {
-    "first.before-lock",     "first.before-backend", "first.after-backend",
-    "first.before-catalog",  "first.after-create",   "first.after-catalog",
+    "first.before-lock",    "first.before-backend", "first.after-backend",
+    "first.before-catalog", "first.after-create",   "first.after-catalog",
 };
 
 inline constexpr std::array<std::string_view, 6> kCreateWorkspaceFailpoints = {
@@ -36,8 +36,8 @@ inline constexpr std::array<std::string_view, 2> kRenameWorkspaceFailpoints = {
 };
 
 inline constexpr std::array<std::string_view, 6> kCheckpointFailpoints = {
-    "checkpoint.before-sidecar", "checkpoint.after-sidecar",  "checkpoint.after-snapshot",
-    "checkpoint.before-commit",  "commit.before-generation",  "checkpoint.after-commit",
+    "checkpoint.before-sidecar", "checkpoint.after-sidecar", "checkpoint.after-snapshot",
+    "checkpoint.before-commit",  "commit.before-generation", "checkpoint.after-commit",
 };
 
 inline constexpr std::array<std::string_view, 6> kDeleteFailpoints = {
@@ -71,8 +71,8 @@ inline constexpr std::array<std::string_view, 3> kDiffFailpoints = {
 };
 
 inline constexpr std::array<std::string_view, 6> kRecoveryFailpoints = {
-    "recovery.begin",         "recovery.after-tombstones", "recovery.after-debris",
-    "recovery.after-states",  "recovery.after-seal",       "recovery.after-sidecars",
+    "recovery.begin",        "recovery.after-tombstones", "recovery.after-debris",
+    "recovery.after-states", "recovery.after-seal",       "recovery.after-sidecars",
 };
 
 inline constexpr std::array<std::string_view, 5> kRebuildFailpoints = {

@@ -138,7 +138,7 @@ class Survey : public TreeVisitor {
       }
       throw Error(EXDEV, "import the tree",
                   "it holds mount points or subvolumes, which a workspace cannot: " + names,
-                  "Unmount or move them, or leave them out");
+                  "Unmount or move them, or leave them out with --leave-out-nested");
     }
     const uint64_t needed = allocated_bytes + entries * kBytesPerEntry;
     if (options_.free_bytes && !can_share && needed > *options_.free_bytes) {
@@ -218,8 +218,7 @@ class Copy : public TreeVisitor {
       return;
     }
     // Readable by nobody else until it has its own mode.
-    CheckSyscall(mkdirat(destination_.top(), entry.name.c_str(), 0700),
-                 "make directory " + Printable(entry.path));
+    CheckOn(entry.path, "make directory", mkdirat(destination_.top(), entry.name.c_str(), 0700));
     destination_.Push(
         OpenEntry(destination_.top(), entry.name, O_RDONLY | O_DIRECTORY, entry.path));
   }
@@ -240,8 +239,7 @@ class Copy : public TreeVisitor {
     // The survey has refused these unless they are to be left out.
     stats.left_out.push_back(entry.path);
     if (!S_ISDIR(entry.info.stx_mode)) return;
-    CheckSyscall(mkdirat(destination_.top(), entry.name.c_str(), 0755),
-                 "make directory " + Printable(entry.path));
+    CheckOn(entry.path, "make directory", mkdirat(destination_.top(), entry.name.c_str(), 0755));
   }
 
   void Leave(const TreeEntry& entry, int directory_fd) override {
@@ -298,9 +296,9 @@ class Copy : public TreeVisitor {
     Link& link = found->second;
     const UniqueFd first = OpenDeep(destination_fd_, link.path);
     const std::string path_of_fd = fmt::format("/proc/self/fd/{}", first.get());
-    CheckSyscall(linkat(AT_FDCWD, path_of_fd.c_str(), destination_.top(), entry.name.c_str(),
-                        AT_SYMLINK_FOLLOW),
-                 "link " + Printable(entry.path));
+    CheckOn(entry.path, "link",
+            linkat(AT_FDCWD, path_of_fd.c_str(), destination_.top(), entry.name.c_str(),
+                   AT_SYMLINK_FOLLOW));
     ++stats.hard_links;
     if (--link.missing == 0) links_.erase(found);
     return true;
@@ -325,16 +323,15 @@ class Copy : public TreeVisitor {
     const UniqueFd source = OpenEntry(entry.parent_fd, entry.name, O_PATH, entry.path);
     const struct statx before = StatEntry(source.get(), "", entry.path);
     if (KeyOf(before) != KeyOf(entry.info)) ThrowChanged(entry.path);
-    const std::string attempted = "make " + Printable(entry.path);
     if (S_ISLNK(before.stx_mode)) {
-      CheckSyscall(symlinkat(ReadLink(source.get(), before.stx_size, entry.path).c_str(),
-                             destination_.top(), entry.name.c_str()),
-                   attempted);
+      const std::string target = ReadLink(source.get(), before.stx_size, entry.path);
+      CheckOn(entry.path, "make symlink",
+              symlinkat(target.c_str(), destination_.top(), entry.name.c_str()));
     } else {
       const dev_t device = makedev(before.stx_rdev_major, before.stx_rdev_minor);
-      CheckSyscall(mknodat(destination_.top(), entry.name.c_str(),
-                           (before.stx_mode & S_IFMT) | 0600, device),
-                   attempted);
+      const mode_t mode = (before.stx_mode & S_IFMT) | 0600;
+      CheckOn(entry.path, "make special file",
+              mknodat(destination_.top(), entry.name.c_str(), mode, device));
     }
     const UniqueFd copy = OpenEntry(destination_.top(), entry.name, O_PATH, entry.path);
     stats.attributes_left_out += CopyAttributes(source.get(), copy.get(), entry.info, entry.path);
@@ -342,8 +339,8 @@ class Copy : public TreeVisitor {
 
   static std::string ReadLink(int fd, uint64_t size, std::string_view path) {
     std::string target(std::max<uint64_t>(size, PATH_MAX) + 1, '\0');
-    const ssize_t length = CheckSyscall(readlinkat(fd, "", target.data(), target.size()),
-                                        "read symlink " + Printable(path));
+    const ssize_t length =
+        CheckOn(path, "read symlink", readlinkat(fd, "", target.data(), target.size()));
     target.resize(static_cast<size_t>(length));
     return target;
   }
@@ -369,8 +366,7 @@ class Removal : public TreeVisitor {
 
  private:
   static void Unlink(const TreeEntry& entry, int flags) {
-    CheckSyscall(unlinkat(entry.parent_fd, entry.name.c_str(), flags),
-                 "remove " + Printable(entry.path));
+    CheckOn(entry.path, "remove", unlinkat(entry.parent_fd, entry.name.c_str(), flags));
   }
 };
 

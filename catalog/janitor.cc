@@ -17,11 +17,9 @@ constexpr std::chrono::milliseconds kCollectingTime{200};
 
 Janitor::Janitor(Backend& backend, Catalog& catalog, const MetaDirectory& meta,
                  SidecarWriter& sidecars)
-    : backend_(backend),
-      catalog_(catalog),
-      meta_(meta),
-      sidecars_(sidecars),
-      thread_([this] { Run(); }) {
+    : backend_(backend), catalog_(catalog), meta_(meta), sidecars_(sidecars), thread_([this] {
+        Run();
+      }) {
   pthread_setname_np(thread_.native_handle(), "ckptfs-janitor");
 }
 
@@ -85,8 +83,8 @@ void Janitor::FinishDestroyed(const std::set<VolumeId>& volumes) {
     for (const VolumeId& volume : volumes) change.DropTombstone(volume);
     change.CommitUncounted();
   } catch (const std::exception& error) {
-    spdlog::warn("finish the deletion of {} volumes: {}; the next start repeats it",
-                 volumes.size(), error.what());
+    spdlog::warn("finish the deletion of {} volumes: {}; the next start repeats it", volumes.size(),
+                 error.what());
   }
 }
 

@@ -14,6 +14,7 @@
 
 #include "backend/base/error.h"
 #include "backend/base/unique_fd.h"
+#include "backend/base/write_out.h"
 #include "catalog/sidecar.h"
 
 namespace ckptfs {
@@ -60,9 +61,7 @@ void MetaDirectory::Replace(const std::string& name, std::string_view text) cons
     // On disk if power goes from here on: the file as it was before; the one aside is a leftover,
     // which the next recovery removes.
     WriteAll(file.get(), text, aside);
-    constexpr unsigned int kAll =
-        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-    CheckSyscall(sync_file_range(file.get(), 0, 0, kAll), "write out " + aside);
+    WriteOutData(file.get());
     CheckSyscall(renameat(fd_, aside.c_str(), fd_, name.c_str()), "rename " + aside);
   } catch (...) {
     unlinkat(fd_, aside.c_str(), 0);

@@ -147,13 +147,13 @@ void Planner::TakeLiveTrees() {
   }
   for (auto& [view, sidecars] : by_view) {
     const auto rank = [this](const Sidecar* sidecar) {
-      const bool certain = sidecar->state == SidecarState::kCommitted ||
-                           sidecar->generation <= store_generation_;
+      const bool certain =
+          sidecar->state == SidecarState::kCommitted || sidecar->generation <= store_generation_;
       return std::pair(certain, sidecar->generation);
     };
-    const Sidecar* live = *std::max_element(
-        sidecars.begin(), sidecars.end(),
-        [&](const Sidecar* a, const Sidecar* b) { return rank(a) < rank(b); });
+    const Sidecar* live =
+        *std::max_element(sidecars.begin(), sidecars.end(),
+                          [&](const Sidecar* a, const Sidecar* b) { return rank(a) < rank(b); });
     WorkspaceRecord workspace = live->workspace;
     workspace.volume = live->volume;
     AddWorkspace(workspace, live->parent);
@@ -176,8 +176,8 @@ void Planner::AddWorkspace(WorkspaceRecord workspace, const Uuid& parent) {
   const std::string wanted = workspace.name;
   workspace.name = TakeName(workspace_names_, wanted);
   if (workspace.name != wanted) {
-    plan_.remarks.push_back(fmt::format("two workspaces were called {}: one is now {}", wanted,
-                                        workspace.name));
+    plan_.remarks.push_back(
+        fmt::format("two workspaces were called {}: one is now {}", wanted, workspace.name));
   }
   plan_.live_parents[workspace.view] = parent;
   workspaces_[workspace.view] = plan_.workspaces.size();
@@ -266,9 +266,9 @@ void Planner::TakeNameless() {
     workspace.volume = volume;
     workspace.created_ns = NowNs();
     workspace.view = TakeView(1);
-    plan_.remarks.push_back(fmt::format(
-        "volume {} has no sidecar that tells its name: it is workspace {}", volume.str(),
-        workspace.name));
+    plan_.remarks.push_back(
+        fmt::format("volume {} has no sidecar that tells its name: it is workspace {}",
+                    volume.str(), workspace.name));
     AddWorkspace(workspace, {});
   }
 }
@@ -301,8 +301,8 @@ void Planner::AddRecovered(const VolumeId& volume, uint64_t workspace_view,
   CheckSyscall(fstat(opened->root_fd(), &status), "stat the root of volume " + volume.str());
   sidecar.snapshot.created_ns =
       int64_t{status.st_ctim.tv_sec} * 1'000'000'000 + status.st_ctim.tv_nsec;
-  plan_.remarks.push_back(fmt::format("volume {} is now snapshot {}: {}", volume.str(),
-                                      sidecar.snapshot.name, why));
+  plan_.remarks.push_back(
+      fmt::format("volume {} is now snapshot {}: {}", volume.str(), sidecar.snapshot.name, why));
   AddSnapshot(sidecar);
 }
 

@@ -19,7 +19,7 @@ struct RebuildPlan {
     uint64_t workspace_view = 0;
     Uuid parent;
   };
-  std::vector<Entry> snapshots;  // by age
+  std::vector<Entry> snapshots;           // by age
   std::map<uint64_t, Uuid> live_parents;  // by the workspace's view
   uint64_t generation = 0;
   std::vector<std::string> remarks;  // sentences about what could not be had in full

@@ -58,7 +58,7 @@ void Recovery::Run() {
   Failpoint("recovery.after-states");
   SealSnapshots();
   Failpoint("recovery.after-seal");
-  if (!store_.Status().clean_start) ReconcileSidecars();
+  if (!store_.Status().clean_start || store_.rebuilt()) ReconcileSidecars();
   Failpoint("recovery.after-sidecars");
 }
 
@@ -187,6 +187,11 @@ void Recovery::ReconcileSidecars() {
   for (const VolumeId& volume : listing.sidecars) {
     if (owned_.contains(volume) || volumes_.contains(volume) || store_.rebuilt()) continue;
     removed += store_.meta->Remove(volume) ? 1 : 0;
+  }
+  const StoreFacts facts = store_.catalog->Facts();
+  const std::optional<MetaDirectory::StoreFile> file = store_.meta->ReadStore();
+  if (!file || file->facts.uuid != facts.uuid) {
+    store_.meta->WriteStore(facts, store_.catalog->MountRoot());
   }
   if (written + removed == 0) return;
   spdlog::warn("{}: {} sidecars were brought up to date and {} removed", store_.options.path,

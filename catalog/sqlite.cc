@@ -20,6 +20,8 @@ int ErrnoOf(sqlite3* handle, int result) {
       return ENOSPC;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
+    case SQLITE_ERROR:  // "no such table": our statements are right, so the file is not
+    case SQLITE_SCHEMA:
       return EUCLEAN;
     case SQLITE_CONSTRAINT:
       return result == SQLITE_CONSTRAINT_UNIQUE || result == SQLITE_CONSTRAINT_PRIMARYKEY ? EEXIST

@@ -47,8 +47,8 @@ std::unique_ptr<Store> Store::Open(const StoreOptions& options) {
   OpenCatalogAndBackend(*impl);
   impl->SetBackendFacts(impl->catalog->Facts());
   impl->sidecars = std::make_unique<SidecarWriter>(*impl->catalog, *impl->meta);
-  impl->janitor = std::make_unique<Janitor>(*impl->backend, *impl->catalog, *impl->meta,
-                                            *impl->sidecars);
+  impl->janitor =
+      std::make_unique<Janitor>(*impl->backend, *impl->catalog, *impl->meta, *impl->sidecars);
   Recover(*impl);
   if (!options.read_only) impl->reserve.Make();
   impl->SetOpened();

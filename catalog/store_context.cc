@@ -61,10 +61,10 @@ void StoreContext::SetReadOnly(bool read_only) {
 
 void StoreContext::RequireWritable(std::string_view attempted) const {
   if (!IsReadOnly()) return;
-  throw Error(EROFS, attempted,
-              options.read_only ? "the store is mounted read-only"
-                                : "the catalog is older than the store",
-              options.read_only ? "" : "Run ckpt fsck --repair");
+  throw Error(
+      EROFS, attempted,
+      options.read_only ? "the store is mounted read-only" : "the catalog is older than the store",
+      options.read_only ? "" : "Run ckpt fsck --repair");
 }
 
 WorkspaceRecord StoreContext::Workspace(int64_t id) const {
@@ -81,8 +81,9 @@ SnapshotRecord StoreContext::Snapshot(int64_t id) const {
 
 void StoreContext::RequireData(const SnapshotRecord& snapshot, std::string_view attempted) const {
   if (snapshot.state == SnapshotState::kOk) return;
-  throw Error(EIO, attempted, fmt::format("data is missing: volume {} is gone", snapshot.volume.str()),
-              "Bring the volume back and mount again, or remove the entry with ckpt delete --force");
+  throw Error(
+      EIO, attempted, fmt::format("data is missing: volume {} is gone", snapshot.volume.str()),
+      "Bring the volume back and mount again, or remove the entry with ckpt delete --force");
 }
 
 void StoreContext::Commit(Catalog::Change& change) {
@@ -160,7 +161,8 @@ RootAttributes ReadRootAttributes(const Volume& volume) {
   constexpr char kAcl[] = "system.posix_acl_access";
   struct stat status {};
   CheckSyscall(fstat(volume.root_fd(), &status), "stat the root of volume " + volume.id().str());
-  RootAttributes root{.mode = status.st_mode, .uid = status.st_uid, .gid = status.st_gid, .acl = {}};
+  RootAttributes root{
+      .mode = status.st_mode, .uid = status.st_uid, .gid = status.st_gid, .acl = {}};
   std::array<char, 65536> acl;  // XATTR_SIZE_MAX
   const ssize_t size = fgetxattr(volume.root_fd(), kAcl, acl.data(), acl.size());
   if (size > 0) root.acl.assign(acl.data(), static_cast<size_t>(size));

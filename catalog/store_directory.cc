@@ -47,8 +47,7 @@ UniqueFd OpenStoreDirectory(const StoreOptions& options, bool& made) {
 
 void RefuseForeignDirectory(int store_fd, const std::string& path) {
   struct stat status {};
-  const bool has_catalog =
-      fstatat(store_fd, Catalog::kFileName, &status, AT_SYMLINK_NOFOLLOW) == 0;
+  const bool has_catalog = fstatat(store_fd, Catalog::kFileName, &status, AT_SYMLINK_NOFOLLOW) == 0;
   // With our lock in it, it is a store whose first mount was cut short.
   if (has_catalog || LooksLikeStoreLock(store_fd) || DetectBackend(store_fd)) return;
 
@@ -57,7 +56,8 @@ void RefuseForeignDirectory(int store_fd, const std::string& path) {
   const std::unique_ptr<DIR, int (*)(DIR*)> directory(fdopendir(again.get()), closedir);
   if (directory == nullptr) ThrowErrno("read the directory " + path);
   static_cast<void>(again.Release());  // closedir closes it
-  while (const dirent* entry = readdir(directory.get())) {  // NOLINT(concurrency-mt-unsafe): own DIR
+  while (const dirent* entry =
+             readdir(directory.get())) {  // NOLINT(concurrency-mt-unsafe): own DIR
     const std::string_view name = entry->d_name;
     // A new ext4 has a lost+found; an empty lock is one of a first mount that was killed at once.
     if (name == "." || name == ".." || name == "lost+found" || name == StoreLock::kFileName) {

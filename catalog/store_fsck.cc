@@ -157,9 +157,9 @@ void Checker::CheckRows() {
   for (const WorkspaceRecord& workspace : workspaces_) {
     const auto volume = volumes_.find(workspace.volume);
     if (volume == volumes_.end()) {
-      Problem(fmt::format(
-          "workspace {}: its data is missing (volume {}). Roll it back to a snapshot",
-          workspace.name, workspace.volume.str()));
+      Problem(
+          fmt::format("workspace {}: its data is missing (volume {}). Roll it back to a snapshot",
+                      workspace.name, workspace.volume.str()));
     } else if (volume->second && !store_.options.backend_options.read_only) {
       Problem(fmt::format("workspace {}: its volume {} is read-only. Roll it back to a snapshot",
                           workspace.name, workspace.volume.str()));
@@ -232,9 +232,10 @@ void Checker::CheckStranger(const VolumeId& volume, bool read_only) {
   }
   const char* kind = read_only ? "read-only" : "writable";
   if (!sidecar) {
-    Problem(fmt::format("{} volume {} has no entry in the catalog and no sidecar that can be read: "
-                        "it is left alone",
-                        kind, volume.str()));
+    Problem(
+        fmt::format("{} volume {} has no entry in the catalog and no sidecar that can be read: "
+                    "it is left alone",
+                    kind, volume.str()));
     return;
   }
   // A comparison or an import that is under way right now.

@@ -87,7 +87,8 @@ std::unique_ptr<Catalog> Opener::TryOpenCatalog() {
   CheckSyscall(fstatat(fd_, Catalog::kFileName, &status, AT_SYMLINK_NOFOLLOW), "stat catalog.db");
   const bool full = store_.lock->was_left_behind() || status.st_size <= kAlwaysVerifiedBytes;
   try {
-    return Catalog::Open(fd_, Catalog::kFileName, full ? CatalogCheck::kFull : CatalogCheck::kQuick);
+    return Catalog::Open(fd_, Catalog::kFileName,
+                         full ? CatalogCheck::kFull : CatalogCheck::kQuick);
   } catch (const Error& error) {
     // Anything else (no memory, a newer schema, an I/O error) may be well again tomorrow.
     if (error.errno_value() != EUCLEAN) throw;
@@ -109,7 +110,8 @@ void Opener::MakeStore() {
   }
   for (const char* suffix : {"-wal", "-shm"}) {
     if (!Exists(std::string(Catalog::kFileName) + suffix)) continue;
-    throw Error(EUCLEAN, Attempted(), "catalog.db and the volumes are gone, but not all of the store",
+    throw Error(EUCLEAN, Attempted(),
+                "catalog.db and the volumes are gone, but not all of the store",
                 "Put the store's other files back, or take an empty directory");
   }
   const BackendChoice choice = ChooseBackend(fd_, options.backend);
@@ -146,11 +148,11 @@ void Opener::OpenRecorded() {
 void Opener::CheckRequestedBackend(const StoreFacts& facts) const {
   const std::string& requested = store_.options.backend;
   if (requested.empty() || requested == "auto" || requested == facts.backend_type) return;
-  throw Error(EINVAL, Attempted(),
-              fmt::format("its backend is {}, chosen on {} ({}), and not {}", facts.backend_type,
-                          FormatRfc3339(facts.backend_selected_ns), facts.backend_selection,
-                          requested),
-              "Leave the option backend= out, or use another store");
+  throw Error(
+      EINVAL, Attempted(),
+      fmt::format("its backend is {}, chosen on {} ({}), and not {}", facts.backend_type,
+                  FormatRfc3339(facts.backend_selected_ns), facts.backend_selection, requested),
+      "Leave the option backend= out, or use another store");
 }
 
 std::string Opener::ConcernedWorkspaces() const {
@@ -207,8 +209,7 @@ StoreFacts Opener::FactsForRebuild(const std::string& detected) const {
 // Moves catalog.db and its log out of the way. The log goes first: left beside a new catalog.db it
 // would be taken for that one's.
 void Opener::SetAsideCatalog() const {
-  const std::string stem =
-      std::string(Catalog::kFileName) + ".damaged-" + FormatForName(NowNs());
+  const std::string stem = std::string(Catalog::kFileName) + ".damaged-" + FormatForName(NowNs());
   std::string aside = stem;
   for (int suffix = 2; Exists(aside) || Exists(aside + "-wal"); ++suffix) {
     aside = fmt::format("{}-{}", stem, suffix);
@@ -255,9 +256,10 @@ void Opener::Rebuild(const std::string& reason, const std::string& detected) {
   store_.SetRebuilt();
   // An empty store without a catalog is a first mount that was cut short: nothing to tell.
   if (damage_.empty() && plan.workspaces.empty() && plan.snapshots.empty()) return;
-  store_.Warn(fmt::format("catalog.db {} and was rebuilt from the sidecars: {} workspaces, {} "
-                          "snapshots. Look whether all are there",
-                          reason, plan.workspaces.size(), plan.snapshots.size()));
+  store_.Warn(
+      fmt::format("catalog.db {} and was rebuilt from the sidecars: {} workspaces, {} "
+                  "snapshots. Look whether all are there",
+                  reason, plan.workspaces.size(), plan.snapshots.size()));
   for (const std::string& remark : plan.remarks) store_.Warn(remark);
 }
 

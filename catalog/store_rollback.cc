@@ -165,8 +165,8 @@ SnapshotRecord RollbackJob::StateBefore() const {
                        .root = ReadRootAttributes(*live_)};
   if (!exchange()) {
     if (state.parent_id) state.parent_name = store_.Snapshot(*state.parent_id).name;
-    state.name = store_.FreeSnapshotName(workspace_.id,
-                                         "pre-rollback-" + FormatForName(state.created_ns));
+    state.name =
+        store_.FreeSnapshotName(workspace_.id, "pre-rollback-" + FormatForName(state.created_ns));
     return state;
   }
   state.name = snapshot_.name;

@@ -19,8 +19,9 @@ constexpr size_t kMaxMetadataBytes = size_t{64} << 10;
 void CheckMessage(std::string_view message) {
   constexpr char kAttempted[] = "set a snapshot's message";
   if (message.size() > kMaxMessageBytes) {
-    throw Error(EINVAL, kAttempted, fmt::format("it has {} bytes, and {} is the most",
-                                                message.size(), kMaxMessageBytes));
+    throw Error(
+        EINVAL, kAttempted,
+        fmt::format("it has {} bytes, and {} is the most", message.size(), kMaxMessageBytes));
   }
   if (message.find('\0') != std::string_view::npos) {
     throw Error(EINVAL, kAttempted, "it holds a NUL byte");
@@ -34,8 +35,7 @@ void CheckMetadata(const std::string& json) {
     throw Error(EINVAL, kAttempted,
                 fmt::format("it has {} bytes, and {} is the most", json.size(), kMaxMetadataBytes));
   }
-  const nlohmann::json parsed =
-      nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
+  const nlohmann::json parsed = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
   if (!parsed.is_object()) throw Error(EINVAL, kAttempted, "it is not a JSON object");
 }
 

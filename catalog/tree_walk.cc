@@ -169,8 +169,8 @@ UniqueFd OpenEntry(int parent_fd, const std::string& name, int flags, std::strin
 struct statx StatEntry(int parent_fd, const std::string& name, std::string_view path) {
   struct statx info {};
   const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (name.empty() ? AT_EMPTY_PATH : 0);
-  CheckSyscall(statx(parent_fd, name.c_str(), flags, STATX_BASIC_STATS | STATX_MNT_ID, &info),
-               "look at " + Printable(path));
+  CheckOn(path, "look at",
+          statx(parent_fd, name.c_str(), flags, STATX_BASIC_STATS | STATX_MNT_ID, &info));
   return info;
 }
 

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backend/base/error.h"
 #include "backend/base/unique_fd.h"
 
 namespace ckptfs {
@@ -78,5 +79,13 @@ dev_t DeviceOf(const struct statx& info);
 
 // A path as it is put into an error: "." for the root, odd bytes escaped, so that it stays one line.
 std::string Printable(std::string_view path);
+
+// CheckSyscall for "`attempted` `path`", put together only if the call has failed: these are made
+// some ten times a file.
+template <typename Result>
+Result CheckOn(std::string_view path, const char* attempted, Result result) {
+  if (result < 0) ThrowErrno(attempted + (" " + Printable(path)));
+  return result;
+}
 
 }  // namespace ckptfs

@@ -153,8 +153,8 @@ void RunRequest(Verbs& verbs, const ControlCaller& caller, const std::string& te
     answer.Send(wire::Json{{wire::kError, wire::FromError(error)}});
   } catch (const std::exception& error) {
     spdlog::error("control request of pid {}: {}", caller.pid, error.what());
-    answer.Send(wire::Json{
-        {wire::kError, wire::FromError(Error(EIO, "run the request", error.what()))}});
+    answer.Send(
+        wire::Json{{wire::kError, wire::FromError(Error(EIO, "run the request", error.what()))}});
   }
   answer.End();
 }
@@ -241,9 +241,7 @@ class Session : public ControlSession {
     }
   }
 
-  void Read(size_t max_bytes, ReadDone done) override {
-    answer_->Read(max_bytes, std::move(done));
-  }
+  void Read(size_t max_bytes, ReadDone done) override { answer_->Read(max_bytes, std::move(done)); }
 
   void Interrupt() override { answer_->Interrupt(); }
 

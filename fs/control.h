@@ -19,8 +19,8 @@ struct ControlCaller {
   pid_t pid = 0;
   uid_t uid = 0;
   gid_t gid = 0;
-  bool may_change = false;                // the file was opened for reading and writing
-  std::optional<int64_t> workspace_id;    // the scope; empty: the whole mount
+  bool may_change = false;              // the file was opened for reading and writing
+  std::optional<int64_t> workspace_id;  // the scope; empty: the whole mount
 };
 
 // One descriptor of a control file: takes one request, runs it on a thread of its own, and hands

@@ -68,8 +68,8 @@ Json Rollback(const Request& request) {
   const SnapshotRecord snapshot = request.Snapshot(workspace);
   RollbackResult result;
   try {
-    result = request.verbs.RollbackInPlace({workspace.id, snapshot.id},
-                                           request.Flag("force", false));
+    result =
+        request.verbs.RollbackInPlace({workspace.id, snapshot.id}, request.Flag("force", false));
   } catch (const Error& error) {
     if (error.errno_value() != EBUSY) throw;
     const std::vector<OpenWriter> writers = request.verbs.OpenWriters(workspace.id);
@@ -106,8 +106,7 @@ Json Pin(const Request& request) {
   const SnapshotRecord snapshot = request.Snapshot(workspace);
   const bool pinned = request.Flag("pinned", true);
   request.verbs.SetPinned(snapshot.id, pinned);
-  return Json{
-      {"workspace", workspace.name}, {"snapshot", snapshot.name}, {"pinned", pinned}};
+  return Json{{"workspace", workspace.name}, {"snapshot", snapshot.name}, {"pinned", pinned}};
 }
 
 Json Fsck(const Request& request) {

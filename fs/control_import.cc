@@ -36,8 +36,10 @@ UniqueFd OpenCallersDirectory(const Request& request) {
 }
 
 Json ToJson(const ImportProgress& progress) {
-  return Json{{"done_bytes", progress.done_bytes},     {"total_bytes", progress.total_bytes},
-              {"done_files", progress.done_entries},   {"total_files", progress.total_entries},
+  return Json{{"done_bytes", progress.done_bytes},
+              {"total_bytes", progress.total_bytes},
+              {"done_files", progress.done_entries},
+              {"total_files", progress.total_entries},
               {"path", wire::FromBytes(progress.path)}};
 }
 

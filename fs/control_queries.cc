@@ -70,9 +70,9 @@ std::vector<std::string> Warnings(const StoreStatus& status, const SpaceInfo& sp
   std::vector<std::string> warnings = status.warnings;
   if (space.free_bytes < kLowSpaceBytes &&
       space.free_bytes < space.total_bytes / kLowSpaceFraction) {
-    warnings.push_back(fmt::format(
-        "Only {} MiB are free: delete snapshots, or mount with a larger size=.",
-        space.free_bytes >> 20));
+    warnings.push_back(
+        fmt::format("Only {} MiB are free: delete snapshots, or mount with a larger size=.",
+                    space.free_bytes >> 20));
   }
   return warnings;
 }
@@ -215,9 +215,8 @@ Json Df(const Request& request) {
       Json usages = Json::array();
       for (const SnapshotRecord& snapshot : store.ListSnapshots(workspace.id)) {
         if (request.answer.IsAbandoned()) break;
-        Json usage{{"name", snapshot.name},
-                   {"referenced_bytes", nullptr},
-                   {"exclusive_bytes", nullptr}};
+        Json usage{
+            {"name", snapshot.name}, {"referenced_bytes", nullptr}, {"exclusive_bytes", nullptr}};
         if (snapshot.state == SnapshotState::kOk) {
           const VolumeUsage bytes = store.SnapshotUsage(snapshot.id);
           usage["referenced_bytes"] = bytes.referenced_bytes;

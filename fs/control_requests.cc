@@ -67,8 +67,7 @@ bool Request::Has(const char* name) const {
 }
 
 std::string Request::Text(const char* name) const {
-  return wire::ToBytes(Argument(*this, name),
-                       fmt::format("read argument {} of {}", name, command));
+  return wire::ToBytes(Argument(*this, name), fmt::format("read argument {} of {}", name, command));
 }
 
 bool Request::Flag(const char* name, bool otherwise) const {
@@ -130,9 +129,8 @@ void Request::RequireChangesToMount() const {
 SnapshotRecord Request::Snapshot(const WorkspaceRecord& record) const {
   if (Has("newest")) return NewestCheckpoint(*this, record);
   const std::string name = Text("snapshot");
-  std::optional<SnapshotRecord> found = name == kLatestName
-                                            ? store().LatestSnapshot(record.id)
-                                            : store().FindSnapshot(record.id, name);
+  std::optional<SnapshotRecord> found = name == kLatestName ? store().LatestSnapshot(record.id)
+                                                            : store().FindSnapshot(record.id, name);
   if (!found) {
     throw Error(ENOENT, fmt::format("find snapshot {}/{}", record.name, name),
                 "there is no such snapshot", "'ckpt list' shows them");

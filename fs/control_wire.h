@@ -6,6 +6,7 @@
 // any. What each command takes and gives is written beside its name.
 #pragma once
 
+#include <cerrno>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -95,10 +96,9 @@ inline std::string ToBytes(const Json& json, std::string_view what) {
   }
   std::string bytes;
   for (const Json& value : *found) {
-    if (!value.is_number_unsigned() || value.get<uint64_t>() > 0xFF) {
-      throw Error(EINVAL, what, "no bytes");
-    }
-    bytes += static_cast<char>(value.get<uint64_t>());
+    const int64_t byte = value.is_number_integer() ? value.get<int64_t>() : -1;
+    if (byte < 0 || byte > 0xFF) throw Error(EINVAL, what, "no bytes");
+    bytes += static_cast<char>(byte);
   }
   return bytes;
 }

@@ -124,7 +124,8 @@ void FileTree::SetXattr(NodeId node_id, const char* name, std::string_view value
   if (std::string_view(name) == kAccessAcl) {
     // An ACL sets the mode too, and takes the set-group-id bit from whoever is not in the group.
     const struct statx status = StatxAt(fd.get(), "");
-    keep_set_gid = (status.stx_mode & S_ISGID) != 0 && (caller.uid == 0 || in_group(status.stx_gid));
+    keep_set_gid =
+        (status.stx_mode & S_ISGID) != 0 && (caller.uid == 0 || in_group(status.stx_gid));
   }
   const KeepSetId keep(keep_set_gid);
   CheckSyscall(setxattr(ProcPath(fd.get()).c_str(), name, value.data(), value.size(), flags),

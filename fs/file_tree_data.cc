@@ -69,8 +69,10 @@ void FileTree::Allocate(NodeId node_id, int mode, off_t offset, off_t length,
 
 ssize_t FileTree::CopyRange(NodeId from_id, off_t from_offset, NodeId to_id, off_t to_offset,
                             size_t length) {
-  const Change change = BeginChange(to_id);
+  // Before the gate is passed: a snapshot whose data turns out to be missing is marked in the
+  // store, whose lock a rollback holds while it waits for this gate.
   const UniqueFd from = OpenForData(mount_.Resolve(from_id), O_RDONLY);
+  const Change change = BeginChange(to_id);
   const UniqueFd to = OpenForData(change.node, O_WRONLY);
   return CheckSyscall(copy_file_range(from.get(), &from_offset, to.get(), &to_offset, length, 0),
                       "copy between files");
@@ -86,7 +88,8 @@ void FileTree::FlagsIoctl(NodeId node_id, unsigned long request, void* argument)
   std::optional<Change> change;
   if (changes) change.emplace(BeginChange(node_id));
   const UniqueFd fd = OpenForData(changes ? change->node : mount_.Resolve(node_id), O_RDONLY);
-  CheckSyscall(ioctl(fd.get(), request, argument), changes ? "change file flags" : "read file flags");
+  CheckSyscall(ioctl(fd.get(), request, argument),
+               changes ? "change file flags" : "read file flags");
 }
 
 }  // namespace ckptfs

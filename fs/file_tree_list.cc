@@ -36,8 +36,11 @@ void FileTree::List(NodeId directory_id, off_t offset, size_t size_hint, bool wi
       mount_.options.snapshot_directory == SnapshotDirectory::kVisible) {
     const NodeId list =
         MakeVirtualNode(VirtualKind::kInnerList, static_cast<uint64_t>(node.workspace->id()));
-    if (!sink({.name = kSnapshotsName.data(), .number = list, .type = S_IFDIR,
-               .next = kAfterSnapshotsName, .entry = std::nullopt})) {
+    if (!sink({.name = kSnapshotsName.data(),
+               .number = list,
+               .type = S_IFDIR,
+               .next = kAfterSnapshotsName,
+               .entry = std::nullopt})) {
       return;
     }
   }
@@ -45,8 +48,8 @@ void FileTree::List(NodeId directory_id, off_t offset, size_t size_hint, bool wi
   if (offset != 0) CheckSyscall(lseek(directory.fd(), offset, SEEK_SET), "list a directory");
   std::vector<char> buffer(std::clamp(size_hint, size_t{4096}, kBufferBytesMax));
   while (true) {
-    const ssize_t size = CheckSyscall(getdents64(directory.fd(), buffer.data(), buffer.size()),
-                                      "list a directory");
+    const ssize_t size =
+        CheckSyscall(getdents64(directory.fd(), buffer.data(), buffer.size()), "list a directory");
     if (size == 0) return;
     for (ssize_t at = 0; at < size;) {
       const auto* found = reinterpret_cast<const dirent64*>(buffer.data() + at);
@@ -56,8 +59,7 @@ void FileTree::List(NodeId directory_id, off_t offset, size_t size_hint, bool wi
                         .type = TypeOf(found->d_type),
                         .next = found->d_off,
                         .entry = std::nullopt};
-      const View& view =
-          node.workspace && listed.type != S_IFDIR ? *node.files : *node.view;
+      const View& view = node.workspace && listed.type != S_IFDIR ? *node.files : *node.view;
       const bool names_root = found->d_ino == node.volume->root_inode();
       listed.number = MakeNumber(view.number, names_root ? kRootInode : found->d_ino);
       if (with_attributes && !IsDotName(found->d_name)) {

@@ -113,6 +113,8 @@ Entry FileTree::MakeSymlink(NodeId parent_id, const char* name, const char* targ
 Entry FileTree::MakeLink(NodeId node_id, NodeId new_parent, const char* new_name) {
   const Change change = BeginChange(new_parent);
   RefuseReservedName(change.node, new_name);
+  const std::shared_ptr<View> view = mount_.slots.Find(SlotOf(node_id));
+  if (view && !view->workspace) throw Error(EXDEV, "link a file of a snapshot");
   const Node node = mount_.Resolve(node_id);
   if (node.volume != change.node.volume) throw Error(EXDEV, "link a file into another workspace");
   const Directory directory(change.node, O_PATH);

@@ -88,7 +88,8 @@ class FuseMount::Impl {
   Impl(Store& store, const MountOptions& mount, const FuseOptions& fuse)
       : context_(store, kernel_, mount), handlers_(context_) {
     fuse_set_log_func(LogFromLibrary);
-    std::vector<std::string> words = {"ckptfs", "-o", JoinOptions(fuse, ChooseUring(fuse.io_uring))};
+    std::vector<std::string> words = {"ckptfs", "-o",
+                                      JoinOptions(fuse, ChooseUring(fuse.io_uring))};
     if (fuse.debug) words.emplace_back("-d");
     Arguments arguments(words);
     session_.reset(

@@ -55,8 +55,10 @@ void Answer(fuse_req_t request, const char* operation, Handle handle) noexcept {
     return;
   } catch (const Error& error) {
     error_number = error.errno_value();
-    if (error_number == EIO) spdlog::error("{}: {}", operation, error.what());
-    else spdlog::debug("{}: {}", operation, error.what());
+    if (error_number == EIO)
+      spdlog::error("{}: {}", operation, error.what());
+    else
+      spdlog::debug("{}: {}", operation, error.what());
   } catch (const std::bad_alloc&) {
     error_number = ENOMEM;
   } catch (const std::exception& error) {
@@ -68,9 +70,8 @@ void Answer(fuse_req_t request, const char* operation, Handle handle) noexcept {
 // The same on the thread for verbs, which take long and wait for other requests.
 template <typename Handle>
 void AnswerLater(fuse_req_t request, const char* operation, Handle handle) {
-  HandlersOf(request).verb_thread.Post([request, operation, handle = std::move(handle)] {
-    Answer(request, operation, handle);
-  });
+  HandlersOf(request).verb_thread.Post(
+      [request, operation, handle = std::move(handle)] { Answer(request, operation, handle); });
 }
 
 fuse_entry_param EntryParam(const Entry& entry) {
@@ -148,7 +149,7 @@ void MakeDirectory(fuse_req_t request, fuse_ino_t parent, const char* name, mode
   }
   AnswerLater(request, "mkdir", [request, parent, name = std::string(name), mode] {
     ReplyEntry(request, HandlersOf(request).snapshots.MakeDirectory(parent, name.c_str(), mode,
-                                                                   CallerOf(request)));
+                                                                    CallerOf(request)));
   });
 }
 
@@ -327,8 +328,8 @@ void ListXattrs(fuse_req_t request, fuse_ino_t node, size_t size) {
   });
 }
 
-void SetXattr(fuse_req_t request, fuse_ino_t node, const char* name, const char* value,
-              size_t size, int flags) {
+void SetXattr(fuse_req_t request, fuse_ino_t node, const char* name, const char* value, size_t size,
+              int flags) {
   FuseHandlers& handlers = HandlersOf(request);
   const std::string_view view(value, size);
   if (!handlers.snapshots.Owns(node)) {
@@ -445,12 +446,12 @@ using SessionHandle = std::shared_ptr<ControlSession>;
 
 void OpenControl(fuse_req_t request, std::optional<int64_t> scope, fuse_file_info* file) {
   const Caller caller = CallerOf(request);
-  auto session = std::make_unique<SessionHandle>(HandlersOf(request).control->Open(
-      {.pid = caller.pid,
-       .uid = caller.uid,
-       .gid = caller.gid,
-       .may_change = IsOpenForWriting(file->flags),
-       .workspace_id = scope}));
+  auto session = std::make_unique<SessionHandle>(
+      HandlersOf(request).control->Open({.pid = caller.pid,
+                                         .uid = caller.uid,
+                                         .gid = caller.gid,
+                                         .may_change = IsOpenForWriting(file->flags),
+                                         .workspace_id = scope}));
   file->fh = reinterpret_cast<uint64_t>(session.get());
   file->direct_io = 1;
   file->nonseekable = 1;
@@ -488,10 +489,9 @@ void Create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode
             fuse_file_info* file) {
   Answer(request, "create", [&] {
     RefuseVirtual(parent, "make a file");
-    ReplyCreated(request,
-                 HandlersOf(request).files.Create(parent, name, mode, file->flags,
-                                                  CallerOf(request)),
-                 file);
+    ReplyCreated(
+        request,
+        HandlersOf(request).files.Create(parent, name, mode, file->flags, CallerOf(request)), file);
   });
 }
 
@@ -579,11 +579,9 @@ void CopyRange(fuse_req_t request, fuse_ino_t from, off_t from_offset, fuse_file
   });
 }
 
-void Seek(fuse_req_t request, fuse_ino_t node, off_t offset, int whence,
-          fuse_file_info* /*file*/) {
-  Answer(request, "lseek", [&] {
-    fuse_reply_lseek(request, HandlersOf(request).files.Seek(node, offset, whence));
-  });
+void Seek(fuse_req_t request, fuse_ino_t node, off_t offset, int whence, fuse_file_info* /*file*/) {
+  Answer(request, "lseek",
+         [&] { fuse_reply_lseek(request, HandlersOf(request).files.Seek(node, offset, whence)); });
 }
 
 void ControlIoctl(fuse_req_t request, unsigned int command, const fuse_file_info& file,

@@ -27,8 +27,8 @@ struct Node {
   std::shared_ptr<View> view;
   std::shared_ptr<LiveWorkspace> workspace;  // null: it is in a snapshot
   std::shared_ptr<Volume> volume;
-  FileId file;              // generation 0: any
-  bool is_root = false;     // of its volume
+  FileId file;           // generation 0: any
+  bool is_root = false;  // of its volume
   // Of a live directory: the slot that its entries which are no directories have.
   std::shared_ptr<View> files;
 };

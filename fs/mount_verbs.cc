@@ -142,9 +142,8 @@ void MountVerbs::RenameWorkspace(const WorkspaceRecord& record, const std::strin
 
 SnapshotRecord MountVerbs::Checkpoint(int64_t workspace_id, const CheckpointRequest& request) {
   const std::string workspace = NameOf(mount_.store, workspace_id);
-  return Logged("checkpoint " + workspace + "/" + request.name, [&] {
-    return mount_.store.Checkpoint(workspace_id, request, Hooks());
-  });
+  return Logged("checkpoint " + workspace + "/" + request.name,
+                [&] { return mount_.store.Checkpoint(workspace_id, request, Hooks()); });
 }
 
 void MountVerbs::DeleteSnapshot(int64_t snapshot_id, bool force) {

@@ -41,13 +41,13 @@ constexpr uint64_t InodeOf(NodeId node) { return node & kMaxInode; }
 // --- Nodes that no volume holds (slot 0) ---------------------------------------------------------
 
 enum class VirtualKind : uint8_t {
-  kSingle = 0,         // payload: a SingleNode
-  kRootList = 1,       // .snapshots/W;              payload: workspace id
-  kInnerList = 2,      // W/.snapshots;              payload: workspace id
-  kLatest = 3,         // .snapshots/W/latest;       payload: id of the snapshot that it names
-  kRootLive = 4,       // .snapshots/W/.live;        payload: workspace id << 12 | turn
-  kInnerLive = 5,      // W/.snapshots/.live;        payload: as above
-  kControl = 6,        // W/.ckptfs-control;         payload: workspace id
+  kSingle = 0,     // payload: a SingleNode
+  kRootList = 1,   // .snapshots/W;              payload: workspace id
+  kInnerList = 2,  // W/.snapshots;              payload: workspace id
+  kLatest = 3,     // .snapshots/W/latest;       payload: id of the snapshot that it names
+  kRootLive = 4,   // .snapshots/W/.live;        payload: workspace id << 12 | turn
+  kInnerLive = 5,  // W/.snapshots/.live;        payload: as above
+  kControl = 6,    // W/.ckptfs-control;         payload: workspace id
 };
 
 enum SingleNode : uint64_t {

@@ -5,6 +5,7 @@
 #include <sys/xattr.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "backend/base/error.h"
 #include "catalog/names.h"
@@ -87,9 +88,8 @@ std::optional<SnapshotTree::SnapshotList> SnapshotTree::ListAt(NodeId directory)
   if (!IsVirtual(directory)) return std::nullopt;
   const VirtualKind kind = VirtualKindOf(directory);
   if (kind != VirtualKind::kRootList && kind != VirtualKind::kInnerList) return std::nullopt;
-  return SnapshotList{
-      .workspace = WorkspaceById(static_cast<int64_t>(IdOf(directory))),
-      .place = kind == VirtualKind::kRootList ? Place::kRoot : Place::kInner};
+  return SnapshotList{.workspace = WorkspaceById(static_cast<int64_t>(IdOf(directory))),
+                      .place = kind == VirtualKind::kRootList ? Place::kRoot : Place::kInner};
 }
 
 SnapshotRecord SnapshotTree::SnapshotAt(NodeId node) const {
@@ -104,8 +104,7 @@ NodeId SnapshotTree::LiveNode(const SnapshotList& list) const {
   const uint64_t id = static_cast<uint64_t>(list.workspace.id);
   const uint64_t turn = mount_.workspaces.Get(list.workspace)->live_turn();
   const auto kind = list.place == Place::kRoot ? VirtualKind::kRootLive : VirtualKind::kInnerLive;
-  return MakeVirtualNode(kind,
-                         id << kLiveTurnBits | (turn & ((uint64_t{1} << kLiveTurnBits) - 1)));
+  return MakeVirtualNode(kind, id << kLiveTurnBits | (turn & ((uint64_t{1} << kLiveTurnBits) - 1)));
 }
 
 // --- Attributes ----------------------------------------------------------------------------------
@@ -125,9 +124,8 @@ Attributes SnapshotTree::VirtualDirectory(NodeId node, const RootAttributes& roo
 Attributes SnapshotTree::GetAttributes(NodeId node) {
   if (!IsVirtual(node)) {  // the root of a snapshot
     const SnapshotRecord record = SnapshotAt(node);
-    Attributes attributes =
-        MakeAttributes(MakeNumber(record.view, kRootInode), record.root.mode, record.root,
-                       record.created_ns);
+    Attributes attributes = MakeAttributes(MakeNumber(record.view, kRootInode), record.root.mode,
+                                           record.root, record.created_ns);
     attributes.timeout_s = mount_.KeepSeconds();  // for the life of a snapshot
     return attributes;
   }
@@ -151,8 +149,7 @@ Attributes SnapshotTree::GetAttributes(NodeId node) {
     case VirtualKind::kRootLive:
     case VirtualKind::kInnerLive: {
       const int64_t workspace = id >> kLiveTurnBits;
-      return VirtualDirectory(node, RootOf(workspace),
-                              mount_.store.SnapshotsChangedNs(workspace));
+      return VirtualDirectory(node, RootOf(workspace), mount_.store.SnapshotsChangedNs(workspace));
     }
     case VirtualKind::kControl: {
       const RootAttributes root = RootOf(id);
@@ -215,9 +212,8 @@ std::string SnapshotTree::GetXattr(NodeId node, const char* name) {
   const auto live = mount_.workspaces.Get(static_cast<int64_t>(IdOf(node)))->live();
   if (!live->volume) throw Error(ENODATA, "read an ACL");
   std::string acl(XATTR_SIZE_MAX, '\0');
-  const ssize_t size =
-      CheckSyscall(fgetxattr(live->volume->root_fd(), kAccessAcl, acl.data(), acl.size()),
-                   "read an ACL");
+  const ssize_t size = CheckSyscall(
+      fgetxattr(live->volume->root_fd(), kAccessAcl, acl.data(), acl.size()), "read an ACL");
   acl.resize(static_cast<size_t>(size));
   return acl;
 }
@@ -252,14 +248,13 @@ Entry SnapshotTree::EntryOfWorkspace(const WorkspaceRecord& record) {
   mount_.slots.Count(SlotOf(entry.node));
   const auto live = workspace->live();
   if (live->volume) {
-    entry.attributes.stat = StatOf(StatxAt(live->volume->root_fd(), ""),
-                                   MakeNumber(workspace->number(), kRootInode));
+    entry.attributes.stat =
+        StatOf(StatxAt(live->volume->root_fd(), ""), MakeNumber(workspace->number(), kRootInode));
     entry.attributes.timeout_s = entry.entry_timeout_s = mount_.KeepSeconds();
   } else {
     // Shown, so that its snapshots can be reached and it can be rolled back; anything in it is EIO.
-    entry.attributes =
-        VirtualDirectory(MakeNumber(workspace->number(), kRootInode),
-                         {.mode = S_IFDIR | 0700, .acl = {}}, record.created_ns);
+    entry.attributes = VirtualDirectory(MakeNumber(workspace->number(), kRootInode),
+                                        {.mode = S_IFDIR | 0700, .acl = {}}, record.created_ns);
   }
   return entry;
 }
@@ -283,8 +278,7 @@ Entry SnapshotTree::LookupInMountRoot(const char* name) {
 Entry SnapshotTree::LookupInAllSnapshots(const char* name) {
   const auto record = mount_.store.FindWorkspace(name);
   if (!record) return Entry{};
-  return EntryOfVirtual(
-      MakeVirtualNode(VirtualKind::kRootList, static_cast<uint64_t>(record->id)));
+  return EntryOfVirtual(MakeVirtualNode(VirtualKind::kRootList, static_cast<uint64_t>(record->id)));
 }
 
 Entry SnapshotTree::LookupInList(const SnapshotList& list, const char* name) {
@@ -292,8 +286,7 @@ Entry SnapshotTree::LookupInList(const SnapshotList& list, const char* name) {
   if (name == kLatestName) {
     const auto newest = mount_.store.LatestSnapshot(list.workspace.id);
     if (!newest) return Entry{};
-    return EntryOfVirtual(
-        MakeVirtualNode(VirtualKind::kLatest, static_cast<uint64_t>(newest->id)));
+    return EntryOfVirtual(MakeVirtualNode(VirtualKind::kLatest, static_cast<uint64_t>(newest->id)));
   }
   const auto record = mount_.store.FindSnapshot(list.workspace.id, name);
   return record ? EntryOfSnapshot(*record, list.place) : Entry{};
@@ -347,8 +340,15 @@ void SnapshotTree::RemoveDirectory(NodeId parent, const char* name) {
 
 // --- Renames -------------------------------------------------------------------------------------
 
-void SnapshotTree::Rename(NodeId parent, const char* name, NodeId new_parent,
-                          const char* new_name, unsigned int flags) {
+void SnapshotTree::Rename(NodeId parent, const char* name, NodeId new_parent, const char* new_name,
+                          unsigned int flags) {
+  // An exchange is the same whichever of the two is named first.
+  const bool is_backwards =
+      ListAt(new_parent) && new_name != kLiveName && (!ListAt(parent) || name == kLiveName);
+  if ((flags & RENAME_EXCHANGE) != 0 && is_backwards) {
+    std::swap(parent, new_parent);
+    std::swap(name, new_name);
+  }
   if (const auto list = ListAt(parent)) {
     RenameSnapshot(*list, name, new_parent, new_name, flags);
     return;
@@ -388,8 +388,8 @@ void SnapshotTree::RenameSnapshot(const SnapshotList& list, const char* name, No
   }
   if (new_name == kLiveName) {
     if ((flags & RENAME_NOREPLACE) != 0) throw Error(EEXIST, "rename a snapshot");
-    const auto mode = (flags & RENAME_EXCHANGE) != 0 ? ExchangeMode::kExchange
-                                                     : ExchangeMode::kKeepSnapshot;
+    const auto mode =
+        (flags & RENAME_EXCHANGE) != 0 ? ExchangeMode::kExchange : ExchangeMode::kKeepSnapshot;
     verbs_.RollbackOntoLive(
         {.workspace_id = list.workspace.id, .snapshot_id = snapshot->id, .mode = mode});
     return;
@@ -402,7 +402,8 @@ void SnapshotTree::RenameToMountRoot(const SnapshotRecord& snapshot, const char*
                                      unsigned int flags) {
   const auto target = mount_.store.FindWorkspace(new_name);
   if (!target) {
-    if ((flags & RENAME_EXCHANGE) != 0 || IsReservedInWorkspace(new_name)) throw NotServed("rename");
+    if ((flags & RENAME_EXCHANGE) != 0 || IsReservedInWorkspace(new_name))
+      throw NotServed("rename");
     verbs_.Fork(snapshot.id, new_name);
     return;
   }
@@ -436,14 +437,13 @@ void SnapshotTree::ListWorkspaces(NodeId directory, off_t offset, bool with_attr
             [](const auto& left, const auto& right) { return left.id < right.id; });
   for (const WorkspaceRecord& record : records) {
     if (record.id <= after) continue;
-    const NodeId list =
-        MakeVirtualNode(VirtualKind::kRootList, static_cast<uint64_t>(record.id));
-    ListedName listed{.name = record.name.c_str(),
-                      .number = directory == kMountRootNode ? MakeNumber(record.view, kRootInode)
-                                                            : list,
-                      .type = S_IFDIR,
-                      .next = record.id + kFirstEntryOffset + 1,
-                      .entry = std::nullopt};
+    const NodeId list = MakeVirtualNode(VirtualKind::kRootList, static_cast<uint64_t>(record.id));
+    ListedName listed{
+        .name = record.name.c_str(),
+        .number = directory == kMountRootNode ? MakeNumber(record.view, kRootInode) : list,
+        .type = S_IFDIR,
+        .next = record.id + kFirstEntryOffset + 1,
+        .entry = std::nullopt};
     if (with_attributes) {
       listed.entry = directory == kMountRootNode ? EntryOfWorkspace(record) : EntryOfVirtual(list);
     }

@@ -12,8 +12,8 @@ namespace {
 constexpr std::string_view kPrefix = "user.ckptfs.";
 
 constexpr std::array<std::string_view, 10> kNames = {
-    "message", "metadata", "pinned", "id",    "created",
-    "parent",  "kind",     "state",  "exclusive_bytes", "referenced_bytes"};
+    "message", "metadata",        "pinned",          "id", "created", "parent", "kind",
+    "state",   "exclusive_bytes", "referenced_bytes"};
 
 bool ParsePinned(std::string_view value) {
   if (value == "1") return true;

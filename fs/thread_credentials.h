@@ -9,7 +9,7 @@ namespace ckptfs {
 struct Caller {
   uid_t uid = 0;
   gid_t gid = 0;
-  pid_t pid = 0;    // of the thread that called
+  pid_t pid = 0;  // of the thread that called
   mode_t umask = 0;
 };
 

@@ -1,5 +1,6 @@
 #include "backend/base/failpoint.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include <thread>
 
 #include "backend/base/error.h"
+#include "backend/base/unique_fd.h"
 
 namespace ckptfs {
 namespace {
@@ -45,27 +47,44 @@ void AddRule(std::list<Rule>& rules, std::string_view text) {
   if (text[mark] == '~') rule.action = Action::kSleep;
 }
 
-std::list<Rule>& Rules() {
-  static std::list<Rule> rules = [] {
-    std::list<Rule> parsed;
-    const char* variable = std::getenv("CKPTFS_FAILPOINT");
-    std::string_view rest = variable == nullptr ? "" : variable;
-    while (!rest.empty()) {
-      const size_t comma = rest.find(',');
-      if (comma != 0) AddRule(parsed, rest.substr(0, comma));
-      rest = comma == std::string_view::npos ? "" : rest.substr(comma + 1);
-    }
-    return parsed;
-  }();
-  return rules;
+std::list<Rule> ReadRules() {
+  std::list<Rule> parsed;
+  const char* variable = std::getenv("CKPTFS_FAILPOINT");
+  std::string_view rest = variable == nullptr ? "" : variable;
+  while (!rest.empty()) {
+    const size_t comma = rest.find(',');
+    if (comma != 0) AddRule(parsed, rest.substr(0, comma));
+    rest = comma == std::string_view::npos ? "" : rest.substr(comma + 1);
+  }
+  return parsed;
+}
+
+UniqueFd OpenTrace() {
+  const char* path = std::getenv("CKPTFS_FAILPOINT_TRACE");
+  if (path == nullptr) return {};
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC;
+  return UniqueFd(CheckSyscall(open(path, kFlags, 0644), "open CKPTFS_FAILPOINT_TRACE"));
+}
+
+// What the environment asks for.
+struct Wishes {
+  std::list<Rule> rules = ReadRules();
+  UniqueFd trace = OpenTrace();
+  bool none = rules.empty() && !trace.valid();
+};
+
+void Trace(int fd, std::string_view name) {
+  const std::string line = std::string(name) + "\n";
+  CheckSyscall(write(fd, line.data(), line.size()), "write CKPTFS_FAILPOINT_TRACE");
 }
 
 }  // namespace
 
 void Failpoint(std::string_view name) {
-  static std::list<Rule>& rules = Rules();
-  if (rules.empty()) return;
-  for (Rule& rule : rules) {
+  static Wishes wishes;
+  if (wishes.none) return;
+  if (wishes.trace.valid()) Trace(wishes.trace.get(), name);
+  for (Rule& rule : wishes.rules) {
     if (rule.name != name) continue;
     const int hit = ++rule.hits;
     switch (rule.action) {

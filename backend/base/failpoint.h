@@ -13,7 +13,10 @@ namespace ckptfs {
 //   NAME=ERRNO      the step throws Error with that errno, given as a number
 //   NAME~MS         the step sleeps MS milliseconds first (to widen a race)
 //
-// Without the variable a call costs one predictable branch. Names are "operation.step", as
+// CKPTFS_FAILPOINT_TRACE, the path of a file, has every name that is passed appended to that file,
+// one a line, before anything else happens: so a test finds out what an operation passes.
+//
+// Without the variables a call costs one predictable branch. Names are "operation.step", as
 // "checkpoint.before-commit". Any thread may call it.
 void Failpoint(std::string_view name);
 

@@ -10,9 +10,8 @@ namespace {
 constexpr int64_t kNsPerSecond = 1'000'000'000;
 
 std::tm UtcOf(int64_t time_ns) {
-  const time_t seconds =
-      static_cast<time_t>(time_ns >= 0 ? time_ns / kNsPerSecond
-                                       : (time_ns - (kNsPerSecond - 1)) / kNsPerSecond);
+  const time_t seconds = static_cast<time_t>(
+      time_ns >= 0 ? time_ns / kNsPerSecond : (time_ns - (kNsPerSecond - 1)) / kNsPerSecond);
   std::tm utc{};
   gmtime_r(&seconds, &utc);
   return utc;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <array>
@@ -19,9 +20,8 @@ namespace ckptfs {
 namespace {
 
 constexpr char kType[] = "btrfs-base";
-// In meta/. Neither is a sidecar's name, which is a UUID and ".json".
-constexpr char kMarkName[] = "filesystem";
-constexpr char kPartialMarkName[] = "filesystem.partial";
+// Of meta/: the UUID of the btrfs filesystem that the store was made on.
+constexpr char kMarkXattr[] = "user.ckptfs.filesystem";
 constexpr char kPutBack[] =
     "Mount the btrfs filesystem that this store was made on at its place; to move a store to "
     "another filesystem, move its subvolumes with btrfs send and receive";
@@ -49,29 +49,17 @@ bool IsEmptyDirectory(int fd) {
 
 // The UUID in the mark; empty if there is no mark.
 std::optional<std::string> ReadMark(int meta_fd) {
-  const UniqueFd fd(openat(meta_fd, kMarkName, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  if (!fd.valid() && errno == ENOENT) return std::nullopt;
-  CheckSyscall(fd.get(), fmt::format("open meta/{} in the store", kMarkName));
   std::array<char, 64> text{};
-  const ssize_t got = CheckSyscall(read(fd.get(), text.data(), text.size()),
-                                   fmt::format("read meta/{} in the store", kMarkName));
-  std::string uuid(text.data(), static_cast<size_t>(got));
-  while (!uuid.empty() && uuid.back() == '\n') uuid.pop_back();
-  return uuid;
+  const ssize_t length = fgetxattr(meta_fd, kMarkXattr, text.data(), text.size());
+  if (length < 0 && errno == ENODATA) return std::nullopt;
+  CheckSyscall(length, "ask meta/ which filesystem the store was made on");
+  return std::string(text.data(), static_cast<size_t>(length));
 }
 
-void WriteMark(int meta_fd, const std::string& uuid) {
-  const std::string attempted = fmt::format("write meta/{} in the store", kMarkName);
-  const UniqueFd fd(
-      CheckSyscall(openat(meta_fd, kPartialMarkName,
-                          O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600),
-                   attempted));
-  const std::string line = uuid + "\n";
-  const ssize_t written = CheckSyscall(write(fd.get(), line.data(), line.size()), attempted);
-  if (static_cast<size_t>(written) != line.size()) throw Error(ENOSPC, attempted);
-  CheckSyscall(fsync(fd.get()), attempted);
-  Failpoint("base-create.before-mark");
-  CheckSyscall(renameat(meta_fd, kPartialMarkName, meta_fd, kMarkName), attempted);
+void WriteMark(int meta_fd) {
+  const std::string uuid = FilesystemUuid(meta_fd);
+  CheckSyscall(fsetxattr(meta_fd, kMarkXattr, uuid.data(), uuid.size(), 0),
+               "write into meta/ which filesystem the store was made on");
 }
 
 void MakeDirectory(int store_fd, const char* name) {
@@ -103,7 +91,7 @@ void CreateBaseHome(int store_fd, const BackendOptions& options) {
   if (BaseHomeExists(store_fd)) {
     throw Error(EEXIST, "make volumes/ and meta/ in the store", "they are there already");
   }
-  // If power goes before the mark has its name: two directories without a volume, which the next
+  // If power goes before the mark is on disk: two directories without a volume, which the next
   // creation takes as they are.
   MakeDirectory(store_fd, kVolumesDirectory);
   Failpoint("base-create.after-volumes");
@@ -115,7 +103,7 @@ void CreateBaseHome(int store_fd, const BackendOptions& options) {
                 "something that is no directory stands there", "Move it away");
   }
   Failpoint("base-create.after-meta");
-  WriteMark(meta.get(), FilesystemUuid(meta.get()));
+  WriteMark(meta.get());
   Failpoint("base-create.after-mark");
   CheckSyscall(syncfs(meta.get()), "make the new store durable");
   Failpoint("base-create.done");
@@ -136,8 +124,8 @@ BtrfsHome OpenBaseHome(int store_fd, const BackendOptions& options) {
   if (!made_on) {
     throw Error(
         EINVAL, "open the volumes in the store's directory",
-        fmt::format("meta/{} is missing, which says on which filesystem they were made", kMarkName),
-        fmt::format("If this is that filesystem: echo {} > meta/{}", present, kMarkName));
+        "meta/ has lost the note on which filesystem they were made",
+        fmt::format("If this is that filesystem: setfattr -n {} -v {} meta", kMarkXattr, present));
   }
   if (*made_on != present) {
     throw Error(

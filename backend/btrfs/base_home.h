@@ -12,9 +12,9 @@ namespace ckptfs {
 // Why this directory cannot hold volumes itself; empty if it can.
 std::optional<std::string> BaseHomeObstacle(int store_fd);
 
-// Makes volumes/ and meta/, and last the file that says which filesystem they were made on. Without
-// that file they are a creation which was killed, and the next call completes it. Durable on
-// return. Throws Error: EEXIST, EINVAL (not on btrfs; size=).
+// Makes volumes/ and meta/, and last the mark (an attribute of meta/) that says on which filesystem
+// they were made. Without that they are a creation which was killed, and the next call completes it.
+// Durable on return. Throws Error: EEXIST, EINVAL (not on btrfs; size=).
 void CreateBaseHome(int store_fd, const BackendOptions& options);
 
 // Opens them on a private mount of the store's directory. Throws Error with reason and mend, also
@@ -22,7 +22,7 @@ void CreateBaseHome(int store_fd, const BackendOptions& options);
 // no subvolumes.
 BtrfsHome OpenBaseHome(int store_fd, const BackendOptions& options);
 
-// True if there are volumes here, or the file says that there were.
+// True if there are volumes here, or the mark says that there were.
 bool BaseHomeExists(int store_fd);
 
 }  // namespace ckptfs

@@ -1,6 +1,7 @@
 #include "backend/btrfs/changes.h"
 
 #include <btrfsutil.h>
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -25,7 +26,7 @@ namespace {
 
 [[noreturn]] void ThrowMistaken(const std::string& path) {
   throw Error(EBADMSG, "compare two subvolumes by btrfs's send",
-              "what it says about " + path + " is not what is there");
+              fmt::format("what it says about {:?} is not what is there", path));
 }
 
 // Turns names lost and gained into changes. Looks at every file concerned in the volume concerned,
@@ -137,12 +138,15 @@ class Comparison {
   // Parents come before their children, as paths are sorted.
   void Resolve(const std::string& path, const GainedName& name) {
     const FileStatus& is = gained_.at(path);
+    const std::optional<std::string> place = OldPlace(path, name);
     const auto rename = resolutions_.find(path);
     if (rename != resolutions_.end()) {
-      Report(ChangeKind::kRenamed, path, is, *rename->second.old_path);
+      // If the directory was made anew and this was moved back into it, its path is what it was.
+      if (rename->second.old_path != place) {
+        Report(ChangeKind::kRenamed, path, is, *rename->second.old_path);
+      }
       return;
     }
-    const std::optional<std::string> place = OldPlace(path, name);
     const auto was = place && !left_.contains(*place) ? lost_.find(*place) : lost_.end();
     if (was == lost_.end() || was->second.identity.type != is.identity.type) {
       Report(ChangeKind::kAdded, path, is);

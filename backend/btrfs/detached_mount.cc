@@ -17,7 +17,7 @@ namespace {
 // What the kernel wrote into the context of a mount that failed: lines as "e btrfs: text".
 std::string ReadLog(int context_fd) {
   std::vector<std::string> lines;
-  std::array<char, 512> line;
+  std::array<char, 512> line{};
   ssize_t length = 0;
   while ((length = read(context_fd, line.data(), line.size())) > 0) {
     std::string text(line.data(), static_cast<size_t>(length));
@@ -36,7 +36,7 @@ std::string ReadLog(int context_fd) {
   throw Error(error, attempted, why, "The kernel's log (dmesg) may say more");
 }
 
-unsigned MountAttributes(const MountOptions& options) {
+unsigned MountAttributes(const DetachedMountOptions& options) {
   unsigned attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
   if (options.read_only) attributes |= MOUNT_ATTR_RDONLY;
   if (options.no_atime) attributes |= MOUNT_ATTR_NOATIME;
@@ -53,7 +53,7 @@ UniqueFd OpenRoot(const UniqueFd& mount) {
 }  // namespace
 
 UniqueFd MountDetached(const std::string& filesystem, const std::string& device,
-                       const MountOptions& options) {
+                       const DetachedMountOptions& options) {
   const std::string attempted = fmt::format("mount {} ({})", device, filesystem);
   const UniqueFd context(CheckSyscall(fsopen(filesystem.c_str(), FSOPEN_CLOEXEC), attempted));
   const auto set = [&](unsigned command, const char* key, const char* value) {
@@ -76,7 +76,7 @@ UniqueFd MountDetached(const std::string& filesystem, const std::string& device,
   return OpenRoot(mount);
 }
 
-UniqueFd CloneDetached(int directory_fd, const MountOptions& options) {
+UniqueFd CloneDetached(int directory_fd, const DetachedMountOptions& options) {
   const UniqueFd mount(
       CheckSyscall(open_tree(directory_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC),
                    "make a private mount of the store's directory"));

@@ -9,7 +9,7 @@
 
 namespace ckptfs {
 
-struct MountOptions {
+struct DetachedMountOptions {
   bool read_only = false;
   bool no_atime = false;
   // Options of the filesystem itself, as "rescue" = "nologreplay"; an empty value makes a flag.
@@ -23,11 +23,11 @@ struct MountOptions {
 // Not setuid, no device nodes: the descriptors are for reading and writing files only. Throws Error
 // with the kernel's own reason where it gives one.
 UniqueFd MountDetached(const std::string& filesystem, const std::string& device,
-                       const MountOptions& options);
+                       const DetachedMountOptions& options);
 
 // The same for a directory of a filesystem that is mounted already: a private clone of its mount
 // which holds nothing but that directory, has its own options and does not see what is mounted over
 // it elsewhere.
-UniqueFd CloneDetached(int directory_fd, const MountOptions& options);
+UniqueFd CloneDetached(int directory_fd, const DetachedMountOptions& options);
 
 }  // namespace ckptfs

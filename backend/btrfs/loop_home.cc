@@ -238,7 +238,7 @@ void RefuseIfAttached(int image_fd) {
 
 // What was fsynced since the last commit waits in a log, and playing that back needs writing: the
 // kernel refuses a read-only device with one. Without it the filesystem is as of its last commit.
-UniqueFd MountWithoutLog(const LoopDevice& loop, MountOptions mount) {
+UniqueFd MountWithoutLog(const LoopDevice& loop, DetachedMountOptions mount) {
   mount.filesystem_options = {{"rescue", "nologreplay"}};
   UniqueFd root = MountDetached("btrfs", loop.path(), mount);
   spdlog::warn(
@@ -249,7 +249,7 @@ UniqueFd MountWithoutLog(const LoopDevice& loop, MountOptions mount) {
 }
 
 UniqueFd MountImage(const LoopDevice& loop, const BackendOptions& options, bool read_only) {
-  MountOptions mount{.read_only = read_only, .no_atime = options.no_atime};
+  DetachedMountOptions mount{.read_only = read_only, .no_atime = options.no_atime};
   // Deleted snapshots give their space back to the disk below, in the background.
   if (!read_only) mount.filesystem_options = {{"discard", "async"}};
   try {

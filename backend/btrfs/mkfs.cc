@@ -33,7 +33,7 @@ std::string FindMkfs() {
   while (!rest.empty()) {
     const std::string_view directory = rest.substr(0, rest.find(':'));
     rest.remove_prefix(std::min(rest.size(), directory.size() + 1));
-    const std::string program = fmt::format("{}/mkfs.btrfs", directory);
+    std::string program = fmt::format("{}/mkfs.btrfs", directory);
     // A relative entry of PATH would run what lies in the current directory.
     if (directory.starts_with('/') && access(program.c_str(), X_OK) == 0) return program;
   }
@@ -55,8 +55,8 @@ class SpawnPlan {
   SpawnPlan(const SpawnPlan&) = delete;
   SpawnPlan& operator=(const SpawnPlan&) = delete;
 
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
+  posix_spawn_file_actions_t actions{};
+  posix_spawnattr_t attributes{};
 };
 
 // Runs `program` with `image_fd` as descriptor 3 and its words going to `output_fd`; returns its

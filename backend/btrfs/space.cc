@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <span>
 #include <vector>
 
@@ -56,7 +57,10 @@ uint64_t SubtractOrZero(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 uint64_t Floor(uint64_t total) { return std::min(kFloorBytes, total / kFloorDivisor); }
 
 std::vector<btrfs_ioctl_space_info> ReadBlockGroups(int fd) {
-  btrfs_ioctl_space_args count{};
+  // Without room for any: only their number is asked for. ({} of an array of no size is no C++.)
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init)
+  btrfs_ioctl_space_args count;
+  std::memset(&count, 0, sizeof(count));
   CheckSyscall(ioctl(fd, BTRFS_IOC_SPACE_INFO, &count), "ask for the use of btrfs's block groups");
   const size_t slots = count.total_spaces;
   std::vector<btrfs_ioctl_space_info> buffer(slots + 1);  // one for the header, which is smaller

@@ -1,5 +1,7 @@
 #include "backend/btrfs/stream_replay.h"
 
+#include <fmt/format.h>
+
 #include <cerrno>
 #include <utility>
 #include <vector>
@@ -11,7 +13,7 @@ namespace ckptfs {
 namespace {
 
 [[noreturn]] void ThrowContradiction(std::string_view why, std::string_view path) {
-  throw Error(EBADMSG, "follow btrfs's send stream", std::string(why) + " " + std::string(path));
+  throw Error(EBADMSG, "follow btrfs's send stream", fmt::format("{} {:?}", why, path));
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ UniqueFd OpenBeneath(int directory_fd, const std::string& path, int flags) {
   how.flags = static_cast<uint64_t>(flags) | O_NOFOLLOW | O_CLOEXEC;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
   const long fd = syscall(SYS_openat2, directory_fd, path.c_str(), &how, sizeof how);
-  return UniqueFd(static_cast<int>(CheckSyscall(fd, "open " + path + " in a volume")));
+  return UniqueFd(static_cast<int>(CheckSyscall(fd, fmt::format("open {:?} in a volume", path))));
 }
 
 // As far as it is needed, the file handle that btrfs gives: fs/btrfs/export.h.
@@ -56,10 +56,11 @@ uint32_t Generation(int fd, const std::string& path) {
   handle->handle_bytes = MAX_HANDLE_SZ;
   int mount_id = 0;
   CheckSyscall(name_to_handle_at(fd, "", handle, &mount_id, AT_EMPTY_PATH),
-               "get the file handle of " + path);
+               fmt::format("get the file handle of {:?}", path));
   BtrfsHandle content = {};
   if (handle->handle_bytes < sizeof content) {
-    throw Error(EBADMSG, "get the file handle of " + path, "it is not of btrfs's form");
+    throw Error(EBADMSG, fmt::format("get the file handle of {:?}", path),
+                "it is not of btrfs's form");
   }
   std::memcpy(&content, buffer + offsetof(file_handle, f_handle), sizeof content);
   return content.generation;
@@ -72,7 +73,7 @@ int64_t Nanoseconds(const statx_timestamp& time) {
 struct statx StatxOf(int fd, const std::string& path) {
   struct statx status = {};
   CheckSyscall(statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &status),
-               "get the status of " + path);
+               fmt::format("get the status of {:?}", path));
   return status;
 }
 
@@ -84,7 +85,7 @@ uint64_t DeviceOf(const struct statx& status) {
 // turned out not to shrink.
 int UserFlags(int fd, const std::string& path) {
   int flags = 0;
-  CheckSyscall(ioctl(fd, FS_IOC_GETFLAGS, &flags), "get the flags of " + path);
+  CheckSyscall(ioctl(fd, FS_IOC_GETFLAGS, &flags), fmt::format("get the flags of {:?}", path));
   return flags & ~FS_NOCOMP_FL;
 }
 
@@ -92,7 +93,7 @@ int UserFlags(int fd, const std::string& path) {
 // calls that take a descriptor refuse and those that take a path do not.
 std::map<std::string, std::string> ReadXattrs(int fd, const std::string& path) {
   const std::string self = fmt::format("/proc/self/fd/{}", fd);
-  const std::string listing = "list the extended attributes of " + path;
+  const std::string listing = fmt::format("list the extended attributes of {:?}", path);
   std::map<std::string, std::string> xattrs;
   if (CheckSyscall(listxattr(self.c_str(), nullptr, 0), listing) == 0) return xattrs;
   std::vector<char> names(XATTR_LIST_MAX);
@@ -101,7 +102,7 @@ std::map<std::string, std::string> ReadXattrs(int fd, const std::string& path) {
   for (const char* name = names.data(); name < names.data() + length;
        name += std::strlen(name) + 1) {
     const ssize_t size = CheckSyscall(getxattr(self.c_str(), name, value.data(), value.size()),
-                                      "read an extended attribute of " + path);
+                                      fmt::format("read an extended attribute of {:?}", path));
     xattrs.emplace(name, std::string(value.data(), static_cast<size_t>(size)));
   }
   return xattrs;
@@ -111,7 +112,8 @@ std::map<std::string, std::string> ReadXattrs(int fd, const std::string& path) {
 uint64_t NextData(int fd, uint64_t offset, uint64_t size, const std::string& path) {
   const off_t data = lseek(fd, static_cast<off_t>(offset), SEEK_DATA);
   if (data < 0 && errno == ENXIO) return size;
-  return std::min(static_cast<uint64_t>(CheckSyscall(data, "find data in " + path)), size);
+  return std::min(static_cast<uint64_t>(CheckSyscall(data, fmt::format("find data in {:?}", path))),
+                  size);
 }
 
 // Reads `size` bytes, or up to the end of the file.
@@ -121,7 +123,7 @@ size_t ReadAt(int fd, uint64_t offset, std::vector<char>* block, const std::stri
     const ssize_t got = pread(fd, block->data() + filled, block->size() - filled,
                               static_cast<off_t>(offset + filled));
     if (got < 0 && errno == EINTR) continue;
-    if (CheckSyscall(got, "read " + path) == 0) break;
+    if (CheckSyscall(got, fmt::format("read {:?}", path)) == 0) break;
     filled += static_cast<size_t>(got);
   }
   return filled;
@@ -267,15 +269,15 @@ bool SubvolumeFiles::Has(const std::string& path) const {
 std::string SubvolumeFiles::LinkTarget(const std::string& path) const {
   const UniqueFd fd = Open(path, O_PATH);
   std::vector<char> target(PATH_MAX);
-  const ssize_t size =
-      CheckSyscall(readlinkat(fd.get(), "", target.data(), target.size()), "read the link " + path);
+  const ssize_t size = CheckSyscall(readlinkat(fd.get(), "", target.data(), target.size()),
+                                    fmt::format("read the link {:?}", path));
   return {target.data(), static_cast<size_t>(size)};
 }
 
 std::vector<DirectoryEntry> SubvolumeFiles::List(const std::string& path) const {
   UniqueFd fd = Open(path, O_RDONLY | O_DIRECTORY);
   const std::unique_ptr<DIR, Directory> stream(fdopendir(fd.get()));
-  if (!stream) ThrowErrno("list the directory " + path);
+  if (!stream) ThrowErrno(fmt::format("list the directory {:?}", path));
   (void)fd.Release();  // now the stream's
   std::vector<DirectoryEntry> entries;
   for (;;) {
@@ -286,7 +288,7 @@ std::vector<DirectoryEntry> SubvolumeFiles::List(const std::string& path) const 
     if (name == "." || name == "..") continue;
     entries.push_back({std::string(name), entry->d_ino, entry->d_type == DT_DIR});
   }
-  if (errno != 0) ThrowErrno("list the directory " + path);
+  if (errno != 0) ThrowErrno(fmt::format("list the directory {:?}", path));
   std::sort(entries.begin(), entries.end(),
             [](const DirectoryEntry& a, const DirectoryEntry& b) { return a.name < b.name; });
   return entries;

@@ -21,7 +21,7 @@ struct FileIdentity {
   uint32_t generation = 0;
   uint32_t type = 0;  // the S_IFMT bits
   int64_t birth_ns = 0;
-  auto operator<=>(const FileIdentity&) const = default;
+  auto operator<=>(const FileIdentity&) const = default;  // NOLINT(modernize-use-nullptr)
 };
 
 struct FileStatus {

@@ -15,9 +15,11 @@ namespace ckptfs {
 // so that it stays cheap with many snapshots. An extent that this volume itself refers to more than
 // once counts as shared there, so for those (few) all references are listed with LOGICAL_INO_V2.
 //
-// Source: btrfs_is_data_extent_shared in fs/btrfs/backref.c. Takes time proportional to the volume's
-// files (some 10 µs each) and 24 bytes of memory per reference. On a volume that changes meanwhile
-// the numbers are approximate.
+// Source: btrfs_is_data_extent_shared in fs/btrfs/backref.c. Takes time proportional to the files with
+// data outside of the trees: for a snapshot 15 to 60 µs each, however many snapshots there are. For a
+// writable volume the kernel finds the second reference late: 30 µs with one snapshot, 600 with 1000
+// (measured on Linux 6.18). 24 bytes of memory per reference. On a volume that changes meanwhile the
+// numbers are approximate.
 VolumeUsage MeasureUsage(const Volume& volume);
 
 }  // namespace ckptfs

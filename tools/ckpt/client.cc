@@ -23,8 +23,8 @@ constexpr size_t kReadBytes = size_t{256} << 10;
 
 UniqueFd OpenControl(int directory_fd, const std::string& what, Access access) {
   const int mode = access == Access::kChange ? O_RDWR : O_RDONLY;
-  UniqueFd fd(openat(directory_fd, std::string(kControlName).c_str(),
-                     mode | O_NOFOLLOW | O_CLOEXEC));
+  UniqueFd fd(
+      openat(directory_fd, std::string(kControlName).c_str(), mode | O_NOFOLLOW | O_CLOEXEC));
   if (fd.valid()) return fd;
   switch (errno) {
     case EACCES:

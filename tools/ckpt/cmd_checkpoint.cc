@@ -53,8 +53,8 @@ void AddCheckpoint(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand(
       "checkpoint", "Keep the state of a workspace as a snapshot, and print the snapshot's name");
   AddWorkspaceOption(*command, options->workspace);
-  command->add_option("-s,--snapshot", options->name,
-                      "The snapshot's name; else ckpt-<UTC time>")->type_name("NAME");
+  command->add_option("-s,--snapshot", options->name, "The snapshot's name; else ckpt-<UTC time>")
+      ->type_name("NAME");
   command->add_option("-m,--message", options->message, "What to remember about it")
       ->type_name("TEXT");
   command->add_option("--metadata", options->metadata, "A JSON object to keep with it")

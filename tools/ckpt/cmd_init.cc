@@ -75,17 +75,17 @@ int MakeEmpty(const Options& options) {
   CheckName("workspace", name);
   const mode_t mask = umask(0);
   umask(mask);
-  const Json result = place->Ask(
-      Access::kChange,
-      MakeRequest(wire::kInit, Json{{"name", name}, {"mode", uint64_t{0777U & ~mask}}}));
+  const Json result =
+      place->Ask(Access::kChange,
+                 MakeRequest(wire::kInit, Json{{"name", name}, {"mode", uint64_t{0777U & ~mask}}}));
   PrintLine("made workspace " + OneLine(result.at("workspace").get<std::string>()));
   return kDone;
 }
 
 void Report(const TakenIn& taken, const std::string& path) {
-  PrintLine(fmt::format("{} is now workspace {}: {} files, {} copied, {} shared",
-                        QuoteName(path), OneLine(taken.workspace), taken.files,
-                        FormatBytes(taken.copied_bytes), FormatBytes(taken.shared_bytes)));
+  PrintLine(fmt::format("{} is now workspace {}: {} files, {} copied, {} shared", QuoteName(path),
+                        OneLine(taken.workspace), taken.files, FormatBytes(taken.copied_bytes),
+                        FormatBytes(taken.shared_bytes)));
   for (const std::string& left_out : taken.left_out) {
     PrintLine("left out: " + QuoteName(left_out));
   }
@@ -155,7 +155,8 @@ void AddInit(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand(
       "init", "Make PATH a workspace: a new one below the mount root, or a directory elsewhere");
   command->footer(
-      "A directory elsewhere is copied in whole; then PATH becomes a symlink to the workspace, and\n"
+      "A directory elsewhere is copied in whole; then PATH becomes a symlink to the workspace, "
+      "and\n"
       "the original is kept beside it as PATH.before-ckptfs.");
   command->add_option("PATH", options->path, "A new name below the mount root, or a directory")
       ->required();

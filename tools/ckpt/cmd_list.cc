@@ -41,8 +41,10 @@ Json ListAll(const Place& mount_root) {
     } catch (const Error& error) {
       if (error.errno_value() == ENOENT) continue;
       if (error.errno_value() != EACCES) throw;
-      std::fputs(fmt::format("ckpt: workspace {} is left out: you may not read it.\n",
-                             OneLine(name)).c_str(), stderr);
+      std::fputs(
+          fmt::format("ckpt: workspace {} is left out: you may not read it.\n", OneLine(name))
+              .c_str(),
+          stderr);
     }
   }
   return all;
@@ -58,19 +60,18 @@ std::string TextOr(const Json& text, const char* otherwise) {
 }
 
 void PrintTable(const Json& snapshots, bool with_workspace) {
-  std::vector<std::string> headings = {"NAME", "CREATED", "KIND",  "STATE",
-                                       "PINNED", "PARENT", "MESSAGE"};
+  std::vector<std::string> headings = {"NAME",   "CREATED", "KIND",   "STATE",
+                                       "PINNED", "PARENT",  "MESSAGE"};
   if (with_workspace) headings.insert(headings.begin(), "WORKSPACE");
   Table table(std::move(headings));
   for (const Json& snapshot : snapshots) {
-    std::vector<std::string> row = {
-        OneLine(snapshot.at("name").get<std::string>()),
-        FormatTime(snapshot.at("created").get<std::string>()),
-        snapshot.at("kind").get<std::string>(),
-        snapshot.at("missing").get<bool>() ? "MISSING" : "ok",
-        snapshot.at("pinned").get<bool>() ? "yes" : "no",
-        TextOr(snapshot.at("parent"), "-"),
-        FirstLine(snapshot.at("message").get<std::string>())};
+    std::vector<std::string> row = {OneLine(snapshot.at("name").get<std::string>()),
+                                    FormatTime(snapshot.at("created").get<std::string>()),
+                                    snapshot.at("kind").get<std::string>(),
+                                    snapshot.at("missing").get<bool>() ? "MISSING" : "ok",
+                                    snapshot.at("pinned").get<bool>() ? "yes" : "no",
+                                    TextOr(snapshot.at("parent"), "-"),
+                                    FirstLine(snapshot.at("message").get<std::string>())};
     if (with_workspace) {
       row.insert(row.begin(), OneLine(snapshot.at("workspace").get<std::string>()));
     }
@@ -102,9 +103,9 @@ std::string SizeLine(const Json& bytes) {
 
 int RunShow(const Options& options) {
   const Place place = FindWorkspace(options.workspace);
-  const Json snapshot = place.Ask(
-      Access::kRead,
-      MakeRequest(wire::kShow, Json{{"snapshot", wire::FromBytes(options.snapshot)}}));
+  const Json snapshot =
+      place.Ask(Access::kRead,
+                MakeRequest(wire::kShow, Json{{"snapshot", wire::FromBytes(options.snapshot)}}));
   if (IsJson(options.format)) {
     PrintJson(snapshot);
     return kDone;

@@ -30,15 +30,14 @@ std::string Text(const Json& result, const char* field) {
 }
 
 int RunFork(const Options& options) {
-  const Json result = AskAboutSnapshot(
-      options, wire::kFork, Json{{"name", wire::FromBytes(options.new_workspace)}});
+  const Json result = AskAboutSnapshot(options, wire::kFork,
+                                       Json{{"name", wire::FromBytes(options.new_workspace)}});
   PrintLine(fmt::format("{} starts as {}", Text(result, "workspace"), Text(result, "snapshot")));
   return kDone;
 }
 
 int RunDelete(const Options& options) {
-  const Json result =
-      AskAboutSnapshot(options, wire::kDelete, Json{{"force", options.force}});
+  const Json result = AskAboutSnapshot(options, wire::kDelete, Json{{"force", options.force}});
   PrintLine(fmt::format("deleted {}/{}", Text(result, "workspace"), Text(result, "snapshot")));
   return kDone;
 }
@@ -88,8 +87,7 @@ void AddUnpin(CLI::App& app, Action& action) {
   auto options = std::make_shared<Options>();
   CLI::App* command =
       AddSnapshotCommand(app, "unpin", "Take the protection of a snapshot away", *options);
-  command->callback(
-      [options, &action] { action = [options] { return RunPin(*options, false); }; });
+  command->callback([options, &action] { action = [options] { return RunPin(*options, false); }; });
 }
 
 }  // namespace ckptfs::cli

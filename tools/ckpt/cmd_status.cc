@@ -70,10 +70,9 @@ void AddUsage(const Place& widest, Json& df) {
   const Json request = MakeRequest(wire::kDf, Json{{"usage", true}});
   for (Json& workspace : df.at("workspaces")) {
     try {
-      const Json one =
-          widest.is_mount_root()
-              ? OpenWorkspace(widest, workspace.at("name")).Ask(Access::kRead, request)
-              : widest.Ask(Access::kRead, request);
+      const Json one = widest.is_mount_root()
+                           ? OpenWorkspace(widest, workspace.at("name")).Ask(Access::kRead, request)
+                           : widest.Ask(Access::kRead, request);
       workspace["usage"] = one.at("workspaces").at(0).at("usage");
     } catch (const Error& error) {
       if (error.errno_value() != EACCES && error.errno_value() != ENOENT) throw;

@@ -271,8 +271,7 @@ Place FindWidest(const std::optional<std::string>& path) {
 
 Place OpenWorkspace(const Place& mount_root, const std::string& name) {
   CheckName("workspace", name);
-  UniqueFd directory =
-      OpenPath(mount_root.directory.get(), name.c_str(), O_DIRECTORY | O_NOFOLLOW);
+  UniqueFd directory = OpenPath(mount_root.directory.get(), name.c_str(), O_DIRECTORY | O_NOFOLLOW);
   if (!directory.valid() && errno != ENOENT) ThrowErrno("open workspace " + name);
   std::optional<Place> place;
   if (directory.valid()) place = TryPlace(std::move(directory));

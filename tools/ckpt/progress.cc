@@ -28,16 +28,14 @@ ProgressBar::ProgressBar() : is_terminal_(isatty(STDERR_FILENO) == 1) {}
 std::string ProgressBar::Line(uint64_t done_bytes, uint64_t total_bytes, uint64_t done_files,
                               uint64_t total_files, size_t columns) {
   // Files count as well as bytes: many small ones take time that their bytes do not show.
-  const double bytes = total_bytes == 0 ? 1.0
-                                        : static_cast<double>(done_bytes) /
-                                              static_cast<double>(total_bytes);
-  const double files = total_files == 0 ? 1.0
-                                        : static_cast<double>(done_files) /
-                                              static_cast<double>(total_files);
+  const double bytes =
+      total_bytes == 0 ? 1.0 : static_cast<double>(done_bytes) / static_cast<double>(total_bytes);
+  const double files =
+      total_files == 0 ? 1.0 : static_cast<double>(done_files) / static_cast<double>(total_files);
   const double part = std::clamp((bytes + files) / 2, 0.0, 1.0);
-  const std::string text = fmt::format(" {:3.0f}%  {} of {}, {} of {} files", part * 100,
-                                       FormatBytes(done_bytes), FormatBytes(total_bytes),
-                                       done_files, total_files);
+  const std::string text =
+      fmt::format(" {:3.0f}%  {} of {}, {} of {} files", part * 100, FormatBytes(done_bytes),
+                  FormatBytes(total_bytes), done_files, total_files);
   // One column stays free: a full line makes some terminals wrap.
   const size_t room = columns > text.size() + 4 ? columns - text.size() - 3 : 0;
   const size_t width = std::min(room, kMaxBarColumns);

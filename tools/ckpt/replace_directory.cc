@@ -41,8 +41,7 @@ class ProbeLinks {
            symlinkat("b", parent_fd_, second_.c_str()) == 0;
   }
   bool Exchange() const {
-    return renameat2(parent_fd_, first_.c_str(), parent_fd_, second_.c_str(), RENAME_EXCHANGE) ==
-           0;
+    return renameat2(parent_fd_, first_.c_str(), parent_fd_, second_.c_str(), RENAME_EXCHANGE) == 0;
   }
 
  private:
@@ -86,8 +85,7 @@ ReplaceableDirectory::ReplaceableDirectory(const std::string& path)
     throw Error(EBUSY, attempted, "it is a mount point, which cannot be replaced by a symlink",
                 "Move its content into a directory of its own, and name that");
   }
-  parent_ = UniqueFd(
-      open(path_.substr(0, slash + 1).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  parent_ = UniqueFd(open(path_.substr(0, slash + 1).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!parent_.valid()) ThrowErrno("open the directory above " + QuoteName(path_));
   if (!IsThisDirectory(name_)) throw Error(ESTALE, attempted, "it was moved meanwhile");
   TryExchange();

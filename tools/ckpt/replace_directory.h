@@ -16,7 +16,7 @@ class ReplaceableDirectory {
   // own, that are gone on return).
   explicit ReplaceableDirectory(const std::string& path);
 
-  int fd() const noexcept { return directory_.get(); }  // open for reading
+  int fd() const noexcept { return directory_.get(); }        // open for reading
   const std::string& path() const noexcept { return path_; }  // absolute, without symlinks
   const std::string& name() const noexcept { return name_; }
 

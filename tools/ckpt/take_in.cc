@@ -58,8 +58,8 @@ class TemporaryWorkspace {
                      ? "Run this as root, or have root let you write the mount root"
                      : "");
     }
-    directory_ = UniqueFd(
-        openat(mount_fd_, name_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    directory_ =
+        UniqueFd(openat(mount_fd_, name_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!directory_.valid()) {
       const int error = errno;
       Remove();
@@ -92,7 +92,9 @@ class TemporaryWorkspace {
       CheckSyscall(unlinkat(mount_fd_, name_.c_str(), AT_REMOVEDIR), "remove it");
     } catch (const std::exception& error) {
       std::fputs(fmt::format("ckpt: workspace {} is left over: {}.\n", OneLine(name_),
-                             OneLine(error.what())).c_str(), stderr);
+                             OneLine(error.what()))
+                     .c_str(),
+                 stderr);
     }
   }
 

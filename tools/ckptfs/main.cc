@@ -79,7 +79,9 @@ void Serve(CommandLine line, const std::function<void()>& ready) {
   spdlog::info("{} is unmounted", line.mount.mountpoint);
 }
 
-std::string ErrorLine(const std::exception& error) { return std::string("ckptfs: ") + error.what(); }
+std::string ErrorLine(const std::exception& error) {
+  return std::string("ckptfs: ") + error.what();
+}
 
 int RunInForeground(const CommandLine& line) {
   StartLog(LogTarget::kStderr, line.debug);

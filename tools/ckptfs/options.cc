@@ -23,24 +23,24 @@ Error BadOption(const std::string& option, const std::string& why,
 
 // Options of mount(8) and fstab(5) that mean nothing here: mount(8) deals with them itself.
 bool IsForMount8(const std::string& option) {
-  static const std::set<std::string> kNames = {
-      "defaults", "auto",  "noauto", "nofail", "_netdev", "user", "nouser",
-      "users",    "owner", "group",  "loud",   "silent",  "rw"};
+  static const std::set<std::string> kNames = {"defaults", "auto",   "noauto", "nofail", "_netdev",
+                                               "user",     "nouser", "users",  "owner",  "group",
+                                               "loud",     "silent", "rw"};
   return kNames.contains(option) || option.starts_with("x-") || option.starts_with("X-") ||
          option.starts_with("comment=") || option.starts_with("user=");
 }
 
 // Options that the kernel takes for any filesystem.
 bool IsForKernel(const std::string& option) {
-  static const std::set<std::string> kNames = {"suid", "nosuid", "dev",  "nodev",   "exec",
-                                               "noexec", "sync", "async", "dirsync"};
+  static const std::set<std::string> kNames = {"suid",   "nosuid", "dev",   "nodev",  "exec",
+                                               "noexec", "sync",   "async", "dirsync"};
   return kNames.contains(option);
 }
 
 // Which reads change access times is up to the private filesystem underneath.
 bool IsAboutAccessTimes(const std::string& option) {
-  static const std::set<std::string> kNames = {"noatime", "atime", "relatime", "norelatime",
-                                               "nodiratime", "diratime"};
+  static const std::set<std::string> kNames = {"noatime",    "atime",      "relatime",
+                                               "norelatime", "nodiratime", "diratime"};
   return kNames.contains(option);
 }
 
@@ -64,22 +64,19 @@ Setter OneOf(std::map<std::string, Value> values, std::function<void(CommandLine
 
 const std::map<std::string, Setter>& Setters() {
   static const std::map<std::string, Setter> kSetters = {
-      {"backend",
-       [](CommandLine& line, const std::string& value) { line.store.backend = value; }},
+      {"backend", [](CommandLine& line, const std::string& value) { line.store.backend = value; }},
       {"size",
        [](CommandLine& line, const std::string& value) {
          line.store.backend_options.size_bytes = ParseSize(value);
        }},
-      {"snapdir", OneOf<SnapshotDirectory>(
-                      {{"hidden", SnapshotDirectory::kHidden},
-                       {"visible", SnapshotDirectory::kVisible},
-                       {"off", SnapshotDirectory::kOff}},
-                      [](CommandLine& line, SnapshotDirectory value) {
-                        line.mount.snapshot_directory = value;
-                      })},
-      {"busy",
-       OneOf<bool>({{"refuse", false}, {"detach", true}},
-                   [](CommandLine& line, bool value) { line.mount.detach_busy = value; })},
+      {"snapdir", OneOf<SnapshotDirectory>({{"hidden", SnapshotDirectory::kHidden},
+                                            {"visible", SnapshotDirectory::kVisible},
+                                            {"off", SnapshotDirectory::kOff}},
+                                           [](CommandLine& line, SnapshotDirectory value) {
+                                             line.mount.snapshot_directory = value;
+                                           })},
+      {"busy", OneOf<bool>({{"refuse", false}, {"detach", true}},
+                           [](CommandLine& line, bool value) { line.mount.detach_busy = value; })},
       {"undo", OneOf<bool>({{"on", true}, {"off", false}},
                            [](CommandLine& line, bool value) { line.store.undo = value; })},
       {"io_uring",
@@ -188,9 +185,9 @@ uint64_t ParseSize(const std::string& text) {
       suffix.resize(suffix.size() - tail.size());
     }
   }
-  static const std::map<std::string, int> kShifts = {
-      {"", 0},   {"K", 10}, {"k", 10}, {"M", 20}, {"m", 20},
-      {"G", 30}, {"g", 30}, {"T", 40}, {"t", 40}};
+  static const std::map<std::string, int> kShifts = {{"", 0},   {"K", 10}, {"k", 10},
+                                                     {"M", 20}, {"m", 20}, {"G", 30},
+                                                     {"g", 30}, {"T", 40}, {"t", 40}};
   const auto shift = kShifts.find(suffix);
   if (error != std::errc{} || shift == kShifts.end() || number == 0 ||
       number > std::numeric_limits<uint64_t>::max() >> shift->second) {
@@ -203,11 +200,11 @@ uint64_t ParseSize(const std::string& text) {
 CommandLine ParseCommandLine(const std::vector<std::string>& arguments) {
   const std::string& program = arguments.at(0);
   const size_t slash = program.rfind('/');
-  const bool is_helper =
-      std::string_view(program).substr(slash == std::string::npos ? 0 : slash + 1).starts_with(
-          "mount.");
-  const Words words = is_helper ? SplitWords(arguments, "sfnvhV", "oNt")
-                                : SplitWords(arguments, "fdhV", "o");
+  const bool is_helper = std::string_view(program)
+                             .substr(slash == std::string::npos ? 0 : slash + 1)
+                             .starts_with("mount.");
+  const Words words =
+      is_helper ? SplitWords(arguments, "sfnvhV", "oNt") : SplitWords(arguments, "fdhV", "o");
   CommandLine line;
   line.fuse.kernel_options = {"nosuid", "nodev"};
   std::set<std::string> seen;
@@ -219,8 +216,10 @@ CommandLine ParseCommandLine(const std::vector<std::string>& arguments) {
     } else if (flag.letter == 'V') {
       line.action = Action::kShowVersion;
     } else if (flag.letter == 'f') {
-      if (is_helper) line.action = Action::kFake;
-      else line.foreground = true;
+      if (is_helper)
+        line.action = Action::kFake;
+      else
+        line.foreground = true;
     } else if (flag.letter == 'd') {
       line.foreground = line.debug = line.fuse.debug = true;
     } else if (flag.letter == 'N') {

@@ -169,7 +169,8 @@ class ImportTest : public ::testing::Test {
       "\x02\0\x04\0\x4d\0\0\0"
       "\x04\0\x05\0\xff\xff\xff\xff"
       "\x10\0\x07\0\xff\xff\xff\xff"
-      "\x20\0\0\0\xff\xff\xff\xff", 44);
+      "\x20\0\0\0\xff\xff\xff\xff",
+      44);
 
   ImportStats Import(int source_fd, const ImportOptions& options = {}) {
     return ImportTree(source_fd, destination_.get(), options);
@@ -390,8 +391,8 @@ INSTANTIATE_TEST_SUITE_P(
         Disturbance{"Removed", [](const Tree& tree) { tree.Unlink("dir/b"); }, "dir"},
         Disturbance{"Renamed", [](const Tree& tree) { tree.Rename("dir/b", "dir/c"); }, "dir"},
         Disturbance{"ModeChanged", [](const Tree& tree) { tree.Chmod("dir/b", 0600); }, "dir/b"},
-        Disturbance{"AttributeSet",
-                    [](const Tree& tree) { tree.SetXattr("dir/b", "user.x", "1"); }, "dir/b"}),
+        Disturbance{"AttributeSet", [](const Tree& tree) { tree.SetXattr("dir/b", "user.x", "1"); },
+                    "dir/b"}),
     [](const auto& test) { return std::string(test.param.name); });
 
 TEST_F(ImportTest, CountsLinksThatLeadOutside) {

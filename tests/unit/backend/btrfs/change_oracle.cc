@@ -191,7 +191,12 @@ class Oracle {
     for (const auto& [path, file] : newer_) {  // parents first
       if (renames.contains(path)) {
         old_path_[path] = renames[path];
-        changes.push_back({ChangeKind::kRenamed, path, renames[path], file.IsDirectory()});
+        const auto directory = old_path_.find(DirectoryOf(path));
+        // Moved back into a directory made anew: at its old path.
+        if (directory == old_path_.end() ||
+            Under(directory->second, NameOf(path)) != renames[path]) {
+          changes.push_back({ChangeKind::kRenamed, path, renames[path], file.IsDirectory()});
+        }
       } else if (!old_path_.contains(path)) {
         Place(path, file, &lost);
       }

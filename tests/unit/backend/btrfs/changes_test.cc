@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 
@@ -205,6 +206,22 @@ TEST_F(ChangesTest, ADirectoryMadeAnewIsComparedWithTheOld) {
   EXPECT_THAT(ChangesSince(before), ElementsAre("+ d/added", "M d/changed", "- d/removed"));
 }
 
+TEST_F(ChangesTest, MovedThroughAnotherDirectoryAndBack) {
+  Live().MakeDirectory("d");
+  Live().MakeDirectory("d/e");
+  for (const char* name : {"d/a", "d/b", "d/c", "d/e/f"}) Live().Write(name, "1");
+  const UniqueFd before = Snapshot();
+  Live().MakeDirectory("t");
+  for (const char* name : {"a", "b", "c", "e"}) {
+    Live().Rename(fmt::format("d/{}", name), fmt::format("t/{}", name));
+  }
+  Live().RemoveDirectory("d");
+  Live().Rename("t", "d");
+  Live().Write("d/b", "2");
+  Live().Rename("d/c", "d/moved");
+  EXPECT_THAT(ChangesSince(before), ElementsAre("M d/b", "R d/c -> d/moved"));
+}
+
 TEST_F(ChangesTest, HardLinks) {
   Live().Write("a", "1");
   Live().Write("b", "1");
@@ -376,9 +393,9 @@ TEST_F(ChangesTest, OddNames) {
       "\1\2", " ", "a\nb", "back\\slash", std::string(255, 'n'), "\xff\xfe", "-> x"};
   const UniqueFd empty = Snapshot();
   for (const std::string& name : names) Live().Write(name, "1");
-  std::vector<std::string> expected;
-  for (const std::string& name : names) expected.push_back("+ " + name);
-  std::sort(expected.begin(), expected.end());
+  std::vector<std::string> expected(names.size());
+  std::transform(names.begin(), names.end(), expected.begin(),
+                 [](const std::string& name) { return "+ " + name; });
   EXPECT_THAT(ChangesSince(empty), ::testing::UnorderedElementsAreArray(expected));
   const UniqueFd full = Snapshot();
   Live().Rename("a\nb", "\xff");

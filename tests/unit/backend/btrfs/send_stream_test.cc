@@ -18,7 +18,6 @@ namespace ckptfs::testing {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 
 std::string Le16(uint16_t value) {
   value = htole16(value);

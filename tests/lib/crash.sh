@@ -1,0 +1,290 @@
+# Sourced by the crash tests: kills a daemon (or ckpt) at each failpoint that an operation passes,
+# lets the store recover, and compares with the state before and the state after.
+#
+# An operation is a function op_NAME; it is given the mount point and is one command. An operation
+# that is itself a mount leaves the function out. NAME_base, NAME_options and break_NAME say what it
+# starts from (see `start_from`), check_NAME, if there is one, looks at it afterwards. No failpoint
+# is listed anywhere: a first run, which nothing kills, notes those that are passed.
+#
+# shellcheck shell=bash
+tests_lib=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/lib/harness.sh
+. "$tests_lib/harness.sh"
+for program in sqlite3 btrfs jq; do
+    command -v "$program" >/dev/null || skip_test "there is no $program"
+done
+
+store=$scratch/run/store
+mnt=$scratch/mnt
+mkdir -p "$scratch/run" "$mnt"
+mounts+=("$mnt")
+
+declare -A passed=() # names of failpoints, over all operations
+
+# --- What an operation starts from ---------------------------------------------------------------
+
+# Makes $scratch/base, with all that the operations need; its daemon ends cleanly.
+make_base() {
+    local root=$scratch/base
+    mount_store "$root" "$mnt" size=256M || fail "cannot mount the first store"
+    mkdir "$mnt/w" "$mnt/other" "$mnt/empty"
+    mkdir "$mnt/w/dir"
+    head -c 300000 /dev/urandom >"$mnt/w/data"
+    echo one >"$mnt/w/dir/a"
+    ln "$mnt/w/dir/a" "$mnt/w/link"
+    ln -s dir/a "$mnt/w/symlink"
+    chmod 4751 "$mnt/w/data"
+    setfattr -n user.note -v "an attribute" "$mnt/w/dir/a"
+    ckpt checkpoint -w "$mnt/w" -s first -m "the first, with ünicode" --metadata '{"n": [1, "two"]}' \
+        >/dev/null
+    echo two >"$mnt/w/dir/a"
+    chmod 600 "$mnt/w/link"
+    mkdir "$mnt/.snapshots/w/second"
+    ckpt checkpoint -w "$mnt/w" -s pinned -m kept --pin >/dev/null
+    rm "$mnt/w/data"
+    echo new >"$mnt/w/dir/b"
+    echo else >"$mnt/other/file"
+    mkdir "$mnt/.snapshots/other/same"
+    unmount_store "$root" "$mnt"
+    mkdir "$scratch/tree"
+    echo imported >"$scratch/tree/file"
+    ln "$scratch/tree/file" "$scratch/tree/hard"
+    head -c 200000 /dev/urandom >"$scratch/tree/big"
+}
+
+# start_from NAME: puts a copy of what op_NAME starts from at $store, and sets $options.
+start_from() {
+    local base=${1}_base what_breaks=break_$1
+    rm -rf "$scratch/run"
+    mkdir "$scratch/run"
+    cp -a "$scratch/tree" "$scratch/run/tree"
+    base=${!base-$scratch/base}
+    [[ $base == none ]] || cp -a --sparse=always "$base" "$store"
+    options=${1}_options
+    options=${!options-}
+    [[ $base != none || -n $options ]] || options=size=256M
+    if declare -F "$what_breaks" >/dev/null; then "$what_breaks" "$store"; fi
+}
+
+# --- Daemons that die ----------------------------------------------------------------------------
+
+# A killed daemon takes its loop device along, a moment later.
+await_detached() {
+    local i
+    for ((i = 0; i < 500; i++)); do
+        [[ -n $(losetup -n -O NAME -j "$store/volumes.img") ]] || return 0
+        sleep 0.02
+    done
+    fail "a loop device is left of the daemon"
+}
+
+# Ends the daemon if it lives, and waits until nothing of it is left. A dead mount point stays: the
+# next mount is to clear it.
+end_daemon() {
+    local pid=''
+    [[ ! -s $store/lock ]] || pid=$(daemon_pid "$store")
+    if mountpoint -q "$mnt"; then umount "$mnt" || fail "cannot unmount"; fi
+    [[ -z $pid ]] || await_end "$pid"
+    await_detached
+}
+
+# --- What there is -------------------------------------------------------------------------------
+
+# Prints all that can be seen on the mount, without what differs from run to run: times of
+# workspaces and snapshots that were just made, and the names made of them.
+observe() {
+    {
+        # Roots of trees get the time of the operation.
+        (cd "$mnt" && "$tests_lib/manifest" . | normalise_times 1) || return
+        echo "--- snapshots"
+        (cd "$mnt" && "$tests_lib/manifest" .snapshots | normalise_times 2) || return
+        echo "--- rows"
+        ckpt list -w "$mnt" --format json | jq -c 'sort_by(.workspace, .name)[] |
+            {workspace, name, message, metadata, pinned, missing, parent, kind, unlinked_open} +
+            if .name | IN("first", "second", "pinned", "same") then {id, created} else {} end' ||
+            return
+    } | sed -E 's/pre-rollback-[0-9TZ]+(-[0-9]+)?/pre-rollback-TIME/g'
+}
+
+normalise_times() {
+    awk -F '\t' -v OFS='\t' -v depth="$1" '{
+        if (gsub("/", "/", $1) <= depth) sub(/ [0-9.]+ *$/, " *", $2)
+        print
+    }'
+}
+
+# From outside, with the daemon gone: every row has its volume and every volume its row, sidecars
+# likewise, snapshots are read-only, and nothing else lies about.
+check_outside() {
+    local what=$1 image=$scratch/image rows snapshots
+    check_eq "" "$(find "$store" -mindepth 1 -maxdepth 1 ! -name catalog.db ! -name volumes.img \
+        ! -name reserve -printf '%f ')" "$what: files in the store"
+    check_eq ok "$(sqlite3 "$store/catalog.db" 'PRAGMA integrity_check; PRAGMA foreign_key_check')" \
+        "$what: the catalog"
+    check_eq 0 "$(sqlite3 "$store/catalog.db" 'SELECT count(*) FROM tombstone')" "$what: tombstones"
+    rows=$(sqlite3 "$store/catalog.db" \
+        'SELECT volume FROM workspace UNION ALL SELECT volume FROM snapshot' | sort)
+    snapshots=$(sqlite3 "$store/catalog.db" 'SELECT volume FROM snapshot' | sort)
+    mkdir -p "$image"
+    mount -o loop,ro "$store/volumes.img" "$image" || {
+        fail "$what: cannot mount the image"
+        return
+    }
+    check_eq "$rows" "$(btrfs subvolume list "$image" | sed 's|.* path volumes/||' | sort)" \
+        "$what: subvolumes"
+    check_eq "$snapshots" "$(btrfs subvolume list -r "$image" | sed 's|.* path volumes/||' | sort)" \
+        "$what: read-only subvolumes"
+    check_eq "$rows" "$(find "$image/volumes" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort)" \
+        "$what: volumes"
+    check_eq "$rows" "$(find "$image/meta" -mindepth 1 ! -name store.json ! -name generation \
+        -printf '%f\n' | sed 's/\.json$//' | sort)" "$what: sidecars"
+    umount "$image"
+}
+
+# check_state WHAT: the store at $store, mounted now, is as before or as after; sets $found.
+check_state() {
+    local what=$1 state
+    state=$(observe)
+    checks=$((checks + 1))
+    found=neither
+    [[ $state != "$state_after" ]] || found=after
+    [[ $state != "$state_before" ]] || found=before
+    [[ $state_before != "$state_after" ]] || found=same
+    [[ $found != neither ]] || fail "$what: neither the state before nor the one after; to the nearer
+$(difference "$state")"
+}
+
+difference() {
+    local before after
+    before=$(diff <(echo "$state_before") <(echo "$1"))
+    after=$(diff <(echo "$state_after") <(echo "$1"))
+    if ((${#before} < ${#after})); then echo "$before"; else echo "$after"; fi
+}
+
+# recover WHAT [TRACE]: mounts, looks at everything, unmounts, and looks from outside. Names that are
+# passed go to TRACE.
+recover() {
+    local what=$1
+    CKPTFS_FAILPOINT_TRACE=${2-/dev/null} mount_store "$store" "$mnt" "$options" || {
+        fail "$what: the store does not mount"
+        return
+    }
+    check_state "$what"
+    run ckpt fsck --mount "$mnt"
+    check_eq "0 no problems found" "$status $output" "$what: fsck ($errors)"
+    end_daemon
+    check_outside "$what"
+}
+
+# --- The matrix ----------------------------------------------------------------------------------
+
+# do_operation NAME: with CKPTFS_FAILPOINT for ckpt in $kill_client.
+do_operation() {
+    declare -F "op_$1" >/dev/null || return 0
+    (
+        cd "$scratch" || exit
+        [[ -z $kill_client ]] || export CKPTFS_FAILPOINT=$kill_client
+        CKPTFS_FAILPOINT_TRACE=$scratch/trace.client "op_$1" "$mnt"
+    ) >"$scratch/operation.out" 2>&1
+}
+
+# Runs op_NAME once, unharmed: sets $state_before and $state_after, and $targets, the points to be
+# killed at: "daemon checkpoint.after-commit@1".
+trace_operation() {
+    local name=$1 first=0
+    start_from "$name"
+    state_before=''
+    if declare -F "op_$name" >/dev/null; then
+        CKPTFS_FAILPOINT_TRACE=$scratch/trace.daemon mount_store "$store" "$mnt" "$options" ||
+            fail "$name: cannot mount"
+        state_before=$(observe)
+        first=$(wc -l <"$scratch/trace.daemon")
+    else
+        CKPTFS_FAILPOINT_TRACE=$scratch/trace.daemon mount_store "$store" "$mnt" "$options" ||
+            fail "$name: cannot mount"
+    fi
+    : >"$scratch/trace.client"
+    kill_client='' do_operation "$name" || fail "$name fails: $(<"$scratch/operation.out")"
+    state_after=$(observe)
+    [[ -n $state_before ]] || state_before=$state_after
+    run ckpt fsck --mount "$mnt"
+    check_eq "0 no problems found" "$status $output" "$name, not killed: fsck ($errors)"
+    end_daemon
+    check_outside "$name, not killed"
+    mapfile -t targets < <(numbered daemon "$((first))" <"$scratch/trace.daemon"
+        numbered client 0 <"$scratch/trace.client")
+    rm "$scratch/trace.daemon"
+}
+
+# numbered WHO FIRST: of the names on stdin those after line FIRST, with their count so far.
+numbered() { awk -v who="$1" -v first="$2" '{ n[$0]++ } NR > first { print who, $0 "@" n[$0] }'; }
+
+# kill_operation NAME WHO POINT: a fresh start, killed at POINT. Sets $succeeded.
+kill_operation() {
+    local name=$1 who=$2 point=$3 kill_client='' kill_daemon=''
+    start_from "$name"
+    if [[ $who == client ]]; then kill_client=$point; else kill_daemon=$point; fi
+    succeeded=no
+    if CKPTFS_FAILPOINT=$kill_daemon mount_store "$store" "$mnt" "$options" 2>"$scratch/said"; then
+        if do_operation "$name"; then succeeded=yes; fi
+    fi
+    # A daemon that works on in the background is killed at its end at the latest.
+    end_daemon
+    checks=$((checks + 1))
+    if [[ $who == daemon ]]; then
+        [[ -e $store/lock || $(<"$scratch/said") == *"signal 9"* ]] ||
+            fail "$name: nothing was killed at $point: $(<"$scratch/said")"
+    else
+        [[ $succeeded == no ]] || fail "$name: nothing was killed at $point"
+    fi
+}
+
+# Recovers from what lies at $store: once undisturbed, and once, on a copy, in recoveries that are
+# killed at one point after the other.
+recover_twice() {
+    local what=$1 expected point points
+    rm -rf "$scratch/crashed"
+    cp -a --sparse=always "$scratch/run" "$scratch/crashed"
+    rm -f "$scratch/trace.recovery"
+    recover "$what" "$scratch/trace.recovery"
+    expected=$found
+    mapfile -t points < <(numbered daemon 0 <"$scratch/trace.recovery" | cut -d ' ' -f 2)
+    rm -rf "$scratch/run"
+    mv "$scratch/crashed" "$scratch/run"
+    for point in "${points[@]}"; do
+        CKPTFS_FAILPOINT=$point mount_store "$store" "$mnt" "$options" 2>/dev/null
+        end_daemon
+        note_passed "${point%@*}"
+    done
+    recover "$what, recoveries killed"
+    check_eq "$expected" "$found" "$what: the state after killed recoveries"
+}
+
+note_passed() { passed[$1]=yes; }
+
+# crash_matrix NAME...: each operation, killed at each failpoint.
+crash_matrix() {
+    local name target who point reached
+    for name in "$@"; do
+        test_case "$name"
+        trace_operation "$name"
+        checks=$((checks + 1))
+        ((${#targets[@]} > 0)) || fail "$name passes no failpoint"
+        reached=before
+        for target in "${targets[@]}"; do
+            read -r who point <<<"$target"
+            note_passed "${point%@*}"
+            kill_operation "$name" "$who" "$point"
+            recover_twice "$name killed at $point"
+            if declare -F "check_$name" >/dev/null; then "check_$name" "killed at $point"; fi
+            # In the order in which they are passed, the points before the commit come first.
+            if [[ $found == after ]]; then
+                reached=after
+            elif [[ $found == before ]]; then
+                check_eq before "$reached" "$name killed at $point: the state goes back"
+                check_eq no "$succeeded" "$name killed at $point: reported as done, and undone"
+            fi
+        done
+        echo "    ${#targets[@]} points"
+    done
+}

@@ -1,0 +1,51 @@
+# Sourced by the crash tests after crash.sh: all operations that change a store, in groups of what a
+# test can do in a minute. A failpoint that none of them passes is an error (failpoints.sh).
+#
+# shellcheck shell=bash disable=SC2034,SC2317
+
+# --- Snapshots -----------------------------------------------------------------------------------
+
+op_checkpoint() { mkdir "$1/.snapshots/w/third"; }
+op_checkpoint_described() {
+    ckpt checkpoint -w "$1/w" -s third -m "a message" --metadata '{"a": true}' --pin
+}
+op_delete() { rmdir "$1/.snapshots/w/first"; }
+op_rename_snapshot() { mv "$1/.snapshots/w/first" "$1/.snapshots/w/renamed"; }
+op_pin() { setfattr -n user.ckptfs.pinned -v 1 "$1/.snapshots/w/second"; }
+op_describe() { setfattr -n user.ckptfs.message -v "another" "$1/.snapshots/w/first"; }
+op_diff() { ckpt diff -w "$1/w" -f first; }
+snapshot_operations=(checkpoint checkpoint_described delete rename_snapshot pin describe diff)
+
+# --- Live trees ----------------------------------------------------------------------------------
+
+op_rollback() { mv -T "$1/.snapshots/w/first" "$1/w"; }
+op_rollback_in_place() { mv -T "$1/.snapshots/w/first" "$1/.snapshots/w/.live"; }
+# Nothing changed since: the state before is not kept, but destroyed.
+op_rollback_unchanged() { mv -T "$1/.snapshots/other/same" "$1/other"; }
+op_exchange() { [[ $(rename_flags 2 "$1/.snapshots/w/first" "$1/w") == 0 ]]; }
+op_promote() { mv -T "$1/.snapshots/w/first" "$1/other"; }
+rollback_operations=(rollback rollback_in_place rollback_unchanged exchange promote)
+
+# --- Workspaces ----------------------------------------------------------------------------------
+
+op_create() { mkdir "$1/new"; }
+op_remove() { rmdir "$1/empty"; }
+op_rename_workspace() { mv -T "$1/other" "$1/another"; }
+op_fork() { mv -T "$1/.snapshots/w/first" "$1/forked"; }
+op_import() { ckpt init --mount "$1" --name imported "$scratch/run/tree"; }
+# What is imported is there in whole, too, until its owner removes it.
+check_import() {
+    local original=$scratch/run/tree
+    [[ ! -L $original ]] || original=$original.before-ckptfs
+    check_eq "$("$tests_lib/manifest" "$scratch/tree")" "$("$tests_lib/manifest" "$original")" \
+        "the original of an import that was $1"
+}
+workspace_operations=(create remove rename_workspace fork import)
+
+# --- Mounts --------------------------------------------------------------------------------------
+
+first_base=none
+grow_options=size=320M
+break_rebuild() { rm "$1/catalog.db"; }
+break_rebuild_damaged() { printf 'no database' | dd of="$1/catalog.db" conv=notrunc status=none; }
+mount_operations=(first grow rebuild rebuild_damaged)

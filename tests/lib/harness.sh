@@ -1,0 +1,226 @@
+# Sourced by the integration and crash tests: stores and mounts that clean up after themselves, and
+# checks that say what they expected. A test is a bash script that calls `test_case NAME` before
+# each part, uses the checks below, and exits through the trap set here: 0 if every check held, 1
+# otherwise, 77 (with the reason) if it cannot run here.
+#
+# shellcheck shell=bash
+
+set -u -o pipefail
+export LC_ALL=C
+
+readonly SKIPPED=77
+# Absolute: tests change their working directory.
+harness_directory=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+readonly harness_directory
+bin=${CKPTFS_BIN_DIR:?set CKPTFS_BIN_DIR to the directory of ckptfs and ckpt}
+PATH=$bin:$PATH
+
+failures=0
+checks=0
+current_case=start
+case_status=0
+
+# Everything that a test makes lives below $scratch, and every mount and process is remembered here.
+scratch=$(mktemp -d "${TMPDIR:-/var/tmp}/ckptfs-test.XXXXXX")
+declare -a mounts=() processes=()
+
+# What stdout and stderr of `run` and `refused` held, and the exit status.
+output='' errors='' status=0
+
+cleanup() {
+    local code=$? mount pid
+    trap - EXIT
+    cd / || true
+    # Stopped first: a stopped process would hold its mount for ever.
+    for pid in "${processes[@]}"; do
+        kill -CONT "$pid" 2>/dev/null
+        kill -KILL "$pid" 2>/dev/null
+        wait "$pid" 2>/dev/null
+    done
+    for ((i = ${#mounts[@]} - 1; i >= 0; i--)); do
+        mount=${mounts[i]}
+        while is_mounted "$mount"; do umount "$mount" 2>/dev/null || umount -l "$mount" || break; done
+    done
+    await_stores
+    rm -rf --one-file-system "$scratch"
+    if ((code == SKIPPED)); then exit "$SKIPPED"; fi
+    if ((code != 0)); then
+        echo "FAILED: the script ended with $code in case '$current_case'"
+        failures=$((failures + 1))
+    fi
+    echo "$checks checks, $failures failed"
+    ((checks > 0 && failures == 0)) || exit 1
+    exit 0
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+# Waits until no daemon holds a store of this test any more.
+await_stores() {
+    local lock
+    for lock in "$scratch"/*/lock "$scratch"/*/*/lock; do
+        [[ -e $lock ]] || continue
+        flock --timeout 20 "$lock" true || echo "note: $lock is still held"
+    done
+}
+
+skip_test() {
+    echo "SKIPPED: $*"
+    exit "$SKIPPED"
+}
+
+[[ $EUID -eq 0 ]] || skip_test "not root"
+[[ -c /dev/fuse ]] || skip_test "there is no /dev/fuse"
+[[ -c /dev/loop-control ]] || skip_test "there is no /dev/loop-control"
+
+test_case() {
+    current_case=$*
+    echo "--- $*"
+}
+
+fail() {
+    failures=$((failures + 1))
+    echo "FAILED in '$current_case' (line ${BASH_LINENO[1]}): $*"
+}
+
+# check_eq EXPECTED ACTUAL WHAT
+check_eq() {
+    checks=$((checks + 1))
+    [[ $1 == "$2" ]] || fail "$3: expected '$1', got '$2'"
+}
+
+# check WHAT COMMAND...: the command succeeds.
+check() {
+    local what=$1
+    shift
+    checks=$((checks + 1))
+    "$@" >/dev/null 2>"$scratch/.stderr" || fail "$what: '$*' failed: $(<"$scratch/.stderr")"
+}
+
+# check_not WHAT COMMAND...: the command fails.
+check_not() {
+    local what=$1
+    shift
+    checks=$((checks + 1))
+    if "$@" >/dev/null 2>&1; then fail "$what: '$*' succeeded"; fi
+}
+
+# check_match PATTERN TEXT WHAT: the text matches the extended regular expression.
+check_match() {
+    checks=$((checks + 1))
+    [[ $2 =~ $1 ]] || fail "$3: '$2' does not match '$1'"
+}
+
+# run COMMAND...: sets $output, $errors and $status.
+run() {
+    output=$("$@" 2>"$scratch/.stderr")
+    status=$?
+    errors=$(<"$scratch/.stderr")
+}
+
+# refused ERRNO-TEXT COMMAND...: the command fails, and says so on stderr ("File exists").
+refused() {
+    local text=$1
+    shift
+    run "$@"
+    checks=$((checks + 1))
+    if ((status == 0)); then
+        fail "'$*' succeeded; expected '$text'"
+    elif [[ $errors != *"$text"* ]]; then
+        fail "'$*' said '$errors'; expected '$text'"
+    fi
+}
+
+# errno_of CALL ARGS...: prints the name of the errno ("EEXIST") that a system call gives, or "0".
+# CALL is a function of Python's os module.
+errno_of() {
+    python3 - "$@" <<'PYTHON'
+import errno, os, sys
+def argument(text):
+    try:
+        return int(text, 0)
+    except ValueError:
+        return os.fsencode(text)
+try:
+    getattr(os, sys.argv[1])(*map(argument, sys.argv[2:]))
+    print("0")
+except OSError as error:
+    print(errno.errorcode[error.errno])
+PYTHON
+}
+
+# rename_flags FLAGS OLD NEW: renameat2(2) with NOREPLACE (1) or EXCHANGE (2); prints like errno_of.
+rename_flags() {
+    python3 - "$@" <<'PYTHON'
+import ctypes, errno, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+at_fdcwd = -100
+flags, old, new = int(sys.argv[1]), os.fsencode(sys.argv[2]), os.fsencode(sys.argv[3])
+failed = libc.renameat2(at_fdcwd, old, at_fdcwd, new, flags) != 0
+print(errno.errorcode[ctypes.get_errno()] if failed else "0")
+PYTHON
+}
+
+is_mounted() { findmnt -n -t fuse.ckptfs "$1" >/dev/null 2>&1 || findmnt -n --mountpoint "$1" >/dev/null 2>&1; }
+
+# mount_store STORE MOUNTPOINT [OPTIONS]: mounts in the background, small image unless told.
+mount_store() {
+    local store=$1 mountpoint=$2 options=${3-}
+    mkdir -p "$mountpoint"
+    mounts+=("$mountpoint")
+    [[ -e $store/catalog.db || $options == *size=* || $options == *btrfs-base* ]] ||
+        options=${options:+$options,}size=512M
+    ckptfs ${options:+-o "$options"} "$store" "$mountpoint"
+}
+
+# Unmounts and waits until the daemon has let go of the store. (Not by flock(1) on the lock: that
+# would make the file anew if the daemon removes it just then.)
+unmount_store() {
+    local store=$1 mountpoint=$2 pid
+    pid=$(daemon_pid "$store") || return
+    umount "$mountpoint" || return
+    await_end "$pid"
+}
+
+daemon_pid() { head -n 1 "$1/lock"; }
+
+# await_end PID: waits, at most half a minute, until the process has ended.
+await_end() {
+    local i state
+    for ((i = 0; i < 3000; i++)); do
+        # A daemon's zombie may stay for ever where nobody reaps.
+        { read -r state <"/proc/$1/stat"; } 2>/dev/null || return 0
+        [[ $state != *") Z "* ]] || return 0
+        sleep 0.01
+    done
+    return 1
+}
+
+# kill_daemon STORE: SIGKILL to the daemon of that store, by its PID, and wait until it is gone.
+kill_daemon() {
+    local pid
+    pid=$(daemon_pid "$1") || return
+    kill -KILL "$pid"
+    await_end "$pid"
+}
+
+# background COMMAND...: starts it, remembers it for the clean-up; its PID is in $!.
+background() {
+    "$@" &
+    processes+=($!)
+}
+
+# manifest DIRECTORY: one line a file: type, mode, owner, size, times, links, xattrs, content.
+manifest() { "$harness_directory/manifest" "$1"; }
+
+# open_image STORE DIRECTORY: mounts the image of a store that is not in use, for the tests that
+# meddle with it. close_image ends that.
+open_image() {
+    mkdir -p "$2"
+    mounts+=("$2")
+    mount -o loop "$1/volumes.img" "$2"
+}
+close_image() { umount "$1"; }
+
+# query STORE SQL: asks (or changes) the catalog of a store.
+query() { sqlite3 "$1/catalog.db" "$2"; }

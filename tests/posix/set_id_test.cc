@@ -1,0 +1,301 @@
+// Set-user-id, set-group-id and sticky bits, and file capabilities.
+#include <linux/capability.h>
+#include <linux/falloc.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "tests/posix/posix_test.h"
+
+namespace ckptfs::testing {
+namespace {
+
+class SetId : public PosixTest {
+ protected:
+  void SetUp() override {
+    PosixTest::SetUp();
+    WriteFile(Path("file"), "some content");
+  }
+  std::string file() const { return Path("file"); }
+
+  // Gives the file the mode, lets a user who is neither owner nor in the group act, and returns the
+  // mode afterwards.
+  mode_t AfterAlice(mode_t mode, const std::function<void()>& act) const {
+    Chmod(file(), mode);
+    EXPECT_TRUE(AsUser(kAlice, act));
+    return Mode(file());
+  }
+  mode_t AfterRoot(mode_t mode, const std::function<void()>& act) const {
+    Chmod(file(), mode);
+    act();
+    return Mode(file());
+  }
+  void Write() const {
+    const UniqueFd fd = Open(file(), O_WRONLY);
+    WriteAt(fd.get(), 0, "x");
+  }
+};
+
+TEST_F(SetId, AnotherUsersWriteClears) {
+  const auto write = [this] { Write(); };
+  EXPECT_EQ(AfterAlice(04777, write), 0777U);
+  EXPECT_EQ(AfterAlice(02777, write), 0777U);
+  EXPECT_EQ(AfterAlice(06777, write), 0777U);
+  EXPECT_EQ(AfterAlice(04666, write), 0666U);
+  EXPECT_EQ(AfterAlice(01777, write), 01777U);
+}
+
+TEST_F(SetId, EveryWayToWriteClears) {
+  const auto with_fd = [this](const std::function<void(int)>& act) {
+    return AfterAlice(06777, [&] {
+      const UniqueFd fd = Open(file(), O_RDWR);
+      act(fd.get());
+    });
+  };
+  EXPECT_EQ(with_fd([](int fd) { EXPECT_OK(ftruncate(fd, 3)); }), 0777U);
+  EXPECT_EQ(with_fd([](int fd) { EXPECT_OK(fallocate(fd, 0, 0, 8192)); }), 0777U);
+  EXPECT_EQ(with_fd([](int fd) {
+              EXPECT_OK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096));
+            }),
+            0777U);
+  EXPECT_EQ(with_fd([](int fd) {
+              EXPECT_OK(fallocate(fd, FALLOC_FL_ZERO_RANGE, 0, 4096));
+            }),
+            0777U);
+  EXPECT_EQ(with_fd([](int fd) {
+              off_t from = 0;
+              off_t to = 100;
+              EXPECT_EQ(copy_file_range(fd, &from, fd, &to, 10, 0), 10);
+            }),
+            0777U);
+  EXPECT_EQ(AfterAlice(06777, [this] { EXPECT_OK(truncate(file().c_str(), 5)); }), 0777U);
+  EXPECT_EQ(AfterAlice(06777, [this] { Open(file(), O_WRONLY | O_TRUNC); }), 0777U);
+}
+
+TEST_F(SetId, AnOpenDescriptorThatStartedEarlierClears) {
+  // Opened and used while the bits were not there, and then again when they are.
+  Chmod(file(), 0777);
+  Signal opened;
+  Signal go_on;
+  Child alice([&] {
+    ASSERT_OK(setresuid(kAlice.uid, kAlice.uid, kAlice.uid));
+    const UniqueFd fd = Open(file(), O_WRONLY);
+    WriteAt(fd.get(), 0, "x");
+    opened.Send();
+    go_on.Await();
+    WriteAt(fd.get(), 0, "y");
+  });
+  opened.Await();
+  Chmod(file(), 06777);
+  go_on.Send();
+  EXPECT_TRUE(alice.Succeeded());
+  EXPECT_EQ(Mode(file()), 0777U);
+}
+
+TEST_F(SetId, RootsWriteKeepsThem) {
+  EXPECT_EQ(AfterRoot(06755, [this] { EXPECT_OK(truncate(file().c_str(), 5)); }), 06755U);
+  EXPECT_EQ(AfterRoot(06755, [this] { Open(file(), O_WRONLY | O_TRUNC); }), 06755U);
+  EXPECT_EQ(AfterRoot(06755, [this] { Write(); }), 06755U);
+}
+
+TEST_F(SetId, FileCapabilitiesGoWithAnyWrite) {
+  vfs_cap_data capabilities{};
+  capabilities.magic_etc = VFS_CAP_REVISION_2 | VFS_CAP_FLAGS_EFFECTIVE;
+  capabilities.data[0].permitted = 1U << CAP_NET_RAW;
+  const auto set = [&] {
+    ASSERT_OK(setxattr(file().c_str(), "security.capability", &capabilities,
+                       XATTR_CAPS_SZ_2, 0));
+    EXPECT_EQ(getxattr(file().c_str(), "security.capability", nullptr, 0), XATTR_CAPS_SZ_2);
+  };
+  const auto expect_gone = [&](const char* after) {
+    EXPECT_ERRNO(ENODATA, getxattr(file().c_str(), "security.capability", nullptr, 0)) << after;
+  };
+  Chmod(file(), 0777);
+  set();
+  EXPECT_TRUE(AsUser(kAlice, [this] { Write(); }));
+  expect_gone("another user's write");
+  set();
+  Write();
+  expect_gone("root's write");
+  set();
+  EXPECT_OK(truncate(file().c_str(), 3));
+  expect_gone("truncate");
+  set();
+  Chown(file(), kBob.uid, kBob.gid);
+  expect_gone("chown");
+}
+
+TEST_F(SetId, ChownClears) {
+  const auto after_chown = [this](mode_t mode, uid_t uid, gid_t gid) {
+    Chmod(file(), mode);
+    Chown(file(), uid, gid);
+    return Mode(file());
+  };
+  EXPECT_EQ(after_chown(06755, kAlice.uid, kTeam), 0755U) << "even for root";
+  EXPECT_EQ(after_chown(06755, kAlice.uid, kTeam), 0755U) << "even to the same owner";
+  EXPECT_EQ(after_chown(06755, static_cast<uid_t>(-1), kTeam), 0755U);
+  // Without permission to execute, the bit of the group means something else and stays for root.
+  EXPECT_EQ(after_chown(02644, kAlice.uid, kTeam), 02644U);
+  ASSERT_OK(mkdir(Path("d").c_str(), 0755));
+  Chmod(Path("d"), 06755);
+  Chown(Path("d"), kAlice.uid, kTeam);
+  EXPECT_EQ(Mode(Path("d")), 06755U) << "directories keep theirs";
+}
+
+TEST_F(SetId, AnOwnersChown) {
+  Chown(file(), kAlice.uid, kAlice.gid);
+  Chmod(file(), 06755);
+  const User member{.uid = kAlice.uid, .gid = kAlice.gid, .groups = {kTeam}};
+  EXPECT_TRUE(AsUser(member, [&] {
+    EXPECT_ERRNO(EPERM, chown(file().c_str(), kBob.uid, static_cast<gid_t>(-1)));
+    EXPECT_ERRNO(EPERM, chown(file().c_str(), static_cast<uid_t>(-1), kBob.gid));
+    EXPECT_EQ(Mode(file()), 06755U) << "what failed changed nothing";
+    EXPECT_OK(chown(file().c_str(), kAlice.uid, kTeam));
+    EXPECT_EQ(Mode(file()), 0755U);
+    EXPECT_EQ(Stat(file()).st_gid, kTeam);
+  }));
+}
+
+TEST_F(SetId, ChmodByWhoIsNotInTheGroup) {
+  Chown(file(), kAlice.uid, kTeam);
+  EXPECT_TRUE(AsUser(kAlice, [&] {
+    EXPECT_OK(chmod(file().c_str(), 06755));
+    EXPECT_EQ(Mode(file()), 04755U) << "g+s needs membership";
+  }));
+  const User member{.uid = kAlice.uid, .gid = kAlice.gid, .groups = {kTeam}};
+  EXPECT_TRUE(AsUser(member, [&] {
+    EXPECT_OK(chmod(file().c_str(), 06755));
+    EXPECT_EQ(Mode(file()), 06755U);
+  }));
+  EXPECT_TRUE(AsUser(kBob, [&] { EXPECT_ERRNO(EPERM, chmod(file().c_str(), 0777)); }));
+}
+
+TEST_F(SetId, DirectoriesPassOnTheirGroup) {
+  ASSERT_OK(mkdir(Path("d").c_str(), 0777));
+  Chown(Path("d"), 0, kTeam);
+  Chmod(Path("d"), 02777);
+  EXPECT_TRUE(AsUser(kAlice, [&] {
+    WriteFile(Path("d/file"), "");
+    EXPECT_OK(mkdir(Path("d/sub").c_str(), 0755));
+    EXPECT_OK(symlink("x", Path("d/symlink").c_str()));
+    EXPECT_OK(mkfifo(Path("d/fifo").c_str(), 0644));
+    const UniqueFd unnamed = Open(Path("d"), O_TMPFILE | O_RDWR);
+    EXPECT_EQ(Stat(unnamed.get()).st_gid, kTeam);
+    // Alice is not in the group: she cannot make a program that runs with it.
+    const UniqueFd program = Open(Path("d/program"), O_CREAT | O_WRONLY, 02755);
+  }));
+  for (const char* name : {"d/file", "d/sub", "d/symlink", "d/fifo"}) {
+    EXPECT_EQ(Stat(Path(name)).st_gid, kTeam) << name;
+    EXPECT_EQ(Stat(Path(name)).st_uid, kAlice.uid) << name;
+  }
+  EXPECT_EQ(Mode(Path("d/sub")), 02755U) << "subdirectories go on so";
+  EXPECT_EQ(Mode(Path("d/program")), 0755U);
+  const User member{.uid = kBob.uid, .gid = kBob.gid, .groups = {kTeam}};
+  EXPECT_TRUE(AsUser(member, [&] {
+    const UniqueFd program = Open(Path("d/team program"), O_CREAT | O_WRONLY, 02755);
+  }));
+  EXPECT_EQ(Mode(Path("d/team program")), 02755U);
+  const UniqueFd by_root = Open(Path("d/root program"), O_CREAT | O_WRONLY, 06755);
+  EXPECT_EQ(Mode(Path("d/root program")), 06755U);
+}
+
+TEST_F(SetId, StickyDirectories) {
+  ASSERT_OK(mkdir(Path("d").c_str(), 0777));
+  Chmod(Path("d"), 01777);
+  EXPECT_TRUE(AsUser(kAlice, [&] {
+    WriteFile(Path("d/alice"), "");
+    EXPECT_OK(mkdir(Path("d/alice's").c_str(), 0777));
+    EXPECT_OK(chmod(Path("d/alice").c_str(), 0666));
+  }));
+  EXPECT_TRUE(AsUser(kBob, [&] {
+    WriteFile(Path("d/bob"), "");
+    EXPECT_ERRNO(EPERM, unlink(Path("d/alice").c_str()));
+    EXPECT_ERRNO(EPERM, rmdir(Path("d/alice's").c_str()));
+    EXPECT_ERRNO(EPERM, rename(Path("d/alice").c_str(), Path("d/moved").c_str()));
+    EXPECT_ERRNO(EPERM, rename(Path("d/bob").c_str(), Path("d/alice").c_str()));
+    EXPECT_ERRNO(EPERM, renameat2(AT_FDCWD, Path("d/bob").c_str(), AT_FDCWD,
+                                  Path("d/alice").c_str(), RENAME_EXCHANGE));
+    EXPECT_OK(unlink(Path("d/bob").c_str()));
+  }));
+  EXPECT_TRUE(AsUser(kAlice, [&] {
+    EXPECT_OK(rename(Path("d/alice").c_str(), Path("d/moved").c_str()));
+    EXPECT_OK(unlink(Path("d/moved").c_str()));
+  }));
+}
+
+// A copy of a small program that tells its effective user.
+class SetUserProgram : public SetId {
+ protected:
+  void SetUp() override {
+    SetId::SetUp();
+    WriteFile(Path("id"), ReadFile("/usr/bin/id"), 0755);
+  }
+  // What `id OPTION` of this copy prints when Alice runs it.
+  std::string Run(const char* option) const {
+    int ends[2];
+    EXPECT_OK(pipe2(ends, O_CLOEXEC));
+    UniqueFd read_end(ends[0]);
+    UniqueFd write_end(ends[1]);
+    Child child([&] {
+      ASSERT_OK(setresgid(kAlice.gid, kAlice.gid, kAlice.gid));
+      ASSERT_OK(setresuid(kAlice.uid, kAlice.uid, kAlice.uid));
+      dup2(write_end.get(), STDOUT_FILENO);
+      execl(Path("id").c_str(), "id", option, nullptr);
+      ADD_FAILURE() << "exec: " << std::strerror(errno);
+    });
+    write_end.Reset();
+    std::string output(100, '\0');
+    const ssize_t size = read(read_end.get(), output.data(), output.size());
+    EXPECT_TRUE(child.Succeeded());
+    output.resize(size > 0 ? static_cast<size_t>(size) - 1 : 0);  // without the newline
+    return output;
+  }
+};
+
+TEST_F(SetUserProgram, RunsAsItsOwner) {
+  Chown(Path("id"), kBob.uid, kBob.gid);
+  EXPECT_EQ(Run("-u"), std::to_string(kAlice.uid));
+  Chmod(Path("id"), 04755);
+  EXPECT_EQ(Run("-u"), std::to_string(kBob.uid));
+  EXPECT_EQ(Run("-g"), std::to_string(kAlice.gid));
+  Chmod(Path("id"), 06755);
+  EXPECT_EQ(Run("-g"), std::to_string(kBob.gid));
+  Chmod(Path("id"), 0755);
+  EXPECT_EQ(Run("-u"), std::to_string(kAlice.uid));
+}
+
+TEST_F(SetUserProgram, NeverRunsSoWithWhatAnotherUserWrote) {
+  const std::string program = ReadFile(Path("id"));
+  Chown(Path("id"), kBob.uid, kBob.gid);
+  for (int round = 0; round < 30; ++round) {
+    Chmod(Path("id"), 04777);
+    ASSERT_EQ(Run("-u"), std::to_string(kBob.uid));  // the kernel knows the mode now
+    ASSERT_TRUE(AsUser(kAlice, [&] {
+      const UniqueFd fd = Open(Path("id"), O_RDWR);
+      WriteAt(fd.get(), static_cast<off_t>(program.size()) - 1, program.substr(program.size() - 1));
+    }));
+    ASSERT_EQ(Run("-u"), std::to_string(kAlice.uid)) << "round " << round;
+  }
+}
+
+TEST_F(SetId, AStoreThroughAMappingIsNoWrite) {
+  // As on every filesystem of Linux: the first store to a page is not seen as a write(2), but for
+  // the times.
+  EXPECT_EQ(AfterAlice(04777,
+                       [this] {
+                         const UniqueFd fd = Open(file(), O_RDWR);
+                         void* at = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED,
+                                         fd.get(), 0);
+                         ASSERT_NE(at, MAP_FAILED);
+                         std::memset(at, 'm', 4);
+                         EXPECT_OK(msync(at, 4096, MS_SYNC));
+                         munmap(at, 4096);
+                       }),
+            04777U);
+}
+
+}  // namespace
+}  // namespace ckptfs::testing

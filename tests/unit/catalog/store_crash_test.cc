@@ -1,0 +1,199 @@
+// Every operation, killed at every step.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <span>
+#include <string_view>
+
+#include "backend/base/error.h"
+#include "catalog/failpoints.h"
+#include "tests/unit/catalog/store_fixture.h"
+
+namespace ckptfs {
+namespace {
+
+struct Operation {
+  const char* step;
+  std::span<const std::string_view> failpoints;
+};
+
+// "open" has its own tests below.
+const std::vector<Operation>& Operations() {
+  static const std::vector<Operation> operations = {
+      {"create", kCreateWorkspaceFailpoints},
+      {"import", kImportFailpoints},
+      {"rename-workspace", kRenameWorkspaceFailpoints},
+      {"remove-workspace", kRemoveWorkspaceFailpoints},
+      {"checkpoint", kCheckpointFailpoints},
+      {"delete", kDeleteFailpoints},
+      {"edit", kEditFailpoints},
+      {"rollback", kRollbackFailpoints},
+      {"rollback-unchanged", kRollbackFailpoints},
+      {"exchange", kRollbackFailpoints},
+      {"promote", kRollbackFailpoints},
+      {"fork", kForkFailpoints},
+      {"diff", kDiffFailpoints},
+  };
+  return operations;
+}
+
+// w (changed since b), with a and b; still (equal to b), with a and b; empty.
+class CrashTest : public StoreTest, public testing::WithParamInterface<Operation> {
+ protected:
+  void SetUp() override {
+    StoreTest::SetUp();
+    if (IsSkipped()) return;
+    Reopen();
+    MakeWorkspace("w", "1");
+    Checkpoint("w", "a");
+    Write("w", "2");
+    Checkpoint("w", "b");
+    Write("w", "3");
+    MakeWorkspace("still", "4");
+    Checkpoint("still", "a");
+    Write("still", "5");
+    Checkpoint("still", "b");
+    MakeWorkspace("empty");
+    before_ = Look(store());
+    Close();
+    std::filesystem::rename(StorePath(), directory_->Path("template"));
+  }
+
+  // A fresh copy of the store at StorePath().
+  void Restore() { Copy(directory_->Path("template"), StorePath()); }
+  static void Copy(const std::string& from, const std::string& to) {
+    std::filesystem::remove_all(to);
+    std::filesystem::create_directory(to);
+    for (const auto& entry : std::filesystem::directory_iterator(from)) {
+      CopySparse(entry.path(), to + "/" + entry.path().filename().string());
+    }
+  }
+
+  StoreView AfterStep(const std::string& step) {
+    Restore();
+    EXPECT_EQ(RunStep(step, StorePath(), ""), StepEnd::kDone);
+    Reopen();
+    EXPECT_TRUE(store().Status().clean_start);
+    ExpectSound();
+    StoreView view = Look(store());
+    Close();
+    return view;
+  }
+
+  // After a kill: the state before or the state after, nothing lying about, and the same again.
+  void ExpectRecovered(const StoreView& after) {
+    Reopen();
+    EXPECT_FALSE(store().Status().clean_start);
+    EXPECT_FALSE(store().Status().read_only);
+    const StoreView found = Look(store());
+    EXPECT_THAT(found, testing::AnyOf(before_, after));
+    ExpectSound();
+    Reopen();
+    EXPECT_TRUE(store().Status().clean_start);
+    EXPECT_THAT(store().Status().warnings, testing::IsEmpty());
+    EXPECT_EQ(Look(store()), found);
+    ExpectSound();
+    Close();
+  }
+
+  StoreView before_;
+};
+
+TEST_P(CrashTest, LeavesTheStateBeforeOrTheStateAfter) {
+  const StoreView after = AfterStep(GetParam().step);
+  for (const std::string_view failpoint : GetParam().failpoints) {
+    SCOPED_TRACE(failpoint);
+    Restore();
+    ASSERT_EQ(RunStep(GetParam().step, StorePath(), std::string(failpoint)), StepEnd::kKilled);
+    ExpectRecovered(after);
+    if (HasFailure()) return;
+  }
+}
+
+// Each point of the operation, then points of the recovery from it, in turn: all of them are met.
+TEST_P(CrashTest, RecoveryMayBeKilledToo) {
+  const StoreView after = AfterStep(GetParam().step);
+  size_t turn = 0;
+  for (const std::string_view failpoint : GetParam().failpoints) {
+    Restore();
+    ASSERT_EQ(RunStep(GetParam().step, StorePath(), std::string(failpoint)), StepEnd::kKilled);
+    for (const size_t half : {size_t{0}, kRecoveryFailpoints.size() / 2}) {
+      const std::string_view second =
+          kRecoveryFailpoints[(turn + half) % kRecoveryFailpoints.size()];
+      SCOPED_TRACE(std::string(failpoint) + ", " + std::string(second));
+      ASSERT_EQ(RunStep("open", StorePath(), std::string(second)), StepEnd::kKilled);
+    }
+    ++turn;
+    ExpectRecovered(after);
+    if (HasFailure()) return;
+  }
+}
+
+// A step that fails leaves the state before, without a restart.
+TEST_P(CrashTest, AFailureLeavesTheStateBefore) {
+  for (const std::string_view failpoint : GetParam().failpoints) {
+    if (failpoint.find("after-commit") != std::string_view::npos) break;
+    if (failpoint == "commit.before-generation") break;
+    SCOPED_TRACE(failpoint);
+    Restore();
+    if (RunStep(GetParam().step, StorePath(), std::string(failpoint) + "=28") == StepEnd::kDone) {
+      continue;  // in the background, where a failure is only logged
+    }
+    Reopen();
+    EXPECT_EQ(Look(store()), before_);
+    ExpectSound();
+    Close();
+    if (HasFailure()) return;
+  }
+}
+
+std::string NameOf(const testing::TestParamInfo<Operation>& info) {
+  std::string name = info.param.step;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+INSTANTIATE_TEST_SUITE_P(Operations, CrashTest, testing::ValuesIn(Operations()), NameOf);
+
+class OpenCrashTest : public CrashTest {};
+
+// The first mount of a store that is not there.
+TEST_P(OpenCrashTest, FirstMount) {
+  std::vector<std::string> points(kFirstMountFailpoints.begin(), kFirstMountFailpoints.end());
+  points.insert(points.end(), {"recovery.begin", "recovery.after-sidecars"});
+  for (const std::string& failpoint : points) {
+    SCOPED_TRACE(failpoint);
+    std::filesystem::remove_all(StorePath());
+    ASSERT_EQ(RunStep("open", StorePath(), failpoint), StepEnd::kKilled);
+    Reopen();
+    EXPECT_THAT(store().ListWorkspaces(), testing::IsEmpty());
+    EXPECT_FALSE(store().Status().read_only);
+    MakeWorkspace("w", "x");
+    ExpectSound();
+    Close();
+    if (HasFailure()) return;
+  }
+}
+
+TEST_P(OpenCrashTest, RebuildOfALostCatalog) {
+  std::vector<std::string> points(kRebuildFailpoints.begin(), kRebuildFailpoints.end());
+  points.insert(points.end(), kRecoveryFailpoints.begin(), kRecoveryFailpoints.end());
+  for (const std::string& failpoint : points) {
+    SCOPED_TRACE(failpoint);
+    Restore();
+    std::filesystem::resize_file(StorePath() + "/catalog.db", 5000);
+    ASSERT_EQ(RunStep("open", StorePath(), failpoint), StepEnd::kKilled);
+    Reopen();
+    EXPECT_EQ(Look(store()), before_);
+    ExpectSound();
+    Close();
+    if (HasFailure()) return;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Open, OpenCrashTest, testing::Values(Operation{"open", {}}), NameOf);
+
+}  // namespace
+}  // namespace ckptfs

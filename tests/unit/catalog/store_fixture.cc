@@ -1,0 +1,262 @@
+#include "tests/unit/catalog/store_fixture.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <cstdlib>
+#include <iostream>
+#include <regex>
+
+#include "backend/base/error.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr char kStepVariable[] = "CKPTFS_TEST_STEP";
+
+SnapshotRecord Find(Store& store, const std::string& workspace, const std::string& name) {
+  return store.FindSnapshot(store.FindWorkspace(workspace).value().id, name).value();
+}
+
+void Switch(Store& store, const std::string& workspace, const SnapshotRecord& to,
+            ExchangeMode mode) {
+  store.Rollback({.workspace_id = store.FindWorkspace(workspace).value().id,
+                  .snapshot_id = to.id,
+                  .mode = mode},
+                 {}, {});
+}
+
+// The operations that crash tests cut short, on a store as CrashTest makes it.
+const std::map<std::string, std::function<void(Store&)>>& Steps() {
+  static const std::map<std::string, std::function<void(Store&)>> steps = {
+      {"open", [](Store&) {}},
+      {"create",
+       [](Store& store) {
+         store.CreateWorkspace("new", {.mode = S_IFDIR | 0755, .uid = 0, .gid = 0, .acl = {}});
+       }},
+      {"import",
+       [](Store& store) {
+         const auto pending = store.PrepareWorkspace("new");
+         WriteFileAt(pending->volume().root_fd(), "f", "imported");
+         pending->Commit();
+       }},
+      {"rename-workspace",
+       [](Store& store) { store.RenameWorkspace(store.FindWorkspace("w")->id, "new"); }},
+      {"remove-workspace",
+       [](Store& store) {
+         store.RemoveWorkspace(store.FindWorkspace("empty")->id, {}, [] { return true; });
+       }},
+      {"checkpoint",
+       [](Store& store) { store.Checkpoint(store.FindWorkspace("w")->id, {.name = "new"}, {}); }},
+      {"delete", [](Store& store) { store.DeleteSnapshot(Find(store, "w", "b").id, false); }},
+      {"edit", [](Store& store) { store.RenameSnapshot(Find(store, "w", "a").id, "new"); }},
+      {"rollback",
+       [](Store& store) {
+         Switch(store, "w", Find(store, "w", "a"), ExchangeMode::kKeepSnapshot);
+       }},
+      {"rollback-unchanged",
+       [](Store& store) {
+         Switch(store, "still", Find(store, "still", "a"), ExchangeMode::kKeepSnapshot);
+       }},
+      {"exchange",
+       [](Store& store) { Switch(store, "w", Find(store, "w", "a"), ExchangeMode::kExchange); }},
+      {"promote",
+       [](Store& store) {
+         Switch(store, "w", Find(store, "still", "b"), ExchangeMode::kKeepSnapshot);
+       }},
+      {"fork", [](Store& store) { store.Fork(Find(store, "w", "a").id, "new"); }},
+      {"diff",
+       [](Store& store) {
+         store.Diff(Find(store, "w", "a").id, std::nullopt, store.FindWorkspace("w")->id, {});
+       }},
+  };
+  return steps;
+}
+
+// Failpoints are read once a process, so a test of them needs one of its own: this same program,
+// started again with the variable "STEP:PATH", does that step instead of any test.
+class StepProcess : public testing::Environment {
+ public:
+  void SetUp() override {
+    const char* variable = std::getenv(kStepVariable);  // NOLINT(concurrency-mt-unsafe): one thread
+    if (variable == nullptr) return;
+    try {
+      const std::string text = variable;
+      const size_t colon = text.find(':');
+      const auto store = Store::Open(TestStoreOptions(text.substr(colon + 1)));
+      Steps().at(text.substr(0, colon))(*store);
+    } catch (const std::exception& error) {
+      std::cerr << "in the child: " << error.what() << '\n';
+      _exit(1);
+    }
+    _exit(0);
+  }
+};
+const testing::Environment* const kStepProcess =
+    testing::AddGlobalTestEnvironment(new StepProcess);  // NOLINT: GoogleTest owns it
+
+std::string WithoutTimes(const std::string& name) {
+  static const std::regex time("[0-9]{8}T[0-9]{6}Z(-[0-9]+)?");
+  return std::regex_replace(name, time, "T");
+}
+
+}  // namespace
+
+void PrintTo(const StoreView& view, std::ostream* out) {
+  for (const auto& [name, content] : view.live) *out << name << "=" << content << " ";
+  *out << "| ";
+  for (const auto& [name, content] : view.snapshots) *out << name << "=" << content << " ";
+}
+
+StoreOptions TestStoreOptions(const std::string& path) {
+  StoreOptions options;
+  options.path = path;
+  options.backend = "auto";
+  options.backend_options.size_bytes.reset();
+  return options;
+}
+
+void StoreTest::SetUp() {
+  CKPTFS_SKIP_WITHOUT_LOOP_DEVICES();
+  directory_ = std::make_unique<TestDirectory>();
+}
+
+StoreOptions StoreTest::Options() const { return TestStoreOptions(StorePath()); }
+
+Store& StoreTest::Reopen(const StoreOptions& options) {
+  store_.reset();
+  store_ = Store::Open(options);
+  return *store_;
+}
+
+UniqueFd StoreTest::StoreFd() const {
+  return UniqueFd(CheckSyscall(open(StorePath().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+                               "open the store"));
+}
+
+WorkspaceRecord StoreTest::MakeWorkspace(const std::string& name, const std::string& content) {
+  const WorkspaceRecord workspace =
+      store().CreateWorkspace(name, {.mode = S_IFDIR | 0755, .uid = 0, .gid = 0, .acl = {}});
+  if (!content.empty()) Write(name, content);
+  return workspace;
+}
+
+void WriteLive(Store& store, const std::string& workspace, const std::string& content) {
+  const auto volume = store.backend().Open(store.FindWorkspace(workspace).value().volume);
+  WriteFileAt(volume->root_fd(), "f", content);
+}
+
+std::string ReadVolume(Store& store, const VolumeId& volume) {
+  const auto opened = store.backend().Open(volume);
+  // To look must not be a change, as the access time of a file in a live tree would be.
+  const UniqueFd file(openat(opened->root_fd(), "f", O_RDONLY | O_NOATIME | O_CLOEXEC));
+  if (!file.valid()) return "-";
+  std::array<char, 256> text{};
+  const auto size = CheckSyscall(read(file.get(), text.data(), text.size()), "read f");
+  return {text.data(), static_cast<size_t>(size)};
+}
+
+void StoreTest::Write(const std::string& workspace, const std::string& content) {
+  WriteLive(store(), workspace, content);
+}
+
+SnapshotRecord StoreTest::Checkpoint(const std::string& workspace, const std::string& name) {
+  return store().Checkpoint(Workspace(workspace).id, {.name = name, .message = "m " + name}, {});
+}
+
+WorkspaceRecord StoreTest::Workspace(const std::string& name) {
+  return store().FindWorkspace(name).value();
+}
+
+SnapshotRecord StoreTest::Snapshot(const std::string& workspace, const std::string& name) {
+  return store().FindSnapshot(Workspace(workspace).id, name).value();
+}
+
+std::string StoreTest::Read(const VolumeId& volume) { return ReadVolume(store(), volume); }
+
+RollbackResult StoreTest::Rollback(const std::string& workspace, const SnapshotRecord& to,
+                                   ExchangeMode mode) {
+  return store().Rollback(
+      {.workspace_id = Workspace(workspace).id, .snapshot_id = to.id, .mode = mode}, {}, {});
+}
+
+StoreView Look(Store& store) {
+  StoreView view;
+  for (const WorkspaceRecord& workspace : store.ListWorkspaces()) {
+    view.live[workspace.name] = ReadVolume(store, workspace.volume);
+    for (const SnapshotRecord& snapshot : store.ListSnapshots(workspace.id)) {
+      view.snapshots[workspace.name + "/" + WithoutTimes(snapshot.name)] =
+          ReadVolume(store, snapshot.volume);
+    }
+  }
+  return view;
+}
+
+std::set<std::string> SidecarVolumes(Store& store) {
+  std::set<std::string> names;
+  const UniqueFd meta(CheckSyscall(
+      openat(store.backend().meta_fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open meta"));
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(dup(meta.get())), &closedir);
+  while (const dirent* entry = readdir(stream.get())) {
+    const std::string name = entry->d_name;
+    if (name == "." || name == ".." || name == "store.json") continue;
+    names.insert(name.ends_with(".json") ? name.substr(0, name.size() - 5) : name);
+  }
+  return names;
+}
+
+void StoreTest::ExpectSound() {
+  EXPECT_THAT(store().Fsck(false).problems, testing::IsEmpty());
+  std::set<std::string> owned;
+  for (const WorkspaceRecord& workspace : store().ListWorkspaces()) {
+    owned.insert(workspace.volume.str());
+    for (const SnapshotRecord& snapshot : store().ListSnapshots(workspace.id)) {
+      owned.insert(snapshot.volume.str());
+    }
+  }
+  std::set<std::string> there;
+  for (const VolumeListing& volume : store().backend().List()) there.insert(volume.id.str());
+  EXPECT_EQ(there, owned);
+  EXPECT_EQ(SidecarVolumes(store()), owned);
+}
+
+StepEnd RunStep(const std::string& name, const std::string& path, const std::string& failpoint) {
+  const std::string step = std::string(kStepVariable) + "=" + name + ":" + path;
+  const std::string point = "CKPTFS_FAILPOINT=" + failpoint;
+  const std::string search = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
+  const pid_t child = CheckSyscall(fork(), "fork");
+  const char* const environment[] = {step.c_str(), search.c_str(),
+                                     failpoint.empty() ? nullptr : point.c_str(), nullptr};
+  if (child == 0) {
+    execle("/proc/self/exe", "step", "--gtest_brief=1", nullptr, environment);
+    _exit(2);
+  }
+  int status = 0;
+  CheckSyscall(waitpid(child, &status, 0), "wait for the step");
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) return StepEnd::kKilled;
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? StepEnd::kDone : StepEnd::kFailed;
+}
+
+int StoreTest::ErrnoOf(const std::function<void()>& action) {
+  try {
+    action();
+    return 0;
+  } catch (const Error& error) {
+    return error.errno_value();
+  }
+}
+
+std::string StoreTest::MessageOf(const std::function<void()>& action) {
+  try {
+    action();
+    return "";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+}  // namespace ckptfs

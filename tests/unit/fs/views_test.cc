@@ -1,0 +1,124 @@
+#include "fs/views.h"
+
+#include <gtest/gtest.h>
+
+#include "fs/known_directories.h"
+
+namespace ckptfs {
+namespace {
+
+SnapshotRecord Snapshot(int64_t id) {
+  SnapshotRecord record;
+  record.id = id;
+  record.volume = VolumeId::Generate();
+  record.view = static_cast<uint64_t>(id) + 100;
+  return record;
+}
+
+TEST(SlotTableTest, OneSnapshotHasASlotForEachPlace) {
+  SlotTable slots;
+  const SnapshotRecord snapshot = Snapshot(7);
+  const auto root = slots.AcquireSnapshot(snapshot, Place::kRoot);
+  const auto inner = slots.AcquireSnapshot(snapshot, Place::kInner);
+  EXPECT_NE(root->slot, inner->slot);
+  EXPECT_EQ(root->number, inner->number);
+  EXPECT_EQ(slots.AcquireSnapshot(snapshot, Place::kRoot)->slot, root->slot);
+  EXPECT_NE(root->slot, 0U) << "slot 0 is for what no volume holds";
+}
+
+TEST(SlotTableTest, ASlotLivesUntilItsLastLookupIsForgotten) {
+  SlotTable slots;
+  const Slot slot = slots.AcquireSnapshot(Snapshot(1), Place::kRoot)->slot;
+  slots.Count(slot);
+  slots.Forget(slot, 1);
+  EXPECT_NE(slots.Find(slot), nullptr);
+  slots.Forget(slot, 1);
+  EXPECT_EQ(slots.Find(slot), nullptr);
+  EXPECT_EQ(slots.size(), 0U);
+}
+
+TEST(SlotTableTest, ARenewedSnapshotGetsANewSlotAndKeepsTheOldOneServed) {
+  SlotTable slots;
+  const SnapshotRecord snapshot = Snapshot(1);
+  const Slot before = slots.AcquireSnapshot(snapshot, Place::kRoot)->slot;
+  slots.RenewSnapshot(snapshot.id);
+  const Slot after = slots.AcquireSnapshot(snapshot, Place::kRoot)->slot;
+  EXPECT_NE(before, after);
+  EXPECT_NE(slots.Find(before), nullptr);
+  slots.Forget(before, 1);
+  // Forgetting the old one must not take the new one's place in the books.
+  EXPECT_EQ(slots.AcquireSnapshot(snapshot, Place::kRoot)->slot, after);
+}
+
+TEST(SlotTableTest, APinnedSlotStaysWithoutLookups) {
+  SlotTable slots;
+  const Slot slot = slots.AddLiveDirectories(nullptr, 5);
+  slots.Count(slot);
+  slots.Forget(slot, 1);
+  ASSERT_NE(slots.Find(slot), nullptr);
+  slots.Unpin(slot);
+  EXPECT_EQ(slots.Find(slot), nullptr);
+}
+
+TEST(SlotTableTest, AnUnpinnedSlotGoesWithItsLastLookup) {
+  SlotTable slots;
+  const Slot slot = slots.AddLiveDirectories(nullptr, 5);
+  slots.Count(slot);
+  slots.Unpin(slot);
+  EXPECT_NE(slots.Find(slot), nullptr);
+  slots.Forget(slot, 1);
+  EXPECT_EQ(slots.Find(slot), nullptr);
+}
+
+TEST(SlotTableTest, CountingOnASlotThatHasGoneIsStale) {
+  SlotTable slots;
+  EXPECT_THROW(slots.Count(99), Error);
+}
+
+class KnownDirectoriesTest : public testing::Test {
+ protected:
+  NodeId Acquire(FileId file) {
+    return known_.Acquire(
+        file, [this] { return current_; },
+        [this] { return current_ = slots_.AddLiveDirectories(nullptr, 1); });
+  }
+  void Forget(NodeId node) {
+    known_.Forget(node, 1);
+    slots_.Forget(SlotOf(node), 1);
+  }
+
+  SlotTable slots_;
+  KnownDirectories known_{slots_};
+  Slot current_ = slots_.AddLiveDirectories(nullptr, 1);
+};
+
+TEST_F(KnownDirectoriesTest, ADirectoryKeepsItsNode) {
+  const NodeId node = Acquire({300, 5});
+  EXPECT_EQ(Acquire({300, 5}), node);
+  EXPECT_EQ(known_.GenerationOf(node), 5U);
+  EXPECT_EQ(known_.size(), 1U);
+}
+
+TEST_F(KnownDirectoriesTest, AnotherDirectoryOfTheSameNumberGetsAnotherNode) {
+  const NodeId old_node = Acquire({300, 5});
+  const NodeId new_node = Acquire({300, 9});
+  EXPECT_NE(old_node, new_node);
+  EXPECT_EQ(InodeOf(new_node), 300U);
+  EXPECT_EQ(known_.GenerationOf(old_node), 5U);
+  EXPECT_EQ(known_.GenerationOf(new_node), 9U);
+  EXPECT_EQ(Acquire({300, 5}), old_node) << "as after a rollback of the rollback";
+}
+
+TEST_F(KnownDirectoriesTest, AForgottenDirectoryCostsNothing) {
+  const NodeId node = Acquire({300, 5});
+  Acquire({300, 5});
+  Forget(node);
+  EXPECT_EQ(known_.GenerationOf(node), 5U);
+  Forget(node);
+  EXPECT_EQ(known_.size(), 0U);
+  EXPECT_EQ(known_.GenerationOf(node), 0U);
+  EXPECT_EQ(Acquire({300, 9}), node) << "the number is free for another one";
+}
+
+}  // namespace
+}  // namespace ckptfs

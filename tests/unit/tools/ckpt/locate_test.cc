@@ -1,0 +1,60 @@
+#include "tools/ckpt/locate.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "backend/base/error.h"
+
+namespace ckptfs::cli {
+namespace {
+
+std::vector<std::string> Mountpoints(const std::string& text) {
+  std::vector<std::string> paths;
+  for (const MountLine& line : ParseMountinfo(text)) paths.push_back(line.mountpoint);
+  return paths;
+}
+
+TEST(ParseMountinfo, FindsOursAmongOthers) {
+  EXPECT_THAT(
+      Mountpoints("22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n"
+                  "90 22 0:42 / /mnt/ckpt rw,nosuid - fuse.ckptfs /var/lib/ckptfs rw,user_id=0\n"
+                  "91 22 0:43 / /mnt/other rw - fuse.sshfs host: rw\n"
+                  "92 22 0:44 / /mnt/tagged rw shared:5 master:3 - fuse.ckptfs - rw\n"),
+      ::testing::ElementsAre("/mnt/ckpt", "/mnt/tagged"));
+}
+
+TEST(ParseMountinfo, UndoesTheKernelsEscapes) {
+  EXPECT_THAT(Mountpoints("90 22 0:42 / /mnt/a\\040b\\011c\\134d rw - fuse.ckptfs s rw\n"),
+              ::testing::ElementsAre("/mnt/a b\tc\\d"));
+}
+
+TEST(ParseMountinfo, LeavesOutBindMountsOfWhatIsThereInWhole) {
+  EXPECT_THAT(Mountpoints("90 22 0:42 /proj /work rw - fuse.ckptfs s rw\n"
+                          "91 22 0:42 / /mnt/ckpt rw - fuse.ckptfs s rw\n"
+                          "92 22 0:42 / /mnt/again rw - fuse.ckptfs s rw\n"
+                          "93 22 0:50 /only /part rw - fuse.ckptfs s rw\n"),
+              ::testing::ElementsAre("/mnt/ckpt", "/part"));
+}
+
+TEST(ParseMountinfo, SurvivesLinesThatAreNone) {
+  EXPECT_THAT(Mountpoints("\n- - -\na b c d e f g h\n1 2 0:1 / /m rw -\n1 2 0:1 / /m rw - x\n"),
+              ::testing::IsEmpty());
+}
+
+TEST(IsPath, IsWhatHasASlashOrIsDots) {
+  EXPECT_TRUE(IsPath("."));
+  EXPECT_TRUE(IsPath(".."));
+  EXPECT_TRUE(IsPath("./w"));
+  EXPECT_TRUE(IsPath("/mnt/w"));
+  EXPECT_FALSE(IsPath("w"));
+  EXPECT_FALSE(IsPath("..."));
+}
+
+TEST(FindPlace, IsEmptyOutsideOfAnyMount) {
+  const UniqueFd directory(open("/proc/self", O_PATH | O_DIRECTORY));
+  EXPECT_FALSE(FindPlace(directory.get()).has_value());
+}
+
+}  // namespace
+}  // namespace ckptfs::cli
