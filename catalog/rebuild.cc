@@ -273,15 +273,23 @@ void Planner::TakeNameless() {
   }
 }
 
-// Whoever derives from the snapshot names it (a snapshot's UUID is its volume's), and is mostly of
-// the same workspace; without such a one there may be only one workspace at all. 0: not known.
+// Whoever derives from the snapshot names it (a snapshot's UUID is its volume's): its own workspace,
+// and those that were forked from it, which are younger. Without such a one there may be only one
+// workspace at all. 0: not known.
 uint64_t Planner::GuessWorkspace(const VolumeId& volume) const {
+  std::set<uint64_t> deriving;
   for (const RebuildPlan::Entry& entry : plan_.snapshots) {
-    if (entry.parent == volume) return entry.workspace_view;
+    if (entry.parent == volume) deriving.insert(entry.workspace_view);
   }
   for (const auto& [view, parent] : plan_.live_parents) {
-    if (parent == volume) return view;
+    if (parent == volume) deriving.insert(view);
   }
+  const WorkspaceRecord* oldest = nullptr;
+  for (const WorkspaceRecord& workspace : plan_.workspaces) {
+    if (!deriving.contains(workspace.view)) continue;
+    if (oldest == nullptr || workspace.created_ns < oldest->created_ns) oldest = &workspace;
+  }
+  if (oldest != nullptr) return oldest->view;
   return plan_.workspaces.size() == 1 ? plan_.workspaces.front().view : 0;
 }
 
@@ -344,6 +352,8 @@ void ApplyRebuild(const RebuildPlan& plan, Catalog::Change& change) {
     const std::optional<int64_t> parent = id_of(plan.live_parents.at(workspace.view));
     change.SetLive(workspace_ids.at(workspace.view), workspace.volume, parent,
                    parent ? workspace.parent_marker : 0);
+    // When its list changed last is lost; time must not go back for who looks at it only for news.
+    change.TouchSnapshots(workspace_ids.at(workspace.view), NowNs());
   }
   change.SetGeneration(plan.generation);
 }

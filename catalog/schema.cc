@@ -56,6 +56,7 @@ CREATE TABLE snapshot (
   root_uid         INTEGER NOT NULL,
   root_gid         INTEGER NOT NULL,
   root_acl         BLOB    NOT NULL DEFAULT x'',
+  root_xattr_names BLOB    NOT NULL DEFAULT x'',
   unlinked_open    INTEGER NOT NULL DEFAULT 0,
   -- What Store::SnapshotUsage found last, and when.
   referenced_bytes INTEGER,

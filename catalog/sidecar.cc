@@ -48,7 +48,7 @@ std::string FromHex(const std::string& text) {
     if (c >= 'a' && c <= 'f') return c - 'a' + 10;
     Damaged("an ACL is no hexadecimal number");
   };
-  if (text.size() % 2 != 0) Damaged("an ACL is cut short");
+  if (text.size() % 2 != 0) Damaged("a value is cut short");
   std::string bytes;
   for (size_t at = 0; at < text.size(); at += 2) {
     bytes += static_cast<char>(digit(text[at]) * 16 + digit(text[at + 1]));
@@ -59,6 +59,7 @@ std::string FromHex(const std::string& text) {
 Json ToJson(const RootAttributes& root) {
   Json json = {{"mode", root.mode}, {"uid", root.uid}, {"gid", root.gid}};
   if (!root.acl.empty()) json["acl"] = ToHex(root.acl);
+  if (!root.xattr_names.empty()) json["xattr_names"] = ToHex(root.xattr_names);
   return json;
 }
 
@@ -68,6 +69,7 @@ RootAttributes RootFrom(const Json& json) {
   root.uid = json.at("uid").get<uid_t>();
   root.gid = json.at("gid").get<gid_t>();
   root.acl = FromHex(json.value("acl", std::string()));
+  root.xattr_names = FromHex(json.value("xattr_names", std::string()));
   return root;
 }
 

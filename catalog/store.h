@@ -51,6 +51,9 @@ struct LiveHooks {
   // Makes new changing operations of that workspace wait, drains those in flight, and returns when
   // none is left. Called once per operation, at the latest moment that is right.
   std::function<std::unique_ptr<LiveHold>(int64_t workspace_id)> hold;
+  // Asked by a rollback while the tree is held: true if somebody goes on writing to the state that
+  // it replaces. That state is then kept in any case. May be empty: nobody does.
+  std::function<bool()> has_writers = nullptr;
 };
 
 enum class ExchangeMode { kKeepSnapshot, kExchange };

@@ -69,8 +69,13 @@ bool Store::ChangedSinceParent(int64_t workspace_id) {
   if (!workspace.parent_id || workspace.parent_marker == 0) return true;
   const std::optional<SnapshotRecord> parent = store.catalog->FindSnapshot(*workspace.parent_id);
   if (!parent || parent->state != SnapshotState::kOk) return true;
-  if (!store.IsReadOnly()) store.backend->Sync(workspace.volume);
-  return store.backend->ChangeMarker(workspace.volume) != workspace.parent_marker;
+  try {
+    if (!store.IsReadOnly()) store.backend->Sync(workspace.volume);
+    return store.backend->ChangeMarker(workspace.volume) != workspace.parent_marker;
+  } catch (const Error& error) {
+    if (error.errno_value() != ENOENT) throw;
+    return true;  // its data is missing, which is no state of the parent's
+  }
 }
 
 VolumeUsage Store::SnapshotUsage(int64_t snapshot_id) {

@@ -86,7 +86,7 @@ void StoreContext::RequireData(const SnapshotRecord& snapshot, std::string_view 
       "Bring the volume back and mount again, or remove the entry with ckpt delete --force");
 }
 
-void StoreContext::Commit(Catalog::Change& change) {
+void StoreContext::Commit(Catalog::Change& change) const {
   const uint64_t generation = change.Commit();
   // If power goes here the store's copy is one behind, which means nothing: only a copy that is
   // ahead of the catalog does.
@@ -98,7 +98,7 @@ void StoreContext::Commit(Catalog::Change& change) {
   }
 }
 
-void StoreContext::Destroy(const VolumeId& volume) noexcept {
+void StoreContext::Destroy(const VolumeId& volume) const noexcept {
   try {
     backend->Destroy(volume);
     janitor->Reap(volume);
@@ -107,7 +107,7 @@ void StoreContext::Destroy(const VolumeId& volume) noexcept {
   }
 }
 
-void StoreContext::Seal(const VolumeId& volume) noexcept {
+void StoreContext::Seal(const VolumeId& volume) const noexcept {
   try {
     backend->Seal(volume);
   } catch (const std::exception& error) {
@@ -163,12 +163,17 @@ RootAttributes ReadRootAttributes(const Volume& volume) {
   CheckSyscall(fstat(volume.root_fd(), &status), "stat the root of volume " + volume.id().str());
   RootAttributes root{
       .mode = status.st_mode, .uid = status.st_uid, .gid = status.st_gid, .acl = {}};
-  std::array<char, 65536> acl;  // XATTR_SIZE_MAX
+  std::array<char, 65536> acl{};  // XATTR_SIZE_MAX
   const ssize_t size = fgetxattr(volume.root_fd(), kAcl, acl.data(), acl.size());
   if (size > 0) root.acl.assign(acl.data(), static_cast<size_t>(size));
   if (size < 0 && errno != ENODATA && errno != EOPNOTSUPP) {
     ThrowErrno("read the ACL of the root of volume " + volume.id().str());
   }
+  std::array<char, 65536> names{};  // XATTR_LIST_MAX
+  root.xattr_names.assign(names.data(),
+                          static_cast<size_t>(CheckSyscall(
+                              flistxattr(volume.root_fd(), names.data(), names.size()),
+                              "list the xattrs of the root of volume " + volume.id().str())));
   return root;
 }
 

@@ -46,7 +46,7 @@ class StoreContext {
   void RequireData(const SnapshotRecord& snapshot, std::string_view attempted) const;
 
   // Commits, and tells the store beside the catalog. When this throws nothing has happened.
-  void Commit(Catalog::Change& change);
+  void Commit(Catalog::Change& change) const;
   // Runs `transaction`, and once more with the space reserve given up if the disk was full. For
   // what makes room.
   template <typename Transaction>
@@ -62,10 +62,10 @@ class StoreContext {
 
   // Destroys a volume that has a tombstone (or never had a row), and sees to the end of it in the
   // background. A failure is logged: the tombstone makes the next start repeat it.
-  void Destroy(const VolumeId& volume) noexcept;
+  void Destroy(const VolumeId& volume) const noexcept;
   // Makes a volume that was live read-only. The one place where that happens in an operation;
   // recovery repeats it.
-  void Seal(const VolumeId& volume) noexcept;
+  void Seal(const VolumeId& volume) const noexcept;
 
   // A time for a new snapshot of that workspace: now, and later than that of the newest.
   int64_t SnapshotTime(int64_t workspace_id) const;

@@ -121,11 +121,11 @@ void Checker::MergeFromSidecars(uint64_t store_generation) {
   std::vector<Sidecar> known;
   std::map<int64_t, VolumeId> live_before;
   for (const WorkspaceRecord& workspace : store_.catalog->ListWorkspaces()) {
-    known.push_back(store_.sidecars->Describe(workspace));
+    known.emplace_back(store_.sidecars->Describe(workspace));
     live_before[workspace.id] = workspace.volume;
   }
   for (const SnapshotRecord& snapshot : store_.catalog->ListAllSnapshots()) {
-    known.push_back(store_.sidecars->Describe(snapshot));
+    known.emplace_back(store_.sidecars->Describe(snapshot));
   }
   const std::string copy =
       fmt::format("{}.before-repair-{}", Catalog::kFileName, FormatForName(NowNs()));
@@ -145,7 +145,7 @@ void Checker::MergeFromSidecars(uint64_t store_generation) {
     if (before != live_before.end() && before->second != workspace.volume) moved = true;
   }
   if (moved) {
-    report_.repaired.push_back("live trees have changed: unmount, and mount again to write");
+    report_.repaired.emplace_back("live trees have changed: unmount, and mount again to write");
   } else {
     store_.SetReadOnly(false);
   }

@@ -122,8 +122,10 @@ RollbackResult RollbackJob::Run(const LiveHooks& hooks,
   {
     const std::unique_ptr<LiveHold> hold = Hold(hooks, workspace_.id);
     if (live_) {
-      if (LiveIsUnchanged()) equal_to_ = store_.catalog->FindSnapshot(*workspace_.parent_id);
-      const bool keep = exchange() || (store_.options.undo && !equal_to_);
+      const bool goes_on_changing = hooks.has_writers && hooks.has_writers();
+      if (!goes_on_changing && LiveIsUnchanged()) equal_to_ = store_.catalog->FindSnapshot(*workspace_.parent_id);
+      const bool keep =
+          exchange() || goes_on_changing || (store_.options.undo && !equal_to_);
       if (keep) kept_ = StateBefore();
     }
     Failpoint("rollback.before-commit");
@@ -209,6 +211,8 @@ void RollbackJob::Finish() {
     store_.Seal(workspace_.volume);
   } else if (live_) {
     store_.Destroy(workspace_.volume);
+  } else {
+    store_.janitor->Reap(workspace_.volume);  // its sidecar is all that is left
   }
   if (exchange()) store_.Destroy(snapshot_.volume);
   Failpoint("rollback.after-seal");

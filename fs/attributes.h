@@ -27,6 +27,8 @@ struct Entry {
 // What setattr is to change; only fields whose flag is set count.
 struct AttributeChange {
   bool set_mode = false, set_uid = false, set_gid = false, set_size = false;
+  // ftruncate(2) always sets the times, truncate(2) only if the size becomes another.
+  bool by_descriptor = false;
   mode_t mode = 0;
   uid_t uid = 0;
   gid_t gid = 0;

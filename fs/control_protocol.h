@@ -10,13 +10,13 @@
 // One exchange a descriptor: the request, a JSON object, is handed over in pieces of at most
 // kMaxChunkBytes with ControlAppend ioctls, then started with the ControlRun ioctl. read(2) then
 // gives the answer: JSON objects, one a line, as they come (a read waits for the next), then end
-// of file. An empty line means nothing. Closing the descriptor early does not stop an operation that
-// has begun, but for an import, which is given up. fs/control_wire.h has the commands.
+// of file. An empty line means nothing. Closing the descriptor early does not stop an operation
+// that has begun, but for an import, which is given up. fs/control_wire.h has the commands.
 //
-//   {"progress": {"done_bytes": N, "total_bytes": N, "done_files": N, "path": "..."}}   (any number)
-//   {"items": [...]}                  (parts of a long listing, any number, before its result)
-//   {"result": ...}                                                  (the last line, if it worked)
-//   {"error": {"errno": N, "message": "...", "why": "...", "hint": "..."}}             (if it did not)
+//   {"progress": {"done_bytes": N, "total_bytes": N, ...}}   (any number)
+//   {"items": [...]}     (parts of a long listing, any number, before its result)
+//   {"result": ...}      (the last line, if it worked)
+//   {"error": {"errno": N, "message": "...", "why": "...", "hint": "..."}}   (if it did not)
 //
 // A string that is no valid UTF-8 (a file's name in a diff) is sent as {"bytes": [N, ...]}, the
 // values of its bytes, in place of the JSON string.

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cerrno>
+#include <ranges>
 #include <utility>
 
 #include "catalog/names.h"
@@ -53,8 +54,8 @@ SnapshotRecord NewestCheckpoint(const Request& request, const WorkspaceRecord& w
   if (n == 0) throw Error(EINVAL, attempted, "the newest is number 1");
   const std::vector<SnapshotRecord> all = request.store().ListSnapshots(workspace.id);
   uint64_t seen = 0;
-  for (auto snapshot = all.rbegin(); snapshot != all.rend(); ++snapshot) {
-    if (snapshot->kind == SnapshotKind::kManual && ++seen == n) return *snapshot;
+  for (const SnapshotRecord& snapshot : std::views::reverse(all)) {
+    if (snapshot.kind == SnapshotKind::kManual && ++seen == n) return snapshot;
   }
   throw Error(ENOENT, attempted, fmt::format("it has {}", seen), "'ckpt list' shows them");
 }

@@ -47,7 +47,7 @@ struct Request {
   void RequireChangesToMount() const;
   // The snapshot that argument "snapshot" names in this workspace ("latest" is the newest), or
   // that "newest" counts to, from 1 for the newest checkpoint (kind manual). ENOENT, EINVAL.
-  SnapshotRecord Snapshot(const WorkspaceRecord& workspace) const;
+  SnapshotRecord Snapshot(const WorkspaceRecord& record) const;
 };
 
 // Runs the request and returns its result. Throws Error.

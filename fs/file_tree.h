@@ -56,7 +56,7 @@ class FileTree {
   void Unlink(NodeId parent, const char* name);
   void RemoveDirectory(NodeId parent, const char* name);
   void Rename(NodeId parent, const char* name, NodeId new_parent, const char* new_name,
-              unsigned int flags);
+              unsigned int flags, const Caller& caller);
   // The kernel knows `node` no longer by that many lookups.
   void Forget(NodeId node, uint64_t lookups);
 
@@ -82,7 +82,7 @@ class FileTree {
   OpenReply Open(NodeId node, int flags, const Caller& caller);
   void Release(NodeId node, uint64_t handle);
   // For files that the kernel does not read and write itself.
-  std::shared_ptr<const UniqueFd> DataFd(NodeId node);
+  std::shared_ptr<const UniqueFd> DataFd(NodeId node) const;
   void Sync(NodeId node, bool data_only);
   void Allocate(NodeId node, int mode, off_t offset, off_t length, const Caller& caller);
   ssize_t CopyRange(NodeId from, off_t from_offset, NodeId to, off_t to_offset, size_t length);
@@ -97,8 +97,13 @@ class FileTree {
   struct Change;
 
   Change BeginChange(NodeId node);
+  // A file that is about to lose its last name, held if the kernel may still ask for it.
+  struct LastName;
+  LastName HoldLastName(const Node& parent, int parent_fd, const char* name, bool replaced);
   UniqueFd OpenPath(const Node& node) const;
   UniqueFd OpenForData(const Node& node, int flags) const;
+  // For all opens of a file at once, where data goes through the daemon.
+  UniqueFd OpenForAll(const Node& node) const;
   Entry MakeEntry(const Node& parent, int parent_fd, const char* name);
   Entry MakeEntry(const Node& parent, const struct statx& status, FileId directory_id);
   Attributes AttributesOf(const Node& node, const struct statx& status) const;

@@ -81,8 +81,12 @@ Attributes FileTree::SetAttributes(NodeId node_id, const AttributeChange& change
   }
   if (change.set_size) {
     const KeepSetId keep(caller.uid == 0);
-    const UniqueFd writable = OpenForData(node, O_WRONLY);
-    CheckSyscall(ftruncate(writable.get(), change.size), "change a size");
+    if (change.by_descriptor) {
+      const UniqueFd writable = OpenForData(node, O_WRONLY);
+      CheckSyscall(ftruncate(writable.get(), change.size), "change a size");
+    } else {
+      CheckSyscall(truncate(path.c_str(), change.size), "change a size");
+    }
   }
   if (change.atime.tv_nsec != UTIME_OMIT || change.mtime.tv_nsec != UTIME_OMIT) {
     const timespec times[2] = {change.atime, change.mtime};

@@ -10,6 +10,30 @@ namespace ckptfs {
 
 bool IsOpenForWriting(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
 
+namespace {
+
+// chattr +i and +a: the kernel does not know that of files on FUSE, and with passthrough it opens
+// the backing file without asking.
+void RefuseProtected(const struct statx& status, int flags) {
+  const bool only_appends = (flags & O_APPEND) != 0;
+  if ((status.stx_attributes & STATX_ATTR_IMMUTABLE) != 0 ||
+      ((status.stx_attributes & STATX_ATTR_APPEND) != 0 && !only_appends)) {
+    throw Error(EPERM, "open a file for writing", "it is immutable or append-only");
+  }
+}
+
+}  // namespace
+
+UniqueFd FileTree::OpenForAll(const Node& node) const {
+  if (!node.workspace) return OpenForData(node, O_RDONLY);
+  try {
+    return OpenForData(node, O_RDWR);
+  } catch (const Error& error) {
+    if (error.errno_value() != EPERM) throw;  // immutable: it can be read all the same
+    return OpenForData(node, O_RDONLY);
+  }
+}
+
 UniqueFd FileTree::OpenForData(const Node& node, int flags) const {
   // Never a FIFO or a device: the kernel serves those itself, and opening one could block.
   return node.volume->OpenInode(node.file, flags | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
@@ -33,11 +57,15 @@ OpenReply FileTree::Open(NodeId node_id, int flags, const Caller& caller) {
   } else {
     PrepareWorkerThread();  // the kernel keeps this thread's credentials for its writes
   }
-  const bool in_snapshot = !node.workspace;
+  UniqueFd path;
+  if (for_writing) {
+    path = OpenPath(node);
+    RefuseProtected(StatxAt(path.get(), ""), flags);
+  }
   const OpenReply reply =
       mount_.open_files.Open(node_id, for_writing, caller.pid, [&](bool passthrough) {
-        if (passthrough) return OpenPath(node);
-        return OpenForData(node, in_snapshot ? O_RDONLY : O_RDWR);
+        if (!passthrough) return OpenForAll(node);
+        return path.valid() ? std::move(path) : OpenPath(node);
       });
   // From now on attributes are asked for every time (AttributeTimeout); forget those told before.
   if (reply.first_writer) mount_.kernel.InvalidateAttributes(node_id);
@@ -48,7 +76,7 @@ void FileTree::Release(NodeId node_id, uint64_t handle) {
   if (mount_.open_files.Release(node_id, handle)) mount_.kernel.InvalidateAttributes(node_id);
 }
 
-std::shared_ptr<const UniqueFd> FileTree::DataFd(NodeId node_id) {
+std::shared_ptr<const UniqueFd> FileTree::DataFd(NodeId node_id) const {
   auto fd = mount_.open_files.DataFd(node_id);
   if (!fd) throw Error(EIO, "read or write a file that the kernel should serve itself");
   return fd;

@@ -27,6 +27,10 @@ FileTree::Change FileTree::BeginChange(NodeId node) {
   const std::shared_ptr<View> view = mount_.slots.Find(SlotOf(node));
   if (!view) throw Error(ESTALE, "find a file");
   if (!view->workspace) throw Error(EROFS, "change a file of a snapshot");
+  if (mount_.options.refuse_changes) {
+    throw Error(EROFS, "change a file", "the catalog is older than the store",
+                "Run ckpt fsck --repair");
+  }
   Change change{.pass = std::make_unique<Gate::Pass>(view->workspace->gate()), .node = {}};
   change.node = mount_.Resolve(node);
   return change;
@@ -175,20 +179,55 @@ CreatedFile FileTree::CreateUnnamed(NodeId parent_id, mode_t mode, int flags,
   return FinishCreate(change, std::move(fd), flags, caller);
 }
 
+struct FileTree::LastName {
+  NodeId node = 0;
+  UniqueFd fd;
+  void Keep(MountContext& mount) {
+    if (fd.valid()) mount.nameless.Keep(node, std::move(fd));
+  }
+};
+
+FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, const char* name,
+                                          bool replaced) {
+  LastName last;
+  struct statx status {};
+  if (statx(parent_fd, name, AT_SYMLINK_NOFOLLOW, STATX_TYPE | STATX_NLINK | STATX_INO,
+            &status) != 0) {
+    return last;  // what is to be done to the name will fail, or replaces nothing
+  }
+  const bool is_directory = S_ISDIR(status.stx_mode);
+  if (!is_directory && status.stx_nlink > 1) return last;
+  if (!replaced && (S_ISREG(status.stx_mode) || S_ISLNK(status.stx_mode))) return last;
+  // Too many open files: then it is as gone as its name.
+  last.fd.Reset(openat(parent_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!last.fd.valid()) return last;
+  if (is_directory) {
+    last.node = parent.workspace->AcquireDirectory(parent.volume->Identify(parent_fd, name));
+    Forget(last.node, 1);
+  } else {
+    last.node = MakeNumber(parent.files->slot, status.stx_ino);
+  }
+  return last;
+}
+
 void FileTree::Unlink(NodeId parent_id, const char* name) {
   const Change change = BeginChange(parent_id);
   const Directory directory(change.node, O_PATH);
+  LastName last = HoldLastName(change.node, directory.fd(), name, false);
   CheckSyscall(unlinkat(directory.fd(), name, 0), "remove a file");
+  last.Keep(mount_);
 }
 
 void FileTree::RemoveDirectory(NodeId parent_id, const char* name) {
   const Change change = BeginChange(parent_id);
   const Directory directory(change.node, O_PATH);
+  LastName last = HoldLastName(change.node, directory.fd(), name, false);
   CheckSyscall(unlinkat(directory.fd(), name, AT_REMOVEDIR), "remove a directory");
+  last.Keep(mount_);
 }
 
 void FileTree::Rename(NodeId parent_id, const char* name, NodeId new_parent_id,
-                      const char* new_name, unsigned int flags) {
+                      const char* new_name, unsigned int flags, const Caller& caller) {
   const Change change = BeginChange(parent_id);
   const Node new_parent = mount_.Resolve(new_parent_id);
   if (!new_parent.workspace) throw Error(EROFS, "move a file into a snapshot");
@@ -199,13 +238,21 @@ void FileTree::Rename(NodeId parent_id, const char* name, NodeId new_parent_id,
   if ((flags & RENAME_EXCHANGE) != 0) RefuseReservedName(change.node, name);
   const Directory from(change.node, O_PATH);
   const Directory to(new_parent, O_PATH);
+  LastName last;
+  if ((flags & (RENAME_NOREPLACE | RENAME_EXCHANGE)) == 0) {
+    last = HoldLastName(new_parent, to.fd(), new_name, true);
+  }
+  std::optional<ActAs> as;
+  if ((flags & RENAME_WHITEOUT) != 0) as.emplace(caller);  // it makes a file
   CheckSyscall(renameat2(from.fd(), name, to.fd(), new_name, flags), "rename a file");
+  last.Keep(mount_);
 }
 
 void FileTree::Forget(NodeId node, uint64_t lookups) {
   const Slot slot = SlotOf(node);
   const std::shared_ptr<View> view = mount_.slots.Find(slot);
   if (!view) return;
+  mount_.nameless.Forget(node);
   if (view->kind == View::Kind::kLiveDirectories && InodeOf(node) != kRootInode) {
     view->workspace->directories().Forget(node, lookups);
   }

@@ -67,7 +67,8 @@ class Arguments {
   fuse_args args_ = FUSE_ARGS_INIT(0, nullptr);
 };
 
-void LogFromLibrary(fuse_log_level level, const char* format, va_list arguments) {
+__attribute__((format(printf, 2, 0))) void LogFromLibrary(fuse_log_level level, const char* format,
+                                                          va_list arguments) {
   char line[1024];
   const int size = vsnprintf(line, sizeof(line), format, arguments);
   std::string_view text(line, std::min(static_cast<size_t>(std::max(size, 0)), sizeof(line) - 1));

@@ -201,7 +201,7 @@ void Rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t 
                                   snapshots.IsReserved(new_parent, new_name);
   if (!concerns_snapshots) {
     Answer(request, "rename", [&] {
-      handlers.files.Rename(parent, name, new_parent, new_name, flags);
+      handlers.files.Rename(parent, name, new_parent, new_name, flags, CallerOf(request));
       fuse_reply_err(request, 0);
     });
     return;
@@ -220,8 +220,9 @@ void Rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t 
 void GetAttributes(fuse_req_t request, fuse_ino_t node, fuse_file_info* /*file*/) {
   Answer(request, "getattr", [&] {
     FuseHandlers& handlers = HandlersOf(request);
-    ReplyAttributes(request, handlers.snapshots.Owns(node) ? handlers.snapshots.GetAttributes(node)
-                                                           : handlers.files.GetAttributes(node));
+    ReplyAttributes(request, handlers.snapshots.TellsAttributesOf(node)
+                                 ? handlers.snapshots.GetAttributes(node)
+                                 : handlers.files.GetAttributes(node));
   });
 }
 
@@ -231,7 +232,7 @@ void GetStatx(fuse_req_t request, fuse_ino_t node, int /*flags*/, int /*mask*/,
     FuseHandlers& handlers = HandlersOf(request);
     struct statx status {};
     double timeout_s = 0;
-    if (handlers.snapshots.Owns(node)) {
+    if (handlers.snapshots.TellsAttributesOf(node)) {
       const Attributes attributes = handlers.snapshots.GetAttributes(node);
       const struct stat& from = attributes.stat;
       statx_timestamp time{};
@@ -254,8 +255,9 @@ void GetStatx(fuse_req_t request, fuse_ino_t node, int /*flags*/, int /*mask*/,
   });
 }
 
-AttributeChange ChangeOf(const struct stat& attributes, int valid) {
+AttributeChange ChangeOf(const struct stat& attributes, int valid, bool by_descriptor) {
   AttributeChange change;
+  change.by_descriptor = by_descriptor;
   change.set_mode = (valid & FUSE_SET_ATTR_MODE) != 0;
   change.set_uid = (valid & FUSE_SET_ATTR_UID) != 0;
   change.set_gid = (valid & FUSE_SET_ATTR_GID) != 0;
@@ -278,10 +280,10 @@ AttributeChange ChangeOf(const struct stat& attributes, int valid) {
 }
 
 void SetAttributes(fuse_req_t request, fuse_ino_t node, struct stat* attributes, int valid,
-                   fuse_file_info* /*file*/) {
+                   fuse_file_info* file) {
   Answer(request, "setattr", [&] {
     FuseHandlers& handlers = HandlersOf(request);
-    const AttributeChange change = ChangeOf(*attributes, valid);
+    const AttributeChange change = ChangeOf(*attributes, valid, file != nullptr);
     ReplyAttributes(request, handlers.snapshots.Owns(node)
                                  ? handlers.snapshots.SetAttributes(node, change)
                                  : handlers.files.SetAttributes(node, change, CallerOf(request)));
@@ -632,10 +634,13 @@ void Initialise(void* user_data, fuse_conn_info* connection) {
         uint64_t{FUSE_CAP_ATOMIC_O_TRUNC}, uint64_t{FUSE_CAP_POSIX_ACL},
         uint64_t{FUSE_CAP_DONT_MASK}, uint64_t{FUSE_CAP_HANDLE_KILLPRIV_V2},
         uint64_t{FUSE_CAP_AUTO_INVAL_DATA}, uint64_t{FUSE_CAP_ASYNC_DIO},
-        uint64_t{FUSE_CAP_SPLICE_READ}, uint64_t{FUSE_CAP_SPLICE_WRITE},
-        uint64_t{FUSE_CAP_SPLICE_MOVE}, uint64_t{FUSE_CAP_PASSTHROUGH}}) {
+        uint64_t{FUSE_CAP_SPLICE_WRITE}, uint64_t{FUSE_CAP_SPLICE_MOVE},
+        uint64_t{FUSE_CAP_PASSTHROUGH}}) {
     fuse_set_feature_flag(connection, wanted);
   }
+  // Requests bring little data, and where a pipe must not grow to the largest request (without
+  // CAP_SYS_RESOURCE) libfuse would make and drop a pipe for each: six system calls more.
+  fuse_unset_feature_flag(connection, FUSE_CAP_SPLICE_READ);
   // Two mounts of one backing file are not in question, and the kernel's own locks are right.
   fuse_unset_feature_flag(connection, FUSE_CAP_FLOCK_LOCKS);
   fuse_unset_feature_flag(connection, FUSE_CAP_POSIX_LOCKS);

@@ -18,7 +18,7 @@ namespace ckptfs {
 // All that answers requests of one mount; the user data of its libfuse session. Decoding, calling,
 // replying and turning exceptions into errno happen in fuse_operations.cc and nowhere else.
 struct FuseHandlers {
-  FuseHandlers(MountContext& mount_in)
+  explicit FuseHandlers(MountContext& mount_in)
       : mount(mount_in),
         verbs(mount),
         files(mount),

@@ -1,6 +1,9 @@
 #include "fs/known_directories.h"
 
 #include <algorithm>
+#include <cerrno>
+
+#include "backend/base/error.h"
 
 namespace ckptfs {
 
@@ -12,7 +15,7 @@ NodeId KnownDirectories::Acquire(FileId file, const std::function<Slot()>& curre
   bool taken = false;
   for (auto it = begin; it != end; ++it) {
     Known& known = it->second;
-    if (known.generation == file.generation) {
+    if (known.generation == file.generation && known.line == line_) {
       ++known.lookups;
       slots_.Count(known.slot);
       return MakeNumber(known.slot, file.inode);
@@ -22,7 +25,7 @@ NodeId KnownDirectories::Acquire(FileId file, const std::function<Slot()>& curre
   const Slot chosen = taken ? new_slot() : slot;
   const NodeId node = MakeNumber(chosen, file.inode);
   slots_.Count(chosen);
-  by_inode_.emplace(file.inode, Known{chosen, file.generation, 1});
+  by_inode_.emplace(file.inode, Known{chosen, file.generation, 1, line_});
   return node;
 }
 
@@ -31,7 +34,14 @@ uint32_t KnownDirectories::GenerationOf(NodeId node) const {
   const auto [begin, end] = by_inode_.equal_range(InodeOf(node));
   const auto it = std::find_if(
       begin, end, [&](const auto& entry) { return entry.second.slot == SlotOf(node); });
-  return it == end ? 0 : it->second.generation;
+  if (it == end) return 0;
+  if (it->second.line != line_) throw Error(ESTALE, "find a directory");
+  return it->second.generation;
+}
+
+void KnownDirectories::Disown() {
+  const std::lock_guard lock(mutex_);
+  ++line_;
 }
 
 void KnownDirectories::Forget(NodeId node, uint64_t lookups) {

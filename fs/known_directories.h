@@ -17,7 +17,11 @@ namespace ckptfs {
 // goes on there. So directories, unlike files, keep their node id when the workspace is switched to
 // another volume, and a node id must go on meaning the same directory: the one with this inode
 // number *and generation*, since another volume may use the number for another directory. This
-// table remembers the generation for as long as the kernel knows the node (48 bytes a directory).
+// table remembers the generation for as long as the kernel knows the node (56 bytes a directory).
+//
+// Two workspaces may give one inode number and generation to two directories that they make within
+// one transaction. So what is known says nothing once a state of another workspace has been put in
+// the place of this one's (`Disown`).
 //
 // A directory that is first seen when its natural node id (current slot, inode number) is still
 // taken by an older directory of another generation gets an id in a new slot.
@@ -35,8 +39,13 @@ class KnownDirectories {
   NodeId Acquire(FileId file, const std::function<Slot()>& current_slot,
                  const std::function<Slot()>& new_slot);
 
-  // The generation behind a node id; 0 (any) if it is not known.
+  // The generation behind a node id; 0 (any) if it is not known. Throws Error ESTALE if it was
+  // disowned.
   uint32_t GenerationOf(NodeId node) const;
+
+  // From now on no directory is one of those that are known: their node ids are stale, and stay
+  // taken until the kernel forgets them.
+  void Disown();
 
   // Takes back `lookups` lookups; the caller takes them back from the slot afterwards.
   void Forget(NodeId node, uint64_t lookups);
@@ -49,11 +58,13 @@ class KnownDirectories {
     Slot slot = 0;
     uint32_t generation = 0;
     uint64_t lookups = 0;
+    uint64_t line = 0;
   };
 
   SlotTable& slots_;
   mutable std::mutex mutex_;
   std::unordered_multimap<uint64_t, Known> by_inode_;
+  uint64_t line_ = 0;  // counts the calls of Disown
 };
 
 }  // namespace ckptfs

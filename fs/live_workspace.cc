@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include "backend/base/error.h"
+#include "backend/base/time.h"
 
 namespace ckptfs {
 
@@ -47,6 +48,12 @@ void LiveWorkspace::RenewRoot() {
   const std::lock_guard lock(mutex_);
   const Slot old = std::exchange(root_slot_, renewed);
   if (old != directories_slot_) slots_.Unpin(old);
+}
+
+void LiveWorkspace::DisownForeignDirectories(const SnapshotRecord& snapshot) {
+  if (snapshot.workspace_id == id_ && snapshot.created_ns > line_began_ns_) return;
+  line_began_ns_ = NowNs();
+  directories_.Disown();
 }
 
 NodeId LiveWorkspace::AcquireDirectory(FileId file) {

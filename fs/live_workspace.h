@@ -46,6 +46,11 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   // Gives the root a new node id, for when the kernel has declared the old one dead.
   void RenewRoot();
 
+  // To be called right after a switch to a copy of `snapshot`. Where the directories of the state
+  // before and those of the snapshot may have been made side by side, in two workspaces, none of
+  // the former is taken for one of the latter.
+  void DisownForeignDirectories(const SnapshotRecord& snapshot);
+
   // Ids for a directory of the live tree, as KnownDirectories::Acquire.
   NodeId AcquireDirectory(FileId file);
 
@@ -63,6 +68,9 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   Gate gate_;
   KnownDirectories directories_;
   std::atomic<uint64_t> live_turn_{0};
+  // When a state of another workspace last took this one's place, or was itself replaced by an
+  // older one. Snapshots from before may be of either line of states.
+  std::atomic<int64_t> line_began_ns_{0};
 
   mutable std::mutex mutex_;  // guards what follows, for a few instructions
   std::shared_ptr<const Live> live_;

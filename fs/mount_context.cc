@@ -26,10 +26,10 @@ MountContext::MountContext(Store& store_in, KernelCache& kernel_in, MountOptions
       open_files(kernel),
       notifier(kernel) {}
 
-Node MountContext::Resolve(NodeId id) {
-  Node node{.id = id, .view = slots.Find(SlotOf(id))};
+Node MountContext::Resolve(NodeId node_id) {
+  Node node{.id = node_id, .view = slots.Find(SlotOf(node_id))};
   if (!node.view) throw Error(ESTALE, "find a file");
-  node.is_root = InodeOf(id) == kRootInode;
+  node.is_root = InodeOf(node_id) == kRootInode;
   switch (node.view->kind) {
     case View::Kind::kLiveDirectories: {
       node.workspace = node.view->workspace;
@@ -37,7 +37,7 @@ Node MountContext::Resolve(NodeId id) {
       if (!live->volume) throw MissingData();
       node.volume = live->volume;
       node.files = live->files;
-      if (!node.is_root) node.file.generation = node.workspace->directories().GenerationOf(id);
+      if (!node.is_root) node.file.generation = node.workspace->directories().GenerationOf(node_id);
       break;
     }
     case View::Kind::kLiveFiles:
@@ -54,7 +54,7 @@ Node MountContext::Resolve(NodeId id) {
       }
       break;
   }
-  node.file.inode = node.is_root ? node.volume->root_inode() : InodeOf(id);
+  node.file.inode = node.is_root ? node.volume->root_inode() : InodeOf(node_id);
   return node;
 }
 

@@ -7,6 +7,7 @@
 #include "catalog/store.h"
 #include "fs/kernel_cache.h"
 #include "fs/live_workspace.h"
+#include "fs/nameless_files.h"
 #include "fs/notifier.h"
 #include "fs/open_files.h"
 #include "fs/views.h"
@@ -19,6 +20,9 @@ struct MountOptions {
   std::string mountpoint;  // absolute
   SnapshotDirectory snapshot_directory = SnapshotDirectory::kHidden;
   bool detach_busy = false;  // -o busy=detach
+  // Live trees are read-only although the mount is not: the store's recovery wants it so, and
+  // `ckpt fsck --repair`, which changes that, must be able to open its control file for writing.
+  bool refuse_changes = false;
 };
 
 // One file or directory that a volume holds, as a request names it.
@@ -39,7 +43,7 @@ struct MountContext {
 
   // What a node id stands for now. Throws Error: ESTALE if it is known no longer, EIO if its data
   // is missing.
-  Node Resolve(NodeId node);
+  Node Resolve(NodeId node_id);
 
   // How long the kernel may keep names and attributes of volumes' files: for ever where it can be
   // told otherwise at once, else not at all.
@@ -54,6 +58,7 @@ struct MountContext {
   VolumeCache volumes;
   LiveWorkspaces workspaces;
   OpenFiles open_files;
+  NamelessFiles nameless;
   Notifier notifier;
 };
 

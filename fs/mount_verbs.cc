@@ -190,7 +190,7 @@ std::vector<OpenWriter> MountVerbs::OpenWriters(int64_t workspace_id) {
                      mount_.options.mountpoint + "/" + NameOf(mount_.store, workspace_id));
 }
 
-void MountVerbs::AwaitReleases(LiveWorkspace& workspace) {
+void MountVerbs::AwaitReleases(LiveWorkspace& workspace) const {
   const auto live = workspace.live();
   if (!live->files) return;
   const auto deadline = std::chrono::steady_clock::now() + kReleaseWait;
@@ -225,8 +225,8 @@ void MountVerbs::RefuseOpenWriters(LiveWorkspace& workspace) {
               "that is kept");
 }
 
-void MountVerbs::SwitchLive(LiveWorkspace& workspace, const RollbackResult& result,
-                            RootNode root_node) {
+void MountVerbs::SwitchLive(LiveWorkspace& workspace, const SnapshotRecord& snapshot,
+                            const RollbackResult& result, RootNode root_node) {
   std::shared_ptr<Volume> volume;
   try {
     volume = mount_.store.backend().Open(result.workspace.volume);
@@ -239,6 +239,7 @@ void MountVerbs::SwitchLive(LiveWorkspace& workspace, const RollbackResult& resu
   if (result.kept) old_number = result.kept->view;
   if (result.equal_to) old_number = result.equal_to->view;
   workspace.Switch(std::move(volume), old_number);
+  workspace.DisownForeignDirectories(snapshot);
   if (root_node == RootNode::kRenew) workspace.RenewRoot();
   mount_.kernel.IncrementEpoch();
 }
@@ -261,9 +262,14 @@ RollbackResult MountVerbs::Rollback(const RollbackRequest& request, bool force,
       if (!detach) RefuseOpenWriters(*workspace);
       return hold;
     };
-    RollbackResult done = mount_.store.Rollback(
-        request, hooks,
-        [&](const RollbackResult& switched) { SwitchLive(*workspace, switched, root_node); });
+    hooks.has_writers = [&] {
+      const auto live = workspace->live();
+      return live->files && !mount_.open_files.Writers(live->files->slot).empty();
+    };
+    RollbackResult done =
+        mount_.store.Rollback(request, hooks, [&](const RollbackResult& switched) {
+          SwitchLive(*workspace, snapshot, switched, root_node);
+        });
     mount_.slots.RenewSnapshot(request.snapshot_id);
     mount_.volumes.Drop(done.old_volume);
     if (request.mode == ExchangeMode::kExchange) mount_.volumes.Drop(snapshot.volume);
@@ -301,7 +307,11 @@ WorkspaceRecord MountVerbs::Fork(int64_t snapshot_id, const std::string& name) {
 }
 
 bool MountVerbs::ChangedSinceParent(int64_t workspace_id) {
-  return mount_.store.ChangedSinceParent(workspace_id);
+  if (!mount_.store.ChangedSinceParent(workspace_id)) return false;
+  const auto record = mount_.store.FindWorkspace(workspace_id);
+  if (!record || !record->parent_id) return true;
+  // Reading a file may have changed its access time, and that alone is no change.
+  return !Diff(*record->parent_id, std::nullopt, workspace_id).empty();
 }
 
 std::vector<Change> MountVerbs::Diff(int64_t older_snapshot_id,

@@ -62,10 +62,11 @@ class MountVerbs : public Verbs {
   enum class RootNode { kKeep, kRenew };
 
   RollbackResult Rollback(const RollbackRequest& request, bool force, RootNode root_node);
-  void SwitchLive(LiveWorkspace& workspace, const RollbackResult& result, RootNode root_node);
+  void SwitchLive(LiveWorkspace& workspace, const SnapshotRecord& snapshot,
+                  const RollbackResult& result, RootNode root_node);
   LiveHooks Hooks();
   void RefuseOpenWriters(LiveWorkspace& workspace);
-  void AwaitReleases(LiveWorkspace& workspace);
+  void AwaitReleases(LiveWorkspace& workspace) const;
   void WorkspacesChanged();
 
   MountContext& mount_;

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -48,6 +49,16 @@ void CheckLength(const char* name) {
 
 uint64_t IdOf(NodeId node) { return VirtualPayloadOf(node); }
 
+// Whether a list as listxattr(2) gives it holds that name.
+bool HasName(std::string_view list, std::string_view name) {
+  while (!list.empty()) {
+    const size_t end = list.find('\0');
+    if (list.substr(0, end) == name) return true;
+    list.remove_prefix(std::min(end, list.size() - 1) + 1);
+  }
+  return false;
+}
+
 Error NotServed(const char* what) {
   return Error(EPERM, what, "this is not a place for it",
                "In .snapshots only mkdir, rmdir and the renames of ckptfs(7) do something");
@@ -62,6 +73,14 @@ bool SnapshotTree::Owns(NodeId node) const {
   if (InodeOf(node) != kRootInode) return false;
   const auto view = mount_.slots.Find(SlotOf(node));
   return view && view->kind == View::Kind::kSnapshot;
+}
+
+bool SnapshotTree::TellsAttributesOf(NodeId node) const {
+  if (IsVirtual(node)) return true;
+  if (InodeOf(node) != kRootInode) return false;
+  const auto view = mount_.slots.Find(SlotOf(node));
+  if (!view) return false;
+  return view->workspace ? !view->workspace->live()->volume : view->kind == View::Kind::kSnapshot;
 }
 
 bool SnapshotTree::IsReserved(NodeId parent, const char* name) const {
@@ -122,6 +141,13 @@ Attributes SnapshotTree::VirtualDirectory(NodeId node, const RootAttributes& roo
 }
 
 Attributes SnapshotTree::GetAttributes(NodeId node) {
+  if (!Owns(node)) {
+    const auto view = mount_.slots.Find(SlotOf(node));
+    if (!view || !view->workspace) throw Error(ESTALE, "look at a workspace");
+    const auto record = mount_.store.FindWorkspace(view->workspace->id());
+    if (!record) throw Error(ESTALE, "look at a workspace");
+    return RootWithoutData(*record);
+  }
   if (!IsVirtual(node)) {  // the root of a snapshot
     const SnapshotRecord record = SnapshotAt(node);
     Attributes attributes = MakeAttributes(MakeNumber(record.view, kRootInode), record.root.mode,
@@ -184,7 +210,7 @@ Attributes SnapshotTree::SetAttributes(NodeId node, const AttributeChange& chang
   return GetAttributes(node);
 }
 
-std::string SnapshotTree::ReadLink(NodeId node) {
+std::string SnapshotTree::ReadLink(NodeId node) const {
   const auto record = mount_.store.FindSnapshot(static_cast<int64_t>(IdOf(node)));
   if (!record) throw NoSuchName(kLatestName.data());
   return record->name;
@@ -202,6 +228,8 @@ std::string SnapshotTree::GetXattr(NodeId node, const char* name) {
       if (record.root.acl.empty()) throw Error(ENODATA, "read an ACL");
       return record.root.acl;
     }
+    // `ls -l` asks for security.selinux and the like of each: only what is there costs a look.
+    if (!HasName(record.root.xattr_names, name)) throw Error(ENODATA, "read an extended attribute");
     return FileTree(mount_).GetXattr(node, name);
   }
   // Lists and control files show the ACL of the workspace's root, whose permissions they have.
@@ -252,11 +280,15 @@ Entry SnapshotTree::EntryOfWorkspace(const WorkspaceRecord& record) {
         StatOf(StatxAt(live->volume->root_fd(), ""), MakeNumber(workspace->number(), kRootInode));
     entry.attributes.timeout_s = entry.entry_timeout_s = mount_.KeepSeconds();
   } else {
-    // Shown, so that its snapshots can be reached and it can be rolled back; anything in it is EIO.
-    entry.attributes = VirtualDirectory(MakeNumber(workspace->number(), kRootInode),
-                                        {.mode = S_IFDIR | 0700, .acl = {}}, record.created_ns);
+    entry.attributes = RootWithoutData(record);
   }
   return entry;
+}
+
+// Shown, so that its snapshots can be reached and it can be rolled back; anything in it is EIO.
+Attributes SnapshotTree::RootWithoutData(const WorkspaceRecord& record) const {
+  return VirtualDirectory(MakeNumber(record.view, kRootInode), {.mode = S_IFDIR | 0700, .acl = {}},
+                          record.created_ns);
 }
 
 Entry SnapshotTree::EntryOfSnapshot(const SnapshotRecord& record, Place place) {

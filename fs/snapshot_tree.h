@@ -33,6 +33,9 @@ class SnapshotTree {
 
   // True if this class, not FileTree, answers for the attributes and xattrs of that node.
   bool Owns(NodeId node) const;
+  // True for nodes whose attributes are told here: those, and the root of a workspace whose data is
+  // missing.
+  bool TellsAttributesOf(NodeId node) const;
   // True for a name that is reserved in that directory of a volume: LookupReserved answers.
   bool IsReserved(NodeId parent, const char* name) const;
 
@@ -40,7 +43,7 @@ class SnapshotTree {
   Entry LookupReserved(NodeId parent, const char* name);
   Attributes GetAttributes(NodeId node);
   Attributes SetAttributes(NodeId node, const AttributeChange& change);
-  std::string ReadLink(NodeId node);
+  std::string ReadLink(NodeId node) const;
   std::string GetXattr(NodeId node, const char* name);
   std::string ListXattrs(NodeId node);
   void SetXattr(NodeId node, const char* name, std::string_view value, int flags);
@@ -83,6 +86,7 @@ class SnapshotTree {
   // Owner, mode and ACL of a workspace's root, as its lists and control file show them.
   RootAttributes RootOf(int64_t workspace_id) const;
   Attributes VirtualDirectory(NodeId node, const RootAttributes& root, int64_t time_ns) const;
+  Attributes RootWithoutData(const WorkspaceRecord& record) const;
   void RenameSnapshot(const SnapshotList& list, const char* name, NodeId new_parent,
                       const char* new_name, unsigned int flags);
   void RenameToMountRoot(const SnapshotRecord& snapshot, const char* new_name, unsigned int flags);

@@ -35,7 +35,7 @@ check_eq true "$(clean_start)" "clean_start of a new store"
 mkdir "$mnt/w"
 check "unmount" unmount_store "$store" "$mnt"
 check_not "the lock is left" test -e "$store/lock"
-check_not "the daemon is left" test -e "/proc/$pid"
+check "the daemon has ended" await_end "$pid"
 check "no loop device is left" await_detached
 
 test_case "a second daemon is refused at once, with the PID of the first"

@@ -1,11 +1,13 @@
 #!/bin/bash
 # Checkpoints as directories: mkdir, rmdir and mv in both places of the list, the names they may
 # have, `latest`, `.live`, the times of their directories, and -o snapdir.
+# Names here are plain, and `a && b || fail` is meant as it stands.
+# shellcheck disable=SC2010,SC2012,SC2015,SC2086
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 
 store=$scratch/store m=$scratch/mnt
-mount_store "$store" "$m" || fail "mount"
+mount_store "$store" "$m" || exit 1
 cd "$m" || exit 1
 mkdir W && mkdir W/sub && echo one >W/file && echo deep >W/sub/deep
 list=.snapshots/W
@@ -89,12 +91,13 @@ check "the name is free" mkdir $list/s3
 check_eq two "$(cat $list/s3/file)" "it has the new content"
 rmdir $list/s3
 (
-    failures=0
+    begin_subshell
     cd $list/s2 && exec 3<file && mkdir "$m/.snapshots/W/s2b" && rmdir "$m/.snapshots/W/s2" || exit 1
     check_eq two "$(cat <&3)" "a file that is open in a deleted snapshot"
     check_not "a deleted snapshot lists nothing" test -n "$(ls -A 2>/dev/null)"
-    exit "$failures"
-) || fail "in the subshell"
+    end_subshell
+)
+join_subshell
 mv $list/s2b $list/s2
 
 test_case "pinned"
@@ -166,7 +169,7 @@ check_eq "$(stat -c '%i %a %u %g %h %s %.9X %.9Y %.9Z' $list/*)" \
     "$(stat -c '%i %a %u %g %h %s %.9X %.9Y %.9Z' W/.snapshots/*)" "stat in both places"
 check_eq "$(stat -c '%n %i' $list/t1/file)" "$list/t1/file $(stat -c %i W/.snapshots/t1/file)" "a file's number in both"
 times=$(stat -c '%n %.9Y' $list/*)
-cd / && unmount_store "$store" "$m" && mount_store "$store" "$m" && cd "$m" || fail "remount"
+cd / && unmount_store "$store" "$m" && mount_store "$store" "$m" && cd "$m" || exit 1
 check_eq "$times" "$(stat -c '%n %.9Y' $list/*)" "times after a remount"
 check_eq $'t5\nt4\na3\nt2\nt1' "$(ls -t $list)" "ls -t after a remount"
 
@@ -191,14 +194,14 @@ refused "File exists" mkdir W/.snapshots
 cd / && unmount_store "$store" "$m"
 
 test_case "snapdir=hidden"
-mount_store "$store" "$m" snapdir=hidden && cd "$m" || fail "mount"
+mount_store "$store" "$m" snapdir=hidden && cd "$m" || exit 1
 check_eq $'file\nsub' "$(find W -mindepth 1 -maxdepth 1 ! -name 'later*' ! -name added -printf '%f\n' | sort)" "find"
 check_eq '' "$(find W -name .snapshots)" "it is not listed"
 check "it is there" test -d W/.snapshots/t1
 cd / && unmount_store "$store" "$m"
 
 test_case "snapdir=visible"
-mount_store "$store" "$m" snapdir=visible && cd "$m" || fail "mount"
+mount_store "$store" "$m" snapdir=visible && cd "$m" || exit 1
 check_eq 1 "$(find W -maxdepth 1 -name .snapshots -type d | wc -l)" "it is listed once"
 check_eq $'a3\nt1\nt2\nt4\nt5' "$(ls -A W/.snapshots)" "its names"
 check_eq 0 "$(find W/sub -name .snapshots | wc -l)" "not in subdirectories"
@@ -213,7 +216,7 @@ check "rmdir with nothing else in it" rmdir V
 cd / && unmount_store "$store" "$m"
 
 test_case "snapdir=off"
-mount_store "$store" "$m" snapdir=off && cd "$m" || fail "mount"
+mount_store "$store" "$m" snapdir=off && cd "$m" || exit 1
 check_not "it is not there" test -e W/.snapshots
 refused "No such file or directory" ls W/.snapshots/t1
 check_eq two "$(cat $list/t1/file)" "the mount root's is"

@@ -1,12 +1,14 @@
 #!/bin/bash
 # What is in a snapshot is read-only, whoever asks and by whatever call, in both places; and it is
 # read with the permissions that it has.
+# Names here are plain, and `a && b || fail` is meant as it stands.
+# shellcheck disable=SC2010,SC2012,SC2015,SC2086
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 
 store=$scratch/store m=$scratch/mnt
 chmod 755 "$scratch"
-mount_store "$store" "$m" || fail "mount"
+mount_store "$store" "$m" || exit 1
 cd "$m" || exit 1
 mkdir W && mkdir -p W/dir/sub W/empty && echo content >W/file && echo in >W/dir/file && ln -s file W/soft
 setfattr -n user.x -v y W/file

@@ -1,10 +1,12 @@
 #!/bin/bash
 # Rollback by name and in place, exchange, promotion, fork, and undo through pre-rollback-….
+# Names here are plain, and `a && b || fail` is meant as it stands.
+# shellcheck disable=SC2010,SC2012,SC2015,SC2086
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 
 store=$scratch/store m=$scratch/mnt
-mount_store "$store" "$m" || fail "mount"
+mount_store "$store" "$m" || exit 1
 cd "$m" || exit 1
 
 # The snapshots of workspace $1 that rollbacks made, oldest first.
@@ -105,7 +107,7 @@ for live in .snapshots/W W/.snapshots; do
     check_not ".live is not listed" grep -q live <(ls -A $live)
 done
 (
-    failures=0
+    begin_subshell
     cd W && rm file || exit 1
     check "from inside, by relative names" mv -T .snapshots/s1 .snapshots/.live
     check_eq one "$(cat file)" "the shell sees it"
@@ -113,8 +115,9 @@ done
     check "from the list itself" mv -T s1 .live
     check_eq one "$(cat ../file)" "the shell sees it"
     check "twice" mv -T s1 .live
-    exit "$failures"
-) || fail "in the subshell"
+    end_subshell
+)
+join_subshell
 check_eq EEXIST "$(rename_flags 1 .snapshots/W/s1 .snapshots/W/.live)" "NOREPLACE onto .live"
 check_eq EEXIST "$(rename_flags 1 .snapshots/W/s1 W)" "NOREPLACE onto the workspace"
 
@@ -235,14 +238,14 @@ rmdir .snapshots/empty/* && check "rmdir" rmdir empty
 test_case "all of it after a remount"
 for tree in W N N2 .snapshots/W/s1 .snapshots/N/n1; do manifest $tree; done >"$scratch/all-before"
 (cd .snapshots && ls -t W N) >>"$scratch/all-before"
-cd / && unmount_store "$store" "$m" && mount_store "$store" "$m" && cd "$m" || fail "remount"
+cd / && unmount_store "$store" "$m" && mount_store "$store" "$m" && cd "$m" || exit 1
 for tree in W N N2 .snapshots/W/s1 .snapshots/N/n1; do manifest $tree; done >"$scratch/all-after"
 (cd .snapshots && ls -t W N) >>"$scratch/all-after"
 check "the same" diff "$scratch/all-before" "$scratch/all-after"
 cd / && unmount_store "$store" "$m"
 
 test_case "undo=off"
-mount_store "$store" "$m" undo=off && cd "$m" || fail "mount"
+mount_store "$store" "$m" undo=off && cd "$m" || exit 1
 count=$(kept_count W)
 echo lost >W/lost
 check "rollback" mv -T .snapshots/W/s1 W
@@ -254,7 +257,7 @@ check_eq one "$(cat .snapshots/W/promoted/file)" "that state"
 cd / && unmount_store "$store" "$m"
 
 test_case "ro"
-mount_store "$store" "$m" ro && cd "$m" || fail "mount"
+mount_store "$store" "$m" ro && cd "$m" || exit 1
 check_eq forked "$(cat W/file)" "reading"
 refused "Read-only file system" mkdir .snapshots/W/x
 refused "Read-only file system" rmdir .snapshots/W/s1

@@ -1,11 +1,13 @@
 #!/bin/bash
 # Workspaces as directories of the mount root: made, renamed, removed; which names they may have;
 # and what the mount root and .snapshots refuse.
+# Names here are plain, and `a && b || fail` is meant as it stands.
+# shellcheck disable=SC2010,SC2012,SC2015,SC2086
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 
 store=$scratch/store m=$scratch/mnt
-mount_store "$store" "$m" || fail "mount"
+mount_store "$store" "$m" || exit 1
 cd "$m" || exit 1
 
 test_case "an empty mount"
@@ -83,12 +85,13 @@ check_not "it is gone" test -e proj
 test_case "a shell that stands in a workspace which is removed"
 mkdir gone
 (
-    failures=0
+    begin_subshell
     cd gone && rmdir "$m/gone" && mkdir "$m/gone" && touch "$m/gone/new"
     refused "No such file or directory" touch here
     check_eq '' "$(ls -A 2>/dev/null)" "listing of a removed workspace"
-    exit "$failures"
-) || fail "in the subshell"
+    end_subshell
+)
+join_subshell
 rm -r gone
 
 test_case "workspaces are renamed"
@@ -97,13 +100,14 @@ echo content >old/file
 mkdir .snapshots/old/s
 number=$(stat -c %i old/file)
 (
-    failures=0
+    begin_subshell
     cd old || exit 1
     mv ../old ../new || fail "mv with a shell in it"
     check_eq "$m/new" "$(/bin/pwd)" "getcwd in a renamed workspace"
     check_eq content "$(cat file)" "a file below a renamed workspace"
-    exit "$failures"
-) || fail "in the subshell"
+    end_subshell
+)
+join_subshell
 check_not "the old name" test -e old
 check_not "the old list" test -e .snapshots/old
 check_eq content "$(cat new/file)" "content after the rename"
@@ -119,7 +123,7 @@ refused "No such file or directory" mv -T nowhere somewhere
 refused "Operation not permitted" mv new other/
 check_eq content "$(cat new/file)" "after mv of a workspace into another"
 check_eq EINVAL "$(errno_of rename new new/below)" "a workspace into itself"
-cd / && unmount_store "$store" "$m" && mount_store "$store" "$m" && cd "$m" || fail "second mount"
+cd / && unmount_store "$store" "$m" && mount_store "$store" "$m" && cd "$m" || exit 1
 check_eq content "$(cat .snapshots/new/s/file)" "the new name after a remount"
 
 test_case "mv between workspaces copies"
@@ -165,7 +169,7 @@ test_case "the mount root keeps its mode and owner"
 chmod 1777 . && chown 12:34 .
 mkdir wide
 check_eq "1777 12 34" "$(stat -c '%a %u %g' .)" "at once"
-cd / && unmount_store "$store" "$m" && mount_store "$store" "$m" || fail "third mount"
+cd / && unmount_store "$store" "$m" && mount_store "$store" "$m" || exit 1
 check_eq "1777 12 34" "$(stat -c '%a %u %g' "$m")" "after a remount"
 cd "$m" || exit 1
 chmod 755 "$scratch"

@@ -1,10 +1,12 @@
 #!/bin/bash
 # The extended attributes of snapshots: read, listed, set, checked, refused.
+# Names here are plain, and `a && b || fail` is meant as it stands.
+# shellcheck disable=SC2010,SC2012,SC2015,SC2086
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 
 store=$scratch/store m=$scratch/mnt
-mount_store "$store" "$m" || fail "mount"
+mount_store "$store" "$m" || exit 1
 cd "$m" || exit 1
 mkdir W && echo one >W/file && setfattr -n user.own -v mine W && setfacl -m u:4323:rwx W
 mkdir .snapshots/W/s1
@@ -113,7 +115,7 @@ PYTHON
 test_case "they survive"
 set_to message kept $s && set_to metadata '{"k":1}' $s && set_to pinned 1 $s
 before=$(getfattr -d -m 'user.ckptfs.(message|metadata|pinned|id|created|parent|kind|state)' $s .snapshots/W/s2)
-cd / && unmount_store "$store" "$m" && mount_store "$store" "$m" && cd "$m" || fail "remount"
+cd / && unmount_store "$store" "$m" && mount_store "$store" "$m" && cd "$m" || exit 1
 check_eq "$before" "$(getfattr -d -m 'user.ckptfs.(message|metadata|pinned|id|created|parent|kind|state)' $s .snapshots/W/s2)" "a remount"
 mv -T $s W
 check_eq kept "$(get message $s)" "a rollback"

@@ -1,7 +1,7 @@
 # Sourced by the crash tests after crash.sh: all operations that change a store, in groups of what a
 # test can do in a minute. A failpoint that none of them passes is an error (failpoints.sh).
 #
-# shellcheck shell=bash disable=SC2034,SC2317
+# shellcheck shell=bash disable=SC2034,SC2154,SC2317
 
 # --- Snapshots -----------------------------------------------------------------------------------
 
@@ -48,4 +48,7 @@ first_base=none
 grow_options=size=320M
 break_rebuild() { rm "$1/catalog.db"; }
 break_rebuild_damaged() { printf 'no database' | dd of="$1/catalog.db" conv=notrunc status=none; }
+check_rebuild_damaged() {
+    check_eq 1 "$(find "$store" -name 'catalog.db.damaged-*' | wc -l)" "damaged catalogs kept, $1"
+}
 mount_operations=(first grow rebuild rebuild_damaged)

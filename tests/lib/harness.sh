@@ -86,7 +86,13 @@ fail() {
 # check_eq EXPECTED ACTUAL WHAT
 check_eq() {
     checks=$((checks + 1))
-    [[ $1 == "$2" ]] || fail "$3: expected '$1', got '$2'"
+    [[ $1 != "$2" ]] || return 0
+    if [[ $1 == *$'\n'*$'\n'* ]]; then
+        fail "$3: expected < and got >:"
+        diff <(printf '%s\n' "$1") <(printf '%s\n' "$2")
+        return 0
+    fi
+    fail "$3: expected '$1', got '$2'"
 }
 
 # check WHAT COMMAND...: the command succeeds.
@@ -131,6 +137,24 @@ refused() {
     fi
 }
 
+# Checks in a subshell, which may stand in another directory and have files open:
+#     ( begin_subshell; cd ... || exit; check ...; end_subshell ); join_subshell
+begin_subshell() { failures=0 checks=0; }
+end_subshell() {
+    echo "$checks $failures" >"$scratch/.subshell"
+    exit
+}
+join_subshell() {
+    local inside=0 failed=1
+    if [[ -s $scratch/.subshell ]]; then
+        read -r inside failed <"$scratch/.subshell"
+    else
+        fail "the subshell did not get to its end"
+    fi
+    rm -f "$scratch/.subshell"
+    checks=$((checks + inside)) failures=$((failures + failed))
+}
+
 # errno_of CALL ARGS...: prints the name of the errno ("EEXIST") that a system call gives, or "0".
 # CALL is a function of Python's os module.
 errno_of() {
@@ -166,7 +190,7 @@ is_mounted() { findmnt -n -t fuse.ckptfs "$1" >/dev/null 2>&1 || findmnt -n --mo
 # mount_store STORE MOUNTPOINT [OPTIONS]: mounts in the background, small image unless told.
 mount_store() {
     local store=$1 mountpoint=$2 options=${3-}
-    mkdir -p "$mountpoint"
+    mkdir -p "$mountpoint" 2>/dev/null # fails on a dead mount, which the mount below clears
     mounts+=("$mountpoint")
     [[ -e $store/catalog.db || $options == *size=* || $options == *btrfs-base* ]] ||
         options=${options:+$options,}size=512M
@@ -178,8 +202,18 @@ mount_store() {
 unmount_store() {
     local store=$1 mountpoint=$2 pid
     pid=$(daemon_pid "$store") || return
-    umount "$mountpoint" || return
+    unmount "$mountpoint" || return
     await_end "$pid"
+}
+
+# Unmounts. A find(1) that has said all may still be about to end, standing there: tries again.
+unmount() {
+    local i
+    for ((i = 0; i < 50; i++)); do
+        umount "$1" 2>/dev/null && return
+        sleep 0.02
+    done
+    umount "$1"
 }
 
 daemon_pid() { head -n 1 "$1/lock"; }

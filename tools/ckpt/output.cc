@@ -61,7 +61,7 @@ size_t CodePoints(std::string_view text) {
 }  // namespace
 
 std::string QuoteName(std::string_view name) {
-  const std::string escaped = Escape(name, "\"\\");
+  std::string escaped = Escape(name, "\"\\");
   if (escaped == name && name.find(" -> ") == std::string_view::npos && !name.empty()) {
     return escaped;
   }

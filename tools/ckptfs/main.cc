@@ -67,9 +67,8 @@ void Serve(CommandLine line, const std::function<void()>& ready) {
   line.mount.mountpoint = PrepareMountpoint(line.mount.mountpoint, line.store.path);
   const std::unique_ptr<Store> store = OpenStore(line.store);
   const StoreStatus status = store->Status();
-  if (!status.clean_start) spdlog::warn("the last run on {} did not end cleanly", line.store.path);
-  for (const std::string& warning : status.warnings) spdlog::warn("{}", warning);
-  if (status.read_only) line.fuse.kernel_options.emplace_back("ro");
+  if (line.store.read_only) line.fuse.kernel_options.emplace_back("ro");
+  line.mount.refuse_changes = status.read_only;
   line.fuse.source = line.store.path;
   FuseMount mount(*store, line.mount, line.fuse);
   spdlog::info("{} is mounted on {} (backend {})", line.store.path, line.mount.mountpoint,
@@ -94,10 +93,7 @@ int RunInForeground(const CommandLine& line) {
   }
 }
 
-int RunInBackground(CommandLine line) {
-  // Relative paths would mean something else in the daemon, whose directory is /.
-  line.store.path = std::filesystem::absolute(line.store.path).string();
-  line.mount.mountpoint = std::filesystem::absolute(line.mount.mountpoint).string();
+int RunInBackground(const CommandLine& line) {
   Background background;
   StartLog(LogTarget::kSystem, line.debug);
   bool is_ready = false;
@@ -134,6 +130,10 @@ int Main(const std::vector<std::string>& arguments) {
     case Action::kMount:
       break;
   }
+  // Relative paths would mean something else in the daemon, whose directory is /, and in the table
+  // of mounts.
+  line.store.path = std::filesystem::absolute(line.store.path).string();
+  line.mount.mountpoint = std::filesystem::absolute(line.mount.mountpoint).string();
   return line.foreground ? RunInForeground(line) : RunInBackground(line);
 }
 

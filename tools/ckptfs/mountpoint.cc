@@ -65,7 +65,7 @@ std::string PrepareMountpoint(const std::string& path, const std::string& store_
   std::string clean = path;
   while (clean.size() > 1 && clean.ends_with('/')) clean.pop_back();
   ClearDeadMounts(clean);
-  const std::string absolute = Absolute(clean);
+  std::string absolute = Absolute(clean);
   std::error_code error;
   if (!std::filesystem::is_directory(absolute, error)) {
     throw Error(ENOTDIR, "mount on " + path, {}, "Choose a directory");
@@ -84,6 +84,8 @@ std::string PrepareMountpoint(const std::string& path, const std::string& store_
 }
 
 bool HasMountOf(int pid, const std::string& source) {
+  struct stat wanted {};
+  if (stat(source.c_str(), &wanted) != 0) return false;
   const MountTable table = ReadMounts("/proc/" + std::to_string(pid) + "/mountinfo");
   if (!table) return false;
   const std::unique_ptr<libmnt_iter, void (*)(libmnt_iter*)> iterator(
@@ -92,8 +94,11 @@ bool HasMountOf(int pid, const std::string& source) {
   while (mnt_table_next_fs(table.get(), iterator.get(), &fs) == 0) {
     const char* type = mnt_fs_get_fstype(fs);
     const char* from = mnt_fs_get_source(fs);
-    if (type != nullptr && from != nullptr && std::string_view(type) == kFilesystemType &&
-        source == from) {
+    if (type == nullptr || from == nullptr || std::string_view(type) != kFilesystemType) continue;
+    // By whatever path: symlinks and bind mounts lead to the same store.
+    struct stat mounted {};
+    if (stat(from, &mounted) == 0 && mounted.st_dev == wanted.st_dev &&
+        mounted.st_ino == wanted.st_ino) {
       return true;
     }
   }

@@ -78,20 +78,23 @@ TEST_F(CatalogTest, KeepsWhatItWasMadeWith) {
 
 TEST_F(CatalogTest, ARowComesBackAsItWasPutIn) {
   const int64_t workspace = AddWorkspace("w");
-  SnapshotRecord snapshot{
-      .uuid = Uuid::Generate(),
-      .workspace_id = workspace,
-      .name = "s",
-      .volume = VolumeId::Generate(),
-      .created_ns = 123,
-      .message = "line\nline",
-      .metadata = R"({"a":[1]})",
-      .pinned = true,
-      .kind = SnapshotKind::kPreRollback,
-      .state = SnapshotState::kMissing,
-      .view = 99,
-      .root = {.mode = S_IFDIR | 01770, .uid = 4, .gid = 5, .acl = std::string("\x02\0\0\xff", 4)},
-      .unlinked_open = 3};
+  SnapshotRecord snapshot{.uuid = Uuid::Generate(),
+                          .workspace_id = workspace,
+                          .name = "s",
+                          .volume = VolumeId::Generate(),
+                          .created_ns = 123,
+                          .message = "line\nline",
+                          .metadata = R"({"a":[1]})",
+                          .pinned = true,
+                          .kind = SnapshotKind::kPreRollback,
+                          .state = SnapshotState::kMissing,
+                          .view = 99,
+                          .root = {.mode = S_IFDIR | 01770,
+                                   .uid = 4,
+                                   .gid = 5,
+                                   .acl = std::string("\x02\0\0\xff", 4),
+                                   .xattr_names = std::string("user.a\0user.b\0", 14)},
+                          .unlinked_open = 3};
   {
     Catalog::Change change(*catalog_);
     snapshot.id = change.Insert(snapshot);
@@ -110,6 +113,7 @@ TEST_F(CatalogTest, ARowComesBackAsItWasPutIn) {
   EXPECT_EQ(found.state, SnapshotState::kMissing);
   EXPECT_EQ(found.view, 99U);
   EXPECT_EQ(found.root.acl, snapshot.root.acl);
+  EXPECT_EQ(found.root.xattr_names, snapshot.root.xattr_names);
   EXPECT_EQ(found.unlinked_open, 3);
   EXPECT_EQ(catalog_->NextView(), 100U);
   EXPECT_EQ(catalog_->FindSnapshot(found.uuid)->id, found.id);
@@ -133,6 +137,7 @@ TEST_F(CatalogTest, ListsInPiecesByAge) {
   const int64_t s3 = AddSnapshot(w, "m", s2);
   const auto ids = [](const std::vector<SnapshotRecord>& records) {
     std::vector<int64_t> found;
+    found.reserve(records.size());
     for (const SnapshotRecord& record : records) found.push_back(record.id);
     return found;
   };
@@ -209,6 +214,7 @@ TEST_F(CatalogTest, ManyThreads) {
   const int64_t w = AddWorkspace("w");
   std::atomic<bool> stop = false;
   std::vector<std::thread> readers;
+  readers.reserve(3);
   for (int i = 0; i < 3; ++i) {
     readers.emplace_back([&] {
       uint64_t last = 0;

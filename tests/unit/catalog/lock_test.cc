@@ -71,6 +71,7 @@ TEST(StoreLock, OneHolderAtATime) {
   std::atomic<int> holders = 0;
   std::atomic<int> taken = 0;
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
       for (int round = 0; round < 500; ++round) {

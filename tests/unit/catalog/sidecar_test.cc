@@ -34,7 +34,8 @@ Sidecar Example() {
                       .root = {.mode = S_IFDIR | 01777,
                                .uid = 4294967294,
                                .gid = 7,
-                               .acl = std::string("\0\x01\xfe", 3)},
+                               .acl = std::string("\0\x01\xfe", 3),
+                               .xattr_names = std::string("user.a\0", 7)},
                       .unlinked_open = 2};
   sidecar.parent = Uuid::Generate();
   return sidecar;
@@ -48,6 +49,7 @@ TEST(Sidecar, ComesBackAsItWasWritten) {
   EXPECT_EQ(read.state, SidecarState::kPrepared);
   EXPECT_EQ(read.snapshot.created_ns, written.snapshot.created_ns);
   EXPECT_EQ(read.snapshot.root.acl, written.snapshot.root.acl);
+  EXPECT_EQ(read.snapshot.root.xattr_names, written.snapshot.root.xattr_names);
   EXPECT_EQ(read.snapshot.root.uid, 4294967294U);
   EXPECT_EQ(read.snapshot.message, written.snapshot.message);
   EXPECT_EQ(read.parent, written.parent);

@@ -40,37 +40,20 @@ const std::vector<Operation>& Operations() {
   return operations;
 }
 
-// w (changed since b), with a and b; still (equal to b), with a and b; empty.
 class CrashTest : public StoreTest, public testing::WithParamInterface<Operation> {
  protected:
   void SetUp() override {
     StoreTest::SetUp();
     if (IsSkipped()) return;
     Reopen();
-    MakeWorkspace("w", "1");
-    Checkpoint("w", "a");
-    Write("w", "2");
-    Checkpoint("w", "b");
-    Write("w", "3");
-    MakeWorkspace("still", "4");
-    Checkpoint("still", "a");
-    Write("still", "5");
-    Checkpoint("still", "b");
-    MakeWorkspace("empty");
+    FillForSteps();
     before_ = Look(store());
     Close();
     std::filesystem::rename(StorePath(), directory_->Path("template"));
   }
 
   // A fresh copy of the store at StorePath().
-  void Restore() { Copy(directory_->Path("template"), StorePath()); }
-  static void Copy(const std::string& from, const std::string& to) {
-    std::filesystem::remove_all(to);
-    std::filesystem::create_directory(to);
-    for (const auto& entry : std::filesystem::directory_iterator(from)) {
-      CopySparse(entry.path(), to + "/" + entry.path().filename().string());
-    }
-  }
+  void Restore() { CopyStore(directory_->Path("template"), StorePath()); }
 
   StoreView AfterStep(const std::string& step) {
     Restore();

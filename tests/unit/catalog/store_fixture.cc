@@ -8,6 +8,7 @@
 #include <array>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
 #include <regex>
 
@@ -209,6 +210,27 @@ std::set<std::string> SidecarVolumes(Store& store) {
   return names;
 }
 
+void StoreTest::FillForSteps() {
+  MakeWorkspace("w", "1");
+  Checkpoint("w", "a");
+  Write("w", "2");
+  Checkpoint("w", "b");
+  Write("w", "3");
+  MakeWorkspace("still", "4");
+  Checkpoint("still", "a");
+  Write("still", "5");
+  Checkpoint("still", "b");
+  MakeWorkspace("empty");
+}
+
+void StoreTest::CopyStore(const std::string& from, const std::string& to) {
+  std::filesystem::remove_all(to);
+  std::filesystem::create_directory(to);
+  for (const auto& entry : std::filesystem::directory_iterator(from)) {
+    CopySparse(entry.path(), to + "/" + entry.path().filename().string());
+  }
+}
+
 void StoreTest::ExpectSound() {
   EXPECT_THAT(store().Fsck(false).problems, testing::IsEmpty());
   std::set<std::string> owned;
@@ -224,7 +246,7 @@ void StoreTest::ExpectSound() {
   EXPECT_EQ(SidecarVolumes(store()), owned);
 }
 
-StepEnd RunStep(const std::string& name, const std::string& path, const std::string& failpoint) {
+pid_t StartStep(const std::string& name, const std::string& path, const std::string& failpoint) {
   const std::string step = std::string(kStepVariable) + "=" + name + ":" + path;
   const std::string point = "CKPTFS_FAILPOINT=" + failpoint;
   const std::string search = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
@@ -235,8 +257,12 @@ StepEnd RunStep(const std::string& name, const std::string& path, const std::str
     execle("/proc/self/exe", "step", "--gtest_brief=1", nullptr, environment);
     _exit(2);
   }
+  return child;
+}
+
+StepEnd RunStep(const std::string& name, const std::string& path, const std::string& failpoint) {
   int status = 0;
-  CheckSyscall(waitpid(child, &status, 0), "wait for the step");
+  CheckSyscall(waitpid(StartStep(name, path, failpoint), &status, 0), "wait for the step");
   if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) return StepEnd::kKilled;
   return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? StepEnd::kDone : StepEnd::kFailed;
 }

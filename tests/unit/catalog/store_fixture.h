@@ -51,6 +51,11 @@ class StoreTest : public testing::Test {
   RollbackResult Rollback(const std::string& workspace, const SnapshotRecord& to,
                           ExchangeMode mode = ExchangeMode::kKeepSnapshot);
 
+  // What RunStep works on: w (changed since b) with a and b; still (equal to b) with a and b; empty.
+  void FillForSteps();
+  // Copies the files of a store that nobody has open, or that stands still.
+  static void CopyStore(const std::string& from, const std::string& to);
+
   // No problem, no volume without a row, and no sidecar of nothing.
   void ExpectSound();
   // What Error `action` throws; 0 if none.
@@ -68,7 +73,8 @@ std::string ReadVolume(Store& store, const VolumeId& volume);
 std::set<std::string> SidecarVolumes(Store& store);
 
 // Opens the store at `path` in a process of its own, with CKPTFS_FAILPOINT set (empty: not), and runs
-// the operation of that name there, on a store that CrashTest has made.
+// the operation of that name there, on a store as FillForSteps makes it.
+pid_t StartStep(const std::string& name, const std::string& path, const std::string& failpoint);
 enum class StepEnd { kDone, kKilled, kFailed };
 StepEnd RunStep(const std::string& name, const std::string& path, const std::string& failpoint);
 

@@ -522,7 +522,7 @@ class ControlWaitingTest : public ControlTest {
 
 TEST_F(ControlWaitingTest, AReadWaitsAndCanBeInterrupted) {
   std::promise<std::string> first;
-  session_->Read(100, [&](std::string data) { first.set_value(data); });
+  session_->Read(100, [&](const std::string& data) { first.set_value(data); });
   auto piece = first.get_future();
   EXPECT_EQ(piece.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
   session_->Interrupt();
@@ -534,7 +534,7 @@ TEST_F(ControlWaitingTest, AReadWaitsAndCanBeInterrupted) {
 
 TEST_F(ControlWaitingTest, DroppingTheSessionEndsItsReadsButNotTheOperation) {
   std::promise<std::string> first;
-  session_->Read(100, [&](std::string data) { first.set_value(data); });
+  session_->Read(100, [&](const std::string& data) { first.set_value(data); });
   session_.reset();
   EXPECT_EQ(first.get_future().get(), "");
   EXPECT_EQ(store().CountSnapshots(Workspace("w").id), 0U);

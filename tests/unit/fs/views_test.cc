@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "backend/base/error.h"
 #include "fs/known_directories.h"
 
 namespace ckptfs {
@@ -107,6 +108,18 @@ TEST_F(KnownDirectoriesTest, AnotherDirectoryOfTheSameNumberGetsAnotherNode) {
   EXPECT_EQ(known_.GenerationOf(old_node), 5U);
   EXPECT_EQ(known_.GenerationOf(new_node), 9U);
   EXPECT_EQ(Acquire({300, 5}), old_node) << "as after a rollback of the rollback";
+}
+
+TEST_F(KnownDirectoriesTest, ADisownedDirectoryIsStaleAndTakenForNoOther) {
+  const NodeId old_node = Acquire({300, 5});
+  known_.Disown();
+  EXPECT_THROW(known_.GenerationOf(old_node), Error);
+  const NodeId new_node = Acquire({300, 5});
+  EXPECT_NE(old_node, new_node);
+  EXPECT_EQ(known_.GenerationOf(new_node), 5U);
+  EXPECT_EQ(Acquire({300, 5}), new_node);
+  Forget(old_node);
+  EXPECT_EQ(known_.size(), 1U);
 }
 
 TEST_F(KnownDirectoriesTest, AForgottenDirectoryCostsNothing) {

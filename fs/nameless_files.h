@@ -1,0 +1,47 @@
+// Files that have lost their last name while the kernel still knows them.
+#pragma once
+
+#include <atomic>
+#include <mutex>
+#include <unordered_map>
+
+#include "backend/base/unique_fd.h"
+#include "fs/node_id.h"
+
+namespace ckptfs {
+
+// A process may stand in a directory that is removed, have a FIFO open that is unlinked, or be about
+// to open the file that a rename has just replaced: the kernel has looked the name up and asks for
+// the node next. Natively its inode lives as long as it is referred to. Here a descriptor keeps it
+// alive underneath, so that it can still be reached by its number, until the kernel forgets the
+// node, which it does as soon as nobody uses it. (Regular files that are open are kept by their
+// backing file. One that is merely unlinked needs nothing: whoever comes too late finds no name.)
+//
+// Owned by the mount. Any thread may call anything.
+class NamelessFiles {
+ public:
+  void Keep(NodeId node, UniqueFd fd) {
+    const std::lock_guard lock(mutex_);
+    files_.insert_or_assign(node, std::move(fd));
+    count_ = files_.size();
+  }
+
+  // The kernel has forgotten the node. Costs nothing as long as none is kept.
+  void Forget(NodeId node) {
+    if (count_ == 0) return;
+    UniqueFd closed_last;  // after the lock is given back: it may mean deleting the file
+    const std::lock_guard lock(mutex_);
+    const auto position = files_.find(node);
+    if (position == files_.end()) return;
+    closed_last = std::move(position->second);
+    files_.erase(position);
+    count_ = files_.size();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::unordered_map<NodeId, UniqueFd> files_;
+  std::atomic<size_t> count_{0};
+};
+
+}  // namespace ckptfs

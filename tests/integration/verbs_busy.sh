@@ -1,0 +1,97 @@
+#!/bin/bash
+# Rollback while files of the workspace are open for writing: refused, with the process and the file
+# named, unless it is told to leave such handles with the state that is kept.
+# Names here are plain, and `a && b || fail` is meant as it stands.
+# shellcheck disable=SC2010,SC2012,SC2015,SC2086
+# shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
+
+store=$scratch/store m=$scratch/mnt log=$scratch/log
+
+# Mounts with the daemon in the foreground, its log in a file.
+serve() {
+    mkdir -p "$m"
+    mounts+=("$m")
+    [[ -e $store ]] || set -- "size=512M${1:+,$1}"
+    background ckptfs -f ${1:+-o "$1"} "$store" "$m" 2>>"$log"
+    for _ in {1..500}; do
+        is_mounted "$m" && stat "$m/.snapshots" >/dev/null 2>&1 && return
+        sleep 0.02
+    done
+    fail "mount: $(<"$log")"
+    exit 1
+}
+serve ''
+cd "$m" || exit 1
+mkdir -p W/sub && echo one >W/file && echo one >W/sub/other && mkdir .snapshots/W/s && echo two >W/file
+
+test_case "a file that is open for writing"
+exec 5>>W/file
+for where in W .snapshots/W/.live; do
+    refused "Device or resource busy" mv -T .snapshots/W/s $where
+done
+refused "Device or resource busy" mv -T W/.snapshots/s W/.snapshots/.live
+check_eq EBUSY "$(rename_flags 2 .snapshots/W/s W)" "exchange"
+check_eq two "$(cat W/file)" "nothing happened"
+check_eq s "$(ls -A .snapshots/W)" "nothing was kept"
+check "the log names process and file" grep -q "pid $$ (.*W/file\|pid $$ .*file" "$log"
+run ckpt rollback -w W -s s
+check_eq 5 "$status" "exit status of ckpt rollback"
+check_match "$$" "$errors" "ckpt names the process"
+check_match "file" "$errors" "ckpt names the file"
+check_eq 1 "$(wc -l <<<"$errors")" "in one line"
+exec 5>&-
+check "once it is closed" mv -T .snapshots/W/s .snapshots/W/.live
+check_eq one "$(cat W/file)" "content"
+
+test_case "closed a moment ago"
+for i in {1..20}; do
+    echo "$i" >W/file && echo "$i" >W/sub/other
+    mv -T .snapshots/W/s .snapshots/W/.live || fail "rollback $i"
+done
+check_eq one "$(cat W/file)" "content"
+
+test_case "what is not in the way"
+exec 5<W/file
+check "a file that is open for reading" mv -T .snapshots/W/s .snapshots/W/.live
+exec 5<&-
+exec 5<.snapshots/W/s/file
+check "a file of the snapshot" mv -T .snapshots/W/s .snapshots/W/.live
+exec 5<&-
+mkdir V && exec 5>V/file
+check "a file of another workspace" mv -T .snapshots/W/s W
+refused "Device or resource busy" mv -T .snapshots/W/s V
+exec 5>&-
+exec 5>>W/file
+check "a checkpoint" mkdir .snapshots/W/while-open
+check "a fork" mv -T .snapshots/W/s N
+check "a delete" rmdir .snapshots/W/while-open
+exec 5>&-
+
+test_case "ckpt rollback --force"
+echo before >W/file
+exec 5>>W/file
+echo early >&5
+check "rollback" ckpt rollback -w W -s s --force
+check_eq one "$(cat W/file)" "the restored state"
+echo late >&5
+check_eq one "$(cat W/file)" "a late write does not reach it"
+echo new >>W/file
+check_eq $'one\nnew' "$(cat W/file)" "new writers do"
+kept=$(ls -t .snapshots/W | head -n 1)
+check_match '^pre-rollback-' "$kept" "the state before"
+check_eq $'before\nearly' "$(head -n 2 ".snapshots/W/$kept/file")" "what it holds"
+exec 5>&-
+check "afterwards" mv -T .snapshots/W/s .snapshots/W/.live
+cd / && umount "$m" && await_end "$(daemon_pid "$store" 2>/dev/null || echo 0)"
+
+test_case "busy=detach"
+await_stores
+serve busy=detach
+cd "$m" || exit 1
+exec 5>>W/file
+check "rollback" mv -T .snapshots/W/s .snapshots/W/.live
+echo late >&5
+check_eq one "$(cat W/file)" "the restored state"
+exec 5>&-
+cd /

@@ -1,0 +1,115 @@
+#!/bin/bash
+# Inode numbers: no two files that differ share one, they stay the same, and the programs that trust
+# them (diff, tar, cp -a, rsync -H, find) do the right thing.
+# Names here are plain, and `a && b || fail` is meant as it stands.
+# shellcheck disable=SC2010,SC2012,SC2015,SC2086
+# shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
+
+store=$scratch/store m=$scratch/mnt
+mount_store "$store" "$m" || exit 1
+cd "$m" || exit 1
+mkdir W && mkdir -p W/dir/sub 'W/with space' && for i in {1..50}; do echo "$i" >"W/dir/f$i"; done
+echo linked >W/hard1 && ln W/hard1 W/dir/hard2 && ln W/hard1 W/dir/sub/hard3 && ln -s hard1 W/soft && mkfifo W/pipe
+mkdir .snapshots/W/s1
+echo changed >W/dir/f1 && rm W/dir/f2 && echo new >W/dir/new && mkdir .snapshots/W/s2
+mv -T .snapshots/W/s1 F && echo forked >F/dir/f1 && mkdir .snapshots/F/f1
+mkdir E
+
+# Prints "device:number tree path" for all of the mount, each snapshot once.
+numbers() {
+    local tree
+    find "$m" -maxdepth 0 -printf '%D:%i root .\n'
+    find "$m/.snapshots" -maxdepth 1 -printf '%D:%i lists %p\n'
+    for tree in "$m"/*/ "$m"/.snapshots/*/*/; do
+        find "$tree" -printf "%D:%i $tree %P\n"
+    done
+    find "$m"/*/.snapshots -maxdepth 0 -printf '%D:%i lists %p\n'
+}
+
+# The same without the device, whose number is the kernel's to choose at each mount.
+inodes() { numbers | cut -d : -f 2-; }
+
+# Prints the numbers that two trees share, or that files of one tree share other than hard links.
+collisions() {
+    numbers | grep -v 'hard[123]$' | cut -d ' ' -f 1 | sort | uniq -d
+    numbers | grep 'hard[123]$' | cut -d ' ' -f 1,2 | sort -u | cut -d ' ' -f 1 | sort | uniq -d
+}
+
+test_case "no two files share a number"
+check_eq '' "$(collisions)" "numbers of two files"
+check "there are many" test "$(numbers | wc -l)" -gt 300
+check_eq 1 "$(numbers | cut -d : -f 1 | sort -u | wc -l)" "devices"
+check_eq 3 "$(find W -samefile W/hard1 | wc -l)" "hard links in the workspace"
+check_eq 3 "$(find .snapshots/W/s1 -samefile .snapshots/W/s1/hard1 | wc -l)" "hard links in a snapshot"
+check_eq 3 "$(find . -samefile W/hard1 | wc -l)" "hard links in all"
+check_not "a file and its copy" test W/hard1 -ef .snapshots/W/s1/hard1
+check_not "two snapshots" test .snapshots/W/s2/hard1 -ef .snapshots/W/s1/hard1
+check_not "a fork" test F/hard1 -ef .snapshots/W/s1/hard1
+check "both places show one file" test W/.snapshots/s1/hard1 -ef .snapshots/W/s1/hard1
+check "and one directory" test W/.snapshots/s1/dir -ef .snapshots/W/s1/dir
+# What readdir says, and what stat does.
+check_eq "$(ls -1i --color=never -U W/dir | sort)" "$(stat -c '%i %n' W/dir/* | sed 's,W/dir/,,' | sort)" "ls -i"
+check_eq '' "$(comm -3 <(ls -iU .snapshots/W | awk '{print $1}' | sort) <(stat -c %i .snapshots/W/* | sort))" "ls -i of the list"
+
+test_case "they stay the same"
+inodes >"$scratch/before"
+cd / && unmount_store "$store" "$m" && mount_store "$store" "$m" && cd "$m" || exit 1
+inodes >"$scratch/after"
+check "over a remount" diff "$scratch/before" "$scratch/after"
+cd / && unmount_store "$store" "$m" && mount_store "$store" "$m" && cd "$m" || exit 1
+# In another order of looking.
+find .snapshots/F >/dev/null && find E F >/dev/null
+inodes >"$scratch/after"
+check "over a remount, looked at in another order" diff "$scratch/before" "$scratch/after"
+find .snapshots/W/s1 W/dir -printf '%i %p\n' >"$scratch/before"
+before=$(stat -c %i W W/dir W/dir/f3 W/hard1 W/dir/f1)
+echo damage >W/dir/f3 && mv -T .snapshots/W/s1 .snapshots/W/.live
+check_eq "$before" "$(stat -c %i W W/dir W/dir/f3 W/hard1 W/dir/f1)" "over a rollback in place"
+echo damage >W/dir/f3 && mv -T .snapshots/W/s1 W
+check_eq "$before" "$(stat -c %i W W/dir W/dir/f3 W/hard1 W/dir/f1)" "over a rollback by name"
+mv -T .snapshots/W/s1 F2
+find .snapshots/W/s1 W/dir -printf '%i %p\n' >"$scratch/after"
+check "of a snapshot, over a fork and a rollback" diff <(grep ' .snapshots' "$scratch/before") <(grep ' .snapshots' "$scratch/after")
+number=$(stat -c %i .snapshots/W/s1/hard1)
+rename_flags 2 .snapshots/W/s2 W >/dev/null
+mv -T .snapshots/F/f1 W
+mkdir .snapshots/W/s3 && rmdir .snapshots/W/s3
+check_eq "$number" "$(stat -c %i .snapshots/W/s1/hard1)" "over all sorts of things"
+check_eq '' "$(collisions)" "numbers of two files, then"
+cd / && unmount_store "$store" "$m" && mount_store "$store" "$m" && cd "$m" || exit 1
+check_eq '' "$(collisions)" "numbers of two files, after a remount"
+check_eq "$number" "$(stat -c %i .snapshots/W/s1/hard1)" "still"
+
+test_case "numbers of what is gone are not given again"
+mkdir .snapshots/W/t && old=$(stat -c %i .snapshots/W/t .snapshots/W/t/hard1) && rmdir .snapshots/W/t
+mkdir .snapshots/W/t
+check_eq 0 "$(comm -12 <(sort <<<"$old") <(stat -c %i .snapshots/W/t .snapshots/W/t/hard1 | sort) | wc -l)" "a snapshot"
+mkdir G && old=$(stat -c %i G) && rmdir G && mkdir G
+check_not "a workspace" test "$old" = "$(stat -c %i G)"
+
+test_case "diff, tar, cp, rsync, find, du"
+mv -T .snapshots/W/s1 W
+echo CHANGED >W/dir/f7 && touch -r .snapshots/W/s1/dir/f7 W/dir/f7
+check "diff -r sees what a number would hide" test -n "$(diff -rq W .snapshots/W/s1 2>/dev/null | grep f7)"
+check "diff of two snapshots" diff -r --exclude pipe .snapshots/W/s1 W/.snapshots/s1
+rm W/pipe
+tar -cf "$scratch/tar" --exclude pipe W .snapshots/W/s1 2>/dev/null
+mkdir "$scratch/tarred" && tar -xf "$scratch/tar" -C "$scratch/tarred"
+check "tar: the workspace" diff -r W "$scratch/tarred/W"
+check_eq CHANGED "$(cat "$scratch/tarred/W/dir/f7")" "tar: its content"
+check_eq 7 "$(cat "$scratch/tarred/.snapshots/W/s1/dir/f7")" "tar: the snapshot's content"
+check_eq "3 3" "$(stat -c %h "$scratch/tarred/W/hard1" "$scratch/tarred/.snapshots/W/s1/hard1" | paste -sd ' ')" "tar: hard links"
+cp -a W .snapshots/W/s1 "$scratch/tarred/.snapshots"
+check_eq "3 3" "$(stat -c %h "$scratch/tarred/.snapshots/W/hard1" "$scratch/tarred/.snapshots/s1/hard1" | paste -sd ' ')" "cp -a: hard links"
+check_eq "CHANGED 7" "$(cat "$scratch/tarred/.snapshots/W/dir/f7") $(cat "$scratch/tarred/.snapshots/s1/dir/f7")" "cp -a: content"
+rsync -aH --exclude pipe W .snapshots/W/s1 "$scratch/synced/"
+check_eq "3 3" "$(stat -c %h "$scratch/synced/W/hard1" "$scratch/synced/s1/hard1" | paste -sd ' ')" "rsync -H: hard links"
+check_eq "CHANGED 7" "$(cat "$scratch/synced/W/dir/f7") $(cat "$scratch/synced/s1/dir/f7")" "rsync -H: content"
+check "find finds no loop" find .
+check_eq '' "$(find . 2>&1 >/dev/null)" "nothing is said"
+check_eq '' "$(du -s W .snapshots 2>&1 >/dev/null)" "nor by du"
+check_not "cp refuses nothing as the same file" cmp -s W/dir/f7 .snapshots/W/s1/dir/f7
+check "cp over the live file" cp .snapshots/W/s1/dir/f7 W/dir/f7
+check_eq 7 "$(cat W/dir/f7)" "what it copied"
+cd /
