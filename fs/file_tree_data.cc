@@ -29,9 +29,14 @@ UniqueFd FileTree::OpenForAll(const Node& node) const {
   try {
     return OpenForData(node, O_RDWR);
   } catch (const Error& error) {
-    if (error.errno_value() != EPERM) throw;  // immutable: it can be read all the same
-    return OpenForData(node, O_RDONLY);
+    if (error.errno_value() != EPERM) throw;
   }
+  try {
+    return OpenForData(node, O_RDWR | O_APPEND);  // append-only
+  } catch (const Error& error) {
+    if (error.errno_value() != EPERM) throw;
+  }
+  return OpenForData(node, O_RDONLY);  // immutable
 }
 
 UniqueFd FileTree::OpenForData(const Node& node, int flags) const {

@@ -134,7 +134,11 @@ CreatedFile FileTree::FinishCreate(const Change& change, UniqueFd fd, int flags,
   const bool for_writing = IsOpenForWriting(flags);
   try {
     created.open = mount_.open_files.Open(created.entry.node, for_writing, caller.pid,
-                                          [&fd](bool) { return std::move(fd); });
+                                          [&](bool) {
+                                            if (fd.valid()) return std::move(fd);
+                                            // Asked again: the kernel refused passthrough.
+                                            return OpenForAll(mount_.Resolve(created.entry.node));
+                                          });
   } catch (...) {
     Forget(created.entry.node, 1);
     throw;

@@ -9,8 +9,9 @@
 namespace ckptfs {
 
 void OpenFiles::OpenBackingFile(File& file, const std::function<UniqueFd(bool)>& open_backing) {
+  UniqueFd fd;  // until the end: a file without a name lives by it
   if (passthrough_) {
-    const UniqueFd fd = open_backing(true);
+    fd = open_backing(true);
     const int id = kernel_.OpenBacking(fd.get());
     if (id > 0) {
       file.backing_id = id;

@@ -86,8 +86,6 @@ check "status" inside ckpt status
 check_eq '["w"]' "$(inside ckpt status --format json | jq -c '[.workspaces[].name]')" \
     "workspaces that can be seen from inside"
 check_not "others are reached from inside" inside ckpt list -w other
-check_not "fork makes a workspace outside" inside ckpt fork -s one outside
-check_not "nothing was made outside" test -e "$mnt/outside"
 check_not "the whole store is checked from inside" inside ckpt fsck
 
 test_case "its owner, who is not root, in the container"
@@ -109,7 +107,7 @@ if unshare --user --map-root-user true 2>/dev/null; then
         "$scratch/bin/ckpt" rollback -w "$mnt/w" -s namespace
     check "delete" as "$owner" unshare --user --map-root-user \
         "$scratch/bin/ckpt" delete -w "$mnt/w" -s namespace
-    refused "ermission denied" as "$stranger" unshare --user --map-root-user \
+    refused "you may not" as "$stranger" unshare --user --map-root-user \
         "$scratch/bin/ckpt" checkpoint -w "$mnt/w" -s namespace
     refused "" as "$owner" unshare --user --map-root-user \
         "$scratch/bin/ckpt" delete -w "$mnt/other" -s theirs
@@ -125,7 +123,7 @@ for arguments in "checkpoint -s no" "delete -s owned" "rollback -s owned" "rollb
     # shellcheck disable=SC2086
     run as "$stranger" "$scratch/bin/ckpt" ${arguments%% *} -w "$mnt/w" ${arguments#* }
     check_eq "1 1" "$status $(wc -l <<<"$errors")" "ckpt $arguments: $errors"
-    check_match "^ckpt: .*[Pp]ermission denied|may not|may write|owner" "$errors" "ckpt $arguments"
+    check_match "^ckpt: .*you may not.*owner" "$errors" "ckpt $arguments"
 done
 run as "$stranger" "$scratch/bin/ckpt" fork -w "$mnt/w" -s owned stolen
 check "fork is refused ($errors)" test "$status" -eq 1
@@ -148,5 +146,5 @@ check "a stranger may read what is readable" as "$stranger" cat "$mnt/.snapshots
 chmod 700 "$mnt/w"
 check "checkpoint of a private one" mkdir "$mnt/.snapshots/w/private"
 refused "ermission denied" as "$stranger" ls "$mnt/.snapshots/w/private"
-refused "ermission denied" as "$stranger" "$scratch/bin/ckpt" diff -w "$mnt/w" -f private
+refused "you may not" as "$stranger" "$scratch/bin/ckpt" diff -w "$mnt/w" -f private
 check "the owner reads it" as "$owner" ls "$mnt/.snapshots/w/private"

@@ -59,8 +59,8 @@ run "$lib/real-tree" "$mnt/hello/tree"
 check_eq "0 " "$status $errors" "unpacking"
 mv "$mnt/hello/tree"/* "$mnt/hello/tree"/.[!.]* "$mnt/hello/" 2>/dev/null
 rmdir "$mnt/hello/tree"
-files=$(find "$mnt/hello" -type f | wc -l)
-check "$files files" test "$files" -ge 300
+count=$(find "$mnt/hello" -type f | wc -l)
+check "$count files" test "$count" -ge 300
 pristine=$(manifest "$mnt/hello")
 check "a checkpoint of the sources" mkdir "$mnt/.snapshots/hello/sources"
 (cd "$mnt/hello" && ./configure --disable-dependency-tracking >"$scratch/configure.log" 2>&1)

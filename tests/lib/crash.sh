@@ -19,9 +19,11 @@ for program in sqlite3 btrfs jq; do
     command -v "$program" >/dev/null || skip_test "there is no $program"
 done
 
-store=$scratch/run/store
+# What an operation may change: the store, and the tree to be imported.
+run_directory=$scratch/run
+store=$run_directory/store
 mnt=$scratch/mnt
-mkdir -p "$scratch/run" "$mnt"
+mkdir -p "$mnt"
 mounts+=("$mnt")
 
 declare -A passed=() # names of failpoints, over all operations
@@ -61,9 +63,9 @@ make_base() {
 # start_from NAME: puts a copy of what op_NAME starts from at $store, and sets $options.
 start_from() {
     local base=${1}_base what_breaks=break_$1
-    rm -rf "$scratch/run"
-    mkdir "$scratch/run"
-    cp -a "$scratch/tree" "$scratch/run/tree"
+    rm -rf "$run_directory"
+    mkdir "$run_directory"
+    cp -a "$scratch/tree" "$run_directory/tree"
     base=${!base-$scratch/base}
     [[ $base == none ]] || cp -a --sparse=always "$base" "$store"
     # Without access times: to look at a tree must not change it, which a rollback would notice.
@@ -250,14 +252,14 @@ kill_operation() {
 # killed at one point after the other.
 recover_twice() {
     local what=$1 expected point points
-    rm -rf "$scratch/crashed"
-    cp -a --sparse=always "$scratch/run" "$scratch/crashed"
+    rm -rf "$run_directory.crashed"
+    cp -a --sparse=always "$run_directory" "$run_directory.crashed"
     rm -f "$scratch/trace.recovery"
     recover "$what" "$scratch/trace.recovery"
     expected=$found
     mapfile -t points < <(numbered daemon 0 <"$scratch/trace.recovery" | cut -d ' ' -f 2)
-    rm -rf "$scratch/run"
-    mv "$scratch/crashed" "$scratch/run"
+    rm -rf "$run_directory"
+    mv "$run_directory.crashed" "$run_directory"
     for point in "${points[@]}"; do
         CKPTFS_FAILPOINT=$point mount_store "$store" "$mnt" "$options" 2>/dev/null
         end_daemon

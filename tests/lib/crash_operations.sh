@@ -32,10 +32,10 @@ op_create() { mkdir "$1/new"; }
 op_remove() { rmdir "$1/empty"; }
 op_rename_workspace() { mv -T "$1/other" "$1/another"; }
 op_fork() { mv -T "$1/.snapshots/w/first" "$1/forked"; }
-op_import() { ckpt init --mount "$1" --name imported "$scratch/run/tree"; }
+op_import() { ckpt init --mount "$1" --name imported "$run_directory/tree"; }
 # What is imported is there in whole, too, until its owner removes it.
 check_import() {
-    local original=$scratch/run/tree
+    local original=$run_directory/tree
     [[ ! -L $original ]] || original=$original.before-ckptfs
     check_eq "$("$tests_lib/manifest" "$scratch/tree")" "$("$tests_lib/manifest" "$original")" \
         "the original of an import that was $1"

@@ -215,6 +215,9 @@ bool IsPath(const std::string& workspace_argument) {
 
 std::optional<Place> FindPlace(int directory_fd) {
   UniqueFd directory = OpenPath(directory_fd, ".", O_DIRECTORY);
+  if (!directory.valid() && errno == EACCES) {
+    throw Error(EACCES, "enter the directory", "you may not", "Ask its owner, or root");
+  }
   while (directory.valid()) {
     UniqueFd parent = OpenPath(directory.get(), "..", O_DIRECTORY);
     const bool is_top = !parent.valid() || IsSameDirectory(directory.get(), parent.get());

@@ -140,7 +140,7 @@ UniqueFd StoreTest::StoreFd() const {
 }
 
 WorkspaceRecord StoreTest::MakeWorkspace(const std::string& name, const std::string& content) {
-  const WorkspaceRecord workspace =
+  WorkspaceRecord workspace =
       store().CreateWorkspace(name, {.mode = S_IFDIR | 0755, .uid = 0, .gid = 0, .acl = {}});
   if (!content.empty()) Write(name, content);
   return workspace;

@@ -102,7 +102,7 @@ TEST_F(StoreOpenTest, RefusesWhatCannotBeAStore) {
 
 TEST_F(StoreOpenTest, RefusesADirectoryOfSomethingElse) {
   fs::create_directories(StorePath() + "/Documents");
-  std::ofstream(StorePath() + "/lock");
+  const std::ofstream empty_lock(StorePath() + "/lock");
   EXPECT_EQ(OpenErrno(Options()), ENOTEMPTY);
   EXPECT_THAT(OpenError(), HasSubstr("holds other files"));
   EXPECT_THAT(Files(), ElementsAre("Documents", "lock"));
