@@ -123,9 +123,9 @@ RollbackResult RollbackJob::Run(const LiveHooks& hooks,
     const std::unique_ptr<LiveHold> hold = Hold(hooks, workspace_.id);
     if (live_) {
       const bool goes_on_changing = hooks.has_writers && hooks.has_writers();
-      if (!goes_on_changing && LiveIsUnchanged()) equal_to_ = store_.catalog->FindSnapshot(*workspace_.parent_id);
-      const bool keep =
-          exchange() || goes_on_changing || (store_.options.undo && !equal_to_);
+      if (!goes_on_changing && LiveIsUnchanged())
+        equal_to_ = store_.catalog->FindSnapshot(*workspace_.parent_id);
+      const bool keep = exchange() || goes_on_changing || (store_.options.undo && !equal_to_);
       if (keep) kept_ = StateBefore();
     }
     Failpoint("rollback.before-commit");

@@ -15,6 +15,7 @@ namespace {
 
 constexpr size_t kMaxMessageBytes = size_t{64} << 10;
 constexpr size_t kMaxMetadataBytes = size_t{64} << 10;
+constexpr int kMaxMetadataDepth = 64;  // printing JSON recurses
 
 void CheckMessage(std::string_view message) {
   constexpr char kAttempted[] = "set a snapshot's message";
@@ -35,8 +36,17 @@ void CheckMetadata(const std::string& json) {
     throw Error(EINVAL, kAttempted,
                 fmt::format("it has {} bytes, and {} is the most", json.size(), kMaxMetadataBytes));
   }
-  const nlohmann::json parsed = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
+  bool too_deep = false;
+  const auto measure = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
+    too_deep |= depth > kMaxMetadataDepth;
+    return true;
+  };
+  const auto parsed = nlohmann::json::parse(json, measure, /*allow_exceptions=*/false);
   if (!parsed.is_object()) throw Error(EINVAL, kAttempted, "it is not a JSON object");
+  if (too_deep) {
+    throw Error(EINVAL, kAttempted,
+                fmt::format("it is nested deeper than {} levels", kMaxMetadataDepth));
+  }
 }
 
 // Refuses a name that is bad or taken before anything is done.

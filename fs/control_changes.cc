@@ -122,21 +122,6 @@ Json Fsck(const Request& request) {
   return Json{{"problems", report.problems}, {"repaired", report.repaired}};
 }
 
-Json Init(const Request& request) {
-  request.RequireChangesToMount();
-  const std::string name = request.Text("name");
-  const uint64_t mode = request.Number("mode");
-  if (mode > 0777) throw Error(EINVAL, "make workspace " + name, "its mode is out of range");
-  // As mkdir(2): a directory with the set-group-id bit passes that and its group on.
-  const RootAttributes parent = request.store().MountRoot();
-  const bool inherits = (parent.mode & S_ISGID) != 0;
-  RootAttributes root;
-  root.mode = S_IFDIR | static_cast<mode_t>(mode) | (inherits ? S_ISGID : 0);
-  root.uid = request.caller.uid;
-  root.gid = inherits ? parent.gid : request.caller.gid;
-  return Json{{"workspace", request.verbs.CreateWorkspace(name, root).name}};
-}
-
 Json Sync(const Request& request) {
   const WorkspaceRecord workspace = request.ChangedWorkspace();
   request.store().backend().Sync(workspace.volume);

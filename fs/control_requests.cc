@@ -31,7 +31,6 @@ constexpr std::array kCommands = {
     CommandEntry{wire::kDelete, Delete},
     CommandEntry{wire::kPin, Pin},
     CommandEntry{wire::kFsck, Fsck},
-    CommandEntry{wire::kInit, Init},
     CommandEntry{wire::kImport, Import},
     CommandEntry{wire::kSync, Sync},
 };

@@ -78,7 +78,6 @@ wire::Json Fork(const Request& request);
 wire::Json Delete(const Request& request);
 wire::Json Pin(const Request& request);
 wire::Json Fsck(const Request& request);
-wire::Json Init(const Request& request);
 wire::Json Sync(const Request& request);
 // control_import.cc
 wire::Json Import(const Request& request);

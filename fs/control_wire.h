@@ -59,7 +59,6 @@ inline constexpr const char* kPin = "pin";
 // {repair} -> {problems: [text], repaired: [text]}; the problems that are left
 inline constexpr const char* kFsck = "fsck";
 // {name, mode} -> {workspace}; an empty one, owned by the caller
-inline constexpr const char* kInit = "init";
 // {name, fd, device, inode, leave_out_nested} -> {workspace, directories, files, hard_links,
 // others, copied_bytes, shared_bytes, links_outside, attributes_left_out, left_out: [path]}. `fd`
 // is a descriptor of the caller, an open directory. For root; EOPNOTSUPP where the daemon cannot

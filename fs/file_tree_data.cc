@@ -63,15 +63,20 @@ OpenReply FileTree::Open(NodeId node_id, int flags, const Caller& caller) {
     PrepareWorkerThread();  // the kernel keeps this thread's credentials for its writes
   }
   UniqueFd path;
+  bool may_pass_through = true;
   if (for_writing) {
     path = OpenPath(node);
-    RefuseProtected(StatxAt(path.get(), ""), flags);
+    const struct statx status = StatxAt(path.get(), "");
+    RefuseProtected(status, flags);
+    // Root's writes leave set-id bits alone. With passthrough all writes look alike, and clear them.
+    may_pass_through = caller.uid != 0 || (status.stx_mode & (S_ISUID | S_ISGID)) == 0;
   }
+  const auto open_backing = [&](bool passthrough) {
+    if (!passthrough) return OpenForAll(node);
+    return path.valid() ? std::move(path) : OpenPath(node);
+  };
   const OpenReply reply =
-      mount_.open_files.Open(node_id, for_writing, caller.pid, [&](bool passthrough) {
-        if (!passthrough) return OpenForAll(node);
-        return path.valid() ? std::move(path) : OpenPath(node);
-      });
+      mount_.open_files.Open(node_id, for_writing, caller.pid, open_backing, may_pass_through);
   // From now on attributes are asked for every time (AttributeTimeout); forget those told before.
   if (reply.first_writer) mount_.kernel.InvalidateAttributes(node_id);
   return reply;

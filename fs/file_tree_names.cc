@@ -133,12 +133,11 @@ CreatedFile FileTree::FinishCreate(const Change& change, UniqueFd fd, int flags,
   created.entry = MakeEntry(change.node, StatxAt(fd.get(), ""), FileId{});
   const bool for_writing = IsOpenForWriting(flags);
   try {
-    created.open = mount_.open_files.Open(created.entry.node, for_writing, caller.pid,
-                                          [&](bool) {
-                                            if (fd.valid()) return std::move(fd);
-                                            // Asked again: the kernel refused passthrough.
-                                            return OpenForAll(mount_.Resolve(created.entry.node));
-                                          });
+    created.open = mount_.open_files.Open(created.entry.node, for_writing, caller.pid, [&](bool) {
+      if (fd.valid()) return std::move(fd);
+      // Asked again: the kernel refused passthrough.
+      return OpenForAll(mount_.Resolve(created.entry.node));
+    });
   } catch (...) {
     Forget(created.entry.node, 1);
     throw;
@@ -195,8 +194,8 @@ FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, con
                                           bool replaced) {
   LastName last;
   struct statx status {};
-  if (statx(parent_fd, name, AT_SYMLINK_NOFOLLOW, STATX_TYPE | STATX_NLINK | STATX_INO,
-            &status) != 0) {
+  if (statx(parent_fd, name, AT_SYMLINK_NOFOLLOW, STATX_TYPE | STATX_NLINK | STATX_INO, &status) !=
+      0) {
     return last;  // what is to be done to the name will fail, or replaces nothing
   }
   const bool is_directory = S_ISDIR(status.stx_mode);

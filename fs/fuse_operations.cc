@@ -523,10 +523,7 @@ void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, fuse_f
   Answer(request, "read", [&] {
     FuseHandlers& handlers = HandlersOf(request);
     if (handlers.snapshots.ControlScope(node)) {
-      handlers.pending_reads.Add(request);
-      SessionOf(*file)->Read(size, [&handlers, request](const std::string& data) {
-        handlers.pending_reads.Finish(request, data);
-      });
+      handlers.pending_reads.Read(request, SessionOf(*file), size);
       return;
     }
     const auto fd = handlers.files.DataFd(node);
@@ -545,6 +542,7 @@ void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* source, off_t offse
     if (handlers.snapshots.ControlScope(node)) {
       throw Error(EINVAL, "write to a control file", "requests are made by ioctl", "Use ckpt");
     }
+    const KeepSetId keep(fuse_req_ctx(request)->uid == 0);
     const auto fd = handlers.files.DataFd(node);
     fuse_bufvec target = FUSE_BUFVEC_INIT(fuse_buf_size(source));
     target.buf[0].flags = static_cast<fuse_buf_flags>(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);

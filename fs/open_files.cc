@@ -8,9 +8,10 @@
 
 namespace ckptfs {
 
-void OpenFiles::OpenBackingFile(File& file, const std::function<UniqueFd(bool)>& open_backing) {
+void OpenFiles::OpenBackingFile(File& file, const std::function<UniqueFd(bool)>& open_backing,
+                                bool may_pass_through) {
   UniqueFd fd;  // until the end: a file without a name lives by it
-  if (passthrough_) {
+  if (passthrough_ && may_pass_through) {
     fd = open_backing(true);
     const int id = kernel_.OpenBacking(fd.get());
     if (id > 0) {
@@ -29,14 +30,15 @@ void OpenFiles::OpenBackingFile(File& file, const std::function<UniqueFd(bool)>&
 }
 
 OpenReply OpenFiles::Open(NodeId node, bool for_writing, pid_t pid,
-                          const std::function<UniqueFd(bool)>& open_backing) {
+                          const std::function<UniqueFd(bool)>& open_backing,
+                          bool may_pass_through) {
   Shard& shard = ShardOf(node);
   const std::lock_guard lock(shard.mutex);
   const auto [position, inserted] = shard.files.try_emplace(node);
   File& file = position->second;
   if (inserted) {
     try {
-      OpenBackingFile(file, open_backing);
+      OpenBackingFile(file, open_backing, may_pass_through);
     } catch (...) {
       shard.files.erase(position);
       throw;

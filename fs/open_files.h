@@ -43,9 +43,12 @@ class OpenFiles {
 
   // Counts one more open of `node`. `open_backing` is called if it is the first: it returns a
   // descriptor (O_PATH for passthrough, else one to read and, if it can be had, write). Throws
-  // what that throws, or Error for what the kernel says, and then counts nothing.
+  // what that throws, or Error for what the kernel says, and then counts nothing. If the kernel
+  // refuses passthrough, `open_backing` is called a second time. `may_pass_through`: whether the
+  // first open may choose passthrough where it can be had.
   OpenReply Open(NodeId node, bool for_writing, pid_t pid,
-                 const std::function<UniqueFd(bool passthrough)>& open_backing);
+                 const std::function<UniqueFd(bool passthrough)>& open_backing,
+                 bool may_pass_through = true);
 
   // Ends one open. Returns true if it was the last one for writing.
   bool Release(NodeId node, uint64_t handle);
@@ -78,7 +81,8 @@ class OpenFiles {
 
   Shard& ShardOf(NodeId node) { return shards_[(node ^ node >> kInodeBits) % kShards]; }
   const Shard& ShardOf(NodeId node) const { return shards_[(node ^ node >> kInodeBits) % kShards]; }
-  void OpenBackingFile(File& file, const std::function<UniqueFd(bool)>& open_backing);
+  void OpenBackingFile(File& file, const std::function<UniqueFd(bool)>& open_backing,
+                       bool may_pass_through);
 
   KernelCache& kernel_;
   std::atomic<bool> passthrough_{true};

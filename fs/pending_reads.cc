@@ -4,38 +4,41 @@
 
 #include <fuse_lowlevel.h>
 
-#include <cerrno>
-
 namespace ckptfs {
 
-// libfuse may use a request's memory again once it is answered. Only a request that is still in
-// the set is answered, and it is taken out under the lock first: an interrupt that comes too late
-// finds nothing. (It could find a later request at the same address; that one then ends with EINTR
-// although nobody interrupted it, which its reader meets as any other signal.)
-
-void PendingReads::Add(fuse_req* request) {
+void PendingReads::Read(fuse_req* request, const std::shared_ptr<ControlSession>& session,
+                        size_t max_bytes) {
   {
     const std::lock_guard lock(mutex_);
-    waiting_.insert(request);
+    waiting_[request] = session;
   }
-  fuse_req_interrupt_func(request, OnInterrupt, this);
+  session->Read(max_bytes, [this, request](const std::string& data) { Finish(request, data); });
+  // While it is among those that wait, nobody has answered it, and it can be touched.
+  const std::lock_guard lock(mutex_);
+  if (waiting_.contains(request)) fuse_req_interrupt_func(request, OnInterrupt, this);
 }
 
 void PendingReads::Finish(fuse_req* request, const std::string& data) {
   {
     const std::lock_guard lock(mutex_);
-    if (waiting_.erase(request) == 0) return;
+    waiting_.erase(request);
   }
   fuse_reply_buf(request, data.data(), data.size());
 }
 
+// The request may have been answered meanwhile, and its memory may be another one's: that one's
+// reader then gets an empty line too many, which it skips.
 void PendingReads::OnInterrupt(fuse_req* request, void* self) {
   auto& reads = *static_cast<PendingReads*>(self);
-  {
-    const std::lock_guard lock(reads.mutex_);
-    if (reads.waiting_.erase(request) == 0) return;
-  }
-  fuse_reply_err(request, EINTR);
+  reads.interrupter_.Post([&reads, request] {
+    std::shared_ptr<ControlSession> session;
+    {
+      const std::lock_guard lock(reads.mutex_);
+      const auto waiting = reads.waiting_.find(request);
+      if (waiting != reads.waiting_.end()) session = waiting->second.lock();
+    }
+    if (session) session->Interrupt();
+  });
 }
 
 }  // namespace ckptfs

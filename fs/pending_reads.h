@@ -4,28 +4,33 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <unordered_set>
+#include <unordered_map>
+
+#include "fs/control.h"
+#include "fs/task_thread.h"
 
 struct fuse_req;
 
 namespace ckptfs {
 
 // A read of a control file can wait for minutes (an import), and whoever waits must be able to be
-// killed: the kernel lets a process die only when the request that it sent is answered, so an
-// interrupt is answered with EINTR. Each request is answered once, by whichever comes first. Any
-// thread may call.
+// killed: the kernel lets a process die only when the request that it sent is answered. So an
+// interrupt makes the session answer it, with an empty line, which loses nothing. Any thread may
+// call.
 class PendingReads {
  public:
-  // From now on either Finish or an interrupt answers `request`.
-  void Add(fuse_req* request);
-  // Answers with data, unless an interrupt was faster.
-  void Finish(fuse_req* request, const std::string& data);
+  // Reads from `session` for `request`, which is answered now or later.
+  void Read(fuse_req* request, const std::shared_ptr<ControlSession>& session, size_t max_bytes);
 
  private:
+  void Finish(fuse_req* request, const std::string& data);
   static void OnInterrupt(fuse_req* request, void* self);
 
   std::mutex mutex_;
-  std::unordered_set<fuse_req*> waiting_;
+  std::unordered_map<fuse_req*, std::weak_ptr<ControlSession>> waiting_;
+  // libfuse holds the request's lock while it tells of an interrupt: answered elsewhere. Last, as
+  // its tasks use the rest.
+  TaskThread interrupter_;
 };
 
 }  // namespace ckptfs

@@ -10,15 +10,19 @@ root=$(cd "$tests_lib/../.." && pwd)
 
 test_case "every operation, not killed"
 make_base
-for name in $(compgen -A function op_) op_first "${mount_operations[@]/#/op_}"; do
-    trace_operation "${name#op_}"
+kills=("${snapshot_operations[@]}" "${rollback_operations[@]}" "${exchange_operations[@]}"
+    "${workspace_operations[@]}")
+for name in "${kills[@]}" "${mount_operations[@]}" "${rebuild_operations[@]}"; do
+    trace_operation "$name"
     for target in "${targets[@]}"; do note_passed "$(sed 's/^[a-z]* //; s/@.*//' <<<"$target")"; done
 done
 
 test_case "every operation is in a group that is killed"
-check_eq "$(compgen -A function op_ | sort)" \
-    "$(printf 'op_%s\n' "${snapshot_operations[@]}" "${rollback_operations[@]}" \
-        "${workspace_operations[@]}" | sort)" "operations"
+check_eq "$(compgen -A function op_ | sort)" "$(printf 'op_%s\n' "${kills[@]}" | sort)" "operations"
+for group in $(compgen -A variable | grep '_operations$'); do
+    check "the group $group is killed" grep -qF "crash_matrix \"\${${group}[@]}\"" \
+        "$root"/tests/crash/*.sh
+done
 
 test_case "every failpoint is passed"
 mapfile -t named < <(grep -rhoE '\bFailpoint\("[^"]+"' --include='*.cc' \

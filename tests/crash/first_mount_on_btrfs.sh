@@ -16,7 +16,9 @@ mounts+=("$disk")
 # The store is all that is kept there; a crashed one is put aside within the same filesystem.
 run_directory=$disk/run
 store=$run_directory/store
+# shellcheck disable=SC2034 # start_from takes them by name
 first_base=none
+# shellcheck disable=SC2034
 first_options=backend=btrfs-base
 
 check_outside() {

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Kills the daemon at every step of mounts that make, grow or rebuild something.
+# Kills the daemon at every step of the first mount, and of one that makes the image larger.
 # shellcheck source=tests/lib/crash.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/crash.sh"
 # shellcheck source=tests/lib/crash_operations.sh

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Kills the daemon at every step of what replaces a live tree.
+# Kills the daemon at every step of a rollback.
 # shellcheck source=tests/lib/crash.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/crash.sh"
 # shellcheck source=tests/lib/crash_operations.sh

@@ -22,6 +22,8 @@ run_tests() {
     grep -E '^\[  (PASSED|SKIPPED)' "$scratch/$name.log"
 }
 
+chmod 0755 "$scratch"  # other users go through it
+
 test_case "native btrfs"
 truncate -s 3G "$scratch/native.img"
 mkfs.btrfs -q "$scratch/native.img" >/dev/null || skip_test "no mkfs.btrfs"
@@ -36,7 +38,7 @@ umount "$scratch/native"
 test_case "a workspace"
 mount_store "$scratch/store" "$scratch/mnt" suid,dev,size=3G || exit
 mkdir "$scratch/mnt/w" "$scratch/mnt/w2"
-chmod 0755 "$scratch/mnt" "$scratch/mnt/w" "$scratch"
+chmod 0755 "$scratch/mnt" "$scratch/mnt/w"
 on_ckptfs=(
     POSIX_TEST_DIR="$scratch/mnt/w" POSIX_TEST_DIR2="$scratch/mnt/w2"
     POSIX_TEST_SNAPSHOTS="$scratch/mnt/.snapshots/w"
@@ -62,5 +64,5 @@ test_case "without passthrough"
 mounts+=("$scratch/mnt")
 "$lib/without-passthrough" "$bin/ckptfs" -o suid,dev "$scratch/store" "$scratch/mnt" || exit
 run_tests no-passthrough "${on_ckptfs[@]}" POSIX_TEST_OPERATIONS=5000 POSIX_TEST_ENTRIES=5000 \
-    "$program"
+    POSIX_TEST_THROUGH_DAEMON=1 "$program"
 unmount_store "$scratch/store" "$scratch/mnt"

@@ -298,3 +298,35 @@ crash_matrix() {
         echo "    ${#targets[@]} points"
     done
 }
+
+# error_matrix NAME...: each operation, with an I/O error at each of its steps before the commit: it
+# fails, nothing has changed, nothing is left of it, and the daemon goes on.
+error_matrix() {
+    local name target who point points kill_client=''
+    for name in "$@"; do
+        test_case "$name"
+        trace_operation "$name"
+        points=0
+        for target in "${targets[@]}"; do
+            read -r who point <<<"$target"
+            case $point in commit.before-generation@*) break ;; esac
+            # Of the clearing up afterwards, which may fail unseen.
+            case $point in volume-destroy.* | delete.after-* | delete.before-tombstone-*) continue ;; esac
+            [[ $who == daemon ]] || continue
+            start_from "$name"
+            CKPTFS_FAILPOINT=${point%@*}=5 mount_store "$store" "$mnt" "$options" || {
+                fail "$name: the failpoint $point keeps the store from being mounted"
+                continue
+            }
+            checks=$((checks + 1))
+            if do_operation "$name"; then fail "$name succeeds with an I/O error at $point"; fi
+            check_eq "$state_before" "$(observe)" "$name with an I/O error at $point"
+            run ckpt fsck --mount "$mnt"
+            check_eq "0 no problems found" "$status $output" "$name, error at $point: fsck ($errors)"
+            end_daemon
+            check_outside "$name with an I/O error at $point"
+            points=$((points + 1))
+        done
+        echo "    $points points"
+    done
+}

@@ -24,7 +24,8 @@ op_rollback_in_place() { mv -T "$1/.snapshots/w/first" "$1/.snapshots/w/.live"; 
 op_rollback_unchanged() { mv -T "$1/.snapshots/other/same" "$1/other"; }
 op_exchange() { [[ $(rename_flags 2 "$1/.snapshots/w/first" "$1/w") == 0 ]]; }
 op_promote() { mv -T "$1/.snapshots/w/first" "$1/other"; }
-rollback_operations=(rollback rollback_in_place rollback_unchanged exchange promote)
+rollback_operations=(rollback rollback_in_place rollback_unchanged)
+exchange_operations=(exchange promote)
 
 # --- Workspaces ----------------------------------------------------------------------------------
 
@@ -46,9 +47,11 @@ workspace_operations=(create remove rename_workspace fork import)
 
 first_base=none
 grow_options=size=320M
+mount_operations=(first grow)
+
 break_rebuild() { rm "$1/catalog.db"; }
 break_rebuild_damaged() { printf 'no database' | dd of="$1/catalog.db" conv=notrunc status=none; }
 check_rebuild_damaged() {
     check_eq 1 "$(find "$store" -name 'catalog.db.damaged-*' | wc -l)" "damaged catalogs kept, $1"
 }
-mount_operations=(first grow rebuild rebuild_damaged)
+rebuild_operations=(rebuild rebuild_damaged)

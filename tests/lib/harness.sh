@@ -18,7 +18,6 @@ PATH=$bin:$PATH
 failures=0
 checks=0
 current_case=start
-case_status=0
 
 # Everything that a test makes lives below $scratch, and every mount and process is remembered here.
 scratch=$(mktemp -d "${TMPDIR:-/var/tmp}/ckptfs-test.XXXXXX")
@@ -119,6 +118,7 @@ check_match() {
 
 # run COMMAND...: sets $output, $errors and $status.
 run() {
+    # shellcheck disable=SC2034 # for the tests
     output=$("$@" 2>"$scratch/.stderr")
     status=$?
     errors=$(<"$scratch/.stderr")

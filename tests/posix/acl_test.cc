@@ -1,6 +1,6 @@
 // POSIX ACLs.
-#include <sys/acl.h>
 #include <acl/libacl.h>
+#include <sys/acl.h>
 #include <sys/xattr.h>
 
 #include <memory>
@@ -50,9 +50,7 @@ TEST_F(Acls, ANamedUserIsLetIn) {
   EXPECT_EQ(Mode(Path("file")), 0770U) << "the group's bits of the mode are the mask";
   EXPECT_GT(Ctime(Stat(Path("file"))), Ctime(before));
   EXPECT_TRUE(MayOpen(kAlice, Path("file"), O_RDWR));
-  EXPECT_TRUE(AsUser(kBob, [&] {
-    EXPECT_ERRNO(EACCES, open(Path("file").c_str(), O_RDONLY));
-  }));
+  EXPECT_TRUE(AsUser(kBob, [&] { EXPECT_ERRNO(EACCES, open(Path("file").c_str(), O_RDONLY)); }));
 }
 
 TEST_F(Acls, TheMaskLimits) {
@@ -74,9 +72,7 @@ TEST_F(Acls, TheMaskLimits) {
   EXPECT_EQ(Get(Path("file")), "u::rwx,g::rwx,o::---");
   EXPECT_ERRNO(ENODATA, lgetxattr(Path("file").c_str(), "system.posix_acl_access", nullptr, 0))
       << "an ACL that says no more than the mode is none";
-  EXPECT_TRUE(AsUser(kAlice, [&] {
-    EXPECT_ERRNO(EACCES, open(Path("file").c_str(), O_RDONLY));
-  }));
+  EXPECT_TRUE(AsUser(kAlice, [&] { EXPECT_ERRNO(EACCES, open(Path("file").c_str(), O_RDONLY)); }));
 }
 
 TEST_F(Acls, NamedGroups) {
@@ -85,9 +81,7 @@ TEST_F(Acls, NamedGroups) {
   ASSERT_OK(Set(Path("file"), ACL_TYPE_ACCESS, "u::rw-,g::---,g:" + team + ":r--,m::r--,o::---"));
   const User member{.uid = kBob.uid, .gid = kBob.gid, .groups = {kTeam}};
   EXPECT_TRUE(MayOpen(member, Path("file"), O_RDONLY));
-  EXPECT_TRUE(AsUser(kBob, [&] {
-    EXPECT_ERRNO(EACCES, open(Path("file").c_str(), O_RDONLY));
-  }));
+  EXPECT_TRUE(AsUser(kBob, [&] { EXPECT_ERRNO(EACCES, open(Path("file").c_str(), O_RDONLY)); }));
 }
 
 TEST_F(Acls, ADefaultAclIsInherited) {
@@ -108,8 +102,7 @@ TEST_F(Acls, ADefaultAclIsInherited) {
   for (const char* name : {"d/file", "d/fifo", "d/node"}) {
     SCOPED_TRACE(name);
     EXPECT_EQ(Mode(Path(name)), 0660U);
-    EXPECT_EQ(Get(Path(name)),
-              "u::rw-,u:61001:rwx,g::r-x,m::rw-,o::---");
+    EXPECT_EQ(Get(Path(name)), "u::rw-,u:61001:rwx,g::r-x,m::rw-,o::---");
   }
   EXPECT_EQ(Mode(Path("d/narrow")), 0600U);
   EXPECT_EQ(Get(Path("d/narrow")), "u::rw-,u:61001:rwx,g::r-x,m::---,o::---");
@@ -145,9 +138,7 @@ TEST_F(Acls, DirectoriesAreSearchedByTheirAcl) {
     EXPECT_OK(open(Path("d/file").c_str(), O_RDONLY));
     EXPECT_ERRNO(EACCES, open(Path("d").c_str(), O_RDONLY));
   }));
-  EXPECT_TRUE(AsUser(kBob, [&] {
-    EXPECT_ERRNO(EACCES, open(Path("d/file").c_str(), O_RDONLY));
-  }));
+  EXPECT_TRUE(AsUser(kBob, [&] { EXPECT_ERRNO(EACCES, open(Path("d/file").c_str(), O_RDONLY)); }));
 }
 
 TEST_F(Acls, WhoMaySetThem) {

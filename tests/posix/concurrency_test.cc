@@ -13,6 +13,7 @@ class Concurrency : public PosixTest {
   static constexpr int kThreads = 8;
   static void InThreads(const std::function<void(int)>& body) {
     std::vector<std::jthread> threads;
+    threads.reserve(kThreads);
     for (int i = 0; i < kThreads; ++i) threads.emplace_back(body, i);
   }
 };
@@ -35,9 +36,8 @@ TEST_F(Concurrency, EachThreadMakesAndRemovesItsOwnFilesInOneDirectory) {
 
 TEST_F(Concurrency, AllFightForTheSameNames) {
   // Whatever wins, an errno is one that the race explains, and in the end all agree.
-  const std::set<std::string> explained = {"OK",     "ENOENT",    "EEXIST", "ENOTEMPTY",
-                                           "EISDIR", "ENOTDIR",   "EINVAL",
-                                           "EPERM"};  // link(2) of a directory
+  const std::set<std::string> explained = {"OK",      "ENOENT", "EEXIST", "ENOTEMPTY", "EISDIR",
+                                           "ENOTDIR", "EINVAL", "EPERM"};  // link(2) of a directory
   std::atomic<int> strange{0};
   const auto expect_explained = [&](long result) {
     const std::string error = ErrnoOf(result);
@@ -50,23 +50,34 @@ TEST_F(Concurrency, AllFightForTheSameNames) {
       const std::string a = Path(std::to_string(random >> 8U & 3U));
       const std::string b = Path(std::to_string(random >> 12U & 3U));
       switch (random >> 16U & 7U) {
-        case 0: expect_explained(mkdir(a.c_str(), 0755)); break;
-        case 1: expect_explained(rmdir(a.c_str())); break;
-        case 2: expect_explained(unlink(a.c_str())); break;
-        case 3: expect_explained(rename(a.c_str(), b.c_str())); break;
+        case 0:
+          expect_explained(mkdir(a.c_str(), 0755));
+          break;
+        case 1:
+          expect_explained(rmdir(a.c_str()));
+          break;
+        case 2:
+          expect_explained(unlink(a.c_str()));
+          break;
+        case 3:
+          expect_explained(rename(a.c_str(), b.c_str()));
+          break;
         case 4: {
           const UniqueFd fd(open(a.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644));
           expect_explained(fd.get());
           if (fd.valid()) expect_explained(pwrite(fd.get(), "x", 1, 0));
           break;
         }
-        case 5: expect_explained(renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), 2)); break;
+        case 5:
+          expect_explained(renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), 2));
+          break;
         case 6: {
           struct stat status {};
           expect_explained(lstat(a.c_str(), &status));
           break;
         }
-        default: expect_explained(link(a.c_str(), b.c_str()));
+        default:
+          expect_explained(link(a.c_str(), b.c_str()));
       }
     }
   });
@@ -113,7 +124,7 @@ TEST_F(Concurrency, ReadersSeeASizeThatOnlyGrows) {
   });
   writer.join();
   EXPECT_EQ(Stat(Path("log")).st_size, 20 * kLines);
-  EXPECT_EQ(ReadFile(Path("log")).size(), size_t{20 * kLines});
+  EXPECT_EQ(ReadFile(Path("log")).size(), size_t{20} * kLines);
 }
 
 TEST_F(Concurrency, OpensAndClosesOfOneFile) {

@@ -21,10 +21,25 @@ Listing OpenListing(const std::string& path) { return {opendir(path.c_str()), cl
 class Directories : public PosixTest {};
 
 TEST_F(Directories, NamesOfAnyLengthAndBytes) {
-  const std::vector<std::string> names = {
-      std::string(255, 'n'), std::string(254, 'n'), "a", " ", "\n", "\t tab", "-rf", "*",
-      "\\",  "\"'`$(x)",     "\xff\xfe",            "\x80", "\x01",
-      "\xc3\xa9",            "e\xcc\x81",           "...",  ".hidden", "A", "\x7f"};
+  const std::vector<std::string> names = {std::string(255, 'n'),
+                                          std::string(254, 'n'),
+                                          "a",
+                                          " ",
+                                          "\n",
+                                          "\t tab",
+                                          "-rf",
+                                          "*",
+                                          "\\",
+                                          "\"'`$(x)",
+                                          "\xff\xfe",
+                                          "\x80",
+                                          "\x01",
+                                          "\xc3\xa9",
+                                          "e\xcc\x81",
+                                          "...",
+                                          ".hidden",
+                                          "A",
+                                          "\x7f"};
   for (const std::string& name : names) WriteFile(Path(name), name);
   for (const std::string& name : names) EXPECT_EQ(ReadFile(Path(name)), name);
   std::vector<std::string> sorted = names;
@@ -80,7 +95,7 @@ TEST_F(Directories, EntriesTellTypeAndNumber) {
   ASSERT_OK(mknod(Path("socket").c_str(), S_IFSOCK | 0644, 0));
   ASSERT_OK(mknod(Path("device").c_str(), S_IFCHR | 0644, makedev(1, 3)));
   const std::map<std::string, unsigned char> types = {
-      {"file", DT_REG},   {"directory", DT_DIR}, {"symlink", DT_LNK}, {"fifo", DT_FIFO},
+      {"file", DT_REG},    {"directory", DT_DIR}, {"symlink", DT_LNK}, {"fifo", DT_FIFO},
       {"socket", DT_SOCK}, {"device", DT_CHR},    {".", DT_DIR},       {"..", DT_DIR}};
   for (int round = 0; round < 2; ++round) {  // the second time from the kernel's cache
     const Listing listing = OpenListing(dir());

@@ -53,9 +53,8 @@ TEST_F(Links, LinksThatCannotBe) {
   EXPECT_ERRNO(ENOTDIR, link(Path("a").c_str(), Path("b/e").c_str()));
   EXPECT_ERRNO(EXDEV, link(Path("a").c_str(), "/dev/ckptfs-test"));
   Chmod(Path("a"), 0666);
-  EXPECT_TRUE(AsUser(kAlice, [&] {
-    EXPECT_ERRNO(EACCES, link(Path("a").c_str(), Path("d/e").c_str()));
-  }));
+  EXPECT_TRUE(
+      AsUser(kAlice, [&] { EXPECT_ERRNO(EACCES, link(Path("a").c_str(), Path("d/e").c_str())); }));
 }
 
 TEST_F(Links, ManyNames) {
@@ -91,13 +90,12 @@ TEST_F(Links, LinkOfADescriptor) {
   // The last name is gone: linkat(2) cannot bring it back, but for O_TMPFILE.
   const UniqueFd open_file = Open(Path("file"), O_RDONLY);
   for (const char* name : {"file", "a", "b"}) ASSERT_OK(unlink(Path(name).c_str()));
-  EXPECT_ERRNO(ENOENT,
-               linkat(open_file.get(), "", AT_FDCWD, Path("c").c_str(), AT_EMPTY_PATH));
+  EXPECT_ERRNO(ENOENT, linkat(open_file.get(), "", AT_FDCWD, Path("c").c_str(), AT_EMPTY_PATH));
 }
 
 TEST_F(Links, SymlinkTargetsOfAnyLength) {
-  for (const size_t size : {size_t{1}, size_t{255}, size_t{256}, size_t{1023}, size_t{4000},
-                            size_t{PATH_MAX - 1}}) {
+  for (const size_t size :
+       {size_t{1}, size_t{255}, size_t{256}, size_t{1023}, size_t{4000}, size_t{PATH_MAX - 1}}) {
     SCOPED_TRACE(size);
     std::string target(size, 't');
     for (size_t i = 128; i < size; i += 128) target[i] = '/';

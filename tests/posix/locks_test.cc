@@ -1,7 +1,7 @@
 // Locks, leases, and the events of inotify.
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
-#include <poll.h>
 
 #include <cstring>
 
@@ -151,19 +151,32 @@ class Events : public PosixTest {
  private:
   static std::string NameOf(uint32_t mask) {
     switch (mask & IN_ALL_EVENTS) {
-      case IN_ACCESS: return "access";
-      case IN_MODIFY: return "modify";
-      case IN_ATTRIB: return "attrib";
-      case IN_CLOSE_WRITE: return "close_write";
-      case IN_CLOSE_NOWRITE: return "close_nowrite";
-      case IN_OPEN: return "open";
-      case IN_MOVED_FROM: return "moved_from";
-      case IN_MOVED_TO: return "moved_to";
-      case IN_CREATE: return "create";
-      case IN_DELETE: return "delete";
-      case IN_DELETE_SELF: return "delete_self";
-      case IN_MOVE_SELF: return "move_self";
-      default: return "ignored";
+      case IN_ACCESS:
+        return "access";
+      case IN_MODIFY:
+        return "modify";
+      case IN_ATTRIB:
+        return "attrib";
+      case IN_CLOSE_WRITE:
+        return "close_write";
+      case IN_CLOSE_NOWRITE:
+        return "close_nowrite";
+      case IN_OPEN:
+        return "open";
+      case IN_MOVED_FROM:
+        return "moved_from";
+      case IN_MOVED_TO:
+        return "moved_to";
+      case IN_CREATE:
+        return "create";
+      case IN_DELETE:
+        return "delete";
+      case IN_DELETE_SELF:
+        return "delete_self";
+      case IN_MOVE_SELF:
+        return "move_self";
+      default:
+        return "ignored";
     }
   }
 };

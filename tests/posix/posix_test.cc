@@ -53,15 +53,11 @@ Child::Child(const std::function<void()>& body) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(1);
   // What failed before the fork is the parent's business: count only what fails from here on.
-  const int before = ::testing::UnitTest::GetInstance()
-                         ->current_test_info()
-                         ->result()
-                         ->total_part_count();
+  const int before =
+      ::testing::UnitTest::GetInstance()->current_test_info()->result()->total_part_count();
   body();
-  const int after = ::testing::UnitTest::GetInstance()
-                        ->current_test_info()
-                        ->result()
-                        ->total_part_count();
+  const int after =
+      ::testing::UnitTest::GetInstance()->current_test_info()->result()->total_part_count();
   std::cout << std::flush;
   _exit(after > before ? 1 : 0);
 }
@@ -139,6 +135,8 @@ bool OnFuse() {
   return status.f_type == FUSE_SUPER_MAGIC;
 }
 
+bool ThroughDaemon() { return std::getenv("POSIX_TEST_THROUGH_DAEMON") != nullptr; }
+
 UniqueFd Open(const std::string& path, int flags, mode_t mode) {
   UniqueFd fd(open(path.c_str(), flags | O_CLOEXEC, mode));
   if (!fd.valid()) ADD_FAILURE() << "open " << path << ": " << std::strerror(errno);
@@ -165,8 +163,8 @@ std::string ReadFile(const std::string& path) {
 void WriteAt(int fd, off_t offset, std::string_view content) {
   size_t done = 0;
   while (done < content.size()) {
-    const ssize_t size = pwrite(fd, content.data() + done, content.size() - done,
-                                offset + static_cast<off_t>(done));
+    const ssize_t size =
+        pwrite(fd, content.data() + done, content.size() - done, offset + static_cast<off_t>(done));
     if (size <= 0) {
       ADD_FAILURE() << "write at " << offset << ": " << ErrnoOf(size);
       return;

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -89,6 +90,8 @@ class PosixTest : public ::testing::Test {
 
 std::string TestRoot();  // POSIX_TEST_DIR
 bool OnFuse();
+// Whether the daemon under test has no passthrough: POSIX_TEST_THROUGH_DAEMON is set.
+bool ThroughDaemon();
 
 // Each of these fails the test if it cannot do its work.
 UniqueFd Open(const std::string& path, int flags, mode_t mode = 0644);
@@ -111,6 +114,20 @@ inline int64_t Atime(const struct stat& status) { return Nanoseconds(status.st_a
 
 // Longer than the tick by which a filesystem's clock may go.
 void LetTheClockTick();
+
+// Memory on the bound of a page, as direct I/O needs it.
+class PageBuffer {
+ public:
+  explicit PageBuffer(size_t pages) : pages_(pages) {}
+  char* get() { return pages_.front().bytes.data(); }
+  size_t size() const { return pages_.size() * sizeof(Page); }
+
+ private:
+  struct alignas(4096) Page {
+    std::array<char, 4096> bytes;
+  };
+  std::vector<Page> pages_;
+};
 
 // Bytes that differ from place to place and from seed to seed.
 std::string Pattern(size_t size, uint32_t seed);

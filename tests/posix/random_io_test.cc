@@ -106,8 +106,7 @@ void RandomIo::MappedRead() {
   if (!Part(offset, length)) return;
   const size_t start = offset / kPage * kPage;
   const size_t size = offset + length - start;
-  void* at =
-      mmap(nullptr, size, PROT_READ, MAP_SHARED, fd_.get(), static_cast<off_t>(start));
+  void* at = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd_.get(), static_cast<off_t>(start));
   ASSERT_NE(at, MAP_FAILED) << std::strerror(errno);
   EXPECT_TRUE(std::string_view(static_cast<char*>(at) + (offset - start), length) ==
               std::string_view(model_).substr(offset, length))
@@ -121,8 +120,8 @@ void RandomIo::MappedWrite() {
   if (!Part(offset, length)) return;
   const size_t start = offset / kPage * kPage;
   const size_t size = offset + length - start;
-  void* at = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(),
-                  static_cast<off_t>(start));
+  void* at =
+      mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), static_cast<off_t>(start));
   ASSERT_NE(at, MAP_FAILED) << std::strerror(errno);
   const std::string data = NewData(length);
   std::memcpy(static_cast<char*>(at) + (offset - start), data.data(), length);
@@ -137,11 +136,8 @@ void RandomIo::DirectWrite() {
   const size_t pages = 1 + Below(8);
   const size_t offset = Offset() / kPage * kPage;
   const UniqueFd fd = Open(Path("file"), O_RDWR | O_DIRECT);
-  struct Free {
-    void operator()(void* pointer) const { std::free(pointer); }
-  };
-  const std::unique_ptr<void, Free> buffer(std::aligned_alloc(kPage, pages * kPage));
-  const std::string data = NewData(pages * kPage);
+  PageBuffer buffer(pages);
+  const std::string data = NewData(buffer.size());
   std::memcpy(buffer.get(), data.data(), data.size());
   EXPECT_EQ(pwrite(fd.get(), buffer.get(), data.size(), static_cast<off_t>(offset)),
             static_cast<ssize_t>(data.size()));
@@ -205,9 +201,7 @@ void RandomIo::Reopen() {
   fd_ = Open(Path("file"), O_RDWR);
 }
 
-void RandomIo::Sync() {
-  EXPECT_OK(Below(2) == 0 ? fsync(fd_.get()) : fdatasync(fd_.get()));
-}
+void RandomIo::Sync() { EXPECT_OK(Below(2) == 0 ? fsync(fd_.get()) : fdatasync(fd_.get())); }
 
 void RandomIo::Checkpoint() {
   if (snapshots_.empty()) return;
@@ -237,13 +231,20 @@ void RandomIo::Run(uint32_t operations, uint32_t seed) {
     size_t weight;
   };
   const std::vector<Operation> all = {
-      {"write", &RandomIo::Write, 20},          {"append", &RandomIo::Append, 5},
-      {"read", &RandomIo::Read, 20},            {"mapped read", &RandomIo::MappedRead, 15},
-      {"mapped write", &RandomIo::MappedWrite, 15}, {"direct write", &RandomIo::DirectWrite, 4},
-      {"truncate", &RandomIo::Truncate, 5},     {"allocate", &RandomIo::Allocate, 4},
-      {"punch", &RandomIo::Punch, 5},           {"zero", &RandomIo::Zero, 4},
-      {"copy", &RandomIo::Copy, 5},             {"reopen", &RandomIo::Reopen, 5},
-      {"sync", &RandomIo::Sync, 1},             {"check all", &RandomIo::CheckAll, 2},
+      {"write", &RandomIo::Write, 20},
+      {"append", &RandomIo::Append, 5},
+      {"read", &RandomIo::Read, 20},
+      {"mapped read", &RandomIo::MappedRead, 15},
+      {"mapped write", &RandomIo::MappedWrite, 15},
+      {"direct write", &RandomIo::DirectWrite, 4},
+      {"truncate", &RandomIo::Truncate, 5},
+      {"allocate", &RandomIo::Allocate, 4},
+      {"punch", &RandomIo::Punch, 5},
+      {"zero", &RandomIo::Zero, 4},
+      {"copy", &RandomIo::Copy, 5},
+      {"reopen", &RandomIo::Reopen, 5},
+      {"sync", &RandomIo::Sync, 1},
+      {"check all", &RandomIo::CheckAll, 2},
   };
   size_t weights = 0;
   for (const Operation& operation : all) weights += operation.weight;
@@ -254,8 +255,7 @@ void RandomIo::Run(uint32_t operations, uint32_t seed) {
     while (choice >= operation->weight) choice -= (operation++)->weight;
     (this->*operation->run)();
     if (i % checkpoint_every == checkpoint_every - 1) Checkpoint();
-    ASSERT_FALSE(HasFailure()) << "seed " << seed << ", operation " << i << ": "
-                               << operation->name;
+    ASSERT_FALSE(HasFailure()) << "seed " << seed << ", operation " << i << ": " << operation->name;
   }
   CheckAll();
   for (const std::string& snapshot : made_) EXPECT_OK(rmdir(snapshot.c_str()));

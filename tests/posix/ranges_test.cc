@@ -3,7 +3,6 @@
 #include <sys/sendfile.h>
 
 #include <cstdlib>
-#include <memory>
 
 #include "tests/posix/posix_test.h"
 
@@ -162,7 +161,7 @@ TEST_F(Ranges, CopyOfDataThatIsNotYetOnDisk) {
   const UniqueFd from = Make("from");
   const UniqueFd to = Make("to");
   for (uint32_t round = 0; round < 20; ++round) {
-    const std::string content = Pattern(64 * 1024, round);
+    const std::string content = Pattern(65536, round);
     WriteAt(from.get(), 0, content);
     off_t in = 0;
     off_t out = 0;
@@ -219,13 +218,8 @@ TEST_F(Ranges, LargeReadsAndWrites) {
 
 class DirectIo : public Ranges {
  protected:
-  struct Free {
-    void operator()(char* pointer) const { std::free(pointer); }
-  };
-  // 64 KiB on the bound of a page.
   static constexpr size_t kBufferSize = 65536;
-  const std::unique_ptr<char, Free> buffer_{
-      static_cast<char*>(std::aligned_alloc(kBlock, kBufferSize))};
+  PageBuffer buffer_{kBufferSize / kBlock};
 };
 
 TEST_F(DirectIo, SeesAndIsSeenByOrdinaryIo) {

@@ -14,9 +14,7 @@ class Rename : public PosixTest {
   int Do(const std::string& from, const std::string& to, unsigned int flags = 0) const {
     return renameat2(AT_FDCWD, Path(from).c_str(), AT_FDCWD, Path(to).c_str(), flags);
   }
-  void MakeDirectory(const std::string& name) const {
-    ASSERT_OK(mkdir(Path(name).c_str(), 0755));
-  }
+  void MakeDirectory(const std::string& name) const { ASSERT_OK(mkdir(Path(name).c_str(), 0755)); }
 };
 
 TEST_F(Rename, ReplacesAFileInOneStep) {

@@ -61,9 +61,7 @@ TEST_F(SetId, EveryWayToWriteClears) {
               EXPECT_OK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096));
             }),
             0777U);
-  EXPECT_EQ(with_fd([](int fd) {
-              EXPECT_OK(fallocate(fd, FALLOC_FL_ZERO_RANGE, 0, 4096));
-            }),
+  EXPECT_EQ(with_fd([](int fd) { EXPECT_OK(fallocate(fd, FALLOC_FL_ZERO_RANGE, 0, 4096)); }),
             0777U);
   EXPECT_EQ(with_fd([](int fd) {
               off_t from = 0;
@@ -106,8 +104,7 @@ TEST_F(SetId, FileCapabilitiesGoWithAnyWrite) {
   capabilities.magic_etc = VFS_CAP_REVISION_2 | VFS_CAP_FLAGS_EFFECTIVE;
   capabilities.data[0].permitted = 1U << CAP_NET_RAW;
   const auto set = [&] {
-    ASSERT_OK(setxattr(file().c_str(), "security.capability", &capabilities,
-                       XATTR_CAPS_SZ_2, 0));
+    ASSERT_OK(setxattr(file().c_str(), "security.capability", &capabilities, XATTR_CAPS_SZ_2, 0));
     EXPECT_EQ(getxattr(file().c_str(), "security.capability", nullptr, 0), XATTR_CAPS_SZ_2);
   };
   const auto expect_gone = [&](const char* after) {
@@ -287,8 +284,8 @@ TEST_F(SetId, AStoreThroughAMappingIsNoWrite) {
   EXPECT_EQ(AfterAlice(04777,
                        [this] {
                          const UniqueFd fd = Open(file(), O_RDWR);
-                         void* at = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED,
-                                         fd.get(), 0);
+                         void* at =
+                             mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
                          ASSERT_NE(at, MAP_FAILED);
                          std::memset(at, 'm', 4);
                          EXPECT_OK(msync(at, 4096, MS_SYNC));

@@ -103,9 +103,8 @@ TEST_F(SpecialFiles, DeviceNodes) {
   ASSERT_OK(mknod(Path("block").c_str(), S_IFBLK | 0600, large));
   EXPECT_EQ(Stat(Path("block")).st_rdev, large);
   EXPECT_TRUE(S_ISBLK(Stat(Path("block")).st_mode));
-  EXPECT_TRUE(AsUser(kAlice, [&] {
-    EXPECT_ERRNO(EPERM, mknod(Path("other").c_str(), S_IFCHR | 0666, null));
-  }));
+  EXPECT_TRUE(AsUser(
+      kAlice, [&] { EXPECT_ERRNO(EPERM, mknod(Path("other").c_str(), S_IFCHR | 0666, null)); }));
 }
 
 TEST_F(SpecialFiles, MknodMakesRegularFilesToo) {

@@ -306,7 +306,6 @@ TEST_F(ControlTest, ADescriptorForReadingChangesNothing) {
   }
   // Not through the mount root either.
   const ControlCaller of_mount = User("", false);
-  EXPECT_EQ(Ask(of_mount, "init", {{"name", "n"}, {"mode", 0755U}}).error_number(), EACCES);
   EXPECT_EQ(Ask(of_mount, "fsck", {{"repair", true}}).error_number(), EACCES);
   EXPECT_EQ(store().ListWorkspaces().size(), 1U);
   EXPECT_EQ(store().CountSnapshots(Workspace("w").id), 1U);
@@ -320,7 +319,6 @@ TEST_F(ControlTest, AScopeEndsAtItsWorkspace) {
   EXPECT_EQ(Ask(Root("w"), "list", Json::object(), "other").error_number(), EPERM);
   EXPECT_EQ(Ask(Root("w"), "delete", {{"snapshot", "a"}}, "other").error_number(), EPERM);
   EXPECT_EQ(Ask(Root("w"), "delete", {{"snapshot", "a"}}).error_number(), ENOENT);
-  EXPECT_EQ(Ask(Root("w"), "init", {{"name", "n"}, {"mode", 0755U}}).error_number(), EPERM);
   EXPECT_EQ(Ask(Root("w"), "fsck").error_number(), EPERM);
   const Outcome status = Ask(Root("w"), "status");
   ASSERT_EQ(status.result["workspaces"].size(), 1U);
@@ -424,18 +422,6 @@ TEST_F(ControlTest, StatusDfAndFsck) {
   EXPECT_EQ(df.result["workspaces"][0]["usage"][0]["name"], "a");
   const Outcome fsck = Ask(Root(), "fsck", {{"repair", true}});
   EXPECT_THAT(fsck.result["problems"], IsEmpty()) << fsck.error;
-}
-
-TEST_F(ControlTest, MakesAnEmptyWorkspaceOfTheCaller) {
-  const Outcome made = Ask(User("", true), "init", {{"name", "mine"}, {"mode", 0750U}});
-  EXPECT_EQ(made.result["workspace"], "mine") << made.error;
-  struct stat info {};
-  ASSERT_EQ(fstat(store().backend().Open(Workspace("mine").volume)->root_fd(), &info), 0);
-  EXPECT_EQ(info.st_mode & 07777, 0750U);
-  EXPECT_EQ(info.st_uid, 1000U);
-  EXPECT_EQ(Ask(User("", true), "init", {{"name", "mine"}, {"mode", 0750U}}).error_number(),
-            EEXIST);
-  EXPECT_EQ(Ask(User("", true), "init", {{"name", "x"}, {"mode", 06755U}}).error_number(), EINVAL);
 }
 
 class ControlImportTest : public ControlTest {

@@ -1,0 +1,9 @@
+#!/bin/bash
+# Kills the daemon at every step of an exchange and of a promotion.
+# shellcheck source=tests/lib/crash.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/crash.sh"
+# shellcheck source=tests/lib/crash_operations.sh
+. "$tests_lib/crash_operations.sh"
+
+make_base
+crash_matrix "${exchange_operations[@]}"

@@ -1,0 +1,9 @@
+#!/bin/bash
+# Kills the daemon at every step of mounts that rebuild a lost or damaged catalog.
+# shellcheck source=tests/lib/crash.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/crash.sh"
+# shellcheck source=tests/lib/crash_operations.sh
+. "$tests_lib/crash_operations.sh"
+
+make_base
+crash_matrix "${rebuild_operations[@]}"
