@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <ranges>
 #include <utility>
 
 #include "catalog/names.h"
@@ -51,9 +51,10 @@ SnapshotRecord NewestCheckpoint(const Request& request, const WorkspaceRecord& w
   const uint64_t n = request.Number("newest");
   const std::string attempted = fmt::format("find checkpoint {} of {}", n, workspace.name);
   if (n == 0) throw Error(EINVAL, attempted, "the newest is number 1");
-  const std::vector<SnapshotRecord> all = request.store().ListSnapshots(workspace.id);
+  std::vector<SnapshotRecord> all = request.store().ListSnapshots(workspace.id);
+  std::reverse(all.begin(), all.end());
   uint64_t seen = 0;
-  for (const SnapshotRecord& snapshot : std::views::reverse(all)) {
+  for (const SnapshotRecord& snapshot : all) {
     if (snapshot.kind == SnapshotKind::kManual && ++seen == n) return snapshot;
   }
   throw Error(ENOENT, attempted, fmt::format("it has {}", seen), "'ckpt list' shows them");

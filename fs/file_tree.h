@@ -81,6 +81,9 @@ class FileTree {
   // --- Data (file_tree_data.cc) ------------------------------------------------------------------
   OpenReply Open(NodeId node, int flags, const Caller& caller);
   void Release(NodeId node, uint64_t handle);
+  // Everything of that slot that somebody can write to without a further open: open handles, and
+  // mappings whose handles are closed (their process is not known).
+  std::vector<WriterHandle> Writers(Slot slot);
   // For files that the kernel does not read and write itself.
   std::shared_ptr<const UniqueFd> DataFd(NodeId node) const;
   void Sync(NodeId node, bool data_only);
@@ -108,6 +111,8 @@ class FileTree {
   Entry MakeEntry(const Node& parent, const struct statx& status, FileId directory_id);
   Attributes AttributesOf(const Node& node, const struct statx& status) const;
   double AttributeTimeout(NodeId node) const;
+  bool IsMapped(NodeId node) const;
+  bool IsOpenUnderneath(NodeId node) const;
   CreatedFile FinishCreate(const Change& change, UniqueFd fd, int flags, const Caller& caller);
 
   MountContext& mount_;

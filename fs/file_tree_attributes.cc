@@ -36,7 +36,7 @@ UniqueFd FileTree::OpenPath(const Node& node) const {
 
 double FileTree::AttributeTimeout(NodeId node) const {
   // Stores through a shared mapping change size and times behind the kernel's back.
-  return mount_.open_files.HasWriters(node) ? 0 : kForeverSeconds;
+  return mount_.open_files.HasWriters(node) || IsMapped(node) ? 0 : kForeverSeconds;
 }
 
 Attributes FileTree::AttributesOf(const Node& node, const struct statx& status) const {

@@ -83,7 +83,42 @@ OpenReply FileTree::Open(NodeId node_id, int flags, const Caller& caller) {
 }
 
 void FileTree::Release(NodeId node_id, uint64_t handle) {
-  if (mount_.open_files.Release(node_id, handle)) mount_.kernel.InvalidateAttributes(node_id);
+  if (!mount_.open_files.Release(node_id, handle)) return;
+  // Before the kernel forgets the attributes: who asks for them next has to meet it.
+  if (IsOpenUnderneath(node_id)) mount_.mapped.Add(node_id);
+  mount_.kernel.InvalidateAttributes(node_id);
+}
+
+// Whether anybody can still write to the file: a lease for reading is refused then (fcntl(2),
+// F_SETLEASE). It is given back at once; an open that comes in between waits for that, and the
+// signal that tells of it is ignored (FuseMount).
+bool FileTree::IsOpenUnderneath(NodeId node_id) const {
+  // Without passthrough, mappings are the kernel's own and RELEASE comes after the last of them;
+  // the daemon's descriptor would be taken for a writer.
+  if (!mount_.open_files.passthrough() || mount_.open_files.DataFd(node_id)) return false;
+  try {
+    const UniqueFd fd = OpenForData(mount_.Resolve(node_id), O_RDONLY | O_NOATIME);
+    if (fcntl(fd.get(), F_SETLEASE, F_RDLCK) != 0) return errno == EAGAIN;
+    fcntl(fd.get(), F_SETLEASE, F_UNLCK);
+  } catch (const Error&) {
+    // It has lost its last name, or its data: nobody will ask for its attributes.
+  }
+  return false;
+}
+
+bool FileTree::IsMapped(NodeId node_id) const {
+  if (!mount_.mapped.Contains(node_id)) return false;
+  if (IsOpenUnderneath(node_id)) return true;
+  mount_.mapped.Remove(node_id);
+  return false;
+}
+
+std::vector<WriterHandle> FileTree::Writers(Slot slot) {
+  std::vector<WriterHandle> writers = mount_.open_files.Writers(slot);
+  for (const NodeId node : mount_.mapped.OfSlot(slot)) {
+    if (IsMapped(node)) writers.push_back({.node = node, .pid = 0});
+  }
+  return writers;
 }
 
 std::shared_ptr<const UniqueFd> FileTree::DataFd(NodeId node_id) const {

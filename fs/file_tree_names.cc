@@ -256,6 +256,7 @@ void FileTree::Forget(NodeId node, uint64_t lookups) {
   const std::shared_ptr<View> view = mount_.slots.Find(slot);
   if (!view) return;
   mount_.nameless.Forget(node);
+  mount_.mapped.Remove(node);
   if (view->kind == View::Kind::kLiveDirectories && InodeOf(node) != kRootInode) {
     view->workspace->directories().Forget(node, lookups);
   }

@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include <cerrno>
+#include <csignal>
 #include <fstream>
 
 #include "backend/base/error.h"
@@ -89,6 +90,7 @@ class FuseMount::Impl {
   Impl(Store& store, const MountOptions& mount, const FuseOptions& fuse)
       : context_(store, kernel_, mount), handlers_(context_) {
     fuse_set_log_func(LogFromLibrary);
+    std::signal(SIGIO, SIG_IGN);  // FileTree::IsOpenUnderneath
     std::vector<std::string> words = {"ckptfs", "-o",
                                       JoinOptions(fuse, ChooseUring(fuse.io_uring))};
     if (fuse.debug) words.emplace_back("-d");

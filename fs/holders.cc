@@ -5,6 +5,7 @@
 #include <fstream>
 #include <optional>
 #include <set>
+#include <sstream>
 
 namespace ckptfs {
 namespace {
@@ -44,6 +45,27 @@ std::string PathOf(const stdfs::path& link, const std::string& prefix) {
   return path;
 }
 
+// The same for what it has mapped shared and writable.
+void CollectMappings(pid_t pid, const std::string& prefix, std::set<NodeId>& nodes,
+                     std::vector<OpenWriter>& holders) {
+  std::ifstream maps("/proc/" + std::to_string(pid) + "/maps");
+  std::string line;
+  while (!nodes.empty() && std::getline(maps, line)) {
+    std::istringstream fields(line);
+    std::string range;
+    std::string permissions;
+    std::string offset;
+    std::string device;
+    NodeId node = 0;
+    fields >> range >> permissions >> offset >> device >> node;
+    if (permissions != "rw-s" || nodes.erase(node) == 0) continue;
+    std::string path;
+    std::getline(fields >> std::ws, path);
+    if (path.starts_with(prefix + "/")) path.erase(0, prefix.size() + 1);
+    holders.push_back({.pid = pid, .command = CommandOf(pid), .path = path});
+  }
+}
+
 // Adds what `pid` holds of `nodes`; removes those from `nodes`.
 void CollectFrom(pid_t pid, const std::string& prefix, std::set<NodeId>& nodes,
                  std::vector<OpenWriter>& holders) {
@@ -58,6 +80,7 @@ void CollectFrom(pid_t pid, const std::string& prefix, std::set<NodeId>& nodes,
                        .path = PathOf(base / "fd" / entry.path().filename(), prefix)});
     nodes.erase(wanted);
   }
+  CollectMappings(pid, prefix, nodes, holders);
 }
 
 }  // namespace

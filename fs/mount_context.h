@@ -7,6 +7,7 @@
 #include "catalog/store.h"
 #include "fs/kernel_cache.h"
 #include "fs/live_workspace.h"
+#include "fs/mapped_files.h"
 #include "fs/nameless_files.h"
 #include "fs/notifier.h"
 #include "fs/open_files.h"
@@ -59,6 +60,7 @@ struct MountContext {
   LiveWorkspaces workspaces;
   OpenFiles open_files;
   NamelessFiles nameless;
+  MappedFiles mapped;
   Notifier notifier;
 };
 

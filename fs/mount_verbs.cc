@@ -186,7 +186,7 @@ void MountVerbs::SetMetadata(int64_t snapshot_id, const std::string& json) {
 std::vector<OpenWriter> MountVerbs::OpenWriters(int64_t workspace_id) {
   const auto live = mount_.workspaces.Get(workspace_id)->live();
   if (!live->files) return {};
-  return FindHolders(mount_.open_files.Writers(live->files->slot),
+  return FindHolders(FileTree(mount_).Writers(live->files->slot),
                      mount_.options.mountpoint + "/" + NameOf(mount_.store, workspace_id));
 }
 
@@ -194,19 +194,19 @@ void MountVerbs::AwaitReleases(LiveWorkspace& workspace) const {
   const auto live = workspace.live();
   if (!live->files) return;
   const auto deadline = std::chrono::steady_clock::now() + kReleaseWait;
-  std::vector<WriterHandle> writers = mount_.open_files.Writers(live->files->slot);
+  std::vector<WriterHandle> writers = FileTree(mount_).Writers(live->files->slot);
   while (!writers.empty() && std::chrono::steady_clock::now() < deadline) {
     // Somebody who really holds a file will not let go by being waited for.
     if (!FindHolders(writers, {}).empty()) return;
     std::this_thread::sleep_for(kReleasePoll);
-    writers = mount_.open_files.Writers(live->files->slot);
+    writers = FileTree(mount_).Writers(live->files->slot);
   }
 }
 
 void MountVerbs::RefuseOpenWriters(LiveWorkspace& workspace) {
   const auto live = workspace.live();
   if (!live->files) return;
-  const std::vector<WriterHandle> handles = mount_.open_files.Writers(live->files->slot);
+  const std::vector<WriterHandle> handles = FileTree(mount_).Writers(live->files->slot);
   if (handles.empty()) return;
   const std::string name = NameOf(mount_.store, workspace.id());
   const std::vector<OpenWriter> holders =
@@ -264,7 +264,7 @@ RollbackResult MountVerbs::Rollback(const RollbackRequest& request, bool force,
     };
     hooks.has_writers = [&] {
       const auto live = workspace->live();
-      return live->files && !mount_.open_files.Writers(live->files->slot).empty();
+      return live->files && !FileTree(mount_).Writers(live->files->slot).empty();
     };
     RollbackResult done =
         mount_.store.Rollback(request, hooks, [&](const RollbackResult& switched) {

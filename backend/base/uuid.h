@@ -20,7 +20,8 @@ class Uuid {
   const std::string& str() const noexcept { return text_; }
   const char* c_str() const noexcept { return text_.c_str(); }
   bool empty() const noexcept { return text_.empty(); }
-  auto operator<=>(const Uuid&) const = default;
+  // clang-tidy 14 takes the comparison with 0 that this stands for for one with a null pointer.
+  auto operator<=>(const Uuid&) const = default;  // NOLINT(modernize-use-nullptr)
 
  private:
   explicit Uuid(std::string text) : text_(std::move(text)) {}

@@ -44,6 +44,24 @@ exec 5>&-
 check "once it is closed" mv -T .snapshots/W/s .snapshots/W/.live
 check_eq one "$(cat W/file)" "content"
 
+test_case "a file that is mapped, and closed"
+cat >"$scratch/map.py" <<'PYTHON'
+import mmap, os, sys, time
+fd = os.open(sys.argv[1], os.O_RDWR)
+memory = mmap.mmap(fd, 1)
+os.close(fd)
+open(sys.argv[2], "w").close()
+time.sleep(60)
+PYTHON
+background python3 "$scratch/map.py" W/file "$scratch/mapped"
+mapper=$!
+while [[ ! -e $scratch/mapped ]]; do sleep 0.05; done
+run ckpt rollback -w W -s s
+check_eq 5 "$status" "the exit status"
+check_match "pid $mapper .*has file" "$errors" "who has it"
+kill "$mapper" && wait "$mapper" 2>/dev/null
+check "when it is gone" ckpt rollback -w W -s s
+
 test_case "closed a moment ago"
 for i in {1..20}; do
     echo "$i" >W/file && echo "$i" >W/sub/other

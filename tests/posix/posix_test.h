@@ -119,7 +119,8 @@ void LetTheClockTick();
 class PageBuffer {
  public:
   explicit PageBuffer(size_t pages) : pages_(pages) {}
-  char* get() { return pages_.front().bytes.data(); }
+  // Through the vector's storage: by the first page's array a compiler takes that for the size.
+  char* get() { return reinterpret_cast<char*>(pages_.data()); }
   size_t size() const { return pages_.size() * sizeof(Page); }
 
  private:
