@@ -46,19 +46,19 @@ std::string PathOf(const stdfs::path& link, const std::string& prefix) {
 }
 
 // The same for what it has mapped shared and writable.
-void CollectMappings(pid_t pid, const std::string& prefix, std::set<NodeId>& nodes,
+void CollectMappings(pid_t pid, const std::string& prefix, std::set<uint64_t>& numbers,
                      std::vector<OpenWriter>& holders) {
   std::ifstream maps("/proc/" + std::to_string(pid) + "/maps");
   std::string line;
-  while (!nodes.empty() && std::getline(maps, line)) {
+  while (!numbers.empty() && std::getline(maps, line)) {
     std::istringstream fields(line);
     std::string range;
     std::string permissions;
     std::string offset;
     std::string device;
-    NodeId node = 0;
-    fields >> range >> permissions >> offset >> device >> node;
-    if (permissions != "rw-s" || nodes.erase(node) == 0) continue;
+    uint64_t number = 0;
+    fields >> range >> permissions >> offset >> device >> number;
+    if (permissions != "rw-s" || numbers.erase(number) == 0) continue;
     std::string path;
     std::getline(fields >> std::ws, path);
     if (path.starts_with(prefix + "/")) path.erase(0, prefix.size() + 1);
@@ -66,43 +66,41 @@ void CollectMappings(pid_t pid, const std::string& prefix, std::set<NodeId>& nod
   }
 }
 
-// Adds what `pid` holds of `nodes`; removes those from `nodes`.
-void CollectFrom(pid_t pid, const std::string& prefix, std::set<NodeId>& nodes,
+// Adds what `pid` holds of `numbers`; removes those from `numbers`.
+void CollectFrom(pid_t pid, const std::string& prefix, std::set<uint64_t>& numbers,
                  std::vector<OpenWriter>& holders) {
   const stdfs::path base = "/proc/" + std::to_string(pid);
   std::error_code error;
   for (const auto& entry : stdfs::directory_iterator(base / "fdinfo", error)) {
-    const uint64_t node = ProcNumber(entry.path(), "ino:");
-    const auto wanted = nodes.find(node);
-    if (wanted == nodes.end()) continue;
+    const auto wanted = numbers.find(ProcNumber(entry.path(), "ino:"));
+    if (wanted == numbers.end()) continue;
     holders.push_back({.pid = pid,
                        .command = CommandOf(pid),
                        .path = PathOf(base / "fd" / entry.path().filename(), prefix)});
-    nodes.erase(wanted);
+    numbers.erase(wanted);
   }
-  CollectMappings(pid, prefix, nodes, holders);
+  CollectMappings(pid, prefix, numbers, holders);
 }
 
 }  // namespace
 
-std::vector<OpenWriter> FindHolders(const std::vector<WriterHandle>& handles,
-                                    const std::string& prefix) {
+std::vector<OpenWriter> FindHolders(const std::vector<HeldFile>& files, const std::string& prefix) {
   std::vector<OpenWriter> holders;
-  std::set<NodeId> nodes;
+  std::set<uint64_t> numbers;
   std::set<pid_t> openers;
-  for (const WriterHandle& handle : handles) {
-    nodes.insert(handle.node);
-    const stdfs::path status = "/proc/" + std::to_string(handle.pid) + "/status";
+  for (const HeldFile& file : files) {
+    numbers.insert(file.number);
+    const stdfs::path status = "/proc/" + std::to_string(file.pid) + "/status";
     if (const uint64_t pid = ProcNumber(status, "Tgid:"); pid != 0) {
       openers.insert(static_cast<pid_t>(pid));
     }
   }
-  for (const pid_t pid : openers) CollectFrom(pid, prefix, nodes, holders);
-  if (nodes.empty()) return holders;
+  for (const pid_t pid : openers) CollectFrom(pid, prefix, numbers, holders);
+  if (numbers.empty()) return holders;
   std::error_code error;
   for (const auto& entry : stdfs::directory_iterator("/proc", error)) {
     const auto pid = ParsePid(entry.path().filename().string());
-    if (pid && !openers.contains(*pid)) CollectFrom(*pid, prefix, nodes, holders);
+    if (pid && !openers.contains(*pid)) CollectFrom(*pid, prefix, numbers, holders);
   }
   return holders;
 }

@@ -184,39 +184,44 @@ void MountVerbs::SetMetadata(int64_t snapshot_id, const std::string& json) {
 }
 
 std::vector<OpenWriter> MountVerbs::OpenWriters(int64_t workspace_id) {
-  const auto live = mount_.workspaces.Get(workspace_id)->live();
-  if (!live->files) return {};
-  return FindHolders(FileTree(mount_).Writers(live->files->slot),
+  return FindHolders(HeldFiles(*mount_.workspaces.Get(workspace_id)),
                      mount_.options.mountpoint + "/" + NameOf(mount_.store, workspace_id));
 }
 
-void MountVerbs::AwaitReleases(LiveWorkspace& workspace) const {
+std::vector<HeldFile> MountVerbs::HeldFiles(const LiveWorkspace& workspace) const {
   const auto live = workspace.live();
-  if (!live->files) return;
+  std::vector<HeldFile> files;
+  if (!live->files) return files;
+  for (const WriterHandle& writer : FileTree(mount_).Writers(live->files->slot)) {
+    files.push_back(
+        {.number = MakeNumber(workspace.number(), InodeOf(writer.node)), .pid = writer.pid});
+  }
+  return files;
+}
+
+void MountVerbs::AwaitReleases(const LiveWorkspace& workspace) const {
   const auto deadline = std::chrono::steady_clock::now() + kReleaseWait;
-  std::vector<WriterHandle> writers = FileTree(mount_).Writers(live->files->slot);
-  while (!writers.empty() && std::chrono::steady_clock::now() < deadline) {
+  std::vector<HeldFile> files = HeldFiles(workspace);
+  while (!files.empty() && std::chrono::steady_clock::now() < deadline) {
     // Somebody who really holds a file will not let go by being waited for.
-    if (!FindHolders(writers, {}).empty()) return;
+    if (!FindHolders(files, {}).empty()) return;
     std::this_thread::sleep_for(kReleasePoll);
-    writers = FileTree(mount_).Writers(live->files->slot);
+    files = HeldFiles(workspace);
   }
 }
 
-void MountVerbs::RefuseOpenWriters(LiveWorkspace& workspace) {
-  const auto live = workspace.live();
-  if (!live->files) return;
-  const std::vector<WriterHandle> handles = FileTree(mount_).Writers(live->files->slot);
-  if (handles.empty()) return;
+void MountVerbs::RefuseOpenWriters(const LiveWorkspace& workspace) const {
+  const std::vector<HeldFile> files = HeldFiles(workspace);
+  if (files.empty()) return;
   const std::string name = NameOf(mount_.store, workspace.id());
   const std::vector<OpenWriter> holders =
-      FindHolders(handles, mount_.options.mountpoint + "/" + name);
+      FindHolders(files, mount_.options.mountpoint + "/" + name);
   std::string why = "files are open for writing:";
   for (size_t i = 0; i < holders.size() && i < kNamedHoldersMax; ++i) {
     why += (i == 0 ? " " : ", ") + std::string("pid ") + std::to_string(holders[i].pid) + " (" +
            holders[i].command + ") " + holders[i].path;
   }
-  if (holders.empty()) why += " by a process that cannot be seen from here, or mapped";
+  if (holders.empty()) why += " by a process that cannot be seen from here";
   if (holders.size() > kNamedHoldersMax) {
     why += " and " + std::to_string(holders.size() - kNamedHoldersMax) + " more";
   }
@@ -262,10 +267,7 @@ RollbackResult MountVerbs::Rollback(const RollbackRequest& request, bool force,
       if (!detach) RefuseOpenWriters(*workspace);
       return hold;
     };
-    hooks.has_writers = [&] {
-      const auto live = workspace->live();
-      return live->files && !FileTree(mount_).Writers(live->files->slot).empty();
-    };
+    hooks.has_writers = [&] { return !HeldFiles(*workspace).empty(); };
     RollbackResult done =
         mount_.store.Rollback(request, hooks, [&](const RollbackResult& switched) {
           SwitchLive(*workspace, snapshot, switched, root_node);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "fs/holders.h"
 #include "fs/mount_context.h"
 #include "fs/verbs.h"
 
@@ -65,8 +66,10 @@ class MountVerbs : public Verbs {
   void SwitchLive(LiveWorkspace& workspace, const SnapshotRecord& snapshot,
                   const RollbackResult& result, RootNode root_node);
   LiveHooks Hooks();
-  void RefuseOpenWriters(LiveWorkspace& workspace);
-  void AwaitReleases(LiveWorkspace& workspace) const;
+  // What somebody can write to in the live tree without a further open.
+  std::vector<HeldFile> HeldFiles(const LiveWorkspace& workspace) const;
+  void RefuseOpenWriters(const LiveWorkspace& workspace) const;
+  void AwaitReleases(const LiveWorkspace& workspace) const;
   void WorkspacesChanged();
 
   MountContext& mount_;
