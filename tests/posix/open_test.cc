@@ -1,4 +1,5 @@
 // open(2): its flags, who may, and what a new file is like.
+#include <fmt/format.h>
 #include <sys/resource.h>
 
 #include <csignal>
@@ -53,9 +54,8 @@ TEST_F(OpenFlags, AppendersLoseNoLine) {
     children.push_back(std::make_unique<Child>([&, process] {
       const UniqueFd fd = Open(Path("log"), O_WRONLY | O_CREAT | O_APPEND);
       for (int i = 0; i < kLines; ++i) {
-        char line[17];
-        snprintf(line, sizeof(line), "%07d %07d\n", process, i);
-        ASSERT_EQ(write(fd.get(), line, 16), 16);
+        const std::string line = fmt::format("{:07} {:07}\n", process, i);
+        ASSERT_EQ(write(fd.get(), line.data(), line.size()), 16);
       }
     }));
   }
