@@ -49,17 +49,3 @@ function(ckptfs_library name)
     target_link_libraries(${name} INTERFACE ckptfs_options ${arg_LINK})
   endif()
 endfunction()
-
-# ckptfs_program(NAME FOLDER folder LINK target...): a program of the folder's sources; none without
-# sources.
-function(ckptfs_program name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "FOLDER" "LINK")
-  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${arg_FOLDER}/*.cc")
-  if(sources)
-    add_executable(${name} ${sources})
-    target_link_libraries(${name} PRIVATE ckptfs_options ${arg_LINK})
-    install(TARGETS ${name} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
-  else()
-    message(STATUS "No sources for ${name} yet")
-  endif()
-endfunction()
