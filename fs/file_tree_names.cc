@@ -256,7 +256,9 @@ void FileTree::Forget(NodeId node, uint64_t lookups) {
   const std::shared_ptr<View> view = mount_.slots.Find(slot);
   if (!view) return;
   mount_.nameless.Forget(node);
-  mount_.mapped.Remove(node);
+  // Not all lookups may be gone (one that a full listing takes back): only what is mapped no longer
+  // is dropped, which is so for every node that the kernel has let go of.
+  IsMapped(node);
   if (view->kind == View::Kind::kLiveDirectories && InodeOf(node) != kRootInode) {
     view->workspace->directories().Forget(node, lookups);
   }
