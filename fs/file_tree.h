@@ -102,7 +102,7 @@ class FileTree {
   Change BeginChange(NodeId node);
   // A file that is about to lose its last name, held if the kernel may still ask for it.
   struct LastName;
-  LastName HoldLastName(const Node& parent, int parent_fd, const char* name, bool replaced);
+  LastName HoldLastName(const Node& parent, int parent_fd, const char* name);
   UniqueFd OpenPath(const Node& node) const;
   UniqueFd OpenForData(const Node& node, int flags) const;
   // For all opens of a file at once, where data goes through the daemon.

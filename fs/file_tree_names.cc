@@ -190,8 +190,7 @@ struct FileTree::LastName {
   }
 };
 
-FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, const char* name,
-                                          bool replaced) {
+FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, const char* name) {
   LastName last;
   struct statx status {};
   if (statx(parent_fd, name, AT_SYMLINK_NOFOLLOW, STATX_TYPE | STATX_NLINK | STATX_INO, &status) !=
@@ -200,7 +199,6 @@ FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, con
   }
   const bool is_directory = S_ISDIR(status.stx_mode);
   if (!is_directory && status.stx_nlink > 1) return last;
-  if (!replaced && (S_ISREG(status.stx_mode) || S_ISLNK(status.stx_mode))) return last;
   // Too many open files: then it is as gone as its name.
   last.fd.Reset(openat(parent_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!last.fd.valid()) return last;
@@ -216,7 +214,7 @@ FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, con
 void FileTree::Unlink(NodeId parent_id, const char* name) {
   const Change change = BeginChange(parent_id);
   const Directory directory(change.node, O_PATH);
-  LastName last = HoldLastName(change.node, directory.fd(), name, false);
+  LastName last = HoldLastName(change.node, directory.fd(), name);
   CheckSyscall(unlinkat(directory.fd(), name, 0), "remove a file");
   last.Keep(mount_);
 }
@@ -224,7 +222,7 @@ void FileTree::Unlink(NodeId parent_id, const char* name) {
 void FileTree::RemoveDirectory(NodeId parent_id, const char* name) {
   const Change change = BeginChange(parent_id);
   const Directory directory(change.node, O_PATH);
-  LastName last = HoldLastName(change.node, directory.fd(), name, false);
+  LastName last = HoldLastName(change.node, directory.fd(), name);
   CheckSyscall(unlinkat(directory.fd(), name, AT_REMOVEDIR), "remove a directory");
   last.Keep(mount_);
 }
@@ -243,7 +241,7 @@ void FileTree::Rename(NodeId parent_id, const char* name, NodeId new_parent_id,
   const Directory to(new_parent, O_PATH);
   LastName last;
   if ((flags & (RENAME_NOREPLACE | RENAME_EXCHANGE)) == 0) {
-    last = HoldLastName(new_parent, to.fd(), new_name, true);
+    last = HoldLastName(new_parent, to.fd(), new_name);
   }
   std::optional<ActAs> as;
   if ((flags & RENAME_WHITEOUT) != 0) as.emplace(caller);  // it makes a file

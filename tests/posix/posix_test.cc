@@ -3,11 +3,9 @@
 #include <dirent.h>
 #include <grp.h>
 #include <linux/fs.h>
-#include <linux/magic.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -127,12 +125,6 @@ void PosixTest::TearDown() {
 std::string TestRoot() {
   const char* root = std::getenv("POSIX_TEST_DIR");
   return root != nullptr ? root : "";
-}
-
-bool OnFuse() {
-  struct statfs status {};
-  EXPECT_OK(statfs(TestRoot().c_str(), &status));
-  return status.f_type == FUSE_SUPER_MAGIC;
 }
 
 bool ThroughDaemon() { return std::getenv("POSIX_TEST_THROUGH_DAEMON") != nullptr; }

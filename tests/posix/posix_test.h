@@ -2,8 +2,8 @@
 //
 // The tests run in POSIX_TEST_DIR, an empty directory of the filesystem under test that is mounted
 // with suid and dev. Nothing here knows what filesystem that is: every expectation must hold on
-// native btrfs, and then has to hold on ckptfs. The few places where FUSE makes a difference that
-// no daemon can undo ask OnFuse() and say why.
+// native btrfs, and then has to hold on ckptfs. The few places where a daemon without passthrough makes
+// a difference that it cannot undo ask ThroughDaemon() and say why.
 #pragma once
 
 #include <fcntl.h>
@@ -89,7 +89,6 @@ class PosixTest : public ::testing::Test {
 };
 
 std::string TestRoot();  // POSIX_TEST_DIR
-bool OnFuse();
 // Whether the daemon under test has no passthrough: POSIX_TEST_THROUGH_DAEMON is set.
 bool ThroughDaemon();
 

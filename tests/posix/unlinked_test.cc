@@ -73,11 +73,6 @@ TEST_F(Unlinked, InAnotherProcess) {
 }
 
 TEST_F(Unlinked, APathDescriptorStillTellsAttributes) {
-  if (OnFuse()) {
-    // The daemon is not told of path descriptors. It would have to keep every regular file alive
-    // from its unlink(2) until the kernel forgets it, which makes each rm an orphan first.
-    GTEST_SKIP() << "ESTALE on ckptfs";
-  }
   WriteFile(Path("file"), "content");
   const UniqueFd fd = Open(Path("file"), O_PATH);
   ASSERT_OK(unlink(Path("file").c_str()));
