@@ -51,6 +51,11 @@ class Volume {
   // the name leads out of this volume (a nested subvolume, a mount).
   virtual FileId Identify(int dir_fd, const char* name) const = 0;
 
+  // One of the names of that inode, as a path relative to the root, without a leading slash. Empty
+  // if it has none, or if this kind of volume cannot tell without a search. In a writable volume a
+  // name that was removed a moment ago may still be told.
+  virtual std::string PathOf(uint64_t /*inode*/) const { return {}; }
+
  protected:
   explicit Volume(VolumeId id) : id_(std::move(id)) {}
 
@@ -73,6 +78,11 @@ struct SpaceInfo {
   uint64_t used_bytes = 0;
   uint64_t free_bytes = 0;  // what can still be written, with the host's limits counted in
 };
+
+// An entry of a volume's root directory that is no part of the tree that the volume keeps: a place
+// for those above to put what they need (catalog/unlinked_directory.h). Changes takes no notice of it
+// and of what is in it.
+inline constexpr std::string_view kPrivateDirectoryName = ".ckptfs-unlinked";
 
 enum class ChangeKind { kAdded, kRemoved, kModified, kRenamed };
 
@@ -115,7 +125,8 @@ class Backend {
   // metadata, with all data written before the call. Durable on return.
   virtual void Snapshot(const VolumeId& source, const VolumeId& target) = 0;
 
-  // `target`: a new writable volume that starts as the read-only `source`. Durable on return.
+  // `target`: a new writable volume that starts as the read-only `source`. Durable on return. Of a
+  // source that is still being written to it takes one moment, as Snapshot does.
   virtual void Clone(const VolumeId& source, const VolumeId& target) = 0;
 
   // Makes a writable volume read-only for good; nothing happens if it is already. Durable on
@@ -142,6 +153,11 @@ class Backend {
   // Writes out what has been written to volume `id` so far, and makes it durable.
   virtual void Sync(const VolumeId& id) = 0;
 
+  // Makes the next Snapshot of a volume that is being written to short: brings what is not yet on
+  // disk down to a little, if it can. Nothing is durable by it. Returns at once where there is
+  // little.
+  virtual void WriteOut(const VolumeId& id) = 0;
+
   // A number that stays the same as long as nothing in the volume changes (a file's access time is
   // a part of it), and that no later state has again once a Snapshot was taken. A snapshot, and a
   // clone, start with the number of their source at that moment: to know whether a volume changed
@@ -154,7 +170,7 @@ class Backend {
   // What turns read-only volume `older` into read-only volume `newer`, sorted by path, in time
   // proportional to the changes. Modes, owners, extended attributes and contents count as
   // kModified, and so does a regular file's changed mtime; times of directories and access times
-  // do not.
+  // do not. A file that went into kPrivateDirectoryName is kRemoved, one that came out is kAdded.
   virtual std::vector<Change> Changes(const VolumeId& older, const VolumeId& newer) const = 0;
 
   virtual SpaceInfo Space() const = 0;

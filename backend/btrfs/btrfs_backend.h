@@ -36,6 +36,7 @@ class BtrfsBackend final : public Backend {
   std::vector<std::string> ListForeign() const override;
   std::shared_ptr<Volume> Open(const VolumeId& id) const override;
   void Sync(const VolumeId& id) override;
+  void WriteOut(const VolumeId& id) override;
   uint64_t ChangeMarker(const VolumeId& id) const override;
   VolumeUsage Usage(const VolumeId& id) const override;
   std::vector<Change> Changes(const VolumeId& older, const VolumeId& newer) const override;

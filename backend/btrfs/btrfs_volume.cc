@@ -2,9 +2,13 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/btrfs.h>
+#include <sys/ioctl.h>
 
+#include <array>
 #include <cerrno>
 #include <cstddef>
+#include <cstring>
 
 #include "backend/base/error.h"
 #include "backend/btrfs/btrfs_util.h"
@@ -65,6 +69,23 @@ FileId BtrfsVolume::Identify(int dir_fd, const char* name) const {
                 "it lies outside of the volume");
   }
   return {handle.objectid, handle.generation};
+}
+
+std::string BtrfsVolume::PathOf(uint64_t inode) const {
+  // The kernel fills no more than 4 KiB, however much it is given. First comes a header, then an
+  // array of offsets, counted from its own beginning, at which the names stand.
+  alignas(btrfs_data_container) std::array<char, 4096> buffer{};
+  btrfs_ioctl_ino_path_args args{};
+  args.inum = inode;
+  args.size = buffer.size();
+  args.fspath = reinterpret_cast<uint64_t>(buffer.data());
+  if (ioctl(root_fd_.get(), BTRFS_IOC_INO_PATHS, &args) != 0) return {};
+  const auto* const found = reinterpret_cast<const btrfs_data_container*>(buffer.data());
+  if (found->elem_cnt == 0) return {};
+  const size_t begin = offsetof(btrfs_data_container, val) + found->val[0];
+  if (begin >= buffer.size()) return {};
+  const char* const path = buffer.data() + begin;
+  return {path, strnlen(path, buffer.size() - begin)};
 }
 
 }  // namespace ckptfs

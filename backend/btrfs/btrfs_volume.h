@@ -16,6 +16,7 @@ class BtrfsVolume final : public Volume {
   uint64_t root_inode() const noexcept override;
   UniqueFd OpenInode(FileId file, int flags) const override;
   FileId Identify(int dir_fd, const char* name) const override;
+  std::string PathOf(uint64_t inode) const override;
 
  private:
   UniqueFd root_fd_;

@@ -29,12 +29,30 @@ namespace {
               fmt::format("what it says about {:?} is not what is there", path));
 }
 
+bool IsPrivate(std::string_view path) {
+  constexpr std::string_view kName = kPrivateDirectoryName;
+  return path.starts_with(kName) && (path.size() == kName.size() || path[kName.size()] == '/');
+}
+
+// As if the private directory were in neither volume. Before anything is concluded from the names:
+// a file that another replaced while it was open is then no renamed one beside a new one, but what
+// it would be had it gone at once.
+NameChanges WithoutPrivateNames(NameChanges names) {
+  std::erase_if(names.lost, IsPrivate);
+  std::erase_if(names.gained, [](const auto& name) { return IsPrivate(name.first); });
+  for (auto& [path, name] : names.gained) {
+    if (name.moved_from && IsPrivate(*name.moved_from)) name.moved_from.reset();
+  }
+  std::erase_if(names.touched, [](const TouchedFile& file) { return IsPrivate(file.new_path); });
+  return names;
+}
+
 // Turns names lost and gained into changes. Looks at every file concerned in the volume concerned,
 // so that a wrong claim about what is where comes out as Error. For one thread, one use.
 class Comparison {
  public:
   Comparison(const SubvolumeFiles& older, const SubvolumeFiles& newer, NameChanges names)
-      : older_(older), newer_(newer), names_(std::move(names)) {}
+      : older_(older), newer_(newer), names_(WithoutPrivateNames(std::move(names))) {}
 
   std::vector<Change> Run() {
     LoadStatus();

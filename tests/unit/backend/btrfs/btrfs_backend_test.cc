@@ -279,6 +279,33 @@ TEST_P(BtrfsBackendTest, FilesAreReachedByNumberInEveryVolume) {
   EXPECT_TRUE(fcntl(opened.get(), F_GETFD) & FD_CLOEXEC);
 }
 
+TEST_P(BtrfsBackendTest, TellsThePathOfAnInodeInEachVolume) {
+  const VolumeId live = MakeVolume();
+  const auto volume = backend_->Open(live);
+  ASSERT_EQ(mkdirat(volume->root_fd(), "sub", 0700), 0);
+  WriteFileAt(volume->root_fd(), "sub/odd\n\xff", "x");
+  const uint64_t inode = volume->Identify(volume->root_fd(), "sub/odd\n\xff").inode;
+  const auto snapshot = backend_->Open(TakeSnapshot(live));
+  ASSERT_EQ(renameat(volume->root_fd(), "sub/odd\n\xff", volume->root_fd(), "plain"), 0);
+  EXPECT_EQ(snapshot->PathOf(inode), "sub/odd\n\xff");
+  EXPECT_EQ(volume->PathOf(inode), "plain");
+
+  const UniqueFd open_file = volume->OpenInode({.inode = inode}, O_RDONLY);
+  ASSERT_EQ(unlinkat(volume->root_fd(), "plain", 0), 0);
+  EXPECT_EQ(backend_->Open(TakeSnapshot(live))->PathOf(inode), "");
+  EXPECT_EQ(volume->PathOf(uint64_t{1} << 39), "");
+
+  // Longer than the kernel tells.
+  std::string path(250, 'd');
+  ASSERT_EQ(mkdirat(volume->root_fd(), path.c_str(), 0700), 0);
+  UniqueFd deepest(openat(volume->root_fd(), path.c_str(), O_PATH | O_DIRECTORY));
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_EQ(mkdirat(deepest.get(), path.c_str(), 0700), 0);
+    deepest.Reset(openat(deepest.get(), path.c_str(), O_PATH | O_DIRECTORY));
+  }
+  EXPECT_EQ(volume->PathOf(volume->Identify(deepest.get(), "").inode), "");
+}
+
 TEST_P(BtrfsBackendTest, IdentityOfWhatIsNotThere) {
   const VolumeId live = MakeVolume();
   const auto volume = backend_->Open(live);

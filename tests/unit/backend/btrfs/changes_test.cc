@@ -68,6 +68,43 @@ TEST_F(ChangesTest, EverythingInARemovedTreeIsListed) {
   EXPECT_THAT(ChangesSince(before), ElementsAre("- d/", "- d/e/", "- d/e/f"));
 }
 
+// The oracle knows nothing of it, so these look at the answer alone.
+std::vector<std::string> ChangesBetween(const UniqueFd& older, const UniqueFd& newer) {
+  std::vector<std::string> lines = Lines(CompareSubvolumes(older.get(), newer.get()));
+  EXPECT_EQ(Lines(CompareSubvolumesByWalk(older.get(), newer.get())), lines) << "by walk";
+  EXPECT_EQ(Lines(CompareSubvolumesBySend(older.get(), newer.get())), lines) << "by stream";
+  return lines;
+}
+
+TEST_F(ChangesTest, ThePrivateDirectoryIsLeftOut) {
+  const std::string hidden(kPrivateDirectoryName);
+  Live().MakeDirectory("d");
+  Live().Write("d/removed", "1");
+  Live().Write("replaced", "1");
+  const UniqueFd before = Snapshot();
+  Live().MakeDirectory(hidden);
+  const UniqueFd empty = Snapshot();
+  EXPECT_THAT(ChangesBetween(before, empty), IsEmpty());
+  Live().Rename("d/removed", hidden + "/1");
+  Live().Rename("replaced", hidden + "/2");
+  Live().Write("replaced", "2");
+  Live().Write(hidden + "/3", "1");
+  const UniqueFd used = Snapshot();
+  EXPECT_THAT(ChangesBetween(before, used), ElementsAre("- d/removed", "M replaced"));
+  EXPECT_THAT(ChangesBetween(used, before), ElementsAre("+ d/removed", "M replaced"));
+  Live().Rename(hidden + "/3", "d/named");
+  Live().Write("d/named", "changed");
+  Live().Unlink(hidden + "/1");
+  Live().Write(hidden + "/2", "changed");
+  EXPECT_THAT(ChangesBetween(used, Snapshot()), ElementsAre("+ d/named"));
+  // Elsewhere, and as a part of a name, it means nothing.
+  const UniqueFd last = Snapshot();
+  Live().Write("d/" + hidden, "1");
+  Live().Write(hidden + "-not", "1");
+  EXPECT_THAT(ChangesBetween(last, Snapshot()),
+              ElementsAre("+ " + hidden + "-not", "+ d/" + hidden));
+}
+
 TEST_F(ChangesTest, ARenamedFile) {
   Live().Write("a", "1");
   Live().Write("b", "1");
