@@ -272,6 +272,38 @@ std::vector<VolumeId> Catalog::VolumesOfChildren(int64_t snapshot_id) const {
   return volumes;
 }
 
+std::optional<OpenWriterList> Catalog::OpenWriters(int64_t snapshot_id) const {
+  const std::lock_guard lock(read_mutex_);
+  OpenWriterList writers;
+  {
+    Statement row = reader_.Query("SELECT open_writers FROM snapshot WHERE id = ?", snapshot_id);
+    if (!row.Step() || row.IsNull(0)) return std::nullopt;
+    writers.total = static_cast<uint64_t>(row.Int(0));
+  }
+  Statement rows = reader_.Query(
+      "SELECT path, pid, command FROM open_writer WHERE snapshot_id = ? ORDER BY position",
+      snapshot_id);
+  while (rows.Step()) {
+    writers.named.push_back(
+        {.pid = static_cast<pid_t>(rows.Int(1)), .command = rows.Text(2), .path = rows.Text(0)});
+  }
+  return writers;
+}
+
+std::vector<SnapshotRecord> Catalog::SurplusUndo(int64_t workspace_id, size_t keep,
+                                                 size_t limit) const {
+  const auto most = static_cast<size_t>(std::numeric_limits<int64_t>::max());
+  const std::lock_guard lock(read_mutex_);
+  // The conditions are those of the index snapshot_undo, word for word: SQLite takes it only then.
+  return AllSnapshots(reader_.Query(
+      CKPTFS_SELECT_SNAPSHOT
+      "WHERE s.workspace_id = ?1 AND s.kind = 'pre-rollback' AND s.pinned = 0 AND s.missing = 0 "
+      "AND s.id <= (SELECT id FROM snapshot WHERE workspace_id = ?1 AND kind = 'pre-rollback' "
+      "AND pinned = 0 AND missing = 0 ORDER BY id DESC LIMIT 1 OFFSET ?2) "
+      "ORDER BY s.id LIMIT ?3",
+      workspace_id, std::min(keep, most), std::min(limit, most)));
+}
+
 std::vector<VolumeId> Catalog::Tombstones() const {
   const std::lock_guard lock(read_mutex_);
   std::vector<VolumeId> volumes;

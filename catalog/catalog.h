@@ -77,6 +77,12 @@ class Catalog {
   // Rows, live trees and snapshots, whose parent is that snapshot; their volumes.
   std::vector<VolumeId> VolumesOfChildren(int64_t snapshot_id) const;
 
+  // What Change::SetOpenWriters was told; empty: nothing.
+  std::optional<OpenWriterList> OpenWriters(int64_t snapshot_id) const;
+  // States that rollbacks kept, are not pinned and have their data, but for the newest `keep` of
+  // that workspace: the oldest first, at most `limit`. Looks at these rows only.
+  std::vector<SnapshotRecord> SurplusUndo(int64_t workspace_id, size_t keep, size_t limit) const;
+
   std::vector<VolumeId> Tombstones() const;
 
   // The number that the next new row should have. Throws ENOSPC if 2^24 - 1 are in use.
@@ -125,6 +131,8 @@ class Catalog::Change {
   void SetPinned(int64_t id, bool pinned);
   void SetState(int64_t id, SnapshotState state);
   void SetParent(int64_t id, std::optional<int64_t> parent_id);
+  // Goes with the snapshot. Once for each; not more than kRecordedWritersMax names.
+  void SetOpenWriters(int64_t id, const OpenWriterList& writers);
   void SetUsage(int64_t id, uint64_t referenced_bytes, uint64_t exclusive_bytes, int64_t when_ns);
   // Everything of `snapshot` into the row with its id, but for parent and state.
   void Update(const SnapshotRecord& snapshot);

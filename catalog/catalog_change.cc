@@ -90,6 +90,17 @@ void Catalog::Change::SetParent(int64_t id, std::optional<int64_t> parent_id) {
   database_.Run("UPDATE snapshot SET parent_id = ? WHERE id = ?", parent_id, id);
 }
 
+void Catalog::Change::SetOpenWriters(int64_t id, const OpenWriterList& writers) {
+  database_.Run("UPDATE snapshot SET open_writers = ? WHERE id = ?", writers.total, id);
+  for (size_t i = 0; i < writers.named.size(); ++i) {
+    const OpenWriter& writer = writers.named[i];
+    database_.Run(
+        "INSERT INTO open_writer (snapshot_id, position, path, pid, command) "
+        "VALUES (?, ?, ?, ?, ?)",
+        id, i, Blob{writer.path}, writer.pid, Blob{writer.command});
+  }
+}
+
 void Catalog::Change::SetUsage(int64_t id, uint64_t referenced_bytes, uint64_t exclusive_bytes,
                                int64_t when_ns) {
   database_.Run(

@@ -56,7 +56,7 @@ inline constexpr std::array<std::string_view, 3> kEditFailpoints = {
 inline constexpr std::array<std::string_view, 9> kRollbackFailpoints = {
     "rollback.before-sidecar", "rollback.after-sidecar",   "rollback.after-clone",
     "rollback.before-commit",  "commit.before-generation", "rollback.after-commit",
-    "rollback.after-switch",   "rollback.after-seal",      "rollback.after-sidecars",
+    "rollback.after-switch",   "rollback.after-destroy",   "rollback.after-sidecars",
 };
 
 inline constexpr std::array<std::string_view, 6> kForkFailpoints = {
@@ -70,9 +70,10 @@ inline constexpr std::array<std::string_view, 3> kDiffFailpoints = {
     "diff.after-destroy",
 };
 
-inline constexpr std::array<std::string_view, 6> kRecoveryFailpoints = {
-    "recovery.begin",        "recovery.after-tombstones", "recovery.after-debris",
-    "recovery.after-states", "recovery.after-seal",       "recovery.after-sidecars",
+inline constexpr std::array<std::string_view, 7> kRecoveryFailpoints = {
+    "recovery.begin",          "recovery.after-tombstones", "recovery.after-debris",
+    "recovery.after-states",   "recovery.after-seal",       "recovery.after-unlinked",
+    "recovery.after-sidecars",
 };
 
 inline constexpr std::array<std::string_view, 5> kRebuildFailpoints = {

@@ -16,10 +16,13 @@ constexpr std::chrono::milliseconds kCollectingTime{200};
 }  // namespace
 
 Janitor::Janitor(Backend& backend, Catalog& catalog, const MetaDirectory& meta,
-                 SidecarWriter& sidecars)
-    : backend_(backend), catalog_(catalog), meta_(meta), sidecars_(sidecars), thread_([this] {
-        Run();
-      }) {
+                 SidecarWriter& sidecars, UnsealedStates& unsealed)
+    : backend_(backend),
+      catalog_(catalog),
+      meta_(meta),
+      sidecars_(sidecars),
+      states_(unsealed),
+      thread_([this] { Run(); }) {
   pthread_setname_np(thread_.native_handle(), "ckptfs-janitor");
 }
 
@@ -38,6 +41,12 @@ void Janitor::Refresh(const VolumeId& volume) {
   changed_.notify_all();
 }
 
+void Janitor::Seal(const VolumeId& volume) {
+  const std::lock_guard lock(mutex_);
+  unsealed_.insert(volume);
+  changed_.notify_all();
+}
+
 void Janitor::Reap(const VolumeId& volume) {
   const std::lock_guard lock(mutex_);
   destroyed_.insert(volume);
@@ -48,25 +57,41 @@ void Janitor::Drain() {
   std::unique_lock lock(mutex_);
   hurry_ = true;
   changed_.notify_all();
-  changed_.wait(lock, [this] { return stale_.empty() && destroyed_.empty() && !busy_; });
+  changed_.wait(lock, [this] { return IsIdle() && !busy_; });
   hurry_ = false;
 }
 
 void Janitor::Run() {
   std::unique_lock lock(mutex_);
   while (true) {
-    changed_.wait(lock, [this] { return stop_ || !stale_.empty() || !destroyed_.empty(); });
-    if (stale_.empty() && destroyed_.empty()) return;  // stop_, and all is done
+    changed_.wait(lock, [this] { return stop_ || !IsIdle(); });
+    if (IsIdle()) return;  // stop_, and all is done
     changed_.wait_for(lock, kCollectingTime, [this] { return stop_ || hurry_; });
     const std::set<VolumeId> stale = std::exchange(stale_, {});
+    const std::set<VolumeId> unsealed = std::exchange(unsealed_, {});
     const std::set<VolumeId> destroyed = std::exchange(destroyed_, {});
     busy_ = true;
     lock.unlock();
     for (const VolumeId& volume : stale) sidecars_.Refresh(volume);
+    SealQuiet(unsealed);
     if (!destroyed.empty()) FinishDestroyed(destroyed);
     lock.lock();
     busy_ = false;
     changed_.notify_all();
+  }
+}
+
+void Janitor::SealQuiet(const std::set<VolumeId>& volumes) const {
+  for (const VolumeId& volume : volumes) {
+    try {
+      if (!states_.Contains(volume)) continue;
+      backend_.Sync(volume);  // the long part, without the lock of the states
+      states_.SealIfQuiet(backend_, volume);
+    } catch (const std::exception& error) {
+      if (!states_.Contains(volume)) continue;  // destroyed meanwhile
+      spdlog::error("make volume {} read-only: {}; the next start repeats it", volume.str(),
+                    error.what());
+    }
   }
 }
 

@@ -97,7 +97,7 @@ void CheckName(std::string_view what, std::string_view name) {
 }
 
 bool IsReservedInWorkspace(std::string_view name) {
-  return name == kSnapshotsName || name == kControlName;
+  return name == kSnapshotsName || name == kControlName || name == kUnlinkedName;
 }
 
 }  // namespace ckptfs

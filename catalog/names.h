@@ -3,6 +3,8 @@
 
 #include <string_view>
 
+#include "backend/backend.h"
+
 namespace ckptfs {
 
 inline constexpr std::string_view kSnapshotsName = ".snapshots";
@@ -11,6 +13,9 @@ inline constexpr std::string_view kLiveName = ".live";
 // The hidden file through which `ckpt` talks to the daemon, in the mount root and in every
 // workspace's root. Reserved there like ".snapshots".
 inline constexpr std::string_view kControlName = ".ckptfs-control";
+// The hidden directory in a workspace's root for files that are open but have no name any more
+// (catalog/unlinked_directory.h). Reserved there too.
+inline constexpr std::string_view kUnlinkedName = kPrivateDirectoryName;
 inline constexpr size_t kMaxNameBytes = 255;
 
 // Throws Error EINVAL, saying which rule `name` breaks: 1 to 255 bytes (ENAMETOOLONG above) of

@@ -62,4 +62,20 @@ struct SnapshotRecord {
   int64_t unlinked_open = 0;
 };
 
+// A file of a workspace that a process has, or had at a checkpoint, open for writing.
+struct OpenWriter {
+  pid_t pid = 0;        // that has it, as the daemon numbers processes; 0: none that can be seen
+  std::string command;  // of that process; empty if it is gone, or not known
+  std::string path;     // relative to the workspace's root; empty if not known
+};
+
+// At most so many are recorded of one checkpoint.
+inline constexpr size_t kRecordedWritersMax = 1000;
+
+// Who had what open for writing at one moment.
+struct OpenWriterList {
+  std::vector<OpenWriter> named;  // by path; at most kRecordedWritersMax
+  uint64_t total = 0;             // of which `named` are the first
+};
+
 }  // namespace ckptfs

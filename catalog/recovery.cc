@@ -8,6 +8,7 @@
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "catalog/store_context.h"
+#include "catalog/unlinked_directory.h"
 
 namespace ckptfs {
 namespace {
@@ -27,6 +28,7 @@ class Recovery {
   void SetStates();
   void SetState(Catalog::Change& change, const SnapshotRecord& snapshot);
   void SealSnapshots();
+  void RemoveUnlinkedFiles();
   void ReconcileSidecars();
 
   StoreContext& store_;
@@ -58,6 +60,8 @@ void Recovery::Run() {
   Failpoint("recovery.after-states");
   SealSnapshots();
   Failpoint("recovery.after-seal");
+  RemoveUnlinkedFiles();
+  Failpoint("recovery.after-unlinked");
   if (!store_.Status().clean_start || store_.rebuilt()) ReconcileSidecars();
   Failpoint("recovery.after-sidecars");
 }
@@ -167,6 +171,24 @@ void Recovery::SealSnapshots() {
   for (const SnapshotRecord& snapshot : snapshots_) {
     const auto volume = volumes_.find(snapshot.volume);
     if (volume != volumes_.end() && !volume->second) store_.Seal(snapshot.volume);
+  }
+}
+
+// What was unlinked but open in a live tree nobody has open any more. Snapshots keep theirs.
+void Recovery::RemoveUnlinkedFiles() {
+  if (!may_mend_) return;
+  for (const WorkspaceRecord& workspace : workspaces_) {
+    const auto volume = volumes_.find(workspace.volume);
+    if (volume == volumes_.end() || volume->second) continue;  // missing, or damaged: told above
+    try {
+      const uint64_t count = ClearUnlinkedFiles(*store_.backend->Open(workspace.volume));
+      if (count == 0) continue;
+      spdlog::info("{}: {} files of workspace {} that were unlinked but open are removed",
+                   store_.options.path, count, workspace.name);
+    } catch (const Error& error) {
+      // They are not to be seen, and take space until the next start.
+      store_.Warn(fmt::format("clean up workspace {}: {}", workspace.name, error.what()));
+    }
   }
 }
 

@@ -77,8 +77,28 @@ CREATE TABLE tombstone (
 ) STRICT;
 )sql";
 
+// Version 2. Who had what open for writing at a checkpoint, and a quick way to the states that
+// rollbacks kept, of which the old ones are deleted.
+constexpr char kVersion2[] = R"sql(
+-- How many there were, of which open_writer names the first; NULL: nobody has looked.
+ALTER TABLE snapshot ADD COLUMN open_writers INTEGER;
+
+-- Paths and commands may hold any byte but NUL.
+CREATE TABLE open_writer (
+  snapshot_id INTEGER NOT NULL REFERENCES snapshot (id) ON DELETE CASCADE,
+  position    INTEGER NOT NULL,
+  path        BLOB    NOT NULL,
+  pid         INTEGER NOT NULL,
+  command     BLOB    NOT NULL,
+  PRIMARY KEY (snapshot_id, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX snapshot_undo ON snapshot (workspace_id, id)
+  WHERE kind = 'pre-rollback' AND pinned = 0 AND missing = 0;
+)sql";
+
 // A change of the tables is a new entry; one that stands here is never edited.
-constexpr std::array kMigrations = {kVersion1};
+constexpr std::array kMigrations = {kVersion1, kVersion2};
 
 void Apply(Database& database, size_t migration) {
   database.Execute(kMigrations[migration]);

@@ -47,8 +47,8 @@ std::unique_ptr<Store> Store::Open(const StoreOptions& options) {
   OpenCatalogAndBackend(*impl);
   impl->SetBackendFacts(impl->catalog->Facts());
   impl->sidecars = std::make_unique<SidecarWriter>(*impl->catalog, *impl->meta);
-  impl->janitor =
-      std::make_unique<Janitor>(*impl->backend, *impl->catalog, *impl->meta, *impl->sidecars);
+  impl->janitor = std::make_unique<Janitor>(*impl->backend, *impl->catalog, *impl->meta,
+                                            *impl->sidecars, impl->unsealed);
   Recover(*impl);
   if (!options.read_only) impl->reserve.Make();
   impl->SetOpened();
@@ -93,6 +93,10 @@ std::optional<SnapshotRecord> Store::LatestSnapshot(int64_t workspace_id) const 
 
 uint64_t Store::CountSnapshots(int64_t workspace_id) const {
   return impl_->catalog->CountSnapshots(workspace_id);
+}
+
+std::optional<OpenWriterList> Store::OpenWriters(int64_t snapshot_id) const {
+  return impl_->catalog->OpenWriters(snapshot_id);
 }
 
 int64_t Store::SnapshotsChangedNs(int64_t workspace_id) const {

@@ -1,6 +1,7 @@
 // A store: catalog and backend together, and the operations that keep them in step.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -20,6 +21,10 @@ struct StoreOptions {
   bool create = true;      // false: -o nocreate
   bool read_only = false;  // -o ro
   bool undo = true;        // -o undo=: keep the state before a rollback
+  // -o undo_keep=, undo_keep_time=: of the states that rollbacks kept, the newest so many of each
+  // workspace stay, and any that are younger. Pinned ones stay, and are not counted.
+  size_t undo_keep = 10;
+  std::chrono::nanoseconds undo_keep_time = std::chrono::hours(1);
 };
 
 // Facts of one opening of the store, for `ckpt status` and the log.
@@ -44,7 +49,14 @@ struct CheckpointRequest {
 class LiveHold {
  public:
   virtual ~LiveHold() = default;
+  // Sees to it that files which are open but have no name are found in kUnlinkedName by whoever
+  // copies the live tree while this exists. Returns how many there are. Called at most once.
+  virtual uint64_t GatherUnlinked() { return 0; }
 };
+
+// Finds out who had files open for writing, after the fact: by what was noted at that moment, and
+// the snapshot taken then. Empty if it cannot be found out. Must not throw.
+using WriterFinder = std::function<std::optional<OpenWriterList>(const VolumeId& snapshot)>;
 
 // What the Store asks of whoever serves the live trees, during one operation.
 struct LiveHooks {
@@ -52,8 +64,13 @@ struct LiveHooks {
   // none is left. Called once per operation, at the latest moment that is right.
   std::function<std::unique_ptr<LiveHold>(int64_t workspace_id)> hold;
   // Asked by a rollback while the tree is held: true if somebody goes on writing to the state that
-  // it replaces. That state is then kept in any case. May be empty: nobody does.
+  // it replaces. That state is then kept in any case, and stays writable until WritersGone. May be
+  // empty: nobody does.
   std::function<bool()> has_writers = nullptr;
+  // Asked by a checkpoint while the tree is held: notes which files are open for writing, without
+  // looking any further. What it returns is called at most once, after the tree has been let go. May
+  // be empty, and return an empty function: nobody knows.
+  std::function<WriterFinder(int64_t workspace_id)> note_writers = nullptr;
 };
 
 enum class ExchangeMode { kKeepSnapshot, kExchange };
@@ -66,12 +83,23 @@ struct RollbackResult {
   // volume is destroyed; `equal_to` names the snapshot that it was equal to), or undo is off.
   std::optional<SnapshotRecord> kept;
   std::optional<SnapshotRecord> equal_to;
+  bool in_writing = false;  // somebody goes on writing to what is kept: WritersGone is awaited
 };
 
 struct RollbackRequest {
   int64_t workspace_id = 0;  // whose live state is replaced
   int64_t snapshot_id = 0;   // of this or another workspace (promotion)
   ExchangeMode mode = ExchangeMode::kKeepSnapshot;
+  // Takes a state that is still being written to (since an earlier rollback) as it is at this
+  // moment, rather than to refuse. Not for an exchange.
+  bool even_in_writing = false;
+};
+
+// What Store::LimitUndo did.
+struct UndoLimitStep {
+  std::optional<SnapshotRecord> deleted;
+  // Nothing was deleted, but in so long there may be something; empty: there is nothing to wait for.
+  std::optional<std::chrono::nanoseconds> wait = std::nullopt;
 };
 
 struct FsckReport {
@@ -112,6 +140,9 @@ class Store {
   std::optional<SnapshotRecord> FindSnapshot(int64_t id) const;
   std::optional<SnapshotRecord> LatestSnapshot(int64_t workspace_id) const;
   uint64_t CountSnapshots(int64_t workspace_id) const;
+  // Who had files open for writing when that snapshot was taken. Empty: that is not known (states
+  // that rollbacks kept; snapshots of an older ckptfs, or from before a rebuild of the catalog).
+  std::optional<OpenWriterList> OpenWriters(int64_t snapshot_id) const;
   // Changes whenever the list of snapshots of that workspace changes (its directory's mtime).
   int64_t SnapshotsChangedNs(int64_t workspace_id) const;
 
@@ -136,7 +167,8 @@ class Store {
   // Durable on return. EEXIST, EINVAL, ENOSPC, ETXTBSY (a swap file is in use).
   SnapshotRecord Checkpoint(int64_t workspace_id, const CheckpointRequest& request,
                             const LiveHooks& hooks);
-  // Deleted for good on return. EBUSY if pinned, EIO if its data is missing and not `force`.
+  // Deleted for good on return. EBUSY if pinned; unless `force`, EIO if its data is missing, EBUSY
+  // if a rollback left open files in it and programs go on writing to those.
   void DeleteSnapshot(int64_t snapshot_id, bool force);
   void RenameSnapshot(int64_t snapshot_id, const std::string& new_name);  // EEXIST, EINVAL
   void SetMessage(int64_t snapshot_id, const std::string& message);       // EINVAL: not UTF-8, NUL
@@ -145,10 +177,17 @@ class Store {
 
   // Replaces the live state of a workspace. `switched` is called after the commit with the live
   // tree still held, must not throw, and makes the caller serve the new volume.
-  // EIO if the snapshot's data is missing.
+  // EIO if the snapshot's data is missing, EBUSY if it is being written to.
   RollbackResult Rollback(const RollbackRequest& request, const LiveHooks& hooks,
                           const std::function<void(const RollbackResult&)>& switched);
-  // A new workspace that starts as that snapshot. EEXIST, EINVAL, ENOSPC, EIO.
+  // Deletes the oldest state that rollbacks of this workspace kept and StoreOptions no longer keep,
+  // if there is one that nobody writes to. For UndoLimiter, which calls it again and again, so that
+  // other operations come in between.
+  UndoLimitStep LimitUndo(int64_t workspace_id);
+  // Of those who went on writing to a kept state (LiveHooks::has_writers) the last one is gone, and
+  // nobody can come back: it is made read-only, soon. Nothing happens if it has been deleted.
+  void WritersGone(const VolumeId& kept);
+  // A new workspace that starts as that snapshot. EEXIST, EINVAL, ENOSPC, EIO, EBUSY (in writing).
   WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name);
 
   // True if the live state differs from its parent snapshot, or has none. Syncs the volume.

@@ -11,22 +11,24 @@
 namespace ckptfs {
 namespace {
 
-// A snapshot of a live tree that has no row, for the length of one comparison. On disk: a volume
-// whose sidecar says "scratch", which recovery removes.
+// A snapshot of a volume that is being written to, without a row, for the length of one comparison.
+// On disk: a volume whose sidecar says "scratch", which recovery removes.
 class ScratchSnapshot {
  public:
+  // Of a live tree.
   ScratchSnapshot(StoreContext& store, int64_t workspace_id, const LiveHooks& hooks) {
     const std::lock_guard lock(store.operations);
     const WorkspaceRecord workspace = store.Workspace(workspace_id);
-    store.RequireWritable("compare the live tree of " + workspace.name);
-    store.backend->RequireSpaceForNewVolume();
-    Sidecar sidecar;
-    sidecar.volume = VolumeId::Generate();
-    volume_.emplace(store, sidecar);
-    Failpoint("diff.after-sidecar");
+    Prepare(store, "compare the live tree of " + workspace.name);
     const std::unique_ptr<LiveHold> hold = Hold(hooks, workspace_id);
     store.backend->Snapshot(workspace.volume, volume_->id());
     Failpoint("diff.after-snapshot");
+  }
+  // Of a kept state in which programs go on writing to files.
+  ScratchSnapshot(StoreContext& store, const SnapshotRecord& kept) {
+    const std::lock_guard lock(store.operations);
+    Prepare(store, "compare with snapshot " + kept.name);
+    store.backend->Snapshot(kept.volume, volume_->id());
   }
   ~ScratchSnapshot() {
     volume_.reset();  // never Committed: destroys it
@@ -37,7 +39,34 @@ class ScratchSnapshot {
   const VolumeId& id() const { return volume_->id(); }
 
  private:
+  void Prepare(StoreContext& store, const std::string& attempted) {
+    store.RequireWritable(attempted);
+    store.backend->RequireSpaceForNewVolume();
+    Sidecar sidecar;
+    sidecar.volume = VolumeId::Generate();
+    volume_.emplace(store, sidecar);
+    Failpoint("diff.after-sidecar");
+  }
+
   std::optional<PreparedVolume> volume_;
+};
+
+// The volume of a snapshot, or a copy of what it is at this moment if it is still being written to.
+class ReadOnlyState {
+ public:
+  ReadOnlyState(StoreContext& store, const SnapshotRecord& snapshot) : volume_(snapshot.volume) {
+    store.RequireData(snapshot, "compare with snapshot " + snapshot.name);
+    store.unsealed.SealIfQuiet(*store.backend, volume_);
+    if (!store.unsealed.IsInWriting(volume_)) return;
+    copy_.emplace(store, snapshot);
+    volume_ = copy_->id();
+  }
+
+  const VolumeId& id() const { return volume_; }
+
+ private:
+  VolumeId volume_;
+  std::optional<ScratchSnapshot> copy_;
 };
 
 }  // namespace
@@ -45,17 +74,15 @@ class ScratchSnapshot {
 std::vector<Change> Store::Diff(int64_t older_snapshot_id, std::optional<int64_t> newer_snapshot_id,
                                 int64_t workspace_id, const LiveHooks& hooks) {
   StoreContext& store = *impl_;
-  const SnapshotRecord older = store.Snapshot(older_snapshot_id);
-  store.RequireData(older, "compare with snapshot " + older.name);
+  const ReadOnlyState older(store, store.Snapshot(older_snapshot_id));
   if (newer_snapshot_id) {
-    const SnapshotRecord newer = store.Snapshot(*newer_snapshot_id);
-    store.RequireData(newer, "compare with snapshot " + newer.name);
-    return store.backend->Changes(older.volume, newer.volume);
+    const ReadOnlyState newer(store, store.Snapshot(*newer_snapshot_id));
+    return store.backend->Changes(older.id(), newer.id());
   }
   std::vector<Change> changes;
   {
     const ScratchSnapshot live(store, workspace_id, hooks);
-    changes = store.backend->Changes(older.volume, live.id());
+    changes = store.backend->Changes(older.id(), live.id());
   }
   Failpoint("diff.after-destroy");
   return changes;
@@ -83,7 +110,7 @@ VolumeUsage Store::SnapshotUsage(int64_t snapshot_id) {
   const SnapshotRecord snapshot = store.Snapshot(snapshot_id);
   store.RequireData(snapshot, "measure snapshot " + snapshot.name);
   const VolumeUsage usage = store.backend->Usage(snapshot.volume);
-  if (store.IsReadOnly()) return usage;
+  if (store.IsReadOnly() || store.unsealed.Contains(snapshot.volume)) return usage;
   Catalog::Change change(*store.catalog);
   change.SetUsage(snapshot_id, usage.referenced_bytes, usage.exclusive_bytes, NowNs());
   change.CommitUncounted();

@@ -12,6 +12,7 @@
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/time.h"
+#include "catalog/unlinked_directory.h"
 
 namespace ckptfs {
 
@@ -28,6 +29,7 @@ StoreContext::StoreContext(StoreOptions store_options, UniqueFd store_directory,
 
 // What was unclean at the start, and could not be mended, is so at the end.
 StoreContext::~StoreContext() {
+  if (backend) unsealed.SealAll(*backend);
   if (!status_.clean_start && (!opened_ || IsReadOnly())) lock->Keep();
 }
 
@@ -86,6 +88,14 @@ void StoreContext::RequireData(const SnapshotRecord& snapshot, std::string_view 
       "Bring the volume back and mount again, or remove the entry with ckpt delete --force");
 }
 
+void StoreContext::RequireSettled(const SnapshotRecord& snapshot, std::string_view attempted) {
+  unsealed.SealIfQuiet(*backend, snapshot.volume);
+  if (!unsealed.IsInWriting(snapshot.volume)) return;
+  throw Error(EBUSY, attempted,
+              fmt::format("programs go on writing to {} since a rollback", snapshot.name),
+              "Close their files first");
+}
+
 void StoreContext::Commit(Catalog::Change& change) const {
   const uint64_t generation = change.Commit();
   // If power goes here the store's copy is one behind, which means nothing: only a copy that is
@@ -98,7 +108,8 @@ void StoreContext::Commit(Catalog::Change& change) const {
   }
 }
 
-void StoreContext::Destroy(const VolumeId& volume) const noexcept {
+void StoreContext::Destroy(const VolumeId& volume) noexcept {
+  unsealed.Drop(volume);
   try {
     backend->Destroy(volume);
     janitor->Reap(volume);
@@ -175,6 +186,12 @@ RootAttributes ReadRootAttributes(const Volume& volume) {
                               flistxattr(volume.root_fd(), names.data(), names.size()),
                               "list the xattrs of the root of volume " + volume.id().str())));
   return root;
+}
+
+void RemoveUnlinked(StoreContext& store, const VolumeId& fresh) {
+  if (ClearUnlinkedFiles(*store.backend->Open(fresh)) == 0) return;
+  // So that the volume's change marker, asked for next, tells of the removal already.
+  store.backend->Sync(fresh);
 }
 
 std::unique_ptr<LiveHold> Hold(const LiveHooks& hooks, int64_t workspace_id) {

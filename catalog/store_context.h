@@ -10,12 +10,14 @@
 
 #include "backend/backend.h"
 #include "catalog/catalog.h"
+#include "catalog/cautious_clock.h"
 #include "catalog/janitor.h"
 #include "catalog/lock.h"
 #include "catalog/reserve.h"
 #include "catalog/sidecar.h"
 #include "catalog/sidecar_writer.h"
 #include "catalog/store.h"
+#include "catalog/unsealed_states.h"
 
 namespace ckptfs {
 
@@ -45,6 +47,9 @@ class StoreContext {
   // A snapshot whose data is there: EIO, with the way out, otherwise.
   void RequireData(const SnapshotRecord& snapshot, std::string_view attempted) const;
 
+  // That nobody writes to it any more, and it is read-only: EBUSY otherwise.
+  void RequireSettled(const SnapshotRecord& snapshot, std::string_view attempted);
+
   // Commits, and tells the store beside the catalog. When this throws nothing has happened.
   void Commit(Catalog::Change& change) const;
   // Runs `transaction`, and once more with the space reserve given up if the disk was full. For
@@ -62,9 +67,8 @@ class StoreContext {
 
   // Destroys a volume that has a tombstone (or never had a row), and sees to the end of it in the
   // background. A failure is logged: the tombstone makes the next start repeat it.
-  void Destroy(const VolumeId& volume) const noexcept;
-  // Makes a volume that was live read-only. The one place where that happens in an operation;
-  // recovery repeats it.
+  void Destroy(const VolumeId& volume) noexcept;
+  // Makes a volume that was live read-only, for recovery.
   void Seal(const VolumeId& volume) const noexcept;
 
   // A time for a new snapshot of that workspace: now, and later than that of the newest.
@@ -80,8 +84,10 @@ class StoreContext {
   std::unique_ptr<MetaDirectory> meta;
   std::unique_ptr<Catalog> catalog;
   std::unique_ptr<SidecarWriter> sidecars;
+  UnsealedStates unsealed;
   std::unique_ptr<Janitor> janitor;
   std::mutex operations;
+  const CautiousClock clock;  // for ages that decide about a deletion
 
   // Facts that are known once the backend is open.
   void SetBackendFacts(const StoreFacts& facts);
@@ -127,6 +133,15 @@ RootAttributes ReadRootAttributes(const Volume& volume);
 
 // Calls hooks.hold, if there is one.
 std::unique_ptr<LiveHold> Hold(const LiveHooks& hooks, int64_t workspace_id);
+
+// Takes out of a new live tree, which nobody has seen yet, the files that were unlinked but open when
+// its snapshot was taken: nobody has them open in this one. Takes a moment for each; the tree that it
+// is to replace is served meanwhile. If power goes in it, the volume is debris as it was before.
+void RemoveUnlinked(StoreContext& store, const VolumeId& fresh);
+
+// Deletes a snapshot, pinned or not, with `operations` held. When it returns it is gone for good;
+// its space comes back in the background.
+void DeleteForGood(StoreContext& store, const SnapshotRecord& snapshot);
 
 // Mends what a crash left behind, and finds out what is there; before anything else is done with an
 // open store. May be killed at any point and repeated.

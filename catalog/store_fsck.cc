@@ -173,7 +173,7 @@ void Checker::CheckRows() {
           "snapshot {}: its data is missing (volume {}). Bring it back, or remove the entry with "
           "ckpt delete --force",
           snapshot.name, snapshot.volume.str()));
-    } else if (!volume->second) {
+    } else if (!volume->second && !store_.unsealed.Contains(snapshot.volume)) {
       Mend(fmt::format("snapshot {}: its volume {} is writable", snapshot.name,
                        snapshot.volume.str()),
            fmt::format("volume {} is read-only now", snapshot.volume.str()),

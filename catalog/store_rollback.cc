@@ -31,7 +31,7 @@ class RollbackJob {
   void Clone(const PreparedVolume& fresh);
   Sidecar FreshSidecar() const;
   bool LiveIsUnchanged() const;
-  SnapshotRecord StateBefore() const;
+  SnapshotRecord StateBefore(LiveHold* hold) const;
   void Switch(PreparedVolume& fresh);
   void Finish();
 
@@ -44,6 +44,7 @@ class RollbackJob {
 
   std::shared_ptr<Volume> live_;  // null: its data is missing
   uint64_t fresh_marker_ = 0;
+  bool in_writing_ = false;   // the state before
   WorkspaceRecord live_now_;  // after the commit
   std::optional<SnapshotRecord> kept_;
   std::optional<SnapshotRecord> equal_to_;
@@ -58,6 +59,7 @@ RollbackJob::RollbackJob(StoreContext& store, const RollbackRequest& request)
       attempted_(fmt::format("roll back {} to {}", workspace_.name, snapshot_.name)) {
   store.RequireWritable(attempted_);
   store.RequireData(snapshot_, attempted_);
+  if (exchange() || !request_.even_in_writing) store.RequireSettled(snapshot_, attempted_);
   if (!exchange()) return;
   if (snapshot_.workspace_id != workspace_.id) {
     throw Error(EPERM, attempted_, "an exchange needs a snapshot of the same workspace");
@@ -91,6 +93,8 @@ Sidecar RollbackJob::FreshSidecar() const {
 }
 
 void RollbackJob::Clone(const PreparedVolume& fresh) {
+  // Asked before: afterwards the writers may be gone, and what they wrote in between is not here.
+  const bool in_writing = store_.unsealed.IsInWriting(snapshot_.volume);
   try {
     store_.backend->Clone(snapshot_.volume, fresh.id());
   } catch (const Error& error) {
@@ -100,7 +104,9 @@ void RollbackJob::Clone(const PreparedVolume& fresh) {
     change.CommitUncounted();
     store_.RequireData(store_.Snapshot(snapshot_.id), attempted_);
   }
-  fresh_marker_ = store_.backend->ChangeMarker(fresh.id());
+  RemoveUnlinked(store_, fresh.id());
+  // What the snapshot becomes this copy is not: never to be dropped as equal to it.
+  fresh_marker_ = in_writing ? 0 : store_.backend->ChangeMarker(fresh.id());
 }
 
 RollbackResult RollbackJob::Run(const LiveHooks& hooks,
@@ -122,11 +128,11 @@ RollbackResult RollbackJob::Run(const LiveHooks& hooks,
   {
     const std::unique_ptr<LiveHold> hold = Hold(hooks, workspace_.id);
     if (live_) {
-      const bool goes_on_changing = hooks.has_writers && hooks.has_writers();
-      if (!goes_on_changing && LiveIsUnchanged())
+      in_writing_ = hooks.has_writers && hooks.has_writers();
+      if (!in_writing_ && LiveIsUnchanged())
         equal_to_ = store_.catalog->FindSnapshot(*workspace_.parent_id);
-      const bool keep = exchange() || goes_on_changing || (store_.options.undo && !equal_to_);
-      if (keep) kept_ = StateBefore();
+      const bool keep = exchange() || in_writing_ || (store_.options.undo && !equal_to_);
+      if (keep) kept_ = StateBefore(hold.get());
     }
     Failpoint("rollback.before-commit");
     Switch(fresh);
@@ -137,7 +143,8 @@ RollbackResult RollbackJob::Run(const LiveHooks& hooks,
     result = {.workspace = live_now_,
               .old_volume = workspace_.volume,
               .kept = kept_,
-              .equal_to = exchange() ? std::nullopt : equal_to_};
+              .equal_to = exchange() ? std::nullopt : equal_to_,
+              .in_writing = kept_ && in_writing_};
     if (switched) switched(result);
     Failpoint("rollback.after-switch");
   }
@@ -156,7 +163,7 @@ bool RollbackJob::LiveIsUnchanged() const {
   return store_.backend->ChangeMarker(workspace_.volume) == workspace_.parent_marker;
 }
 
-SnapshotRecord RollbackJob::StateBefore() const {
+SnapshotRecord RollbackJob::StateBefore(LiveHold* hold) const {
   SnapshotRecord state{.uuid = workspace_.volume,
                        .workspace_id = workspace_.id,
                        .volume = workspace_.volume,
@@ -165,6 +172,7 @@ SnapshotRecord RollbackJob::StateBefore() const {
                        .kind = SnapshotKind::kPreRollback,
                        .view = store_.catalog->NextView(),
                        .root = ReadRootAttributes(*live_)};
+  if (hold != nullptr) state.unlinked_open = static_cast<int64_t>(hold->GatherUnlinked());
   if (!exchange()) {
     if (state.parent_id) state.parent_name = store_.Snapshot(*state.parent_id).name;
     state.name =
@@ -203,19 +211,25 @@ void RollbackJob::Switch(PreparedVolume& fresh) {
   store_.Commit(change);
   // Nothing from here on may fail: it has happened.
   fresh.Committed();
+  if (kept_) store_.unsealed.Add(kept_->volume, in_writing_);
 }
 
 // With the service open again.
+//
+// The kept state stays writable on disk: until the janitor comes to it, or for as long as somebody
+// writes to it. Nothing is at risk meanwhile. Nobody else can write there, for want of a way: live
+// nodes lead to the new volume, or are stale. What was written before the rollback is durable, by
+// the Sync at its beginning.
 void RollbackJob::Finish() {
   if (kept_) {
-    store_.Seal(workspace_.volume);
+    if (!in_writing_) store_.janitor->Seal(kept_->volume);
   } else if (live_) {
     store_.Destroy(workspace_.volume);
   } else {
     store_.janitor->Reap(workspace_.volume);  // its sidecar is all that is left
   }
   if (exchange()) store_.Destroy(snapshot_.volume);
-  Failpoint("rollback.after-seal");
+  Failpoint("rollback.after-destroy");
   store_.sidecars->Refresh(fresh_id_);
   if (kept_) store_.sidecars->Refresh(kept_->volume);
   for (const VolumeId& volume : stale_) store_.sidecars->Refresh(volume);
@@ -228,6 +242,11 @@ RollbackResult Store::Rollback(const RollbackRequest& request, const LiveHooks& 
                                const std::function<void(const RollbackResult&)>& switched) {
   const std::lock_guard lock(impl_->operations);
   return RollbackJob(*impl_, request).Run(hooks, switched);
+}
+
+void Store::WritersGone(const VolumeId& kept) {
+  impl_->unsealed.WritersGone(kept);
+  impl_->janitor->Seal(kept);
 }
 
 }  // namespace ckptfs

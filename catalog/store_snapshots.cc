@@ -103,7 +103,11 @@ SnapshotRecord Store::Checkpoint(int64_t workspace_id, const CheckpointRequest& 
     }
   }();
 
+  // While all go on: what is left to be written while they wait is little.
+  store.backend->WriteOut(workspace.volume);
   std::unique_ptr<LiveHold> hold = Hold(hooks, workspace_id);
+  const WriterFinder find_writers = hooks.note_writers ? hooks.note_writers(workspace_id) : nullptr;
+  if (hold) snapshot.unlinked_open = static_cast<int64_t>(hold->GatherUnlinked());
   snapshot.created_ns = store.SnapshotTime(workspace_id);
   snapshot.root = ReadRootAttributes(*live);
   Failpoint("checkpoint.before-sidecar");
@@ -118,10 +122,14 @@ SnapshotRecord Store::Checkpoint(int64_t workspace_id, const CheckpointRequest& 
   // it could tell of writes that came after, as data does not pass through anybody's hands.
   const uint64_t marker = store.backend->ChangeMarker(volume.id());
   hold.reset();
+  // Not in the sidecar: a rebuild of the catalog loses it.
+  const std::optional<OpenWriterList> writers =
+      find_writers ? find_writers(volume.id()) : std::nullopt;
 
   Failpoint("checkpoint.before-commit");
   Catalog::Change change(*store.catalog);
   snapshot.id = change.Insert(snapshot);
+  if (writers) change.SetOpenWriters(snapshot.id, *writers);
   change.SetLive(workspace_id, workspace.volume, snapshot.id, marker);
   change.TouchSnapshots(workspace_id, snapshot.created_ns);
   store.Commit(change);
@@ -142,8 +150,18 @@ void Store::DeleteSnapshot(int64_t snapshot_id, bool force) {
   if (snapshot.pinned) {
     throw Error(EBUSY, attempted, "it is pinned", "Unpin it first: ckpt unpin");
   }
-  if (!force) store.RequireData(snapshot, attempted);
-  const std::vector<VolumeId> children = store.catalog->VolumesOfChildren(snapshot_id);
+  if (!force) {
+    store.RequireData(snapshot, attempted);
+    if (store.unsealed.IsInWriting(snapshot.volume)) {
+      throw Error(EBUSY, attempted, "programs go on writing to it since a rollback",
+                  "Close their files first, or lose what they write: ckpt delete --force");
+    }
+  }
+  DeleteForGood(store, snapshot);
+}
+
+void DeleteForGood(StoreContext& store, const SnapshotRecord& snapshot) {
+  const std::vector<VolumeId> children = store.catalog->VolumesOfChildren(snapshot.id);
 
   Failpoint("delete.before-commit");
   store.WithReserve([&] {

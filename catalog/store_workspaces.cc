@@ -140,6 +140,7 @@ WorkspaceRecord Store::Fork(int64_t snapshot_id, const std::string& name) {
   RequireFreeName(store, name, attempted);
   store.RequireWritable(attempted);
   store.RequireData(snapshot, attempted);
+  store.RequireSettled(snapshot, attempted);
   store.backend->RequireSpaceForNewVolume();
 
   WorkspaceRecord workspace{.name = name,
@@ -155,6 +156,7 @@ WorkspaceRecord Store::Fork(int64_t snapshot_id, const std::string& name) {
   Failpoint("fork.after-sidecar");
   store.backend->Clone(snapshot.volume, volume.id());
   Failpoint("fork.after-clone");
+  RemoveUnlinked(store, volume.id());
   workspace.parent_marker = store.backend->ChangeMarker(volume.id());
   Failpoint("fork.before-commit");
   Catalog::Change change(*store.catalog);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "backend/base/time.h"
+#include "catalog/unlinked_directory.h"
 #include "fs/control_requests.h"
 
 namespace ckptfs::control {
@@ -64,6 +65,31 @@ void SendChanges(const Request& request, const std::vector<Change>& changes) {
 std::vector<WorkspaceRecord> WorkspacesInScope(const Request& request) {
   if (request.caller.workspace_id || request.workspace) return {request.Workspace()};
   return request.store().ListWorkspaces();
+}
+
+// Files that had no name any more but were open when the snapshot was taken.
+Json UnlinkedFilesOf(const Request& request, const SnapshotRecord& snapshot) {
+  Json files = Json::array();
+  if (snapshot.unlinked_open == 0 || snapshot.state != SnapshotState::kOk) return files;
+  const auto volume = request.store().backend().Open(snapshot.volume);
+  for (const UnlinkedFile& file : ListUnlinkedFiles(*volume)) {
+    files.push_back({{"name", file.name},
+                     {"path", wire::FromBytes(file.path)},
+                     {"size_bytes", file.size_bytes},
+                     {"allocated_bytes", file.allocated_bytes}});
+  }
+  return files;
+}
+
+void AddOpenWriters(Json& json, const std::optional<OpenWriterList>& writers) {
+  json["open_for_writing"] = Json::array();
+  json["open_for_writing_total"] = writers ? Json(writers->total) : Json();
+  if (!writers) return;
+  for (const OpenWriter& writer : writers->named) {
+    json["open_for_writing"].push_back({{"path", wire::FromBytes(writer.path)},
+                                        {"pid", writer.pid},
+                                        {"command", wire::FromBytes(writer.command)}});
+  }
 }
 
 std::vector<std::string> Warnings(const StoreStatus& status, const SpaceInfo& space) {
@@ -171,9 +197,11 @@ Json Show(const Request& request) {
     }
   }
   Json json = ToJson(snapshot, workspace.name);
+  json["unlinked_files"] = UnlinkedFilesOf(request, snapshot);
   json["state"] = ToString(snapshot.state);
   json["referenced_bytes"] = usage_referenced;
   json["exclusive_bytes"] = usage_exclusive;
+  AddOpenWriters(json, request.store().OpenWriters(snapshot.id));
   return json;
 }
 

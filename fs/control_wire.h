@@ -32,7 +32,9 @@ inline constexpr const char* kError = "error";
 inline constexpr const char* kHello = "hello";
 // {} -> array of snapshots, oldest first; items before it if they are many
 inline constexpr const char* kList = "list";
-// {snapshot} -> a snapshot with state, referenced_bytes and exclusive_bytes (null if missing)
+// {snapshot} -> a snapshot with state, referenced_bytes and exclusive_bytes (null if missing), and
+// open_for_writing: [{path, pid, command}] of open_for_writing_total (null: not known), and
+// unlinked_files: [{name, path, size_bytes, allocated_bytes}]
 inline constexpr const char* kShow = "show";
 // {} -> the object of `ckpt status --format json`; of a workspace's scope: with that one only
 inline constexpr const char* kStatus = "status";

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -86,6 +87,12 @@ class FileTree {
   std::vector<WriterHandle> Writers(Slot slot);
   // For files that the kernel does not read and write itself.
   std::shared_ptr<const UniqueFd> DataFd(NodeId node) const;
+  // Hands all that has been written to these files so far to the disk, stores through mappings
+  // included; a snapshot made later has it. Files that are gone count for nothing.
+  void WriteOut(const std::vector<WriterHandle>& writers);
+  // Keeps a write that comes to the daemon out of the moment of a checkpoint. Null for a file that
+  // no gate is before.
+  std::unique_ptr<Gate::Pass> PassGate(NodeId node);
   void Sync(NodeId node, bool data_only);
   void Allocate(NodeId node, int mode, off_t offset, off_t length, const Caller& caller);
   ssize_t CopyRange(NodeId from, off_t from_offset, NodeId to, off_t to_offset, size_t length);
@@ -100,6 +107,8 @@ class FileTree {
   struct Change;
 
   Change BeginChange(NodeId node);
+  // Of a live tree's file: whether it belongs to a state that is the live one no longer.
+  static bool IsLeftBehind(const Node& node);
   // A file that is about to lose its last name, held if the kernel may still ask for it.
   struct LastName;
   LastName HoldLastName(const Node& parent, int parent_fd, const char* name);
@@ -111,6 +120,7 @@ class FileTree {
   Entry MakeEntry(const Node& parent, const struct statx& status, FileId directory_id);
   Attributes AttributesOf(const Node& node, const struct statx& status) const;
   double AttributeTimeout(NodeId node) const;
+  double AttributeTimeout(const Node& node) const;
   bool IsMapped(NodeId node) const;
   bool IsOpenUnderneath(NodeId node) const;
   CreatedFile FinishCreate(const Change& change, UniqueFd fd, int flags, const Caller& caller);

@@ -6,6 +6,9 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <cstring>
+
+#include "catalog/unlinked_directory.h"
 #include "fs/file_tree_internal.h"
 
 namespace ckptfs {
@@ -28,10 +31,29 @@ std::string ReadSized(std::string_view what, Call call) {
   return value;
 }
 
+// Of a list as listxattr(2) gives it: without what ckptfs itself has put there.
+std::string WithoutOwnXattrs(const std::string& names) {
+  std::string others;
+  for (const char* name = names.data(); name < names.data() + names.size();
+       name += std::strlen(name) + 1) {
+    if (!std::string_view(name).starts_with(kOwnXattrPrefix)) others.append(name).push_back('\0');
+  }
+  return others;
+}
+
 }  // namespace
 
 UniqueFd FileTree::OpenPath(const Node& node) const {
-  return node.volume->OpenInode(node.file, O_PATH | O_NOFOLLOW);
+  try {
+    return node.volume->OpenInode(node.file, O_PATH | O_NOFOLLOW);
+  } catch (const Error& error) {
+    // Of a volume that has been destroyed handles open nothing any more, while whoever has a file of
+    // it open goes on reading, and asking for its attributes.
+    const auto held = error.errno_value() == ESTALE ? mount_.open_files.AnyFd(node.id) : nullptr;
+    if (!held) throw;
+    return UniqueFd(
+        CheckSyscall(fcntl(held->get(), F_DUPFD_CLOEXEC, 0), "keep a file of a deleted state"));
+  }
 }
 
 double FileTree::AttributeTimeout(NodeId node) const {
@@ -39,27 +61,31 @@ double FileTree::AttributeTimeout(NodeId node) const {
   return mount_.open_files.HasWriters(node) || IsMapped(node) ? 0 : kForeverSeconds;
 }
 
+double FileTree::AttributeTimeout(const Node& node) const {
+  return node.in_writing ? 0 : AttributeTimeout(node.id);
+}
+
 Attributes FileTree::AttributesOf(const Node& node, const struct statx& status) const {
   const uint64_t inode = node.is_root ? kRootInode : status.stx_ino;
   return {.stat = StatOf(status, MakeNumber(node.view->number, inode)),
-          .timeout_s = AttributeTimeout(node.id)};
+          .timeout_s = AttributeTimeout(node)};
 }
 
 Attributes FileTree::GetAttributes(NodeId node_id) {
   const Node node = mount_.Resolve(node_id);
   if (node.is_root) return AttributesOf(node, StatxAt(node.volume->root_fd(), ""));
   const UniqueFd fd = OpenPath(node);
-  return AttributesOf(node, StatxAt(fd.get(), ""));
+  return AttributesOf(node, mount_.unlinked.Stat(node.id, fd.get()));
 }
 
 struct statx FileTree::GetStatx(NodeId node_id, double& timeout_s) {
   const Node node = mount_.Resolve(node_id);
   const UniqueFd fd = OpenPath(node);
-  struct statx status = StatxAt(fd.get(), "");
+  struct statx status = mount_.unlinked.Stat(node_id, fd.get());
   status.stx_ino = MakeNumber(node.view->number, node.is_root ? kRootInode : status.stx_ino);
   status.stx_mask &= STATX_BASIC_STATS | STATX_BTIME;
   status.stx_attributes = status.stx_attributes_mask = 0;
-  timeout_s = AttributeTimeout(node_id);
+  timeout_s = AttributeTimeout(node);
   return status;
 }
 
@@ -92,7 +118,7 @@ Attributes FileTree::SetAttributes(NodeId node_id, const AttributeChange& change
     const timespec times[2] = {change.atime, change.mtime};
     CheckSyscall(utimensat(AT_FDCWD, path.c_str(), times, 0), "change times");
   }
-  return AttributesOf(node, StatxAt(fd.get(), ""));
+  return AttributesOf(node, mount_.unlinked.Stat(node_id, fd.get()));
 }
 
 std::string FileTree::ReadLink(NodeId node_id) {
@@ -113,11 +139,13 @@ std::string FileTree::GetXattr(NodeId node_id, const char* name) {
 }
 
 std::string FileTree::ListXattrs(NodeId node_id) {
-  const UniqueFd fd = OpenPath(mount_.Resolve(node_id));
+  const Node node = mount_.Resolve(node_id);
+  const UniqueFd fd = OpenPath(node);
   const ProcPath path(fd.get());
-  return ReadSized("list extended attributes", [&](char* buffer, size_t size) {
+  std::string names = ReadSized("list extended attributes", [&](char* buffer, size_t size) {
     return listxattr(path.c_str(), buffer, size);
   });
+  return node.workspace ? WithoutOwnXattrs(names) : names;
 }
 
 void FileTree::SetXattr(NodeId node_id, const char* name, std::string_view value, int flags,

@@ -28,7 +28,12 @@ mode_t TypeOf(unsigned char d_type) { return DTTOIF(d_type); }
 
 void FileTree::List(NodeId directory_id, off_t offset, size_t size_hint, bool with_attributes,
                     const ListSink& sink) {
-  const Node node = mount_.Resolve(directory_id);
+  Node node = mount_.Resolve(directory_id);
+  if (with_attributes && node.workspace) {
+    // Before the volume is chosen: a rollback that switches it after that is to know of this.
+    node.workspace->directories().NoteListing(directory_id);
+    node = mount_.Resolve(directory_id);
+  }
   // The kernel keeps no open directory (a round trip saved at each opendir and closedir), so each
   // call opens it anew and goes on where the last one ended: positions are stable.
   const Directory directory(node, O_RDONLY);
@@ -54,6 +59,7 @@ void FileTree::List(NodeId directory_id, off_t offset, size_t size_hint, bool wi
     for (ssize_t at = 0; at < size;) {
       const auto* found = reinterpret_cast<const dirent64*>(buffer.data() + at);
       at += found->d_reclen;
+      if (node.is_root && found->d_name == kUnlinkedName) continue;
       ListedName listed{.name = found->d_name,
                         .number = 0,
                         .type = TypeOf(found->d_type),

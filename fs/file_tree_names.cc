@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "catalog/names.h"
+#include "catalog/unlinked_directory.h"
 #include "fs/file_tree_internal.h"
 
 namespace ckptfs {
@@ -31,8 +32,14 @@ FileTree::Change FileTree::BeginChange(NodeId node) {
     throw Error(EROFS, "change a file", "the catalog is older than the store",
                 "Run ckpt fsck --repair");
   }
-  Change change{.pass = std::make_unique<Gate::Pass>(view->workspace->gate()), .node = {}};
+  Change change{.pass = std::make_unique<Gate::Pass>(view->workspace->gate(), node), .node = {}};
   change.node = mount_.Resolve(node);
+  // A file of a state that a rollback has replaced: who has it open for writing goes on, there.
+  // Whoever came by a name was told the state before a moment ago, and has to look again, as ESTALE
+  // makes the kernel do.
+  if (IsLeftBehind(change.node) && !mount_.open_files.HasWriters(node)) {
+    throw Error(ESTALE, "change a file", "a rollback has put another in its place");
+  }
   return change;
 }
 
@@ -46,16 +53,18 @@ Entry FileTree::MakeEntry(const Node& parent, const struct statx& status, FileId
     entry.generation = directory_id.generation;
   } else {
     entry.node = MakeNumber(view.slot, status.stx_ino);
-    mount_.slots.Count(view.slot);
+    mount_.slots.Count(view);
   }
   entry.attributes.stat = StatOf(status, number);
-  entry.attributes.timeout_s = AttributeTimeout(entry.node);
-  entry.entry_timeout_s = mount_.KeepSeconds();
+  entry.attributes.timeout_s = parent.in_writing ? 0 : AttributeTimeout(entry.node);
+  entry.entry_timeout_s = parent.in_writing ? 0 : mount_.KeepSeconds();
   return entry;
 }
 
 Entry FileTree::MakeEntry(const Node& parent, int parent_fd, const char* name) {
-  const struct statx status = StatxAt(parent_fd, name);
+  const struct statx status = parent.workspace
+                                  ? mount_.unlinked.Stat(*parent.files, parent_fd, name)
+                                  : StatxAt(parent_fd, name);
   FileId id;
   if (S_ISDIR(status.stx_mode)) {
     id = parent.volume->Identify(parent_fd, name);
@@ -67,12 +76,16 @@ Entry FileTree::MakeEntry(const Node& parent, int parent_fd, const char* name) {
 
 Entry FileTree::Lookup(NodeId parent_id, const char* name) {
   const Node parent = mount_.Resolve(parent_id);
+  // In a snapshot, that is: SnapshotTree answers for the live tree, where there is none.
+  if (parent.is_root && name == kUnlinkedName && !HasUnlinkedFiles(*parent.volume)) {
+    return Entry{.entry_timeout_s = parent.in_writing ? 0 : mount_.KeepSeconds()};
+  }
   const Directory directory(parent, O_PATH);
   try {
     return MakeEntry(parent, directory.fd(), name);
   } catch (const Error& error) {
     if (error.errno_value() != ENOENT) throw;
-    return Entry{.entry_timeout_s = mount_.KeepSeconds()};
+    return Entry{.entry_timeout_s = parent.in_writing ? 0 : mount_.KeepSeconds()};
   }
 }
 
@@ -120,10 +133,18 @@ Entry FileTree::MakeLink(NodeId node_id, NodeId new_parent, const char* new_name
   const std::shared_ptr<View> view = mount_.slots.Find(SlotOf(node_id));
   if (view && !view->workspace) throw Error(EXDEV, "link a file of a snapshot");
   const Node node = mount_.Resolve(node_id);
-  if (node.volume != change.node.volume) throw Error(EXDEV, "link a file into another workspace");
+  if (node.volume != change.node.volume) {
+    // Between the two path walks of link(2) a rollback came: the kernel walks again on ESTALE.
+    if (node.workspace == change.node.workspace) {
+      throw Error(ESTALE, "link a file", "a rollback has put another in its place");
+    }
+    throw Error(EXDEV, "link a file into another workspace");
+  }
   const Directory directory(change.node, O_PATH);
   const UniqueFd fd = OpenPath(node);
-  CheckSyscall(linkat(fd.get(), "", directory.fd(), new_name, AT_EMPTY_PATH), "link a file");
+  mount_.unlinked.GiveName(node_id, *node.volume, fd.get(), [&] {
+    CheckSyscall(linkat(fd.get(), "", directory.fd(), new_name, AT_EMPTY_PATH), "link a file");
+  });
   return MakeEntry(change.node, directory.fd(), new_name);
 }
 
@@ -133,11 +154,14 @@ CreatedFile FileTree::FinishCreate(const Change& change, UniqueFd fd, int flags,
   created.entry = MakeEntry(change.node, StatxAt(fd.get(), ""), FileId{});
   const bool for_writing = IsOpenForWriting(flags);
   try {
-    created.open = mount_.open_files.Open(created.entry.node, for_writing, caller.pid, [&](bool) {
-      if (fd.valid()) return std::move(fd);
-      // Asked again: the kernel refused passthrough.
-      return OpenForAll(mount_.Resolve(created.entry.node));
-    });
+    const auto open_backing = [&](bool passthrough) {
+      // The kernel keeps what it is given as long as anybody has the file open, for reading too: a
+      // descriptor that can write would be taken for a writer all that time (IsOpenUnderneath).
+      if (passthrough) return OpenPath(mount_.Resolve(created.entry.node));
+      return std::move(fd);
+    };
+    created.open =
+        mount_.open_files.Open(created.entry.node, for_writing, caller.pid, open_backing);
   } catch (...) {
     Forget(created.entry.node, 1);
     throw;
@@ -175,18 +199,40 @@ CreatedFile FileTree::CreateUnnamed(NodeId parent_id, mode_t mode, int flags,
   {
     const KeepSetId keep(KeepsSetGid(mode));
     const ActAs as(caller);
-    fd.Reset(CheckSyscall(openat(directory.fd(), ".",
-                                 O_RDWR | O_TMPFILE | (flags & O_EXCL) | O_CLOEXEC, mode & ~S_IFMT),
-                          "create an unnamed file"));
+    // O_EXCL, that it must never get a name, is enforced by the kernel on its own inode. Here it
+    // would keep a checkpoint from linking the file where it is found.
+    fd.Reset(
+        CheckSyscall(openat(directory.fd(), ".", O_RDWR | O_TMPFILE | O_CLOEXEC, mode & ~S_IFMT),
+                     "create an unnamed file"));
   }
-  return FinishCreate(change, std::move(fd), flags, caller);
+  CreatedFile created = FinishCreate(change, std::move(fd), flags, caller);
+  const NodeId node = created.entry.node;
+  mount_.unlinked.AddUnnamed(
+      node, {.directory = change.node.file, .name = "#" + std::to_string(InodeOf(node))});
+  return created;
 }
 
+// On disk before a removal: the name. After it: nothing of the file, or, of one that is open, its
+// hidden link; see UnlinkedFiles::Removal for what is between. Other processes see the name, and
+// then not, or what replaced it. The kernel holds the locks of the directory and of the file, so the
+// links of the file do not change here unless by this.
 struct FileTree::LastName {
-  NodeId node = 0;
+  NodeId node = 0;  // 0: it is not the last name, or cannot be held
+  NamelessFiles::Place place;
   UniqueFd fd;
-  void Keep(MountContext& mount) {
-    if (fd.valid()) mount.nameless.Keep(node, std::move(fd));
+  std::unique_ptr<UnlinkedFiles::Removal> removal;  // of a file that is open
+
+  // The name has gone.
+  void Done(MountContext& mount) {
+    const bool linked = removal && removal->linked();
+    if (removal) removal->Done();
+    removal.reset();
+    if (linked || !fd.valid()) return;
+    const std::shared_ptr<View> view = mount.slots.Find(SlotOf(node));
+    if (!view) return;
+    view->nameless.Keep(node, std::move(fd), place);
+    // Opened meanwhile: either this is seen here, or Open finds the file among the nameless.
+    if (mount.open_files.IsOpen(node)) mount.unlinked.AddLost(node, place);
   }
 };
 
@@ -198,15 +244,26 @@ FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, con
     return last;  // what is to be done to the name will fail, or replaces nothing
   }
   const bool is_directory = S_ISDIR(status.stx_mode);
-  if (!is_directory && status.stx_nlink > 1) return last;
+  const NodeId node = is_directory ? 0 : MakeNumber(parent.files->slot, status.stx_ino);
+  if (!is_directory && status.stx_nlink > 1) {
+    const bool has_hidden_link = status.stx_nlink == 2 && mount_.unlinked.HasLink(node);
+    if (!has_hidden_link) return last;
+  }
   // Too many open files: then it is as gone as its name.
   last.fd.Reset(openat(parent_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!last.fd.valid()) return last;
   if (is_directory) {
     last.node = parent.workspace->AcquireDirectory(parent.volume->Identify(parent_fd, name));
     Forget(last.node, 1);
-  } else {
-    last.node = MakeNumber(parent.files->slot, status.stx_ino);
+    return last;
+  }
+  last.node = node;
+  last.place = {.directory = parent.file, .name = name};
+  if (S_ISREG(status.stx_mode) &&
+      (mount_.open_files.IsOpen(node) || mount_.mapped.Contains(node))) {
+    last.removal = std::make_unique<UnlinkedFiles::Removal>(
+        mount_.unlinked, node, *parent.volume, last.fd.get(),
+        DirectoryPathIn(*parent.volume, parent_fd) + name);
   }
   return last;
 }
@@ -216,7 +273,7 @@ void FileTree::Unlink(NodeId parent_id, const char* name) {
   const Directory directory(change.node, O_PATH);
   LastName last = HoldLastName(change.node, directory.fd(), name);
   CheckSyscall(unlinkat(directory.fd(), name, 0), "remove a file");
-  last.Keep(mount_);
+  last.Done(mount_);
 }
 
 void FileTree::RemoveDirectory(NodeId parent_id, const char* name) {
@@ -224,7 +281,7 @@ void FileTree::RemoveDirectory(NodeId parent_id, const char* name) {
   const Directory directory(change.node, O_PATH);
   LastName last = HoldLastName(change.node, directory.fd(), name);
   CheckSyscall(unlinkat(directory.fd(), name, AT_REMOVEDIR), "remove a directory");
-  last.Keep(mount_);
+  last.Done(mount_);
 }
 
 void FileTree::Rename(NodeId parent_id, const char* name, NodeId new_parent_id,
@@ -246,14 +303,18 @@ void FileTree::Rename(NodeId parent_id, const char* name, NodeId new_parent_id,
   std::optional<ActAs> as;
   if ((flags & RENAME_WHITEOUT) != 0) as.emplace(caller);  // it makes a file
   CheckSyscall(renameat2(from.fd(), name, to.fd(), new_name, flags), "rename a file");
-  last.Keep(mount_);
+  last.Done(mount_);
 }
 
 void FileTree::Forget(NodeId node, uint64_t lookups) {
   const Slot slot = SlotOf(node);
   const std::shared_ptr<View> view = mount_.slots.Find(slot);
   if (!view) return;
-  mount_.nameless.Forget(node);
+  view->nameless.Forget(node);
+  // A lookup that is taken back may not be the last; the kernel's own FORGET comes after RELEASE.
+  if (mount_.unlinked.Contains(node) && !mount_.open_files.IsOpen(node)) {
+    mount_.unlinked.ForgetLater(node, view);
+  }
   // Not all lookups may be gone (one that a full listing takes back): only what is mapped no longer
   // is dropped, which is so for every node that the kernel has let go of.
   IsMapped(node);

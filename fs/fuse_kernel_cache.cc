@@ -45,6 +45,13 @@ bool FuseKernelCache::IncrementEpoch() noexcept {
   return session_ != nullptr && fuse_lowlevel_notify_increment_epoch(session_) == 0;
 }
 
+void FuseKernelCache::AwaitListings(NodeId directory) noexcept {
+  if (session_ == nullptr) return;
+  // There is nothing of that name to drop. What counts is the lock that it takes.
+  WarnUnlessUnknown(fuse_lowlevel_notify_inval_entry(session_, directory, ".", 1),
+                    "wait for listings of a directory");
+}
+
 int FuseKernelCache::OpenBacking(int fd) noexcept {
   const BackingMap map{.fd = fd, .flags = 0, .padding = 0};
   const int id = ioctl(fuse_session_fd(session_), kBackingOpen, &map);

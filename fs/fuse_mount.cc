@@ -87,8 +87,8 @@ __attribute__((format(printf, 2, 0))) void LogFromLibrary(fuse_log_level level, 
 
 class FuseMount::Impl {
  public:
-  Impl(Store& store, const MountOptions& mount, const FuseOptions& fuse)
-      : context_(store, kernel_, mount), handlers_(context_) {
+  Impl(Store& store, const MountOptions& mount, const FuseOptions& fuse, WriteStopHelper& helper)
+      : context_(store, kernel_, mount, helper), handlers_(context_) {
     fuse_set_log_func(LogFromLibrary);
     std::signal(SIGIO, SIG_IGN);  // FileTree::IsOpenUnderneath
     std::vector<std::string> words = {"ckptfs", "-o",
@@ -109,6 +109,7 @@ class FuseMount::Impl {
                   "mounted on");
     }
     kernel_.Attach(session_.get());
+    helper.SetMountpoint(mount.mountpoint);
   }
 
   ~Impl() {
@@ -146,8 +147,9 @@ class FuseMount::Impl {
   FuseHandlers handlers_;
 };
 
-FuseMount::FuseMount(Store& store, const MountOptions& mount, const FuseOptions& fuse)
-    : impl_(std::make_unique<Impl>(store, mount, fuse)) {}
+FuseMount::FuseMount(Store& store, const MountOptions& mount, const FuseOptions& fuse,
+                     WriteStopHelper& helper)
+    : impl_(std::make_unique<Impl>(store, mount, fuse, helper)) {}
 FuseMount::~FuseMount() = default;
 void FuseMount::Run() { impl_->Run(); }
 

@@ -23,7 +23,9 @@ struct FuseOptions {
 class FuseMount {
  public:
   // Mounts; requests are answered from Run on. Throws Error if it cannot be mounted.
-  FuseMount(Store& store, const MountOptions& mount, const FuseOptions& fuse);
+  // `helper` outlives it.
+  FuseMount(Store& store, const MountOptions& mount, const FuseOptions& fuse,
+            WriteStopHelper& helper);
   ~FuseMount();  // unmounts if that has not been done yet
   FuseMount(const FuseMount&) = delete;
   FuseMount& operator=(const FuseMount&) = delete;

@@ -47,7 +47,7 @@ bool IsInGroup(fuse_req_t request, gid_t group) {
 // Runs `handle`, which replies; replies with the errno of what it throws. The only place where an
 // exception meets the kernel.
 template <typename Handle>
-void Answer(fuse_req_t request, const char* operation, Handle handle) noexcept {
+void AnswerOnce(fuse_req_t request, const char* operation, const Handle& handle) noexcept {
   int error_number = EIO;
   try {
     PrepareWorkerThread();
@@ -67,11 +67,31 @@ void Answer(fuse_req_t request, const char* operation, Handle handle) noexcept {
   fuse_reply_err(request, error_number);
 }
 
-// The same on the thread for verbs, which take long and wait for other requests.
+// The same for requests that may meet a rollback. One that has chosen the volume before the switch
+// can find that volume destroyed, and in the restored one it would have succeeded: it is done again.
+template <typename Handle>
+void Answer(fuse_req_t request, const char* operation, const Handle& handle) noexcept {
+  AnswerOnce(request, operation, [&] {
+    const std::atomic<uint64_t>& switches = HandlersOf(request).mount.switches;
+    uint64_t before = 0;
+    do {
+      before = switches;
+      try {
+        handle();
+        return;
+      } catch (const Error& error) {
+        const bool is_gone = error.errno_value() == ENOENT || error.errno_value() == ESTALE;
+        if (!is_gone || switches == before) throw;
+      }
+    } while (true);
+  });
+}
+
+// On the thread for verbs, which take long and wait for other requests.
 template <typename Handle>
 void AnswerLater(fuse_req_t request, const char* operation, Handle handle) {
   HandlersOf(request).verb_thread.Post(
-      [request, operation, handle = std::move(handle)] { Answer(request, operation, handle); });
+      [request, operation, handle = std::move(handle)] { AnswerOnce(request, operation, handle); });
 }
 
 fuse_entry_param EntryParam(const Entry& entry) {
@@ -334,6 +354,10 @@ void SetXattr(fuse_req_t request, fuse_ino_t node, const char* name, const char*
               int flags) {
   FuseHandlers& handlers = HandlersOf(request);
   const std::string_view view(value, size);
+  if (handlers.mount.write_stop.Park(
+          node, name, view, [request] { fuse_reply_err(request, WriteStopHelper::kAnswer); })) {
+    return;
+  }
   if (!handlers.snapshots.Owns(node)) {
     Answer(request, "setxattr", [&] {
       handlers.files.SetXattr(node, name, view, flags, CallerOf(request),
@@ -440,6 +464,7 @@ void ReadDirectoryPlus(fuse_req_t request, fuse_ino_t node, size_t size, off_t o
 void Describe(fuse_file_info& file, const OpenReply& open) {
   file.fh = open.handle;
   file.backing_id = open.backing_id;
+  file.direct_io = open.uncached ? 1 : 0;
   file.noflush = 1;
   file.parallel_direct_writes = 1;
 }
@@ -542,6 +567,7 @@ void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* source, off_t offse
     if (handlers.snapshots.ControlScope(node)) {
       throw Error(EINVAL, "write to a control file", "requests are made by ioctl", "Use ckpt");
     }
+    const auto pass = handlers.files.PassGate(node);
     const KeepSetId keep(fuse_req_ctx(request)->uid == 0);
     const auto fd = handlers.files.DataFd(node);
     fuse_bufvec target = FUSE_BUFVEC_INIT(fuse_buf_size(source));

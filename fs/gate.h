@@ -1,9 +1,13 @@
 // Lets one operation hold all others for a moment.
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
+#include <vector>
+
+#include "fs/node_id.h"
 
 namespace ckptfs {
 
@@ -16,7 +20,8 @@ class Gate {
   // closing that waits for the first.
   class Pass {
    public:
-    explicit Pass(Gate& gate) : gate_(gate) { gate_.Enter(); }
+    // `node`: what is going to be changed, or the directory in which.
+    Pass(Gate& gate, NodeId node) : gate_(gate) { gate_.Enter(node); }
     ~Pass() { gate_.Leave(); }
     Pass(const Pass&) = delete;
     Pass& operator=(const Pass&) = delete;
@@ -37,10 +42,20 @@ class Gate {
     Gate& gate_;
   };
 
+  // Whether an operation on that node waits for the gate to open.
+  bool Waits(NodeId node) const {
+    const std::lock_guard lock(mutex_);
+    return std::find(waiting_.begin(), waiting_.end(), node) != waiting_.end();
+  }
+
  private:
-  void Enter() {
+  void Enter(NodeId node) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return !closed_; });
+    if (closed_) {
+      waiting_.push_back(node);
+      changed_.wait(lock, [this] { return !closed_; });
+      waiting_.erase(std::find(waiting_.begin(), waiting_.end(), node));
+    }
     ++inside_;
   }
 
@@ -62,8 +77,9 @@ class Gate {
     changed_.notify_all();
   }
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
+  std::vector<NodeId> waiting_;
   uint64_t inside_ = 0;
   bool closed_ = false;
 };

@@ -1,16 +1,28 @@
 #include "fs/holders.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
 #include <charconv>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <optional>
-#include <set>
 #include <sstream>
+#include <string_view>
+
+#include "backend/base/unique_fd.h"
 
 namespace ckptfs {
 namespace {
 
 namespace stdfs = std::filesystem;
+
+std::string ProcPath(pid_t pid, const char* name) {
+  return "/proc/" + std::to_string(pid) + "/" + name;
+}
 
 std::optional<pid_t> ParsePid(const std::string& text) {
   pid_t pid = 0;
@@ -19,38 +31,58 @@ std::optional<pid_t> ParsePid(const std::string& text) {
   return pid;
 }
 
-// The value of a "key: value" line of a file in /proc; 0 if there is none.
-uint64_t ProcNumber(const stdfs::path& file, const std::string& key) {
-  std::ifstream in(file);
-  std::string line;
-  while (std::getline(in, line)) {
-    if (!line.starts_with(key)) continue;
-    const size_t digit = line.find_first_of("0123456789");
-    return digit == std::string::npos ? 0 : std::strtoull(line.c_str() + digit, nullptr, 10);
+// The value of a "key: value" line; 0 if there is none.
+uint64_t ValueOf(std::string_view text, std::string_view key, int base) {
+  for (size_t line = 0; line < text.size();) {
+    const size_t end = std::min(text.find('\n', line), text.size());
+    std::string_view rest = text.substr(line, end - line);
+    line = end + 1;
+    if (!rest.starts_with(key)) continue;
+    rest.remove_prefix(std::min(rest.find_first_of("0123456789"), rest.size()));
+    uint64_t value = 0;
+    std::from_chars(rest.data(), rest.data() + rest.size(), value, base);
+    return value;
   }
   return 0;
 }
 
-std::string CommandOf(pid_t pid) {
-  std::ifstream in("/proc/" + std::to_string(pid) + "/comm");
-  std::string command;
-  std::getline(in, command);
-  return command;
+// The beginning of a file of /proc, which is all that is asked of it here.
+std::string ReadStart(int dir_fd, const char* name) {
+  std::array<char, 1024> text{};
+  const UniqueFd fd(openat(dir_fd, name, O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) return {};
+  const ssize_t size = read(fd.get(), text.data(), text.size());
+  return size > 0 ? std::string(text.data(), static_cast<size_t>(size)) : std::string();
 }
 
-std::string PathOf(const stdfs::path& link, const std::string& prefix) {
+// Adds what the process has open; removes it from `numbers`.
+void CollectOpen(pid_t pid, std::set<uint64_t>& numbers, SearchDeadline deadline,
+                 std::vector<Holder>& holders) {
+  const std::string fdinfo = ProcPath(pid, "fdinfo");
+  const UniqueFd directory(open(fdinfo.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory.valid()) return;
   std::error_code error;
-  std::string path = stdfs::read_symlink(link, error).string();
-  if (path.starts_with(prefix + "/")) path.erase(0, prefix.size() + 1);
-  return path;
+  for (const auto& entry : stdfs::directory_iterator(fdinfo, error)) {
+    if (numbers.empty() || std::chrono::steady_clock::now() > deadline) return;
+    const std::string fd = entry.path().filename();
+    const std::string info = ReadStart(directory.get(), fd.c_str());
+    const auto wanted = numbers.find(ValueOf(info, "ino:", 10));
+    if (wanted == numbers.end() || (ValueOf(info, "flags:", 8) & O_ACCMODE) == O_RDONLY) continue;
+    const std::string link = ProcPath(pid, "fd/") + fd;
+    holders.push_back(
+        {.number = *wanted, .pid = pid, .path = stdfs::read_symlink(link, error).string()});
+    numbers.erase(wanted);
+  }
 }
 
 // The same for what it has mapped shared and writable.
-void CollectMappings(pid_t pid, const std::string& prefix, std::set<uint64_t>& numbers,
-                     std::vector<OpenWriter>& holders) {
-  std::ifstream maps("/proc/" + std::to_string(pid) + "/maps");
+void CollectMapped(pid_t pid, std::set<uint64_t>& numbers, SearchDeadline deadline,
+                   std::vector<Holder>& holders) {
+  std::ifstream maps(ProcPath(pid, "maps"));
   std::string line;
-  while (!numbers.empty() && std::getline(maps, line)) {
+  while (!numbers.empty() && std::chrono::steady_clock::now() <= deadline &&
+         std::getline(maps, line)) {
+    if (line.find(" rw-s ") == std::string::npos) continue;
     std::istringstream fields(line);
     std::string range;
     std::string permissions;
@@ -59,50 +91,74 @@ void CollectMappings(pid_t pid, const std::string& prefix, std::set<uint64_t>& n
     uint64_t number = 0;
     fields >> range >> permissions >> offset >> device >> number;
     if (permissions != "rw-s" || numbers.erase(number) == 0) continue;
-    std::string path;
-    std::getline(fields >> std::ws, path);
-    if (path.starts_with(prefix + "/")) path.erase(0, prefix.size() + 1);
-    holders.push_back({.pid = pid, .command = CommandOf(pid), .path = path});
+    Holder holder{.number = number, .pid = pid, .path = {}};
+    std::getline(fields >> std::ws, holder.path);
+    holders.push_back(std::move(holder));
   }
-}
-
-// Adds what `pid` holds of `numbers`; removes those from `numbers`.
-void CollectFrom(pid_t pid, const std::string& prefix, std::set<uint64_t>& numbers,
-                 std::vector<OpenWriter>& holders) {
-  const stdfs::path base = "/proc/" + std::to_string(pid);
-  std::error_code error;
-  for (const auto& entry : stdfs::directory_iterator(base / "fdinfo", error)) {
-    const auto wanted = numbers.find(ProcNumber(entry.path(), "ino:"));
-    if (wanted == numbers.end()) continue;
-    holders.push_back({.pid = pid,
-                       .command = CommandOf(pid),
-                       .path = PathOf(base / "fd" / entry.path().filename(), prefix)});
-    numbers.erase(wanted);
-  }
-  CollectMappings(pid, prefix, numbers, holders);
 }
 
 }  // namespace
 
-std::vector<OpenWriter> FindHolders(const std::vector<HeldFile>& files, const std::string& prefix) {
-  std::vector<OpenWriter> holders;
-  std::set<uint64_t> numbers;
-  std::set<pid_t> openers;
-  for (const HeldFile& file : files) {
-    numbers.insert(file.number);
-    const stdfs::path status = "/proc/" + std::to_string(file.pid) + "/status";
-    if (const uint64_t pid = ProcNumber(status, "Tgid:"); pid != 0) {
-      openers.insert(static_cast<pid_t>(pid));
-    }
-  }
-  for (const pid_t pid : openers) CollectFrom(pid, prefix, numbers, holders);
-  if (numbers.empty()) return holders;
+std::vector<Holder> FilesHeldBy(pid_t process, const std::set<uint64_t>& numbers,
+                                SearchDeadline deadline) {
+  std::vector<Holder> holders;
+  std::set<uint64_t> left = numbers;
+  CollectOpen(process, left, deadline, holders);
+  CollectMapped(process, left, deadline, holders);
+  return holders;
+}
+
+pid_t ProcessOf(pid_t thread) {
+  if (thread == 0) return 0;
+  const std::string status = ReadStart(AT_FDCWD, ProcPath(thread, "status").c_str());
+  return static_cast<pid_t>(ValueOf(status, "Tgid:", 10));
+}
+
+std::string CommandOf(pid_t process) {
+  std::string command = ReadStart(AT_FDCWD, ProcPath(process, "comm").c_str());
+  if (command.ends_with('\n')) command.pop_back();
+  return command;
+}
+
+std::vector<pid_t> AllProcesses() {
+  std::vector<pid_t> processes;
   std::error_code error;
   for (const auto& entry : stdfs::directory_iterator("/proc", error)) {
-    const auto pid = ParsePid(entry.path().filename().string());
-    if (pid && !openers.contains(*pid)) CollectFrom(*pid, prefix, numbers, holders);
+    if (const auto pid = ParsePid(entry.path().filename().string())) processes.push_back(*pid);
   }
-  return holders;
+  return processes;
+}
+
+std::string WithoutPrefix(std::string path, const std::string& prefix) {
+  if (path.starts_with(prefix + "/")) path.erase(0, prefix.size() + 1);
+  return path;
+}
+
+std::vector<OpenWriter> FindHolders(const std::vector<HeldFile>& files, const std::string& prefix) {
+  std::vector<OpenWriter> writers;
+  std::map<pid_t, std::set<uint64_t>> by_opener;
+  std::set<uint64_t> left;
+  for (const HeldFile& file : files) {
+    left.insert(file.number);
+    if (const pid_t opener = ProcessOf(file.pid); opener != 0) {
+      by_opener[opener].insert(file.number);
+    }
+  }
+  const auto collect = [&](pid_t process, const std::set<uint64_t>& numbers) {
+    for (Holder& holder : FilesHeldBy(process, numbers)) {
+      left.erase(holder.number);
+      writers.push_back({.pid = holder.pid,
+                         .command = CommandOf(holder.pid),
+                         .path = WithoutPrefix(std::move(holder.path), prefix)});
+    }
+  };
+  for (const auto& [opener, numbers] : by_opener) collect(opener, numbers);
+  if (left.empty()) return writers;
+  for (const pid_t process : AllProcesses()) {
+    if (left.empty()) break;
+    collect(process, std::set<uint64_t>(left));
+  }
+  return writers;
 }
 
 }  // namespace ckptfs

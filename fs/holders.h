@@ -1,9 +1,14 @@
-// Which processes hold files open, for people who read an EBUSY.
+// Which processes hold files open, for people who read an EBUSY or look at a checkpoint.
+//
+// By /proc: /proc/PID/fdinfo/N shows an open file's inode number as "ino:" (proc_pid_fdinfo(5)),
+// /proc/PID/maps that of a mapped one, and reading those asks the filesystem nothing.
 #pragma once
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,11 +22,33 @@ struct HeldFile {
   pid_t pid = 0;        // thread that opened it; 0: not known
 };
 
-// Finds the process behind each file, by /proc: /proc/PID/fdinfo/N shows an open file's inode number
-// as "ino:" (proc_pid_fdinfo(5)), /proc/PID/maps that of a mapped one, and reading those asks the
-// filesystem nothing. The opener is looked at first; as a descriptor may have been passed on or
-// inherited, all processes are looked at if it has it no longer. `prefix` (the workspace's root) is
-// cut off the paths. A file that no process has is left out: its release is on the way.
+// A process that can write to it.
+struct Holder {
+  uint64_t number = 0;
+  pid_t pid = 0;
+  std::string path;  // as that process sees it
+};
+
+using SearchDeadline = std::chrono::steady_clock::time_point;
+
+// Those of the files `numbers` that a process has open for writing or mapped so; each once. Looks no
+// further when the deadline has passed.
+std::vector<Holder> FilesHeldBy(pid_t process, const std::set<uint64_t>& numbers,
+                                SearchDeadline deadline = SearchDeadline::max());
+
+// The process of a thread; 0 if that is gone.
+pid_t ProcessOf(pid_t thread);
+// A process's command name, as /proc/PID/comm has it; empty if it is gone.
+std::string CommandOf(pid_t process);
+std::vector<pid_t> AllProcesses();
+
+// Finds the processes behind each file. The opener is looked at first; as a descriptor may have been
+// passed on or inherited, all processes are looked at for what no opener has any longer. `prefix`
+// (the workspace's root) is cut off the paths. A file that no process has is left out: its release
+// is on the way.
 std::vector<OpenWriter> FindHolders(const std::vector<HeldFile>& files, const std::string& prefix);
+
+// `path` without `prefix` and the slash behind it, if it begins so.
+std::string WithoutPrefix(std::string path, const std::string& prefix);
 
 }  // namespace ckptfs

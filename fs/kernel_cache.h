@@ -26,6 +26,11 @@ class KernelCache {
   // no locks; request handlers may call it. False if this kernel has no such call (before 6.16).
   virtual bool IncrementEpoch() noexcept = 0;
 
+  // Returns when the kernel has taken in every listing of that directory that was answered before:
+  // it does so with the directory's lock held, and this takes it. So whoever waits for this must
+  // hold up nothing that a holder of that lock may wait for.
+  virtual void AwaitListings(NodeId directory) noexcept = 0;
+
   // Lets the kernel read, write and map the file behind `fd` (which may be O_PATH) itself, with
   // the credentials of the calling thread. Returns a backing id, or -errno.
   virtual int OpenBacking(int fd) noexcept = 0;

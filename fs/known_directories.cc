@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "backend/base/error.h"
 
@@ -25,7 +26,9 @@ NodeId KnownDirectories::Acquire(FileId file, const std::function<Slot()>& curre
   const Slot chosen = taken ? new_slot() : slot;
   const NodeId node = MakeNumber(chosen, file.inode);
   slots_.Count(chosen);
-  by_inode_.emplace(file.inode, Known{chosen, file.generation, 1, line_});
+  by_inode_.emplace(
+      file.inode,
+      Known{.slot = chosen, .generation = file.generation, .lookups = 1, .line = line_});
   return node;
 }
 
@@ -53,6 +56,23 @@ void KnownDirectories::Forget(NodeId node, uint64_t lookups) {
   Known& known = it->second;
   known.lookups -= std::min(known.lookups, lookups);
   if (known.lookups == 0) by_inode_.erase(it);
+}
+
+void KnownDirectories::NoteListing(NodeId node) {
+  const std::lock_guard lock(mutex_);
+  const auto [begin, end] = by_inode_.equal_range(InodeOf(node));
+  for (auto it = begin; it != end; ++it) {
+    if (it->second.slot == SlotOf(node)) it->second.listed = true;
+  }
+}
+
+std::vector<NodeId> KnownDirectories::TakeListed() {
+  const std::lock_guard lock(mutex_);
+  std::vector<NodeId> nodes;
+  for (auto& [inode, known] : by_inode_) {
+    if (std::exchange(known.listed, false)) nodes.push_back(MakeNumber(known.slot, inode));
+  }
+  return nodes;
 }
 
 std::vector<NodeId> KnownDirectories::All() const {

@@ -50,6 +50,11 @@ class KnownDirectories {
   // Takes back `lookups` lookups; the caller takes them back from the slot afterwards.
   void Forget(NodeId node, uint64_t lookups);
 
+  // A listing of the directory, with attributes, is about to be made. `TakeListed` gives all of which
+  // that was said since it was last called, and that the kernel still knows.
+  void NoteListing(NodeId node);
+  std::vector<NodeId> TakeListed();
+
   std::vector<NodeId> All() const;
   size_t size() const;
 
@@ -59,6 +64,7 @@ class KnownDirectories {
     uint32_t generation = 0;
     uint64_t lookups = 0;
     uint64_t line = 0;
+    bool listed = false;
   };
 
   SlotTable& slots_;

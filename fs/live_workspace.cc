@@ -19,7 +19,7 @@ std::shared_ptr<const Live> LiveWorkspace::live() const {
   return live_;
 }
 
-void LiveWorkspace::Switch(std::shared_ptr<Volume> volume, uint64_t old_number) {
+void LiveWorkspace::Switch(std::shared_ptr<Volume> volume, uint64_t old_number, bool keep_slot) {
   auto next = std::make_shared<Live>();
   if (volume) {
     next->files = slots_.AddLiveFiles(shared_from_this(), volume, number_);
@@ -35,11 +35,19 @@ void LiveWorkspace::Switch(std::shared_ptr<Volume> volume, uint64_t old_number) 
   }
   if (!old->files) return;
   if (old_number != 0) old->files->number = old_number;
-  slots_.Unpin(old->files->slot);
+  if (!keep_slot) slots_.Unpin(old->files->slot);
 }
 
 NodeId LiveWorkspace::root_node() const {
   const std::lock_guard lock(mutex_);
+  return MakeNumber(root_slot_, kRootInode);
+}
+
+NodeId LiveWorkspace::AcquireRoot() const {
+  // Counted with the lock held: the slot is pinned as long as it is the root's, and cannot have
+  // become another view's meanwhile.
+  const std::lock_guard lock(mutex_);
+  slots_.Count(root_slot_);
   return MakeNumber(root_slot_, kRootInode);
 }
 
@@ -73,10 +81,12 @@ NodeId LiveWorkspace::AcquireDirectory(FileId file) {
 }
 
 void LiveWorkspace::Retire() {
+  retired_ = true;
   Switch(nullptr, 0);
   const std::lock_guard lock(mutex_);
   slots_.Unpin(root_slot_);
   slots_.Unpin(directories_slot_);
+  root_slot_ = directories_slot_ = 0;  // which no view has: what comes late gets ESTALE
 }
 
 LiveWorkspaces::~LiveWorkspaces() {

@@ -38,11 +38,15 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   std::shared_ptr<const Live> live() const;
 
   // Serves `volume` (null: nothing, EIO) from now on. Files of the volume before keep their nodes;
-  // `old_number` is the view that their st_ino tells from then on (0: as it was).
-  void Switch(std::shared_ptr<Volume> volume, uint64_t old_number);
+  // `old_number` is the view that their st_ino tells from then on (0: as it was). Their slot is
+  // given back when the kernel knows none of them, or, with `keep_slot`, not before Unpin.
+  void Switch(std::shared_ptr<Volume> volume, uint64_t old_number, bool keep_slot = false);
 
   // The node of the workspace's root directory.
   NodeId root_node() const;
+  // The same, counting one lookup that a reply gives the kernel. Throws ESTALE if the workspace has
+  // been removed.
+  NodeId AcquireRoot() const;
   // Gives the root a new node id, for when the kernel has declared the old one dead.
   void RenewRoot();
 
@@ -56,6 +60,7 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
 
   // Gives up all slots: the workspace has been removed.
   void Retire();
+  bool retired() const noexcept { return retired_; }
 
   // Counts the renames onto `.live`, each of which leaves a dead directory node behind.
   uint64_t live_turn() const noexcept { return live_turn_; }
@@ -68,6 +73,7 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   Gate gate_;
   KnownDirectories directories_;
   std::atomic<uint64_t> live_turn_{0};
+  std::atomic<bool> retired_{false};
   // When a state of another workspace last took this one's place, or was itself replaced by an
   // older one. Snapshots from before may be of either line of states.
   std::atomic<int64_t> line_began_ns_{0};

@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "backend/base/error.h"
+#include "fs/file_tree.h"
 
 namespace ckptfs {
 namespace {
@@ -17,14 +18,21 @@ Error MissingData() {
 
 }  // namespace
 
-MountContext::MountContext(Store& store_in, KernelCache& kernel_in, MountOptions options_in)
+MountContext::MountContext(Store& store_in, KernelCache& kernel_in, MountOptions options_in,
+                           WriteStopHelper& write_stop_helper)
     : store(store_in),
       kernel(kernel_in),
       options(std::move(options_in)),
       volumes(store.backend(), kOpenSnapshotsMax),
       workspaces(store, slots),
       open_files(kernel),
-      notifier(kernel) {}
+      write_stop(write_stop_helper),
+      notifier(kernel),
+      detached([this](Slot slot) { return !FileTree(*this).Writers(slot).empty(); },
+               [this](const DetachedState& state) {
+                 store.WritersGone(state.volume);
+                 slots.Unpin(state.slot);
+               }) {}
 
 Node MountContext::Resolve(NodeId node_id) {
   Node node{.id = node_id, .view = slots.Find(SlotOf(node_id))};
@@ -34,7 +42,11 @@ Node MountContext::Resolve(NodeId node_id) {
     case View::Kind::kLiveDirectories: {
       node.workspace = node.view->workspace;
       const std::shared_ptr<const Live> live = node.workspace->live();
-      if (!live->volume) throw MissingData();
+      if (!live->volume) {
+        // A directory that somebody still holds.
+        if (node.workspace->retired()) throw Error(ESTALE, "find a file", "its workspace is gone");
+        throw MissingData();
+      }
       node.volume = live->volume;
       node.files = live->files;
       if (!node.is_root) node.file.generation = node.workspace->directories().GenerationOf(node_id);
@@ -45,10 +57,15 @@ Node MountContext::Resolve(NodeId node_id) {
       node.volume = node.view->volume;
       break;
     case View::Kind::kSnapshot:
+      node.in_writing = detached.Contains(node.view->volume_id);
       try {
         node.volume = volumes.Open(node.view->volume_id);
       } catch (const Error& error) {
         if (error.errno_value() != ENOENT) throw;
+        // A deletion that has been committed is no loss.
+        if (!store.FindSnapshot(node.view->snapshot_id)) {
+          throw Error(ESTALE, "read a snapshot", "it has been deleted");
+        }
         store.MarkMissing(node.view->snapshot_id);
         throw MissingData();
       }

@@ -1,17 +1,22 @@
 // What all parts of one mount share.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <string>
 
 #include "catalog/store.h"
+#include "fs/detached_states.h"
 #include "fs/kernel_cache.h"
 #include "fs/live_workspace.h"
 #include "fs/mapped_files.h"
-#include "fs/nameless_files.h"
 #include "fs/notifier.h"
 #include "fs/open_files.h"
+#include "fs/task_thread.h"
+#include "fs/unlinked_files.h"
 #include "fs/views.h"
+#include "fs/write_stop.h"
 
 namespace ckptfs {
 
@@ -34,13 +39,17 @@ struct Node {
   std::shared_ptr<Volume> volume;
   FileId file;           // generation 0: any
   bool is_root = false;  // of its volume
+  // In a snapshot: handles from before a rollback can still write to its files, so that the kernel
+  // must keep nothing of them. Decided before anything is read.
+  bool in_writing = false;
   // Of a live directory: the slot that its entries which are no directories have.
   std::shared_ptr<View> files;
 };
 
 // Owned by the mount; outlives every request. All members may be used by any thread.
 struct MountContext {
-  MountContext(Store& store, KernelCache& kernel, MountOptions options);
+  MountContext(Store& store, KernelCache& kernel, MountOptions options,
+               WriteStopHelper& write_stop_helper);
 
   // What a node id stands for now. Throws Error: ESTALE if it is known no longer, EIO if its data
   // is missing.
@@ -55,13 +64,18 @@ struct MountContext {
   const MountOptions options;
   // Set once, when the connection to the kernel has been made.
   bool can_expire_names = false;
+  // Counts the times that some live tree was given another volume; counted after each.
+  std::atomic<uint64_t> switches{0};
   SlotTable slots;
   VolumeCache volumes;
   LiveWorkspaces workspaces;
   OpenFiles open_files;
-  NamelessFiles nameless;
   MappedFiles mapped;
+  UnlinkedFiles unlinked;
+  WriteStop write_stop;
   Notifier notifier;
+  TaskThread listings;      // MountVerbs::SettleListings
+  DetachedStates detached;  // its thread uses what is above
 };
 
 }  // namespace ckptfs

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <future>
 #include <thread>
 
 #include "backend/base/error.h"
@@ -11,6 +12,7 @@
 #include "catalog/names.h"
 #include "fs/file_tree.h"
 #include "fs/holders.h"
+#include "fs/live_holds.h"
 
 namespace ckptfs {
 namespace {
@@ -19,6 +21,9 @@ namespace {
 // sends on its own time, has been handled.
 constexpr std::chrono::milliseconds kReleaseWait{500};
 constexpr std::chrono::milliseconds kReleasePoll{2};
+
+// For listings in flight to reach the kernel's caches; see SettleListings.
+constexpr std::chrono::milliseconds kListingsWait{100};
 
 constexpr size_t kNamedHoldersMax = 10;
 
@@ -62,16 +67,6 @@ auto Logged(std::string what, Operation operation) {
   return OperationLog(std::move(what)).Run(std::function<Result()>(operation));
 }
 
-class GateHold : public LiveHold {
- public:
-  explicit GateHold(std::shared_ptr<LiveWorkspace> workspace)
-      : workspace_(std::move(workspace)), closed_(workspace_->gate()) {}
-
- private:
-  std::shared_ptr<LiveWorkspace> workspace_;  // keeps the gate that `closed_` holds
-  Gate::Closed closed_;
-};
-
 std::string NameOf(const Store& store, int64_t workspace_id) {
   const auto record = store.FindWorkspace(workspace_id);
   return record ? record->name : "?";
@@ -89,14 +84,26 @@ SnapshotRecord SnapshotById(const Store& store, int64_t id) {
 
 }  // namespace
 
+MountVerbs::MountVerbs(MountContext& mount)
+    : mount_(mount),
+      writer_notes_(mount),
+      undo_limiter_(mount.store,
+                    [this](const SnapshotRecord& deleted) { SnapshotDeleted(deleted); }) {}
+
 int64_t MountVerbs::NowAtStart() { return NowNs(); }
 
 void MountVerbs::WorkspacesChanged() { workspaces_changed_ns_ = NowNs(); }
 
 LiveHooks MountVerbs::Hooks() {
-  return {.hold = [this](int64_t workspace_id) -> std::unique_ptr<LiveHold> {
-    return std::make_unique<GateHold>(mount_.workspaces.Get(workspace_id));
-  }};
+  return {
+      .hold = [this](int64_t workspace_id) -> std::unique_ptr<LiveHold> {
+        const auto workspace = mount_.workspaces.Get(workspace_id);
+        // Before the gate closes, as what is written back passes it.
+        mount_.notifier.InvalidateContent(FilesWithPages(*workspace));
+        mount_.notifier.Drain();
+        return std::make_unique<MomentHold>(mount_, workspace);
+      },
+      .note_writers = [this](int64_t workspace_id) { return writer_notes_.Take(workspace_id); }};
 }
 
 WorkspaceRecord MountVerbs::CreateWorkspace(const std::string& name, const RootAttributes& root) {
@@ -149,9 +156,20 @@ SnapshotRecord MountVerbs::Checkpoint(int64_t workspace_id, const CheckpointRequ
 void MountVerbs::DeleteSnapshot(int64_t snapshot_id, bool force) {
   const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
   Logged("delete " + NameOf(mount_.store, record), [&] {
+    if (!force) {
+      RefuseDetachedWriters(
+          record, "delete snapshot " + record.name,
+          "Close the files, or lose what is written to them: ckpt delete --force");
+    }
     mount_.store.DeleteSnapshot(snapshot_id, force);
-    mount_.volumes.Drop(record.volume);
+    SnapshotDeleted(record);
   });
+}
+
+// What the kernel has cached of the list is told by its time to be out of date.
+void MountVerbs::SnapshotDeleted(const SnapshotRecord& record) {
+  if (const auto slot = mount_.detached.Drop(record.volume)) mount_.slots.Unpin(*slot);
+  mount_.volumes.Drop(record.volume);
 }
 
 void MountVerbs::RenameSnapshot(const SnapshotRecord& record, const std::string& new_name) {
@@ -169,6 +187,7 @@ void MountVerbs::SetPinned(int64_t snapshot_id, bool pinned) {
   const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
   Logged((pinned ? "pin " : "unpin ") + NameOf(mount_.store, record),
          [&] { mount_.store.SetPinned(snapshot_id, pinned); });
+  if (!pinned) undo_limiter_.Look(record.workspace_id);
 }
 
 void MountVerbs::SetMessage(int64_t snapshot_id, const std::string& message) {
@@ -184,8 +203,7 @@ void MountVerbs::SetMetadata(int64_t snapshot_id, const std::string& json) {
 }
 
 std::vector<OpenWriter> MountVerbs::OpenWriters(int64_t workspace_id) {
-  return FindHolders(HeldFiles(*mount_.workspaces.Get(workspace_id)),
-                     mount_.options.mountpoint + "/" + NameOf(mount_.store, workspace_id));
+  return HoldersOf(HeldFiles(*mount_.workspaces.Get(workspace_id)), workspace_id);
 }
 
 std::vector<HeldFile> MountVerbs::HeldFiles(const LiveWorkspace& workspace) const {
@@ -199,24 +217,34 @@ std::vector<HeldFile> MountVerbs::HeldFiles(const LiveWorkspace& workspace) cons
   return files;
 }
 
-void MountVerbs::AwaitReleases(const LiveWorkspace& workspace) const {
+std::vector<NodeId> MountVerbs::FilesWithPages(const LiveWorkspace& workspace) const {
+  const auto live = workspace.live();
+  if (mount_.open_files.passthrough() || !live->files) return {};
+  std::vector<NodeId> nodes;
+  for (const WriterHandle& writer : mount_.open_files.Writers(live->files->slot)) {
+    nodes.push_back(writer.node);
+  }
+  return nodes;
+}
+
+void MountVerbs::AwaitReleases(const std::function<std::vector<HeldFile>()>& held) {
   const auto deadline = std::chrono::steady_clock::now() + kReleaseWait;
-  std::vector<HeldFile> files = HeldFiles(workspace);
+  std::vector<HeldFile> files = held();
   while (!files.empty() && std::chrono::steady_clock::now() < deadline) {
     // Somebody who really holds a file will not let go by being waited for.
     if (!FindHolders(files, {}).empty()) return;
     std::this_thread::sleep_for(kReleasePoll);
-    files = HeldFiles(workspace);
+    files = held();
   }
 }
 
-void MountVerbs::RefuseOpenWriters(const LiveWorkspace& workspace) const {
-  const std::vector<HeldFile> files = HeldFiles(workspace);
-  if (files.empty()) return;
-  const std::string name = NameOf(mount_.store, workspace.id());
-  const std::vector<OpenWriter> holders =
-      FindHolders(files, mount_.options.mountpoint + "/" + name);
-  std::string why = "files are open for writing:";
+std::vector<OpenWriter> MountVerbs::HoldersOf(const std::vector<HeldFile>& files,
+                                              int64_t workspace_id) const {
+  return FindHolders(files, mount_.options.mountpoint + "/" + NameOf(mount_.store, workspace_id));
+}
+
+std::string MountVerbs::TellHolders(const std::vector<OpenWriter>& holders) {
+  std::string why;
   for (size_t i = 0; i < holders.size() && i < kNamedHoldersMax; ++i) {
     why += (i == 0 ? " " : ", ") + std::string("pid ") + std::to_string(holders[i].pid) + " (" +
            holders[i].command + ") " + holders[i].path;
@@ -225,9 +253,46 @@ void MountVerbs::RefuseOpenWriters(const LiveWorkspace& workspace) const {
   if (holders.size() > kNamedHoldersMax) {
     why += " and " + std::to_string(holders.size() - kNamedHoldersMax) + " more";
   }
-  throw Error(EBUSY, "roll back " + name, why,
+  return why;
+}
+
+void MountVerbs::RefuseOpenWriters(const LiveWorkspace& workspace) const {
+  const std::vector<HeldFile> files = HeldFiles(workspace);
+  if (files.empty()) return;
+  throw Error(EBUSY, "roll back " + NameOf(mount_.store, workspace.id()),
+              "files are open for writing:" + TellHolders(HoldersOf(files, workspace.id())),
               "Close them, or use 'ckpt rollback --force' to let them go on writing to the state "
               "that is kept");
+}
+
+void MountVerbs::RefuseDetachedWriters(const SnapshotRecord& snapshot, const std::string& attempted,
+                                       const std::string& hint) const {
+  const std::optional<DetachedState> state = mount_.detached.Find(snapshot.volume);
+  if (!state) return;
+  const auto held = [&] {
+    std::vector<HeldFile> files;
+    for (const WriterHandle& writer : FileTree(mount_).Writers(state->slot)) {
+      // The kernel shows the number that it was told last.
+      for (const uint64_t view : {state->view, state->former_view}) {
+        files.push_back({.number = MakeNumber(view, InodeOf(writer.node)), .pid = writer.pid});
+      }
+    }
+    return files;
+  };
+  AwaitReleases(held);
+  const std::vector<HeldFile> files = held();
+  if (files.empty()) {
+    mount_.detached.EndQuietOnes();
+    return;
+  }
+  std::vector<OpenWriter> holders = HoldersOf(files, state->workspace_id);
+  for (OpenWriter& holder : holders) {
+    // What the kernel calls so has lost its name in the live tree, and not in this state.
+    constexpr std::string_view kGone = " (deleted)";
+    if (holder.path.ends_with(kGone)) holder.path.resize(holder.path.size() - kGone.size());
+  }
+  throw Error(EBUSY, attempted,
+              "programs go on writing to it since a rollback:" + TellHolders(holders), hint);
 }
 
 void MountVerbs::SwitchLive(LiveWorkspace& workspace, const SnapshotRecord& snapshot,
@@ -243,10 +308,44 @@ void MountVerbs::SwitchLive(LiveWorkspace& workspace, const SnapshotRecord& snap
   uint64_t old_number = 0;
   if (result.kept) old_number = result.kept->view;
   if (result.equal_to) old_number = result.equal_to->view;
-  workspace.Switch(std::move(volume), old_number);
+  const std::shared_ptr<View> old = workspace.live()->files;
+  if (old && result.in_writing) {
+    mount_.detached.Add({.volume = result.old_volume,
+                         .slot = old->slot,
+                         .workspace_id = workspace.id(),
+                         .view = result.kept->view,
+                         .former_view = workspace.number()});
+  }
+  workspace.Switch(std::move(volume), old_number, result.in_writing);
   workspace.DisownForeignDirectories(snapshot);
+  ++mount_.switches;
   if (root_node == RootNode::kRenew) workspace.RenewRoot();
   mount_.kernel.IncrementEpoch();
+  if (!old || old_number == 0) return;
+  for (const NodeId node : mount_.open_files.Nodes(old->slot)) {
+    mount_.kernel.InvalidateAttributes(node);
+  }
+}
+
+// A listing with attributes that was answered before the switch may be taken in by the kernel after
+// it, and then its names count as looked up after it. When all such have been taken in, the names
+// are looked up anew once more. The kernel takes a listing in with its directory locked, and the
+// lock may be held by a rename or rmdir that waits for this very verb, so it is waited for on a
+// thread of its own, and not for ever: if that is so, no listing can come to its end before, and
+// the names are put right as soon as that request has been answered.
+void MountVerbs::SettleListings(LiveWorkspace& workspace) {
+  std::vector<NodeId> listed = workspace.directories().TakeListed();
+  listed.push_back(workspace.root_node());
+  const auto settled = std::make_shared<std::promise<void>>();
+  const std::future<void> done = settled->get_future();
+  mount_.listings.Post([this, settled, listed = std::move(listed)] {
+    for (const NodeId directory : listed) mount_.kernel.AwaitListings(directory);
+    mount_.kernel.IncrementEpoch();
+    // What a listing was added to after the switch is of no use either.
+    mount_.notifier.InvalidateContent(listed);
+    settled->set_value();
+  });
+  done.wait_for(kListingsWait);
 }
 
 RollbackResult MountVerbs::Rollback(const RollbackRequest& request, bool force,
@@ -256,30 +355,43 @@ RollbackResult MountVerbs::Rollback(const RollbackRequest& request, bool force,
   const bool detach = force || mount_.options.detach_busy;
   const std::string what = "roll back " + NameOf(mount_.store, request.workspace_id) + " to " +
                            NameOf(mount_.store, snapshot);
+  RollbackRequest wanted = request;
+  wanted.even_in_writing = detach;
+  std::vector<NodeId> stale;  // of which the kernel has something in vain
   RollbackResult result = Logged(what, [&] {
     if (!detach) {
-      AwaitReleases(*workspace);
+      AwaitReleases([&] { return HeldFiles(*workspace); });
       RefuseOpenWriters(*workspace);  // before any volume is made
+    }
+    if (request.mode == ExchangeMode::kExchange) {
+      RefuseDetachedWriters(snapshot, what, "An exchange would take it from them. Close the files");
+    } else if (!detach) {
+      RefuseDetachedWriters(snapshot, what,
+                            "Close the files, or use 'ckpt rollback --force' to take it as it is "
+                            "at this moment");
     }
     LiveHooks hooks;
     hooks.hold = [&](int64_t) -> std::unique_ptr<LiveHold> {
-      auto hold = std::make_unique<GateHold>(workspace);
+      auto hold = std::make_unique<GateHold>(mount_, workspace, true);
       if (!detach) RefuseOpenWriters(*workspace);
       return hold;
     };
     hooks.has_writers = [&] { return !HeldFiles(*workspace).empty(); };
-    RollbackResult done =
-        mount_.store.Rollback(request, hooks, [&](const RollbackResult& switched) {
-          SwitchLive(*workspace, snapshot, switched, root_node);
-        });
+    RollbackResult done = mount_.store.Rollback(wanted, hooks, [&](const RollbackResult& switched) {
+      if (switched.in_writing) stale = FilesWithPages(*workspace);
+      SwitchLive(*workspace, snapshot, switched, root_node);
+    });
     mount_.slots.RenewSnapshot(request.snapshot_id);
     mount_.volumes.Drop(done.old_volume);
     if (request.mode == ExchangeMode::kExchange) mount_.volumes.Drop(snapshot.volume);
     return done;
   });
-  std::vector<NodeId> directories = workspace->directories().All();
-  directories.push_back(workspace->root_node());
-  mount_.notifier.InvalidateContent(std::move(directories));
+  SettleListings(*workspace);
+  const std::vector<NodeId> directories = workspace->directories().All();
+  stale.insert(stale.end(), directories.begin(), directories.end());
+  stale.push_back(workspace->root_node());
+  mount_.notifier.InvalidateContent(std::move(stale));
+  undo_limiter_.Look(request.workspace_id);
   mount_.notifier.Drain();
   return result;
 }
@@ -301,6 +413,7 @@ RollbackResult MountVerbs::RollbackOntoLive(const RollbackRequest& request) {
 WorkspaceRecord MountVerbs::Fork(int64_t snapshot_id, const std::string& name) {
   const SnapshotRecord snapshot = SnapshotById(mount_.store, snapshot_id);
   return Logged("fork " + NameOf(mount_.store, snapshot) + " as " + name, [&] {
+    RefuseDetachedWriters(snapshot, "fork snapshot " + snapshot.name, "Close the files first");
     WorkspaceRecord record = mount_.store.Fork(snapshot_id, name);
     mount_.slots.RenewSnapshot(snapshot_id);
     WorkspacesChanged();

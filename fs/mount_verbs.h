@@ -8,9 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "catalog/undo_limiter.h"
 #include "fs/holders.h"
 #include "fs/mount_context.h"
 #include "fs/verbs.h"
+#include "fs/writer_notes.h"
 
 namespace ckptfs {
 
@@ -24,11 +26,12 @@ namespace ckptfs {
 //   4. Still closed: the workspace is switched to the new volume and slot, the epoch is counted up.
 //      Path walks that begin now look every name up anew and find the restored state; lookups in
 //      flight that began before carry the old epoch and are looked up again before use.
-//   5. The gate opens. The notifier drops attributes and listings of directories that processes
-//      hold without a path walk; then the verb returns.
+//   5. The gate opens. The notifier drops attributes and listings of directories that processes hold
+//      without a path walk; then the verb returns. The state before is read-only soon, or, with
+//      files open for writing, when the last of those is closed (DetachedStates).
 class MountVerbs : public Verbs {
  public:
-  explicit MountVerbs(MountContext& mount) : mount_(mount) {}
+  explicit MountVerbs(MountContext& mount);
 
   Store& store() noexcept override { return mount_.store; }
   const std::string& mountpoint() const noexcept override { return mount_.options.mountpoint; }
@@ -65,16 +68,30 @@ class MountVerbs : public Verbs {
   RollbackResult Rollback(const RollbackRequest& request, bool force, RootNode root_node);
   void SwitchLive(LiveWorkspace& workspace, const SnapshotRecord& snapshot,
                   const RollbackResult& result, RootNode root_node);
+  void SettleListings(LiveWorkspace& workspace);
   LiveHooks Hooks();
   // What somebody can write to in the live tree without a further open.
   std::vector<HeldFile> HeldFiles(const LiveWorkspace& workspace) const;
+  std::vector<OpenWriter> HoldersOf(const std::vector<HeldFile>& files, int64_t workspace_id) const;
+  // " pid N (command) path, ...", for the end of a sentence.
+  static std::string TellHolders(const std::vector<OpenWriter>& holders);
   void RefuseOpenWriters(const LiveWorkspace& workspace) const;
-  void AwaitReleases(const LiveWorkspace& workspace) const;
+  // Throws EBUSY if that snapshot keeps a state in which programs go on writing.
+  void RefuseDetachedWriters(const SnapshotRecord& snapshot, const std::string& attempted,
+                             const std::string& hint) const;
+  // Files of the live tree of which the kernel may have pages that a mapping has stored to, and which
+  // nobody else can see until they are written back. None where data passes through.
+  std::vector<NodeId> FilesWithPages(const LiveWorkspace& workspace) const;
+  // Waits for releases that are on their way.
+  static void AwaitReleases(const std::function<std::vector<HeldFile>()>& held);
   void WorkspacesChanged();
+  void SnapshotDeleted(const SnapshotRecord& record);
 
   MountContext& mount_;
   std::atomic<int64_t> workspaces_changed_ns_{NowAtStart()};
   static int64_t NowAtStart();
+  WriterNotes writer_notes_;
+  UndoLimiter undo_limiter_;  // last: its thread uses the above
 };
 
 }  // namespace ckptfs

@@ -3,8 +3,12 @@
 
 #include <atomic>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <unordered_map>
+#include <utility>
 
+#include "backend/backend.h"
 #include "backend/base/unique_fd.h"
 #include "fs/node_id.h"
 
@@ -18,13 +22,33 @@ namespace ckptfs {
 // reached by its number, until the kernel forgets the node, which it does as soon as nobody uses
 // it. Measured: rm -r of 5,000 files takes 4% longer by it.
 //
-// Owned by the mount. Any thread may call anything.
+// Not for files that are open when they lose their name: UnlinkedFiles keeps those, if it can, as a
+// checkpoint has to have them.
+//
+// Owned by a view, and ends with it: an unlink that was on its way during a rollback keeps a file of
+// the tree after it, which the kernel may never have looked up, and so never forgets. Any thread may
+// call anything.
 class NamelessFiles {
  public:
-  void Keep(NodeId node, UniqueFd fd) {
+  // Which name a file had last.
+  struct Place {
+    FileId directory;
+    std::string name;
+  };
+
+  void Keep(NodeId node, UniqueFd fd, Place last) {
     const std::lock_guard lock(mutex_);
-    files_.insert_or_assign(node, std::move(fd));
+    files_.insert_or_assign(node, File{std::move(fd), std::move(last)});
     count_ = files_.size();
+  }
+
+  // Empty if the node is not kept here.
+  std::optional<Place> Find(NodeId node) const {
+    if (count_ == 0) return std::nullopt;
+    const std::lock_guard lock(mutex_);
+    const auto position = files_.find(node);
+    if (position == files_.end()) return std::nullopt;
+    return position->second.last;
   }
 
   // The kernel has forgotten the node. Costs nothing as long as none is kept.
@@ -34,14 +58,19 @@ class NamelessFiles {
     const std::lock_guard lock(mutex_);
     const auto position = files_.find(node);
     if (position == files_.end()) return;
-    closed_last = std::move(position->second);
+    closed_last = std::move(position->second.fd);
     files_.erase(position);
     count_ = files_.size();
   }
 
  private:
-  std::mutex mutex_;
-  std::unordered_map<NodeId, UniqueFd> files_;
+  struct File {
+    UniqueFd fd;
+    Place last;
+  };
+
+  mutable std::mutex mutex_;
+  std::unordered_map<NodeId, File> files_;
   std::atomic<size_t> count_{0};
 };
 

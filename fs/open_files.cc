@@ -16,6 +16,7 @@ void OpenFiles::OpenBackingFile(File& file, const std::function<UniqueFd(bool)>&
     const int id = kernel_.OpenBacking(fd.get());
     if (id > 0) {
       file.backing_id = id;
+      file.path_fd = std::make_shared<const UniqueFd>(std::move(fd));
       return;
     }
     if (id != -EPERM && id != -EOPNOTSUPP && id != -ENOTTY && id != -EINVAL) {
@@ -74,6 +75,12 @@ bool OpenFiles::Release(NodeId node, uint64_t handle) {
   return last_writer;
 }
 
+bool OpenFiles::IsOpen(NodeId node) const {
+  const Shard& shard = ShardOf(node);
+  const std::lock_guard lock(shard.mutex);
+  return shard.files.contains(node);
+}
+
 bool OpenFiles::HasWriters(NodeId node) const {
   const Shard& shard = ShardOf(node);
   const std::lock_guard lock(shard.mutex);
@@ -91,6 +98,25 @@ std::vector<WriterHandle> OpenFiles::Writers(Slot slot) const {
     }
   }
   return writers;
+}
+
+std::vector<NodeId> OpenFiles::Nodes(Slot slot) const {
+  std::vector<NodeId> nodes;
+  for (const Shard& shard : shards_) {
+    const std::lock_guard lock(shard.mutex);
+    for (const auto& [node, file] : shard.files) {
+      if (SlotOf(node) == slot) nodes.push_back(node);
+    }
+  }
+  return nodes;
+}
+
+std::shared_ptr<const UniqueFd> OpenFiles::AnyFd(NodeId node) const {
+  const Shard& shard = ShardOf(node);
+  const std::lock_guard lock(shard.mutex);
+  const auto position = shard.files.find(node);
+  if (position == shard.files.end()) return nullptr;
+  return position->second.path_fd ? position->second.path_fd : position->second.data_fd;
 }
 
 std::shared_ptr<const UniqueFd> OpenFiles::DataFd(NodeId node) const {

@@ -272,8 +272,7 @@ Entry SnapshotTree::EntryOfVirtual(NodeId node) {
 
 Entry SnapshotTree::EntryOfWorkspace(const WorkspaceRecord& record) {
   const auto workspace = mount_.workspaces.Get(record);
-  Entry entry{.node = workspace->root_node()};
-  mount_.slots.Count(SlotOf(entry.node));
+  Entry entry{.node = workspace->AcquireRoot()};
   const auto live = workspace->live();
   if (live->volume) {
     entry.attributes.stat =
@@ -337,6 +336,7 @@ Entry SnapshotTree::LookupReserved(NodeId parent, const char* name) {
   if (!view || !view->workspace) throw Error(ESTALE, "find a file");
   const uint64_t id = static_cast<uint64_t>(view->workspace->id());
   if (name == kControlName) return EntryOfVirtual(MakeVirtualNode(VirtualKind::kControl, id));
+  if (name == kUnlinkedName) return Entry{};
   if (mount_.options.snapshot_directory == SnapshotDirectory::kOff) return Entry{};
   return EntryOfVirtual(MakeVirtualNode(VirtualKind::kInnerList, id));
 }
@@ -412,9 +412,14 @@ void SnapshotTree::Rename(NodeId parent, const char* name, NodeId new_parent, co
 void SnapshotTree::RenameSnapshot(const SnapshotList& list, const char* name, NodeId new_parent,
                                   const char* new_name, unsigned int flags) {
   const auto snapshot = mount_.store.FindSnapshot(list.workspace.id, name);
-  if (!snapshot) throw NotServed("rename");  // `latest` and `.live`
+  if (!snapshot) {
+    if (name == kLatestName || name == kLiveName) throw NotServed("rename");
+    // The kernel has just found it: it went by the other list, which has locks of its own, or by
+    // the control file.
+    throw NoSuchName(name);
+  }
   if (new_parent == kMountRootNode) {
-    RenameToMountRoot(*snapshot, new_name, flags);
+    RenameToMountRoot(*snapshot, list.place, new_name, flags);
     return;
   }
   const auto new_list = ListAt(new_parent);
@@ -433,8 +438,8 @@ void SnapshotTree::RenameSnapshot(const SnapshotList& list, const char* name, No
   verbs_.RenameSnapshot(*snapshot, new_name);
 }
 
-void SnapshotTree::RenameToMountRoot(const SnapshotRecord& snapshot, const char* new_name,
-                                     unsigned int flags) {
+void SnapshotTree::RenameToMountRoot(const SnapshotRecord& snapshot, Place place,
+                                     const char* new_name, unsigned int flags) {
   const auto target = mount_.store.FindWorkspace(new_name);
   if (!target) {
     if ((flags & RENAME_EXCHANGE) != 0 || IsReservedInWorkspace(new_name))
@@ -443,6 +448,14 @@ void SnapshotTree::RenameToMountRoot(const SnapshotRecord& snapshot, const char*
     return;
   }
   if ((flags & RENAME_NOREPLACE) != 0) throw Error(EEXIST, "rename a snapshot");
+  // W/.snapshots/S over W: the kernel refuses that with the same errnos, but for a W that another
+  // rename has put there between its two path walks. Served, it would leave a directory below itself
+  // in the kernel's books, and whoever walks there would get ELOOP.
+  if (place == Place::kInner && target->id == snapshot.workspace_id) {
+    throw Error((flags & RENAME_EXCHANGE) != 0 ? EINVAL : ENOTEMPTY,
+                "move a snapshot over the workspace that it lies in", {},
+                "Use .live, or the snapshot's name in the mount's .snapshots");
+  }
   RollbackRequest request{.workspace_id = target->id, .snapshot_id = snapshot.id};
   if ((flags & RENAME_EXCHANGE) != 0) {
     // The state before would have to take a name in the list of another workspace.

@@ -89,7 +89,8 @@ class SnapshotTree {
   Attributes RootWithoutData(const WorkspaceRecord& record) const;
   void RenameSnapshot(const SnapshotList& list, const char* name, NodeId new_parent,
                       const char* new_name, unsigned int flags);
-  void RenameToMountRoot(const SnapshotRecord& snapshot, const char* new_name, unsigned int flags);
+  void RenameToMountRoot(const SnapshotRecord& snapshot, Place place, const char* new_name,
+                         unsigned int flags);
 
   MountContext& mount_;
   MountVerbs& verbs_;

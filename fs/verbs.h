@@ -13,13 +13,6 @@
 
 namespace ckptfs {
 
-// A file of a workspace that a program has open for writing.
-struct OpenWriter {
-  pid_t pid = 0;        // that opened it; may have passed its descriptor on
-  std::string command;  // of that process, from /proc; empty if it is gone
-  std::string path;     // relative to the workspace's root; empty if not known
-};
-
 // Store operations together with what they mean for the trees that are being served: holding
 // changing operations, switching a workspace to another volume, telling the kernel what it has
 // cached in vain. When a function returns, no path walk sees the state before. Logs one line an

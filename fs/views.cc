@@ -101,6 +101,12 @@ void SlotTable::Count(Slot slot) {
   ++views_[slot]->lookups_;
 }
 
+void SlotTable::Count(const View& view) {
+  const std::shared_lock lock(mutex_);
+  if (views_[view.slot].get() != &view) throw Error(ESTALE, "find a file");
+  ++views_[view.slot]->lookups_;
+}
+
 void SlotTable::Forget(Slot slot, uint64_t lookups) {
   {
     // The common case changes no slot: most forgets leave other nodes behind.

@@ -12,6 +12,7 @@
 
 #include "backend/backend.h"
 #include "catalog/records.h"
+#include "fs/nameless_files.h"
 #include "fs/node_id.h"
 
 namespace ckptfs {
@@ -40,6 +41,7 @@ struct View {
   // The high part of st_ino. Of kLiveFiles it changes once, when a rollback leaves its volume to a
   // snapshot.
   std::atomic<uint64_t> number{0};
+  NamelessFiles nameless;
 
  private:
   friend class SlotTable;
@@ -69,6 +71,10 @@ class SlotTable {
   // Counts one lookup that a reply gives the kernel. Throws ESTALE if the slot has gone, which only
   // a lookup that races against the removal of its workspace can meet.
   void Count(Slot slot);
+  // The same for who holds a view that nobody may have pinned or looked up any more: a rollback
+  // lets go of the files of the state before while they are still being looked up. ESTALE, on which
+  // the kernel looks again, if the slot has gone or is another view's.
+  void Count(const View& view);
   void Forget(Slot slot, uint64_t lookups);
 
   size_t size() const;

@@ -101,6 +101,37 @@ std::string SizeLine(const Json& bytes) {
   return fmt::format("{} ({} bytes)", FormatBytes(bytes), bytes.get<uint64_t>());
 }
 
+// How many files were open for writing, and then each of those that are recorded.
+void PrintOpenWriters(const Json& snapshot) {
+  constexpr char kTitle[] = "open for writing";
+  const Json& total = snapshot.at("open_for_writing_total");
+  if (!total.is_number()) {
+    PrintLine(fmt::format("{} not recorded", kTitle));
+    return;
+  }
+  const Json& writers = snapshot.at("open_for_writing");
+  PrintLine(fmt::format("{} {}", kTitle, total.get<uint64_t>()));
+  for (const Json& writer : writers) {
+    const std::string path = wire::ToBytes(writer.at("path"), "read a path");
+    const std::string command = wire::ToBytes(writer.at("command"), "read a command");
+    const auto pid = writer.at("pid").get<pid_t>();
+    PrintLine(fmt::format("  {}  {}", path.empty() ? "(name not known)" : QuoteName(path),
+                          pid == 0 ? "by a process that could not be seen"
+                                   : fmt::format("pid {} ({})", pid, OneLine(command))));
+  }
+  const uint64_t more = total.get<uint64_t>() - writers.size();
+  if (more > 0) PrintLine(fmt::format("  and {} more", more));
+}
+
+// The files that had no name any more but were open, by their last path.
+void PrintUnlinkedFiles(const Json& snapshot) {
+  for (const Json& file : snapshot.at("unlinked_files")) {
+    const std::string path = wire::ToBytes(file.at("path"), "read a path");
+    PrintLine(fmt::format("  {}  {}", path.empty() ? "(name not known)" : QuoteName(path),
+                          FormatBytes(file.at("size_bytes"))));
+  }
+}
+
 int RunShow(const Options& options) {
   const Place place = FindWorkspace(options.workspace);
   const Json snapshot =
@@ -122,10 +153,12 @@ int RunShow(const Options& options) {
   line("pinned", snapshot.at("pinned").get<bool>() ? "yes" : "no");
   line("parent", TextOr(snapshot.at("parent"), "-"));
   line("unlinked, open", fmt::format("{} files", snapshot.at("unlinked_open").get<int64_t>()));
+  PrintUnlinkedFiles(snapshot);
   line("referenced", SizeLine(snapshot.at("referenced_bytes")));
   line("exclusive", SizeLine(snapshot.at("exclusive_bytes")));
   line("metadata", snapshot.at("metadata").dump(-1, ' ', false, Json::error_handler_t::replace));
   line("message", TextOr(snapshot.at("message"), ""));
+  PrintOpenWriters(snapshot);
   return kDone;
 }
 

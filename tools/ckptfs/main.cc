@@ -65,12 +65,13 @@ void Serve(CommandLine line, const std::function<void()>& ready) {
   RaiseDescriptorLimit();
   umask(0);
   line.mount.mountpoint = PrepareMountpoint(line.mount.mountpoint, line.store.path);
+  WriteStopHelper write_stop_helper;  // before there is any thread, lock or device
   const std::unique_ptr<Store> store = OpenStore(line.store);
   const StoreStatus status = store->Status();
   if (line.store.read_only) line.fuse.kernel_options.emplace_back("ro");
   line.mount.refuse_changes = status.read_only;
   line.fuse.source = line.store.path;
-  FuseMount mount(*store, line.mount, line.fuse);
+  FuseMount mount(*store, line.mount, line.fuse, write_stop_helper);
   spdlog::info("{} is mounted on {} (backend {})", line.store.path, line.mount.mountpoint,
                status.backend_type);
   ready();

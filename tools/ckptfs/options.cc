@@ -79,6 +79,12 @@ const std::map<std::string, Setter>& Setters() {
                            [](CommandLine& line, bool value) { line.mount.detach_busy = value; })},
       {"undo", OneOf<bool>({{"on", true}, {"off", false}},
                            [](CommandLine& line, bool value) { line.store.undo = value; })},
+      {"undo_keep", [](CommandLine& line,
+                       const std::string& value) { line.store.undo_keep = ParseCount(value); }},
+      {"undo_keep_time",
+       [](CommandLine& line, const std::string& value) {
+         line.store.undo_keep_time = ParseDuration(value);
+       }},
       {"io_uring",
        OneOf<IoUring>({{"auto", IoUring::kAuto}, {"on", IoUring::kOn}, {"off", IoUring::kOff}},
                       [](CommandLine& line, IoUring value) { line.fuse.io_uring = value; })},
@@ -175,6 +181,36 @@ Words SplitWords(const std::vector<std::string>& arguments, std::string_view let
 
 }  // namespace
 
+size_t ParseCount(const std::string& text) {
+  uint32_t count = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, count);
+  if (error != std::errc{} || rest != end) {
+    throw Error(EINVAL, "understand the number '" + text + "'", "it is none from 0 to 4294967295",
+                kSeeManual);
+  }
+  return count;
+}
+
+std::chrono::seconds ParseDuration(const std::string& text) {
+  using std::chrono::seconds;
+  static const std::map<std::string_view, seconds> kUnits = {{"", seconds(1)},
+                                                             {"s", seconds(1)},
+                                                             {"m", std::chrono::minutes(1)},
+                                                             {"h", std::chrono::hours(1)},
+                                                             {"d", std::chrono::hours(24)}};
+  constexpr seconds kMost = std::chrono::hours(24) * 36500;
+  uint32_t number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  const auto unit = kUnits.find({rest, static_cast<size_t>(end - rest)});
+  if (error != std::errc{} || unit == kUnits.end() || unit->second * int64_t{number} > kMost) {
+    throw Error(EINVAL, "understand the time '" + text + "'",
+                "it is no number with s, m, h or d, or is more than 36500d", kSeeManual);
+  }
+  return unit->second * int64_t{number};
+}
+
 uint64_t ParseSize(const std::string& text) {
   uint64_t number = 0;
   const char* end = text.data() + text.size();
@@ -251,6 +287,7 @@ Mounts the store SOURCE (a directory; made if it is not there) on MOUNTPOINT.
      snapdir=hidden|visible|off            .snapshots inside workspaces
      busy=refuse|detach                    rollback while files are open for writing
      undo=on|off                           keep the state before a rollback
+     undo_keep=N, undo_keep_time=TIME      how many of these stay, and how long all do
      io_uring=auto|on|off                  how requests come from the kernel
      nocreate, ro                          and the usual ones of mount(8)
   -h, --help    -V, --version

@@ -1,6 +1,7 @@
 // The command line of ckptfs and of mount(8)'s helpers.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,13 @@ struct CommandLine {
 // the latter if the program's name begins with "mount.", as mount(8) calls helpers. Throws Error
 // EINVAL, with what to do, for anything that it does not understand.
 CommandLine ParseCommandLine(const std::vector<std::string>& arguments);
+
+// A number of things. Throws Error EINVAL.
+size_t ParseCount(const std::string& text);
+
+// A number of seconds, or with s, m, h or d of other units ("90", "30m", "7d"); at most 100 years.
+// Throws Error EINVAL.
+std::chrono::seconds ParseDuration(const std::string& text);
 
 // A number of bytes with an optional suffix K, M, G or T (powers of 1024; "KiB" and the like too).
 // Throws Error EINVAL.

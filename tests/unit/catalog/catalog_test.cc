@@ -201,6 +201,80 @@ TEST_F(CatalogTest, AChangedListHasALaterTime) {
   EXPECT_EQ(touch(20), 52);  // the clock went back
 }
 
+TEST_F(CatalogTest, WhoHadFilesOpenGoesWithTheSnapshot) {
+  const int64_t workspace = AddWorkspace("w");
+  const int64_t one = AddSnapshot(workspace, "one");
+  const int64_t two = AddSnapshot(workspace, "two");
+  const std::string odd = "a\nb/\xff";
+  {
+    Catalog::Change change(*catalog_);
+    change.SetOpenWriters(one, {.named = {{.pid = 4000000, .command = "c\xfe", .path = odd},
+                                          {.pid = 0, .command = "", .path = ""}},
+                                .total = 1002});
+    change.SetOpenWriters(two, {});
+    change.Commit();
+  }
+  Open();
+  const OpenWriterList writers = catalog_->OpenWriters(one).value();
+  EXPECT_EQ(writers.total, 1002U);
+  ASSERT_EQ(writers.named.size(), 2U);
+  EXPECT_EQ(writers.named[0].path, odd);
+  EXPECT_EQ(writers.named[0].command, "c\xfe");
+  EXPECT_EQ(writers.named[0].pid, 4000000);
+  EXPECT_EQ(writers.named[1].path, "");
+  EXPECT_EQ(catalog_->OpenWriters(two).value().total, 0U);  // nobody, and that is known
+  EXPECT_FALSE(catalog_->OpenWriters(AddSnapshot(workspace, "three")).has_value());
+  {
+    Catalog::Change change(*catalog_);
+    change.DeleteSnapshot(catalog_->FindSnapshot(one).value());
+    change.Commit();
+  }
+  catalog_.reset();
+  Database database(directory_.fd(), Catalog::kFileName);
+  EXPECT_EQ(database.PragmaInt("SELECT count(*) FROM open_writer"), 0);
+}
+
+TEST_F(CatalogTest, SurplusUndoIsAllButTheNewestAndThePinned) {
+  const int64_t workspace = AddWorkspace("w");
+  const int64_t other = AddWorkspace("other");
+  const auto add = [&](int64_t to, const std::string& name) {
+    Catalog::Change change(*catalog_);
+    const int64_t id = change.Insert(SnapshotRecord{.uuid = Uuid::Generate(),
+                                                    .workspace_id = to,
+                                                    .name = name,
+                                                    .volume = VolumeId::Generate(),
+                                                    .kind = SnapshotKind::kPreRollback,
+                                                    .view = catalog_->NextView()});
+    change.Commit();
+    return id;
+  };
+  const auto surplus = [&](size_t keep, size_t limit = SIZE_MAX) {
+    std::vector<std::string> names;
+    for (const SnapshotRecord& snapshot : catalog_->SurplusUndo(workspace, keep, limit)) {
+      names.push_back(snapshot.name);
+    }
+    return names;
+  };
+  EXPECT_THAT(surplus(0), IsEmpty());
+  const int64_t first = add(workspace, "1");
+  const int64_t second = add(workspace, "2");
+  AddSnapshot(workspace, "manual");
+  add(workspace, "3");
+  add(other, "not this one");
+  add(workspace, "4");
+  EXPECT_THAT(surplus(0), ElementsAre("1", "2", "3", "4"));
+  EXPECT_THAT(surplus(2), ElementsAre("1", "2"));
+  EXPECT_THAT(surplus(2, 1), ElementsAre("1"));
+  EXPECT_THAT(surplus(4), IsEmpty());
+  EXPECT_THAT(surplus(SIZE_MAX), IsEmpty());
+  Catalog::Change change(*catalog_);
+  change.SetPinned(first, true);
+  change.SetState(second, SnapshotState::kMissing);
+  change.Commit();
+  EXPECT_THAT(surplus(0), ElementsAre("3", "4"));
+  EXPECT_THAT(surplus(1), ElementsAre("3"));
+}
+
 TEST_F(CatalogTest, ReadersDoNotWaitForAChange) {
   const int64_t w = AddWorkspace("w");
   Catalog::Change change(*catalog_);
@@ -253,7 +327,8 @@ TEST_F(CatalogTest, RefusesWhatIsNoCatalogOfOurs) {
   EXPECT_EQ(ErrnoOf([&] { Open(); }), ENOTSUP);
   change_by_hand("PRAGMA user_version = 0");
   EXPECT_EQ(ErrnoOf([&] { Open(); }), EUCLEAN);
-  change_by_hand("PRAGMA user_version = 1; PRAGMA application_id = 1");
+  change_by_hand("PRAGMA user_version = " + std::to_string(CurrentSchemaVersion()) +
+                 "; PRAGMA application_id = 1");
   EXPECT_EQ(ErrnoOf([&] { Open(); }), EUCLEAN);
   change_by_hand("PRAGMA application_id = " + std::to_string(kCatalogApplicationId));
   Open();

@@ -61,6 +61,7 @@ TEST(Names, ErrorsAreHarmlessToATerminal) {
 TEST(Names, ReservesItsOwn) {
   EXPECT_TRUE(IsReservedInWorkspace(".snapshots"));
   EXPECT_TRUE(IsReservedInWorkspace(kControlName));
+  EXPECT_TRUE(IsReservedInWorkspace(kUnlinkedName));
   EXPECT_FALSE(IsReservedInWorkspace("snapshots"));
 }
 

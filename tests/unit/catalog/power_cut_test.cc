@@ -98,8 +98,8 @@ const Cut kCuts[] = {
     {"RollbackPrepared", "rollback", "rollback.before-commit", false},
     {"RolledBack", "rollback", "rollback.after-commit", true},
     {"RolledBackAndSealed", "rollback", "rollback.after-sidecars", true},
-    {"Exchanged", "exchange", "rollback.after-seal", true},
-    {"Dropped", "rollback-unchanged", "rollback.after-seal", true},
+    {"Exchanged", "exchange", "rollback.after-destroy", true},
+    {"Dropped", "rollback-unchanged", "rollback.after-destroy", true},
     {"Forked", "fork", "fork.after-commit", true},
     {"Compared", "diff", "diff.after-destroy", true},
 };

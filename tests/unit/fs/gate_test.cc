@@ -12,12 +12,14 @@ namespace {
 
 using std::chrono::milliseconds;
 
+constexpr NodeId kNode = 7;
+
 TEST(GateTest, ClosingWaitsForThoseInside) {
   Gate gate;
   std::atomic<bool> left = false;
   std::atomic<bool> inside = false;
   std::thread user([&] {
-    const Gate::Pass pass(gate);
+    const Gate::Pass pass(gate, kNode);
     inside = true;
     std::this_thread::sleep_for(milliseconds(30));
     left = true;
@@ -38,7 +40,7 @@ TEST(GateTest, NobodyEntersWhileItIsClosed) {
     const Gate::Closed closed(gate);
     for (int i = 0; i < 4; ++i) {
       users.emplace_back([&] {
-        const Gate::Pass pass(gate);
+        const Gate::Pass pass(gate, kNode);
         ++entered;
       });
     }
@@ -49,6 +51,20 @@ TEST(GateTest, NobodyEntersWhileItIsClosed) {
   EXPECT_EQ(entered, 4);
 }
 
+TEST(GateTest, TellsWhoWaits) {
+  Gate gate;
+  std::thread user;
+  {
+    const Gate::Closed closed(gate);
+    EXPECT_FALSE(gate.Waits(kNode));
+    user = std::thread([&] { const Gate::Pass pass(gate, kNode); });
+    while (!gate.Waits(kNode)) std::this_thread::yield();
+    EXPECT_FALSE(gate.Waits(kNode + 1));
+  }
+  user.join();
+  EXPECT_FALSE(gate.Waits(kNode));
+}
+
 TEST(GateTest, AStreamOfUsersDoesNotStarveTheCloser) {
   Gate gate;
   std::atomic<bool> stop = false;
@@ -56,7 +72,7 @@ TEST(GateTest, AStreamOfUsersDoesNotStarveTheCloser) {
   for (int i = 0; i < 3; ++i) {
     users.emplace_back([&] {
       while (!stop) {
-        const Gate::Pass pass(gate);
+        const Gate::Pass pass(gate, kNode);
         std::this_thread::sleep_for(std::chrono::microseconds(100));
       }
     });

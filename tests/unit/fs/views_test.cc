@@ -4,6 +4,7 @@
 
 #include "backend/base/error.h"
 #include "fs/known_directories.h"
+#include "fs/live_workspace.h"
 
 namespace ckptfs {
 namespace {
@@ -74,6 +75,34 @@ TEST(SlotTableTest, AnUnpinnedSlotGoesWithItsLastLookup) {
 TEST(SlotTableTest, CountingOnASlotThatHasGoneIsStale) {
   SlotTable slots;
   EXPECT_THROW(slots.Count(99), Error);
+}
+
+TEST(SlotTableTest, AViewWhoseSlotHasBecomeAnothersIsStale) {
+  SlotTable slots;
+  const auto files = slots.AddLiveFiles(nullptr, nullptr, 5);
+  slots.Count(*files);
+  slots.Forget(files->slot, 1);
+  slots.Unpin(files->slot);
+  const auto other = slots.AcquireSnapshot(Snapshot(1), Place::kRoot);
+  ASSERT_EQ(other->slot, files->slot) << "the test needs a slot that is used again";
+  EXPECT_THROW(slots.Count(*files), Error);
+  slots.Forget(other->slot, 1);
+  EXPECT_EQ(slots.size(), 0U) << "nothing was counted on the other";
+}
+
+TEST(LiveWorkspaceTest, ItsRootIsCountedUntilItIsRetired) {
+  SlotTable slots;
+  const auto workspace = std::make_shared<LiveWorkspace>(1, 5, slots);
+  workspace->Switch(nullptr, 0);
+  const NodeId before = workspace->AcquireRoot();
+  workspace->RenewRoot();
+  const NodeId after = workspace->AcquireRoot();
+  EXPECT_NE(before, after);
+  workspace->Retire();
+  slots.Forget(SlotOf(before), 1);
+  slots.Forget(SlotOf(after), 1);
+  EXPECT_EQ(slots.size(), 0U);
+  EXPECT_THROW(workspace->AcquireRoot(), Error);
 }
 
 class KnownDirectoriesTest : public testing::Test {

@@ -32,6 +32,8 @@ TEST(OptionsTest, Defaults) {
   EXPECT_EQ(line.store.backend, "auto");
   EXPECT_TRUE(line.store.create);
   EXPECT_TRUE(line.store.undo);
+  EXPECT_EQ(line.store.undo_keep, 10U);
+  EXPECT_EQ(line.store.undo_keep_time, std::chrono::hours(1));
   EXPECT_FALSE(line.store.read_only);
   EXPECT_FALSE(line.foreground);
   EXPECT_FALSE(line.store.backend_options.size_bytes.has_value());
@@ -41,13 +43,16 @@ TEST(OptionsTest, Defaults) {
 TEST(OptionsTest, TakesEveryOption) {
   const CommandLine line =
       Parse({"-f", "-o", "backend=btrfs-loop,size=2G,snapdir=visible,busy=detach", "-o",
-             "undo=off,io_uring=off,nocreate,ro,noatime,suid", "/store", "/mnt"});
+             "undo=off,undo_keep=3,undo_keep_time=2d,io_uring=off,nocreate,ro,noatime,suid",
+             "/store", "/mnt"});
   EXPECT_TRUE(line.foreground);
   EXPECT_EQ(line.store.backend, "btrfs-loop");
   EXPECT_EQ(line.store.backend_options.size_bytes, uint64_t{2} << 30);
   EXPECT_EQ(line.mount.snapshot_directory, SnapshotDirectory::kVisible);
   EXPECT_TRUE(line.mount.detach_busy);
   EXPECT_FALSE(line.store.undo);
+  EXPECT_EQ(line.store.undo_keep, 3U);
+  EXPECT_EQ(line.store.undo_keep_time, std::chrono::hours(48));
   EXPECT_EQ(line.fuse.io_uring, IoUring::kOff);
   EXPECT_FALSE(line.store.create);
   EXPECT_TRUE(line.store.read_only);
@@ -92,6 +97,29 @@ TEST(ParseSizeTest, Units) {
   EXPECT_EQ(ParseSize("5m"), uint64_t{5} << 20);
   EXPECT_EQ(ParseSize("20GB"), uint64_t{20} << 30);
   EXPECT_EQ(ParseSize("2T"), uint64_t{2} << 40);
+}
+
+TEST(ParseDurationTest, Units) {
+  EXPECT_EQ(ParseDuration("0").count(), 0);
+  EXPECT_EQ(ParseDuration("90").count(), 90);
+  EXPECT_EQ(ParseDuration("90s").count(), 90);
+  EXPECT_EQ(ParseDuration("30m").count(), 1800);
+  EXPECT_EQ(ParseDuration("1h").count(), 3600);
+  EXPECT_EQ(ParseDuration("36500d").count(), int64_t{36500} * 86400);
+}
+
+TEST(ParseDurationTest, RefusesWhatIsNoTime) {
+  for (const char* text : {"", "h", "-1", "1w", "1.5h", "36501d", "4294967296", "1 h", "1hs"}) {
+    EXPECT_THROW(ParseDuration(text), Error) << text;
+  }
+}
+
+TEST(ParseCountTest, IsANumberAndNothingElse) {
+  EXPECT_EQ(ParseCount("0"), 0U);
+  EXPECT_EQ(ParseCount("4294967295"), 4294967295U);
+  for (const char* text : {"", "-1", "+1", "x", "1x", "4294967296", " 1"}) {
+    EXPECT_THROW(ParseCount(text), Error) << text;
+  }
 }
 
 TEST(ParseSizeTest, RefusesWhatIsNoSize) {

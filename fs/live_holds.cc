@@ -1,0 +1,43 @@
+#include "fs/live_holds.h"
+
+#include <utility>
+
+#include "fs/file_tree.h"
+
+namespace ckptfs {
+
+GateHold::GateHold(MountContext& mount, std::shared_ptr<LiveWorkspace> workspace,
+                   bool becomes_snapshot)
+    : mount_(mount),
+      workspace_(std::move(workspace)),
+      becomes_snapshot_(becomes_snapshot),
+      closed_(workspace_->gate()) {}
+
+uint64_t GateHold::GatherUnlinked() {
+  const auto live = workspace_->live();
+  if (!live->files) return 0;
+  gathered_ = mount_.unlinked.Gather(live->files->slot, *live->volume, becomes_snapshot_);
+  return gathered_->count();
+}
+
+MomentHold::MomentHold(MountContext& mount, const std::shared_ptr<LiveWorkspace>& workspace)
+    : gate_(mount, workspace, /*becomes_snapshot=*/false) {
+  const auto live = workspace->live();
+  if (!live->files) return;
+  FileTree files(mount);
+  const std::vector<WriterHandle> writers = files.Writers(live->files->slot);
+  // Without passthrough every write passes the gate.
+  if (mount.open_files.passthrough()) StopWrites(mount, workspace->gate(), writers);
+  files.WriteOut(writers);
+}
+
+void MomentHold::StopWrites(MountContext& mount, const Gate& gate,
+                            const std::vector<WriterHandle>& writers) {
+  std::vector<NodeId> nodes;
+  for (const WriterHandle& writer : writers) {
+    if (mount.open_files.HasWriters(writer.node)) nodes.push_back(writer.node);
+  }
+  stopped_ = mount.write_stop.Stop(nodes, [&](NodeId node) { return gate.Waits(node); });
+}
+
+}  // namespace ckptfs

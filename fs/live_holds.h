@@ -1,0 +1,45 @@
+// What keeps a live tree still while a verb works on it.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "catalog/store.h"
+#include "fs/mount_context.h"
+
+namespace ckptfs {
+
+// Closes the gate of a workspace while it exists. Used by the thread of a verb.
+class GateHold : public LiveHold {
+ public:
+  // `becomes_snapshot`: the live tree itself is what is kept, and not a copy that is made of it.
+  GateHold(MountContext& mount, std::shared_ptr<LiveWorkspace> workspace, bool becomes_snapshot);
+
+  uint64_t GatherUnlinked() override;
+
+ private:
+  MountContext& mount_;
+  std::shared_ptr<LiveWorkspace> workspace_;  // keeps the gate that `closed_` holds
+  const bool becomes_snapshot_;
+  Gate::Closed closed_;
+  std::unique_ptr<UnlinkedFiles::Gathered> gathered_;  // ends before the gate opens
+};
+
+// Makes those wait too who write to open files, and brings what they have written to the disk: what
+// is copied while it exists is one moment. Used by the thread of a verb.
+class MomentHold : public LiveHold {
+ public:
+  MomentHold(MountContext& mount, const std::shared_ptr<LiveWorkspace>& workspace);
+
+  uint64_t GatherUnlinked() override { return gate_.GatherUnlinked(); }
+
+ private:
+  void StopWrites(MountContext& mount, const Gate& gate, const std::vector<WriterHandle>& writers);
+
+  // Ends after the gate has opened: its end waits for calls that may stand behind a change at the
+  // gate, in the queue for a file's lock.
+  std::unique_ptr<WriteStop::Stopped> stopped_;
+  GateHold gate_;
+};
+
+}  // namespace ckptfs

@@ -1,0 +1,101 @@
+#include "fs/write_stop.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+namespace ckptfs {
+namespace {
+
+// For a write under way to end. The checkpoint keeps changes waiting meanwhile.
+constexpr std::chrono::milliseconds kStopWait{50};
+constexpr std::chrono::microseconds kGatePoll{200};
+// For the helper to let go of the mount. Only a write under way can keep it for longer.
+constexpr std::chrono::milliseconds kReportWait{100};
+
+}  // namespace
+
+std::unique_ptr<WriteStop::Stopped> WriteStop::Stop(
+    const std::vector<NodeId>& nodes, const std::function<bool(NodeId)>& waits_at_gate) {
+  if (nodes.empty() || given_up_) return nullptr;
+  std::vector<NodeId> files = nodes;
+  std::sort(files.begin(), files.end());
+  files.erase(std::unique(files.begin(), files.end()), files.end());
+  if (files.size() > WriteStopHelper::kFilesMax) {
+    spdlog::warn("{} files are open for writing: a checkpoint orders the writes to {} of them only",
+                 files.size(), WriteStopHelper::kFilesMax);
+    files.resize(WriteStopHelper::kFilesMax);
+  }
+  std::unique_lock lock(mutex_);
+  token_ = ++last_token_;
+  auto stopped = std::make_unique<Stopped>(*this, token_);
+  lock.unlock();  // its end takes the lock, should what follows throw
+  if (!helper_.Start(stopped->token(), files)) {
+    GiveUp("the helper process is gone");
+    return nullptr;
+  }
+  lock.lock();
+  const auto deadline = std::chrono::steady_clock::now() + kStopWait;
+  const auto all_wait = [&] {
+    return std::all_of(files.begin(), files.end(),
+                       [&](NodeId file) { return parked_.contains(file) || waits_at_gate(file); });
+  };
+  while (!all_wait() && std::chrono::steady_clock::now() < deadline) {
+    parked_one_.wait_for(lock, kGatePoll);  // the gate notifies nobody
+  }
+  lock.unlock();
+  return stopped;
+}
+
+bool WriteStop::Park(NodeId node, std::string_view xattr_name, std::string_view value,
+                     std::function<void()> answer) {
+  if (xattr_name != WriteStopHelper::kXattrName) return false;
+  uint64_t token = 0;
+  if (value.size() == sizeof(token)) std::memcpy(&token, value.data(), sizeof(token));
+  {
+    const std::lock_guard lock(mutex_);
+    if (token != 0 && token == token_ && parked_.try_emplace(node, std::move(answer)).second) {
+      parked_one_.notify_all();
+      return true;
+    }
+  }
+  answer();  // too late
+  return true;
+}
+
+void WriteStop::Release(uint64_t token) {
+  std::unordered_map<NodeId, std::function<void()>> parked;
+  {
+    const std::lock_guard lock(mutex_);
+    token_ = 0;
+    parked.swap(parked_);
+  }
+  for (const auto& [node, answer] : parked) answer();
+  if (!given_up_) AwaitReport(token);
+}
+
+void WriteStop::AwaitReport(uint64_t token) {
+  const auto deadline = std::chrono::steady_clock::now() + kReportWait;
+  while (const auto report = helper_.Receive(deadline)) {
+    if (report->error != 0) {
+      GiveUp(std::generic_category().message(report->error));
+      return;
+    }
+    if (report->token == token) return;
+  }
+}
+
+void WriteStop::GiveUp(const std::string& why) {
+  given_up_ = true;
+  spdlog::warn(
+      "writes to open files cannot be kept waiting during checkpoints ({}): each checkpoint has "
+      "all "
+      "that was written before it, but of what is written meanwhile perhaps a later part only",
+      why);
+}
+
+}  // namespace ckptfs
