@@ -34,6 +34,8 @@ done
 refused_option snapdir=maybe "hidden.*off.*visible"
 refused_option busy=yes "detach.*refuse"
 refused_option undo=1 "off.*on"
+for count in '' -1 many 1.5; do refused_option "undo_keep=$count" "undo_keep|number '$count'"; done
+for time in '' -1h 1w h; do refused_option "undo_keep_time=$time" "undo_keep_time|time '$time'"; done
 refused_option io_uring=perhaps "auto"
 refused_option remount "remount"
 

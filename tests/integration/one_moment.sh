@@ -1,0 +1,32 @@
+#!/bin/bash
+# Each checkpoint under running writers is one moment: a state that existed, with everything in it
+# whose call had returned before. tests/moment says how that is proven, and what each case does.
+#
+# CKPTFS_MOMENT_LONG=1: 600 checkpoints of the mixed case in a minute, and more of each other case.
+# CKPTFS_MOMENT_SEED: the order of the writers' operations; random otherwise, and printed.
+# shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
+
+[[ -x $bin/moment ]] || skip_test "the program moment is not built"
+seconds=1.2 seconds_mixed=4
+[[ -z ${CKPTFS_MOMENT_LONG-} ]] || seconds=10 seconds_mixed=60
+seed=${CKPTFS_MOMENT_SEED:-$RANDOM}
+echo "seed $seed"
+
+store=$scratch/store m=$scratch/mnt
+mount_store "$store" "$m" size=8G || exit 1
+mkdir "$m/w"
+cases=$("$bin/moment" --list)
+check_eq 9 "$(wc -l <<<"$cases")" "cases"
+for name in $cases; do
+    test_case "$name"
+    duration=$seconds
+    [[ $name != mixed ]] || duration=$seconds_mixed
+    checks=$((checks + 1))
+    "$bin/moment" --workspace "$m/w" --snapshots "$m/.snapshots/w" --case "$name" --seed "$seed" \
+        --seconds "$duration" || fail "$name: not every checkpoint is a moment, or moment failed ($?)"
+done
+
+test_case "the catalog and the log"
+run ckpt fsck --mount "$m"
+check_eq "0 no problems found" "$status $output" "fsck ($errors)"

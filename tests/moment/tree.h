@@ -1,0 +1,27 @@
+// A directory tree as it was found.
+#pragma once
+
+#include <sys/types.h>
+
+#include <ctime>
+#include <map>
+#include <string>
+
+namespace ckptfs::moment {
+
+// What a name leads to, as far as the writers change it.
+struct Entry {
+  mode_t mode = 0;  // with the type
+  nlink_t links = 0;
+  std::string content;  // of a file, or a symlink's target
+  std::string xattr;
+  time_t mtime_s = 0;
+};
+
+// By path, relative to the tree's root, which is not in it.
+using Tree = std::map<std::string, Entry>;
+
+// Throws Error, or std::filesystem::filesystem_error, if something in it cannot be read.
+Tree ReadTree(const std::string& directory);
+
+}  // namespace ckptfs::moment

@@ -1,0 +1,71 @@
+#include "tests/stress/board.h"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <new>
+#include <string>
+
+#include "backend/base/error.h"
+
+namespace ckptfs::stress {
+namespace {
+
+constexpr uint64_t kFailuresShown = 30;
+
+std::string NameOfResult(Operation operation, int result) {
+  if (result == 0) return "ok";
+  if (RuleOf(operation).is_exit_code) return fmt::format("exit {}", result);
+  const char* name = strerrorname_np(result);
+  return name != nullptr ? name : fmt::format("errno {}", result);
+}
+
+}  // namespace
+
+int64_t MonotonicNs() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+Board& Board::Make() {
+  void* memory = mmap(nullptr, sizeof(Board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                      /*fd=*/-1, /*offset=*/0);
+  if (memory == MAP_FAILED) ThrowErrno("map the memory that the processes share");
+  return *new (memory) Board;
+}
+
+void Board::Record(Operation operation, int result, int64_t took_ns) {
+  Count& count = counts[static_cast<size_t>(operation)];
+  ++count.by_result[static_cast<size_t>(std::clamp(result, 0, kMaxResult - 1))];
+  int64_t longest = count.longest_ns;
+  while (took_ns > longest && !count.longest_ns.compare_exchange_weak(longest, took_ns)) {
+  }
+}
+
+void Board::Fail(std::string_view sentence) {
+  if (++failures > kFailuresShown) return;
+  const std::string line = fmt::format("FAILED: [{}] {}\n", getpid(), sentence);
+  // One write: lines of several processes must not mix.
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, line.data(), line.size());
+}
+
+void Board::Print() const {
+  for (size_t i = 0; i < counts.size(); ++i) {
+    const auto operation = static_cast<Operation>(i);
+    std::string results;
+    for (int result = 0; result < kMaxResult; ++result) {
+      const uint64_t count = counts[i].by_result[static_cast<size_t>(result)];
+      if (count != 0) results += fmt::format("  {} {}", NameOfResult(operation, result), count);
+    }
+    if (results.empty()) results = "  never";
+    fmt::print("{:34} longest {:7.1f} ms {}\n", RuleOf(operation).name,
+               static_cast<double>(counts[i].longest_ns) / 1e6, results);
+  }
+}
+
+}  // namespace ckptfs::stress

@@ -1,0 +1,32 @@
+// Checkpoints, rollbacks and whatever else changes the list of workspaces and snapshots.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tests/stress/worker.h"
+
+namespace ckptfs::stress {
+
+class VerbWorker : public Worker {
+ public:
+  using Worker::Worker;
+
+ protected:
+  void Step() override;
+
+ private:
+  void Rename(Operation operation, const std::string& from, const std::string& to,
+              unsigned int flags = 0);
+  void StepRefused();
+  void StepCkpt();
+  void RunCkpt(Operation operation, const std::vector<std::string>& arguments);
+  // Keeps the number of snapshots small: rollbacks add one each.
+  void ThinOut(const std::string& workspace);
+  // Deletes a workspace with all that is in it, as far as others let it.
+  void TakeDown(const std::string& workspace);
+  std::vector<std::string> List(const std::string& directory);
+  void Delete(const std::string& workspace, const std::string& snapshot);
+};
+
+}  // namespace ckptfs::stress
