@@ -76,7 +76,7 @@ struct stat StatOf(const UniqueFd& file, const char* name) {
 }
 
 std::string LastPathOf(const UniqueFd& file) {
-  std::array<char, 2 * PATH_MAX> path{};
+  std::array<char, size_t{2} * PATH_MAX> path{};
   const ssize_t size =
       getxattr(DescriptorPath(file.get()).c_str(), kLastPathXattr, path.data(), path.size());
   return size > 0 ? std::string(path.data(), static_cast<size_t>(size)) : std::string();

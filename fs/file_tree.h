@@ -92,7 +92,7 @@ class FileTree {
   void WriteOut(const std::vector<WriterHandle>& writers);
   // Keeps a write that comes to the daemon out of the moment of a checkpoint. Null for a file that
   // no gate is before.
-  std::unique_ptr<Gate::Pass> PassGate(NodeId node);
+  std::unique_ptr<Gate::Pass> PassGate(NodeId node) const;
   void Sync(NodeId node, bool data_only);
   void Allocate(NodeId node, int mode, off_t offset, off_t length, const Caller& caller);
   ssize_t CopyRange(NodeId from, off_t from_offset, NodeId to, off_t to_offset, size_t length);

@@ -170,7 +170,7 @@ void FileTree::WriteOut(const std::vector<WriterHandle>& writers) {
   }
 }
 
-std::unique_ptr<Gate::Pass> FileTree::PassGate(NodeId node_id) {
+std::unique_ptr<Gate::Pass> FileTree::PassGate(NodeId node_id) const {
   const std::shared_ptr<View> view = mount_.slots.Find(SlotOf(node_id));
   if (!view || !view->workspace) return nullptr;
   return std::make_unique<Gate::Pass>(view->workspace->gate(), node_id);

@@ -11,6 +11,10 @@
 namespace ckptfs {
 namespace {
 
+// In units of 512 bytes. Who removes a larger file that nobody has open may need its space the very
+// next moment, and the kernel's FORGET takes a little longer.
+constexpr uint64_t kKeptBlocksMax = 2048;
+
 // Names in a workspace's root that are ckptfs's own and never the user's to make.
 void RefuseReservedName(const Node& parent, const char* name) {
   if (parent.is_root && IsReservedInWorkspace(name)) {
@@ -219,7 +223,7 @@ CreatedFile FileTree::CreateUnnamed(NodeId parent_id, mode_t mode, int flags,
 struct FileTree::LastName {
   NodeId node = 0;  // 0: it is not the last name, or cannot be held
   NamelessFiles::Place place;
-  UniqueFd fd;
+  UniqueFd fd;  // none for a large file: only its last name is remembered
   std::unique_ptr<UnlinkedFiles::Removal> removal;  // of a file that is open
 
   // The name has gone.
@@ -227,7 +231,7 @@ struct FileTree::LastName {
     const bool linked = removal && removal->linked();
     if (removal) removal->Done();
     removal.reset();
-    if (linked || !fd.valid()) return;
+    if (linked || node == 0) return;
     const std::shared_ptr<View> view = mount.slots.Find(SlotOf(node));
     if (!view) return;
     view->nameless.Keep(node, std::move(fd), place);
@@ -239,8 +243,8 @@ struct FileTree::LastName {
 FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, const char* name) {
   LastName last;
   struct statx status {};
-  if (statx(parent_fd, name, AT_SYMLINK_NOFOLLOW, STATX_TYPE | STATX_NLINK | STATX_INO, &status) !=
-      0) {
+  if (statx(parent_fd, name, AT_SYMLINK_NOFOLLOW,
+            STATX_TYPE | STATX_NLINK | STATX_INO | STATX_BLOCKS, &status) != 0) {
     return last;  // what is to be done to the name will fail, or replaces nothing
   }
   const bool is_directory = S_ISDIR(status.stx_mode);
@@ -259,8 +263,10 @@ FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, con
   }
   last.node = node;
   last.place = {.directory = parent.file, .name = name};
-  if (S_ISREG(status.stx_mode) &&
-      (mount_.open_files.IsOpen(node) || mount_.mapped.Contains(node))) {
+  if (!S_ISREG(status.stx_mode)) return last;
+  const bool is_open = mount_.open_files.IsOpen(node) || mount_.mapped.Contains(node);
+  if (!is_open && status.stx_blocks > kKeptBlocksMax) last.fd.Reset();
+  if (is_open) {
     last.removal = std::make_unique<UnlinkedFiles::Removal>(
         mount_.unlinked, node, *parent.volume, last.fd.get(),
         DirectoryPathIn(*parent.volume, parent_fd) + name);

@@ -16,7 +16,7 @@ struct fuse_lowlevel_ops;
 namespace ckptfs {
 
 // All that answers requests of one mount; the user data of its libfuse session. Decoding, calling,
-// replying and turning exceptions into errno happen in fuse_operations.cc and nowhere else.
+// replying and turning exceptions into errno (fuse_answer.h) happen in fs/fuse_*.cc and nowhere else.
 struct FuseHandlers {
   explicit FuseHandlers(MountContext& mount_in)
       : mount(mount_in),

@@ -36,6 +36,7 @@ class NamelessFiles {
     std::string name;
   };
 
+  // Without a descriptor only `last` is kept.
   void Keep(NodeId node, UniqueFd fd, Place last) {
     const std::lock_guard lock(mutex_);
     files_.insert_or_assign(node, File{std::move(fd), std::move(last)});

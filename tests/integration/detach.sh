@@ -344,10 +344,11 @@ stop_serving
 
 # --- Ends -----------------------------------------------------------------------------------------
 
-# The flag of the volume that keeps a state, in the image of a store that is not in use.
+# The flag of the volume that keeps a state of K, in the image of a store that is not in use.
 read_only_flag() {
     local volume
-    volume=$(query "$store" "select volume from snapshot where name = '$1'")
+    volume=$(query "$store" "select volume from snapshot where name = '$1' and workspace_id =
+        (select id from workspace where name = 'K')")
     open_image "$store" "$scratch/image"
     btrfs property get "$scratch/image/volumes/$volume" ro
     close_image "$scratch/image"

@@ -130,10 +130,11 @@ StateSet Reader::StatesWithout(const std::string& path) const {
 StateSet Reader::StatesOf(int fd, const std::string& path, std::string& seen) const {
   struct stat status {};
   if (fstat(fd, &status) != 0) {
-    seen = fmt::format("fstat: {}", strerror(errno));
+    const int error = errno;
+    seen = fmt::format("fstat: {}", strerror(error));
     // A directory does not stay what it was: one that has gone since it was opened is gone.
     const bool is_gone =
-        (errno == ENOENT || errno == ESTALE) && states_.Directories().contains(path);
+        (error == ENOENT || error == ESTALE) && states_.Directories().contains(path);
     return is_gone ? StatesWithout(path) : StateSet{};
   }
   seen = Text(status);

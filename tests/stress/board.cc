@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <new>
+#include <numeric>
 #include <string>
 
 #include "backend/base/error.h"
@@ -52,6 +54,17 @@ void Board::Fail(std::string_view sentence) {
   const std::string line = fmt::format("FAILED: [{}] {}\n", getpid(), sentence);
   // One write: lines of several processes must not mix.
   [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, line.data(), line.size());
+}
+
+double Board::StaleWalksPerMille() const {
+  uint64_t stale = 0;
+  uint64_t all = 0;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    if (!WalksAPath(static_cast<Operation>(i))) continue;
+    stale += counts[i].by_result[ESTALE];
+    all += std::accumulate(counts[i].by_result.begin(), counts[i].by_result.end(), uint64_t{0});
+  }
+  return all == 0 ? 0 : 1000.0 * static_cast<double>(stale) / static_cast<double>(all);
 }
 
 void Board::Print() const {

@@ -87,6 +87,9 @@ void StartAll(const Run& run, Board& board, Processes& processes) {
   }
 }
 
+// Of calls that walk a path while all rollbacks are in place.
+constexpr double kStaleWalksPerMilleMax = 1;
+
 // True if all went well.
 bool Watch(const Run& run, Board& board, Processes& processes) {
   const int64_t end_ns = MonotonicNs() + run.duration_s * 1'000'000'000;
@@ -96,6 +99,12 @@ bool Watch(const Run& run, Board& board, Processes& processes) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     good &= processes.Reap();
     if (ReportHungCalls(board, run.call_max_s * 1'000'000'000, run.settings.store)) return false;
+  }
+  if (!run.settings.by_name && board.StaleWalksPerMille() > kStaleWalksPerMilleMax) {
+    board.Fail(
+        fmt::format("{:.2f} of 1,000 path walks ended with ESTALE, although all rollbacks were "
+                    "in place",
+                    board.StaleWalksPerMille()));
   }
   return good && board.failures == 0;
 }

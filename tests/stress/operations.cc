@@ -111,11 +111,16 @@ static_assert(std::size(kRules) == static_cast<size_t>(Operation::kCount));
 
 const Rule& RuleOf(Operation operation) { return kRules[static_cast<size_t>(operation)]; }
 
-bool IsAllowed(Operation operation, int result, bool may_be_stale) {
+bool WalksAPath(Operation operation) {
   const Rule& rule = RuleOf(operation);
-  const bool uses_path = !rule.is_exit_code && rule.allowed.data() != kNone;
-  if (result == ESTALE && may_be_stale && uses_path) return true;
-  const std::span<const int> allowed = rule.allowed;
+  const bool is_by_descriptor =
+      rule.allowed.data() == kStale || rule.allowed.data() == kStaleMaking;
+  return !rule.is_exit_code && rule.allowed.data() != kNone && !is_by_descriptor;
+}
+
+bool IsAllowed(Operation operation, int result) {
+  if (result == ESTALE && WalksAPath(operation)) return true;
+  const std::span<const int> allowed = RuleOf(operation).allowed;
   return result == 0 || std::find(allowed.begin(), allowed.end(), result) != allowed.end();
 }
 

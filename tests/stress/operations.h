@@ -80,11 +80,13 @@ struct Rule {
 };
 
 const Rule& RuleOf(Operation operation);
-// `may_be_stale`: ESTALE is right, too, for calls that walk a path. The kernel walks a second time by
-// itself; but a directory that somebody holds and whose workspace is rolled back by name has to move
-// in the kernel's books at the next walk, which it puts off (d_splice_alias) as long as any rename
-// from one directory to another is under way on the mount. Two such renames in a row, and the
-// program sees ESTALE.
-bool IsAllowed(Operation operation, int result, bool may_be_stale);
+// Whether the call walks a path, on which the kernel walks a second time by itself after ESTALE.
+bool WalksAPath(Operation operation);
+// ESTALE is right, too, for calls that walk a path, if it is rare (Board::StaleWalksPerMille). Two
+// rollbacks can overtake the two walks of one call, on a machine that has much else to do. And a
+// directory that somebody holds and whose workspace is rolled back by name has to move in the
+// kernel's books at the next walk, which it puts off (d_splice_alias) as long as any rename from one
+// directory to another is under way on the mount: two such renames in a row, and the program sees it.
+bool IsAllowed(Operation operation, int result);
 
 }  // namespace ckptfs::stress

@@ -49,7 +49,7 @@ bool Remounter::Unmount() {
       return umount2(settings_.mountpoint.c_str(), UMOUNT_NOFOLLOW) == 0 ? 0 : errno;
     });
     if (error == 0) return true;
-    if (!IsAllowed(Operation::kUnmount, error, false)) {
+    if (!IsAllowed(Operation::kUnmount, error)) {
       board_.Fail(fmt::format("umount: {}", std::strerror(error)));
       return false;
     }

@@ -219,7 +219,7 @@ void VerbWorker::RunCkpt(Operation operation, const std::vector<std::string>& ar
     result = RunProgram(words, root());
     return result.exit_code;
   });
-  if (!IsAllowed(operation, code, false)) board().Fail(result.errors);
+  if (!IsAllowed(operation, code)) board().Fail(result.errors);
 }
 
 void VerbWorker::StepCkpt() {

@@ -1,0 +1,62 @@
+#define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 18)
+
+#include "fs/fuse_answer.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace ckptfs {
+
+FuseHandlers& HandlersOf(fuse_req_t request) {
+  return *static_cast<FuseHandlers*>(fuse_req_userdata(request));
+}
+
+Caller CallerOf(fuse_req_t request) {
+  const fuse_ctx* context = fuse_req_ctx(request);
+  return {.uid = context->uid,
+          .gid = context->gid,
+          .pid = context->pid,
+          .umask = context->umask & 0777};
+}
+
+bool IsInGroup(fuse_req_t request, gid_t group) {
+  if (fuse_req_ctx(request)->gid == group) return true;
+  std::vector<gid_t> groups(64);
+  int count = fuse_req_getgroups(request, static_cast<int>(groups.size()), groups.data());
+  if (count > static_cast<int>(groups.size())) {
+    groups.resize(static_cast<size_t>(count));
+    count = fuse_req_getgroups(request, count, groups.data());
+  }
+  if (count < 0) return false;
+  groups.resize(std::min(groups.size(), static_cast<size_t>(count)));
+  return std::find(groups.begin(), groups.end(), group) != groups.end();
+}
+
+void RefuseVirtual(NodeId parent, const char* what) {
+  if (!IsVirtual(parent)) return;
+  throw Error(EPERM, what, "only workspaces and snapshots can be made here", "Use mkdir");
+}
+
+fuse_entry_param EntryParam(const Entry& entry) {
+  fuse_entry_param param{};
+  param.ino = entry.node;
+  param.generation = entry.generation;
+  param.attr = entry.attributes.stat;
+  param.attr_timeout = entry.attributes.timeout_s;
+  param.entry_timeout = entry.entry_timeout_s;
+  return param;
+}
+
+void ReplyEntry(fuse_req_t request, const Entry& entry) {
+  const fuse_entry_param param = EntryParam(entry);
+  FuseHandlers& handlers = HandlersOf(request);  // the request is gone after the reply
+  if (fuse_reply_entry(request, &param) != 0 && entry.node != 0) {
+    handlers.files.Forget(entry.node, 1);
+  }
+}
+
+void ReplyAttributes(fuse_req_t request, const Attributes& attributes) {
+  fuse_reply_attr(request, &attributes.stat, attributes.timeout_s);
+}
+
+}  // namespace ckptfs

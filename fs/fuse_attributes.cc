@@ -1,0 +1,187 @@
+// The adapter's requests about attributes.
+#define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 18)
+
+#include <sys/xattr.h>
+
+#include <cerrno>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backend/base/error.h"
+#include "fs/fuse_answer.h"
+#include "fs/fuse_operations.h"
+
+namespace ckptfs {
+namespace {
+
+void GetAttributes(fuse_req_t request, fuse_ino_t node, fuse_file_info* /*file*/) {
+  Answer(request, "getattr", [&] {
+    FuseHandlers& handlers = HandlersOf(request);
+    ReplyAttributes(request, handlers.snapshots.TellsAttributesOf(node)
+                                 ? handlers.snapshots.GetAttributes(node)
+                                 : handlers.files.GetAttributes(node));
+  });
+}
+
+void GetStatx(fuse_req_t request, fuse_ino_t node, int /*flags*/, int /*mask*/,
+              fuse_file_info* /*file*/) {
+  Answer(request, "statx", [&] {
+    FuseHandlers& handlers = HandlersOf(request);
+    struct statx status {};
+    double timeout_s = 0;
+    if (handlers.snapshots.TellsAttributesOf(node)) {
+      const Attributes attributes = handlers.snapshots.GetAttributes(node);
+      const struct stat& from = attributes.stat;
+      statx_timestamp time{};
+      time.tv_sec = from.st_mtim.tv_sec;
+      time.tv_nsec = static_cast<uint32_t>(from.st_mtim.tv_nsec);
+      status.stx_mask = STATX_BASIC_STATS | STATX_BTIME;
+      status.stx_blksize = static_cast<uint32_t>(from.st_blksize);
+      status.stx_nlink = static_cast<uint32_t>(from.st_nlink);
+      status.stx_uid = from.st_uid;
+      status.stx_gid = from.st_gid;
+      status.stx_mode = static_cast<uint16_t>(from.st_mode);
+      status.stx_ino = from.st_ino;
+      status.stx_size = static_cast<uint64_t>(from.st_size);
+      status.stx_atime = status.stx_mtime = status.stx_ctime = status.stx_btime = time;
+      timeout_s = attributes.timeout_s;
+    } else {
+      status = handlers.files.GetStatx(node, timeout_s);
+    }
+    fuse_reply_statx(request, 0, &status, timeout_s);
+  });
+}
+
+AttributeChange ChangeOf(const struct stat& attributes, int valid, bool by_descriptor) {
+  AttributeChange change;
+  change.by_descriptor = by_descriptor;
+  change.set_mode = (valid & FUSE_SET_ATTR_MODE) != 0;
+  change.set_uid = (valid & FUSE_SET_ATTR_UID) != 0;
+  change.set_gid = (valid & FUSE_SET_ATTR_GID) != 0;
+  change.set_size = (valid & FUSE_SET_ATTR_SIZE) != 0;
+  change.mode = attributes.st_mode;
+  change.uid = attributes.st_uid;
+  change.gid = attributes.st_gid;
+  change.size = attributes.st_size;
+  if ((valid & FUSE_SET_ATTR_ATIME_NOW) != 0) {
+    change.atime.tv_nsec = UTIME_NOW;
+  } else if ((valid & FUSE_SET_ATTR_ATIME) != 0) {
+    change.atime = attributes.st_atim;
+  }
+  if ((valid & FUSE_SET_ATTR_MTIME_NOW) != 0) {
+    change.mtime.tv_nsec = UTIME_NOW;
+  } else if ((valid & FUSE_SET_ATTR_MTIME) != 0) {
+    change.mtime = attributes.st_mtim;
+  }
+  return change;
+}
+
+void SetAttributes(fuse_req_t request, fuse_ino_t node, struct stat* attributes, int valid,
+                   fuse_file_info* file) {
+  Answer(request, "setattr", [&] {
+    FuseHandlers& handlers = HandlersOf(request);
+    const AttributeChange change = ChangeOf(*attributes, valid, file != nullptr);
+    ReplyAttributes(request, handlers.snapshots.Owns(node)
+                                 ? handlers.snapshots.SetAttributes(node, change)
+                                 : handlers.files.SetAttributes(node, change, CallerOf(request)));
+  });
+}
+
+void ReadLink(fuse_req_t request, fuse_ino_t node) {
+  Answer(request, "readlink", [&] {
+    FuseHandlers& handlers = HandlersOf(request);
+    const std::string target =
+        IsVirtual(node) ? handlers.snapshots.ReadLink(node) : handlers.files.ReadLink(node);
+    fuse_reply_readlink(request, target.c_str());
+  });
+}
+
+// Replies with a value, or with its size if that is what was asked for.
+void ReplyValue(fuse_req_t request, const std::string& value, size_t size) {
+  if (size == 0) {
+    fuse_reply_xattr(request, value.size());
+  } else if (value.size() > size) {
+    fuse_reply_err(request, ERANGE);
+  } else {
+    fuse_reply_buf(request, value.data(), value.size());
+  }
+}
+
+void GetXattr(fuse_req_t request, fuse_ino_t node, const char* name, size_t size) {
+  Answer(request, "getxattr", [&] {
+    FuseHandlers& handlers = HandlersOf(request);
+    ReplyValue(request,
+               handlers.snapshots.Owns(node) ? handlers.snapshots.GetXattr(node, name)
+                                             : handlers.files.GetXattr(node, name),
+               size);
+  });
+}
+
+void ListXattrs(fuse_req_t request, fuse_ino_t node, size_t size) {
+  Answer(request, "listxattr", [&] {
+    FuseHandlers& handlers = HandlersOf(request);
+    ReplyValue(request,
+               handlers.snapshots.Owns(node) ? handlers.snapshots.ListXattrs(node)
+                                             : handlers.files.ListXattrs(node),
+               size);
+  });
+}
+
+void SetXattr(fuse_req_t request, fuse_ino_t node, const char* name, const char* value, size_t size,
+              int flags) {
+  FuseHandlers& handlers = HandlersOf(request);
+  const std::string_view view(value, size);
+  if (handlers.mount.write_stop.Park(
+          node, name, view, [request] { fuse_reply_err(request, WriteStopHelper::kAnswer); })) {
+    return;
+  }
+  if (!handlers.snapshots.Owns(node)) {
+    Answer(request, "setxattr", [&] {
+      handlers.files.SetXattr(node, name, view, flags, CallerOf(request),
+                              [&](gid_t group) { return IsInGroup(request, group); });
+      fuse_reply_err(request, 0);
+    });
+    return;
+  }
+  AnswerLater(request, "setxattr",
+              [request, node, name = std::string(name), value = std::string(view), flags] {
+                HandlersOf(request).snapshots.SetXattr(node, name.c_str(), value, flags);
+                fuse_reply_err(request, 0);
+              });
+}
+
+void RemoveXattr(fuse_req_t request, fuse_ino_t node, const char* name) {
+  Answer(request, "removexattr", [&] {
+    FuseHandlers& handlers = HandlersOf(request);
+    if (handlers.snapshots.Owns(node)) {
+      handlers.snapshots.RemoveXattr(node, name);
+    } else {
+      handlers.files.RemoveXattr(node, name);
+    }
+    fuse_reply_err(request, 0);
+  });
+}
+
+void GetStatfs(fuse_req_t request, fuse_ino_t /*node*/) {
+  Answer(request, "statfs", [&] {
+    const struct statvfs result = HandlersOf(request).files.GetStatvfs();
+    fuse_reply_statfs(request, &result);
+  });
+}
+
+}  // namespace
+
+void SetAttributeOperations(fuse_lowlevel_ops& operations) {
+  operations.getattr = GetAttributes;
+  operations.setattr = SetAttributes;
+  operations.readlink = ReadLink;
+  operations.statfs = GetStatfs;
+  operations.setxattr = SetXattr;
+  operations.getxattr = GetXattr;
+  operations.listxattr = ListXattrs;
+  operations.removexattr = RemoveXattr;
+  operations.statx = GetStatx;
+}
+
+}  // namespace ckptfs

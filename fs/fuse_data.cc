@@ -1,0 +1,224 @@
+// The adapter's requests about open files and their data.
+#define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 18)
+
+#include <fcntl.h>
+#include <linux/fs.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "backend/base/error.h"
+#include "fs/control_protocol.h"
+#include "fs/fuse_answer.h"
+#include "fs/fuse_operations.h"
+
+namespace ckptfs {
+namespace {
+
+void Describe(fuse_file_info& file, const OpenReply& open) {
+  file.fh = open.handle;
+  file.backing_id = open.backing_id;
+  file.direct_io = open.uncached ? 1 : 0;
+  file.noflush = 1;
+  file.parallel_direct_writes = 1;
+}
+
+using SessionHandle = std::shared_ptr<ControlSession>;
+
+void OpenControl(fuse_req_t request, std::optional<int64_t> scope, fuse_file_info* file) {
+  const Caller caller = CallerOf(request);
+  auto session = std::make_unique<SessionHandle>(
+      HandlersOf(request).control->Open({.pid = caller.pid,
+                                         .uid = caller.uid,
+                                         .gid = caller.gid,
+                                         .may_change = IsOpenForWriting(file->flags),
+                                         .workspace_id = scope}));
+  file->fh = reinterpret_cast<uint64_t>(session.get());
+  file->direct_io = 1;
+  file->nonseekable = 1;
+  file->noflush = 1;
+  if (fuse_reply_open(request, file) == 0) static_cast<void>(session.release());
+}
+
+SessionHandle& SessionOf(const fuse_file_info& file) {
+  return *reinterpret_cast<SessionHandle*>(file.fh);
+}
+
+void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
+  Answer(request, "open", [&] {
+    FuseHandlers& handlers = HandlersOf(request);
+    if (const auto scope = handlers.snapshots.ControlScope(node)) {
+      OpenControl(request, *scope, file);
+      return;
+    }
+    const OpenReply open = handlers.files.Open(node, file->flags, CallerOf(request));
+    Describe(*file, open);
+    if (fuse_reply_open(request, file) != 0) handlers.files.Release(node, open.handle);
+  });
+}
+
+void ReplyCreated(fuse_req_t request, const CreatedFile& created, fuse_file_info* file) {
+  Describe(*file, created.open);
+  const fuse_entry_param param = EntryParam(created.entry);
+  FuseHandlers& handlers = HandlersOf(request);
+  if (fuse_reply_create(request, &param, file) == 0) return;
+  handlers.files.Release(created.entry.node, created.open.handle);
+  handlers.files.Forget(created.entry.node, 1);
+}
+
+void Create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode,
+            fuse_file_info* file) {
+  Answer(request, "create", [&] {
+    RefuseVirtual(parent, "make a file");
+    ReplyCreated(
+        request,
+        HandlersOf(request).files.Create(parent, name, mode, file->flags, CallerOf(request)), file);
+  });
+}
+
+void CreateUnnamed(fuse_req_t request, fuse_ino_t parent, mode_t mode, fuse_file_info* file) {
+  Answer(request, "tmpfile", [&] {
+    RefuseVirtual(parent, "make a file");
+    ReplyCreated(
+        request,
+        HandlersOf(request).files.CreateUnnamed(parent, mode, file->flags, CallerOf(request)),
+        file);
+  });
+}
+
+void Release(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
+  Answer(request, "release", [&] {
+    FuseHandlers& handlers = HandlersOf(request);
+    if (handlers.snapshots.ControlScope(node)) {
+      const std::unique_ptr<SessionHandle> session(&SessionOf(*file));
+    } else {
+      handlers.files.Release(node, file->fh);
+    }
+    fuse_reply_err(request, 0);
+  });
+}
+
+void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, fuse_file_info* file) {
+  Answer(request, "read", [&] {
+    FuseHandlers& handlers = HandlersOf(request);
+    if (handlers.snapshots.ControlScope(node)) {
+      handlers.pending_reads.Read(request, SessionOf(*file), size);
+      return;
+    }
+    const auto fd = handlers.files.DataFd(node);
+    fuse_bufvec source = FUSE_BUFVEC_INIT(size);
+    source.buf[0].flags = static_cast<fuse_buf_flags>(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
+    source.buf[0].fd = fd->get();
+    source.buf[0].pos = offset;
+    fuse_reply_data(request, &source, FUSE_BUF_SPLICE_MOVE);
+  });
+}
+
+void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* source, off_t offset,
+           fuse_file_info* /*file*/) {
+  Answer(request, "write", [&] {
+    FuseHandlers& handlers = HandlersOf(request);
+    if (handlers.snapshots.ControlScope(node)) {
+      throw Error(EINVAL, "write to a control file", "requests are made by ioctl", "Use ckpt");
+    }
+    const auto pass = handlers.files.PassGate(node);
+    const KeepSetId keep(fuse_req_ctx(request)->uid == 0);
+    const auto fd = handlers.files.DataFd(node);
+    fuse_bufvec target = FUSE_BUFVEC_INIT(fuse_buf_size(source));
+    target.buf[0].flags = static_cast<fuse_buf_flags>(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
+    target.buf[0].fd = fd->get();
+    target.buf[0].pos = offset;
+    const ssize_t written = fuse_buf_copy(&target, source, static_cast<fuse_buf_copy_flags>(0));
+    if (written < 0) throw Error(static_cast<int>(-written), "write to a file");
+    fuse_reply_write(request, static_cast<size_t>(written));
+  });
+}
+
+void Sync(fuse_req_t request, fuse_ino_t node, int data_only, fuse_file_info* /*file*/) {
+  Answer(request, "fsync", [&] {
+    if (!IsVirtual(node)) HandlersOf(request).files.Sync(node, data_only != 0);
+    fuse_reply_err(request, 0);
+  });
+}
+
+void Allocate(fuse_req_t request, fuse_ino_t node, int mode, off_t offset, off_t length,
+              fuse_file_info* /*file*/) {
+  Answer(request, "fallocate", [&] {
+    HandlersOf(request).files.Allocate(node, mode, offset, length, CallerOf(request));
+    fuse_reply_err(request, 0);
+  });
+}
+
+void CopyRange(fuse_req_t request, fuse_ino_t from, off_t from_offset, fuse_file_info* /*in*/,
+               fuse_ino_t to, off_t to_offset, fuse_file_info* /*out*/, size_t length,
+               int /*flags*/) {
+  Answer(request, "copy_file_range", [&] {
+    const ssize_t copied =
+        HandlersOf(request).files.CopyRange(from, from_offset, to, to_offset, length);
+    fuse_reply_write(request, static_cast<size_t>(copied));
+  });
+}
+
+void Seek(fuse_req_t request, fuse_ino_t node, off_t offset, int whence, fuse_file_info* /*file*/) {
+  Answer(request, "lseek",
+         [&] { fuse_reply_lseek(request, HandlersOf(request).files.Seek(node, offset, whence)); });
+}
+
+void ControlIoctl(fuse_req_t request, unsigned int command, const fuse_file_info& file,
+                  std::string_view input) {
+  if (_IOC_TYPE(command) != kControlIoctlType) throw Error(ENOTTY, "ioctl of a control file");
+  switch (_IOC_NR(command)) {
+    case kControlAppendNumber:
+      SessionOf(file)->Append(input);
+      break;
+    case kControlRunNumber:
+      SessionOf(file)->Run();
+      break;
+    default:
+      throw Error(ENOTTY, "ioctl of a control file");
+  }
+  fuse_reply_ioctl(request, 0, nullptr, 0);
+}
+
+void Ioctl(fuse_req_t request, fuse_ino_t node, unsigned int command, void* /*argument*/,
+           fuse_file_info* file, unsigned int flags, const void* input, size_t input_size,
+           size_t output_size) {
+  Answer(request, "ioctl", [&] {
+    FuseHandlers& handlers = HandlersOf(request);
+    if ((flags & FUSE_IOCTL_COMPAT) != 0) throw Error(ENOSYS, "ioctl of a 32-bit process");
+    if (handlers.snapshots.ControlScope(node)) {
+      ControlIoctl(request, command, *file, {static_cast<const char*>(input), input_size});
+      return;
+    }
+    const bool is_flags = command == FS_IOC_GETFLAGS || command == FS_IOC_SETFLAGS ||
+                          command == FS_IOC_FSGETXATTR || command == FS_IOC_FSSETXATTR;
+    if (!is_flags || handlers.snapshots.Owns(node)) throw Error(ENOTTY, "ioctl of a file");
+    alignas(fsxattr) char data[sizeof(fsxattr)] = {};
+    if (input_size > sizeof(data) || output_size > sizeof(data)) throw Error(EINVAL, "ioctl");
+    if (input_size != 0) std::memcpy(data, input, input_size);
+    handlers.files.FlagsIoctl(node, command, data);
+    fuse_reply_ioctl(request, 0, data, output_size);
+  });
+}
+
+}  // namespace
+
+void SetDataOperations(fuse_lowlevel_ops& operations) {
+  operations.open = Open;
+  operations.read = Read;
+  operations.write_buf = Write;
+  operations.release = Release;
+  operations.fsync = Sync;
+  operations.fsyncdir = Sync;
+  operations.create = Create;
+  operations.ioctl = Ioctl;
+  operations.fallocate = Allocate;
+  operations.copy_file_range = CopyRange;
+  operations.lseek = Seek;
+  operations.tmpfile = CreateUnnamed;
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,86 @@
+// The adapter's requests for listings.
+#define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 18)
+
+#include <cerrno>
+#include <vector>
+
+#include "backend/base/error.h"
+#include "fs/fuse_answer.h"
+#include "fs/fuse_operations.h"
+
+namespace ckptfs {
+namespace {
+
+// Fills one reply to READDIR or READDIRPLUS.
+class ListReply {
+ public:
+  ListReply(fuse_req_t request, size_t size) : request_(request), buffer_(size) {}
+
+  bool Add(const ListedName& listed, bool with_attributes) {
+    fuse_entry_param param{};
+    if (listed.entry) param = EntryParam(*listed.entry);
+    if (!listed.entry) {  // "no lookup counted": the kernel looks it up when it needs it
+      param.attr.st_ino = listed.number;
+      param.attr.st_mode = listed.type;
+    }
+    char* end = buffer_.data() + used_;
+    const size_t room = buffer_.size() - used_;
+    const size_t needed =
+        with_attributes
+            ? fuse_add_direntry_plus(request_, end, room, listed.name, &param, listed.next)
+            : fuse_add_direntry(request_, end, room, listed.name, &param.attr, listed.next);
+    if (needed > room) return false;
+    used_ += needed;
+    if (listed.entry) counted_.push_back(listed.entry->node);
+    return true;
+  }
+
+  void Send() {
+    FuseHandlers& handlers = HandlersOf(request_);
+    if (fuse_reply_buf(request_, buffer_.data(), used_) == 0) return;
+    for (const NodeId node : counted_) {
+      if (!IsVirtual(node)) handlers.files.Forget(node, 1);
+    }
+  }
+
+ private:
+  fuse_req_t request_;
+  std::vector<char> buffer_;
+  size_t used_ = 0;
+  std::vector<NodeId> counted_;
+};
+
+void List(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, bool with_attributes) {
+  Answer(request, "readdir", [&] {
+    FuseHandlers& handlers = HandlersOf(request);
+    ListReply reply(request, size);
+    const ListSink sink = [&](const ListedName& listed) {
+      return reply.Add(listed, with_attributes);
+    };
+    if (IsVirtual(node)) {
+      handlers.snapshots.List(node, offset, with_attributes, sink);
+    } else {
+      handlers.files.List(node, offset, size, with_attributes, sink);
+    }
+    reply.Send();
+  });
+}
+
+void ReadDirectory(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset,
+                   fuse_file_info* /*file*/) {
+  List(request, node, size, offset, false);
+}
+
+void ReadDirectoryPlus(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset,
+                       fuse_file_info* /*file*/) {
+  List(request, node, size, offset, true);
+}
+
+}  // namespace
+
+void SetListingOperations(fuse_lowlevel_ops& operations) {
+  operations.readdir = ReadDirectory;
+  operations.readdirplus = ReadDirectoryPlus;
+}
+
+}  // namespace ckptfs

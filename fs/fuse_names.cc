@@ -1,0 +1,143 @@
+// The adapter's requests about names.
+#define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 18)
+
+#include <fcntl.h>
+#include <linux/fs.h>
+
+#include <cerrno>
+#include <string>
+
+#include "backend/base/error.h"
+#include "fs/fuse_answer.h"
+#include "fs/fuse_operations.h"
+
+namespace ckptfs {
+namespace {
+
+void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  Answer(request, "lookup", [&] {
+    FuseHandlers& handlers = HandlersOf(request);
+    if (handlers.snapshots.IsReserved(parent, name)) {
+      ReplyEntry(request, handlers.snapshots.LookupReserved(parent, name));
+    } else if (IsVirtual(parent)) {
+      ReplyEntry(request, handlers.snapshots.Lookup(parent, name));
+    } else {
+      ReplyEntry(request, handlers.files.Lookup(parent, name));
+    }
+  });
+}
+
+void Forget(fuse_req_t request, fuse_ino_t node, uint64_t lookups) {
+  if (!IsVirtual(node)) HandlersOf(request).files.Forget(node, lookups);
+  fuse_reply_none(request);
+}
+
+void ForgetMany(fuse_req_t request, size_t count, fuse_forget_data* forgets) {
+  for (size_t i = 0; i < count; ++i) {
+    if (!IsVirtual(forgets[i].ino)) {
+      HandlersOf(request).files.Forget(forgets[i].ino, forgets[i].nlookup);
+    }
+  }
+  fuse_reply_none(request);
+}
+
+void MakeNode(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, dev_t device) {
+  Answer(request, "mknod", [&] {
+    RefuseVirtual(parent, "make a file");
+    ReplyEntry(request,
+               HandlersOf(request).files.MakeNode(parent, name, mode, device, CallerOf(request)));
+  });
+}
+
+void MakeDirectory(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode) {
+  if (!IsVirtual(parent)) {
+    Answer(request, "mkdir", [&] {
+      ReplyEntry(request,
+                 HandlersOf(request).files.MakeDirectory(parent, name, mode, CallerOf(request)));
+    });
+    return;
+  }
+  AnswerLater(request, "mkdir", [request, parent, name = std::string(name), mode] {
+    ReplyEntry(request, HandlersOf(request).snapshots.MakeDirectory(parent, name.c_str(), mode,
+                                                                    CallerOf(request)));
+  });
+}
+
+void MakeSymlink(fuse_req_t request, const char* target, fuse_ino_t parent, const char* name) {
+  Answer(request, "symlink", [&] {
+    RefuseVirtual(parent, "make a symlink");
+    ReplyEntry(request,
+               HandlersOf(request).files.MakeSymlink(parent, name, target, CallerOf(request)));
+  });
+}
+
+void MakeLink(fuse_req_t request, fuse_ino_t node, fuse_ino_t new_parent, const char* new_name) {
+  Answer(request, "link", [&] {
+    RefuseVirtual(new_parent, "link a file");
+    RefuseVirtual(node, "link a file");
+    ReplyEntry(request, HandlersOf(request).files.MakeLink(node, new_parent, new_name));
+  });
+}
+
+void Unlink(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  Answer(request, "unlink", [&] {
+    RefuseVirtual(parent, "remove a file");
+    HandlersOf(request).files.Unlink(parent, name);
+    fuse_reply_err(request, 0);
+  });
+}
+
+void RemoveDirectory(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  FuseHandlers& handlers = HandlersOf(request);
+  if (!IsVirtual(parent) && !handlers.snapshots.IsReserved(parent, name)) {
+    Answer(request, "rmdir", [&] {
+      handlers.files.RemoveDirectory(parent, name);
+      fuse_reply_err(request, 0);
+    });
+    return;
+  }
+  AnswerLater(request, "rmdir", [request, parent, name = std::string(name)] {
+    HandlersOf(request).snapshots.RemoveDirectory(parent, name.c_str());
+    fuse_reply_err(request, 0);
+  });
+}
+
+void Rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t new_parent,
+            const char* new_name, unsigned int flags) {
+  FuseHandlers& handlers = HandlersOf(request);
+  const SnapshotTree& snapshots = handlers.snapshots;
+  const bool concerns_snapshots = snapshots.Owns(parent) || snapshots.Owns(new_parent) ||
+                                  snapshots.IsReserved(parent, name) ||
+                                  snapshots.IsReserved(new_parent, new_name);
+  if (!concerns_snapshots) {
+    Answer(request, "rename", [&] {
+      handlers.files.Rename(parent, name, new_parent, new_name, flags, CallerOf(request));
+      fuse_reply_err(request, 0);
+    });
+    return;
+  }
+  AnswerLater(request, "rename",
+              [request, parent, name = std::string(name), new_parent,
+               new_name = std::string(new_name), flags] {
+                HandlersOf(request).snapshots.Rename(parent, name.c_str(), new_parent,
+                                                     new_name.c_str(), flags);
+                fuse_reply_err(request, 0);
+              });
+}
+
+}  // namespace
+
+void SetNameOperations(fuse_lowlevel_ops& operations) {
+  operations.lookup = Lookup;
+  operations.forget = Forget;
+  operations.forget_multi = ForgetMany;
+  operations.mknod = MakeNode;
+  operations.mkdir = MakeDirectory;
+  operations.unlink = Unlink;
+  operations.rmdir = RemoveDirectory;
+  operations.symlink = MakeSymlink;
+  operations.rename = Rename;
+  operations.link = MakeLink;
+}
+
+}  // namespace ckptfs
