@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <cstring>
 #include <system_error>
-#include <utility>
 
 namespace ckptfs {
 namespace {
@@ -52,13 +51,13 @@ std::unique_ptr<WriteStop::Stopped> WriteStop::Stop(
 }
 
 bool WriteStop::Park(NodeId node, std::string_view xattr_name, std::string_view value,
-                     std::function<void()> answer) {
+                     const std::function<void()>& answer) {
   if (xattr_name != WriteStopHelper::kXattrName) return false;
   uint64_t token = 0;
   if (value.size() == sizeof(token)) std::memcpy(&token, value.data(), sizeof(token));
   {
     const std::lock_guard lock(mutex_);
-    if (token != 0 && token == token_ && parked_.try_emplace(node, std::move(answer)).second) {
+    if (token != 0 && token == token_ && parked_.try_emplace(node, answer).second) {
       parked_one_.notify_all();
       return true;
     }

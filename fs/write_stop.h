@@ -60,7 +60,7 @@ class WriteStop {
   // Whether a setxattr is one of the helper's; it is then answered by `answer`, at once or, while
   // its stop lasts, at the end of that, by another thread.
   bool Park(NodeId node, std::string_view xattr_name, std::string_view value,
-            std::function<void()> answer);
+            const std::function<void()>& answer);
 
  private:
   void Release(uint64_t token);

@@ -83,6 +83,7 @@ TEST_F(LoopDeviceTest, ManyAtOnceGetOneEach) {
   std::vector<std::vector<LoopDevice>> devices(kThreads);
   {
     std::vector<std::jthread> threads;
+    threads.reserve(kThreads);
     for (int t = 0; t < kThreads; ++t) {
       threads.emplace_back([&, t] {
         for (int i = 0; i < kDevicesEach; ++i) {
@@ -96,7 +97,7 @@ TEST_F(LoopDeviceTest, ManyAtOnceGetOneEach) {
   for (const auto& list : devices) {
     for (const LoopDevice& device : list) paths.insert(device.path());
   }
-  EXPECT_EQ(paths.size(), size_t{kThreads * kDevicesEach});
+  EXPECT_EQ(paths.size(), size_t{kThreads} * kDevicesEach);
 }
 
 TEST_F(LoopDeviceTest, NamesTheFileThatCannotBeAttached) {

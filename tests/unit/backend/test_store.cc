@@ -59,7 +59,8 @@ class CreationProcess : public testing::Environment {
   }
 };
 const testing::Environment* const kCreationProcess =
-    testing::AddGlobalTestEnvironment(new CreationProcess);  // GoogleTest owns it
+    // GoogleTest owns it. NOLINTNEXTLINE(cppcoreguidelines-owning-memory)
+    testing::AddGlobalTestEnvironment(new CreationProcess);
 
 }  // namespace
 

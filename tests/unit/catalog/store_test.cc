@@ -215,6 +215,8 @@ TEST_F(LoopStoreTest, RollbackKeepsTheStateBefore) {
   struct Hold : LiveHold {
     explicit Hold(bool& held_flag) : flag(held_flag) { flag = true; }
     ~Hold() override { flag = false; }
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
     bool& flag;
   };
   const RollbackResult result =

@@ -214,6 +214,8 @@ TEST_F(WriterRecordTest, ACheckpointRecordsWhatItIsTold) {
   struct Held : LiveHold {
     explicit Held(bool& flag) : held(flag) { held = true; }
     ~Held() override { held = false; }
+    Held(const Held&) = delete;
+    Held& operator=(const Held&) = delete;
     bool& held;
   };
   const WorkspaceRecord workspace = MakeWorkspace("w", "x");

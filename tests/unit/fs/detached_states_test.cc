@@ -12,8 +12,6 @@
 namespace ckptfs {
 namespace {
 
-using std::chrono::steady_clock;
-
 // Says who writes, and notes what ends.
 class DetachedStatesTest : public testing::Test {
  protected:

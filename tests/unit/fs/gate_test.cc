@@ -69,6 +69,7 @@ TEST(GateTest, AStreamOfUsersDoesNotStarveTheCloser) {
   Gate gate;
   std::atomic<bool> stop = false;
   std::vector<std::thread> users;
+  users.reserve(3);
   for (int i = 0; i < 3; ++i) {
     users.emplace_back([&] {
       while (!stop) {

@@ -74,13 +74,13 @@ class BtrfsBackendTest : public testing::TestWithParam<std::string> {
   }
 
   VolumeId MakeVolume() {
-    const VolumeId id = VolumeId::Generate();
+    VolumeId id = VolumeId::Generate();
     backend_->CreateEmpty(id);
     return id;
   }
 
   VolumeId TakeSnapshot(const VolumeId& source) {
-    const VolumeId id = VolumeId::Generate();
+    VolumeId id = VolumeId::Generate();
     backend_->Snapshot(source, id);
     return id;
   }
@@ -516,6 +516,7 @@ TEST_P(BtrfsBackendTest, ManyThreadsAtOnce) {
   std::atomic<int> failures = 0;
   {
     std::vector<std::jthread> threads;
+    threads.reserve(4);
     for (int t = 0; t < 4; ++t) {
       threads.emplace_back([&] {
         try {

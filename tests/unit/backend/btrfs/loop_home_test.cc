@@ -306,7 +306,7 @@ class PowerCutTest : public LoopHomeTest {
 
 // Small enough for btrfs to keep it in its tree, and too large for that.
 TEST_F(PowerCutTest, SidecarsAreDurableWithTheSnapshot) {
-  const std::string small = "{\"name\": \"small\"}";
+  const std::string small = R"({"name": "small"})";
   const std::string large(20000, 'x');
   for (const auto& [name, content] : {std::pair("small.tmp", small), {"large.tmp", large}}) {
     WriteFileAt(backend_->meta_fd(), name, content);
