@@ -25,16 +25,15 @@ MomentHold::MomentHold(MountContext& mount, const std::shared_ptr<LiveWorkspace>
   const auto live = workspace->live();
   if (!live->files) return;
   FileTree files(mount);
-  const std::vector<WriterHandle> writers = files.Writers(live->files->slot);
+  writers_ = files.Writers(live->files->slot);
   // Without passthrough every write passes the gate.
-  if (mount.open_files.passthrough()) StopWrites(mount, workspace->gate(), writers);
-  files.WriteOut(writers);
+  if (mount.open_files.passthrough()) StopWrites(mount, workspace->gate());
+  files.WriteOut(writers_);
 }
 
-void MomentHold::StopWrites(MountContext& mount, const Gate& gate,
-                            const std::vector<WriterHandle>& writers) {
+void MomentHold::StopWrites(MountContext& mount, const Gate& gate) {
   std::vector<NodeId> nodes;
-  for (const WriterHandle& writer : writers) {
+  for (const WriterHandle& writer : writers_) {
     if (mount.open_files.HasWriters(writer.node)) nodes.push_back(writer.node);
   }
   stopped_ = mount.write_stop.Stop(nodes, [&](NodeId node) { return gate.Waits(node); });

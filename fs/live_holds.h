@@ -33,13 +33,17 @@ class MomentHold : public LiveHold {
 
   uint64_t GatherUnlinked() override { return gate_.GatherUnlinked(); }
 
+  // Who could write at that moment.
+  const std::vector<WriterHandle>& writers() const noexcept { return writers_; }
+
  private:
-  void StopWrites(MountContext& mount, const Gate& gate, const std::vector<WriterHandle>& writers);
+  void StopWrites(MountContext& mount, const Gate& gate);
 
   // Ends after the gate has opened: its end waits for calls that may stand behind a change at the
   // gate, in the queue for a file's lock.
   std::unique_ptr<WriteStop::Stopped> stopped_;
   GateHold gate_;
+  std::vector<WriterHandle> writers_;
 };
 
 }  // namespace ckptfs

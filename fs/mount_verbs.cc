@@ -95,15 +95,21 @@ int64_t MountVerbs::NowAtStart() { return NowNs(); }
 void MountVerbs::WorkspacesChanged() { workspaces_changed_ns_ = NowNs(); }
 
 LiveHooks MountVerbs::Hooks() {
-  return {
-      .hold = [this](int64_t workspace_id) -> std::unique_ptr<LiveHold> {
-        const auto workspace = mount_.workspaces.Get(workspace_id);
-        // Before the gate closes, as what is written back passes it.
-        mount_.notifier.InvalidateContent(FilesWithPages(*workspace));
-        mount_.notifier.Drain();
-        return std::make_unique<MomentHold>(mount_, workspace);
-      },
-      .note_writers = [this](int64_t workspace_id) { return writer_notes_.Take(workspace_id); }};
+  // Listed once, by whoever stops them.
+  const auto writers = std::make_shared<std::vector<WriterHandle>>();
+  return {.hold = [this, writers](int64_t workspace_id) -> std::unique_ptr<LiveHold> {
+            const auto workspace = mount_.workspaces.Get(workspace_id);
+            // Before the gate closes, as what is written back passes it.
+            mount_.notifier.InvalidateContent(FilesWithPages(*workspace));
+            mount_.notifier.Drain();
+            auto hold = std::make_unique<MomentHold>(mount_, workspace);
+            *writers = hold->writers();
+            return hold;
+          },
+          .note_writers =
+              [this, writers](int64_t workspace_id) {
+                return writer_notes_.Take(workspace_id, std::move(*writers));
+              }};
 }
 
 WorkspaceRecord MountVerbs::CreateWorkspace(const std::string& name, const RootAttributes& root) {

@@ -140,11 +140,10 @@ OpenWriterList WriterNotes::Search::List(const Volume& snapshot, const std::stri
   return list;
 }
 
-WriterFinder WriterNotes::Take(int64_t workspace_id) {
+WriterFinder WriterNotes::Take(int64_t workspace_id, std::vector<WriterHandle> handles) {
   const auto workspace = mount_.workspaces.Get(workspace_id);
   auto live = workspace->live();
   if (!live->files) return nullptr;
-  std::vector<WriterHandle> handles = FileTree(mount_).Writers(live->files->slot);
   const auto noted = std::make_shared<const Noted>(
       Noted{.workspace = workspace, .live = std::move(live), .handles = std::move(handles)});
   return [this, noted](const VolumeId& snapshot) -> std::optional<OpenWriterList> {

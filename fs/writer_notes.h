@@ -25,9 +25,9 @@ class WriterNotes {
  public:
   explicit WriterNotes(MountContext& mount) : mount_(mount) {}
 
-  // With the workspace's gate shut. The finder is for LiveHooks::note_writers; to be called with the
-  // gate open.
-  WriterFinder Take(int64_t workspace_id);
+  // With the workspace's gate shut; `handles` are FileTree::Writers of its files. The finder is for
+  // LiveHooks::note_writers; to be called with the gate open.
+  WriterFinder Take(int64_t workspace_id, std::vector<WriterHandle> handles);
 
  private:
   class Search;

@@ -1,10 +1,8 @@
 #!/bin/bash
 # ckpt where only a workspace can be seen, and for users who are not root: who may write a workspace
 # may use it, nobody else changes anything.
-if [[ -z ${CKPTFS_TEST_NAMESPACE-} ]] && unshare --mount true 2>/dev/null; then
-    export CKPTFS_TEST_NAMESPACE=1
-    exec unshare --mount --propagation private bash "${BASH_SOURCE[0]}"
-fi
+# shellcheck source=tests/lib/mount-namespace.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/mount-namespace.sh"
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 [[ -n ${CKPTFS_TEST_NAMESPACE-} ]] || skip_test "no mount namespace can be made"

@@ -8,21 +8,10 @@
 
 store='' m=$scratch/mnt log=$scratch/log
 
-# serve STORE OPTIONS [PREFIX...]: mounts with the daemon in the foreground, its log in a file.
+# serve STORE OPTIONS [PREFIX...]
 serve() {
-    local options=$2
     store=$1
-    shift 2
-    mkdir -p "$m"
-    mounts+=("$m")
-    [[ -e $store ]] || options=size=512M${options:+,$options}
-    background "$@" ckptfs -f ${options:+-o "$options"} "$store" "$m" 2>>"$log"
-    for _ in {1..500}; do
-        is_mounted "$m" && stat "$m/.snapshots" >/dev/null 2>&1 && return
-        sleep 0.02
-    done
-    fail "mount: $(<"$log")"
-    exit 1
+    serve_store "$store" "$m" "$log" "${@:2}"
 }
 stop_serving() {
     cd / || exit 1

@@ -5,16 +5,8 @@
 
 store=$scratch/store m=$scratch/mnt log=$scratch/log
 
-# Mounts with the daemon in the foreground, its log in a file.
 serve() {
-    mkdir -p "$m"
-    mounts+=("$m")
-    [[ -e $store ]] || set -- "size=512M,$1"
-    background ckptfs -f -o "$1" "$store" "$m" 2>>"$log"
-    for _ in {1..500}; do
-        is_mounted "$m" && stat "$m/.snapshots" >/dev/null 2>&1 && break
-        sleep 0.02
-    done
+    serve_store "$store" "$m" "$log" "$1"
     cd "$m" || exit 1
 }
 stop() { cd / && unmount_store "$store" "$m"; }

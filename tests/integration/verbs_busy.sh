@@ -8,19 +8,7 @@
 
 store=$scratch/store m=$scratch/mnt log=$scratch/log
 
-# Mounts with the daemon in the foreground, its log in a file.
-serve() {
-    mkdir -p "$m"
-    mounts+=("$m")
-    [[ -e $store ]] || set -- "size=512M${1:+,$1}"
-    background ckptfs -f ${1:+-o "$1"} "$store" "$m" 2>>"$log"
-    for _ in {1..500}; do
-        is_mounted "$m" && stat "$m/.snapshots" >/dev/null 2>&1 && return
-        sleep 0.02
-    done
-    fail "mount: $(<"$log")"
-    exit 1
-}
+serve() { serve_store "$store" "$m" "$log" "$1"; }
 serve ''
 cd "$m" || exit 1
 mkdir -p W/sub && echo one >W/file && echo one >W/sub/other && mkdir .snapshots/W/s && echo two >W/file

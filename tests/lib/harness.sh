@@ -197,6 +197,23 @@ mount_store() {
     ckptfs ${options:+-o "$options"} "$store" "$mountpoint"
 }
 
+# serve_store STORE MOUNTPOINT LOG OPTIONS [PREFIX...]: mounts with the daemon in the foreground, its log
+# appended to a file, and perhaps another program before it. A new store is small.
+serve_store() {
+    local store=$1 mountpoint=$2 log=$3 options=$4
+    shift 4
+    mkdir -p "$mountpoint"
+    mounts+=("$mountpoint")
+    [[ -e $store ]] || options=size=512M${options:+,$options}
+    background "$@" ckptfs -f ${options:+-o "$options"} "$store" "$mountpoint" 2>>"$log"
+    for _ in {1..500}; do
+        is_mounted "$mountpoint" && stat "$mountpoint/.snapshots" >/dev/null 2>&1 && return
+        sleep 0.02
+    done
+    fail "mount: $(<"$log")"
+    exit 1
+}
+
 # Unmounts and waits until the daemon has let go of the store. (Not by flock(1) on the lock: that
 # would make the file anew if the daemon removes it just then.)
 unmount_store() {
