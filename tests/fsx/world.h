@@ -1,0 +1,137 @@
+// What the operations work on: files and what they should be.
+#pragma once
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <list>
+#include <random>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backend/base/unique_fd.h"
+#include "tests/fsx/mapping.h"
+#include "tests/fsx/model.h"
+#include "tests/fsx/operation_log.h"
+
+namespace ckptfs::fsx {
+
+struct Options {
+  std::string directory;  // each job makes a directory of its own in it
+  std::string snapshots;  // where the lists of snapshots are; empty: make none
+  uint64_t operations = 30'000;
+  uint64_t seed = 1;
+  int jobs = 1;
+  bool through_daemon = false;
+  uint64_t plant = 0;  // from this operation on the model is made wrong; 0: never
+  std::string log;
+  size_t history = 60;
+};
+
+// An open file description.
+struct Handle {
+  UniqueFd fd;
+  InodePtr inode;
+  int flags = 0;
+
+  bool readable() const { return (flags & O_ACCMODE) != O_WRONLY; }
+  bool writable() const { return (flags & O_ACCMODE) != O_RDONLY; }
+  bool append() const { return (flags & O_APPEND) != 0; }
+  bool direct() const { return (flags & O_DIRECT) != 0; }
+};
+
+struct Range {
+  size_t offset = 0;
+  size_t length = 0;
+  size_t end() const { return offset + length; }
+};
+
+// One job's files, with the model of them, and where its random numbers come from. Everything that
+// finds a difference throws Mismatch. For one thread; nobody else changes the directory.
+class World {
+ public:
+  // Makes the directory, which on ckptfs is a workspace. Throws Error if it is there.
+  World(const Options& options, int job);
+  // Removes it. Does not throw if only something of it is left.
+  void RemoveAll();
+
+  const Options& options() const { return options_; }
+  int job() const { return job_; }
+  const std::string& directory() const { return directory_; }
+  std::string Path(const std::string& name) const { return directory_ + "/" + name; }
+  bool makes_snapshots() const { return !options_.snapshots.empty(); }
+
+  // --- Numbers. Below(0) is 0.
+  size_t Below(size_t bound) { return bound == 0 ? 0 : random_() % bound; }
+  bool OneIn(size_t n) { return Below(n) == 0; }
+  // A place in the file or behind its end, not empty, within size_max; `aligned`: whole pages.
+  Range PickRange(const Inode& inode, bool aligned);
+  // A part of what lies in [begin, end) of the file; its length is 0 if there is nothing.
+  Range PickPart(const Inode& inode, size_t begin, size_t end);
+
+  // --- The log. Call before the operation: what hangs or dies is in it then.
+  void Note(const Inode& inode, std::string text) { NoteFiles({inode.id}, std::move(text)); }
+  void NoteAll(std::string text) { NoteFiles({}, std::move(text)); }
+  void NoteFiles(std::vector<uint64_t> files, std::string text);
+  // Returns the result of a system call; throws Mismatch with errno if it is negative.
+  long Expect(long result, const Inode& inode, std::string_view call) const;
+  void ExpectErrno(int error, long result, const Inode& inode, std::string_view call) const;
+
+  // --- Names.
+  const std::vector<std::string>& names() const { return names_; }
+  const std::string& PickAnyName() { return names_[Below(names_.size())]; }
+  // One that there is; makes a file if there is none.
+  std::string PickName();
+  // Open with flags that may have O_CREAT, if there is no such file, or O_TRUNC.
+  Handle& Open(const std::string& name, int flags);
+
+  // --- Descriptors and mappings.
+  using Suits = bool (*)(const Handle&);
+  // Opens a file with `flags` if no descriptor suits, and sometimes if one does.
+  Handle& PickHandle(Suits suits, int flags);
+  // What is still mapped of a file when others are taken away.
+  void DropMappings(bool (*which)(const Mapping&));
+  // Whether all calls work on a descriptor of it. Once the state in which a rollback left a file
+  // behind is deleted, it can be read, and what needs the daemon fails.
+  bool StateIsThere(const Inode& inode) const;
+  // All that was stored to the file has been written out.
+  void Synced(Inode& inode);
+
+  // --- Checks.
+  // Sizes, links and times by one of its names or descriptors.
+  void CheckStatus(const InodePtr& inode);
+  void CheckStatus(Inode& inode, const struct stat& status, size_t links, std::string_view how);
+  // All names of a directory, and all bytes of each file.
+  void CheckTree(const std::string& directory, const Tree& tree);
+  void CheckFile(const std::string& path, const InodePtr& inode, size_t links);
+
+  uint64_t operation = 0;
+  uint64_t next_id = 1;
+  Tree live;
+  // Whether stores through a mapping of it may show late in its times.
+  bool LearnsLate(const Inode& inode) const {
+    return options().through_daemon || inode.read_only_opened;
+  }
+
+  std::list<Handle> handles;
+  std::list<Mapping> mappings;
+  std::vector<Snapshot> snapshots;
+  OperationLog log;
+
+ private:
+  size_t PickLength();
+
+  const Options options_;
+  const int job_;
+  const std::string directory_;
+  std::mt19937_64 random_;
+  std::vector<std::string> names_;
+};
+
+// The filesystem's clock as it may be behind, in nanoseconds.
+int64_t NowNs();
+int64_t MtimeNs(const struct stat& status);
+
+}  // namespace ckptfs::fsx
