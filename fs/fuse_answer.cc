@@ -32,6 +32,14 @@ bool IsInGroup(fuse_req_t request, gid_t group) {
   return std::find(groups.begin(), groups.end(), group) != groups.end();
 }
 
+int ReplyError(fuse_req_t request, int error_number) {
+  return Reply([&] { return fuse_reply_err(request, error_number); });
+}
+
+int ReplyBuffer(fuse_req_t request, const char* data, size_t size) {
+  return Reply([&] { return fuse_reply_buf(request, data, size); });
+}
+
 void RefuseVirtual(NodeId parent, const char* what) {
   if (!IsVirtual(parent)) return;
   throw Error(EPERM, what, "only workspaces and snapshots can be made here", "Use mkdir");
@@ -50,13 +58,14 @@ fuse_entry_param EntryParam(const Entry& entry) {
 void ReplyEntry(fuse_req_t request, const Entry& entry) {
   const fuse_entry_param param = EntryParam(entry);
   FuseHandlers& handlers = HandlersOf(request);  // the request is gone after the reply
-  if (fuse_reply_entry(request, &param) != 0 && entry.node != 0) {
+  const int sent = Reply([&] { return fuse_reply_entry(request, &param); });
+  if (sent != 0 && entry.node != 0) {
     handlers.files.Forget(entry.node, 1);
   }
 }
 
 void ReplyAttributes(fuse_req_t request, const Attributes& attributes) {
-  fuse_reply_attr(request, &attributes.stat, attributes.timeout_s);
+  Reply([&] { return fuse_reply_attr(request, &attributes.stat, attributes.timeout_s); });
 }
 
 }  // namespace ckptfs

@@ -10,17 +10,48 @@
 
 #include <atomic>
 #include <cerrno>
+#include <memory>
 #include <new>
 #include <utility>
 
 #include "backend/base/error.h"
 #include "fs/fuse_operations.h"
+#include "fs/gate.h"
+#include "fs/ring_thread.h"
 
 namespace ckptfs {
 
 FuseHandlers& HandlersOf(fuse_req_t request);
 Caller CallerOf(fuse_req_t request);
 bool IsInGroup(fuse_req_t request, gid_t group);
+
+// While it exists the calling thread answers requests of that ring (null: of none).
+class AnswersFor {
+ public:
+  explicit AnswersFor(std::shared_ptr<RingThread> ring)
+      : before_(std::exchange(ring_, std::move(ring))) {}
+  ~AnswersFor() { ring_ = std::move(before_); }
+  AnswersFor(const AnswersFor&) = delete;
+  AnswersFor& operator=(const AnswersFor&) = delete;
+
+  static RingThread* ring() noexcept { return ring_.get(); }
+
+ private:
+  static inline thread_local std::shared_ptr<RingThread> ring_;
+  std::shared_ptr<RingThread> before_;
+};
+
+// Every answer goes through this: calls `send`, one of libfuse's fuse_reply functions, on the thread
+// that may do so, and returns what that returns.
+template <typename Send>
+int Reply(const Send& send) {
+  if (AnswersFor::ring() == nullptr) return send();
+  int result = -ENOTCONN;
+  AnswersFor::ring()->Run([&] { result = send(); });
+  return result;
+}
+int ReplyError(fuse_req_t request, int error_number);
+int ReplyBuffer(fuse_req_t request, const char* data, size_t size);
 
 // What is not a directory cannot be made where no volume is: EPERM.
 void RefuseVirtual(NodeId parent, const char* what);
@@ -31,14 +62,16 @@ void ReplyEntry(fuse_req_t request, const Entry& entry);
 void ReplyAttributes(fuse_req_t request, const Attributes& attributes);
 
 // Runs `handle`, which replies; replies with the errno of what it throws. The only place where an
-// exception meets the kernel.
+// exception meets the kernel. False, without a reply, if it was not to wait at a gate that is shut.
 template <typename Handle>
-void AnswerOnce(fuse_req_t request, const char* operation, const Handle& handle) noexcept {
+bool AnswerOnce(fuse_req_t request, const char* operation, const Handle& handle) noexcept {
   int error_number = EIO;
   try {
     PrepareWorkerThread();
     handle();
-    return;
+    return true;
+  } catch (const Gate::IsShut&) {
+    return false;
   } catch (const Error& error) {
     error_number = error.errno_value();
     if (error_number == EIO)
@@ -50,14 +83,15 @@ void AnswerOnce(fuse_req_t request, const char* operation, const Handle& handle)
   } catch (const std::exception& error) {
     spdlog::error("{}: {}", operation, error.what());
   }
-  fuse_reply_err(request, error_number);
+  ReplyError(request, error_number);
+  return true;
 }
 
 // The same for requests that may meet a rollback. One that has chosen the volume before the switch
 // can find that volume destroyed, and in the restored one it would have succeeded: it is done again.
 template <typename Handle>
-void Answer(fuse_req_t request, const char* operation, const Handle& handle) noexcept {
-  AnswerOnce(request, operation, [&] {
+bool Answer(fuse_req_t request, const char* operation, const Handle& handle) noexcept {
+  return AnswerOnce(request, operation, [&] {
     const std::atomic<uint64_t>& switches = HandlersOf(request).mount.switches;
     uint64_t before = 0;
     do {
@@ -73,11 +107,43 @@ void Answer(fuse_req_t request, const char* operation, const Handle& handle) noe
   });
 }
 
+// For what may take long. The thread that a ring has for all requests of one processor must not be
+// kept by it. `handle` is copied and outlives the caller: it holds what it needs by value, but for
+// names and data, which such a request keeps until the reply.
+template <typename Handle>
+void AnswerElsewhere(fuse_req_t request, const char* operation, const Handle& handle) {
+  if (!fuse_req_is_uring(request)) {
+    Answer(request, operation, handle);
+    return;
+  }
+  HandlersOf(request).waiting_room.Post([request, operation, handle, ring = RingThread::Current()] {
+    const AnswersFor answers(ring);
+    Answer(request, operation, handle);
+  });
+}
+
+// For what passes a gate: elsewhere, as above, if that is shut.
+template <typename Handle>
+void AnswerChange(fuse_req_t request, const char* operation, const Handle& handle) {
+  if (!fuse_req_is_uring(request)) {
+    Answer(request, operation, handle);
+    return;
+  }
+  {
+    const Gate::NoWaiting no_waiting;
+    if (Answer(request, operation, handle)) return;
+  }
+  AnswerElsewhere(request, operation, handle);
+}
+
 // On the thread for verbs, which take long and wait for other requests.
 template <typename Handle>
 void AnswerLater(fuse_req_t request, const char* operation, Handle handle) {
   HandlersOf(request).verb_thread.Post(
-      [request, operation, handle = std::move(handle)] { AnswerOnce(request, operation, handle); });
+      [request, operation, handle = std::move(handle), ring = RingThread::Current()] {
+        const AnswersFor answers(ring);
+        AnswerOnce(request, operation, handle);
+      });
 }
 
 // Each part of the adapter puts its functions into the table.

@@ -4,6 +4,7 @@
 #include <sys/xattr.h>
 
 #include <cerrno>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "backend/base/error.h"
 #include "fs/fuse_answer.h"
 #include "fs/fuse_operations.h"
+#include "fs/snapshot_xattrs.h"
 
 namespace ckptfs {
 namespace {
@@ -49,7 +51,7 @@ void GetStatx(fuse_req_t request, fuse_ino_t node, int /*flags*/, int /*mask*/,
     } else {
       status = handlers.files.GetStatx(node, timeout_s);
     }
-    fuse_reply_statx(request, 0, &status, timeout_s);
+    Reply([&] { return fuse_reply_statx(request, 0, &status, timeout_s); });
   });
 }
 
@@ -79,9 +81,9 @@ AttributeChange ChangeOf(const struct stat& attributes, int valid, bool by_descr
 
 void SetAttributes(fuse_req_t request, fuse_ino_t node, struct stat* attributes, int valid,
                    fuse_file_info* file) {
-  Answer(request, "setattr", [&] {
+  const AttributeChange change = ChangeOf(*attributes, valid, file != nullptr);
+  AnswerChange(request, "setattr", [=] {
     FuseHandlers& handlers = HandlersOf(request);
-    const AttributeChange change = ChangeOf(*attributes, valid, file != nullptr);
     ReplyAttributes(request, handlers.snapshots.Owns(node)
                                  ? handlers.snapshots.SetAttributes(node, change)
                                  : handlers.files.SetAttributes(node, change, CallerOf(request)));
@@ -93,29 +95,39 @@ void ReadLink(fuse_req_t request, fuse_ino_t node) {
     FuseHandlers& handlers = HandlersOf(request);
     const std::string target =
         IsVirtual(node) ? handlers.snapshots.ReadLink(node) : handlers.files.ReadLink(node);
-    fuse_reply_readlink(request, target.c_str());
+    Reply([&] { return fuse_reply_readlink(request, target.c_str()); });
   });
 }
 
 // Replies with a value, or with its size if that is what was asked for.
 void ReplyValue(fuse_req_t request, const std::string& value, size_t size) {
   if (size == 0) {
-    fuse_reply_xattr(request, value.size());
+    Reply([&] { return fuse_reply_xattr(request, value.size()); });
   } else if (value.size() > size) {
-    fuse_reply_err(request, ERANGE);
+    ReplyError(request, ERANGE);
   } else {
-    fuse_reply_buf(request, value.data(), value.size());
+    ReplyBuffer(request, value.data(), value.size());
   }
 }
 
 void GetXattr(fuse_req_t request, fuse_ino_t node, const char* name, size_t size) {
-  Answer(request, "getxattr", [&] {
+  const auto handle = [=] {
     FuseHandlers& handlers = HandlersOf(request);
-    ReplyValue(request,
-               handlers.snapshots.Owns(node) ? handlers.snapshots.GetXattr(node, name)
-                                             : handlers.files.GetXattr(node, name),
-               size);
-  });
+    const std::optional<std::string> value = handlers.snapshots.Owns(node)
+                                                 ? handlers.snapshots.GetXattr(node, name)
+                                                 : handlers.files.GetXattr(node, name);
+    if (value) {
+      ReplyValue(request, *value, size);
+    } else {
+      ReplyError(request, ENODATA);
+    }
+  };
+  // A snapshot's sizes are computed when they are asked for.
+  if (IsSnapshotXattr(name)) {
+    AnswerElsewhere(request, "getxattr", handle);
+  } else {
+    Answer(request, "getxattr", handle);
+  }
 }
 
 void ListXattrs(fuse_req_t request, fuse_ino_t node, size_t size) {
@@ -132,41 +144,43 @@ void SetXattr(fuse_req_t request, fuse_ino_t node, const char* name, const char*
               int flags) {
   FuseHandlers& handlers = HandlersOf(request);
   const std::string_view view(value, size);
-  if (handlers.mount.write_stop.Park(
-          node, name, view, [request] { fuse_reply_err(request, WriteStopHelper::kAnswer); })) {
+  if (handlers.mount.write_stop.Park(node, name, view, [request, ring = RingThread::Current()] {
+        const AnswersFor answers(ring);
+        ReplyError(request, WriteStopHelper::kAnswer);
+      })) {
     return;
   }
   if (!handlers.snapshots.Owns(node)) {
-    Answer(request, "setxattr", [&] {
-      handlers.files.SetXattr(node, name, view, flags, CallerOf(request),
-                              [&](gid_t group) { return IsInGroup(request, group); });
-      fuse_reply_err(request, 0);
+    AnswerChange(request, "setxattr", [=] {
+      HandlersOf(request).files.SetXattr(node, name, view, flags, CallerOf(request),
+                                         [=](gid_t group) { return IsInGroup(request, group); });
+      ReplyError(request, 0);
     });
     return;
   }
   AnswerLater(request, "setxattr",
               [request, node, name = std::string(name), value = std::string(view), flags] {
                 HandlersOf(request).snapshots.SetXattr(node, name.c_str(), value, flags);
-                fuse_reply_err(request, 0);
+                ReplyError(request, 0);
               });
 }
 
 void RemoveXattr(fuse_req_t request, fuse_ino_t node, const char* name) {
-  Answer(request, "removexattr", [&] {
+  AnswerChange(request, "removexattr", [=] {
     FuseHandlers& handlers = HandlersOf(request);
     if (handlers.snapshots.Owns(node)) {
       handlers.snapshots.RemoveXattr(node, name);
     } else {
       handlers.files.RemoveXattr(node, name);
     }
-    fuse_reply_err(request, 0);
+    ReplyError(request, 0);
   });
 }
 
 void GetStatfs(fuse_req_t request, fuse_ino_t /*node*/) {
   Answer(request, "statfs", [&] {
     const struct statvfs result = HandlersOf(request).files.GetStatvfs();
-    fuse_reply_statfs(request, &result);
+    Reply([&] { return fuse_reply_statfs(request, &result); });
   });
 }
 

@@ -21,6 +21,7 @@ namespace {
 void Describe(fuse_file_info& file, const OpenReply& open) {
   file.fh = open.handle;
   file.backing_id = open.backing_id;
+  file.keep_cache = open.keeps_pages ? 1 : 0;
   file.direct_io = open.uncached ? 1 : 0;
   file.noflush = 1;
   file.parallel_direct_writes = 1;
@@ -40,52 +41,55 @@ void OpenControl(fuse_req_t request, std::optional<int64_t> scope, fuse_file_inf
   file->direct_io = 1;
   file->nonseekable = 1;
   file->noflush = 1;
-  if (fuse_reply_open(request, file) == 0) static_cast<void>(session.release());
+  if (Reply([&] { return fuse_reply_open(request, file); }) == 0)
+    static_cast<void>(session.release());
 }
 
 SessionHandle& SessionOf(const fuse_file_info& file) {
   return *reinterpret_cast<SessionHandle*>(file.fh);
 }
 
-void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
-  Answer(request, "open", [&] {
+void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* opened) {
+  AnswerChange(request, "open", [request, node, asked = *opened] {
+    fuse_file_info file = asked;
     FuseHandlers& handlers = HandlersOf(request);
     if (const auto scope = handlers.snapshots.ControlScope(node)) {
-      OpenControl(request, *scope, file);
+      OpenControl(request, *scope, &file);
       return;
     }
-    const OpenReply open = handlers.files.Open(node, file->flags, CallerOf(request));
-    Describe(*file, open);
-    if (fuse_reply_open(request, file) != 0) handlers.files.Release(node, open.handle);
+    const OpenReply open = handlers.files.Open(node, file.flags, CallerOf(request));
+    Describe(file, open);
+    if (Reply([&] { return fuse_reply_open(request, &file); }) != 0) {
+      handlers.files.Release(node, open.handle);
+    }
   });
 }
 
-void ReplyCreated(fuse_req_t request, const CreatedFile& created, fuse_file_info* file) {
-  Describe(*file, created.open);
+void ReplyCreated(fuse_req_t request, const CreatedFile& created, fuse_file_info file) {
+  Describe(file, created.open);
   const fuse_entry_param param = EntryParam(created.entry);
   FuseHandlers& handlers = HandlersOf(request);
-  if (fuse_reply_create(request, &param, file) == 0) return;
+  if (Reply([&] { return fuse_reply_create(request, &param, &file); }) == 0) return;
   handlers.files.Release(created.entry.node, created.open.handle);
   handlers.files.Forget(created.entry.node, 1);
 }
 
 void Create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode,
             fuse_file_info* file) {
-  Answer(request, "create", [&] {
+  AnswerChange(request, "create", [request, parent, name, mode, file = *file] {
     RefuseVirtual(parent, "make a file");
     ReplyCreated(
         request,
-        HandlersOf(request).files.Create(parent, name, mode, file->flags, CallerOf(request)), file);
+        HandlersOf(request).files.Create(parent, name, mode, file.flags, CallerOf(request)), file);
   });
 }
 
 void CreateUnnamed(fuse_req_t request, fuse_ino_t parent, mode_t mode, fuse_file_info* file) {
-  Answer(request, "tmpfile", [&] {
+  AnswerChange(request, "tmpfile", [request, parent, mode, file = *file] {
     RefuseVirtual(parent, "make a file");
     ReplyCreated(
         request,
-        HandlersOf(request).files.CreateUnnamed(parent, mode, file->flags, CallerOf(request)),
-        file);
+        HandlersOf(request).files.CreateUnnamed(parent, mode, file.flags, CallerOf(request)), file);
   });
 }
 
@@ -97,7 +101,7 @@ void Release(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
     } else {
       handlers.files.Release(node, file->fh);
     }
-    fuse_reply_err(request, 0);
+    ReplyError(request, 0);
   });
 }
 
@@ -113,13 +117,17 @@ void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, fuse_f
     source.buf[0].flags = static_cast<fuse_buf_flags>(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
     source.buf[0].fd = fd->get();
     source.buf[0].pos = offset;
-    fuse_reply_data(request, &source, FUSE_BUF_SPLICE_MOVE);
+    // A pipe for each thread is worth its while for large reads only.
+    const bool is_small = handlers.mount.open_files.passthrough();
+    const fuse_buf_copy_flags way = is_small ? FUSE_BUF_NO_SPLICE : FUSE_BUF_SPLICE_MOVE;
+    Reply([&] { return fuse_reply_data(request, &source, way); });
   });
 }
 
-void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* source, off_t offset,
+void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* written, off_t offset,
            fuse_file_info* /*file*/) {
-  Answer(request, "write", [&] {
+  AnswerChange(request, "write", [request, node, written = *written, offset] {
+    fuse_bufvec source = written;
     FuseHandlers& handlers = HandlersOf(request);
     if (handlers.snapshots.ControlScope(node)) {
       throw Error(EINVAL, "write to a control file", "requests are made by ioctl", "Use ckpt");
@@ -127,44 +135,52 @@ void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* source, off_t offse
     const auto pass = handlers.files.PassGate(node);
     const KeepSetId keep(fuse_req_ctx(request)->uid == 0);
     const auto fd = handlers.files.DataFd(node);
-    fuse_bufvec target = FUSE_BUFVEC_INIT(fuse_buf_size(source));
+    fuse_bufvec target = FUSE_BUFVEC_INIT(fuse_buf_size(&source));
     target.buf[0].flags = static_cast<fuse_buf_flags>(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
     target.buf[0].fd = fd->get();
     target.buf[0].pos = offset;
-    const ssize_t written = fuse_buf_copy(&target, source, static_cast<fuse_buf_copy_flags>(0));
-    if (written < 0) throw Error(static_cast<int>(-written), "write to a file");
-    fuse_reply_write(request, static_cast<size_t>(written));
+    const ssize_t size = fuse_buf_copy(&target, &source, static_cast<fuse_buf_copy_flags>(0));
+    if (size < 0) throw Error(static_cast<int>(-size), "write to a file");
+    Reply([&] { return fuse_reply_write(request, static_cast<size_t>(size)); });
   });
 }
 
 void Sync(fuse_req_t request, fuse_ino_t node, int data_only, fuse_file_info* /*file*/) {
-  Answer(request, "fsync", [&] {
+  AnswerElsewhere(request, "fsync", [=] {
     if (!IsVirtual(node)) HandlersOf(request).files.Sync(node, data_only != 0);
-    fuse_reply_err(request, 0);
+    ReplyError(request, 0);
   });
 }
 
 void Allocate(fuse_req_t request, fuse_ino_t node, int mode, off_t offset, off_t length,
               fuse_file_info* /*file*/) {
-  Answer(request, "fallocate", [&] {
+  AnswerChange(request, "fallocate", [=] {
     HandlersOf(request).files.Allocate(node, mode, offset, length, CallerOf(request));
-    fuse_reply_err(request, 0);
+    ReplyError(request, 0);
   });
 }
 
 void CopyRange(fuse_req_t request, fuse_ino_t from, off_t from_offset, fuse_file_info* /*in*/,
                fuse_ino_t to, off_t to_offset, fuse_file_info* /*out*/, size_t length,
                int /*flags*/) {
-  Answer(request, "copy_file_range", [&] {
+  const auto handle = [=] {
     const ssize_t copied =
         HandlersOf(request).files.CopyRange(from, from_offset, to, to_offset, length);
-    fuse_reply_write(request, static_cast<size_t>(copied));
-  });
+    Reply([&] { return fuse_reply_write(request, static_cast<size_t>(copied)); });
+  };
+  constexpr size_t kLongBytes = 1 << 20;
+  if (length > kLongBytes) {
+    AnswerElsewhere(request, "copy_file_range", handle);
+  } else {
+    AnswerChange(request, "copy_file_range", handle);
+  }
 }
 
 void Seek(fuse_req_t request, fuse_ino_t node, off_t offset, int whence, fuse_file_info* /*file*/) {
-  Answer(request, "lseek",
-         [&] { fuse_reply_lseek(request, HandlersOf(request).files.Seek(node, offset, whence)); });
+  Answer(request, "lseek", [&] {
+    const off_t found = HandlersOf(request).files.Seek(node, offset, whence);
+    Reply([&] { return fuse_reply_lseek(request, found); });
+  });
 }
 
 void ControlIoctl(fuse_req_t request, unsigned int command, const fuse_file_info& file,
@@ -180,17 +196,17 @@ void ControlIoctl(fuse_req_t request, unsigned int command, const fuse_file_info
     default:
       throw Error(ENOTTY, "ioctl of a control file");
   }
-  fuse_reply_ioctl(request, 0, nullptr, 0);
+  Reply([&] { return fuse_reply_ioctl(request, 0, nullptr, 0); });
 }
 
 void Ioctl(fuse_req_t request, fuse_ino_t node, unsigned int command, void* /*argument*/,
-           fuse_file_info* file, unsigned int flags, const void* input, size_t input_size,
+           fuse_file_info* opened, unsigned int flags, const void* input, size_t input_size,
            size_t output_size) {
-  Answer(request, "ioctl", [&] {
+  AnswerChange(request, "ioctl", [=, file = *opened] {
     FuseHandlers& handlers = HandlersOf(request);
     if ((flags & FUSE_IOCTL_COMPAT) != 0) throw Error(ENOSYS, "ioctl of a 32-bit process");
     if (handlers.snapshots.ControlScope(node)) {
-      ControlIoctl(request, command, *file, {static_cast<const char*>(input), input_size});
+      ControlIoctl(request, command, file, {static_cast<const char*>(input), input_size});
       return;
     }
     const bool is_flags = command == FS_IOC_GETFLAGS || command == FS_IOC_SETFLAGS ||
@@ -200,7 +216,7 @@ void Ioctl(fuse_req_t request, fuse_ino_t node, unsigned int command, void* /*ar
     if (input_size > sizeof(data) || output_size > sizeof(data)) throw Error(EINVAL, "ioctl");
     if (input_size != 0) std::memcpy(data, input, input_size);
     handlers.files.FlagsIoctl(node, command, data);
-    fuse_reply_ioctl(request, 0, data, output_size);
+    Reply([&] { return fuse_reply_ioctl(request, 0, data, output_size); });
   });
 }
 

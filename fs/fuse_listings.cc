@@ -37,7 +37,7 @@ class ListReply {
 
   void Send() {
     FuseHandlers& handlers = HandlersOf(request_);
-    if (fuse_reply_buf(request_, buffer_.data(), used_) == 0) return;
+    if (ReplyBuffer(request_, buffer_.data(), used_) == 0) return;
     for (const NodeId node : counted_) {
       if (!IsVirtual(node)) handlers.files.Forget(node, 1);
     }

@@ -4,7 +4,9 @@
 
 #include <fuse_lowlevel.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <fstream>
@@ -40,6 +42,17 @@ bool ChooseUring(IoUring wanted) {
   return use;
 }
 
+// How many requests of one processor can be under way. A checkpoint keeps one unanswered for each file
+// that is open for writing (WriteStop), wherever those come from, and others must still get through.
+// An entry costs a page, and address space for the largest request.
+unsigned int RingDepth() {
+  constexpr unsigned int kDepth = WriteStopHelper::kFilesMax + 32;
+  constexpr unsigned int kEntriesMax = 8192;
+  constexpr unsigned int kDepthMin = 32;
+  const unsigned int processors = std::max(1L, sysconf(_SC_NPROCESSORS_CONF));
+  return std::clamp(kEntriesMax / processors, kDepthMin, kDepth);
+}
+
 std::string JoinOptions(const FuseOptions& options, bool uring) {
   // The kernel's own checks of permissions, by attributes that it caches, for every user.
   std::string joined = "default_permissions,allow_other,subtype=ckptfs,fsname=";
@@ -48,7 +61,7 @@ std::string JoinOptions(const FuseOptions& options, bool uring) {
     joined += c;
   }
   for (const std::string& option : options.kernel_options) joined += "," + option;
-  if (uring) joined += ",io_uring";
+  if (uring) joined += ",io_uring,io_uring_q_depth=" + std::to_string(RingDepth());
   return joined;
 }
 

@@ -42,7 +42,7 @@ void ForgetMany(fuse_req_t request, size_t count, fuse_forget_data* forgets) {
 }
 
 void MakeNode(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, dev_t device) {
-  Answer(request, "mknod", [&] {
+  AnswerChange(request, "mknod", [=] {
     RefuseVirtual(parent, "make a file");
     ReplyEntry(request,
                HandlersOf(request).files.MakeNode(parent, name, mode, device, CallerOf(request)));
@@ -51,7 +51,7 @@ void MakeNode(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mo
 
 void MakeDirectory(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode) {
   if (!IsVirtual(parent)) {
-    Answer(request, "mkdir", [&] {
+    AnswerChange(request, "mkdir", [=] {
       ReplyEntry(request,
                  HandlersOf(request).files.MakeDirectory(parent, name, mode, CallerOf(request)));
     });
@@ -64,7 +64,7 @@ void MakeDirectory(fuse_req_t request, fuse_ino_t parent, const char* name, mode
 }
 
 void MakeSymlink(fuse_req_t request, const char* target, fuse_ino_t parent, const char* name) {
-  Answer(request, "symlink", [&] {
+  AnswerChange(request, "symlink", [=] {
     RefuseVirtual(parent, "make a symlink");
     ReplyEntry(request,
                HandlersOf(request).files.MakeSymlink(parent, name, target, CallerOf(request)));
@@ -72,7 +72,7 @@ void MakeSymlink(fuse_req_t request, const char* target, fuse_ino_t parent, cons
 }
 
 void MakeLink(fuse_req_t request, fuse_ino_t node, fuse_ino_t new_parent, const char* new_name) {
-  Answer(request, "link", [&] {
+  AnswerChange(request, "link", [=] {
     RefuseVirtual(new_parent, "link a file");
     RefuseVirtual(node, "link a file");
     ReplyEntry(request, HandlersOf(request).files.MakeLink(node, new_parent, new_name));
@@ -80,25 +80,25 @@ void MakeLink(fuse_req_t request, fuse_ino_t node, fuse_ino_t new_parent, const 
 }
 
 void Unlink(fuse_req_t request, fuse_ino_t parent, const char* name) {
-  Answer(request, "unlink", [&] {
+  AnswerChange(request, "unlink", [=] {
     RefuseVirtual(parent, "remove a file");
     HandlersOf(request).files.Unlink(parent, name);
-    fuse_reply_err(request, 0);
+    ReplyError(request, 0);
   });
 }
 
 void RemoveDirectory(fuse_req_t request, fuse_ino_t parent, const char* name) {
   FuseHandlers& handlers = HandlersOf(request);
   if (!IsVirtual(parent) && !handlers.snapshots.IsReserved(parent, name)) {
-    Answer(request, "rmdir", [&] {
-      handlers.files.RemoveDirectory(parent, name);
-      fuse_reply_err(request, 0);
+    AnswerChange(request, "rmdir", [=] {
+      HandlersOf(request).files.RemoveDirectory(parent, name);
+      ReplyError(request, 0);
     });
     return;
   }
   AnswerLater(request, "rmdir", [request, parent, name = std::string(name)] {
     HandlersOf(request).snapshots.RemoveDirectory(parent, name.c_str());
-    fuse_reply_err(request, 0);
+    ReplyError(request, 0);
   });
 }
 
@@ -110,9 +110,10 @@ void Rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t 
                                   snapshots.IsReserved(parent, name) ||
                                   snapshots.IsReserved(new_parent, new_name);
   if (!concerns_snapshots) {
-    Answer(request, "rename", [&] {
-      handlers.files.Rename(parent, name, new_parent, new_name, flags, CallerOf(request));
-      fuse_reply_err(request, 0);
+    AnswerChange(request, "rename", [=] {
+      HandlersOf(request).files.Rename(parent, name, new_parent, new_name, flags,
+                                       CallerOf(request));
+      ReplyError(request, 0);
     });
     return;
   }
@@ -121,7 +122,7 @@ void Rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t 
                new_name = std::string(new_name), flags] {
                 HandlersOf(request).snapshots.Rename(parent, name.c_str(), new_parent,
                                                      new_name.c_str(), flags);
-                fuse_reply_err(request, 0);
+                ReplyError(request, 0);
               });
 }
 

@@ -5,10 +5,14 @@
 #include <fuse_lowlevel.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 #include "fs/fuse_answer.h"
 
 namespace ckptfs {
 namespace {
+
+constexpr unsigned int kMaxWriteBytes = 256 << 10;
 
 void Initialise(void* user_data, fuse_conn_info* connection) {
   auto& handlers = *static_cast<FuseHandlers*>(user_data);
@@ -33,6 +37,9 @@ void Initialise(void* user_data, fuse_conn_info* connection) {
   if (!fuse_get_feature_flag(connection, FUSE_CAP_PASSTHROUGH)) {
     spdlog::info("this kernel has no FUSE passthrough (6.9): data goes through the daemon");
     handlers.mount.open_files.DisablePassthrough();
+  } else {
+    // Little data comes here. Each entry of a ring has room for the largest request.
+    connection->max_write = std::min(connection->max_write, kMaxWriteBytes);
   }
   // Releases are background requests too: 12 at a time would hold up whoever opens files.
   connection->max_background = 128;

@@ -10,6 +10,7 @@
 #include "fs/pending_reads.h"
 #include "fs/snapshot_tree.h"
 #include "fs/task_thread.h"
+#include "fs/waiting_room.h"
 
 struct fuse_lowlevel_ops;
 
@@ -31,7 +32,9 @@ struct FuseHandlers {
   SnapshotTree snapshots;
   PendingReads pending_reads;
   std::unique_ptr<ControlServer> control;
-  TaskThread verb_thread;  // last: its tasks use all of the above
+  // Last: their tasks use all of the above.
+  TaskThread verb_thread;
+  WaitingRoom waiting_room;
 };
 
 const fuse_lowlevel_ops& FuseOperations();

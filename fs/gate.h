@@ -30,6 +30,18 @@ class Gate {
     Gate& gate_;
   };
 
+  // Thrown by Pass, instead of waiting, on a thread with a NoWaiting.
+  class IsShut {};
+
+  // While it exists its thread does not wait at any gate.
+  class NoWaiting {
+   public:
+    NoWaiting() { refuses_to_wait_ = true; }
+    ~NoWaiting() { refuses_to_wait_ = false; }
+    NoWaiting(const NoWaiting&) = delete;
+    NoWaiting& operator=(const NoWaiting&) = delete;
+  };
+
   // The gate is shut and empty while it exists.
   class Closed {
    public:
@@ -52,6 +64,7 @@ class Gate {
   void Enter(NodeId node) {
     std::unique_lock lock(mutex_);
     if (closed_) {
+      if (refuses_to_wait_) throw IsShut();
       waiting_.push_back(node);
       changed_.wait(lock, [this] { return !closed_; });
       waiting_.erase(std::find(waiting_.begin(), waiting_.end(), node));
@@ -76,6 +89,8 @@ class Gate {
     closed_ = false;
     changed_.notify_all();
   }
+
+  static inline thread_local bool refuses_to_wait_ = false;
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;

@@ -4,13 +4,17 @@
 
 #include <fuse_lowlevel.h>
 
+#include <utility>
+
+#include "fs/fuse_answer.h"
+
 namespace ckptfs {
 
 void PendingReads::Read(fuse_req* request, const std::shared_ptr<ControlSession>& session,
                         size_t max_bytes) {
   {
     const std::lock_guard lock(mutex_);
-    waiting_[request] = session;
+    waiting_[request] = {.session = session, .ring = RingThread::Current()};
   }
   session->Read(max_bytes, [this, request](const std::string& data) { Finish(request, data); });
   // While it is among those that wait, nobody has answered it, and it can be touched.
@@ -19,11 +23,15 @@ void PendingReads::Read(fuse_req* request, const std::shared_ptr<ControlSession>
 }
 
 void PendingReads::Finish(fuse_req* request, const std::string& data) {
+  std::shared_ptr<RingThread> ring;
   {
     const std::lock_guard lock(mutex_);
-    waiting_.erase(request);
+    const auto waiting = waiting_.find(request);
+    ring = std::move(waiting->second.ring);
+    waiting_.erase(waiting);
   }
-  fuse_reply_buf(request, data.data(), data.size());
+  const AnswersFor answers(std::move(ring));
+  ReplyBuffer(request, data.data(), data.size());
 }
 
 // The request may have been answered meanwhile, and its memory may be another one's: that one's
@@ -35,7 +43,7 @@ void PendingReads::OnInterrupt(fuse_req* request, void* self) {
     {
       const std::lock_guard lock(reads.mutex_);
       const auto waiting = reads.waiting_.find(request);
-      if (waiting != reads.waiting_.end()) session = waiting->second.lock();
+      if (waiting != reads.waiting_.end()) session = waiting->second.session.lock();
     }
     if (session) session->Interrupt();
   });

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "fs/control.h"
+#include "fs/ring_thread.h"
 #include "fs/task_thread.h"
 
 struct fuse_req;
@@ -27,7 +28,12 @@ class PendingReads {
   static void OnInterrupt(fuse_req* request, void* self);
 
   std::mutex mutex_;
-  std::unordered_map<fuse_req*, std::weak_ptr<ControlSession>> waiting_;
+  struct Waiting {
+    std::weak_ptr<ControlSession> session;
+    std::shared_ptr<RingThread> ring;  // that the request came by
+  };
+
+  std::unordered_map<fuse_req*, Waiting> waiting_;
   // libfuse holds the request's lock while it tells of an interrupt: answered elsewhere. Last, as
   // its tasks use the rest.
   TaskThread interrupter_;

@@ -85,6 +85,18 @@ TEST(GateTest, AStreamOfUsersDoesNotStarveTheCloser) {
   for (std::thread& user : users) user.join();
 }
 
+TEST(GateTest, AThreadThatMustNotWaitIsToldThatItIsShut) {
+  Gate gate;
+  const Gate::NoWaiting no_waiting;
+  { const Gate::Pass open(gate, 1); }
+  {
+    const Gate::Closed closed(gate);
+    EXPECT_THROW(Gate::Pass(gate, 1), Gate::IsShut);
+    EXPECT_FALSE(gate.Waits(1));
+  }
+  { const Gate::Pass open_again(gate, 1); }
+}
+
 TEST(GateTest, TwoClosersTakeTurns) {
   Gate gate;
   std::atomic<int> holders = 0;

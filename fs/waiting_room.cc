@@ -1,0 +1,53 @@
+#include "fs/waiting_room.h"
+
+#include <chrono>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+namespace ckptfs {
+namespace {
+
+constexpr std::chrono::seconds kIdle{5};
+
+}  // namespace
+
+WaitingRoom::~WaitingRoom() {
+  std::unique_lock lock(mutex_);
+  stopping_ = true;
+  changed_.notify_all();
+  changed_.wait(lock, [this] { return threads_ == 0; });
+}
+
+void WaitingRoom::Post(std::function<void()> task) {
+  const std::lock_guard lock(mutex_);
+  tasks_.push_back(std::move(task));
+  changed_.notify_one();
+  if (tasks_.size() <= idle_ || threads_ == kThreadsMax) return;
+  try {
+    std::thread([this] { Run(); }).detach();
+    ++threads_;
+  } catch (const std::system_error&) {
+    if (threads_ == 0) throw;  // else it waits for one of those that there are
+  }
+}
+
+void WaitingRoom::Run() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    ++idle_;
+    const bool called =
+        changed_.wait_for(lock, kIdle, [this] { return stopping_ || !tasks_.empty(); });
+    --idle_;
+    if (!called || tasks_.empty()) break;
+    const std::function<void()> task = std::move(tasks_.front());
+    tasks_.pop_front();
+    lock.unlock();
+    task();
+    lock.lock();
+  }
+  // With the lock held: the destructor goes on when it is given back, after the last use of this.
+  if (--threads_ == 0) std::notify_all_at_thread_exit(changed_, std::move(lock));
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,92 @@
+#!/bin/bash
+# Requests over io_uring: what waits, and what answers from another thread, neither holds up the ring
+# of a processor nor loses entries of it.
+# shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
+
+switch=/sys/module/fuse/parameters/enable_uring
+[[ -w $switch ]] || skip_test "this kernel has no FUSE over io_uring"
+was=$(<"$switch")
+store=$scratch/store m=$scratch/mnt log=$scratch/log
+
+# Not in the harness's trap: the switch is the machine's.
+put_back() {
+    echo "$was" >"$switch"
+    cleanup
+}
+trap put_back EXIT
+
+serve_store "$store" "$m" "$log" io_uring=on
+check_match 'requests come over io_uring' "$(<"$log")" "the log"
+mkdir "$m/w"
+
+test_case "answers of ckpt come from threads that end"
+for _ in {1..60}; do
+    check "ckpt fsck" timeout 20 ckpt fsck --mount "$m"
+done
+
+test_case "more files open for writing than a small ring has entries"
+python3 - "$m" <<'PYTHON' >"$scratch/times"
+import os, sys, time
+mount = sys.argv[1]
+held = [open(f"{mount}/w/{i}", "w") for i in range(200)]
+for i in range(5):
+    begin = time.monotonic()
+    os.mkdir(f"{mount}/.snapshots/w/{i}")
+    print(int((time.monotonic() - begin) * 1000))
+PYTHON
+fastest=$(sort -n "$scratch/times" | head -n 1)
+echo "a checkpoint with 200 of them: $fastest ms"
+# Waiting in vain for a write to end takes 50 ms.
+check "the time of a checkpoint" test "$fastest" -lt 50
+
+test_case "changes and checkpoints at once"
+(
+    begin_subshell
+    cd "$m/w" || exit
+    for i in {1..400}; do
+        echo "$i" >"new-$i"
+        mv "new-$i" "moved-$i" || fail "a change"
+    done
+    end_subshell
+) &
+changes=$!
+for i in {1..40}; do
+    check "a checkpoint" mkdir "$m/.snapshots/w/at-once-$i"
+done
+wait "$changes"
+join_subshell
+check_eq 400 "$(find "$m/w" -name 'moved-*' | wc -l)" "files"
+
+test_case "a sync does not hold up others of its processor"
+timeout 20 taskset -c 0 python3 - "$m" <<'PYTHON' || fail "a sync held up a lookup"
+import os, sys, threading, time
+mount = sys.argv[1]
+done = threading.Event()
+def sync():
+    with open(f"{mount}/w/synced", "wb") as file:
+        for _ in range(20):
+            file.write(os.urandom(1 << 20))
+            file.flush()
+            os.fsync(file.fileno())
+    done.set()
+thread = threading.Thread(target=sync)
+thread.start()
+lookups = 0
+while not done.is_set():
+    try:
+        os.stat(f"{mount}/w/none-{lookups}")
+    except FileNotFoundError:
+        lookups += 1
+thread.join()
+print(lookups, "lookups meanwhile")
+sys.exit(lookups < 100)
+PYTHON
+checks=$((checks + 1))
+
+test_case "the switch is followed"
+unmount_store "$store" "$m"
+echo N >"$switch"
+: >"$log"
+serve_store "$store" "$m" "$log" ''
+check_match 'requests come through /dev/fuse' "$(<"$log")" "io_uring=auto without it"
