@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <sys/sysmacros.h>
 
+#include <cerrno>
+
 #include "backend/base/error.h"
 
 namespace ckptfs {
@@ -33,11 +35,17 @@ struct stat StatOf(const struct statx& from, uint64_t number) {
 
 struct statx StatxAt(int dir_fd, const char* name) {
   struct statx result {};
-  const int flags = AT_SYMLINK_NOFOLLOW | (*name == '\0' ? AT_EMPTY_PATH : 0);
-  if (statx(dir_fd, name, flags, STATX_BASIC_STATS | STATX_BTIME, &result) != 0) {
-    ThrowErrno(*name == '\0' ? std::string("stat a file") : std::string("stat ") + name);
+  if (!StatxIfThere(dir_fd, name, &result)) {
+    throw Error(ENOENT, *name == '\0' ? std::string("stat a file") : std::string("stat ") + name);
   }
   return result;
+}
+
+bool StatxIfThere(int dir_fd, const char* name, struct statx* result) {
+  const int flags = AT_SYMLINK_NOFOLLOW | (*name == '\0' ? AT_EMPTY_PATH : 0);
+  if (statx(dir_fd, name, flags, STATX_BASIC_STATS | STATX_BTIME, result) == 0) return true;
+  if (errno == ENOENT) return false;
+  ThrowErrno(*name == '\0' ? std::string("stat a file") : std::string("stat ") + name);
 }
 
 ProcPath::ProcPath(int fd) : text_("/proc/self/fd/" + std::to_string(fd)) {}

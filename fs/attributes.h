@@ -42,6 +42,8 @@ struct stat StatOf(const struct statx& from, uint64_t number);
 
 // statx(2) of a descriptor, or of a name below it; symlinks are not followed. Throws Error.
 struct statx StatxAt(int dir_fd, const char* name);
+// The same for a name that may not be there; false then.
+bool StatxIfThere(int dir_fd, const char* name, struct statx* result);
 
 // "/proc/self/fd/N": the name under which calls that take no O_PATH descriptor reach its file.
 class ProcPath {

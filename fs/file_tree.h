@@ -66,7 +66,8 @@ class FileTree {
   struct statx GetStatx(NodeId node, double& timeout_s);
   Attributes SetAttributes(NodeId node, const AttributeChange& change, const Caller& caller);
   std::string ReadLink(NodeId node);
-  std::string GetXattr(NodeId node, const char* name);
+  // Empty if there is none of that name.
+  std::optional<std::string> GetXattr(NodeId node, const char* name);
   std::string ListXattrs(NodeId node);
   // `in_group`: whether the caller belongs to a group (asked only where it matters).
   void SetXattr(NodeId node, const char* name, std::string_view value, int flags,
@@ -82,6 +83,10 @@ class FileTree {
   // --- Data (file_tree_data.cc) ------------------------------------------------------------------
   OpenReply Open(NodeId node, int flags, const Caller& caller);
   void Release(NodeId node, uint64_t handle);
+  // What is open of that slot can be read although its volume may be destroyed from now on.
+  void KeepAllReachable(Slot slot);
+  // Looks which of the files that may be mapped still are. Returns whether any is.
+  bool ForgetUnmapped() const;
   // Everything of that slot that somebody can write to without a further open: open handles, and
   // mappings whose handles are closed (their process is not known).
   std::vector<WriterHandle> Writers(Slot slot);
@@ -101,8 +106,12 @@ class FileTree {
   void FlagsIoctl(NodeId node, unsigned long request, void* argument);
 
  private:
-  // A descriptor of a directory: the volume's own for its root, else one of its own.
+  // A descriptor (O_PATH, except for a root) of a directory.
   class Directory;
+  class NodeFd;
+  // How long the kernel may keep the attributes of a node. Made before they are read: what is
+  // stored through a mapping that has gone when this looks for it must be in them.
+  class Timeout;
   // A node that may be changed, with the gate held.
   struct Change;
 
@@ -112,17 +121,19 @@ class FileTree {
   // A file that is about to lose its last name, held if the kernel may still ask for it.
   struct LastName;
   LastName HoldLastName(const Node& parent, int parent_fd, const char* name);
-  UniqueFd OpenPath(const Node& node) const;
-  UniqueFd OpenForData(const Node& node, int flags) const;
+  NodeFd OpenPath(const Node& node) const;
+  static UniqueFd OpenForData(const Node& node, int flags);
+  // The same of a file that somebody has open.
+  UniqueFd OpenAnew(const Node& node, int flags) const;
   // For all opens of a file at once, where data goes through the daemon.
-  UniqueFd OpenForAll(const Node& node) const;
+  static UniqueFd OpenForAll(const Node& node);
+  // Says "no such name" if there is none.
   Entry MakeEntry(const Node& parent, int parent_fd, const char* name);
-  Entry MakeEntry(const Node& parent, const struct statx& status, FileId directory_id);
-  Attributes AttributesOf(const Node& node, const struct statx& status) const;
-  double AttributeTimeout(NodeId node) const;
-  double AttributeTimeout(const Node& node) const;
+  Entry MakeEntry(const Node& parent, const struct statx& status, FileId directory_id,
+                  const Timeout& timeout);
   bool IsMapped(NodeId node) const;
   bool IsOpenUnderneath(NodeId node) const;
+  void KeepReachable(NodeId node);
   CreatedFile FinishCreate(const Change& change, UniqueFd fd, int flags, const Caller& caller);
 
   MountContext& mount_;

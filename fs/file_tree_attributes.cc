@@ -1,6 +1,7 @@
 // FileTree: attributes, extended attributes, symlinks' targets.
 #include <fcntl.h>
 #include <linux/limits.h>
+#include <linux/xattr.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
@@ -43,49 +44,38 @@ std::string WithoutOwnXattrs(const std::string& names) {
 
 }  // namespace
 
-UniqueFd FileTree::OpenPath(const Node& node) const {
-  try {
-    return node.volume->OpenInode(node.file, O_PATH | O_NOFOLLOW);
-  } catch (const Error& error) {
-    // Of a volume that has been destroyed handles open nothing any more, while whoever has a file of
-    // it open goes on reading, and asking for its attributes.
-    const auto held = error.errno_value() == ESTALE ? mount_.open_files.AnyFd(node.id) : nullptr;
-    if (!held) throw;
-    return UniqueFd(
-        CheckSyscall(fcntl(held->get(), F_DUPFD_CLOEXEC, 0), "keep a file of a deleted state"));
+// What is open has a descriptor. So it can be reached in a volume that has been destroyed, too, where
+// handles open nothing any more, while whoever has a file of it open goes on reading.
+FileTree::NodeFd FileTree::OpenPath(const Node& node) const {
+  if (auto open = mount_.open_files.AnyFd(node.id)) return NodeFd(std::move(open));
+  const bool is_directory = node.view->kind == View::Kind::kLiveDirectories && !node.is_root;
+  if (is_directory) {
+    mount_.tidier.Wake();
+    return NodeFd(mount_.directory_fds.Open(node.volume, node.file));
   }
-}
-
-double FileTree::AttributeTimeout(NodeId node) const {
-  // Stores through a shared mapping change size and times behind the kernel's back.
-  return mount_.open_files.HasWriters(node) || IsMapped(node) ? 0 : kForeverSeconds;
-}
-
-double FileTree::AttributeTimeout(const Node& node) const {
-  return node.in_writing ? 0 : AttributeTimeout(node.id);
-}
-
-Attributes FileTree::AttributesOf(const Node& node, const struct statx& status) const {
-  const uint64_t inode = node.is_root ? kRootInode : status.stx_ino;
-  return {.stat = StatOf(status, MakeNumber(node.view->number, inode)),
-          .timeout_s = AttributeTimeout(node)};
+  return NodeFd(node.volume->OpenInode(node.file, O_PATH | O_NOFOLLOW));
 }
 
 Attributes FileTree::GetAttributes(NodeId node_id) {
   const Node node = mount_.Resolve(node_id);
-  if (node.is_root) return AttributesOf(node, StatxAt(node.volume->root_fd(), ""));
-  const UniqueFd fd = OpenPath(node);
-  return AttributesOf(node, mount_.unlinked.Stat(node.id, fd.get()));
+  IsMapped(node_id);
+  const Timeout timeout(*this, node.in_writing);
+  const struct statx status = node.is_root ? StatxAt(node.volume->root_fd(), "")
+                                           : mount_.unlinked.Stat(node.id, OpenPath(node).get());
+  const uint64_t inode = node.is_root ? kRootInode : status.stx_ino;
+  return {.stat = StatOf(status, MakeNumber(node.view->number, inode)),
+          .timeout_s = timeout.Of(node_id)};
 }
 
 struct statx FileTree::GetStatx(NodeId node_id, double& timeout_s) {
   const Node node = mount_.Resolve(node_id);
-  const UniqueFd fd = OpenPath(node);
-  struct statx status = mount_.unlinked.Stat(node_id, fd.get());
+  IsMapped(node_id);
+  const Timeout timeout(*this, node.in_writing);
+  struct statx status = mount_.unlinked.Stat(node_id, OpenPath(node).get());
   status.stx_ino = MakeNumber(node.view->number, node.is_root ? kRootInode : status.stx_ino);
   status.stx_mask &= STATX_BASIC_STATS | STATX_BTIME;
   status.stx_attributes = status.stx_attributes_mask = 0;
-  timeout_s = AttributeTimeout(node);
+  timeout_s = timeout.Of(node_id);
   return status;
 }
 
@@ -93,7 +83,7 @@ Attributes FileTree::SetAttributes(NodeId node_id, const AttributeChange& change
                                    const Caller& caller) {
   const Change begun = BeginChange(node_id);
   const Node& node = begun.node;
-  const UniqueFd fd = OpenPath(node);
+  const NodeFd fd = OpenPath(node);
   const ProcPath path(fd.get());
   if (change.set_uid || change.set_gid) {
     const KeepSetId keep(caller.uid == 0);
@@ -102,7 +92,7 @@ Attributes FileTree::SetAttributes(NodeId node_id, const AttributeChange& change
                  "change an owner");
   }
   if (change.set_mode) {
-    const KeepSetId keep(true);  // the kernel has taken out what may not be set
+    const KeepSetId keep((change.mode & S_ISGID) != 0);  // the kernel took out what may not be set
     CheckSyscall(chmod(path.c_str(), change.mode & ~S_IFMT), "change a mode");
   }
   if (change.set_size) {
@@ -116,13 +106,14 @@ Attributes FileTree::SetAttributes(NodeId node_id, const AttributeChange& change
   }
   if (change.atime.tv_nsec != UTIME_OMIT || change.mtime.tv_nsec != UTIME_OMIT) {
     const timespec times[2] = {change.atime, change.mtime};
-    CheckSyscall(utimensat(AT_FDCWD, path.c_str(), times, 0), "change times");
+    CheckSyscall(utimensat(fd.get(), "", times, AT_EMPTY_PATH), "change times");
   }
-  return AttributesOf(node, mount_.unlinked.Stat(node_id, fd.get()));
+  if (node.is_root) mount_.ListsChanged(node.workspace->id());
+  return GetAttributes(node_id);
 }
 
 std::string FileTree::ReadLink(NodeId node_id) {
-  const UniqueFd fd = OpenPath(mount_.Resolve(node_id));
+  const NodeFd fd = OpenPath(mount_.Resolve(node_id));
   std::string target(PATH_MAX, '\0');
   const ssize_t size =
       CheckSyscall(readlinkat(fd.get(), "", target.data(), target.size()), "read a symlink");
@@ -130,17 +121,26 @@ std::string FileTree::ReadLink(NodeId node_id) {
   return target;
 }
 
-std::string FileTree::GetXattr(NodeId node_id, const char* name) {
-  const UniqueFd fd = OpenPath(mount_.Resolve(node_id));
+std::optional<std::string> FileTree::GetXattr(NodeId node_id, const char* name) {
+  // The kernel asks for it at the first write to each file.
+  if (std::string_view(name) == XATTR_NAME_CAPS && mount_.open_files.HasNoCapability(node_id)) {
+    return std::nullopt;
+  }
+  const NodeFd fd = OpenPath(mount_.Resolve(node_id));
   const ProcPath path(fd.get());
-  return ReadSized("read an extended attribute", [&](char* buffer, size_t size) {
-    return getxattr(path.c_str(), name, buffer, size);
+  bool found = true;
+  std::string value = ReadSized("read an extended attribute", [&](char* buffer, size_t size) {
+    const ssize_t result = getxattr(path.c_str(), name, buffer, size);
+    found = result >= 0 || errno != ENODATA;
+    return found ? result : 0;
   });
+  if (!found) return std::nullopt;
+  return value;
 }
 
 std::string FileTree::ListXattrs(NodeId node_id) {
   const Node node = mount_.Resolve(node_id);
-  const UniqueFd fd = OpenPath(node);
+  const NodeFd fd = OpenPath(node);
   const ProcPath path(fd.get());
   std::string names = ReadSized("list extended attributes", [&](char* buffer, size_t size) {
     return listxattr(path.c_str(), buffer, size);
@@ -151,7 +151,8 @@ std::string FileTree::ListXattrs(NodeId node_id) {
 void FileTree::SetXattr(NodeId node_id, const char* name, std::string_view value, int flags,
                         const Caller& caller, const std::function<bool(gid_t)>& in_group) {
   const Change change = BeginChange(node_id);
-  const UniqueFd fd = OpenPath(change.node);
+  if (std::string_view(name) == XATTR_NAME_CAPS) mount_.open_files.MayHaveCapability(node_id);
+  const NodeFd fd = OpenPath(change.node);
   bool keep_set_gid = false;
   if (std::string_view(name) == kAccessAcl) {
     // An ACL sets the mode too, and takes the set-group-id bit from whoever is not in the group.
@@ -162,12 +163,14 @@ void FileTree::SetXattr(NodeId node_id, const char* name, std::string_view value
   const KeepSetId keep(keep_set_gid);
   CheckSyscall(setxattr(ProcPath(fd.get()).c_str(), name, value.data(), value.size(), flags),
                "set an extended attribute");
+  if (change.node.is_root) mount_.ListsChanged(change.node.workspace->id());
 }
 
 void FileTree::RemoveXattr(NodeId node_id, const char* name) {
   const Change change = BeginChange(node_id);
-  const UniqueFd fd = OpenPath(change.node);
+  const NodeFd fd = OpenPath(change.node);
   CheckSyscall(removexattr(ProcPath(fd.get()).c_str(), name), "remove an extended attribute");
+  if (change.node.is_root) mount_.ListsChanged(change.node.workspace->id());
 }
 
 struct statvfs FileTree::GetStatvfs() {

@@ -1,6 +1,7 @@
 // FileTree: open files and their data.
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <spdlog/spdlog.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -26,7 +27,7 @@ void RefuseProtected(const struct statx& status, int flags) {
 
 }  // namespace
 
-UniqueFd FileTree::OpenForAll(const Node& node) const {
+UniqueFd FileTree::OpenForAll(const Node& node) {
   if (!node.workspace) return OpenForData(node, O_RDONLY);
   try {
     return OpenForData(node, O_RDWR);
@@ -43,9 +44,23 @@ UniqueFd FileTree::OpenForAll(const Node& node) const {
   return OpenForData(node, O_RDONLY);  // immutable
 }
 
-UniqueFd FileTree::OpenForData(const Node& node, int flags) const {
+UniqueFd FileTree::OpenForData(const Node& node, int flags) {
+  if (!node.volume) throw Error(ESTALE, "open a file", "its snapshot has been deleted");
   // Never a FIFO or a device: the kernel serves those itself, and opening one could block.
   return node.volume->OpenInode(node.file, flags | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+}
+
+UniqueFd FileTree::OpenAnew(const Node& node, int flags) const {
+  try {
+    return OpenForData(node, flags);
+  } catch (const Error& error) {
+    // In a volume that has been destroyed only what is open can be reached.
+    const auto held = error.errno_value() == ESTALE ? mount_.open_files.AnyFd(node.id) : nullptr;
+    if (!held) throw;
+    return UniqueFd(
+        CheckSyscall(open(ProcPath(held->get()).c_str(), flags | O_NONBLOCK | O_CLOEXEC),
+                     "open a file of a deleted state anew"));
+  }
 }
 
 bool FileTree::IsLeftBehind(const Node& node) {
@@ -77,40 +92,73 @@ OpenReply FileTree::Open(NodeId node_id, int flags, const Caller& caller) {
   UniqueFd path;
   bool may_pass_through = true;
   if (for_writing) {
-    path = OpenPath(node);
+    path = node.volume->OpenInode(node.file, O_PATH | O_NOFOLLOW);
     const struct statx status = StatxAt(path.get(), "");
     RefuseProtected(status, flags);
     // Root's writes leave set-id bits alone. With passthrough all writes look alike, and clear them.
     may_pass_through = caller.uid != 0 || (status.stx_mode & (S_ISUID | S_ISGID)) == 0;
   }
-  const auto open_backing = [&](bool passthrough) {
-    if (!passthrough) return OpenForAll(node);
-    if (path.valid()) return std::move(path);
-    // Not OpenPath: that may look into the books of open files, which are locked now, and which hold
-    // nothing of a file that is opened first.
-    return node.volume->OpenInode(node.file, O_PATH | O_NOFOLLOW);
+  const FileOpener opener{
+      .for_passthrough =
+          [&] { return path.valid() ? std::move(path) : OpenForData(node, O_RDONLY); },
+      .for_daemon = [&] { return OpenForAll(node); },
   };
-  OpenReply reply =
-      mount_.open_files.Open(node_id, for_writing, caller.pid, open_backing, may_pass_through);
+  // What can change by a mapping or by another node must not be read from pages of this one.
+  const bool may_use_page_cache = !for_writing && (flags & (O_TRUNC | O_DIRECT | O_NOATIME)) == 0 &&
+                                  !node.in_writing && !IsMapped(node_id);
+  OpenReply reply = mount_.open_files.Open(node_id,
+                                           {.for_writing = for_writing,
+                                            .pid = caller.pid,
+                                            .may_pass_through = may_pass_through,
+                                            .may_use_page_cache = may_use_page_cache},
+                                           opener);
   reply.uncached = node.in_writing && reply.backing_id == 0;
+  // From where it lies the file could not be opened later, should that be deleted; or it has been.
+  if (!node.workspace || IsLeftBehind(node)) {
+    try {
+      KeepReachable(node_id);
+    } catch (...) {
+      mount_.open_files.Release(node_id, reply.handle);
+      throw;
+    }
+  }
   // After it counts as open: LastName::Done looks there after it has put the file here.
   if (const auto place = node.view->nameless.Find(node_id)) {
     mount_.unlinked.AddLost(node_id, *place);
   }
-  // From now on attributes are asked for every time (AttributeTimeout); forget those told before.
-  if (reply.first_writer) mount_.kernel.InvalidateAttributes(node_id);
+  // From now on attributes are asked for every time (Timeout); forget those told before. And the
+  // pages: nobody has the file open who could be using them.
+  if (reply.first_writer && reply.backing_id != 0) {
+    mount_.kernel.InvalidateContent(node_id);
+  } else if (reply.first_writer) {
+    mount_.kernel.InvalidateAttributes(node_id);
+  }
   return reply;
+}
+
+void FileTree::KeepReachable(NodeId node_id) {
+  if (mount_.open_files.AnyFd(node_id)) return;
+  mount_.open_files.GiveFd(node_id, [&] { return OpenForData(mount_.Resolve(node_id), O_RDONLY); });
+}
+
+void FileTree::KeepAllReachable(Slot slot) {
+  for (const NodeId node : mount_.open_files.WithoutFd(slot)) {
+    try {
+      KeepReachable(node);
+    } catch (const std::exception& error) {
+      spdlog::error("a file that is open can be read no longer: {}", error.what());
+    }
+  }
 }
 
 void FileTree::Release(NodeId node_id, uint64_t handle) {
   // Before the handle goes out of the books: at each moment it, or the mapping that may outlive it,
-  // is there to be counted. And before the kernel forgets the attributes: who asks for them next has
-  // to meet it.
-  if (handle != 0 && mount_.open_files.passthrough()) mount_.mapped.Add(node_id);
-  if (!mount_.open_files.Release(node_id, handle)) return;
-  IsMapped(node_id);  // drops it if it is not
-  mount_.kernel.InvalidateAttributes(node_id);
-  mount_.detached.Released(SlotOf(node_id));
+  // is there to be counted. All attributes that were told meanwhile are out of date already.
+  if (handle != 0) {
+    mount_.mapped.Add(node_id);
+    mount_.tidier.Wake();
+  }
+  if (mount_.open_files.Release(node_id, handle)) mount_.detached.Released(SlotOf(node_id));
 }
 
 // Whether anybody can still write to the file: a lease for reading is refused then (fcntl(2),
@@ -137,6 +185,12 @@ bool FileTree::IsMapped(NodeId node_id) const {
   return false;
 }
 
+bool FileTree::ForgetUnmapped() const {
+  bool any = false;
+  for (const NodeId node : mount_.mapped.All()) any |= IsMapped(node);
+  return any;
+}
+
 std::vector<WriterHandle> FileTree::Writers(Slot slot) {
   std::vector<WriterHandle> writers = mount_.open_files.Writers(slot);
   for (const NodeId node : mount_.mapped.OfSlot(slot)) {
@@ -147,6 +201,10 @@ std::vector<WriterHandle> FileTree::Writers(Slot slot) {
 
 std::shared_ptr<const UniqueFd> FileTree::DataFd(NodeId node_id) const {
   auto fd = mount_.open_files.DataFd(node_id);
+  if (!fd) {
+    fd = mount_.open_files.GiveFd(node_id,
+                                  [&] { return OpenForData(mount_.Resolve(node_id), O_RDONLY); });
+  }
   if (!fd) throw Error(EIO, "read or write a file that the kernel should serve itself");
   return fd;
 }
@@ -179,7 +237,7 @@ std::unique_ptr<Gate::Pass> FileTree::PassGate(NodeId node_id) const {
 void FileTree::Sync(NodeId node_id, bool data_only) {
   // A program that makes sure of one file before it writes to another finds them so in a checkpoint.
   const auto pass = PassGate(node_id);
-  const UniqueFd fd = OpenForData(mount_.Resolve(node_id), O_RDONLY);
+  const UniqueFd fd = OpenAnew(mount_.Resolve(node_id), O_RDONLY);
   CheckSyscall(data_only ? fdatasync(fd.get()) : fsync(fd.get()), "sync a file");
 }
 
@@ -187,7 +245,7 @@ void FileTree::Allocate(NodeId node_id, int mode, off_t offset, off_t length,
                         const Caller& caller) {
   const Change change = BeginChange(node_id);
   const KeepSetId keep(caller.uid == 0);
-  const UniqueFd fd = OpenForData(change.node, O_RDWR);
+  const UniqueFd fd = OpenAnew(change.node, O_RDWR);
   CheckSyscall(fallocate(fd.get(), mode, offset, length), "allocate space in a file");
 }
 
@@ -195,15 +253,21 @@ ssize_t FileTree::CopyRange(NodeId from_id, off_t from_offset, NodeId to_id, off
                             size_t length) {
   // Before the gate is passed: a snapshot whose data turns out to be missing is marked in the
   // store, whose lock a rollback holds while it waits for this gate.
-  const UniqueFd from = OpenForData(mount_.Resolve(from_id), O_RDONLY);
+  const UniqueFd from = OpenAnew(mount_.Resolve(from_id), O_RDONLY);
   const Change change = BeginChange(to_id);
-  const UniqueFd to = OpenForData(change.node, O_WRONLY);
+  const UniqueFd to = OpenAnew(change.node, O_WRONLY);
   return CheckSyscall(copy_file_range(from.get(), &from_offset, to.get(), &to_offset, length, 0),
                       "copy between files");
 }
 
 off_t FileTree::Seek(NodeId node_id, off_t offset, int whence) {
-  const UniqueFd fd = OpenForData(mount_.Resolve(node_id), O_RDONLY);
+  const UniqueFd fd = OpenAnew(mount_.Resolve(node_id), O_RDONLY);
+  if (mount_.open_files.MayHoldPages(node_id)) {
+    // What was stored to the kernel's pages is not in the file yet, and must not be taken for a hole.
+    const auto size = static_cast<off_t>(StatxAt(fd.get(), "").stx_size);
+    if (offset >= size) throw Error(ENXIO, "seek in a file");
+    return whence == SEEK_HOLE ? size : offset;
+  }
   return CheckSyscall(lseek(fd.get(), offset, whence), "seek in a file");
 }
 
@@ -211,7 +275,7 @@ void FileTree::FlagsIoctl(NodeId node_id, unsigned long request, void* argument)
   const bool changes = request == FS_IOC_SETFLAGS || request == FS_IOC_FSSETXATTR;
   std::optional<Change> change;
   if (changes) change.emplace(BeginChange(node_id));
-  const UniqueFd fd = OpenForData(changes ? change->node : mount_.Resolve(node_id), O_RDONLY);
+  const UniqueFd fd = OpenAnew(changes ? change->node : mount_.Resolve(node_id), O_RDONLY);
   CheckSyscall(ioctl(fd.get(), request, argument),
                changes ? "change file flags" : "read file flags");
 }

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "backend/base/error.h"
 #include "fs/file_tree.h"
@@ -14,19 +15,51 @@ namespace ckptfs {
 
 class FileTree::Directory {
  public:
-  Directory(const Node& node, int flags) {
-    if (node.is_root && (flags & O_PATH) != 0) {
+  Directory(MountContext& mount, const Node& node) {
+    if (node.is_root) {
       fd_ = node.volume->root_fd();
       return;
     }
-    own_ = node.volume->OpenInode(node.file, flags | O_DIRECTORY);
-    fd_ = own_.get();
+    shared_ = mount.directory_fds.Open(node.volume, node.file);
+    mount.tidier.Wake();
+    fd_ = shared_->get();
   }
   int fd() const noexcept { return fd_; }
 
  private:
-  UniqueFd own_;
+  std::shared_ptr<const UniqueFd> shared_;
   int fd_ = -1;
+};
+
+// A descriptor, perhaps only O_PATH, by which the attributes of a node are reached: that of an open
+// file, or one of its own.
+class FileTree::NodeFd {
+ public:
+  explicit NodeFd(UniqueFd own) : own_(std::move(own)) {}
+  explicit NodeFd(std::shared_ptr<const UniqueFd> shared) : shared_(std::move(shared)) {}
+  int get() const noexcept { return shared_ ? shared_->get() : own_.get(); }
+
+ private:
+  UniqueFd own_;
+  std::shared_ptr<const UniqueFd> shared_;
+};
+
+class FileTree::Timeout {
+ public:
+  Timeout(const FileTree& files, bool in_writing)
+      : files_(files), in_writing_(in_writing), ends_(files.mount_.mapped.ends()) {}
+
+  // Of a node whose attributes have been read since.
+  double Of(NodeId node) const {
+    if (in_writing_) return 0;
+    const bool may_change = files_.mount_.open_files.HasWriters(node) || files_.IsMapped(node);
+    return may_change || files_.mount_.mapped.ends() != ends_ ? 0 : kForeverSeconds;
+  }
+
+ private:
+  const FileTree& files_;
+  const bool in_writing_;
+  const uint64_t ends_;
 };
 
 struct FileTree::Change {

@@ -36,7 +36,7 @@ void FileTree::List(NodeId directory_id, off_t offset, size_t size_hint, bool wi
   }
   // The kernel keeps no open directory (a round trip saved at each opendir and closedir), so each
   // call opens it anew and goes on where the last one ended: positions are stable.
-  const Directory directory(node, O_RDONLY);
+  const UniqueFd directory = node.volume->OpenInode(node.file, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (node.is_root && node.workspace && offset == 0 &&
       mount_.options.snapshot_directory == SnapshotDirectory::kVisible) {
     const NodeId list =
@@ -50,11 +50,11 @@ void FileTree::List(NodeId directory_id, off_t offset, size_t size_hint, bool wi
     }
   }
   if (offset == kAfterSnapshotsName) offset = 0;
-  if (offset != 0) CheckSyscall(lseek(directory.fd(), offset, SEEK_SET), "list a directory");
+  if (offset != 0) CheckSyscall(lseek(directory.get(), offset, SEEK_SET), "list a directory");
   std::vector<char> buffer(std::clamp(size_hint, size_t{4096}, kBufferBytesMax));
   while (true) {
     const ssize_t size =
-        CheckSyscall(getdents64(directory.fd(), buffer.data(), buffer.size()), "list a directory");
+        CheckSyscall(getdents64(directory.get(), buffer.data(), buffer.size()), "list a directory");
     if (size == 0) return;
     for (ssize_t at = 0; at < size;) {
       const auto* found = reinterpret_cast<const dirent64*>(buffer.data() + at);
@@ -70,9 +70,10 @@ void FileTree::List(NodeId directory_id, off_t offset, size_t size_hint, bool wi
       listed.number = MakeNumber(view.number, names_root ? kRootInode : found->d_ino);
       if (with_attributes && !IsDotName(found->d_name)) {
         try {
-          listed.entry = MakeEntry(node, directory.fd(), found->d_name);
+          listed.entry = MakeEntry(node, directory.get(), found->d_name);
+          if (listed.entry->node == 0) continue;  // removed meanwhile
         } catch (const Error& error) {
-          if (error.errno_value() == ENOENT) continue;  // removed meanwhile
+          if (error.errno_value() == ENOENT) continue;
         }
       }
       if (!sink(listed)) {

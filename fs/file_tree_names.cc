@@ -47,7 +47,8 @@ FileTree::Change FileTree::BeginChange(NodeId node) {
   return change;
 }
 
-Entry FileTree::MakeEntry(const Node& parent, const struct statx& status, FileId directory_id) {
+Entry FileTree::MakeEntry(const Node& parent, const struct statx& status, FileId directory_id,
+                          const Timeout& timeout) {
   Entry entry;
   const bool is_directory = S_ISDIR(status.stx_mode);
   const View& view = parent.workspace && !is_directory ? *parent.files : *parent.view;
@@ -60,22 +61,25 @@ Entry FileTree::MakeEntry(const Node& parent, const struct statx& status, FileId
     mount_.slots.Count(view);
   }
   entry.attributes.stat = StatOf(status, number);
-  entry.attributes.timeout_s = parent.in_writing ? 0 : AttributeTimeout(entry.node);
+  entry.attributes.timeout_s = timeout.Of(entry.node);
   entry.entry_timeout_s = parent.in_writing ? 0 : mount_.KeepSeconds();
   return entry;
 }
 
 Entry FileTree::MakeEntry(const Node& parent, int parent_fd, const char* name) {
-  const struct statx status = parent.workspace
-                                  ? mount_.unlinked.Stat(*parent.files, parent_fd, name)
-                                  : StatxAt(parent_fd, name);
+  const Timeout timeout(*this, parent.in_writing);
+  struct statx status {};
+  if (!(parent.workspace ? mount_.unlinked.Stat(*parent.files, parent_fd, name, &status)
+                         : StatxIfThere(parent_fd, name, &status))) {
+    return Entry{.entry_timeout_s = parent.in_writing ? 0 : mount_.KeepSeconds()};
+  }
   FileId id;
   if (S_ISDIR(status.stx_mode)) {
     id = parent.volume->Identify(parent_fd, name);
     // A revalidation holds no lock: the name may have gone to another file in between.
     if (id.inode != status.stx_ino) throw Error(ESTALE, "look up a name that is being changed");
   }
-  return MakeEntry(parent, status, id);
+  return MakeEntry(parent, status, id, timeout);
 }
 
 Entry FileTree::Lookup(NodeId parent_id, const char* name) {
@@ -84,20 +88,14 @@ Entry FileTree::Lookup(NodeId parent_id, const char* name) {
   if (parent.is_root && name == kUnlinkedName && !HasUnlinkedFiles(*parent.volume)) {
     return Entry{.entry_timeout_s = parent.in_writing ? 0 : mount_.KeepSeconds()};
   }
-  const Directory directory(parent, O_PATH);
-  try {
-    return MakeEntry(parent, directory.fd(), name);
-  } catch (const Error& error) {
-    if (error.errno_value() != ENOENT) throw;
-    return Entry{.entry_timeout_s = parent.in_writing ? 0 : mount_.KeepSeconds()};
-  }
+  return MakeEntry(parent, Directory(mount_, parent).fd(), name);
 }
 
 Entry FileTree::MakeNode(NodeId parent_id, const char* name, mode_t mode, dev_t device,
                          const Caller& caller) {
   const Change change = BeginChange(parent_id);
   RefuseReservedName(change.node, name);
-  const Directory directory(change.node, O_PATH);
+  const Directory directory(mount_, change.node);
   {
     const KeepSetId keep(KeepsSetGid(mode));
     const ActAs as(caller);
@@ -110,7 +108,7 @@ Entry FileTree::MakeDirectory(NodeId parent_id, const char* name, mode_t mode,
                               const Caller& caller) {
   const Change change = BeginChange(parent_id);
   RefuseReservedName(change.node, name);
-  const Directory directory(change.node, O_PATH);
+  const Directory directory(mount_, change.node);
   {
     const KeepSetId keep(KeepsSetGid(mode));
     const ActAs as(caller);
@@ -123,7 +121,7 @@ Entry FileTree::MakeSymlink(NodeId parent_id, const char* name, const char* targ
                             const Caller& caller) {
   const Change change = BeginChange(parent_id);
   RefuseReservedName(change.node, name);
-  const Directory directory(change.node, O_PATH);
+  const Directory directory(mount_, change.node);
   {
     const ActAs as(caller);
     CheckSyscall(symlinkat(target, directory.fd(), name), "make a symlink");
@@ -144,8 +142,8 @@ Entry FileTree::MakeLink(NodeId node_id, NodeId new_parent, const char* new_name
     }
     throw Error(EXDEV, "link a file into another workspace");
   }
-  const Directory directory(change.node, O_PATH);
-  const UniqueFd fd = OpenPath(node);
+  const Directory directory(mount_, change.node);
+  const NodeFd fd = OpenPath(node);
   mount_.unlinked.GiveName(node_id, *node.volume, fd.get(), [&] {
     CheckSyscall(linkat(fd.get(), "", directory.fd(), new_name, AT_EMPTY_PATH), "link a file");
   });
@@ -155,22 +153,29 @@ Entry FileTree::MakeLink(NodeId node_id, NodeId new_parent, const char* new_name
 CreatedFile FileTree::FinishCreate(const Change& change, UniqueFd fd, int flags,
                                    const Caller& caller) {
   CreatedFile created;
-  created.entry = MakeEntry(change.node, StatxAt(fd.get(), ""), FileId{});
+  // What the kernel is told now stays true until it is told otherwise: before anything can be stored
+  // through a mapping the file must be given a size, and then the kernel asks anew.
+  const Timeout timeout(*this, change.node.in_writing);
+  created.entry = MakeEntry(change.node, StatxAt(fd.get(), ""), FileId{}, timeout);
   const bool for_writing = IsOpenForWriting(flags);
   try {
-    const auto open_backing = [&](bool passthrough) {
-      // The kernel keeps what it is given as long as anybody has the file open, for reading too: a
-      // descriptor that can write would be taken for a writer all that time (IsOpenUnderneath).
-      if (passthrough) return OpenPath(mount_.Resolve(created.entry.node));
-      return std::move(fd);
+    const FileOpener opener{
+        // The kernel keeps what it is given as long as anybody has the file open, for reading too: a
+        // descriptor that can write would be taken for a writer all that time (IsOpenUnderneath).
+        .for_passthrough =
+            [&] {
+              const uint64_t inode = InodeOf(created.entry.node);
+              return change.node.volume->OpenInode({.inode = inode}, O_PATH | O_NOFOLLOW);
+            },
+        .for_daemon = [&] { return std::move(fd); },
     };
-    created.open =
-        mount_.open_files.Open(created.entry.node, for_writing, caller.pid, open_backing);
+    created.open = mount_.open_files.Open(created.entry.node,
+                                          {.for_writing = for_writing, .pid = caller.pid}, opener);
+    mount_.open_files.NoteNoCapability(created.entry.node);
   } catch (...) {
     Forget(created.entry.node, 1);
     throw;
   }
-  if (for_writing) created.entry.attributes.timeout_s = 0;
   return created;
 }
 
@@ -178,7 +183,7 @@ CreatedFile FileTree::Create(NodeId parent_id, const char* name, mode_t mode, in
                              const Caller& caller) {
   const Change change = BeginChange(parent_id);
   RefuseReservedName(change.node, name);
-  const Directory directory(change.node, O_PATH);
+  const Directory directory(mount_, change.node);
   UniqueFd fd;
   {
     const KeepSetId keep(KeepsSetGid(mode));
@@ -198,7 +203,7 @@ CreatedFile FileTree::Create(NodeId parent_id, const char* name, mode_t mode, in
 CreatedFile FileTree::CreateUnnamed(NodeId parent_id, mode_t mode, int flags,
                                     const Caller& caller) {
   const Change change = BeginChange(parent_id);
-  const Directory directory(change.node, O_PATH);
+  const Directory directory(mount_, change.node);
   UniqueFd fd;
   {
     const KeepSetId keep(KeepsSetGid(mode));
@@ -257,14 +262,16 @@ FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, con
   last.fd.Reset(openat(parent_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!last.fd.valid()) return last;
   if (is_directory) {
-    last.node = parent.workspace->AcquireDirectory(parent.volume->Identify(parent_fd, name));
+    const FileId id = parent.volume->Identify(parent_fd, name);
+    mount_.directory_fds.Drop(*parent.volume, id.inode);
+    last.node = parent.workspace->AcquireDirectory(id);
     Forget(last.node, 1);
     return last;
   }
   last.node = node;
   last.place = {.directory = parent.file, .name = name};
   if (!S_ISREG(status.stx_mode)) return last;
-  const bool is_open = mount_.open_files.IsOpen(node) || mount_.mapped.Contains(node);
+  const bool is_open = mount_.open_files.IsOpen(node) || IsMapped(node);
   if (!is_open && status.stx_blocks > kKeptBlocksMax) last.fd.Reset();
   if (is_open) {
     last.removal = std::make_unique<UnlinkedFiles::Removal>(
@@ -276,7 +283,7 @@ FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, con
 
 void FileTree::Unlink(NodeId parent_id, const char* name) {
   const Change change = BeginChange(parent_id);
-  const Directory directory(change.node, O_PATH);
+  const Directory directory(mount_, change.node);
   LastName last = HoldLastName(change.node, directory.fd(), name);
   CheckSyscall(unlinkat(directory.fd(), name, 0), "remove a file");
   last.Done(mount_);
@@ -284,7 +291,7 @@ void FileTree::Unlink(NodeId parent_id, const char* name) {
 
 void FileTree::RemoveDirectory(NodeId parent_id, const char* name) {
   const Change change = BeginChange(parent_id);
-  const Directory directory(change.node, O_PATH);
+  const Directory directory(mount_, change.node);
   LastName last = HoldLastName(change.node, directory.fd(), name);
   CheckSyscall(unlinkat(directory.fd(), name, AT_REMOVEDIR), "remove a directory");
   last.Done(mount_);
@@ -300,8 +307,8 @@ void FileTree::Rename(NodeId parent_id, const char* name, NodeId new_parent_id,
   }
   RefuseReservedName(new_parent, new_name);
   if ((flags & RENAME_EXCHANGE) != 0) RefuseReservedName(change.node, name);
-  const Directory from(change.node, O_PATH);
-  const Directory to(new_parent, O_PATH);
+  const Directory from(mount_, change.node);
+  const Directory to(mount_, new_parent);
   LastName last;
   if ((flags & (RENAME_NOREPLACE | RENAME_EXCHANGE)) == 0) {
     last = HoldLastName(new_parent, to.fd(), new_name);

@@ -45,6 +45,13 @@ bool FuseKernelCache::IncrementEpoch() noexcept {
   return session_ != nullptr && fuse_lowlevel_notify_increment_epoch(session_) == 0;
 }
 
+void FuseKernelCache::ExpireName(NodeId directory, const std::string& name) noexcept {
+  if (session_ == nullptr) return;
+  WarnUnlessUnknown(
+      fuse_lowlevel_notify_expire_entry(session_, directory, name.c_str(), name.size()),
+      "expire a name");
+}
+
 void FuseKernelCache::AwaitListings(NodeId directory) noexcept {
   if (session_ == nullptr) return;
   // There is nothing of that name to drop. What counts is the lock that it takes.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "fs/node_id.h"
 
@@ -19,12 +20,17 @@ class KernelCache {
   virtual void InvalidateAttributes(NodeId node) noexcept = 0;
 
   // Drops attributes and the cached listing of a directory, or the cached pages of a file, after
-  // writing dirty ones back. Waits for pages that other requests hold: for the notifier only.
+  // writing dirty ones back. Waits for pages that other requests hold: for the notifier, and for a
+  // file that nobody has open by any page.
   virtual void InvalidateContent(NodeId node) noexcept = 0;
 
   // Makes the kernel look up every name of the mount anew before it next uses it. Constant time,
   // no locks; request handlers may call it. False if this kernel has no such call (before 6.16).
   virtual bool IncrementEpoch() noexcept = 0;
+
+  // Makes the kernel look that one name up anew before it next uses it. Takes the directory's lock, as
+  // AwaitListings does.
+  virtual void ExpireName(NodeId directory, const std::string& name) noexcept = 0;
 
   // Returns when the kernel has taken in every listing of that directory that was answered before:
   // it does so with the directory's lock held, and this takes it. So whoever waits for this must

@@ -11,6 +11,8 @@ namespace {
 // Descriptors that looking into many snapshots may cost.
 constexpr size_t kOpenSnapshotsMax = 256;
 
+constexpr std::chrono::milliseconds kTidyInterval{200};
+
 Error MissingData() {
   return Error(EIO, "read a workspace or snapshot", "its data is missing",
                "See 'ckpt fsck' and 'ckpt status'");
@@ -32,7 +34,11 @@ MountContext::MountContext(Store& store_in, KernelCache& kernel_in, MountOptions
                [this](const DetachedState& state) {
                  store.WritersGone(state.volume);
                  slots.Unpin(state.slot);
-               }) {}
+               }),
+      tidier(kTidyInterval, [this] {
+        const bool maybe_mapped = FileTree(*this).ForgetUnmapped();
+        return directory_fds.DropIdle() || maybe_mapped;
+      }) {}
 
 Node MountContext::Resolve(NodeId node_id) {
   Node node{.id = node_id, .view = slots.Find(SlotOf(node_id))};
@@ -64,14 +70,17 @@ Node MountContext::Resolve(NodeId node_id) {
         if (error.errno_value() != ENOENT) throw;
         // A deletion that has been committed is no loss.
         if (!store.FindSnapshot(node.view->snapshot_id)) {
-          throw Error(ESTALE, "read a snapshot", "it has been deleted");
+          if (!open_files.AnyFd(node_id)) {
+            throw Error(ESTALE, "read a snapshot", "it has been deleted");
+          }
+          break;  // whoever has a file of it open goes on reading
         }
         store.MarkMissing(node.view->snapshot_id);
         throw MissingData();
       }
       break;
   }
-  node.file.inode = node.is_root ? node.volume->root_inode() : InodeOf(node_id);
+  node.file.inode = node.is_root && node.volume ? node.volume->root_inode() : InodeOf(node_id);
   return node;
 }
 

@@ -8,11 +8,13 @@
 
 #include "catalog/store.h"
 #include "fs/detached_states.h"
+#include "fs/directory_fds.h"
 #include "fs/kernel_cache.h"
 #include "fs/live_workspace.h"
 #include "fs/mapped_files.h"
 #include "fs/notifier.h"
 #include "fs/open_files.h"
+#include "fs/periodic_task.h"
 #include "fs/task_thread.h"
 #include "fs/unlinked_files.h"
 #include "fs/views.h"
@@ -36,9 +38,9 @@ struct Node {
   NodeId id = 0;
   std::shared_ptr<View> view;
   std::shared_ptr<LiveWorkspace> workspace;  // null: it is in a snapshot
-  std::shared_ptr<Volume> volume;
-  FileId file;           // generation 0: any
-  bool is_root = false;  // of its volume
+  std::shared_ptr<Volume> volume;  // null: of a file that is open although its snapshot was deleted
+  FileId file;                     // generation 0: any
+  bool is_root = false;            // of its volume
   // In a snapshot: handles from before a rollback can still write to its files, so that the kernel
   // must keep nothing of them. Decided before anything is read.
   bool in_writing = false;
@@ -55,6 +57,15 @@ struct MountContext {
   // is missing.
   Node Resolve(NodeId node_id);
 
+  // The kernel may keep what it was told of a workspace's lists of snapshots until this says that it
+  // has changed: their times with the snapshots, their permissions with those of the workspace's root.
+  // Request handlers may call it.
+  void ListsChanged(int64_t workspace_id) {
+    for (const VirtualKind kind : {VirtualKind::kRootList, VirtualKind::kInnerList}) {
+      kernel.InvalidateAttributes(MakeVirtualNode(kind, static_cast<uint64_t>(workspace_id)));
+    }
+  }
+
   // How long the kernel may keep names and attributes of volumes' files: for ever where it can be
   // told otherwise at once, else not at all.
   double KeepSeconds() const noexcept { return can_expire_names ? kForeverSeconds : 0; }
@@ -68,14 +79,17 @@ struct MountContext {
   std::atomic<uint64_t> switches{0};
   SlotTable slots;
   VolumeCache volumes;
+  DirectoryFds directory_fds;
   LiveWorkspaces workspaces;
   OpenFiles open_files;
   MappedFiles mapped;
   UnlinkedFiles unlinked;
   WriteStop write_stop;
   Notifier notifier;
-  TaskThread listings;      // MountVerbs::SettleListings
-  DetachedStates detached;  // its thread uses what is above
+  TaskThread listings;  // MountVerbs::SettleListings
+  // These have threads that use what is above.
+  DetachedStates detached;
+  PeriodicTask tidier;  // of `mapped` and `directory_fds`
 };
 
 }  // namespace ckptfs

@@ -92,7 +92,13 @@ MountVerbs::MountVerbs(MountContext& mount)
 
 int64_t MountVerbs::NowAtStart() { return NowNs(); }
 
-void MountVerbs::WorkspacesChanged() { workspaces_changed_ns_ = NowNs(); }
+void MountVerbs::WorkspacesChanged() {
+  workspaces_changed_ns_ = NowNs();
+  for (const NodeId node : {kMountRootNode, kAllSnapshotsNode}) {
+    mount_.kernel.InvalidateAttributes(node);
+  }
+  mount_.kernel.IncrementEpoch();  // a name of one stands in two places
+}
 
 LiveHooks MountVerbs::Hooks() {
   // Listed once, by whoever stops them.
@@ -155,8 +161,11 @@ void MountVerbs::RenameWorkspace(const WorkspaceRecord& record, const std::strin
 
 SnapshotRecord MountVerbs::Checkpoint(int64_t workspace_id, const CheckpointRequest& request) {
   const std::string workspace = NameOf(mount_.store, workspace_id);
-  return Logged("checkpoint " + workspace + "/" + request.name,
-                [&] { return mount_.store.Checkpoint(workspace_id, request, Hooks()); });
+  return Logged("checkpoint " + workspace + "/" + request.name, [&] {
+    SnapshotRecord made = mount_.store.Checkpoint(workspace_id, request, Hooks());
+    mount_.ListsChanged(workspace_id);
+    return made;
+  });
 }
 
 void MountVerbs::DeleteSnapshot(int64_t snapshot_id, bool force) {
@@ -172,10 +181,20 @@ void MountVerbs::DeleteSnapshot(int64_t snapshot_id, bool force) {
   });
 }
 
-// What the kernel has cached of the list is told by its time to be out of date.
+// The kernel takes the name away itself where rmdir(2) asked for it, in one of two places. Others wait
+// for nobody: the lock of a list may be held by a request that waits for this very thread. Until then
+// what is found under the name gives ESTALE, on which the kernel looks again.
 void MountVerbs::SnapshotDeleted(const SnapshotRecord& record) {
+  mount_.ListsChanged(record.workspace_id);
+  mount_.listings.Post([this, record] {
+    for (const VirtualKind kind : {VirtualKind::kRootList, VirtualKind::kInnerList}) {
+      mount_.kernel.ExpireName(MakeVirtualNode(kind, static_cast<uint64_t>(record.workspace_id)),
+                               record.name);
+    }
+  });
   if (const auto slot = mount_.detached.Drop(record.volume)) mount_.slots.Unpin(*slot);
   mount_.volumes.Drop(record.volume);
+  mount_.directory_fds.Drop(record.volume);
 }
 
 void MountVerbs::RenameSnapshot(const SnapshotRecord& record, const std::string& new_name) {
@@ -183,6 +202,7 @@ void MountVerbs::RenameSnapshot(const SnapshotRecord& record, const std::string&
     mount_.store.RenameSnapshot(record.id, new_name);
     // `latest` may name it, and the kernel keeps what symlinks say.
     mount_.kernel.IncrementEpoch();
+    mount_.ListsChanged(record.workspace_id);
     mount_.notifier.InvalidateContent(
         {MakeVirtualNode(VirtualKind::kLatest, static_cast<uint64_t>(record.id))});
   });
@@ -225,10 +245,10 @@ std::vector<HeldFile> MountVerbs::HeldFiles(const LiveWorkspace& workspace) cons
 
 std::vector<NodeId> MountVerbs::FilesWithPages(const LiveWorkspace& workspace) const {
   const auto live = workspace.live();
-  if (mount_.open_files.passthrough() || !live->files) return {};
+  if (!live->files) return {};
   std::vector<NodeId> nodes;
   for (const WriterHandle& writer : mount_.open_files.Writers(live->files->slot)) {
-    nodes.push_back(writer.node);
+    if (writer.through_daemon) nodes.push_back(writer.node);
   }
   return nodes;
 }
@@ -323,6 +343,10 @@ void MountVerbs::SwitchLive(LiveWorkspace& workspace, const SnapshotRecord& snap
                          .former_view = workspace.number()});
   }
   workspace.Switch(std::move(volume), old_number, result.in_writing);
+  // Not before: who opens a file from now on finds that it is left behind. Without undo the state
+  // before is about to be destroyed.
+  if (old) FileTree(mount_).KeepAllReachable(old->slot);
+  mount_.directory_fds.Drop(result.old_volume);
   workspace.DisownForeignDirectories(snapshot);
   ++mount_.switches;
   if (root_node == RootNode::kRenew) workspace.RenewRoot();
@@ -392,6 +416,7 @@ RollbackResult MountVerbs::Rollback(const RollbackRequest& request, bool force,
     if (request.mode == ExchangeMode::kExchange) mount_.volumes.Drop(snapshot.volume);
     return done;
   });
+  mount_.ListsChanged(request.workspace_id);
   SettleListings(*workspace);
   const std::vector<NodeId> directories = workspace->directories().All();
   stale.insert(stale.end(), directories.begin(), directories.end());

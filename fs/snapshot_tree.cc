@@ -158,10 +158,15 @@ Attributes SnapshotTree::GetAttributes(NodeId node) {
   const int64_t workspaces_changed = verbs_.WorkspacesChangedNs();
   const RootAttributes nobody_elses{.mode = S_IFDIR | 0755, .acl = {}};
   switch (node) {
+    // Every path walk through the mount needs these two. MountVerbs says when they change.
     case kMountRootNode:
-      return VirtualDirectory(node, mount_.store.MountRoot(), workspaces_changed);
-    case kAllSnapshotsNode:
-      return VirtualDirectory(node, nobody_elses, workspaces_changed);
+    case kAllSnapshotsNode: {
+      Attributes attributes =
+          VirtualDirectory(node, node == kMountRootNode ? mount_.store.MountRoot() : nobody_elses,
+                           workspaces_changed);
+      attributes.timeout_s = kForeverSeconds;
+      return attributes;
+    }
     case kMountControlNode:
       return MakeAttributes(node, S_IFREG | 0644, nobody_elses, workspaces_changed);
     default:
@@ -170,8 +175,12 @@ Attributes SnapshotTree::GetAttributes(NodeId node) {
   const int64_t id = static_cast<int64_t>(IdOf(node));
   switch (VirtualKindOf(node)) {
     case VirtualKind::kRootList:
-    case VirtualKind::kInnerList:
-      return VirtualDirectory(node, RootOf(id), mount_.store.SnapshotsChangedNs(id));
+    case VirtualKind::kInnerList: {
+      Attributes attributes =
+          VirtualDirectory(node, RootOf(id), mount_.store.SnapshotsChangedNs(id));
+      attributes.timeout_s = kForeverSeconds;  // MountContext::ListsChanged
+      return attributes;
+    }
     case VirtualKind::kRootLive:
     case VirtualKind::kInnerLive: {
       const int64_t workspace = id >> kLiveTurnBits;
@@ -216,32 +225,31 @@ std::string SnapshotTree::ReadLink(NodeId node) const {
   return record->name;
 }
 
-std::string SnapshotTree::GetXattr(NodeId node, const char* name) {
+std::optional<std::string> SnapshotTree::GetXattr(NodeId node, const char* name) {
   const bool is_acl = std::string_view(name) == kAccessAcl;
   if (!IsVirtual(node)) {
-    const SnapshotRecord record = SnapshotAt(node);
-    if (IsSnapshotXattr(name)) {
-      if (auto value = GetSnapshotXattr(mount_.store, record, name)) return *value;
-      throw Error(ENODATA, "read an extended attribute");
-    }
+    if (IsSnapshotXattr(name)) return GetSnapshotXattr(mount_.store, SnapshotAt(node), name);
+    // `ls -l` asks for an ACL, security.selinux and the like of each: only what is there costs a look.
+    const auto view = mount_.slots.Find(SlotOf(node));
+    if (!view) throw Error(ESTALE, "find a snapshot");
     if (is_acl) {
-      if (record.root.acl.empty()) throw Error(ENODATA, "read an ACL");
-      return record.root.acl;
+      if (view->root.acl.empty()) return std::nullopt;
+      return view->root.acl;
     }
-    // `ls -l` asks for security.selinux and the like of each: only what is there costs a look.
-    if (!HasName(record.root.xattr_names, name)) throw Error(ENODATA, "read an extended attribute");
+    if (!HasName(view->root.xattr_names, name)) return std::nullopt;
     return FileTree(mount_).GetXattr(node, name);
   }
   // Lists and control files show the ACL of the workspace's root, whose permissions they have.
   const VirtualKind kind = VirtualKindOf(node);
   const bool is_workspaces = kind == VirtualKind::kRootList || kind == VirtualKind::kInnerList ||
                              kind == VirtualKind::kControl;
-  if (!is_acl || !is_workspaces) throw Error(ENODATA, "read an extended attribute");
+  if (!is_acl || !is_workspaces) return std::nullopt;
   const auto live = mount_.workspaces.Get(static_cast<int64_t>(IdOf(node)))->live();
-  if (!live->volume) throw Error(ENODATA, "read an ACL");
+  if (!live->volume) return std::nullopt;
   std::string acl(XATTR_SIZE_MAX, '\0');
-  const ssize_t size = CheckSyscall(
-      fgetxattr(live->volume->root_fd(), kAccessAcl, acl.data(), acl.size()), "read an ACL");
+  const ssize_t size = fgetxattr(live->volume->root_fd(), kAccessAcl, acl.data(), acl.size());
+  if (size < 0 && errno == ENODATA) return std::nullopt;
+  CheckSyscall(size, "read an ACL");
   acl.resize(static_cast<size_t>(size));
   return acl;
 }
@@ -295,12 +303,18 @@ Entry SnapshotTree::EntryOfSnapshot(const SnapshotRecord& record, Place place) {
   Entry entry{.node = MakeNumber(view->slot, kRootInode)};
   entry.attributes = MakeAttributes(MakeNumber(record.view, kRootInode), record.root.mode,
                                     record.root, record.created_ns);
-  entry.attributes.timeout_s = mount_.KeepSeconds();
+  entry.attributes.timeout_s = entry.entry_timeout_s = mount_.KeepSeconds();
+  return entry;
+}
+
+Entry SnapshotTree::EntryOfList(NodeId node) {
+  Entry entry = EntryOfVirtual(node);
+  entry.entry_timeout_s = mount_.KeepSeconds();
   return entry;
 }
 
 Entry SnapshotTree::LookupInMountRoot(const char* name) {
-  if (name == kSnapshotsName) return EntryOfVirtual(kAllSnapshotsNode);
+  if (name == kSnapshotsName) return EntryOfList(kAllSnapshotsNode);
   if (name == kControlName) return EntryOfVirtual(kMountControlNode);
   const auto record = mount_.store.FindWorkspace(name);
   return record ? EntryOfWorkspace(*record) : Entry{};
@@ -309,7 +323,7 @@ Entry SnapshotTree::LookupInMountRoot(const char* name) {
 Entry SnapshotTree::LookupInAllSnapshots(const char* name) {
   const auto record = mount_.store.FindWorkspace(name);
   if (!record) return Entry{};
-  return EntryOfVirtual(MakeVirtualNode(VirtualKind::kRootList, static_cast<uint64_t>(record->id)));
+  return EntryOfList(MakeVirtualNode(VirtualKind::kRootList, static_cast<uint64_t>(record->id)));
 }
 
 Entry SnapshotTree::LookupInList(const SnapshotList& list, const char* name) {
@@ -338,7 +352,7 @@ Entry SnapshotTree::LookupReserved(NodeId parent, const char* name) {
   if (name == kControlName) return EntryOfVirtual(MakeVirtualNode(VirtualKind::kControl, id));
   if (name == kUnlinkedName) return Entry{};
   if (mount_.options.snapshot_directory == SnapshotDirectory::kOff) return Entry{};
-  return EntryOfVirtual(MakeVirtualNode(VirtualKind::kInnerList, id));
+  return EntryOfList(MakeVirtualNode(VirtualKind::kInnerList, id));
 }
 
 Entry SnapshotTree::MakeDirectory(NodeId parent, const char* name, mode_t mode,
@@ -476,7 +490,7 @@ void SnapshotTree::ListWorkspaces(NodeId directory, off_t offset, bool with_attr
                       .type = S_IFDIR,
                       .next = kFirstEntryOffset + 1,
                       .entry = std::nullopt};
-    if (with_attributes) listed.entry = EntryOfVirtual(kAllSnapshotsNode);
+    if (with_attributes) listed.entry = EntryOfList(kAllSnapshotsNode);
     if (!sink(listed)) return;
   }
   const int64_t after = std::max<off_t>(offset - kFirstEntryOffset - 1, 0);
@@ -493,7 +507,7 @@ void SnapshotTree::ListWorkspaces(NodeId directory, off_t offset, bool with_attr
         .next = record.id + kFirstEntryOffset + 1,
         .entry = std::nullopt};
     if (with_attributes) {
-      listed.entry = directory == kMountRootNode ? EntryOfWorkspace(record) : EntryOfVirtual(list);
+      listed.entry = directory == kMountRootNode ? EntryOfWorkspace(record) : EntryOfList(list);
     }
     if (!sink(listed)) {
       if (listed.entry) FileTree(mount_).Forget(listed.entry->node, 1);

@@ -44,7 +44,8 @@ class SnapshotTree {
   Attributes GetAttributes(NodeId node);
   Attributes SetAttributes(NodeId node, const AttributeChange& change);
   std::string ReadLink(NodeId node) const;
-  std::string GetXattr(NodeId node, const char* name);
+  // Empty if there is none of that name.
+  std::optional<std::string> GetXattr(NodeId node, const char* name);
   std::string ListXattrs(NodeId node);
   void SetXattr(NodeId node, const char* name, std::string_view value, int flags);
   void RemoveXattr(NodeId node, const char* name);
@@ -74,6 +75,8 @@ class SnapshotTree {
   Entry EntryOfWorkspace(const WorkspaceRecord& record);
   Entry EntryOfSnapshot(const SnapshotRecord& record, Place place);
   Entry EntryOfVirtual(NodeId node);
+  // Of a directory that is there as long as its workspace: the kernel may keep its name.
+  Entry EntryOfList(NodeId node);
   Entry LookupInMountRoot(const char* name);
   Entry LookupInAllSnapshots(const char* name);
   Entry LookupInList(const SnapshotList& list, const char* name);

@@ -14,17 +14,38 @@
 namespace ckptfs {
 namespace {
 
-// libcap sets the capabilities of the calling thread only, as the system call does.
-void SetEffective(cap_value_t capability, cap_flag_value_t value) {
-  const std::unique_ptr<std::remove_pointer_t<cap_t>, int (*)(void*)> caps(cap_get_proc(),
-                                                                           cap_free);
+using Capabilities = std::unique_ptr<std::remove_pointer_t<cap_t>, int (*)(void*)>;
+
+// The thread's own, with CAP_FSETID effective or not.
+Capabilities OwnCapabilities(cap_flag_value_t set_id) {
+  Capabilities caps(cap_get_proc(), cap_free);
   if (!caps) ThrowErrno("read the thread's capabilities");
-  CheckSyscall(cap_set_flag(caps.get(), CAP_EFFECTIVE, 1, &capability, value),
+  constexpr cap_value_t kCapability = CAP_FSETID;
+  CheckSyscall(cap_set_flag(caps.get(), CAP_EFFECTIVE, 1, &kCapability, set_id),
                "change a set of capabilities");
-  if (cap_set_proc(caps.get()) != 0) {
-    ThrowErrno("set the thread's capabilities",
-               "Run ckptfs as root with its full set of capabilities");
+  return caps;
+}
+
+// libcap sets the capabilities of the calling thread only, as the system call does. Requests that
+// change an owner switch twice each, so both sets are kept ready.
+class SetIdSwitch {
+ public:
+  SetIdSwitch() : without_(OwnCapabilities(CAP_CLEAR)), with_(OwnCapabilities(CAP_SET)) {}
+  void Set(bool effective) {
+    if (cap_set_proc((effective ? with_ : without_).get()) != 0) {
+      ThrowErrno("set the thread's capabilities",
+                 "Run ckptfs as root with its full set of capabilities");
+    }
   }
+
+ private:
+  Capabilities without_;
+  Capabilities with_;
+};
+
+SetIdSwitch& ThreadSetIdSwitch() {
+  thread_local SetIdSwitch set_id_switch;
+  return set_id_switch;
 }
 
 bool Prepare() {
@@ -33,7 +54,7 @@ bool Prepare() {
   CheckSyscall(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP),
                "set the thread's secure bits");
   umask(0);
-  SetEffective(CAP_FSETID, CAP_CLEAR);
+  ThreadSetIdSwitch().Set(false);
   return true;
 }
 
@@ -44,28 +65,31 @@ void PrepareWorkerThread() {
   static_cast<void>(prepared);
 }
 
-ActAs::ActAs(const Caller& caller) {
+ActAs::ActAs(const Caller& caller) : is_root_(caller.uid == 0 && caller.gid == 0) {
   PrepareWorkerThread();
-  setfsgid(caller.gid);
-  setfsuid(caller.uid);
+  if (!is_root_) {
+    setfsgid(caller.gid);
+    setfsuid(caller.uid);
+  }
   umask(caller.umask);
 }
 
 ActAs::~ActAs() {
   umask(0);
+  if (is_root_) return;
   setfsuid(0);
   setfsgid(0);
 }
 
 KeepSetId::KeepSetId(bool keep) : kept_(keep) {
   PrepareWorkerThread();
-  if (kept_) SetEffective(CAP_FSETID, CAP_SET);
+  if (kept_) ThreadSetIdSwitch().Set(true);
 }
 
 KeepSetId::~KeepSetId() {
   if (!kept_) return;
   try {
-    SetEffective(CAP_FSETID, CAP_CLEAR);
+    ThreadSetIdSwitch().Set(false);
   } catch (const Error&) {
     // Dropping a capability that the thread has cannot fail.
     std::terminate();

@@ -36,6 +36,9 @@ class ActAs {
   ~ActAs();
   ActAs(const ActAs&) = delete;
   ActAs& operator=(const ActAs&) = delete;
+
+ private:
+  const bool is_root_;
 };
 
 // CAP_FSETID is effective while it exists, if `keep`.

@@ -136,18 +136,19 @@ struct statx UnlinkedFiles::Stat(NodeId node, int fd) const {
 }
 
 // A file that has a name has the hidden link beside it only for a moment, or after a failure.
-struct statx UnlinkedFiles::Stat(const View& files, int directory_fd, const char* name) const {
-  struct statx status = StatxAt(directory_fd, name);
-  if (count_ == 0 || status.stx_nlink < 2 || !S_ISREG(status.stx_mode)) return status;
-  const NodeId node = MakeNumber(files.slot, status.stx_ino);
+bool UnlinkedFiles::Stat(const View& files, int directory_fd, const char* name,
+                         struct statx* status) const {
+  if (!StatxIfThere(directory_fd, name, status)) return false;
+  if (count_ == 0 || status->stx_nlink < 2 || !S_ISREG(status->stx_mode)) return true;
+  const NodeId node = MakeNumber(files.slot, status->stx_ino);
   const Shard& shard = ShardOf(node);
   const std::shared_lock lock(shard.mutex);
-  const uint64_t inode = status.stx_ino;
-  status = StatxAt(directory_fd, name);
+  const uint64_t inode = status->stx_ino;
+  if (!StatxIfThere(directory_fd, name, status)) return false;
   const auto found = shard.files.find(node);
   const bool linked = found != shard.files.end() && found->second.link == Link::kThere;
-  if (linked && status.stx_ino == inode && status.stx_nlink > 1) --status.stx_nlink;
-  return status;
+  if (linked && status->stx_ino == inode && status->stx_nlink > 1) --status->stx_nlink;
+  return true;
 }
 
 // --- Names that go and come ----------------------------------------------------------------------

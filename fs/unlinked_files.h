@@ -107,8 +107,8 @@ class UnlinkedFiles {
 
   // statx(2), as StatxAt, of the file behind `fd`, without the hidden link.
   struct statx Stat(NodeId node, int fd) const;
-  // Of a name. `files`: the slot of regular files in that directory.
-  struct statx Stat(const View& files, int directory_fd, const char* name) const;
+  // Of a name, as StatxIfThere. `files`: the slot of regular files in that directory.
+  bool Stat(const View& files, int directory_fd, const char* name, struct statx* status) const;
 
   // Gives the file a name by `link`, which may throw, and lets go of it here. If power goes between
   // the two, it has both; see Removal.

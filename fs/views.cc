@@ -77,6 +77,7 @@ std::shared_ptr<View> SlotTable::AcquireSnapshot(const SnapshotRecord& snapshot,
   view->volume_id = snapshot.volume;
   view->snapshot_id = snapshot.id;
   view->place = place;
+  view->root = snapshot.root;
   view->number = snapshot.view;
   view->lookups_ = 1;
   AddLocked(view);

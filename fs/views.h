@@ -38,6 +38,7 @@ struct View {
   VolumeId volume_id;                        // kSnapshot; opened when first looked into
   int64_t snapshot_id = 0;                   // kSnapshot
   Place place = Place::kRoot;                // kSnapshot
+  RootAttributes root;                       // kSnapshot: of its root, for ever
   // The high part of st_ino. Of kLiveFiles it changes once, when a rollback leaves its volume to a
   // snapshot.
   std::atomic<uint64_t> number{0};
