@@ -105,7 +105,9 @@ LiveHooks MountVerbs::Hooks() {
   const auto writers = std::make_shared<std::vector<WriterHandle>>();
   return {.hold = [this, writers](int64_t workspace_id) -> std::unique_ptr<LiveHold> {
             const auto workspace = mount_.workspaces.Get(workspace_id);
-            // Before the gate closes, as what is written back passes it.
+            // Before the gate closes: what takes long where much was written a moment ago, and what is
+            // written back, as it passes the gate.
+            FileTree(mount_).ForgetUnmapped();
             mount_.notifier.InvalidateContent(FilesWithPages(*workspace));
             mount_.notifier.Drain();
             auto hold = std::make_unique<MomentHold>(mount_, workspace);

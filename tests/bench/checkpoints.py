@@ -46,14 +46,13 @@ class BySnapshots(Scenario):
     name = "by number of snapshots (10 files)"
     budget_s = 2700.0
     own_only = True
-    fill_budget_s = 900.0
 
     def run(self, up):
         lab = self.lab(up)
         lab.make_files(10, 1024)
         first = None
         for count in (10, 1000) if self.bench.quick else (10, 1000, _LISTED, 100_000):
-            shortfall = lab.fill(count, self.fill_budget_s)
+            shortfall = lab.fill(count, self.bench.options.fill)
             lab.walk()
             rows = lab.measure_all()
             if shortfall:

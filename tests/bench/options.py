@@ -39,6 +39,9 @@ def parse_arguments():
              "given several times")
     add("--rounds", type=int, metavar="N",
         help="rounds for native and ckptfs (default: 5, data path 3; with --quick 2)")
+    add("--fill", type=float, metavar="SECONDS", default=900.0,
+        help="how long to go on making snapshots for the states that want many (default: "
+             "%(default).0f); where it is not enough the row says how many there were")
     add("--contestants", metavar="LIST",
         help="names from below, separated by commas (default: all there are; with --quick "
              "native,ckptfs)")
