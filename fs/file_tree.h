@@ -101,6 +101,7 @@ class FileTree {
   void Sync(NodeId node, bool data_only);
   void Allocate(NodeId node, int mode, off_t offset, off_t length, const Caller& caller);
   ssize_t CopyRange(NodeId from, off_t from_offset, NodeId to, off_t to_offset, size_t length);
+  // May wait for other requests: not on a thread that these need.
   off_t Seek(NodeId node, off_t offset, int whence);
   // FS_IOC_GETFLAGS and its kin, which the kernel has checked: `argument` is in and out.
   void FlagsIoctl(NodeId node, unsigned long request, void* argument);

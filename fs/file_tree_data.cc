@@ -261,13 +261,9 @@ ssize_t FileTree::CopyRange(NodeId from_id, off_t from_offset, NodeId to_id, off
 }
 
 off_t FileTree::Seek(NodeId node_id, off_t offset, int whence) {
+  // What was stored to the kernel's pages must not be taken for a hole.
+  if (mount_.open_files.MayHoldPages(node_id)) mount_.kernel.InvalidateContent(node_id);
   const UniqueFd fd = OpenAnew(mount_.Resolve(node_id), O_RDONLY);
-  if (mount_.open_files.MayHoldPages(node_id)) {
-    // What was stored to the kernel's pages is not in the file yet, and must not be taken for a hole.
-    const auto size = static_cast<off_t>(StatxAt(fd.get(), "").stx_size);
-    if (offset >= size) throw Error(ENXIO, "seek in a file");
-    return whence == SEEK_HOLE ? size : offset;
-  }
   return CheckSyscall(lseek(fd.get(), offset, whence), "seek in a file");
 }
 

@@ -99,11 +99,20 @@ bool Answer(fuse_req_t request, const char* operation, const Handle& handle) noe
       try {
         handle();
         return;
-      } catch (const Error& error) {
-        const bool is_gone = error.errno_value() == ENOENT || error.errno_value() == ESTALE;
-        if (!is_gone || switches == before) throw;
+      } catch (const Error&) {
+        // By whatever error: what is left of a volume that is being destroyed gives strange ones.
+        if (switches == before) throw;
       }
     } while (true);
+  });
+}
+
+// For what waits for other requests, however they come. `handle` is copied and outlives the caller.
+template <typename Handle>
+void AnswerInWaitingRoom(fuse_req_t request, const char* operation, const Handle& handle) {
+  HandlersOf(request).waiting_room.Post([request, operation, handle, ring = RingThread::Current()] {
+    const AnswersFor answers(ring);
+    Answer(request, operation, handle);
   });
 }
 
@@ -116,10 +125,7 @@ void AnswerElsewhere(fuse_req_t request, const char* operation, const Handle& ha
     Answer(request, operation, handle);
     return;
   }
-  HandlersOf(request).waiting_room.Post([request, operation, handle, ring = RingThread::Current()] {
-    const AnswersFor answers(ring);
-    Answer(request, operation, handle);
-  });
+  AnswerInWaitingRoom(request, operation, handle);
 }
 
 // For what passes a gate: elsewhere, as above, if that is shut.

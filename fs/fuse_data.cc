@@ -177,10 +177,15 @@ void CopyRange(fuse_req_t request, fuse_ino_t from, off_t from_offset, fuse_file
 }
 
 void Seek(fuse_req_t request, fuse_ino_t node, off_t offset, int whence, fuse_file_info* /*file*/) {
-  Answer(request, "lseek", [&] {
+  const auto handle = [=] {
     const off_t found = HandlersOf(request).files.Seek(node, offset, whence);
     Reply([&] { return fuse_reply_lseek(request, found); });
-  });
+  };
+  if (HandlersOf(request).mount.open_files.MayHoldPages(node)) {
+    AnswerInWaitingRoom(request, "lseek", handle);  // pages are written back by requests
+  } else {
+    Answer(request, "lseek", handle);
+  }
 }
 
 void ControlIoctl(fuse_req_t request, unsigned int command, const fuse_file_info& file,

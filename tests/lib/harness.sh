@@ -239,9 +239,11 @@ daemon_pid() { head -n 1 "$1/lock"; }
 await_end() {
     local i state
     for ((i = 0; i < 3000; i++)); do
-        # A daemon's zombie may stay for ever where nobody reaps.
+        # A daemon's zombie may stay for ever where nobody reaps. Its other threads end after it, and with
+        # the last of them its files.
         { read -r state <"/proc/$1/stat"; } 2>/dev/null || return 0
-        [[ $state != *") Z "* ]] || return 0
+        [[ $state != *") Z "* || $(find "/proc/$1/task" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l) -gt 1 ]] ||
+            return 0
         sleep 0.01
     done
     return 1

@@ -43,12 +43,17 @@ bool IsOurs(const std::string& path) {
   return type != nullptr && std::string_view(type) == kFilesystemType;
 }
 
-// A mount whose daemon is gone answers with ENOTCONN whatever the kernel does not know by itself, as it
-// does what stat(2) tells of the root. A daemon that lives but hangs is asked for no more than that.
-void ClearDeadMounts(const std::string& path) {
+// A mount whose daemon is gone answers with ENOTCONN (ECONNABORTED: it goes just now) whatever the
+// kernel does not know by itself, as it does what stat(2) tells of the root. A daemon that lives but
+// hangs is asked for no more than that.
+bool IsDead(const std::string& path) {
   struct statx status {};
-  while (statx(AT_FDCWD, path.c_str(), AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &status) != 0 &&
-         errno == ENOTCONN) {
+  return statx(AT_FDCWD, path.c_str(), AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &status) != 0 &&
+         (errno == ENOTCONN || errno == ECONNABORTED);
+}
+
+void ClearDeadMounts(const std::string& path) {
+  while (IsDead(path)) {
     const std::string absolute = std::filesystem::absolute(path).lexically_normal().string();
     if (!IsOurs(absolute)) {
       throw Error(ENOTCONN, "mount on " + path, "a dead mount of another filesystem is there",
