@@ -48,6 +48,7 @@ std::string WithoutOwnXattrs(const std::string& names) {
 // handles open nothing any more, while whoever has a file of it open goes on reading.
 FileTree::NodeFd FileTree::OpenPath(const Node& node) const {
   if (auto open = mount_.open_files.AnyFd(node.id)) return NodeFd(std::move(open));
+  if (!node.volume) throw Error(ESTALE, "find a file", "its snapshot has been deleted");
   const bool is_directory = node.view->kind == View::Kind::kLiveDirectories && !node.is_root;
   if (is_directory) {
     mount_.tidier.Wake();

@@ -139,7 +139,7 @@ void AnswerChange(fuse_req_t request, const char* operation, const Handle& handl
     const Gate::NoWaiting no_waiting;
     if (Answer(request, operation, handle)) return;
   }
-  AnswerElsewhere(request, operation, handle);
+  AnswerInWaitingRoom(request, operation, handle);
 }
 
 // On the thread for verbs, which take long and wait for other requests.

@@ -188,10 +188,10 @@ void MountVerbs::DeleteSnapshot(int64_t snapshot_id, bool force) {
 // what is found under the name gives ESTALE, on which the kernel looks again.
 void MountVerbs::SnapshotDeleted(const SnapshotRecord& record) {
   mount_.ListsChanged(record.workspace_id);
-  mount_.listings.Post([this, record] {
+  mount_.listings.Post([&mount = mount_, record] {  // which outlives this
     for (const VirtualKind kind : {VirtualKind::kRootList, VirtualKind::kInnerList}) {
-      mount_.kernel.ExpireName(MakeVirtualNode(kind, static_cast<uint64_t>(record.workspace_id)),
-                               record.name);
+      mount.kernel.ExpireName(MakeVirtualNode(kind, static_cast<uint64_t>(record.workspace_id)),
+                              record.name);
     }
   });
   if (const auto slot = mount_.detached.Drop(record.volume)) mount_.slots.Unpin(*slot);
@@ -370,11 +370,11 @@ void MountVerbs::SettleListings(LiveWorkspace& workspace) {
   listed.push_back(workspace.root_node());
   const auto settled = std::make_shared<std::promise<void>>();
   const std::future<void> done = settled->get_future();
-  mount_.listings.Post([this, settled, listed = std::move(listed)] {
-    for (const NodeId directory : listed) mount_.kernel.AwaitListings(directory);
-    mount_.kernel.IncrementEpoch();
+  mount_.listings.Post([&mount = mount_, settled, listed = std::move(listed)] {
+    for (const NodeId directory : listed) mount.kernel.AwaitListings(directory);
+    mount.kernel.IncrementEpoch();
     // What a listing was added to after the switch is of no use either.
-    mount_.notifier.InvalidateContent(listed);
+    mount.notifier.InvalidateContent(listed);
     settled->set_value();
   });
   done.wait_for(kListingsWait);
