@@ -134,7 +134,9 @@ class FileTree {
                   const Timeout& timeout);
   bool IsMapped(NodeId node) const;
   bool IsOpenUnderneath(NodeId node) const;
-  void KeepReachable(NodeId node);
+  // The daemon's own descriptor of an open file, made now if there is none yet. Null if the kernel
+  // passes its data through, and so keeps it reachable.
+  std::shared_ptr<const UniqueFd> KeepReachable(NodeId node) const;
   CreatedFile FinishCreate(const Change& change, UniqueFd fd, int flags, const Caller& caller);
 
   MountContext& mount_;

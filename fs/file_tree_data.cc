@@ -136,9 +136,10 @@ OpenReply FileTree::Open(NodeId node_id, int flags, const Caller& caller) {
   return reply;
 }
 
-void FileTree::KeepReachable(NodeId node_id) {
-  if (mount_.open_files.AnyFd(node_id)) return;
-  mount_.open_files.GiveFd(node_id, [&] { return OpenForData(mount_.Resolve(node_id), O_RDONLY); });
+std::shared_ptr<const UniqueFd> FileTree::KeepReachable(NodeId node_id) const {
+  if (auto fd = mount_.open_files.DataFd(node_id)) return fd;
+  return mount_.open_files.GiveFd(node_id,
+                                  [&] { return OpenForData(mount_.Resolve(node_id), O_RDONLY); });
 }
 
 void FileTree::KeepAllReachable(Slot slot) {
@@ -200,11 +201,7 @@ std::vector<WriterHandle> FileTree::Writers(Slot slot) {
 }
 
 std::shared_ptr<const UniqueFd> FileTree::DataFd(NodeId node_id) const {
-  auto fd = mount_.open_files.DataFd(node_id);
-  if (!fd) {
-    fd = mount_.open_files.GiveFd(node_id,
-                                  [&] { return OpenForData(mount_.Resolve(node_id), O_RDONLY); });
-  }
+  auto fd = KeepReachable(node_id);
   if (!fd) throw Error(EIO, "read or write a file that the kernel should serve itself");
   return fd;
 }
