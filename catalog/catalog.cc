@@ -113,7 +113,10 @@ void Catalog::Create(int store_fd, const std::string& file_name, const StoreFact
 }
 
 Catalog::Catalog(int store_fd, const std::string& file_name)
-    : store_fd_(store_fd), reader_(store_fd, file_name), writer_(store_fd, file_name) {}
+    : store_fd_(store_fd),
+      log_name_(file_name + "-wal"),
+      reader_(store_fd, file_name),
+      writer_(store_fd, file_name) {}
 
 std::unique_ptr<Catalog> Catalog::Open(int store_fd, const std::string& file_name,
                                        CatalogCheck check) {
@@ -145,6 +148,25 @@ Catalog::~Catalog() {
   } catch (const std::exception& error) {
     spdlog::warn("{}; the next start does it", error.what());
   }
+}
+
+void Catalog::SetDurability(Durability durability) {
+  if (durability == durability_) return;
+  writer_.Execute(durability == Durability::kAtOnce ? "PRAGMA synchronous = FULL"
+                                                    : "PRAGMA synchronous = NORMAL");
+  durability_ = durability;
+}
+
+void Catalog::Flush() {
+  // A transaction that comes in between is on its own: it raises the flag again.
+  if (!unflushed_.exchange(false)) return;
+  // What SQLite has moved out of the log it has made durable first. The log carries none of SQLite's
+  // locks, which a close of another descriptor would take away.
+  const UniqueFd log(openat(store_fd_, log_name_.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (log.valid() ? fdatasync(log.get()) == 0 : errno == ENOENT) return;
+  const int failure = errno;
+  flush_failed_ = true;
+  throw Error(failure, "write " + log_name_ + " to the disk");
 }
 
 // --- Reads --------------------------------------------------------------------------------------

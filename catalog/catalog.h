@@ -1,6 +1,7 @@
 // The rows of catalog.db.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -24,6 +25,14 @@ struct StoreFacts {
 
 // View numbers are the high 24 bits of st_ino; 0 belongs to what is in no volume.
 inline constexpr uint64_t kMaxView = (uint64_t{1} << 24) - 1;
+
+// When a transaction survives a power cut.
+enum class Durability {
+  kAtOnce,  // once Commit has returned
+  // With the next one that is durable at once, or Flush; in the order of the commits. For what
+  // recovery can find again elsewhere until then.
+  kWithNextFlush,
+};
 
 enum class CatalogCheck {
   kQuick,  // the header, the tables and every row can be read
@@ -88,6 +97,11 @@ class Catalog {
   // The number that the next new row should have. Throws ENOSPC if 2^24 - 1 are in use.
   uint64_t NextView() const;
 
+  // Makes all transactions durable that are not yet; returns at once if there are none. Changes go on
+  // meanwhile. If the disk fails at it nobody can tell what of them it has: no Change begins any more,
+  // with EIO.
+  void Flush();
+
   // A copy of the catalog as it is, in a new file of the store's directory.
   void CopyTo(const std::string& file_name);
 
@@ -96,19 +110,25 @@ class Catalog {
 
  private:
   Catalog(int store_fd, const std::string& file_name);
+  void SetDurability(Durability durability);
 
   const int store_fd_;
+  const std::string log_name_;  // of SQLite's write-ahead log, in the store's directory
   mutable std::mutex read_mutex_;
   mutable Database reader_;
   std::mutex write_mutex_;
   Database writer_;
+  Durability durability_ = Durability::kAtOnce;  // of the transaction that is under way
+  std::atomic<bool> unflushed_ = false;
+  std::atomic<bool> flush_failed_ = false;
 };
 
 // One transaction. Nothing has happened until Commit returns; without it all is undone. Holds the
 // catalog's write mutex while it lives. Not for sharing between threads.
 class Catalog::Change {
  public:
-  explicit Change(Catalog& catalog);
+  // Throws EIO after a Flush that failed.
+  explicit Change(Catalog& catalog, Durability durability = Durability::kAtOnce);
 
   // Returns the row's id: the record's, or a new one if that is 0. EEXIST if name, volume or view is
   // taken.
@@ -153,9 +173,12 @@ class Catalog::Change {
   void CommitUncounted();
 
  private:
+  void End();
+
   std::lock_guard<std::mutex> lock_;
+  Catalog& catalog_;
   Database& database_;
-  Transaction transaction_;
+  std::optional<Transaction> transaction_;
 };
 
 }  // namespace ckptfs

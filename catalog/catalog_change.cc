@@ -1,11 +1,25 @@
 #include <algorithm>
+#include <cerrno>
 
+#include "backend/base/error.h"
 #include "catalog/catalog.h"
 
 namespace ckptfs {
 
-Catalog::Change::Change(Catalog& catalog)
-    : lock_(catalog.write_mutex_), database_(catalog.writer_), transaction_(catalog.writer_) {}
+Catalog::Change::Change(Catalog& catalog, Durability durability)
+    : lock_(catalog.write_mutex_), catalog_(catalog), database_(catalog.writer_) {
+  if (catalog.flush_failed_) {
+    throw Error(EIO, "change catalog.db", "the disk has lost changes to it",
+                "See to the disk that the store is on, unmount, and mount again");
+  }
+  catalog.SetDurability(durability);
+  transaction_.emplace(database_);
+}
+
+void Catalog::Change::End() {
+  transaction_->Commit();
+  catalog_.unflushed_ = catalog_.durability_ != Durability::kAtOnce;
+}
 
 int64_t Catalog::Change::Insert(const WorkspaceRecord& workspace) {
   database_.Run(
@@ -155,10 +169,10 @@ uint64_t Catalog::Change::Commit() {
     Statement row = database_.Query("SELECT generation FROM store");
     if (row.Step()) generation = static_cast<uint64_t>(row.Int(0));
   }
-  transaction_.Commit();
+  End();
   return generation;
 }
 
-void Catalog::Change::CommitUncounted() { transaction_.Commit(); }
+void Catalog::Change::CommitUncounted() { End(); }
 
 }  // namespace ckptfs

@@ -35,9 +35,10 @@ inline constexpr std::array<std::string_view, 2> kRenameWorkspaceFailpoints = {
     "rename-workspace.after-commit",
 };
 
-inline constexpr std::array<std::string_view, 6> kCheckpointFailpoints = {
+inline constexpr std::array<std::string_view, 7> kCheckpointFailpoints = {
     "checkpoint.before-sidecar", "checkpoint.after-sidecar", "checkpoint.after-snapshot",
-    "checkpoint.before-commit",  "commit.before-generation", "checkpoint.after-commit",
+    "checkpoint.before-commit",  "checkpoint.after-commit",  "flush.begin",
+    "flush.before-generation",
 };
 
 inline constexpr std::array<std::string_view, 6> kDeleteFailpoints = {
@@ -70,10 +71,10 @@ inline constexpr std::array<std::string_view, 3> kDiffFailpoints = {
     "diff.after-destroy",
 };
 
-inline constexpr std::array<std::string_view, 7> kRecoveryFailpoints = {
-    "recovery.begin",          "recovery.after-tombstones", "recovery.after-debris",
-    "recovery.after-states",   "recovery.after-seal",       "recovery.after-unlinked",
-    "recovery.after-sidecars",
+inline constexpr std::array<std::string_view, 8> kRecoveryFailpoints = {
+    "recovery.begin",          "recovery.after-tombstones", "recovery.after-adoption",
+    "recovery.after-debris",   "recovery.after-states",     "recovery.after-seal",
+    "recovery.after-unlinked", "recovery.after-sidecars",
 };
 
 inline constexpr std::array<std::string_view, 5> kRebuildFailpoints = {

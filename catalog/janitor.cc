@@ -72,12 +72,30 @@ void Janitor::Run() {
     const std::set<VolumeId> destroyed = std::exchange(destroyed_, {});
     busy_ = true;
     lock.unlock();
-    for (const VolumeId& volume : stale) sidecars_.Refresh(volume);
+    if (FlushCatalog()) {
+      for (const VolumeId& volume : stale) sidecars_.Refresh(volume);
+    }
     SealQuiet(unsealed);
     if (!destroyed.empty()) FinishDestroyed(destroyed);
     lock.lock();
     busy_ = false;
     changed_.notify_all();
+  }
+}
+
+// Before sidecars say that their rows are there, and before the store is told of their transactions:
+// of both it may be only these that the disk has after a power cut.
+bool Janitor::FlushCatalog() noexcept {
+  try {
+    Failpoint("flush.begin");
+    const uint64_t generation = catalog_.Generation();
+    catalog_.Flush();
+    Failpoint("flush.before-generation");
+    if (meta_.Generation() < generation) meta_.SetGeneration(generation);
+    return true;
+  } catch (const std::exception& error) {
+    spdlog::error("{}", error.what());
+    return false;
   }
 }
 

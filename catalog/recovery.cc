@@ -2,6 +2,7 @@
 #include <spdlog/spdlog.h>
 
 #include <cerrno>
+#include <map>
 #include <set>
 #include <unordered_map>
 
@@ -23,7 +24,10 @@ class Recovery {
  private:
   void CompareGenerations();
   void RepeatDestructions();
+  void AdoptCheckpoints();
+  bool Adopt(const Sidecar& sidecar);
   void JudgeVolumesWithoutRow();
+  std::optional<Sidecar> ReadSidecar(const VolumeId& volume) const;  // empty also if damaged
   bool IsDebris(const VolumeId& volume) const;
   void SetStates();
   void SetState(Catalog::Change& change, const SnapshotRecord& snapshot);
@@ -53,7 +57,9 @@ void Recovery::Run() {
 
   RepeatDestructions();
   Failpoint("recovery.after-tombstones");
-  // Before anything that raises the catalog's generation, by which debris is told.
+  AdoptCheckpoints();
+  Failpoint("recovery.after-adoption");
+  // Before anything else that raises the catalog's generation, by which debris is told.
   JudgeVolumesWithoutRow();
   Failpoint("recovery.after-debris");
   SetStates();
@@ -95,6 +101,54 @@ void Recovery::RepeatDestructions() {
   }
 }
 
+// Checkpoints whose callers were told of them, or were about to be, and whose transactions the catalog
+// has not: they are not durable at once, as snapshot and sidecar are (Store::Checkpoint). All other
+// transactions make those before them durable, so these are the last ones, without a gap.
+void Recovery::AdoptCheckpoints() {
+  if (!may_mend_) return;
+  std::multimap<uint64_t, Sidecar> found;  // by the number of the transaction
+  for (const auto& [volume, read_only] : volumes_) {
+    if (owned_.contains(volume)) continue;
+    std::optional<Sidecar> sidecar = ReadSidecar(volume);
+    if (!sidecar || sidecar->role != SidecarRole::kSnapshot ||
+        sidecar->state != SidecarState::kPrepared || sidecar->generation <= generation_) {
+      continue;
+    }
+    found.emplace(sidecar->generation, *std::move(sidecar));
+  }
+  while (found.count(generation_ + 1) == 1 && Adopt(found.find(generation_ + 1)->second)) {
+  }
+}
+
+// Returns false if it could not be, which JudgeVolumesWithoutRow tells of.
+bool Recovery::Adopt(const Sidecar& sidecar) {
+  const std::optional<WorkspaceRecord> workspace =
+      store_.catalog->FindWorkspaceByView(sidecar.workspace.view);
+  if (!workspace || workspace->volume != sidecar.workspace.volume) return false;
+  SnapshotRecord snapshot = sidecar.snapshot;
+  snapshot.volume = sidecar.volume;
+  snapshot.workspace_id = workspace->id;
+  if (!sidecar.parent.empty()) {
+    const std::optional<SnapshotRecord> parent = store_.catalog->FindSnapshot(sidecar.parent);
+    if (parent) snapshot.parent_id = parent->id;
+  }
+  try {
+    const uint64_t marker = store_.backend->ChangeMarker(sidecar.volume);
+    Catalog::Change change(*store_.catalog);
+    InsertCheckpoint(change, snapshot, workspace->volume, marker);
+    store_.Commit(change);
+  } catch (const Error& error) {
+    if (error.errno_value() != EEXIST) throw;
+    return false;
+  }
+  spdlog::warn("{}: the checkpoint {}/{}, made just before the crash, is taken into the catalog",
+               store_.options.path, workspace->name, snapshot.name);
+  ++generation_;
+  owned_.insert(sidecar.volume);
+  snapshots_ = store_.catalog->ListAllSnapshots();
+  return true;
+}
+
 // A volume without a row is either what a crashed operation had made before its transaction, or
 // something that nobody here can explain. The second is never deleted.
 void Recovery::JudgeVolumesWithoutRow() {
@@ -112,18 +166,24 @@ void Recovery::JudgeVolumesWithoutRow() {
   }
 }
 
+std::optional<Sidecar> Recovery::ReadSidecar(const VolumeId& volume) const {
+  try {
+    return store_.meta->Read(volume);
+  } catch (const Error& error) {
+    if (error.errno_value() != EUCLEAN) throw;
+    return std::nullopt;
+  }
+}
+
 bool Recovery::IsDebris(const VolumeId& volume) const {
   // The catalog may have forgotten the row that this volume had.
   if (store_.meta->Generation() > generation_) return false;
-  std::optional<Sidecar> sidecar;
-  try {
-    sidecar = store_.meta->Read(volume);
-  } catch (const Error& error) {
-    if (error.errno_value() != EUCLEAN) throw;
-  }
+  const std::optional<Sidecar> sidecar = ReadSidecar(volume);
   if (!sidecar) return false;
   if (sidecar->role == SidecarRole::kScratch) return true;
   if (sidecar->state == SidecarState::kFilling) return true;
+  // Somebody may have been told that it is there.
+  if (sidecar->role == SidecarRole::kSnapshot) return false;
   // The transaction that was to give it a row would have been the next one, and did not happen.
   return sidecar->state == SidecarState::kPrepared && sidecar->generation == generation_ + 1;
 }

@@ -111,7 +111,7 @@ void Apply(Database& database, size_t migration) {
 int64_t CurrentSchemaVersion() { return static_cast<int64_t>(kMigrations.size()); }
 
 void ConfigureConnection(Database& database) {
-  // NORMAL would lose committed transactions at a power cut; see the order of work in Store.
+  // NORMAL would lose committed transactions at a power cut: see Durability.
   database.Execute(
       "PRAGMA journal_mode = WAL;"
       "PRAGMA synchronous = FULL;"

@@ -50,7 +50,8 @@ class StoreContext {
   // That nobody writes to it any more, and it is read-only: EBUSY otherwise.
   void RequireSettled(const SnapshotRecord& snapshot, std::string_view attempted);
 
-  // Commits, and tells the store beside the catalog. When this throws nothing has happened.
+  // Commits, and tells the store beside the catalog, for which `change` must be durable at once. When
+  // this throws nothing has happened.
   void Commit(Catalog::Change& change) const;
   // Runs `transaction`, and once more with the space reserve given up if the disk was full. For
   // what makes room.
@@ -110,8 +111,8 @@ class Store::Impl final : public StoreContext {
 };
 
 // A volume that an operation makes before the transaction that gives it a row. Writes its sidecar
-// first. Unless Committed is called, volume and sidecar are removed at the end; after a crash
-// recovery does that, for which the sidecar tells it enough.
+// first. Unless Committed is called, volume and sidecar are removed at the end, for good before this
+// has died; after a crash recovery does that, or makes the row, for which the sidecar tells it enough.
 class PreparedVolume {
  public:
   PreparedVolume(StoreContext& store, const Sidecar& sidecar);
@@ -127,6 +128,11 @@ class PreparedVolume {
   VolumeId id_;
   bool committed_ = false;
 };
+
+// The rows of a checkpoint of the live tree `live`, whose change marker was `marker`. Returns the
+// snapshot's id.
+int64_t InsertCheckpoint(Catalog::Change& change, const SnapshotRecord& snapshot,
+                         const VolumeId& live, uint64_t marker);
 
 // Owner, mode and ACL of a volume's root, as they are now.
 RootAttributes ReadRootAttributes(const Volume& volume);

@@ -73,6 +73,14 @@ Sidecar SnapshotSidecar(const StoreContext& store, const WorkspaceRecord& worksp
 
 }  // namespace
 
+int64_t InsertCheckpoint(Catalog::Change& change, const SnapshotRecord& snapshot,
+                         const VolumeId& live, uint64_t marker) {
+  const int64_t id = change.Insert(snapshot);
+  change.SetLive(snapshot.workspace_id, live, id, marker);
+  change.TouchSnapshots(snapshot.workspace_id, snapshot.created_ns);
+  return id;
+}
+
 SnapshotRecord Store::Checkpoint(int64_t workspace_id, const CheckpointRequest& request,
                                  const LiveHooks& hooks) {
   CheckMessage(request.message);
@@ -112,29 +120,29 @@ SnapshotRecord Store::Checkpoint(int64_t workspace_id, const CheckpointRequest& 
   snapshot.root = ReadRootAttributes(*live);
   Failpoint("checkpoint.before-sidecar");
   PreparedVolume volume(store, SnapshotSidecar(store, workspace, snapshot));
-  // On disk: perhaps a sidecar without a volume. Recovery removes it.
+  // On disk: perhaps a sidecar without a volume. Recovery removes it: nothing happened.
   Failpoint("checkpoint.after-sidecar");
   store.backend->Snapshot(workspace.volume, volume.id());
-  // On disk: volume and sidecar, durable both. As the transaction that the sidecar names has not
-  // been, recovery removes both: nothing happened.
+  // On disk: volume and sidecar, durable both, and with them the checkpoint: recovery finds the volume
+  // and makes its row from the sidecar. So the row itself need not be durable when this returns, which
+  // saves a flush of the disk; the janitor sees to it before anything tells the store of the
+  // transaction, and other changes flush it with theirs.
   Failpoint("checkpoint.after-snapshot");
   // The marker of the snapshot is that of the live tree at that moment. Asked of the live tree now,
   // it could tell of writes that came after, as data does not pass through anybody's hands.
   const uint64_t marker = store.backend->ChangeMarker(volume.id());
   hold.reset();
-  // Not in the sidecar: a rebuild of the catalog loses it.
+  // Not in the sidecar: lost where the row is made from that.
   const std::optional<OpenWriterList> writers =
       find_writers ? find_writers(volume.id()) : std::nullopt;
 
   Failpoint("checkpoint.before-commit");
-  Catalog::Change change(*store.catalog);
-  snapshot.id = change.Insert(snapshot);
+  Catalog::Change change(*store.catalog, Durability::kWithNextFlush);
+  snapshot.id = InsertCheckpoint(change, snapshot, workspace.volume, marker);
   if (writers) change.SetOpenWriters(snapshot.id, *writers);
-  change.SetLive(workspace_id, workspace.volume, snapshot.id, marker);
-  change.TouchSnapshots(workspace_id, snapshot.created_ns);
-  store.Commit(change);
-  // On disk: the checkpoint. Its sidecar says "prepared" still, and the live tree's names the
-  // snapshot before this one as its parent: written anew soon, or by recovery.
+  change.Commit();
+  // The sidecar says "prepared" still, and the live tree's names the snapshot before this one as its
+  // parent: written anew soon, or by recovery.
   store.janitor->Refresh(workspace.volume);
   volume.Committed();
   Failpoint("checkpoint.after-commit");

@@ -309,7 +309,7 @@ error_matrix() {
         points=0
         for target in "${targets[@]}"; do
             read -r who point <<<"$target"
-            case $point in commit.before-generation@*) break ;; esac
+            case $point in commit.before-generation@* | *.after-commit@*) break ;; esac
             # Of the clearing up afterwards, which may fail unseen.
             case $point in volume-destroy.* | delete.after-* | delete.before-tombstone-*) continue ;; esac
             [[ $who == daemon ]] || continue

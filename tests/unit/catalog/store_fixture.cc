@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include <regex>
 
 #include "backend/base/error.h"
+#include "backend/base/failpoint.h"
 
 namespace ckptfs {
 namespace {
@@ -29,6 +31,17 @@ void Switch(Store& store, const std::string& workspace, const SnapshotRecord& to
                   .snapshot_id = to.id,
                   .mode = mode},
                  {}, {});
+}
+
+// Two in a row, of a tree that changes, the second one described.
+void CheckpointTwice(Store& store) {
+  const WorkspaceRecord workspace = *store.FindWorkspace("w");
+  store.Checkpoint(workspace.id, {.name = "new"}, {});
+  WriteFileAt(store.backend().Open(workspace.volume)->root_fd(), "f", "more");
+  store.Checkpoint(workspace.id,
+                   {.name = "newer", .message = "why", .metadata = R"({"n":1})", .pinned = true},
+                   {});
+  Failpoint("checkpoints.made");
 }
 
 // The operations that crash tests cut short, on a store as CrashTest makes it.
@@ -53,6 +66,12 @@ const std::map<std::string, std::function<void(Store&)>>& Steps() {
        }},
       {"checkpoint",
        [](Store& store) { store.Checkpoint(store.FindWorkspace("w")->id, {.name = "new"}, {}); }},
+      {"checkpoints", CheckpointTwice},
+      {"checkpoints-fork",
+       [](Store& store) {
+         CheckpointTwice(store);
+         store.Fork(Find(store, "w", "new").id, "forked");
+       }},
       {"delete", [](Store& store) { store.DeleteSnapshot(Find(store, "w", "b").id, false); }},
       {"edit", [](Store& store) { store.RenameSnapshot(Find(store, "w", "a").id, "new"); }},
       {"rollback",
@@ -111,6 +130,8 @@ void PrintTo(const StoreView& view, std::ostream* out) {
   for (const auto& [name, content] : view.live) *out << name << "=" << content << " ";
   *out << "| ";
   for (const auto& [name, content] : view.snapshots) *out << name << "=" << content << " ";
+  *out << "| ";
+  for (const auto& [name, facts] : view.rows) *out << name << " (" << facts << ") ";
 }
 
 StoreOptions TestStoreOptions(const std::string& path) {
@@ -190,8 +211,11 @@ StoreView Look(Store& store) {
   for (const WorkspaceRecord& workspace : store.ListWorkspaces()) {
     view.live[workspace.name] = ReadVolume(store, workspace.volume);
     for (const SnapshotRecord& snapshot : store.ListSnapshots(workspace.id)) {
-      view.snapshots[workspace.name + "/" + WithoutTimes(snapshot.name)] =
-          ReadVolume(store, snapshot.volume);
+      const std::string name = workspace.name + "/" + WithoutTimes(snapshot.name);
+      view.snapshots[name] = ReadVolume(store, snapshot.volume);
+      view.rows[name] =
+          fmt::format("{}, {}, {}, of {}", snapshot.message, snapshot.metadata,
+                      snapshot.pinned ? "pinned" : "-", WithoutTimes(snapshot.parent_name));
     }
   }
   return view;

@@ -23,6 +23,7 @@ struct StoreView {
   std::map<std::string, std::string> live;
   // "workspace/snapshot" likewise; the time in a generated name is replaced by T.
   std::map<std::string, std::string> snapshots;
+  std::map<std::string, std::string> rows;  // what else the catalog says of them
   bool operator==(const StoreView&) const = default;
 };
 void PrintTo(const StoreView& view, std::ostream* out);

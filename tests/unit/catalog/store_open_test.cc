@@ -9,6 +9,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "backend/base/error.h"
 #include "catalog/catalog.h"
@@ -430,6 +431,64 @@ TEST_F(StoreOpenTest, AVolumeThatHasLostItsRowGetsItBack) {
   EXPECT_EQ(Snapshot("w", "a").message, "m a");
   EXPECT_TRUE(Snapshot("w", "a").pinned);
   ExpectSound();
+}
+
+// Writes what a power cut can leave of a checkpoint whose transaction was lost.
+VolumeId LeaveCheckpoint(Store& store, const std::string& name, uint64_t transactions_later,
+                         const VolumeId& live) {
+  const WorkspaceRecord workspace = *store.FindWorkspace("w");
+  const VolumeId volume = VolumeId::Generate();
+  const MetaDirectory meta(store.backend().meta_fd());
+  Sidecar sidecar;
+  sidecar.volume = volume;
+  sidecar.role = SidecarRole::kSnapshot;
+  sidecar.state = SidecarState::kPrepared;
+  sidecar.generation = meta.Generation() + transactions_later;
+  sidecar.workspace = workspace;
+  sidecar.workspace.volume = live;
+  sidecar.snapshot.uuid = volume;
+  sidecar.snapshot.name = name;
+  sidecar.snapshot.created_ns = workspace.created_ns + 1'000'000'000;
+  sidecar.snapshot.view = 1000 + transactions_later;
+  sidecar.snapshot.root.mode = S_IFDIR | 0755;
+  meta.Write(sidecar);
+  store.backend().Snapshot(workspace.volume, volume);
+  return volume;
+}
+
+TEST_F(StoreOpenTest, CheckpointsWithoutRowsAreTakenInInOrder) {
+  Fill();
+  const VolumeId live = Workspace("w").volume;
+  LeaveCheckpoint(store(), "second", 2, live);
+  LeaveCheckpoint(store(), "first", 1, live);
+  LeaveCheckpoint(store(), "none", 4,
+                  live);  // the third was never durable, so nobody knows of this
+  Reopen();
+  EXPECT_EQ(Workspace("w").parent_id, Snapshot("w", "second").id);
+  EXPECT_LT(Snapshot("w", "first").id, Snapshot("w", "second").id);
+  EXPECT_THAT(store().Status().warnings, ElementsAre(HasSubstr("has no entry in the catalog")));
+  Reopen();
+  EXPECT_THAT(store().Status().warnings, SizeIs(1));
+}
+
+TEST_F(StoreOpenTest, CheckpointsWithoutRowsThatFitNowhereAreLeftAlone) {
+  Fill();
+  const VolumeId live = Workspace("w").volume;
+  const auto expect_left = [&](const std::set<VolumeId>& volumes) {
+    Reopen();
+    std::set<VolumeId> there;
+    for (const VolumeListing& listing : store().backend().List()) there.insert(listing.id);
+    for (const VolumeId& volume : volumes) {
+      EXPECT_TRUE(there.contains(volume));
+      EXPECT_THAT(store().Status().warnings,
+                  Contains(AllOf(HasSubstr(volume.str()), HasSubstr("left alone"))));
+      store().backend().Destroy(volume);
+    }
+  };
+  expect_left({LeaveCheckpoint(store(), "a", 1, live)});  // a name that is taken
+  expect_left({LeaveCheckpoint(store(), "other", 1, VolumeId::Generate())});
+  expect_left({LeaveCheckpoint(store(), "one", 1, live), LeaveCheckpoint(store(), "two", 1, live)});
+  ExpectFilled();
 }
 
 TEST_F(StoreOpenTest, FsckMendsViewNumbersThatAreNotUnique) {
