@@ -114,7 +114,8 @@ void Recovery::AdoptCheckpoints() {
         sidecar->state != SidecarState::kPrepared || sidecar->generation <= generation_) {
       continue;
     }
-    found.emplace(sidecar->generation, *std::move(sidecar));
+    const uint64_t transaction = sidecar->generation;
+    found.emplace(transaction, *std::move(sidecar));
   }
   while (found.count(generation_ + 1) == 1 && Adopt(found.find(generation_ + 1)->second)) {
   }
