@@ -72,7 +72,7 @@ void Janitor::Run() {
     const std::set<VolumeId> destroyed = std::exchange(destroyed_, {});
     busy_ = true;
     lock.unlock();
-    if (FlushCatalog()) {
+    if (!stale.empty() && FlushCatalog()) {
       for (const VolumeId& volume : stale) sidecars_.Refresh(volume);
     }
     SealQuiet(unsealed);

@@ -46,7 +46,14 @@ std::unique_ptr<WriteStop::Stopped> WriteStop::Stop(
   while (!all_wait() && std::chrono::steady_clock::now() < deadline) {
     parked_one_.wait_for(lock, kGatePoll);  // the gate notifies nobody
   }
+  const bool stop_is_whole = all_wait();
   lock.unlock();
+  if (!stop_is_whole) {
+    spdlog::warn(
+        "a checkpoint does not wait for writes that take longer than {} ms: it may have a "
+        "part of one",
+        kStopWait.count());
+  }
   return stopped;
 }
 

@@ -73,6 +73,8 @@ TEST_F(Append, ByOneDescriptionThatAllInherited) {
 
 TEST_F(Append, WhileOthersLookAndMap) {
   WriteFile(Path("log"), "");
+  // Else the onlooker may come first, and everything go through the daemon.
+  const UniqueFd writer = Open(Path("log"), O_WRONLY | O_APPEND);
   Child onlooker([&] {
     // Sizes that are asked for, and pages that are mapped, all the time.
     const UniqueFd fd = Open(Path("log"), O_RDONLY);
