@@ -158,8 +158,12 @@ void Catalog::SetDurability(Durability durability) {
 }
 
 void Catalog::Flush() {
-  // A transaction that comes in between is on its own: it raises the flag again.
-  if (!unflushed_.exchange(false)) return;
+  {
+    // With the mutex of changes: what a reader can see is flagged by then.
+    const std::lock_guard lock(write_mutex_);
+    if (!unflushed_) return;
+    unflushed_ = false;  // a transaction that comes from here on raises it again
+  }
   // What SQLite has moved out of the log it has made durable first. The log carries none of SQLite's
   // locks, which a close of another descriptor would take away.
   const UniqueFd log(openat(store_fd_, log_name_.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));

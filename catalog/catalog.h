@@ -119,7 +119,7 @@ class Catalog {
   std::mutex write_mutex_;
   Database writer_;
   Durability durability_ = Durability::kAtOnce;  // of the transaction that is under way
-  std::atomic<bool> unflushed_ = false;
+  bool unflushed_ = false;                       // guarded by write_mutex_
   std::atomic<bool> flush_failed_ = false;
 };
 

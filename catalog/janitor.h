@@ -14,9 +14,10 @@
 namespace ckptfs {
 
 // One thread for work that nobody has to wait for: the flush of transactions that are not durable
-// yet, sidecars that say "prepared" of volumes that have a row by now, kept states that are writable yet, and the end of destroyed volumes. Work is
-// collected for a moment, so that a series of checkpoints or deletions costs one pass. What is still
-// to do at a crash is found again by recovery. Any thread may call any function.
+// yet, sidecars that say "prepared" of volumes that have a row by now, kept states that are writable
+// yet, and the end of destroyed volumes. Work is collected for a moment, so that a series of
+// checkpoints or deletions costs one pass. What is still to do at a crash is found again by recovery.
+// Any thread may call any function.
 class Janitor {
  public:
   // All must outlive this.

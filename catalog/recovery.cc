@@ -117,8 +117,10 @@ void Recovery::AdoptCheckpoints() {
     const uint64_t transaction = sidecar->generation;
     found.emplace(transaction, *std::move(sidecar));
   }
+  const uint64_t before = generation_;
   while (found.count(generation_ + 1) == 1 && Adopt(found.find(generation_ + 1)->second)) {
   }
+  if (generation_ != before) snapshots_ = store_.catalog->ListAllSnapshots();
 }
 
 // Returns false if it could not be, which JudgeVolumesWithoutRow tells of.
@@ -146,7 +148,6 @@ bool Recovery::Adopt(const Sidecar& sidecar) {
                store_.options.path, workspace->name, snapshot.name);
   ++generation_;
   owned_.insert(sidecar.volume);
-  snapshots_ = store_.catalog->ListAllSnapshots();
   return true;
 }
 

@@ -47,7 +47,8 @@ class PowerCutTest : public StoreTest, public testing::WithParamInterface<Cut> {
     return threads == 0;
   }
 
-  // Runs the step up to the failpoint (of several threads to one each), copies the store as the disk has it, and lets go.
+  // Runs the step up to the failpoint (of several threads to one each), copies the store as the disk
+  // has it, and lets go.
   bool CutAt(const std::string& step, const std::vector<std::string>& failpoints) {
     const auto threads = static_cast<int64_t>(failpoints.size());
     const pid_t child =
