@@ -180,10 +180,11 @@ bool FileTree::IsOpenUnderneath(NodeId node_id) const {
 }
 
 bool FileTree::IsMapped(NodeId node_id) const {
-  if (!mount_.mapped.Contains(node_id)) return false;
+  const uint64_t addition = mount_.mapped.Find(node_id);
+  if (addition == 0) return false;
   if (IsOpenUnderneath(node_id)) return true;
-  mount_.mapped.Remove(node_id);
-  return false;
+  mount_.mapped.Remove(node_id, addition);
+  return mount_.mapped.Find(node_id) != 0;
 }
 
 bool FileTree::ForgetUnmapped() const {

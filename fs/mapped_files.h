@@ -3,7 +3,7 @@
 
 #include <atomic>
 #include <mutex>
-#include <unordered_set>
+#include <unordered_map>
 #include <vector>
 
 #include "fs/node_id.h"
@@ -22,44 +22,53 @@ class MappedFiles {
  public:
   void Add(NodeId node) {
     const std::lock_guard lock(mutex_);
-    nodes_.insert(node);
+    nodes_[node] = ++additions_;
     count_ = nodes_.size();
   }
 
-  void Remove(NodeId node) {
-    if (count_ == 0) return;
+  // Takes out a file that was found not to be mapped since `addition` (Find), unless it has been added
+  // anew meanwhile: then that was found of an earlier open.
+  void Remove(NodeId node, uint64_t addition) {
     const std::lock_guard lock(mutex_);
-    ends_ += nodes_.erase(node);
+    const auto position = nodes_.find(node);
+    if (position == nodes_.end() || position->second != addition) return;
+    nodes_.erase(position);
+    ++ends_;
     count_ = nodes_.size();
   }
 
   // How many have been removed so far: what was read of a file before it was is perhaps not final.
   uint64_t ends() const noexcept { return ends_; }
 
-  // Costs nothing as long as there are none.
-  bool Contains(NodeId node) const {
-    if (count_ == 0) return false;
+  // The number of the addition; 0: it is not here. Costs nothing as long as there are none.
+  uint64_t Find(NodeId node) const {
+    if (count_ == 0) return 0;
     const std::lock_guard lock(mutex_);
-    return nodes_.contains(node);
+    const auto position = nodes_.find(node);
+    return position == nodes_.end() ? 0 : position->second;
   }
 
   std::vector<NodeId> OfSlot(Slot slot) const {
     std::vector<NodeId> found;
     const std::lock_guard lock(mutex_);
-    for (const NodeId node : nodes_) {
+    for (const auto& [node, addition] : nodes_) {
       if (SlotOf(node) == slot) found.push_back(node);
     }
     return found;
   }
 
   std::vector<NodeId> All() const {
+    std::vector<NodeId> all;
     const std::lock_guard lock(mutex_);
-    return {nodes_.begin(), nodes_.end()};
+    all.reserve(nodes_.size());
+    for (const auto& [node, addition] : nodes_) all.push_back(node);
+    return all;
   }
 
  private:
   mutable std::mutex mutex_;
-  std::unordered_set<NodeId> nodes_;
+  std::unordered_map<NodeId, uint64_t> nodes_;  // and their additions
+  uint64_t additions_ = 0;
   std::atomic<size_t> count_{0};
   std::atomic<uint64_t> ends_{0};
 };

@@ -15,10 +15,14 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <condition_variable>
 #include <csignal>
 #include <cstddef>
 #include <cstring>
+#include <deque>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <system_error>
 #include <thread>
 
@@ -76,6 +80,45 @@ UniqueFd OpenNode(int mount_fd, NodeId node) {
   return UniqueFd(open_by_handle_at(mount_fd, handle, O_PATH | O_CLOEXEC));
 }
 
+// A thread for each task at once, as each may wait for as long as a stop lasts. They are kept for the
+// next stop: to make and end one takes several times as long as what it does here.
+class Threads {
+ public:
+  void Run(std::function<void()> task) {
+    const std::lock_guard lock(mutex_);
+    tasks_.push_back(std::move(task));
+    if (tasks_.size() > idle_) {
+      std::thread([this] { Serve(); }).detach();
+    } else {
+      wake_.notify_one();
+    }
+  }
+
+ private:
+  static constexpr std::chrono::seconds kKept{60};
+
+  void Serve() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      ++idle_;
+      const bool has_task = wake_.wait_for(lock, kKept, [this] { return !tasks_.empty(); });
+      --idle_;
+      if (!has_task) return;
+      std::function<void()> task = std::move(tasks_.front());
+      tasks_.pop_front();
+      lock.unlock();
+      task();
+      task = nullptr;
+      lock.lock();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::function<void()>> tasks_;
+  size_t idle_ = 0;  // each of which takes one of tasks_, if there are any
+};
+
 // The calls of one stop. The last of its threads reports.
 class Calls {
  public:
@@ -113,7 +156,8 @@ class Calls {
   std::atomic<int> error_{0};
 };
 
-void StopAll(int socket, const Request& request, const char* mountpoint, dev_t device) {
+void StopAll(Threads& threads, int socket, const Request& request, const char* mountpoint,
+             dev_t device) {
   UniqueFd mount = OpenMount(mountpoint, device);
   if (!mount.valid()) {
     const WriteStopHelper::Report report{.token = request.token, .error = errno};
@@ -122,7 +166,7 @@ void StopAll(int socket, const Request& request, const char* mountpoint, dev_t d
   }
   const auto calls = std::make_shared<Calls>(socket, request.token, std::move(mount));
   for (size_t i = 0; i < std::min<size_t>(request.count, request.nodes.size()); ++i) {
-    std::thread([calls, node = request.nodes[i]] { calls->Stop(node); }).detach();
+    threads.Run([calls, node = request.nodes[i]] { calls->Stop(node); });
   }
 }
 
@@ -134,13 +178,14 @@ void StopAll(int socket, const Request& request, const char* mountpoint, dev_t d
   Request request;
   std::string mountpoint;
   dev_t device = 0;
+  Threads threads;
   while (true) {
     const ssize_t size = recv(socket, &request, sizeof(request), 0);
     if (size < 0 && errno == EINTR) continue;
     if (size != sizeof(request)) _exit(0);
     try {
       if (request.token != 0) {
-        StopAll(socket, request, mountpoint.c_str(), device);
+        StopAll(threads, socket, request, mountpoint.c_str(), device);
       } else {
         mountpoint = request.mountpoint.data();
         device = DeviceOfMount(mountpoint.c_str());

@@ -50,7 +50,10 @@ Tree Copy(const Tree& tree) {
   Tree copy;
   for (const auto& [name, inode] : tree) {
     InodePtr& of_inode = copies[inode.get()];
-    if (!of_inode) of_inode = std::make_shared<Inode>(*inode);
+    if (!of_inode) {
+      of_inode = std::make_shared<Inode>(*inode);
+      of_inode->read_only_opened = false;  // nobody has the copy open
+    }
     copy.emplace(name, of_inode);
   }
   return copy;
