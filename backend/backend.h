@@ -154,8 +154,8 @@ class Backend {
   virtual void Sync(const VolumeId& id) = 0;
 
   // Makes the next Snapshot of a volume that is being written to short: brings what is not yet on
-  // disk down to a little, if it can. Nothing is durable by it. Returns at once where there is
-  // little.
+  // disk down to a little, if it can. What was written before the call is durable once a later
+  // Snapshot or Clone has returned, of whatever volume. Returns at once where there is little.
   virtual void WriteOut(const VolumeId& id) = 0;
 
   // A number that stays the same as long as nothing in the volume changes (a file's access time is

@@ -35,10 +35,10 @@ inline constexpr std::array<std::string_view, 2> kRenameWorkspaceFailpoints = {
     "rename-workspace.after-commit",
 };
 
-inline constexpr std::array<std::string_view, 7> kCheckpointFailpoints = {
+inline constexpr std::array<std::string_view, 8> kCheckpointFailpoints = {
     "checkpoint.before-sidecar", "checkpoint.after-sidecar", "checkpoint.after-snapshot",
     "checkpoint.before-commit",  "checkpoint.after-commit",  "flush.begin",
-    "flush.before-generation",
+    "flush.before-generation",   "flush.after-sidecars",
 };
 
 inline constexpr std::array<std::string_view, 6> kDeleteFailpoints = {
@@ -57,7 +57,7 @@ inline constexpr std::array<std::string_view, 3> kEditFailpoints = {
 inline constexpr std::array<std::string_view, 9> kRollbackFailpoints = {
     "rollback.before-sidecar", "rollback.after-sidecar",   "rollback.after-clone",
     "rollback.before-commit",  "commit.before-generation", "rollback.after-commit",
-    "rollback.after-switch",   "rollback.after-destroy",   "rollback.after-sidecars",
+    "rollback.after-switch",   "rollback.after-destroy",   "flush.after-sidecars",
 };
 
 inline constexpr std::array<std::string_view, 6> kForkFailpoints = {

@@ -72,9 +72,7 @@ void Janitor::Run() {
     const std::set<VolumeId> destroyed = std::exchange(destroyed_, {});
     busy_ = true;
     lock.unlock();
-    if (!stale.empty() && FlushCatalog()) {
-      for (const VolumeId& volume : stale) sidecars_.Refresh(volume);
-    }
+    if (!stale.empty()) RefreshSidecars(stale);
     SealQuiet(unsealed);
     if (!destroyed.empty()) FinishDestroyed(destroyed);
     lock.lock();
@@ -83,20 +81,20 @@ void Janitor::Run() {
   }
 }
 
-// Before sidecars say that their rows are there, and before the store is told of their transactions:
-// of both it may be only these that the disk has after a power cut.
-bool Janitor::FlushCatalog() noexcept {
+void Janitor::RefreshSidecars(const std::set<VolumeId>& volumes) {
   try {
+    // Before sidecars say that their rows are there, and before the store is told of their
+    // transactions: of both it may be only these that the disk has after a power cut.
     Failpoint("flush.begin");
     const uint64_t generation = catalog_.Generation();
     catalog_.Flush();
     Failpoint("flush.before-generation");
     // Perhaps behind what another change has set meanwhile, which means nothing (StoreContext::Commit).
     meta_.SetGeneration(generation);
-    return true;
+    for (const VolumeId& volume : volumes) sidecars_.Refresh(volume);
+    Failpoint("flush.after-sidecars");
   } catch (const std::exception& error) {
     spdlog::error("{}", error.what());
-    return false;
   }
 }
 

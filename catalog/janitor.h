@@ -40,7 +40,7 @@ class Janitor {
  private:
   void Run();
   bool IsIdle() const { return stale_.empty() && unsealed_.empty() && destroyed_.empty(); }
-  bool FlushCatalog() noexcept;
+  void RefreshSidecars(const std::set<VolumeId>& volumes);
   void SealQuiet(const std::set<VolumeId>& volumes) const;
   void FinishDestroyed(const std::set<VolumeId>& volumes);
 

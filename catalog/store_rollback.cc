@@ -113,6 +113,9 @@ RollbackResult RollbackJob::Run(const LiveHooks& hooks,
                                 const std::function<void(const RollbackResult&)>& switched) {
   store_.backend->RequireSpaceForNewVolume();
   OpenLive();
+  // What is dirty goes to disk while the live tree is still served; the commit that the clone causes
+  // makes it durable.
+  if (live_) store_.backend->WriteOut(workspace_.volume);
   Failpoint("rollback.before-sidecar");
   PreparedVolume fresh(store_, FreshSidecar());
   // On disk: perhaps a sidecar without a volume. Recovery removes it.
@@ -121,8 +124,6 @@ RollbackResult RollbackJob::Run(const LiveHooks& hooks,
   // On disk: a volume and its sidecar, which names a transaction that has not been. Recovery
   // removes both, and the live tree is what it was; so until the commit.
   Failpoint("rollback.after-clone");
-  // Most of what is dirty goes to disk while the live tree is still served.
-  if (live_) store_.backend->Sync(workspace_.volume);
 
   RollbackResult result;
   {
@@ -218,8 +219,8 @@ void RollbackJob::Switch(PreparedVolume& fresh) {
 //
 // The kept state stays writable on disk: until the janitor comes to it, or for as long as somebody
 // writes to it. Nothing is at risk meanwhile. Nobody else can write there, for want of a way: live
-// nodes lead to the new volume, or are stale. What was written before the rollback is durable, by
-// the Sync at its beginning.
+// nodes lead to the new volume, or are stale. What was written before the rollback is durable: it
+// was written out at its beginning, and the clone's commit came after.
 void RollbackJob::Finish() {
   if (kept_) {
     if (!in_writing_) store_.janitor->Seal(kept_->volume);
@@ -230,10 +231,8 @@ void RollbackJob::Finish() {
   }
   if (exchange()) store_.Destroy(snapshot_.volume);
   Failpoint("rollback.after-destroy");
-  store_.sidecars->Refresh(fresh_id_);
-  if (kept_) store_.sidecars->Refresh(kept_->volume);
-  for (const VolumeId& volume : stale_) store_.sidecars->Refresh(volume);
-  Failpoint("rollback.after-sidecars");
+  if (kept_) store_.janitor->Refresh(kept_->volume);
+  for (const VolumeId& volume : stale_) store_.janitor->Refresh(volume);
 }
 
 }  // namespace

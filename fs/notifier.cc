@@ -11,6 +11,7 @@ Notifier::~Notifier() {
 }
 
 void Notifier::InvalidateContent(std::vector<NodeId> nodes) {
+  if (nodes.empty()) return;  // a checkpoint need not wait for the thread then
   const std::lock_guard lock(mutex_);
   queue_.push_back(std::move(nodes));
   ++queued_;

@@ -24,7 +24,7 @@ def amount(value, unit):
         per = "/s" if unit == "B/s" else ""
         steps = ((2**30, "GiB" + per), (2**20, "MiB" + per), (2**10, "KiB" + per), (1, "B" + per))
     size, name = next((step for step in steps if abs(value) >= step[0]), steps[-1])
-    return f"{value / size:.3g} {name}" if value / size < 1000 else f"{value / size:.0f} {name}"
+    return f"{value / size:.3g} {name}" if value / size < 999.5 else f"{value / size:.0f} {name}"
 
 
 def ratio_text(result, contestant):

@@ -123,7 +123,7 @@ const Cut kCuts[] = {
     {"DeletedForGood", "delete", {"delete.before-tombstone-drop"}, "delete"},
     {"RollbackPrepared", "rollback", {"rollback.before-commit"}, ""},
     {"RolledBack", "rollback", {"rollback.after-commit"}, "rollback"},
-    {"RolledBackAndSealed", "rollback", {"rollback.after-sidecars"}, "rollback"},
+    {"RolledBackWithSidecars", "rollback", {"flush.after-sidecars"}, "rollback"},
     {"Exchanged", "exchange", {"rollback.after-destroy"}, "exchange"},
     {"Dropped", "rollback-unchanged", {"rollback.after-destroy"}, "rollback-unchanged"},
     {"Forked", "fork", {"fork.after-commit"}, "fork"},
