@@ -1,0 +1,69 @@
+// Devices of the kernel's device-mapper.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ckptfs {
+
+// What stands behind a device: one target over its whole length.
+struct DmTable {
+  uint64_t sectors = 0;    // of 512 bytes
+  std::string type;        // "snapshot"
+  std::string parameters;  // as dmsetup(8) takes them
+};
+
+// Why there is no device-mapper here, with what to do; empty if there is.
+std::string DmObstacle();
+
+// A device that is active for as long as this lives. It goes at the end of this object or, where
+// something still uses it then (a mount, an open file), with its last user. A process that dies leaves
+// it: RemoveDmDevices finds it by its UUID.
+//
+// libdevmapper is not made for threads: all calls of this file take one lock, so any thread may use any
+// device, and each device one thread at a time. Errors are thrown as Error with the library's own words.
+class DmDevice {
+ public:
+  // `uuid` is device-mapper's name for the device's owner and content, at most 128 characters.
+  // Throws EBUSY if name or UUID is taken.
+  DmDevice(std::string name, const std::string& uuid, const DmTable& table, bool read_only);
+  ~DmDevice();
+  DmDevice(const DmDevice&) = delete;
+  DmDevice& operator=(const DmDevice&) = delete;
+
+  const std::string& name() const noexcept { return name_; }
+  const std::string& path() const noexcept { return path_; }  // "/dev/mapper/NAME"
+
+  // What the target tells of itself, as `dmsetup status` prints it after the target's name.
+  std::string Status() const;
+
+  // Keeps all writes waiting for as long as it lives. A filesystem on the device is frozen before: what
+  // is on the device meanwhile is consistent, with all that was written. Whoever touches the device in
+  // between, a thread that writes to a file there above all, waits for the end.
+  class Suspended {
+   public:
+    explicit Suspended(DmDevice& device);
+    // What cannot be resumed is logged: writes to it would wait for ever.
+    ~Suspended();
+    Suspended(const Suspended&) = delete;
+    Suspended& operator=(const Suspended&) = delete;
+
+   private:
+    DmDevice& device_;
+  };
+
+ private:
+  const std::string name_;
+  std::string path_;
+};
+
+// Names of the devices whose UUID begins with `uuid_prefix`.
+std::vector<std::string> ListDmDevices(std::string_view uuid_prefix);
+
+// Removes what a process that died has left: at once, or with the last user. Resumes it before.
+// Returns how many there were.
+size_t RemoveDmDevices(std::string_view uuid_prefix);
+
+}  // namespace ckptfs

@@ -1,0 +1,39 @@
+#!/bin/bash
+# ckptfs on Linux 6.12: passthrough, but neither FUSE over io_uring nor an epoch of names to count up.
+# Everything works the same there; the scripts are those that need most of the kernel's caches.
+# shellcheck source=tests/lib/harness.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
+vm=$(dirname "${BASH_SOURCE[0]}")/run
+scripts=(verbs_rollback verbs_caching)
+
+# shellcheck disable=SC2016 # for the guest
+run "$vm" --seconds 380 bash -c '
+    failed=0
+    for script; do
+        start=$SECONDS
+        bash "/ckptfs/tests/integration/$script.sh" >/var/tmp/log 2>&1
+        ended=$?
+        echo "$script: exit status $ended after $((SECONDS - start)) s"
+        if ((ended != 0)); then
+            tail -n 30 /var/tmp/log
+            failed=1
+        fi
+    done
+    mkdir -p /var/tmp/m
+    for uring in on auto off; do
+        ckptfs -o "size=512M,io_uring=$uring" /var/tmp/s /var/tmp/m 2>/var/tmp/log || cat /var/tmp/log
+        grep -q "no FUSE over io_uring" /var/tmp/log && echo "io_uring=$uring: said that there is none"
+        mkdir /var/tmp/m/"w-$uring" && mkdir /var/tmp/m/.snapshots/"w-$uring"/a && umount /var/tmp/m &&
+            echo "io_uring=$uring: works"
+        flock --timeout 20 /var/tmp/s/lock true
+    done
+    exit $failed' bash "${scripts[@]}"
+((status != SKIPPED)) || skip_test "${output#SKIPPED: }"
+echo "$output"
+test_case "scripts on Linux 6.12"
+check_eq 0 "$status" "exit status ($errors)"
+test_case "io_uring=on where the kernel has none"
+check_match 'io_uring=on: said that there is none' "$output" "a line that says so"
+for uring in on auto off; do
+    check_match "io_uring=$uring: works" "$output" "a checkpoint"
+done
