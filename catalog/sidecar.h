@@ -61,6 +61,10 @@ class MetaDirectory {
   // `meta_fd` is borrowed and must stay open.
   explicit MetaDirectory(int meta_fd) : fd_(meta_fd) {}
 
+  // Both leave either the whole sidecar or what was there before, whenever the power goes, and are
+  // durable with the backend's next operation that is (Backend::meta_fd). Create is for a volume that
+  // has none yet: EEXIST otherwise.
+  void Create(const Sidecar& sidecar) const;
   void Write(const Sidecar& sidecar) const;
   // Empty if there is none; Error EUCLEAN if it is damaged.
   std::optional<Sidecar> Read(const VolumeId& volume) const;

@@ -37,7 +37,7 @@ Sidecar SidecarWriter::Describe(const SnapshotRecord& snapshot) const {
 
 void SidecarWriter::Prepare(Sidecar sidecar) {
   sidecar.generation = catalog_.Generation() + 1;
-  meta_.Write(sidecar);
+  meta_.Create(sidecar);
 }
 
 void SidecarWriter::Refresh(const VolumeId& volume) noexcept {
