@@ -40,6 +40,11 @@ void SidecarWriter::Prepare(Sidecar sidecar) {
   meta_.Create(sidecar);
 }
 
+void SidecarWriter::PrepareFilled(Sidecar sidecar) {
+  sidecar.generation = catalog_.Generation() + 1;
+  meta_.Write(sidecar);
+}
+
 void SidecarWriter::Refresh(const VolumeId& volume) noexcept {
   try {
     const std::lock_guard lock(mutex_);

@@ -23,6 +23,8 @@ class SidecarWriter {
 
   // For a volume that is to be made. Its `generation` is set here: that of the next transaction.
   void Prepare(Sidecar sidecar);
+  // The same for one that has a sidecar since somebody began to fill it.
+  void PrepareFilled(Sidecar sidecar);
   // Brings the sidecar of a volume up to date; does nothing if the volume has no row. Failures are
   // logged only: the catalog has the truth.
   void Refresh(const VolumeId& volume) noexcept;

@@ -102,7 +102,7 @@ class ImportedWorkspace final : public Store::PendingWorkspace {
     RequireFreeName(store_, record_.name, "make workspace " + record_.name);
     record_.created_ns = NowNs();
     record_.view = store_.catalog->NextView();
-    store_.sidecars->Prepare(WorkspaceSidecar(record_, SidecarState::kPrepared));
+    store_.sidecars->PrepareFilled(WorkspaceSidecar(record_, SidecarState::kPrepared));
     store_.backend->WaitDurable();
     Failpoint("import.before-commit");
     Catalog::Change change(*store_.catalog);
