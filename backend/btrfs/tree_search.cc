@@ -5,15 +5,16 @@
 #include <sys/ioctl.h>
 
 #include <cstring>
-#include <vector>
+#include <memory>
 
 #include "backend/base/error.h"
 
 namespace ckptfs {
 namespace {
 
-// Room for the largest item (a node has at most 64 KiB) and enough that few calls are needed.
-constexpr size_t kBufferBytes = size_t{256} * 1024;
+// Room for the largest item (a node has at most 64 KiB). The kernel touches all of it at each call, so
+// more would make small searches slow.
+constexpr size_t kBufferBytes = size_t{68} * 1024;
 
 // Moves the lower end of the search just behind the item that was seen last.
 // False at the end of the key space.
@@ -30,9 +31,11 @@ bool AdvancePast(const btrfs_ioctl_search_header& last, btrfs_ioctl_search_key* 
 }  // namespace
 
 void SearchTree(int fd, const TreeRange& range, const std::function<void(const TreeItem&)>& visit) {
-  std::vector<uint64_t> storage((sizeof(btrfs_ioctl_search_args_v2) + kBufferBytes) /
-                                sizeof(uint64_t));
-  auto* args = reinterpret_cast<btrfs_ioctl_search_args_v2*>(storage.data());
+  // Not zeroed: that takes longer than most searches.
+  const auto storage = std::make_unique_for_overwrite<uint64_t[]>(
+      (sizeof(btrfs_ioctl_search_args_v2) + kBufferBytes) / sizeof(uint64_t));
+  auto* args = reinterpret_cast<btrfs_ioctl_search_args_v2*>(storage.get());
+  std::memset(args, 0, sizeof(*args));
   args->buf_size = kBufferBytes;
   btrfs_ioctl_search_key& key = args->key;
   key.tree_id = range.tree_id;

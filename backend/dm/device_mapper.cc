@@ -28,8 +28,8 @@ std::string& LastWords() {
   return words;
 }
 
-void NoteWords(int level, const char* /*file*/, int /*line*/, int /*dm_errno*/, const char* format,
-               ...) {
+[[gnu::format(printf, 5, 6)]] void NoteWords(int level, const char* /*file*/, int /*line*/,
+                                             int /*dm_errno*/, const char* format, ...) {
   if ((level & 7) > 3) return;  // of syslog(3): warnings and less
   std::array<char, 512> text{};
   va_list arguments;
