@@ -1,16 +1,10 @@
 #include "fs/waiting_room.h"
 
-#include <chrono>
 #include <system_error>
 #include <thread>
 #include <utility>
 
 namespace ckptfs {
-namespace {
-
-constexpr std::chrono::seconds kIdle{5};
-
-}  // namespace
 
 WaitingRoom::~WaitingRoom() {
   std::unique_lock lock(mutex_);
@@ -37,13 +31,14 @@ void WaitingRoom::Run() {
   while (true) {
     ++idle_;
     const bool called =
-        changed_.wait_for(lock, kIdle, [this] { return stopping_ || !tasks_.empty(); });
+        changed_.wait_for(lock, idle_time_, [this] { return stopping_ || !tasks_.empty(); });
     --idle_;
     if (!called || tasks_.empty()) break;
-    const std::function<void()> task = std::move(tasks_.front());
+    std::function<void()> task = std::move(tasks_.front());
     tasks_.pop_front();
     lock.unlock();
     task();
+    task = nullptr;  // what it holds may take long to go
     lock.lock();
   }
   // With the lock held: the destructor goes on when it is given back, after the last use of this.

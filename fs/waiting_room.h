@@ -1,6 +1,7 @@
-// Threads for requests that must wait.
+// Threads for what must wait.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
@@ -12,11 +13,12 @@ namespace ckptfs {
 // With FUSE over io_uring each processor has one thread for all requests that come from it. What would
 // keep that thread (a gate that is shut, an fsync, a large copy) is done here instead: each task at
 // once, on a thread that does nothing else. Threads are made when they are needed and end when they
-// have not been for a while. Any thread may call Post. The destructor waits for what was posted. A
-// task must not throw.
+// have not been for a while (`idle`): to make and end one takes longer than many a task. Any thread may
+// call Post. The destructor waits for what was posted. A task must not throw; it is destroyed on its
+// thread.
 class WaitingRoom {
  public:
-  WaitingRoom() = default;
+  explicit WaitingRoom(std::chrono::seconds idle = std::chrono::seconds(5)) : idle_time_(idle) {}
   ~WaitingRoom();
   WaitingRoom(const WaitingRoom&) = delete;
   WaitingRoom& operator=(const WaitingRoom&) = delete;
@@ -29,6 +31,7 @@ class WaitingRoom {
 
   void Run();
 
+  const std::chrono::seconds idle_time_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> tasks_;

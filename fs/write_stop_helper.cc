@@ -15,18 +15,14 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <condition_variable>
 #include <csignal>
 #include <cstddef>
 #include <cstring>
-#include <deque>
-#include <functional>
 #include <memory>
-#include <mutex>
 #include <system_error>
-#include <thread>
 
 #include "backend/base/error.h"
+#include "fs/waiting_room.h"
 
 namespace ckptfs {
 namespace {
@@ -38,6 +34,9 @@ struct Request {
   std::array<NodeId, WriteStopHelper::kFilesMax> nodes{};
   std::array<char, 4096> mountpoint{};
 };
+
+// For the next checkpoint: these threads are most of what a stop costs.
+constexpr std::chrono::seconds kThreadsKept{60};
 
 // --- The child -----------------------------------------------------------------------------------
 
@@ -80,45 +79,6 @@ UniqueFd OpenNode(int mount_fd, NodeId node) {
   return UniqueFd(open_by_handle_at(mount_fd, handle, O_PATH | O_CLOEXEC));
 }
 
-// A thread for each task at once, as each may wait for as long as a stop lasts. They are kept for the
-// next stop: to make and end one takes several times as long as what it does here.
-class Threads {
- public:
-  void Run(std::function<void()> task) {
-    const std::lock_guard lock(mutex_);
-    tasks_.push_back(std::move(task));
-    if (tasks_.size() > idle_) {
-      std::thread([this] { Serve(); }).detach();
-    } else {
-      wake_.notify_one();
-    }
-  }
-
- private:
-  static constexpr std::chrono::seconds kKept{60};
-
-  void Serve() {
-    std::unique_lock lock(mutex_);
-    while (true) {
-      ++idle_;
-      const bool has_task = wake_.wait_for(lock, kKept, [this] { return !tasks_.empty(); });
-      --idle_;
-      if (!has_task) return;
-      std::function<void()> task = std::move(tasks_.front());
-      tasks_.pop_front();
-      lock.unlock();
-      task();
-      task = nullptr;
-      lock.lock();
-    }
-  }
-
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::deque<std::function<void()>> tasks_;
-  size_t idle_ = 0;  // each of which takes one of tasks_, if there are any
-};
-
 // The calls of one stop. The last of its threads reports.
 class Calls {
  public:
@@ -156,7 +116,7 @@ class Calls {
   std::atomic<int> error_{0};
 };
 
-void StopAll(Threads& threads, int socket, const Request& request, const char* mountpoint,
+void StopAll(WaitingRoom& threads, int socket, const Request& request, const char* mountpoint,
              dev_t device) {
   UniqueFd mount = OpenMount(mountpoint, device);
   if (!mount.valid()) {
@@ -166,7 +126,7 @@ void StopAll(Threads& threads, int socket, const Request& request, const char* m
   }
   const auto calls = std::make_shared<Calls>(socket, request.token, std::move(mount));
   for (size_t i = 0; i < std::min<size_t>(request.count, request.nodes.size()); ++i) {
-    threads.Run([calls, node = request.nodes[i]] { calls->Stop(node); });
+    threads.Post([calls, node = request.nodes[i]] { calls->Stop(node); });
   }
 }
 
@@ -178,7 +138,7 @@ void StopAll(Threads& threads, int socket, const Request& request, const char* m
   Request request;
   std::string mountpoint;
   dev_t device = 0;
-  Threads threads;
+  WaitingRoom threads(kThreadsKept);
   while (true) {
     const ssize_t size = recv(socket, &request, sizeof(request), 0);
     if (size < 0 && errno == EINTR) continue;
