@@ -15,12 +15,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 int ErrnoOfChoosing(int fd, const std::string& requested) {
-  try {
-    ChooseBackend(fd, requested);
-    return 0;
-  } catch (const Error& error) {
-    return error.errno_value();
-  }
+  return ErrorOf([&] { ChooseBackend(fd, requested); }).errno_value();
 }
 
 TEST(RegistryTest, KnowsItsTypes) {

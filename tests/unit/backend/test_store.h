@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 
+#include "backend/base/error.h"
 #include "backend/base/unique_fd.h"
 
 namespace ckptfs {
@@ -48,6 +49,17 @@ class TestMount {
  private:
   std::string target_;
 };
+
+// What `action` throws; an Error with errno 0 if it throws none.
+template <typename Action>
+Error ErrorOf(Action action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error;
+  }
+  return Error(0, "nothing failed");
+}
 
 // Files, in directories given by descriptor.
 void WriteFileAt(int dir_fd, const std::string& name, const std::string& content);

@@ -19,16 +19,6 @@ using ::testing::HasSubstr;
 
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 
-template <typename Action>
-Error ErrorOf(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error;
-  }
-  return Error(0, "nothing failed");
-}
-
 class BaseHomeTest : public testing::Test {
  protected:
   void SetUp() override {

@@ -29,16 +29,6 @@ constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr uint64_t kImageBytes = 256 * kMiB;
 
 template <typename Action>
-Error ErrorOf(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error;
-  }
-  return Error(0, "nothing failed");
-}
-
-template <typename Action>
 int ErrnoOf(Action action) {
   return ErrorOf(action).errno_value();
 }

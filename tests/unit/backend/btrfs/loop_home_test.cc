@@ -23,16 +23,6 @@ using ::testing::HasSubstr;
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr BackendOptions kSmall = {.size_bytes = 128 * kMiB};
 
-template <typename Action>
-Error ErrorOf(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error;
-  }
-  return Error(0, "nothing failed");
-}
-
 class LoopHomeTest : public testing::Test {
  protected:
   void SetUp() override { CKPTFS_SKIP_WITHOUT_LOOP_DEVICES(); }

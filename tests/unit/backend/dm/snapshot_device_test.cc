@@ -30,8 +30,8 @@ TEST(SnapshotStatusTest, IsUnderstood) {
   const auto usage = ParseSnapshotStatus("24/131088 16");
   ASSERT_TRUE(usage);
   EXPECT_EQ(usage->state, SnapshotUsage::State::kGood);
-  EXPECT_EQ(usage->used_bytes, 24 * kSectorBytes);
-  EXPECT_EQ(usage->total_bytes, 131088 * kSectorBytes);
+  EXPECT_EQ(usage->used_bytes, 24 * kDmSectorBytes);
+  EXPECT_EQ(usage->total_bytes, 131088 * kDmSectorBytes);
   EXPECT_EQ(ParseSnapshotStatus("Overflow")->state, SnapshotUsage::State::kOverflow);
   EXPECT_EQ(ParseSnapshotStatus("Invalid")->state, SnapshotUsage::State::kInvalid);
   EXPECT_FALSE(ParseSnapshotStatus(""));
@@ -193,26 +193,18 @@ TEST_F(DmTest, GrownAfterAnOverflowItIsWholeAgain) {
 TEST_F(DmTest, ACowFileHasOneWriter) {
   const UniqueFd cow = NewCow("a");
   const auto device = Attach(cow, "a");
-  try {
-    Attach(cow, "b");
-    ADD_FAILURE() << "attached twice";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.errno_value(), EBUSY);
-    EXPECT_THAT(error.what(), testing::HasSubstr("/dev/loop"));
-  }
+  const Error error = ErrorOf([&] { Attach(cow, "b"); });
+  EXPECT_EQ(error.errno_value(), EBUSY);
+  EXPECT_THAT(error.what(), testing::HasSubstr("/dev/loop"));
 }
 
 TEST_F(DmTest, ATakenNameIsAnErrorThatNamesIt) {
   const UniqueFd cow = NewCow("a");
   const UniqueFd other = NewCow("other");
   const auto device = Attach(cow, "a");
-  try {
-    Attach(other, "a");
-    ADD_FAILURE() << "made twice";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.errno_value(), EBUSY);
-    EXPECT_THAT(error.what(), testing::HasSubstr(prefix_ + "a"));
-  }
+  const Error error = ErrorOf([&] { Attach(other, "a"); });
+  EXPECT_EQ(error.errno_value(), EBUSY);
+  EXPECT_THAT(error.what(), testing::HasSubstr(prefix_ + "a"));
   EXPECT_FALSE(WaitUntilDetached(other.get()));
 }
 
