@@ -10,11 +10,12 @@
 #include <cerrno>
 
 #include "backend/base/error.h"
+#include "backend/dm/device_mapper.h"
 
 namespace ckptfs {
 namespace {
 
-constexpr uint64_t kChunkBytes = kCowChunkSectors * kSectorBytes;
+constexpr uint64_t kChunkBytes = kCowChunkSectors * kDmSectorBytes;
 constexpr uint64_t kExceptionBytes = 16;  // old chunk and new chunk
 
 constexpr uint64_t DivideRoundingUp(uint64_t value, uint64_t by) { return (value + by - 1) / by; }

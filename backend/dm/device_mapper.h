@@ -8,9 +8,12 @@
 
 namespace ckptfs {
 
+// The unit of device-mapper's lengths, whatever the disks' is.
+inline constexpr uint64_t kDmSectorBytes = 512;
+
 // What stands behind a device: one target over its whole length.
 struct DmTable {
-  uint64_t sectors = 0;    // of 512 bytes
+  uint64_t sectors = 0;
   std::string type;        // "snapshot"
   std::string parameters;  // as dmsetup(8) takes them
 };

@@ -26,7 +26,7 @@ std::string NumberOf(const LoopDevice& loop) {
 uint64_t SectorsOf(const LoopDevice& loop) {
   uint64_t bytes = 0;
   CheckSyscall(ioctl(loop.fd(), BLKGETSIZE64, &bytes), "ask for the size of " + loop.path());
-  return bytes / kSectorBytes;
+  return bytes / kDmSectorBytes;
 }
 
 // P: the CoW file is kept. O: that it is full can be told from its being damaged.
@@ -62,8 +62,8 @@ std::optional<SnapshotUsage> ParseSnapshotStatus(const std::string& status) {
   if (!(words >> usage.used_bytes >> slash >> usage.total_bytes >> metadata) || slash != '/') {
     return std::nullopt;
   }
-  usage.used_bytes *= kSectorBytes;
-  usage.total_bytes *= kSectorBytes;
+  usage.used_bytes *= kDmSectorBytes;
+  usage.total_bytes *= kDmSectorBytes;
   return usage;
 }
 
