@@ -114,6 +114,7 @@ LoopDevice::LoopDevice(int file_fd, const LoopOptions& options) {
   loop_config config{};
   config.fd = static_cast<__u32>(file_fd);
   config.block_size = kBlockBytes;
+  config.info.lo_offset = options.offset_bytes;
   config.info.lo_flags = LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO;
   if (options.read_only) config.info.lo_flags |= LO_FLAGS_READ_ONLY;
   std::strncpy(reinterpret_cast<char*>(config.info.lo_file_name), options.name.c_str(),

@@ -1,6 +1,7 @@
 // Block devices made of files.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -10,7 +11,8 @@ namespace ckptfs {
 
 struct LoopOptions {
   bool read_only = false;
-  std::string name;  // what losetup(8) shows as the backing file; for people only
+  uint64_t offset_bytes = 0;  // where in the file the device begins: whole blocks of 4 KiB
+  std::string name;           // what losetup(8) shows as the backing file; for people only
 };
 
 // A loop device whose backing file is an open descriptor's. It detaches itself (autoclear) when the

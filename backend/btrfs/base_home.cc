@@ -1,6 +1,5 @@
 #include "backend/btrfs/base_home.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -9,12 +8,12 @@
 
 #include <array>
 #include <cerrno>
-#include <memory>
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
+#include "backend/base/partial_file.h"
 #include "backend/btrfs/btrfs_util.h"
-#include "backend/btrfs/detached_mount.h"
+#include "backend/mount/detached_mount.h"
 
 namespace ckptfs {
 namespace {
@@ -32,19 +31,6 @@ UniqueFd TryOpenDirectory(int parent_fd, const char* name) {
     ThrowErrno(fmt::format("open {}/ in the store", name));
   }
   return fd;
-}
-
-bool IsEmptyDirectory(int fd) {
-  UniqueFd copy(CheckSyscall(openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
-                             "list a directory of the store"));
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(copy.get()), &closedir);
-  if (!stream) ThrowErrno("list a directory of the store");
-  (void)copy.Release();
-  while (const dirent* entry = readdir(stream.get())) {
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") return false;
-  }
-  return true;
 }
 
 // The UUID in the mark; empty if there is no mark.
@@ -138,7 +124,7 @@ BtrfsHome OpenBaseHome(int store_fd, const BackendOptions& options) {
 
 bool BaseHomeExists(int store_fd) {
   const UniqueFd volumes = TryOpenDirectory(store_fd, kVolumesDirectory);
-  if (volumes.valid() && !IsEmptyDirectory(volumes.get())) return true;
+  if (volumes.valid() && !ReadDirectory(volumes.get()).empty()) return true;
   const UniqueFd meta = TryOpenDirectory(store_fd, kMetaDirectory);
   return meta.valid() && ReadMark(meta.get()).has_value();
 }

@@ -1,7 +1,6 @@
 #include "backend/btrfs/btrfs_backend.h"
 
 #include <btrfsutil.h>
-#include <dirent.h>
 #include <endian.h>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -23,6 +22,7 @@
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
+#include "backend/base/partial_file.h"
 #include "backend/btrfs/btrfs_util.h"
 #include "backend/btrfs/btrfs_volume.h"
 #include "backend/btrfs/changes.h"
@@ -49,25 +49,6 @@ std::string HintFor(btrfs_util_error result) {
 }
 
 bool IsSubvolumeRoot(int fd) { return btrfs_util_is_subvolume_fd(fd) == BTRFS_UTIL_OK; }
-
-// Names of all entries of a directory.
-std::vector<std::string> ReadNames(int dir_fd) {
-  // Opened anew: readdir's position belongs to the open file, which other threads share.
-  UniqueFd copy(
-      CheckSyscall(openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "list the volumes"));
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(copy.get()), &closedir);
-  if (!stream) ThrowErrno("list the volumes");
-  (void)copy.Release();
-  std::vector<std::string> names;
-  errno = 0;
-  while (const dirent* entry = readdir(stream.get())) {
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
-    errno = 0;
-  }
-  if (errno != 0) ThrowErrno("list the volumes");
-  return names;
-}
 
 }  // namespace
 
@@ -232,7 +213,7 @@ std::vector<std::string> BtrfsBackend::ListForeign() const {
   std::unordered_set<std::string> volumes;
   for (const VolumeListing& volume : List()) volumes.insert(volume.id.str());
   std::vector<std::string> foreign;
-  for (std::string& name : ReadNames(home_.volumes.get())) {
+  for (std::string& name : ReadDirectory(home_.volumes.get())) {
     if (volumes.contains(name)) continue;
     // Made since the list was: a volume all the same.
     const UniqueFd entry(

@@ -7,28 +7,9 @@
 
 namespace ckptfs {
 
-// The changes that turn the read-only subvolume `older` into the read-only subvolume `newer` of
-// the same filesystem, each given by a descriptor of its root directory. Sorted by path (by bytes;
-// for one path: removed, renamed, added, modified).
-//
-// Read the result as three steps: take away what is kRemoved (paths of the older volume), rename
-// all that is kRenamed at once (a directory brings along what is below), then make what is kAdded
-// and change what is kModified (paths of the newer volume). The outcome is the newer volume,
-// exactly, and no change is listed without need:
-//
-// - A file is the same file by identity, not by name. kRenamed: a file lost one name and gained
-//   one. A file with hard links that lost and gained otherwise has these listed name by name.
-// - Another file of the same type in the old one's place (how editors save) is kModified, if any
-//   of what counts differs; of another type, it is kRemoved and kAdded.
-// - What lies in a directory that was made anew in the old one's place is at its old path, whether
-//   it was moved back there or made anew as well.
-// - Exchanged names are two renames. Where a file was renamed and another made under its old
-//   name, that one is kAdded.
-// - kModified means contents, mode, owner, flags, extended attributes, ACLs, and for a regular
-//   file mtime. With hard links, every name is listed. Bytes written anew that are what they were
-//   do not count by themselves.
-// - Of a new or removed tree, everything in it is listed.
-// - Nested subvolumes are no part of either.
+// The changes that turn the read-only subvolume `older` into the read-only subvolume `newer` of the
+// same filesystem, each given by a descriptor of its root directory; backend/compare/comparison.h says
+// what is listed, and how.
 //
 // Takes time proportional to the changes: the kernel compares the volumes' trees (StreamReplay
 // tells how its stream is read), and each change it reports is verified on both volumes. Where that

@@ -16,16 +16,16 @@
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
+#include "backend/base/partial_file.h"
 #include "backend/btrfs/btrfs_util.h"
-#include "backend/btrfs/detached_mount.h"
-#include "backend/btrfs/mkfs.h"
 #include "backend/btrfs/superblock.h"
+#include "backend/mount/detached_mount.h"
+#include "backend/mount/mkfs.h"
 
 namespace ckptfs {
 namespace {
 
 constexpr char kType[] = "btrfs-loop";
-constexpr char kPartialName[] = "volumes.img.partial";
 constexpr char kPutBack[] =
     "Put the image back from where it was moved to, or from a backup: it holds the files of all "
     "workspaces and snapshots of this store";
@@ -73,42 +73,6 @@ uint64_t ImageSizeFor(int store_fd, const BackendOptions& options) {
   return WholeSectors(size);
 }
 
-// The image while it has no name yet that anybody would take for the real one.
-class PartialImage {
- public:
-  explicit PartialImage(int store_fd) : store_fd_(store_fd) {
-    // Debris of a creation that was killed. The caller holds the store's lock: nobody works on it.
-    if (unlinkat(store_fd_, kPartialName, 0) != 0 && errno != ENOENT) {
-      ThrowErrno(fmt::format("remove an unfinished {}", kPartialName));
-    }
-    fd_.Reset(
-        openat(store_fd_, kPartialName, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (!fd_.valid()) ThrowErrno(fmt::format("make {} in the store's directory", kImageName));
-  }
-  ~PartialImage() {
-    if (kept_ || unlinkat(store_fd_, kPartialName, 0) == 0) return;
-    spdlog::warn("remove an unfinished {}: {}", kPartialName, std::strerror(errno));
-  }
-  PartialImage(const PartialImage&) = delete;
-  PartialImage& operator=(const PartialImage&) = delete;
-
-  int fd() const noexcept { return fd_.get(); }
-
-  // Gives the image its name. Durable on return.
-  void Keep() {
-    CheckSyscall(renameat2(store_fd_, kPartialName, store_fd_, kImageName, RENAME_NOREPLACE),
-                 fmt::format("give the new image its name {}", kImageName));
-    kept_ = true;
-    Failpoint("image-create.after-rename");
-    CheckSyscall(fsync(store_fd_), "make the name of the new image durable");
-  }
-
- private:
-  int store_fd_;
-  UniqueFd fd_;
-  bool kept_ = false;
-};
-
 // Copy-on-write below copy-on-write would scatter the image over the disk. Only btrfs knows the
 // flag, and only for an empty file.
 void TurnOffHostCow(int image_fd) {
@@ -123,7 +87,7 @@ void TurnOffHostCow(int image_fd) {
 }
 
 void MakeHomeDirectories(int image_fd) {
-  const LoopDevice loop(image_fd, {.read_only = false, .name = kPartialName});
+  const LoopDevice loop(image_fd, {.read_only = false, .name = "volumes.img.partial"});
   const UniqueFd root = MountDetached("btrfs", loop.path(), {});
   for (const char* name : {kVolumesDirectory, kMetaDirectory}) {
     CheckSyscall(mkdirat(root.get(), name, 0700),
@@ -278,7 +242,7 @@ void CreateLoopHome(int store_fd, const BackendOptions& options) {
   const uint64_t size = ImageSizeFor(directory.get(), options);
   // If power goes before Keep: a partial image, which nothing takes for an image and which the next
   // creation removes.
-  PartialImage image(directory.get());
+  PartialFile image(directory.get(), kImageName);
   Failpoint("image-create.after-open");
   TurnOffHostCow(image.fd());
   CheckSyscall(ftruncate(image.fd(), static_cast<off_t>(size)),
@@ -289,7 +253,7 @@ void CreateLoopHome(int store_fd, const BackendOptions& options) {
   Failpoint("image-create.after-directories");
   CheckSyscall(fsync(image.fd()), fmt::format("write {}", kImageName));
   Failpoint("image-create.before-rename");
-  image.Keep();
+  image.Keep("image-create.after-rename");
   // From here on: a complete, empty home.
   Failpoint("image-create.done");
 }

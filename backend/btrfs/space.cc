@@ -5,7 +5,6 @@
 #include <linux/btrfs_tree.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -14,13 +13,12 @@
 #include <vector>
 
 #include "backend/base/error.h"
+#include "backend/disk_space.h"
 
 namespace ckptfs {
 namespace {
 
 constexpr uint64_t kMiB = uint64_t{1} << 20;
-constexpr uint64_t kFloorBytes = kMiB << 10;
-constexpr uint64_t kFloorDivisor = 50;  // 2%
 // A snapshot reserves about 2 MiB of metadata while it is made (a handful of items, for each of
 // which a split of every level of the tree on both sides); what is written to the volume later needs
 // more.
@@ -30,22 +28,9 @@ constexpr uint64_t kMetadataFloorLeastBytes = 2 * kMiB;
 // Duplicated metadata takes twice its size of what is not yet allocated.
 constexpr uint64_t kMetadataCopies = 2;
 
-struct Disk {
-  uint64_t total = 0;
-  uint64_t used = 0;
-  uint64_t free = 0;  // for writing; what is reserved for others is not in it
-};
-
-Disk ReadDisk(int fd) {
-  struct statvfs stat {};
-  CheckSyscall(fstatvfs(fd, &stat), "ask for the free space");
-  return {stat.f_blocks * stat.f_frsize, (stat.f_blocks - stat.f_bfree) * stat.f_frsize,
-          stat.f_bavail * stat.f_frsize};
-}
-
 // What can still be written into an image: free blocks of its disk, and blocks that it holds already
 // but its filesystem does not use at present.
-uint64_t WritableInImage(int image_fd, const Disk& inside, const Disk& host) {
+uint64_t WritableInImage(int image_fd, const DiskSpace& inside, const DiskSpace& host) {
   struct stat stat {};
   CheckSyscall(fstat(image_fd, &stat), "ask for the size of the image");
   const uint64_t held = static_cast<uint64_t>(stat.st_blocks) * 512;
@@ -53,8 +38,6 @@ uint64_t WritableInImage(int image_fd, const Disk& inside, const Disk& host) {
 }
 
 uint64_t SubtractOrZero(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
-
-uint64_t Floor(uint64_t total) { return std::min(kFloorBytes, total / kFloorDivisor); }
 
 std::vector<btrfs_ioctl_space_info> ReadBlockGroups(int fd) {
   // Without room for any: only their number is asked for. ({} of an array of no size is no C++.)
@@ -105,42 +88,38 @@ uint64_t MetadataLeft(int fd) {
   return SubtractOrZero(free, kept) + ReadUnallocated(fd) / kMetadataCopies;
 }
 
-std::string Describe(const char* what, uint64_t left, uint64_t needed) {
-  return fmt::format("{} has {} MiB left, and {} MiB are kept free", what, left / kMiB,
-                     (needed + kMiB - 1) / kMiB);
-}
-
 }  // namespace
 
 SpaceInfo ReadSpace(int fd, int image_fd) {
-  const Disk inside = ReadDisk(fd);
+  const DiskSpace inside = ReadDiskSpace(fd);
   SpaceInfo space{
       .total_bytes = inside.total, .used_bytes = inside.used, .free_bytes = inside.free};
   if (image_fd >= 0) {
-    const uint64_t writable = WritableInImage(image_fd, inside, ReadDisk(image_fd));
+    const uint64_t writable = WritableInImage(image_fd, inside, ReadDiskSpace(image_fd));
     space.free_bytes = std::min(space.free_bytes, writable);
   }
   return space;
 }
 
 std::optional<std::string> FindShortage(int fd, int image_fd) {
-  const Disk inside = ReadDisk(fd);
+  const DiskSpace inside = ReadDiskSpace(fd);
   const char* name = image_fd >= 0 ? "the store's image" : "the store's filesystem";
-  if (inside.free < Floor(inside.total)) return Describe(name, inside.free, Floor(inside.total));
+  if (inside.free < FreeSpaceFloor(inside.total))
+    return DescribeShortage(name, inside.free, FreeSpaceFloor(inside.total));
 
   const uint64_t metadata = MetadataLeft(fd);
   const uint64_t metadata_floor = std::clamp(inside.total / kMetadataFloorDivisor,
                                              kMetadataFloorLeastBytes, kMetadataFloorBytes);
   if (metadata < metadata_floor) {
-    return Describe(fmt::format("{}'s metadata", name).c_str(), metadata, metadata_floor);
+    return DescribeShortage(fmt::format("{}'s metadata", name), metadata, metadata_floor);
   }
   if (image_fd < 0) return std::nullopt;
 
-  const Disk host = ReadDisk(image_fd);
+  const DiskSpace host = ReadDiskSpace(image_fd);
   const uint64_t writable = WritableInImage(image_fd, inside, host);
   // An unlimited tmpfs says that it has no blocks at all.
-  if (host.total == 0 || writable >= Floor(host.total)) return std::nullopt;
-  return Describe("the disk of the store's image", writable, Floor(host.total));
+  if (host.total == 0 || writable >= FreeSpaceFloor(host.total)) return std::nullopt;
+  return DescribeShortage("the disk of the store's image", writable, FreeSpaceFloor(host.total));
 }
 
 }  // namespace ckptfs

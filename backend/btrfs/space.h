@@ -13,8 +13,7 @@ namespace ckptfs {
 SpaceInfo ReadSpace(int fd, int image_fd);
 
 // What there is too little of for another volume ("the image has 3 MiB left ..."); empty if nothing.
-// The floors: 1 GiB, or 2% where that is less, both in the filesystem and on the disk of its image;
-// and room for metadata, of which btrfs can run out while there is free space for data.
+// The floors: FreeSpaceFloor, both in the filesystem and on the disk of its image; and room for metadata, of which btrfs can run out while there is free space for data.
 std::optional<std::string> FindShortage(int fd, int image_fd);
 
 }  // namespace ckptfs

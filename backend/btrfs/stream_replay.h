@@ -7,8 +7,8 @@
 #include <string>
 #include <string_view>
 
-#include "backend/btrfs/name_changes.h"
 #include "backend/btrfs/send_stream.h"
+#include "backend/compare/name_changes.h"
 
 namespace ckptfs {
 

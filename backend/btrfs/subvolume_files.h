@@ -1,48 +1,13 @@
 // Files of a read-only btrfs subvolume, looked at by path.
 #pragma once
 
-#include <sys/stat.h>
-
-#include <compare>
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "backend/base/unique_fd.h"
+#include "backend/compare/volume_files.h"
 
 namespace ckptfs {
-
-// Tells whether two names, in one subvolume or in two with a common past, stand for one file.
-// Inode number and generation alone do not where histories have parted: two clones of a volume
-// give the same numbers to different new files, even in the same transaction. The time of birth
-// (to the nanosecond, out of users' reach) and the type part these.
-struct FileIdentity {
-  uint64_t inode = 0;
-  uint32_t generation = 0;
-  uint32_t type = 0;  // the S_IFMT bits
-  int64_t birth_ns = 0;
-  auto operator<=>(const FileIdentity&) const = default;  // NOLINT(modernize-use-nullptr)
-};
-
-struct FileStatus {
-  FileIdentity identity;
-  uint32_t mode = 0;  // permissions only
-  uint32_t owner = 0;
-  uint32_t group = 0;
-  uint32_t links = 0;
-  uint64_t size = 0;
-  int64_t mtime_ns = 0;
-  uint64_t device = 0;   // of a device node
-  bool foreign = false;  // the place of a nested subvolume, which is not part of this one
-  bool IsDirectory() const { return S_ISDIR(identity.type); }
-  bool IsRegular() const { return S_ISREG(identity.type); }
-};
-
-struct DirectoryEntry {
-  std::string name;
-  uint64_t inode = 0;
-  bool is_directory = false;
-};
 
 // A file's extent item, as it stands in the volume's tree.
 struct ExtentItem {
@@ -51,51 +16,24 @@ struct ExtentItem {
   bool operator==(const ExtentItem&) const = default;
 };
 
-// Looks at the files of one subvolume. Paths are relative to its root, "" being the root; they may
-// be longer than PATH_MAX. No symbolic link is followed and nothing outside is reached. All
-// functions throw Error, with ENOENT where there is no such file.
-//
-// Does not own the root's descriptor. Any thread may use it.
-class SubvolumeFiles {
+// VolumeFiles on btrfs, of one subvolume.
+class SubvolumeFiles final : public VolumeFiles {
  public:
-  explicit SubvolumeFiles(int root_fd);
+  explicit SubvolumeFiles(int root_fd) : VolumeFiles(root_fd) {}
 
-  UniqueFd Open(const std::string& path, int flags) const;
-  FileStatus Status(const std::string& path) const;
-  bool Has(const std::string& path) const;
-  std::string LinkTarget(const std::string& path) const;
+  // In time proportional to their number. ENAMETOOLONG if one is longer than the kernel can tell.
+  std::vector<std::string> PathsOf(uint64_t inode) const override;
 
-  // The entries of a directory, sorted by name, without "." and "..".
-  std::vector<DirectoryEntry> List(const std::string& path) const;
-
-  // All paths of the file with that inode number (one for each hard link), in no order, found in
-  // time proportional to their number. ENAMETOOLONG if one is longer than the kernel can tell.
-  std::vector<std::string> PathsOf(uint64_t inode) const;
-
-  // Where the contents of a file are on disk, and small contents themselves. Two files of one
-  // filesystem for which this is equal have equal contents, as no extent is written twice while
-  // two refer to it. (The reverse does not hold.)
-  std::vector<ExtentItem> ExtentsOf(uint64_t inode) const;
+  // Two subvolumes of one filesystem: no extent is written twice while two refer to it.
+  bool SharesContents(uint64_t inode, const VolumeFiles& other,
+                      uint64_t other_inode) const override;
 
  private:
-  int root_fd_;
-  uint64_t root_device_ = 0;
+  uint32_t GenerationOf(int fd, const std::string& path) const override;
+  bool IsStub(uint64_t inode) const override;
+
+  // Where the contents of a file are on disk, and small contents themselves.
+  std::vector<ExtentItem> ExtentsOf(uint64_t inode) const;
 };
-
-// A file in one of two subvolumes.
-struct FileAt {
-  const SubvolumeFiles& files;
-  const std::string& path;
-  const FileStatus& status;
-};
-
-// True if the two, which are of one type, differ in what a comparison of volumes counts: mode,
-// owner, flags (chattr), extended attributes and ACLs; a regular file's mtime and size; a link's
-// target; a device's number. Contents count only if `compare_contents`, and are read only if all
-// else is equal and they do not lie in the same place.
-bool FilesDiffer(const FileAt& older, const FileAt& newer, bool compare_contents);
-
-// "directory/name", or just the name in the root.
-std::string JoinPath(const std::string& directory, const std::string& name);
 
 }  // namespace ckptfs

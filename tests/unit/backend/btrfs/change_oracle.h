@@ -8,7 +8,7 @@
 
 namespace ckptfs::testing {
 
-// The changes from one tree to the other, by the rules in backend/btrfs/changes.h, computed with
+// The changes from one tree to the other, by the rules in backend/compare/comparison.h, computed with
 // everything in memory and without any code of backend/.
 std::vector<Change> ExpectedChanges(int older_root_fd, int newer_root_fd);
 

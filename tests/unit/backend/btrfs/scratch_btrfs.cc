@@ -12,8 +12,8 @@
 
 #include "backend/base/error.h"
 #include "backend/btrfs/btrfs_util.h"
-#include "backend/btrfs/detached_mount.h"
-#include "backend/btrfs/mkfs.h"
+#include "backend/mount/detached_mount.h"
+#include "backend/mount/mkfs.h"
 
 namespace ckptfs::testing {
 namespace {

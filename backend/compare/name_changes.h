@@ -1,4 +1,4 @@
-// What two subvolumes differ in, as far as names tell: what a stream or a walk finds out.
+// What two volumes differ in, as far as names tell: what a stream or a walk finds out.
 #pragma once
 
 #include <map>

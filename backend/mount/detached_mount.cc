@@ -1,4 +1,4 @@
-#include "backend/btrfs/detached_mount.h"
+#include "backend/mount/detached_mount.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-#include "backend/btrfs/tree_walk.h"
+#include "backend/compare/tree_walk.h"
 
 #include <map>
 #include <string>
@@ -10,8 +10,7 @@ namespace {
 
 class TreeWalk {
  public:
-  TreeWalk(const SubvolumeFiles& older, const SubvolumeFiles& newer)
-      : older_(older), newer_(newer) {}
+  TreeWalk(const VolumeFiles& older, const VolumeFiles& newer) : older_(older), newer_(newer) {}
 
   NameChanges Run() {
     FindOlderDirectories();
@@ -118,8 +117,8 @@ class TreeWalk {
     changes_.gained[path] = {.place = std::move(place), .moved_from = std::nullopt};
   }
 
-  const SubvolumeFiles& older_;
-  const SubvolumeFiles& newer_;
+  const VolumeFiles& older_;
+  const VolumeFiles& newer_;
   std::map<FileIdentity, std::string> older_directories_;  // not yet met in the newer volume
   FileIdentity older_root_;
   NameChanges changes_;
@@ -127,7 +126,7 @@ class TreeWalk {
 
 }  // namespace
 
-NameChanges CompareByWalking(const SubvolumeFiles& older, const SubvolumeFiles& newer) {
+NameChanges CompareByWalking(const VolumeFiles& older, const VolumeFiles& newer) {
   return TreeWalk(older, newer).Run();
 }
 

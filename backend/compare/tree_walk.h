@@ -1,0 +1,15 @@
+// Compares two volumes by looking at every file in them.
+#pragma once
+
+#include "backend/compare/name_changes.h"
+#include "backend/compare/volume_files.h"
+
+namespace ckptfs {
+
+// What names were gained and lost between two read-only volumes, and which files in both may
+// differ, found by walking both trees. Time: proportional to the number of files; memory: to the
+// number of directories and of differences. Takes no file of one for one of the other but by
+// FileIdentity, so it is right for any two volumes, related or not.
+NameChanges CompareByWalking(const VolumeFiles& older, const VolumeFiles& newer);
+
+}  // namespace ckptfs

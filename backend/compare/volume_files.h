@@ -1,0 +1,108 @@
+// Files of a read-only volume, looked at by path.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <compare>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "backend/base/unique_fd.h"
+
+namespace ckptfs {
+
+// Tells whether two names, in one volume or in two with a common past, stand for one file.
+// Inode number and generation alone do not where histories have parted: two clones of a volume
+// give the same numbers to different new files, on btrfs even in the same transaction. The time of
+// birth (to the nanosecond, out of users' reach) and the type part these.
+struct FileIdentity {
+  uint64_t inode = 0;
+  uint32_t generation = 0;
+  uint32_t type = 0;  // the S_IFMT bits
+  int64_t birth_ns = 0;
+  auto operator<=>(const FileIdentity&) const = default;  // NOLINT(modernize-use-nullptr)
+};
+
+struct FileStatus {
+  FileIdentity identity;
+  uint32_t mode = 0;  // permissions only
+  uint32_t owner = 0;
+  uint32_t group = 0;
+  uint32_t links = 0;
+  uint64_t size = 0;
+  int64_t mtime_ns = 0;
+  uint64_t device = 0;   // of a device node
+  bool foreign = false;  // the place of another filesystem, which is no part of the volume
+  bool IsDirectory() const { return S_ISDIR(identity.type); }
+  bool IsRegular() const { return S_ISREG(identity.type); }
+};
+
+struct DirectoryEntry {
+  std::string name;
+  uint64_t inode = 0;
+  bool is_directory = false;
+};
+
+// Looks at the files of one volume. Paths are relative to its root, "" being the root; they may be
+// longer than PATH_MAX. No symbolic link is followed and nothing outside is reached. All functions
+// throw Error, with ENOENT where there is no such file. What filesystems do not have in common is in
+// the virtual functions.
+//
+// Does not own the root's descriptor. Any thread may use it.
+class VolumeFiles {
+ public:
+  explicit VolumeFiles(int root_fd);
+  virtual ~VolumeFiles() = default;
+  VolumeFiles(const VolumeFiles&) = delete;
+  VolumeFiles& operator=(const VolumeFiles&) = delete;
+
+  UniqueFd Open(const std::string& path, int flags) const;
+  FileStatus Status(const std::string& path) const;
+  bool Has(const std::string& path) const;
+  std::string LinkTarget(const std::string& path) const;
+
+  // The entries of a directory, sorted by name, without "." and "..".
+  std::vector<DirectoryEntry> List(const std::string& path) const;
+
+  // All paths of the file with that inode number, one for each hard link, in no order.
+  virtual std::vector<std::string> PathsOf(uint64_t inode) const = 0;
+
+  // True if a file here and one of `other` lie in the same place on disk, from which it follows that
+  // their contents are equal. False if they do not, or if that cannot be told.
+  virtual bool SharesContents(uint64_t inode, const VolumeFiles& other,
+                              uint64_t other_inode) const = 0;
+
+ protected:
+  int root_fd() const noexcept { return root_fd_; }
+
+ private:
+  // Of a file that is open, perhaps with O_PATH only; `path` is for errors.
+  virtual uint32_t GenerationOf(int fd, const std::string& path) const = 0;
+  // Of an inode number that no file of a volume has.
+  virtual bool IsStub(uint64_t /*inode*/) const { return false; }
+
+  int root_fd_;
+  uint64_t root_device_ = 0;
+};
+
+// The kernel's handle of an open file, its contents only.
+std::string HandleOf(int fd, const std::string& path);
+
+// A file in one of two volumes.
+struct FileAt {
+  const VolumeFiles& files;
+  const std::string& path;
+  const FileStatus& status;
+};
+
+// True if the two, which are of one type, differ in what a comparison of volumes counts: mode,
+// owner, flags (chattr), extended attributes and ACLs; a regular file's mtime and size; a link's
+// target; a device's number. Contents count only if `compare_contents`, and are read only if all
+// else is equal and they do not lie in the same place.
+bool FilesDiffer(const FileAt& older, const FileAt& newer, bool compare_contents);
+
+// "directory/name", or just the name in the root.
+std::string JoinPath(const std::string& directory, const std::string& name);
+
+}  // namespace ckptfs

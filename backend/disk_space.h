@@ -1,0 +1,27 @@
+// What a disk still takes, and how much of it is kept free.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace ckptfs {
+
+// In bytes. A filesystem without a limit, as some tmpfs are, has a total of 0.
+struct DiskSpace {
+  uint64_t total = 0;
+  uint64_t used = 0;
+  uint64_t free = 0;  // for writing; what is reserved for others is not in it
+};
+
+// Of the filesystem of an open file or directory. Throws Error.
+DiskSpace ReadDiskSpace(int fd);
+
+// How much of so large a disk has to stay free for anything new to be safe: 1 GiB, or 2% where that is
+// less.
+uint64_t FreeSpaceFloor(uint64_t total_bytes);
+
+// "the disk has 3 MiB left, and 200 MiB are kept free"
+std::string DescribeShortage(std::string_view what, uint64_t left_bytes, uint64_t needed_bytes);
+
+}  // namespace ckptfs
