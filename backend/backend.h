@@ -1,8 +1,10 @@
 // How copy-on-write volumes are kept: the one interface of all backends.
 #pragma once
 
+#include <fmt/format.h>
 #include <sys/types.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -11,8 +13,10 @@
 #include <string_view>
 #include <vector>
 
+#include "backend/base/error.h"
 #include "backend/base/unique_fd.h"
 #include "backend/base/uuid.h"
+#include "backend/templates.h"
 
 namespace ckptfs {
 
@@ -98,6 +102,11 @@ struct Change {
 struct BackendCapabilities {
   bool clone_is_constant_time = false;
   bool nested_volumes_possible = false;  // a nested subvolume can exist and is not snapshotted
+  bool meta_needs_fsync = false;         // see meta_fd
+  bool snapshots_tell_paths = true;      // Volume::PathOf works in a volume that was just made
+  // How many volumes that nobody has a file open in may be kept open at a time: one that is open costs
+  // little or much.
+  size_t open_volumes_max = 256;
 };
 
 // Keeps volumes. Knows neither names nor the catalog. All functions may be called by any thread;
@@ -113,13 +122,24 @@ class Backend {
 
   // The directory for sidecars, inside what the backend keeps, so that a lost catalog can be
   // rebuilt from the backend alone. A file there whose data has been handed to the disk with
-  // WriteOutData (backend/base/write_out.h) is durable once a later Snapshot, Clone, CreateEmpty,
-  // Seal or WaitDurable has returned. So are its directory entry and its extended attributes.
+  // WriteOutData (backend/base/write_out.h; fsync(2) where the capabilities say so) is durable once a
+  // later Snapshot, Clone, CreateEmpty, Seal or WaitDurable has returned. So are its directory entry and
+  // its extended attributes.
   virtual int meta_fd() const noexcept = 0;
+
+  // Null where volumes are not made from templates.
+  virtual TemplateKeeper* templates() noexcept { return nullptr; }
 
   // A new writable volume whose root is an empty directory (mode 0755, owner root). Durable on
   // return. EEXIST if the id is taken.
   virtual void CreateEmpty(const VolumeId& id) = 0;
+  // The same with the content of a template (kDefaultTemplate is what CreateEmpty takes). Only where
+  // there are templates.
+  virtual void CreateFrom(const VolumeId& /*id*/, const TemplateId& /*base*/) {
+    throw Error(ENOTSUP, "make a volume from a template",
+                fmt::format("the backend {} has none", type()),
+                "Use a store with backend=dm-snapshot");
+  }
 
   // `target`: a new read-only volume, the state of the writable `source` at one moment of its
   // metadata, with all data written before the call. Durable on return.
@@ -167,8 +187,8 @@ class Backend {
 
   virtual VolumeUsage Usage(const VolumeId& id) const = 0;
 
-  // What turns read-only volume `older` into read-only volume `newer`, sorted by path, in time
-  // proportional to the changes. Modes, owners, extended attributes and contents count as
+  // What turns read-only volume `older` into read-only volume `newer`, sorted by path. Takes time
+  // proportional to the changes where the backend can (btrfs), else to the number of files. Modes, owners, extended attributes and contents count as
   // kModified, and so does a regular file's changed mtime; times of directories and access times
   // do not. A file that went into kPrivateDirectoryName is kRemoved, one that came out is kAdded.
   virtual std::vector<Change> Changes(const VolumeId& older, const VolumeId& newer) const = 0;

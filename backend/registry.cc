@@ -16,6 +16,8 @@
 #include "backend/btrfs/base_home.h"
 #include "backend/btrfs/btrfs_backend.h"
 #include "backend/btrfs/loop_home.h"
+#include "backend/dm/snapshot_backend.h"
+#include "backend/dm/snapshot_home.h"
 
 namespace ckptfs {
 namespace {
@@ -36,11 +38,17 @@ std::unique_ptr<Backend> OpenBtrfs(int store_fd, const BackendOptions& options) 
   return std::make_unique<BtrfsBackend>(OpenHome(store_fd, options));
 }
 
+std::unique_ptr<Backend> OpenDmSnapshot(int store_fd, const BackendOptions& options) {
+  return std::make_unique<SnapshotBackend>(OpenSnapshotHome(store_fd, options), options);
+}
+
 // "auto" takes the first without an obstacle.
 constexpr std::array kBackends = {
     BackendEntry{"btrfs-base", BaseHomeObstacle, CreateBaseHome, BaseHomeExists,
                  OpenBtrfs<OpenBaseHome>},
     BackendEntry{"btrfs-loop", NoObstacle, CreateLoopHome, LoopHomeExists, OpenBtrfs<OpenLoopHome>},
+    BackendEntry{SnapshotBackend::kType, SnapshotHomeObstacle, CreateSnapshotHome,
+                 SnapshotHomeExists, OpenDmSnapshot},
 };
 
 const BackendEntry& FindBackend(const std::string& type) {

@@ -22,9 +22,4 @@ uint64_t CowFileBytes(uint64_t base_bytes);
 // without a change. Throws Error: EEXIST, ENOSPC.
 UniqueFd MakeCowFile(int directory_fd, const std::string& name, uint64_t bytes);
 
-// Makes the empty file `target_fd` equal to `source_fd`, holes and size included: by reference where the
-// filesystem can (FICLONE), by copying what is not a hole elsewhere, in time proportional to that. Not
-// durable yet. Nobody may write to the source meanwhile. Throws Error.
-void CopyCowFile(int source_fd, int target_fd);
-
 }  // namespace ckptfs

@@ -180,6 +180,16 @@ DmDevice::~DmDevice() {
   }
 }
 
+int DmDevice::OpenCount() const {
+  const std::string attempted = "look at the device " + name_;
+  const Session session;
+  const Task task = MakeTaskFor(DM_DEVICE_INFO, name_, attempted);
+  Run(task, attempted);
+  dm_info info{};
+  if (dm_task_get_info(task.get(), &info) == 0) Session::Throw(EIO, attempted);
+  return info.open_count;
+}
+
 std::string DmDevice::Status() const {
   const std::string attempted = "ask for the status of the device " + name_;
   const Session session;

@@ -39,6 +39,9 @@ class DmDevice {
   const std::string& name() const noexcept { return name_; }
   const std::string& path() const noexcept { return path_; }  // "/dev/mapper/NAME"
 
+  // How many have it open: mounts, and open files.
+  int OpenCount() const;
+
   // What the target tells of itself, as `dmsetup status` prints it after the target's name.
   std::string Status() const;
 

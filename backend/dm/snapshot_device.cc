@@ -7,6 +7,7 @@
 #include <sys/sysmacros.h>
 
 #include <cerrno>
+#include <fstream>
 #include <sstream>
 #include <utility>
 
@@ -37,14 +38,14 @@ DmTable TableOf(const LoopDevice& base, const LoopDevice& cow) {
       .parameters = fmt::format("{} {} PO {}", NumberOf(base), NumberOf(cow), kCowChunkSectors)};
 }
 
-LoopDevice AttachCow(int cow_fd, const std::string& name, bool read_only) {
+LoopDevice AttachCow(int cow_fd, uint64_t offset, const std::string& name, bool read_only) {
   if (!read_only) {
     if (const auto other = WaitUntilDetached(cow_fd)) {
       throw Error(EBUSY, "attach the CoW file of " + name, "it is attached as " + *other,
                   "Find out what uses that device (losetup, dmsetup ls --tree) and end it");
     }
   }
-  return LoopDevice(cow_fd, {.read_only = read_only, .name = name});
+  return LoopDevice(cow_fd, {.read_only = read_only, .offset_bytes = offset, .name = name});
 }
 
 }  // namespace
@@ -68,9 +69,10 @@ std::optional<SnapshotUsage> ParseSnapshotStatus(const std::string& status) {
 }
 
 SnapshotDevice::SnapshotDevice(std::shared_ptr<const LoopDevice> base, int cow_fd,
-                               const std::string& name, const std::string& uuid, bool read_only)
+                               uint64_t cow_offset, const std::string& name,
+                               const std::string& uuid, bool read_only)
     : base_(std::move(base)),
-      cow_(AttachCow(cow_fd, name, read_only)),
+      cow_(AttachCow(cow_fd, cow_offset, name, read_only)),
       device_(name, uuid, TableOf(*base_, cow_), read_only) {}
 
 SnapshotUsage SnapshotDevice::Usage() const {
@@ -78,6 +80,19 @@ SnapshotUsage SnapshotDevice::Usage() const {
   if (const auto usage = ParseSnapshotStatus(status)) return *usage;
   throw Error(EIO, "read the status of the device " + device_.name(),
               fmt::format("'{}' is none that is known", status));
+}
+
+std::optional<uint64_t> SnapshotDevice::WrittenBytes() const {
+  struct stat status {};
+  CheckSyscall(stat(path().c_str(), &status), "look at " + path());
+  std::ifstream file(
+      fmt::format("/sys/dev/block/{}:{}/stat", major(status.st_rdev), minor(status.st_rdev)));
+  // Documentation/block/stat.rst: the seventh number is that of sectors written.
+  constexpr int kBefore = 6;
+  uint64_t number = 0;
+  for (int i = 0; i < kBefore; ++i) file >> number;
+  if (!(file >> number)) return std::nullopt;
+  return number * kDmSectorBytes;
 }
 
 }  // namespace ckptfs

@@ -34,16 +34,21 @@ std::optional<SnapshotUsage> ParseSnapshotStatus(const std::string& status);
 class SnapshotDevice {
  public:
   // `base` is shared with the other devices on it and read-only. The size of the device is the base's.
+  // What is dm-snapshot's begins at `cow_offset` of the CoW file (whole blocks of 4 KiB).
   // Of a CoW file that something has attached already EBUSY is thrown: two devices that write to one
   // would destroy it.
-  SnapshotDevice(std::shared_ptr<const LoopDevice> base, int cow_fd, const std::string& name,
-                 const std::string& uuid, bool read_only);
+  SnapshotDevice(std::shared_ptr<const LoopDevice> base, int cow_fd, uint64_t cow_offset,
+                 const std::string& name, const std::string& uuid, bool read_only);
 
   DmDevice& device() noexcept { return device_; }
   const std::string& path() const noexcept { return device_.path(); }
 
   // Throws Error EIO for a status that is not understood.
   SnapshotUsage Usage() const;
+
+  // Bytes that were written to the device since it was made; what is under way is not counted. Empty if
+  // this system does not tell (sysfs is not mounted).
+  std::optional<uint64_t> WrittenBytes() const;
 
  private:
   std::shared_ptr<const LoopDevice> base_;

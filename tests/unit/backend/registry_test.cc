@@ -19,7 +19,7 @@ int ErrnoOfChoosing(int fd, const std::string& requested) {
 }
 
 TEST(RegistryTest, KnowsItsTypes) {
-  EXPECT_THAT(BackendTypes(), ElementsAre("btrfs-base", "btrfs-loop"));
+  EXPECT_THAT(BackendTypes(), ElementsAre("btrfs-base", "btrfs-loop", "dm-snapshot"));
   const TestDirectory directory;
   EXPECT_EQ(ErrnoOfChoosing(directory.fd(), "zfs"), EINVAL);
   EXPECT_EQ(ErrnoOfChoosing(directory.fd(), ""), EINVAL);

@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "backend/base/error.h"
+#include "backend/base/sparse_copy.h"
 #include "tests/unit/backend/test_store.h"
 
 namespace ckptfs {
@@ -44,7 +45,7 @@ TEST(CowFileTest, CopyHasTheSameBytesAndTheSameHoles) {
   ASSERT_EQ(pwrite(source.get(), middle.data(), middle.size(), kMiddle), ssize_t(middle.size()));
 
   const UniqueFd target = MakeCowFile(directory.fd(), "target", 0);
-  CopyCowFile(source.get(), target.get());
+  CopySparse(source.get(), target.get());
   ASSERT_EQ(fsync(source.get()) + fsync(target.get()), 0);
   struct stat of_source {};
   struct stat of_target {};
@@ -64,7 +65,7 @@ TEST(CowFileTest, CopyOfAnEmptyOneIsAllHole) {
   const TestDirectory directory;
   const UniqueFd source = MakeCowFile(directory.fd(), "source", 1 << 20);
   const UniqueFd target = MakeCowFile(directory.fd(), "target", 0);
-  CopyCowFile(source.get(), target.get());
+  CopySparse(source.get(), target.get());
   struct stat status {};
   ASSERT_EQ(fstat(target.get(), &status), 0);
   EXPECT_EQ(status.st_size, 1 << 20);

@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "backend/base/error.h"
+#include "backend/base/sparse_copy.h"
 #include "backend/dm/cow_file.h"
 #include "tests/unit/backend/test_store.h"
 
@@ -62,7 +63,7 @@ class DmTest : public testing::Test {
 
   std::unique_ptr<SnapshotDevice> Attach(const UniqueFd& cow, const std::string& name,
                                          bool read_only = false) {
-    return std::make_unique<SnapshotDevice>(base_, cow.get(), prefix_ + name, prefix_ + name,
+    return std::make_unique<SnapshotDevice>(base_, cow.get(), 0, prefix_ + name, prefix_ + name,
                                             read_only);
   }
 
@@ -143,7 +144,7 @@ TEST_F(DmTest, ACopyMadeWhileSuspendedIsThatMoment) {
     });
     usleep(200'000);
     EXPECT_FALSE(written);
-    CopyCowFile(cow.get(), copy.get());
+    CopySparse(cow.get(), copy.get());
   }
   writer.join();
   EXPECT_EQ(ReadBlock(fd.get(), 5), 'y');
@@ -248,7 +249,7 @@ TEST_F(DmTest, AFilesystemOnItIsConsistentInTheCopy) {
     const UniqueFd root(open(place.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     WriteFileAt(root.get(), "file", "in the page cache only");
     const DmDevice::Suspended suspended(device->device());
-    CopyCowFile(cow.get(), copy.get());
+    CopySparse(cow.get(), copy.get());
   }
   const auto snapshot = Attach(copy, "snapshot", /*read_only=*/true);
   EXPECT_EQ(std::system(("e2fsck -fn " + snapshot->path() + " >/dev/null 2>&1").c_str()), 0);

@@ -1,0 +1,156 @@
+#include "backend/dm/activation.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/mount.h>
+#include <spdlog/spdlog.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "backend/base/error.h"
+#include "backend/base/failpoint.h"
+#include "backend/base/sparse_copy.h"
+
+namespace ckptfs {
+namespace {
+
+// Turns a mount's whole filesystem read-only.
+void MakeReadOnly(int root_fd, const std::string& attempted) {
+  const UniqueFd context(
+      CheckSyscall(fspick(root_fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH), attempted));
+  CheckSyscall(fsconfig(context.get(), FSCONFIG_SET_FLAG, "ro", nullptr, 0), attempted);
+  CheckSyscall(fsconfig(context.get(), FSCONFIG_CMD_RECONFIGURE, nullptr, nullptr, 0), attempted);
+}
+
+}  // namespace
+
+Activation::Activation(const VolumeId& id, std::shared_ptr<const LoopDevice> base, UniqueFd file,
+                       const ImageFilesystem& filesystem, const ActivationOptions& options)
+    : id_(id),
+      filesystem_(filesystem),
+      file_(std::move(file)),
+      header_(ReadVolumeHeader(file_.get())),
+      writable_(!header_.read_only && !options.never_write) {
+  device_.emplace(std::move(base), file_.get(), kVolumeHeaderBytes, options.device_name,
+                  options.device_uuid, !writable_);
+  if (writable_) {
+    if (header_.in_use) header_.marker = NewMarker();
+    // If power goes from here on: "in use", and nobody uses it.
+    header_.in_use = true;
+    WriteVolumeHeader(file_.get(), header_);
+  }
+  MountFilesystem(options);
+  // What mounting writes is no change.
+  if (writable_) {
+    filesystem_.Settle(root_.get());
+    Sync();
+    unchanged_up_to_ = device_->WrittenBytes();
+  }
+}
+
+void Activation::MountFilesystem(const ActivationOptions& options) {
+  ImageMount how = writable_ ? ImageMount::kWritable : ImageMount::kSettled;
+  if (!writable_ && header_.in_use) {
+    how = ImageMount::kWithoutJournal;
+    spdlog::warn(
+        "volume {}: read-only after an unclean stop: what was written in the last seconds before "
+        "that shows only after a mount that may write",
+        id_.str());
+  }
+  try {
+    root_ = filesystem_.Mount(device_->path(), how, options.no_atime);
+  } catch (const Error& error) {
+    throw Error(error.errno_value() == ENOENT ? EIO : error.errno_value(),
+                fmt::format("mount volume {}", id_.str()), error.why(),
+                fmt::format("See the kernel's log (dmesg), and look whether the file {}.cow of the "
+                            "store is whole",
+                            id_.str()));
+  }
+}
+
+Activation::~Activation() {
+  try {
+    Close();
+  } catch (const std::exception& error) {
+    spdlog::error("put away volume {}: {}", id_.str(), error.what());
+  }
+}
+
+void Activation::Close() {
+  const std::lock_guard lock(mutex_);
+  if (writable_) {
+    CheckSyscall(syncfs(root_.get()), "write out a filesystem");
+    UpdateMarker(filesystem_.ThawBytes());
+  }
+  root_.Reset();
+  // Somebody has a file open, and may be writing to it still: then what is said in the header is right.
+  const bool is_last = device_->device().OpenCount() == 0;
+  device_.reset();
+  if (!writable_ || !is_last) return;
+  Failpoint("volume-close.before-header");
+  header_.in_use = false;
+  WriteVolumeHeader(file_.get(), header_);
+}
+
+// With the mutex held.
+void Activation::UpdateMarker(uint64_t own_writes) {
+  const std::optional<uint64_t> written = device_->WrittenBytes();
+  if (written && unchanged_up_to_ && *written <= *unchanged_up_to_ + own_writes) return;
+  header_.marker = NewMarker();
+  unchanged_up_to_ = written;
+}
+
+uint64_t Activation::Marker() {
+  const std::lock_guard lock(mutex_);
+  if (writable_) UpdateMarker(filesystem_.ThawBytes());
+  return header_.marker;
+}
+
+void Activation::Sync() {
+  CheckSyscall(syncfs(root_.get()), fmt::format("sync volume {}", id_.str()));
+}
+
+void Activation::Seal() {
+  const std::string attempted = fmt::format("make volume {} read-only", id_.str());
+  const std::lock_guard lock(mutex_);
+  if (header_.read_only) return;
+  // Writes out everything, and leaves no journal to play back.
+  MakeReadOnly(root_.get(), attempted);
+  UpdateMarker(filesystem_.ThawBytes() + filesystem_.FreezeBytes());
+  // If power goes here: a writable volume, with all its data.
+  Failpoint("volume-seal.before-flag");
+  VolumeHeader sealed = header_;
+  sealed.read_only = true;
+  sealed.in_use = false;
+  WriteVolumeHeader(file_.get(), sealed);
+  header_ = sealed;
+  writable_ = false;
+  Failpoint("volume-seal.after-flag");
+}
+
+bool Activation::LimitGrowth(uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  return writable_ && filesystem_.LimitGrowth(root_.get(), bytes);
+}
+
+VolumeHeader Activation::CopyTo(int target_fd) {
+  const std::lock_guard lock(mutex_);
+  // What nobody writes to needs no stop.
+  std::optional<DmDevice::Suspended> suspended;
+  if (writable_) {
+    // Most of what is dirty, before anybody has to wait.
+    CheckSyscall(syncfs(root_.get()), "write out a filesystem");
+    suspended.emplace(device_->device());
+    Failpoint("volume-copy.suspended");
+    // The filesystem was thawed once since, perhaps, and is frozen now.
+    UpdateMarker(filesystem_.ThawBytes() + filesystem_.FreezeBytes());
+    unchanged_up_to_ = device_->WrittenBytes();
+  }
+  CopySparse(file_.get(), target_fd);
+  return header_;
+}
+
+}  // namespace ckptfs

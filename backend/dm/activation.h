@@ -1,0 +1,80 @@
+// A volume while somebody uses it: its device, and the filesystem on it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "backend/base/unique_fd.h"
+#include "backend/base/uuid.h"
+#include "backend/dm/image_filesystem.h"
+#include "backend/dm/snapshot_device.h"
+#include "backend/dm/volume_file.h"
+
+namespace ckptfs {
+
+struct ActivationOptions {
+  std::string device_name;  // of which there must be no other
+  std::string device_uuid;
+  bool never_write = false;  // the store is read-only: not even a journal is played back
+  bool no_atime = false;
+};
+
+// Attaches a volume's file, mounts what is in it where nobody sees it, and undoes both at the end. While
+// a writable one lives the header of its file says "in use", so that after a crash it is known that a
+// journal waits and that the marker is out of date.
+//
+// If something holds a file of it open at the end (a program, through FUSE passthrough), filesystem and
+// device go with that.
+//
+// Any thread may call any function.
+class Activation {
+ public:
+  // `file` is the volume's file, open for writing unless the volume is read-only or `never_write`. Throws
+  // Error: EBUSY if a device of a process that died still has it, EUCLEAN, EIO.
+  Activation(const VolumeId& id, std::shared_ptr<const LoopDevice> base, UniqueFd file,
+             const ImageFilesystem& filesystem, const ActivationOptions& options);
+  ~Activation();
+  Activation(const Activation&) = delete;
+  Activation& operator=(const Activation&) = delete;
+
+  int root_fd() const noexcept { return root_.get(); }
+  const ImageFilesystem& filesystem() const noexcept { return filesystem_; }
+
+  // Backend::ChangeMarker.
+  uint64_t Marker();
+  // Makes durable what was written so far.
+  void Sync();
+  // Makes it read-only, as Backend::Seal. EBUSY if something is open for writing.
+  void Seal();
+  // Lets the files of a writable volume take that many bytes more of its device, and no more: ENOSPC for
+  // whoever writes. Returns whether that is less than what its filesystem has left by itself. Nothing is
+  // done for a filesystem that cannot be told.
+  bool LimitGrowth(uint64_t bytes);
+  // Copies the volume as it is at one moment of its filesystem into an empty file, and returns what its
+  // header was then; writers wait meanwhile. The header of the copy is to be written by the caller.
+  // Nothing of the copy is durable yet.
+  VolumeHeader CopyTo(int target_fd);
+
+ private:
+  void MountFilesystem(const ActivationOptions& options);
+  // `own_writes`: bytes that the filesystem has written by itself since `unchanged_up_to_`, at most.
+  void UpdateMarker(uint64_t own_writes);
+  void Close();
+
+  const VolumeId id_;
+  const ImageFilesystem& filesystem_;
+  const UniqueFd file_;
+  std::mutex mutex_;  // guards all that follows
+  VolumeHeader header_;
+  bool writable_;
+  std::optional<SnapshotDevice> device_;
+  UniqueFd root_;
+  // The device's count of bytes written up to which nothing has changed since `marker` was new; empty: not
+  // known.
+  std::optional<uint64_t> unchanged_up_to_;
+};
+
+}  // namespace ckptfs

@@ -1,0 +1,87 @@
+#include "backend/dm/cow_exceptions.h"
+
+#include <endian.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <string>
+
+#include "backend/base/error.h"
+#include "backend/dm/cow_file.h"
+#include "backend/dm/device_mapper.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr uint64_t kChunkBytes = kCowChunkSectors * kDmSectorBytes;
+constexpr uint32_t kMagic = 0x70416e53;  // "SnAp"
+constexpr uint32_t kVersion = 1;
+constexpr char kReading[] = "read a CoW file";
+
+// All little-endian.
+struct DiskHeader {
+  uint32_t magic;
+  uint32_t valid;
+  uint32_t version;
+  uint32_t chunk_sectors;
+};
+
+struct DiskException {
+  uint64_t old_chunk;
+  uint64_t new_chunk;
+};
+
+constexpr size_t kExceptionsPerChunk = kChunkBytes / sizeof(DiskException);
+using Table = std::array<DiskException, kExceptionsPerChunk>;
+
+// False at the end of the file.
+template <typename Record>
+bool ReadAt(int fd, uint64_t offset, Record* record) {
+  const ssize_t got =
+      CheckSyscall(pread(fd, record, sizeof(Record), static_cast<off_t>(offset)), kReading);
+  return got == sizeof(Record);
+}
+
+// Empty (a magic of 0) in a file that was never attached.
+DiskHeader ReadHeader(int fd, uint64_t offset) {
+  DiskHeader header{};
+  if (!ReadAt(fd, offset, &header)) throw Error(EUCLEAN, kReading, "it is cut short");
+  if (header.magic == 0) return header;
+  if (le32toh(header.magic) != kMagic || le32toh(header.version) != kVersion ||
+      le32toh(header.chunk_sectors) != kCowChunkSectors) {
+    throw Error(EUCLEAN, kReading, "it is none of dm-snapshot's, or of another kind");
+  }
+  return header;
+}
+
+}  // namespace
+
+void ForEachCowException(int fd, uint64_t offset,
+                         const std::function<void(const CowException&)>& visit) {
+  if (ReadHeader(fd, offset).magic == 0) return;
+  Table table{};
+  // After the header come tables, each with the chunks that it lists behind it.
+  for (uint64_t area = 0;; ++area) {
+    const uint64_t table_chunk = 1 + area * (kExceptionsPerChunk + 1);
+    if (!ReadAt(fd, offset + table_chunk * kChunkBytes, &table)) return;
+    for (const DiskException& exception : table) {
+      // The header's own number marks the end.
+      if (exception.new_chunk == 0) return;
+      visit({le64toh(exception.old_chunk), le64toh(exception.new_chunk)});
+    }
+  }
+}
+
+bool RevalidateCow(int fd, uint64_t offset) {
+  DiskHeader header = ReadHeader(fd, offset);
+  if (header.magic == 0 || header.valid != 0) return false;
+  header.valid = htole32(1);
+  constexpr char kMending[] = "mend a CoW file that the kernel has given up";
+  CheckSyscall(pwrite(fd, &header, sizeof(header), static_cast<off_t>(offset)), kMending);
+  CheckSyscall(fdatasync(fd), kMending);
+  return true;
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,162 @@
+#include "backend/dm/image_filesystem.h"
+
+#include <endian.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+#include <xfs/xfs.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <fstream>
+
+#include "backend/base/error.h"
+#include "backend/mount/mkfs.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+constexpr uint64_t kBlockBytes = 4096;
+// What ext4 keeps for itself unless it is told otherwise: 2%, and no more than so many blocks.
+constexpr uint64_t kKeptDivisor = 50;
+constexpr uint64_t kKeptBlocksMax = 4096;
+
+// What stands at that place of an image; 0 behind its end.
+template <typename Number>
+Number ReadNumber(int image_fd, off_t offset) {
+  Number number = 0;
+  return pread(image_fd, &number, sizeof(number), offset) == sizeof(number) ? number : Number{0};
+}
+
+class Ext4 final : public ImageFilesystem {
+ public:
+  std::string name() const override { return "ext4"; }
+  // s_log_block_size, 24 bytes into the superblock.
+  uint64_t SectorBytes(int image_fd) const override {
+    return uint64_t{1024} << (le32toh(ReadNumber<uint32_t>(image_fd, 1024 + 24)) & 31);
+  }
+  uint64_t MinBytes() const override { return 16 * kMiB; }
+  void Make(int image_fd) const override { MakeExt4(image_fd); }
+  // The first time that a file is opened it notes in the superblock where it is mounted
+  // (ext4_sample_last_mounted). Where there is no room for this one, there will be for the note.
+  void Settle(int root_fd) const override {
+    const UniqueFd file(openat(root_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  }
+  // The superblock, which says whether there is a journal to play back (ext4_freeze, ext4_unfreeze). A
+  // change costs three blocks in the journal alone.
+  uint64_t FreezeBytes() const override { return kBlockBytes; }
+  uint64_t ThawBytes() const override { return kBlockBytes; }
+
+  // By the number of blocks that it keeps for itself, which nobody gets, root included
+  // (Documentation/ABI/testing/sysfs-fs-ext4).
+  bool LimitGrowth(int root_fd, uint64_t bytes) const override {
+    struct statvfs space {};
+    struct stat status {};
+    if (fstatvfs(root_fd, &space) != 0 || fstat(root_fd, &status) != 0) return false;
+    std::array<char, PATH_MAX> device{};
+    const std::string link =
+        fmt::format("/sys/dev/block/{}:{}", major(status.st_dev), minor(status.st_dev));
+    if (readlink(link.c_str(), device.data(), device.size() - 1) < 0) return false;
+    const std::string_view path(device.data());
+    const std::string setting =
+        fmt::format("/sys/fs/ext4/{}/reserved_clusters", path.substr(path.rfind('/') + 1));
+    uint64_t kept = 0;
+    if (!(std::ifstream(setting) >> kept)) return false;
+    const uint64_t left = bytes / kBlockBytes;
+    const bool limited = left < space.f_bfree;
+    const uint64_t usual = std::min(space.f_blocks / kKeptDivisor, kKeptBlocksMax);
+    const uint64_t wanted = limited ? std::max(space.f_bfree - left, usual) : usual;
+    if (wanted != kept) std::ofstream(setting) << wanted << std::flush;
+    return limited;
+  }
+  // It does not look at a 0 (ext4_nfs_get_inode).
+  uint32_t AnyGeneration(int /*root_fd*/, uint64_t /*inode*/) const override { return 0; }
+
+ private:
+  void AddOptions(ImageMount how, DetachedMountOptions& options) const override {
+    if (how == ImageMount::kWritable) {
+      // Whatever is wrong with the disk below, nothing is written over what is right. And nothing in
+      // the background either: it would count as a change.
+      options.filesystem_options = {{"errors", "remount-ro"}, {"noinit_itable", ""}};
+    } else if (how == ImageMount::kWithoutJournal) {
+      options.filesystem_options = {{"noload", ""}};
+    }
+  }
+};
+
+class Xfs final : public ImageFilesystem {
+ public:
+  std::string name() const override { return "xfs"; }
+  // sb_sectsize.
+  uint64_t SectorBytes(int image_fd) const override {
+    return be16toh(ReadNumber<uint16_t>(image_fd, 102));
+  }
+  uint64_t MinBytes() const override { return 300 * kMiB; }
+  void Make(int image_fd) const override { MakeXfs(image_fd); }
+  // It does write a record of its log, some time later. But one that tells of a change can be as small:
+  // better to take it for one.
+  uint64_t FreezeBytes() const override { return 0; }
+  uint64_t ThawBytes() const override { return 0; }
+
+  uint32_t AnyGeneration(int root_fd, uint64_t inode) const override {
+    const std::string attempted = fmt::format("look for inode {}", inode);
+    __u64 number = inode;
+    __s32 count = 0;
+    xfs_bstat found{};
+    xfs_fsop_bulkreq request{};
+    request.lastip = &number;
+    request.icount = 1;
+    request.ubuffer = &found;
+    request.ocount = &count;
+    if (ioctl(root_fd, XFS_IOC_FSBULKSTAT_SINGLE, &request) != 0) {
+      const int error = errno;
+      // There is no such inode, or none in use.
+      throw Error(error == EINVAL || error == ENOENT ? ESTALE : error, attempted);
+    }
+    if (found.bs_ino != inode) throw Error(ESTALE, attempted);
+    return found.bs_gen;
+  }
+
+ private:
+  void AddOptions(ImageMount how, DetachedMountOptions& options) const override {
+    // A clone has the UUID of what it was cloned from.
+    options.filesystem_options = {{"nouuid", ""}};
+    // Freezing leaves a record in the log to make sure of a recovery, which a read-only device cannot
+    // have and an image without open unlinked files does not need.
+    if (how != ImageMount::kWritable) options.filesystem_options.emplace_back("norecovery", "");
+  }
+};
+
+const Ext4 kExt4;
+const Xfs kXfs;
+
+}  // namespace
+
+const ImageFilesystem& ImageFilesystem::Named(std::string_view name) {
+  if (name == "ext4") return kExt4;
+  if (name == "xfs") return kXfs;
+  throw Error(EINVAL, fmt::format("use the filesystem '{}'", name), "it is none of ext4 and xfs",
+              "Use one of these");
+}
+
+const ImageFilesystem* ImageFilesystem::In(int image_fd) {
+  // include/uapi/linux/magic.h; ext4's superblock starts at 1024 and has its magic at 56.
+  if (le16toh(ReadNumber<uint16_t>(image_fd, 1024 + 56)) == 0xef53) return &kExt4;
+  if (be32toh(ReadNumber<uint32_t>(image_fd, 0)) == 0x58465342) return &kXfs;
+  return nullptr;
+}
+
+UniqueFd ImageFilesystem::Mount(const std::string& device, ImageMount how, bool no_atime) const {
+  DetachedMountOptions options{.read_only = how != ImageMount::kWritable, .no_atime = no_atime};
+  AddOptions(how, options);
+  return MountDetached(name(), device, options);
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,69 @@
+#include "backend/dm/space_watch.h"
+
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "backend/base/error.h"
+#include "backend/disk_space.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr std::chrono::milliseconds kSeldom{1000};
+constexpr std::chrono::milliseconds kOften{100};
+// So many times the floor is "little".
+constexpr uint64_t kLittle = 4;
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+
+}  // namespace
+
+SpaceWatch::SpaceWatch(int disk_fd,
+                       std::function<std::vector<std::shared_ptr<Activation>>()> in_use)
+    : disk_fd_(disk_fd),
+      in_use_(std::move(in_use)),
+      thread_([this](const std::stop_token& stop) { Run(stop); }) {}
+
+SpaceWatch::~SpaceWatch() {
+  thread_.request_stop();
+  thread_.join();
+}
+
+void SpaceWatch::Run(const std::stop_token& stop) {
+  std::chrono::milliseconds pause = kSeldom;
+  std::unique_lock lock(mutex_);
+  while (!stop.stop_requested()) {
+    changed_.wait_for(lock, stop, pause, [] { return false; });
+    if (stop.stop_requested()) return;
+    try {
+      pause = Look();
+    } catch (const std::exception& error) {
+      spdlog::warn("watch the disk of the store: {}", error.what());
+      pause = kSeldom;
+    }
+  }
+}
+
+// Returns when to look again.
+std::chrono::milliseconds SpaceWatch::Look() {
+  const DiskSpace disk = ReadDiskSpace(disk_fd_);
+  if (disk.total == 0) return kSeldom;
+  const uint64_t floor = FreeSpaceFloor(disk.total);
+  const uint64_t free = disk.free > floor ? disk.free - floor : 0;
+  const std::vector<std::shared_ptr<Activation>> all = in_use_();
+  bool limited = false;
+  for (const std::shared_ptr<Activation>& activation : all) {
+    limited = activation->LimitGrowth(free / all.size()) || limited;
+  }
+  if (limited && !limited_ && free < disk.total / 5) {
+    spdlog::warn(
+        "the disk of the store has {} MiB left, of which {} MiB are kept free: workspaces can grow "
+        "by no "
+        "more than the rest",
+        disk.free / kMiB, floor / kMiB);
+  }
+  limited_ = limited && free < disk.total / 5;
+  return free < kLittle * floor ? kOften : kSeldom;
+}
+
+}  // namespace ckptfs

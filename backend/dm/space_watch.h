@@ -1,0 +1,43 @@
+// Keeps volumes from promising more than the disk below them has.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "backend/dm/activation.h"
+
+namespace ckptfs {
+
+// A volume's file is sparse, and all of them together may promise more than their disk has. When that is
+// full the kernel gives up the volume that it cannot write for (it is used again after the next mount,
+// whole but for the last writes), and its programs get I/O errors. So while there is little left, the
+// filesystems of volumes that are being written to are made to say "no space left" before: none may take
+// more than its share of what is free, and FreeSpaceFloor stays for what they write besides files.
+//
+// One thread, which looks now and then, and often when there is little. What is written faster than it
+// looks can still fill the disk.
+class SpaceWatch {
+ public:
+  // `in_use` gives the volumes that are in use; it is called by the thread. `disk_fd` is borrowed.
+  SpaceWatch(int disk_fd, std::function<std::vector<std::shared_ptr<Activation>>()> in_use);
+  ~SpaceWatch();
+  SpaceWatch(const SpaceWatch&) = delete;
+  SpaceWatch& operator=(const SpaceWatch&) = delete;
+
+ private:
+  void Run(const std::stop_token& stop);
+  std::chrono::milliseconds Look();
+
+  const int disk_fd_;
+  const std::function<std::vector<std::shared_ptr<Activation>>()> in_use_;
+  bool limited_ = false;  // said so
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::jthread thread_;  // last: starts when all else is there, ends first
+};
+
+}  // namespace ckptfs

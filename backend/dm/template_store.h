@@ -1,0 +1,67 @@
+// The images that volumes of dm-snapshot are made from.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/dm/image_filesystem.h"
+#include "backend/loop_device.h"
+#include "backend/templates.h"
+
+namespace ckptfs {
+
+// TemplateKeeper of the directory bases/. For each template there is one loop device at most, read-only,
+// which all volumes on it share and which goes with the last of them.
+class TemplateStore final : public TemplateKeeper {
+ public:
+  // The descriptors, of bases/ and of the volumes' directory, are borrowed.
+  TemplateStore(int bases_fd, int cow_fd, uint64_t default_size);
+
+  std::unique_ptr<PendingTemplate> Begin(const std::string& label, const std::string& filesystem,
+                                         uint64_t size_bytes) override;
+  TemplateInfo Import(const std::string& label, int image_fd,
+                      const std::function<void(int root_fd)>& check) override;
+  TemplateInfo Flatten(const std::string& label, const VolumeId& volume) override;
+  bool Remove(const TemplateId& id) override;
+  std::vector<TemplateInfo> List() const override;
+  void Expect(const TemplateInfo& info) override;
+  void Forget(const TemplateId& id) override;
+  void Verify(const TemplateId& id) override;
+  std::optional<TemplateId> TemplateOf(const VolumeId& volume) const override;
+  uint64_t DiskBytes(const TemplateId& id) const override;
+  uint64_t DefaultSize() const override { return default_size_; }
+
+  // The loop device of a template that is what it should be, shared. Throws as Verify does.
+  std::shared_ptr<const LoopDevice> Attach(const TemplateId& id);
+  // What is known of it. ENOENT if nothing is.
+  TemplateInfo Info(const TemplateId& id) const;
+  // The template of that label. ENOENT if there is none.
+  TemplateId Labelled(const std::string& label) const;
+
+ private:
+  struct Known {
+    TemplateInfo info;
+    // The state of the file in which it was read and found right; inode 0: none yet.
+    uint64_t verified_inode = 0;
+    int64_t verified_ctime_ns = 0;
+    std::weak_ptr<const LoopDevice> loop;
+  };
+
+  Known& KnownLocked(const TemplateId& id) const;
+  UniqueFd VerifyLocked(Known& known) const;
+  TemplateInfo Learn(TemplateInfo info);
+
+  const int bases_fd_;
+  const int cow_fd_;
+  const uint64_t default_size_;
+  mutable std::mutex mutex_;
+  mutable std::map<TemplateId, Known> known_;
+};
+
+}  // namespace ckptfs

@@ -1,0 +1,102 @@
+#include "backend/dm/volume_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <nlohmann/json.hpp>
+
+#include "backend/base/error.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr char kFormat[] = "ckptfs volume 1";
+constexpr size_t kSectorBytes = 512;
+constexpr char kReading[] = "read the header of a volume's file";
+constexpr char kWriting[] = "write the header of a volume's file";
+
+constexpr std::string_view kSuffix = ".cow";
+
+}  // namespace
+
+std::string VolumeFileName(const VolumeId& id) { return id.str() + std::string(kSuffix); }
+
+std::optional<VolumeId> VolumeOfFile(std::string_view name) {
+  if (!name.ends_with(kSuffix)) return std::nullopt;
+  name.remove_suffix(kSuffix.size());
+  return VolumeId::Parse(name);
+}
+
+UniqueFd OpenVolumeFile(int cow_fd, const VolumeId& id, int flags) {
+  const std::string attempted = fmt::format("open volume {}", id.str());
+  UniqueFd fd(
+      openat(cow_fd, VolumeFileName(id).c_str(), flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!fd.valid() && errno == ENOENT) {
+    throw Error(ENOENT, attempted, fmt::format("there is no volume {}", id.str()));
+  }
+  struct stat status {};
+  if (fd.valid()) CheckSyscall(fstat(fd.get(), &status), attempted);
+  const bool odd =
+      fd.valid() ? !S_ISREG(status.st_mode) : errno == ELOOP || errno == EISDIR || errno == ENXIO;
+  if (odd) {
+    throw Error(EUCLEAN, attempted, "what has the name of its file is no regular file",
+                fmt::format("Move cow/{} away", VolumeFileName(id)));
+  }
+  CheckSyscall(fd.get(), attempted);
+  return fd;
+}
+
+uint64_t NewMarker() {
+  uint64_t marker = 0;
+  while (marker == 0) {
+    CheckSyscall(getrandom(&marker, sizeof(marker), 0), "make a random number");
+    marker >>= 1;  // the catalog keeps it as a signed number
+  }
+  return marker;
+}
+
+VolumeHeader ReadVolumeHeader(int fd) {
+  std::string text(kSectorBytes, '\0');
+  const ssize_t got = CheckSyscall(pread(fd, text.data(), text.size(), 0), kReading);
+  text.resize(static_cast<size_t>(got));
+  text.resize(std::min(text.find('\0'), text.size()));
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  try {
+    VolumeHeader header;
+    const std::string format = json.at("format");
+    const std::optional<Uuid> base = Uuid::Parse(json.at("base").get<std::string>());
+    if (format == kFormat && base) {
+      header.base = *base;
+      header.read_only = json.at("read_only");
+      header.in_use = json.at("in_use");
+      header.marker = json.at("marker");
+      return header;
+    }
+  } catch (const nlohmann::json::exception&) {
+    // Said below.
+  }
+  throw Error(EUCLEAN, kReading, "it is damaged, or of something else",
+              "Put the file back from a backup");
+}
+
+void WriteVolumeHeader(int fd, const VolumeHeader& header) {
+  std::string text = nlohmann::json{{"format", kFormat},
+                                    {"base", header.base.str()},
+                                    {"read_only", header.read_only},
+                                    {"in_use", header.in_use},
+                                    {"marker", header.marker}}
+                         .dump() +
+                     "\n";
+  if (text.size() >= kSectorBytes) throw Error(EOVERFLOW, kWriting, "it is too long");
+  text.resize(kVolumeHeaderBytes);
+  const ssize_t written = CheckSyscall(pwrite(fd, text.data(), text.size(), 0), kWriting);
+  if (static_cast<size_t>(written) != text.size()) throw Error(ENOSPC, kWriting);
+  CheckSyscall(fdatasync(fd), kWriting);
+}
+
+}  // namespace ckptfs
