@@ -65,6 +65,20 @@ SnapshotRecord ReadSnapshot(const Statement& row) {
   return record;
 }
 
+// The columns of a template, in the order in which ReadTemplate takes them.
+#define CKPTFS_SELECT_TEMPLATE \
+  "SELECT uuid, name, created_ns, filesystem, size_bytes, inode, sha256 FROM template "
+
+TemplateInfo ReadTemplate(const Statement& row) {
+  return {.id = row.Id(0),
+          .label = row.Text(1),
+          .created_ns = row.Int(2),
+          .filesystem = row.Text(3),
+          .size_bytes = static_cast<uint64_t>(row.Int(4)),
+          .inode = static_cast<uint64_t>(row.Int(5)),
+          .sha256 = row.Text(6)};
+}
+
 std::optional<WorkspaceRecord> OneWorkspace(Statement statement) {
   if (!statement.Step()) return std::nullopt;
   return ReadWorkspace(statement);
@@ -336,6 +350,21 @@ std::vector<VolumeId> Catalog::Tombstones() const {
   Statement rows = reader_.Query("SELECT volume FROM tombstone ORDER BY since_ns");
   while (rows.Step()) volumes.push_back(rows.Id(0));
   return volumes;
+}
+
+std::vector<TemplateInfo> Catalog::ListTemplates() const {
+  const std::lock_guard lock(read_mutex_);
+  Statement statement = reader_.Query(CKPTFS_SELECT_TEMPLATE "ORDER BY name");
+  std::vector<TemplateInfo> templates;
+  while (statement.Step()) templates.push_back(ReadTemplate(statement));
+  return templates;
+}
+
+std::optional<TemplateInfo> Catalog::FindTemplate(const std::string& name) const {
+  const std::lock_guard lock(read_mutex_);
+  Statement statement = reader_.Query(CKPTFS_SELECT_TEMPLATE "WHERE name = ?", name);
+  if (!statement.Step()) return std::nullopt;
+  return ReadTemplate(statement);
 }
 
 uint64_t Catalog::NextView() const {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/templates.h"
 #include "catalog/records.h"
 #include "catalog/sqlite.h"
 
@@ -94,6 +95,9 @@ class Catalog {
 
   std::vector<VolumeId> Tombstones() const;
 
+  std::vector<TemplateInfo> ListTemplates() const;  // by name, which is the label
+  std::optional<TemplateInfo> FindTemplate(const std::string& name) const;
+
   // The number that the next new row should have. Throws ENOSPC if 2^24 - 1 are in use.
   uint64_t NextView() const;
 
@@ -161,6 +165,10 @@ class Catalog::Change {
 
   void AddTombstone(const VolumeId& volume, int64_t now_ns);
   void DropTombstone(const VolumeId& volume);
+
+  // EEXIST if the name is taken.
+  void Insert(const TemplateInfo& info);
+  void DeleteTemplate(const TemplateId& id);
 
   void SetMountRoot(const RootAttributes& root);
   void SetGeneration(uint64_t generation);

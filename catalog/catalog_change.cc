@@ -48,6 +48,18 @@ int64_t Catalog::Change::Insert(const SnapshotRecord& snapshot) {
   return id;
 }
 
+void Catalog::Change::Insert(const TemplateInfo& info) {
+  database_.Run(
+      "INSERT INTO template (uuid, name, created_ns, filesystem, size_bytes, inode, sha256) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?)",
+      info.id, info.label, info.created_ns, info.filesystem, info.size_bytes, info.inode,
+      info.sha256);
+}
+
+void Catalog::Change::DeleteTemplate(const TemplateId& id) {
+  database_.Run("DELETE FROM template WHERE uuid = ?", id);
+}
+
 void Catalog::Change::SetLive(int64_t workspace_id, const VolumeId& volume,
                               std::optional<int64_t> parent_id, uint64_t parent_marker) {
   database_.Run("UPDATE workspace SET volume = ?, parent_id = ?, parent_marker = ? WHERE id = ?",

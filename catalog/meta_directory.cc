@@ -53,6 +53,14 @@ bool EndsWith(std::string_view text, std::string_view end) {
 
 }  // namespace
 
+void MetaDirectory::HandToDisk(int file_fd) const {
+  if (needs_fsync_) {
+    CheckSyscall(fsync(file_fd), "write out a sidecar");
+  } else {
+    WriteOutData(file_fd);
+  }
+}
+
 void MetaDirectory::Replace(const std::string& name, std::string_view text) const {
   const std::string aside = name + std::string(kNewSuffix);
   const UniqueFd file = OpenBelow(fd_, aside, O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -61,7 +69,7 @@ void MetaDirectory::Replace(const std::string& name, std::string_view text) cons
     // On disk if power goes from here on: the file as it was before; the one aside is a leftover,
     // which the next recovery removes.
     WriteAll(file.get(), text, aside);
-    WriteOutData(file.get());
+    HandToDisk(file.get());
     CheckSyscall(renameat(fd_, aside.c_str(), fd_, name.c_str()), "rename " + aside);
   } catch (...) {
     unlinkat(fd_, aside.c_str(), 0);
@@ -78,7 +86,7 @@ void MetaDirectory::Create(const Sidecar& sidecar) const {
   if (!file.valid()) ThrowErrno(attempted);
   WriteAll(file.get(), SerializeSidecar(sidecar), name);
   // On disk if power goes before the file has its name: nothing. After: all of it.
-  WriteOutData(file.get());
+  HandToDisk(file.get());
   CheckSyscall(linkat(file.get(), "", fd_, name.c_str(), AT_EMPTY_PATH), attempted);
 }
 

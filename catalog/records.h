@@ -1,6 +1,7 @@
 // What the catalog holds, as values.
 #pragma once
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -36,6 +37,18 @@ struct RootAttributes {
   // Names of all extended attributes, as listxattr(2) gives them (each with a NUL behind it).
   std::string xattr_names;
 };
+
+// Of a new directory (with permissions `mode`, the umask taken off) that a user makes in another: as in any
+// filesystem, one with the set-group-id bit passes that and its group on.
+inline RootAttributes NewDirectoryBelow(const RootAttributes& above, mode_t mode, uid_t uid,
+                                        gid_t gid) {
+  const bool inherits = (above.mode & S_ISGID) != 0;
+  return {.mode = S_IFDIR | (mode & 07777) | (inherits ? S_ISGID : 0),
+          .uid = uid,
+          .gid = inherits ? above.gid : gid,
+          .acl = {},
+          .xattr_names = {}};
+}
 
 enum class SnapshotKind { kManual, kPreRollback };
 enum class SnapshotState { kOk, kMissing };

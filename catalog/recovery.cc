@@ -47,6 +47,8 @@ class Recovery {
 void Recovery::Run() {
   Failpoint("recovery.begin");
   CompareGenerations();
+  SettleTemplates(store_);
+  Failpoint("recovery.after-templates");
   for (const VolumeListing& volume : store_.backend->List()) {
     volumes_[volume.id] = volume.read_only;
   }

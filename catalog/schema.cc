@@ -97,8 +97,21 @@ CREATE INDEX snapshot_undo ON snapshot (workspace_id, id)
   WHERE kind = 'pre-rollback' AND pinned = 0 AND missing = 0;
 )sql";
 
+// Version 3. What volumes are made from, where the backend has that.
+constexpr char kVersion3[] = R"sql(
+CREATE TABLE template (
+  uuid       TEXT    PRIMARY KEY,
+  name       TEXT    NOT NULL UNIQUE,
+  created_ns INTEGER NOT NULL,
+  filesystem TEXT    NOT NULL,
+  size_bytes INTEGER NOT NULL,
+  inode      INTEGER NOT NULL,
+  sha256     TEXT    NOT NULL
+) STRICT;
+)sql";
+
 // A change of the tables is a new entry; one that stands here is never edited.
-constexpr std::array kMigrations = {kVersion1, kVersion2};
+constexpr std::array kMigrations = {kVersion1, kVersion2, kVersion3};
 
 void Apply(Database& database, size_t migration) {
   database.Execute(kMigrations[migration]);

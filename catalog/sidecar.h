@@ -58,8 +58,9 @@ Sidecar ParseSidecar(std::string_view text);
 // any function; writers of the same file must not race (the Store sees to that).
 class MetaDirectory {
  public:
-  // `meta_fd` is borrowed and must stay open.
-  explicit MetaDirectory(int meta_fd) : fd_(meta_fd) {}
+  // `meta_fd` is borrowed and must stay open. `needs_fsync`: BackendCapabilities::meta_needs_fsync.
+  explicit MetaDirectory(int meta_fd, bool needs_fsync = false)
+      : fd_(meta_fd), needs_fsync_(needs_fsync) {}
 
   // Both leave either the whole sidecar or what was there before, whenever the power goes, and are
   // durable with the backend's next operation that is (Backend::meta_fd). Create is for a volume that
@@ -93,8 +94,10 @@ class MetaDirectory {
  private:
   void Replace(const std::string& name, std::string_view text) const;
   std::optional<std::string> Slurp(const std::string& name) const;
+  void HandToDisk(int file_fd) const;
 
   int fd_;
+  bool needs_fsync_;
 };
 
 }  // namespace ckptfs

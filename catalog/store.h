@@ -147,8 +147,10 @@ class Store {
   int64_t SnapshotsChangedNs(int64_t workspace_id) const;
 
   // --- Workspaces ----------------------------------------------------------------------------
-  // EEXIST, EINVAL (name), ENOSPC, EROFS. The root directory gets this owner and mode.
-  WorkspaceRecord CreateWorkspace(const std::string& name, const RootAttributes& root);
+  // EEXIST, EINVAL (name), ENOSPC, EROFS. The root directory gets this owner and mode. `from` names the
+  // template, where the backend has templates; kDefaultTemplate if it is empty. ENOENT if there is none.
+  WorkspaceRecord CreateWorkspace(const std::string& name, const RootAttributes& root,
+                                  const std::string& from = {});
   // The same in two steps, for an import: between them the volume is filled, unseen by anybody and
   // debris after a crash. Commit throws EEXIST if the name was taken meanwhile.
   class PendingWorkspace {
@@ -199,6 +201,23 @@ class Store {
                            int64_t workspace_id, const LiveHooks& hooks);
   // Computed now, and remembered in the catalog.
   VolumeUsage SnapshotUsage(int64_t snapshot_id);
+
+  // --- Templates (store_templates.cc) ---------------------------------------------------------
+  // All but the first throw ENOTSUP where the backend has none.
+  std::vector<TemplateInfo> ListTemplates() const;  // by name
+  // Who needs a template: names of workspaces, and "workspace/snapshot".
+  std::vector<std::string> TemplateUsers(const TemplateId& id) const;
+  // Each adds one of that name, durable on return. EEXIST, EINVAL (name), ENOSPC, EROFS.
+  TemplateInfo AddTemplateFromImage(const std::string& name,
+                                    int image_fd);  // EINVAL: no such image
+  TemplateInfo AddTemplateFromSnapshot(const std::string& name, int64_t snapshot_id);  // EIO, EBUSY
+  // An empty filesystem of that kind and size (the store's default if it is not said), which `fill` is
+  // given the root directory of.
+  TemplateInfo AddTemplate(const std::string& name, const std::string& filesystem,
+                           std::optional<uint64_t> size_bytes,
+                           const std::function<void(int root_fd)>& fill);
+  // ENOENT; EBUSY, with its users named.
+  void RemoveTemplate(const std::string& name);
 
   // --- Small settings ------------------------------------------------------------------------
   // Owner and mode of the mount root (0755, root, unless changed by SetMountRoot).

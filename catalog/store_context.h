@@ -149,6 +149,14 @@ void RemoveUnlinked(StoreContext& store, const VolumeId& fresh);
 // its space comes back in the background.
 void DeleteForGood(StoreContext& store, const SnapshotRecord& snapshot);
 
+// Rows for the templates that the backend has, in a catalog that has none yet.
+void InsertTemplatesOf(Backend& backend, Catalog::Change& change);
+// Tells the backend what the catalog knows of templates, and settles those of which the backend alone
+// knows.
+void SettleTemplates(StoreContext& store);
+// Throws ENOTSUP where the backend has no templates.
+TemplateKeeper& RequireTemplates(const StoreContext& store, std::string_view attempted);
+
 // Mends what a crash left behind, and finds out what is there; before anything else is done with an
 // open store. May be killed at any point and repeated.
 void Recover(StoreContext& store);

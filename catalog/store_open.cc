@@ -31,6 +31,7 @@ class Opener {
  private:
   void MakeStore();
   void OpenRecorded();
+  void OpenMeta();
   void Rebuild(const std::string& reason, const std::string& detected);
   std::unique_ptr<Catalog> TryOpenCatalog();
   void CheckRequestedBackend(const StoreFacts& facts) const;
@@ -97,6 +98,11 @@ std::unique_ptr<Catalog> Opener::TryOpenCatalog() {
   }
 }
 
+void Opener::OpenMeta() {
+  store_.meta = std::make_unique<MetaDirectory>(store_.backend->meta_fd(),
+                                                store_.backend->capabilities().meta_needs_fsync);
+}
+
 // The first mount. If it is killed: before the backend is whole, CreateBackend clears what there is
 // and begins anew; after that, the next start finds a backend without catalog or sidecars, of which
 // a rebuild makes the same empty catalog. A catalog.db that exists is complete, as it gets its
@@ -125,11 +131,17 @@ void Opener::MakeStore() {
                          .backend_selection = choice.selection,
                          .backend_selected_ns = now_ns};
   store_.backend = OpenBackend(fd_, choice.type, options.backend_options);
-  store_.meta = std::make_unique<MetaDirectory>(store_.backend->meta_fd());
+  OpenMeta();
   // The backend's own copy of how it was chosen goes first: a rebuild needs it.
   store_.meta->WriteStore(facts, {.mode = S_IFDIR | 0755, .uid = 0, .gid = 0, .acl = {}});
   Failpoint("first.before-catalog");
   Catalog::Create(fd_, kNewCatalog, facts);
+  {
+    const std::unique_ptr<Catalog> fresh = Catalog::Open(fd_, kNewCatalog, CatalogCheck::kQuick);
+    Catalog::Change change(*fresh);
+    InsertTemplatesOf(*store_.backend, change);
+    change.CommitUncounted();
+  }
   Failpoint("first.after-create");
   CheckSyscall(renameat(fd_, kNewCatalog, fd_, Catalog::kFileName), "name the new catalog.db");
   SyncDirectory();
@@ -142,7 +154,7 @@ void Opener::OpenRecorded() {
   const StoreFacts facts = store_.catalog->Facts();
   CheckRequestedBackend(facts);
   OpenRecordedBackend(facts);
-  store_.meta = std::make_unique<MetaDirectory>(store_.backend->meta_fd());
+  OpenMeta();
 }
 
 void Opener::CheckRequestedBackend(const StoreFacts& facts) const {
@@ -233,7 +245,7 @@ void Opener::Rebuild(const std::string& reason, const std::string& detected) {
                 "Leave the option backend= out, or use another store");
   }
   store_.backend = OpenBackend(fd_, detected, options.backend_options);
-  store_.meta = std::make_unique<MetaDirectory>(store_.backend->meta_fd());
+  OpenMeta();
   const StoreFacts facts = FactsForRebuild(detected);
   Failpoint("rebuild.before-build");
   const RebuildPlan plan = PlanRebuild(*store_.backend, *store_.meta, {});
@@ -242,6 +254,7 @@ void Opener::Rebuild(const std::string& reason, const std::string& detected) {
     const std::unique_ptr<Catalog> fresh = Catalog::Open(fd_, kNewCatalog, CatalogCheck::kQuick);
     Catalog::Change change(*fresh);
     ApplyRebuild(plan, change);
+    InsertTemplatesOf(*store_.backend, change);
     if (const auto file = store_.meta->ReadStore()) change.SetMountRoot(file->mount_root);
     change.Commit();
   }

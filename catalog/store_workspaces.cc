@@ -42,14 +42,41 @@ Sidecar WorkspaceSidecar(const WorkspaceRecord& workspace, SidecarState state) {
   return sidecar;
 }
 
+// The template that a new workspace is made from; empty where there are none.
+std::optional<TemplateId> FindBase(const StoreContext& store, const std::string& name,
+                                   const std::string& attempted) {
+  if (name.empty() && store.backend->templates() == nullptr) return std::nullopt;
+  RequireTemplates(store, attempted);
+  const std::string wanted = name.empty() ? kDefaultTemplate : name;
+  const std::optional<TemplateInfo> found = store.catalog->FindTemplate(wanted);
+  if (found) return found->id;
+  throw Error(
+      ENOENT, attempted, fmt::format("there is no template {}", wanted),
+      name.empty()
+          ? "Add one of that name (ckpt template add), or name another: ckpt init --template"
+          : "'ckpt template list' shows them");
+}
+
+// An empty volume, or one from a template.
+void CreateVolume(const StoreContext& store, const VolumeId& id,
+                  const std::optional<TemplateId>& from) {
+  if (from) {
+    store.backend->CreateFrom(id, *from);
+  } else {
+    store.backend->CreateEmpty(id);
+  }
+}
+
 }  // namespace
 
-WorkspaceRecord Store::CreateWorkspace(const std::string& name, const RootAttributes& root) {
+WorkspaceRecord Store::CreateWorkspace(const std::string& name, const RootAttributes& root,
+                                       const std::string& from) {
   const std::string attempted = "make workspace " + name;
   StoreContext& store = *impl_;
   const std::lock_guard lock(store.operations);
   RequireFreeName(store, name, "make a workspace");
   store.RequireWritable(attempted);
+  const std::optional<TemplateId> base = FindBase(store, from, attempted);
   store.backend->RequireSpaceForNewVolume();
 
   WorkspaceRecord workspace{.name = name,
@@ -60,7 +87,7 @@ WorkspaceRecord Store::CreateWorkspace(const std::string& name, const RootAttrib
   PreparedVolume volume(store, WorkspaceSidecar(workspace, SidecarState::kPrepared));
   // On disk: a sidecar without a volume. Recovery removes it.
   Failpoint("workspace.after-sidecar");
-  store.backend->CreateEmpty(volume.id());
+  CreateVolume(store, volume.id(), base);
   // On disk: a volume whose sidecar says "prepared" for a transaction that has not been. Recovery
   // removes both; so until the commit.
   Failpoint("workspace.after-volume");
@@ -88,7 +115,7 @@ class ImportedWorkspace final : public Store::PendingWorkspace {
       : store_(store),
         record_{.name = name, .volume = VolumeId::Generate()},
         prepared_(store, WorkspaceSidecar(record_, SidecarState::kFilling)) {
-    store.backend->CreateEmpty(record_.volume);
+    CreateVolume(store, record_.volume, FindBase(store, {}, "make workspace " + name));
     Failpoint("import.after-volume");
     volume_ = store.backend->Open(record_.volume);
   }

@@ -15,26 +15,6 @@ namespace {
 
 using wire::Json;
 
-// Opens the directory that the caller has open as descriptor number `fd`. Through /proc the
-// directory itself is reached, whatever mount namespace or chroot the caller lives in. The
-// caller's process id comes from the kernel; that the right descriptor was found is checked by
-// device and inode number, which also catches a process id of another PID namespace.
-UniqueFd OpenCallersDirectory(const Request& request) {
-  const std::string attempted = "open the directory to import";
-  const uint64_t number = request.Number("fd");
-  UniqueFd directory;
-  struct stat info {};
-  if (request.caller.pid > 0) {
-    const std::string path = fmt::format("/proc/{}/fd/{}", request.caller.pid, number);
-    directory = UniqueFd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  }
-  if (!directory.valid() || fstat(directory.get(), &info) != 0 ||
-      info.st_dev != request.Number("device") || info.st_ino != request.Number("inode")) {
-    throw Error(EOPNOTSUPP, attempted, "the daemon does not see the caller's descriptors");
-  }
-  return directory;
-}
-
 Json ToJson(const ImportProgress& progress) {
   return Json{{"done_bytes", progress.done_bytes},
               {"total_bytes", progress.total_bytes},
@@ -58,7 +38,27 @@ Json ToJson(const ImportStats& stats, const std::string& workspace) {
               {"left_out", std::move(left_out)}};
 }
 
-ImportOptions OptionsFor(const Request& request) {
+}  // namespace
+
+// Through /proc the file itself is reached, whatever mount namespace or chroot the caller lives in. The
+// caller's process id comes from the kernel; that the right descriptor was found is checked by device and
+// inode number, which also catches a process id of another PID namespace.
+UniqueFd OpenCallersFile(const Request& request, const std::string& attempted) {
+  const uint64_t number = request.Number("fd");
+  UniqueFd file;
+  struct stat info {};
+  if (request.caller.uid == 0 && request.caller.pid > 0) {
+    const std::string path = fmt::format("/proc/{}/fd/{}", request.caller.pid, number);
+    file = UniqueFd(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  }
+  if (!file.valid() || fstat(file.get(), &info) != 0 || info.st_dev != request.Number("device") ||
+      info.st_ino != request.Number("inode")) {
+    throw Error(EOPNOTSUPP, attempted, "the daemon does not see the caller's descriptors");
+  }
+  return file;
+}
+
+ImportOptions ImportOptionsFor(const Request& request) {
   Store& store = request.store();
   ImportOptions options;
   options.leave_out_nested = request.Flag("leave_out_nested", false);
@@ -75,21 +75,19 @@ ImportOptions OptionsFor(const Request& request) {
   return options;
 }
 
-}  // namespace
-
 Json Import(const Request& request) {
   request.RequireChangesToMount();
   if (request.caller.uid != 0) {
     throw Error(EOPNOTSUPP, "import a tree", "the daemon does that for root only");
   }
-  const UniqueFd source = OpenCallersDirectory(request);
+  const UniqueFd source = OpenCallersFile(request, "open the directory to import");
   const std::string name = request.Text("name");
 
   // From here to the commit there is a volume that no row names: a crash leaves debris, which the
   // next mount clears away, and the source as it was.
   const std::unique_ptr<Store::PendingWorkspace> pending = request.store().PrepareWorkspace(name);
   const ImportStats stats =
-      ImportTree(source.get(), pending->volume().root_fd(), OptionsFor(request));
+      ImportTree(source.get(), pending->volume().root_fd(), ImportOptionsFor(request));
   // All data is on disk before the name is.
   request.store().backend().Sync(pending->volume().id());
   Failpoint("import.before-commit");

@@ -230,6 +230,22 @@ Json Status(const Request& request) {
               {"warnings", Warnings(status, space)}};
 }
 
+namespace {
+
+// Null if its data is missing.
+Json LiveUsage(Store& store, const WorkspaceRecord& workspace) {
+  try {
+    const VolumeUsage bytes = store.backend().Usage(workspace.volume);
+    return Json{{"referenced_bytes", bytes.referenced_bytes},
+                {"exclusive_bytes", bytes.exclusive_bytes}};
+  } catch (const Error& error) {
+    if (error.errno_value() != ENOENT) throw;
+    return nullptr;
+  }
+}
+
+}  // namespace
+
 Json Df(const Request& request) {
   Store& store = request.store();
   const bool with_usage = request.Flag("usage", false);
@@ -253,12 +269,20 @@ Json Df(const Request& request) {
         usages.push_back(std::move(usage));
       }
       entry["usage"] = std::move(usages);
+      entry["live"] = LiveUsage(store, workspace);
     }
     workspaces.push_back(std::move(entry));
+  }
+  Json templates = Json::array();
+  for (const TemplateInfo& info : store.ListTemplates()) {
+    templates.push_back(Json{{"name", info.label},
+                             {"size_bytes", info.size_bytes},
+                             {"disk_bytes", TemplateDiskBytes(store, info.id)}});
   }
   return Json{{"fs_total_bytes", space.total_bytes},
               {"fs_used_bytes", space.used_bytes},
               {"fs_free_bytes", space.free_bytes},
+              {"templates", std::move(templates)},
               {"workspaces", std::move(workspaces)}};
 }
 

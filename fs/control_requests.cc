@@ -32,6 +32,10 @@ constexpr std::array kCommands = {
     CommandEntry{wire::kPin, Pin},
     CommandEntry{wire::kFsck, Fsck},
     CommandEntry{wire::kImport, Import},
+    CommandEntry{wire::kCreate, Create},
+    CommandEntry{wire::kTemplates, Templates},
+    CommandEntry{wire::kTemplateAdd, TemplateAdd},
+    CommandEntry{wire::kTemplateRemove, TemplateRemove},
     CommandEntry{wire::kSync, Sync},
 };
 

@@ -4,6 +4,8 @@
 #include <functional>
 #include <string>
 
+#include "backend/base/unique_fd.h"
+#include "catalog/import.h"
 #include "fs/control.h"
 #include "fs/control_wire.h"
 #include "fs/verbs.h"
@@ -81,5 +83,17 @@ wire::Json Fsck(const Request& request);
 wire::Json Sync(const Request& request);
 // control_import.cc
 wire::Json Import(const Request& request);
+// control_templates.cc
+wire::Json TemplateDiskBytes(Store& store, const TemplateId& id);  // null if its image is gone
+wire::Json Create(const Request& request);
+wire::Json Templates(const Request& request);
+wire::Json TemplateAdd(const Request& request);
+wire::Json TemplateRemove(const Request& request);
+
+// What the caller, who must be root, has open as the descriptor that arguments fd, device and inode name,
+// opened anew for reading. EOPNOTSUPP if the daemon cannot reach it.
+UniqueFd OpenCallersFile(const Request& request, const std::string& attempted);
+// How the copying of a tree on behalf of a request is to be done.
+ImportOptions ImportOptionsFor(const Request& request);
 
 }  // namespace ckptfs::control

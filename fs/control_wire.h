@@ -38,13 +38,16 @@ inline constexpr const char* kList = "list";
 inline constexpr const char* kShow = "show";
 // {} -> the object of `ckpt status --format json`; of a workspace's scope: with that one only
 inline constexpr const char* kStatus = "status";
-// {usage: bool} -> {fs_total_bytes, fs_used_bytes, fs_free_bytes, workspaces: [{name, snapshots,
-// usage: [{name, referenced_bytes, exclusive_bytes}]}]}; usage only within a workspace
+// {usage: bool} -> {fs_total_bytes, fs_used_bytes, fs_free_bytes, templates: [{name, size_bytes,
+// disk_bytes}], workspaces: [{name, snapshots, live: {referenced_bytes, exclusive_bytes}, usage: [{name,
+// referenced_bytes, exclusive_bytes}]}]}; live and usage only within a workspace
 inline constexpr const char* kDf = "df";
 // {from, to: name or null for the live tree} -> items {kind, path, old_path?}, then null
 inline constexpr const char* kDiff = "diff";
 // {snapshot or newest: N} -> items: what a rollback would change; then {snapshot: name}
 inline constexpr const char* kPreview = "preview";
+// {} -> array of {name, id, created, filesystem, size_bytes, disk_bytes, sha256, users: [name]}
+inline constexpr const char* kTemplates = "templates";
 
 // --- Commands that change ------------------------------------------------------------------------
 // {name?, message, metadata: text, pinned, if_changed} -> a snapshot, or {unchanged_since: name}
@@ -60,7 +63,14 @@ inline constexpr const char* kDelete = "delete";
 inline constexpr const char* kPin = "pin";
 // {repair} -> {problems: [text], repaired: [text]}; the problems that are left
 inline constexpr const char* kFsck = "fsck";
-// {name, mode} -> {workspace}; an empty one, owned by the caller
+// {name, mode, template} -> {workspace}; made from that template, owned by the caller. `mode` has had
+// the umask taken off
+inline constexpr const char* kCreate = "create";
+// {name, filesystem?, size_bytes?, fd, device, inode} -> a template; `fd` as in import, of a directory or an
+// image. {name, snapshot} with a workspace -> the same of a snapshot. Both for root
+inline constexpr const char* kTemplateAdd = "template-add";
+// {name} -> {}
+inline constexpr const char* kTemplateRemove = "template-remove";
 // {name, fd, device, inode, leave_out_nested} -> {workspace, directories, files, hard_links,
 // others, copied_bytes, shared_bytes, links_outside, attributes_left_out, left_out: [path]}. `fd`
 // is a descriptor of the caller, an open directory. For root; EOPNOTSUPP where the daemon cannot

@@ -8,9 +8,6 @@
 namespace ckptfs {
 namespace {
 
-// Descriptors that looking into many snapshots may cost.
-constexpr size_t kOpenSnapshotsMax = 256;
-
 constexpr std::chrono::milliseconds kTidyInterval{200};
 
 Error MissingData() {
@@ -25,7 +22,7 @@ MountContext::MountContext(Store& store_in, KernelCache& kernel_in, MountOptions
     : store(store_in),
       kernel(kernel_in),
       options(std::move(options_in)),
-      volumes(store.backend(), kOpenSnapshotsMax),
+      volumes(store.backend()),
       workspaces(store, slots),
       open_files(kernel),
       write_stop(write_stop_helper),
@@ -37,7 +34,8 @@ MountContext::MountContext(Store& store_in, KernelCache& kernel_in, MountOptions
                }),
       tidier(kTidyInterval, [this] {
         const bool maybe_mapped = FileTree(*this).ForgetUnmapped();
-        return directory_fds.DropIdle() || maybe_mapped;
+        const bool open_volumes = volumes.DropIdle();
+        return directory_fds.DropIdle() || maybe_mapped || open_volumes;
       }) {}
 
 Node MountContext::Resolve(NodeId node_id) {
@@ -66,6 +64,7 @@ Node MountContext::Resolve(NodeId node_id) {
       node.in_writing = detached.Contains(node.view->volume_id);
       try {
         node.volume = volumes.Open(node.view->volume_id);
+        tidier.Wake();
       } catch (const Error& error) {
         if (error.errno_value() != ENOENT) throw;
         // A deletion that has been committed is no loss.

@@ -89,7 +89,7 @@ struct MountContext {
   TaskThread listings;  // MountVerbs::SettleListings
   // These have threads that use what is above.
   DetachedStates detached;
-  PeriodicTask tidier;  // of `mapped` and `directory_fds`
+  PeriodicTask tidier;  // of `mapped`, `directory_fds` and `volumes`
 };
 
 }  // namespace ckptfs

@@ -120,9 +120,10 @@ LiveHooks MountVerbs::Hooks() {
               }};
 }
 
-WorkspaceRecord MountVerbs::CreateWorkspace(const std::string& name, const RootAttributes& root) {
+WorkspaceRecord MountVerbs::CreateWorkspace(const std::string& name, const RootAttributes& root,
+                                            const std::string& from) {
   return Logged("create workspace " + name, [&] {
-    WorkspaceRecord record = mount_.store.CreateWorkspace(name, root);
+    WorkspaceRecord record = mount_.store.CreateWorkspace(name, root, from);
     WorkspacesChanged();
     return record;
   });

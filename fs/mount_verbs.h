@@ -36,7 +36,8 @@ class MountVerbs : public Verbs {
   Store& store() noexcept override { return mount_.store; }
   const std::string& mountpoint() const noexcept override { return mount_.options.mountpoint; }
 
-  WorkspaceRecord CreateWorkspace(const std::string& name, const RootAttributes& root) override;
+  WorkspaceRecord CreateWorkspace(const std::string& name, const RootAttributes& root,
+                                  const std::string& from) override;
   WorkspaceRecord CommitWorkspace(Store::PendingWorkspace& pending) override;
   SnapshotRecord Checkpoint(int64_t workspace_id, const CheckpointRequest& request) override;
   void DeleteSnapshot(int64_t snapshot_id, bool force) override;

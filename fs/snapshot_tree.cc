@@ -358,14 +358,9 @@ Entry SnapshotTree::LookupReserved(NodeId parent, const char* name) {
 Entry SnapshotTree::MakeDirectory(NodeId parent, const char* name, mode_t mode,
                                   const Caller& caller) {
   if (parent == kMountRootNode) {
-    // As any directory: one with the set-group-id bit passes that and its group on.
-    const RootAttributes above = mount_.store.MountRoot();
-    const bool inherits = (above.mode & S_ISGID) != 0;
-    RootAttributes root;
-    root.mode = S_IFDIR | (mode & kPermissionBits & ~caller.umask) | (inherits ? S_ISGID : 0);
-    root.uid = caller.uid;
-    root.gid = inherits ? above.gid : caller.gid;
-    return EntryOfWorkspace(verbs_.CreateWorkspace(name, root));
+    const RootAttributes root =
+        NewDirectoryBelow(mount_.store.MountRoot(), mode & ~caller.umask, caller.uid, caller.gid);
+    return EntryOfWorkspace(verbs_.CreateWorkspace(name, root, {}));
   }
   const auto list = ListAt(parent);
   if (!list) throw NotServed("make a directory");

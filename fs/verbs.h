@@ -26,7 +26,9 @@ class Verbs {
   // Where the filesystem is mounted, as an absolute path in the daemon's mount namespace.
   virtual const std::string& mountpoint() const noexcept = 0;
 
-  virtual WorkspaceRecord CreateWorkspace(const std::string& name, const RootAttributes& root) = 0;
+  // `from`: the template's name, as in Store::CreateWorkspace.
+  virtual WorkspaceRecord CreateWorkspace(const std::string& name, const RootAttributes& root,
+                                          const std::string& from) = 0;
   // Commits a workspace that was filled before anybody could see it.
   virtual WorkspaceRecord CommitWorkspace(Store::PendingWorkspace& pending) = 0;
   virtual SnapshotRecord Checkpoint(int64_t workspace_id, const CheckpointRequest& request) = 0;

@@ -2,10 +2,16 @@
 
 #include <cassert>
 #include <cerrno>
+#include <iterator>
 
 #include "backend/base/error.h"
 
 namespace ckptfs {
+namespace {
+
+constexpr std::chrono::seconds kVolumeIdle{5};
+
+}  // namespace
 
 std::shared_ptr<View> SlotTable::AddLocked(std::shared_ptr<View> view) {
   if (!free_.empty()) {
@@ -130,35 +136,46 @@ size_t SlotTable::size() const {
 }
 
 std::shared_ptr<Volume> VolumeCache::Open(const VolumeId& id) {
+  const auto now = std::chrono::steady_clock::now();
   {
     const std::lock_guard lock(mutex_);
     if (const auto known = by_id_.find(id); known != by_id_.end()) {
       order_.splice(order_.begin(), order_, known->second);
-      return order_.front();
+      order_.front().used_at = now;
+      return order_.front().volume;
     }
   }
   std::shared_ptr<Volume> volume = backend_.Open(id);
-  std::shared_ptr<Volume> dropped;  // closed after the lock is let go
+  Order dropped;  // closed after the lock is let go
   const std::lock_guard lock(mutex_);
-  if (const auto known = by_id_.find(id); known != by_id_.end()) return *known->second;
-  order_.push_front(volume);
+  if (const auto known = by_id_.find(id); known != by_id_.end()) return known->second->volume;
+  order_.push_front({volume, now});
   by_id_[id] = order_.begin();
   if (order_.size() > capacity_) {
-    dropped = order_.back();
-    by_id_.erase(dropped->id());
-    order_.pop_back();
+    by_id_.erase(order_.back().volume->id());
+    dropped.splice(dropped.begin(), order_, std::prev(order_.end()));
   }
   return volume;
 }
 
 void VolumeCache::Drop(const VolumeId& id) {
-  std::shared_ptr<Volume> dropped;
+  Order dropped;
   const std::lock_guard lock(mutex_);
   const auto known = by_id_.find(id);
   if (known == by_id_.end()) return;
-  dropped = *known->second;
-  order_.erase(known->second);
+  dropped.splice(dropped.begin(), order_, known->second);
   by_id_.erase(known);
+}
+
+bool VolumeCache::DropIdle() {
+  Order dropped;
+  const auto last_use = std::chrono::steady_clock::now() - kVolumeIdle;
+  const std::lock_guard lock(mutex_);
+  while (!order_.empty() && order_.back().used_at < last_use) {
+    by_id_.erase(order_.back().volume->id());
+    dropped.splice(dropped.begin(), order_, std::prev(order_.end()));
+  }
+  return !order_.empty();
 }
 
 }  // namespace ckptfs

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <list>
 #include <memory>
@@ -102,19 +103,27 @@ class SlotTable {
   std::unordered_map<SnapshotKey, Slot, SnapshotKeyHash> snapshots_;
 };
 
-// Volumes of snapshots that are being looked into. At most `capacity` are kept open, the least
-// recently used ones are let go (whoever still uses one keeps it). Any thread may call anything.
+// Volumes of snapshots that are being looked into. No more are kept open than the backend likes
+// (BackendCapabilities::open_volumes_max), and none for long after its last use; whoever still uses one
+// keeps it. Any thread may call anything.
 class VolumeCache {
  public:
-  VolumeCache(const Backend& backend, size_t capacity) : backend_(backend), capacity_(capacity) {}
+  explicit VolumeCache(const Backend& backend)
+      : backend_(backend), capacity_(backend.capabilities().open_volumes_max) {}
 
   // Throws what Backend::Open throws (ENOENT: the volume is gone).
   std::shared_ptr<Volume> Open(const VolumeId& id);
   // Lets go of a volume that is to be destroyed.
   void Drop(const VolumeId& id);
+  // Lets go of those that were not used for a while. Returns whether any is left.
+  bool DropIdle();
 
  private:
-  using Order = std::list<std::shared_ptr<Volume>>;  // most recently used first
+  struct Entry {
+    std::shared_ptr<Volume> volume;
+    std::chrono::steady_clock::time_point used_at;
+  };
+  using Order = std::list<Entry>;  // most recently used first
 
   const Backend& backend_;
   const size_t capacity_;

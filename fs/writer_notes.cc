@@ -48,7 +48,7 @@ class WriterNotes::Search {
   bool done() const { return left_.empty(); }
 
   // With the names that the files have in `snapshot`.
-  OpenWriterList List(const Volume& snapshot, const std::string& root) const;
+  OpenWriterList List(const Volume& volume, const std::string& root) const;
 
  private:
   // A file and a process that has it: 0 if none was found. The value is the path in its eyes.
@@ -118,7 +118,7 @@ void WriterNotes::Search::AwaitReleases() {
   }
 }
 
-OpenWriterList WriterNotes::Search::List(const Volume& snapshot, const std::string& root) const {
+OpenWriterList WriterNotes::Search::List(const Volume& volume, const std::string& root) const {
   std::map<Key, std::string> all = found_;
   // Out of sight, as is a process in another PID namespace. If time was up, the opener is as good a
   // guess as any.
@@ -130,7 +130,7 @@ OpenWriterList WriterNotes::Search::List(const Volume& snapshot, const std::stri
     const auto& [number, process] = key;
     const auto [command, is_new] = commands.try_emplace(process);
     if (is_new) command->second = CommandOf(process);
-    std::string name = snapshot.PathOf(InodeOf(number));
+    std::string name = volume.PathOf(InodeOf(number));
     if (name.empty()) name = WithoutPrefix(path, root);
     list.named.push_back({.pid = process, .command = command->second, .path = std::move(name)});
   }
@@ -180,8 +180,10 @@ OpenWriterList WriterNotes::Find(const Noted& noted, const VolumeId& snapshot) {
   }
   const auto record = mount_.store.FindWorkspace(noted.workspace->id());
   const std::string name = record ? record->name : std::string();
-  return search.List(*mount_.store.backend().Open(snapshot),
-                     mount_.options.mountpoint + "/" + name);
+  const Backend& backend = mount_.store.backend();
+  const std::shared_ptr<Volume> volume =
+      backend.capabilities().snapshots_tell_paths ? backend.Open(snapshot) : noted.live->volume;
+  return search.List(*volume, mount_.options.mountpoint + "/" + name);
 }
 
 }  // namespace ckptfs

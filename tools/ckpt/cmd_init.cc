@@ -24,6 +24,7 @@ struct Options {
   std::string path;
   std::optional<std::string> name;
   std::optional<std::string> mount;
+  std::optional<std::string> template_name;
   bool leave_out_nested = false;
   bool remove_original = false;
 };
@@ -73,7 +74,17 @@ int MakeEmpty(const Options& options) {
     throw Error(EINVAL, attempted, "--name says another name than the path");
   }
   CheckName("workspace", name);
-  if (mkdirat(parent.get(), name.c_str(), 0777) != 0) ThrowErrno(attempted);
+  if (options.template_name) {
+    const mode_t mask = umask(0);
+    umask(mask);
+    place->Ask(
+        Access::kChange,
+        MakeRequest(wire::kCreate, Json{{"name", wire::FromBytes(name)},
+                                        {"mode", 0777 & ~mask},
+                                        {"template", wire::FromBytes(*options.template_name)}}));
+  } else if (mkdirat(parent.get(), name.c_str(), 0777) != 0) {
+    ThrowErrno(attempted);
+  }
   PrintLine("made workspace " + OneLine(name));
   return kDone;
 }
@@ -141,6 +152,11 @@ int Run(const Options& options) {
   }
   const std::optional<Place> place = FindPlace(path.get());
   if (place) RefuseInside(options.path, path.get(), *place);
+  if (options.template_name) {
+    throw Error(EEXIST, "make a workspace from template " + *options.template_name,
+                QuoteName(options.path) + " is there already",
+                "Name a new workspace, directly below the mount root");
+  }
   return TakeInDirectory(options);
 }
 
@@ -160,6 +176,10 @@ void AddInit(CLI::App& app, Action& action) {
       ->type_name("NAME");
   command->add_option("--mount", options->mount, "A path in the mount that is meant")
       ->type_name("PATH");
+  command
+      ->add_option("--template", options->template_name,
+                   "Make a new workspace from this template (ckpt template list)")
+      ->type_name("NAME");
   command->add_flag("--leave-out-nested", options->leave_out_nested,
                     "Leave out mount points and subvolumes in PATH, which are refused otherwise");
   command->add_flag("--remove-original", options->remove_original,

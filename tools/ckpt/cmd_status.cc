@@ -74,6 +74,7 @@ void AddUsage(const Place& widest, Json& df) {
                            ? OpenWorkspace(widest, workspace.at("name")).Ask(Access::kRead, request)
                            : widest.Ask(Access::kRead, request);
       workspace["usage"] = one.at("workspaces").at(0).at("usage");
+      workspace["live"] = one.at("workspaces").at(0).at("live");
     } catch (const Error& error) {
       if (error.errno_value() != EACCES && error.errno_value() != ENOENT) throw;
       workspace["usage"] = nullptr;
@@ -91,6 +92,16 @@ void PrintDf(const Json& df, bool with_snapshots) {
                                                : 100.0 * static_cast<double>(used) /
                                                      static_cast<double>(total))});
   PrintLine(space.Format());
+  if (!df.at("templates").empty()) {
+    Table templates({"TEMPLATE", "SIZE", "ON DISK"});
+    templates.AlignRight(1);
+    templates.AlignRight(2);
+    for (const Json& one : df.at("templates")) {
+      templates.Add({Name(one.at("name")), FormatBytes(one.at("size_bytes")),
+                     FormatBytes(one.at("disk_bytes"))});
+    }
+    PrintLine(templates.Format());
+  }
   if (!with_snapshots) {
     Table table({"WORKSPACE", "SNAPSHOTS"});
     table.AlignRight(1);
@@ -105,6 +116,10 @@ void PrintDf(const Json& df, bool with_snapshots) {
   table.AlignRight(2);
   table.AlignRight(3);
   for (const Json& workspace : df.at("workspaces")) {
+    if (const Json& live = workspace.value("live", Json()); !live.is_null()) {
+      table.Add({Name(workspace.at("name")), "(live)", FormatBytes(live.at("referenced_bytes")),
+                 FormatBytes(live.at("exclusive_bytes"))});
+    }
     for (const Json& usage : workspace.at("usage")) {
       table.Add({Name(workspace.at("name")), Name(usage.at("name")),
                  FormatBytes(usage.at("referenced_bytes")),

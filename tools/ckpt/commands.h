@@ -24,6 +24,7 @@ void AddDelete(CLI::App& app, Action& action);
 void AddPin(CLI::App& app, Action& action);
 void AddUnpin(CLI::App& app, Action& action);
 void AddFsck(CLI::App& app, Action& action);
+void AddTemplate(CLI::App& app, Action& action);
 
 // Options that several commands have.
 void AddWorkspaceOption(CLI::App& command, std::optional<std::string>& workspace);

@@ -48,6 +48,7 @@ int Main(int argc, char** argv) {
   AddPin(app, action);
   AddUnpin(app, action);
   AddFsck(app, action);
+  AddTemplate(app, action);
   try {
     app.parse(argc, argv);
     // Not require_subcommand: that would say so of an unknown command, too.

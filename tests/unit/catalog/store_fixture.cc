@@ -4,11 +4,13 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <array>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <iostream>
 #include <regex>
@@ -134,10 +136,19 @@ void PrintTo(const StoreView& view, std::ostream* out) {
   for (const auto& [name, facts] : view.rows) *out << name << " (" << facts << ") ";
 }
 
+std::string TestBackend() {
+  const char* backend = std::getenv("CKPTFS_TEST_BACKEND");  // NOLINT(concurrency-mt-unsafe)
+  return backend == nullptr ? "btrfs-loop" : backend;
+}
+
+std::string TestBackendMark() {
+  return TestBackend() == "btrfs-loop" ? "volumes.img" : TestBackend() + ".json";
+}
+
 StoreOptions TestStoreOptions(const std::string& path) {
   StoreOptions options;
   options.path = path;
-  options.backend = "auto";
+  options.backend = TestBackend() == "btrfs-loop" ? "auto" : TestBackend();
   options.backend_options.size_bytes.reset();
   return options;
 }
@@ -247,11 +258,30 @@ void StoreTest::FillForSteps() {
   MakeWorkspace("empty");
 }
 
+// Those that a store has: MetaDirectory keeps its generation so.
+static void CopyXattrs(const std::string& from, const std::string& to) {
+  std::array<char, 4096> names{};
+  const ssize_t length = listxattr(from.c_str(), names.data(), names.size());
+  for (const char* name = names.data(); name < names.data() + length; name += strlen(name) + 1) {
+    std::array<char, 4096> value{};
+    const ssize_t size = getxattr(from.c_str(), name, value.data(), value.size());
+    ASSERT_GE(size, 0) << name;
+    ASSERT_EQ(setxattr(to.c_str(), name, value.data(), static_cast<size_t>(size), 0), 0) << name;
+  }
+}
+
 void StoreTest::CopyStore(const std::string& from, const std::string& to) {
   std::filesystem::remove_all(to);
   std::filesystem::create_directory(to);
-  for (const auto& entry : std::filesystem::directory_iterator(from)) {
-    CopySparse(entry.path(), to + "/" + entry.path().filename().string());
+  std::filesystem::recursive_directory_iterator entries(from);
+  for (const auto& entry : entries) {
+    const std::string copy = to + "/" + entry.path().lexically_relative(from).string();
+    if (entry.is_directory()) {
+      std::filesystem::create_directory(copy);
+      CopyXattrs(entry.path(), copy);
+    } else {
+      CopySparse(entry.path(), copy);
+    }
   }
 }
 
@@ -275,8 +305,17 @@ pid_t StartStep(const std::string& name, const std::string& path, const std::str
   const std::string point = "CKPTFS_FAILPOINT=" + failpoint;
   const std::string search = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
   const pid_t child = CheckSyscall(fork(), "fork");
-  const char* const environment[] = {step.c_str(), search.c_str(),
-                                     failpoint.empty() ? nullptr : point.c_str(), nullptr};
+  const auto pass_on = [](const char* variable) {
+    const char* value = std::getenv(variable);  // NOLINT(concurrency-mt-unsafe)
+    return std::string(variable) + "=" + (value == nullptr ? "" : value);
+  };
+  const std::string libraries = pass_on("LD_LIBRARY_PATH");
+  const std::string no_udev = pass_on("DM_DISABLE_UDEV");
+  const std::string backend = "CKPTFS_TEST_BACKEND=" + TestBackend();
+  const char* const environment[] = {step.c_str(),    search.c_str(),
+                                     backend.c_str(), libraries.c_str(),
+                                     no_udev.c_str(), failpoint.empty() ? nullptr : point.c_str(),
+                                     nullptr};
   if (child == 0) {
     execle("/proc/self/exe", "step", "--gtest_brief=1", nullptr, environment);
     _exit(2);

@@ -67,7 +67,11 @@ class StoreTest : public testing::Test {
   std::unique_ptr<Store> store_;
 };
 
+// Of the backend that the environment variable CKPTFS_TEST_BACKEND names; "auto" if it does not.
 StoreOptions TestStoreOptions(const std::string& path);
+// The backend that a store with these options has, and the file by which it is known as such.
+std::string TestBackend();
+std::string TestBackendMark();
 StoreView Look(Store& store);
 void WriteLive(Store& store, const std::string& workspace, const std::string& content);
 std::string ReadVolume(Store& store, const VolumeId& volume);

@@ -32,8 +32,9 @@ class StoreVerbs : public Verbs {
 
   Store& store() noexcept override { return store_; }
   const std::string& mountpoint() const noexcept override { return mountpoint_; }
-  WorkspaceRecord CreateWorkspace(const std::string& name, const RootAttributes& root) override {
-    return store_.CreateWorkspace(name, root);
+  WorkspaceRecord CreateWorkspace(const std::string& name, const RootAttributes& root,
+                                  const std::string& from) override {
+    return store_.CreateWorkspace(name, root, from);
   }
   WorkspaceRecord CommitWorkspace(Store::PendingWorkspace& pending) override {
     return pending.Commit();
@@ -412,7 +413,7 @@ TEST_F(ControlTest, StatusDfAndFsck) {
   EXPECT_EQ(status.result["version"], CKPTFS_VERSION);
   EXPECT_EQ(status.result["source"], StorePath());
   EXPECT_EQ(status.result["mountpoint"], "/mnt/ckpt");
-  EXPECT_EQ(status.result["backend"]["type"], "btrfs-loop");
+  EXPECT_EQ(status.result["backend"]["type"], TestBackend());
   EXPECT_TRUE(status.result["backend"].contains("selection"));
   EXPECT_TRUE(status.result["backend"].contains("selected_at"));
   EXPECT_TRUE(status.result["clean_start"].get<bool>());

@@ -1,0 +1,169 @@
+// ckpt template add, ckpt template list, ckpt template rm
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <memory>
+
+#include "backend/base/error.h"
+#include "backend/base/unique_fd.h"
+#include "fs/control_wire.h"
+#include "tools/ckpt/commands.h"
+#include "tools/ckpt/exit_code.h"
+#include "tools/ckpt/locate.h"
+#include "tools/ckpt/output.h"
+#include "tools/ckpt/progress.h"
+
+namespace ckptfs::cli {
+namespace {
+
+struct Options {
+  std::string name;
+  std::optional<std::string> path;
+  std::optional<std::string> from;
+  std::optional<std::string> filesystem;
+  std::optional<uint64_t> size_bytes;
+  std::optional<std::string> mount;
+  std::string format = "table";
+};
+
+Place FindMount(const Options& options) {
+  Place mount = FindWidest(options.mount);
+  if (mount.is_mount_root()) return mount;
+  throw Error(EPERM, "see to templates", "only one workspace can be seen from here",
+              "Run this where the mount is");
+}
+
+void Report(const Json& added) {
+  PrintLine(fmt::format("template {}: {}, {}, takes {}",
+                        OneLine(added.at("name").get<std::string>()),
+                        added.at("filesystem").get<std::string>(),
+                        FormatBytes(added.at("size_bytes")), FormatBytes(added.at("disk_bytes"))));
+}
+
+// "W/S", which neither name can hold a slash of.
+int AddFromSnapshot(const Options& options) {
+  const size_t slash = options.from->find('/');
+  if (slash == std::string::npos || slash == 0 || slash + 1 == options.from->size() ||
+      options.from->find('/', slash + 1) != std::string::npos) {
+    throw Error(EINVAL, "add template " + options.name,
+                fmt::format("'{}' is not of the form WORKSPACE/SNAPSHOT", *options.from));
+  }
+  Json request = MakeRequest(wire::kTemplateAdd,
+                             Json{{"name", wire::FromBytes(options.name)},
+                                  {"snapshot", wire::FromBytes(options.from->substr(slash + 1))}});
+  request[wire::kWorkspace] = wire::FromBytes(options.from->substr(0, slash));
+  Report(FindMount(options).Ask(Access::kChange, request));
+  return kDone;
+}
+
+int AddFromPath(const Options& options) {
+  const UniqueFd source(open(options.path->c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!source.valid()) ThrowErrno("open " + QuoteName(*options.path));
+  struct stat info {};
+  CheckSyscall(fstat(source.get(), &info), "look at " + QuoteName(*options.path));
+  Json args{{"name", wire::FromBytes(options.name)},
+            {"fd", source.get()},
+            {"device", info.st_dev},
+            {"inode", info.st_ino}};
+  if (options.filesystem) args["filesystem"] = *options.filesystem;
+  if (options.size_bytes) args["size_bytes"] = *options.size_bytes;
+  ProgressBar bar;
+  const Json added = FindMount(options).Ask(
+      Access::kChange, MakeRequest(wire::kTemplateAdd, std::move(args)),
+      {.items = nullptr, .progress = [&bar](const Json& progress) {
+         bar.Show(
+             progress.value("done_bytes", uint64_t{0}), progress.value("total_bytes", uint64_t{0}),
+             progress.value("done_files", uint64_t{0}), progress.value("total_files", uint64_t{0}));
+       }});
+  bar.Clear();
+  Report(added);
+  return kDone;
+}
+
+int RunAdd(const Options& options) {
+  if (options.from && (options.size_bytes || options.filesystem)) {
+    throw Error(EINVAL, "add template " + options.name,
+                "a snapshot brings its size and its filesystem with it",
+                "Leave --size and --filesystem out");
+  }
+  return options.from ? AddFromSnapshot(options) : AddFromPath(options);
+}
+
+int RunList(const Options& options) {
+  const Json templates =
+      FindWidest(options.mount).Ask(Access::kRead, MakeRequest(wire::kTemplates));
+  if (IsJson(options.format)) {
+    PrintJson(templates);
+    return kDone;
+  }
+  Table table({"TEMPLATE", "FILESYSTEM", "SIZE", "ON DISK", "USERS", "CREATED"});
+  for (const size_t column : {2, 3, 4}) table.AlignRight(column);
+  for (const Json& one : templates) {
+    table.Add({OneLine(one.at("name").get<std::string>()), one.at("filesystem").get<std::string>(),
+               FormatBytes(one.at("size_bytes")), FormatBytes(one.at("disk_bytes")),
+               std::to_string(one.at("users").size()),
+               FormatTime(one.at("created").get<std::string>())});
+  }
+  Print(table.Format());
+  return kDone;
+}
+
+int RunRemove(const Options& options) {
+  FindMount(options).Ask(
+      Access::kChange,
+      MakeRequest(wire::kTemplateRemove, Json{{"name", wire::FromBytes(options.name)}}));
+  PrintLine("removed template " + OneLine(options.name));
+  return kDone;
+}
+
+using Run = int (*)(const Options&);
+
+CLI::App* AddCommand(CLI::App& above, Action& action, const char* name, const char* description,
+                     const std::shared_ptr<Options>& options, Run run) {
+  CLI::App* command = above.add_subcommand(name, description);
+  command->add_option("--mount", options->mount, "A path in the mount that is meant")
+      ->type_name("PATH");
+  command->callback([options, run, &action] { action = [options, run] { return run(*options); }; });
+  return command;
+}
+
+}  // namespace
+
+void AddTemplate(CLI::App& app, Action& action) {
+  auto options = std::make_shared<Options>();
+  CLI::App* group = app.add_subcommand(
+      "template", "Templates, which workspaces of a dm-snapshot store are made from");
+  group->require_subcommand(1);
+
+  CLI::App* add =
+      AddCommand(*group, action, "add",
+                 "Add a template: a directory's content, an image, or a snapshot", options, RunAdd);
+  add->add_option("NAME", options->name, "Its name; that of the default template is 'default'")
+      ->required();
+  CLI::Option* path =
+      add->add_option("PATH", options->path, "A directory, or an image of ext4 or xfs");
+  add->add_option("--from", options->from, "A snapshot; the template needs it no more afterwards")
+      ->type_name("WORKSPACE/SNAPSHOT")
+      ->excludes(path);
+  add->add_option("--filesystem", options->filesystem,
+                  "ext4 (the default) or xfs, of a directory's")
+      ->check(CLI::IsMember({"ext4", "xfs"}));
+  add->add_option("--size", options->size_bytes, "Of each workspace; the default is the store's")
+      ->transform(CLI::AsSizeValue(false));
+  add->callback([options, &action] {
+    if (!options->path && !options->from) throw CLI::RequiredError("PATH or --from");
+    action = [options] { return RunAdd(*options); };
+  });
+
+  CLI::App* list =
+      AddCommand(*group, action, "list", "List the templates and who needs them", options, RunList);
+  AddFormatOption(*list, options->format);
+
+  AddCommand(*group, action, "rm", "Remove a template that nobody needs", options, RunRemove)
+      ->add_option("NAME", options->name, "The template")
+      ->required();
+}
+
+}  // namespace ckptfs::cli
