@@ -36,7 +36,7 @@ trace_during() {
     "$@" >"$scratch/out"
     kill -INT "$tracer"
     wait "$tracer" 2>/dev/null
-    grep -E 'open|handle|ioctl|getdents' "$scratch/trace" | grep -vE 'ioctl\([0-9]+, FUSE|resumed|/dev/fuse|pipe-max-size'
+    grep -E 'open|handle|ioctl|getdents' "$scratch/trace" | grep -vE 'ioctl\([0-9]+, FUSE|resumed|/dev/fuse|pipe-max-size|overcommit_memory'
 }
 
 fds() { find "/proc/$daemon/fd" -mindepth 1 -printf '%l\n' 2>/dev/null | sort; }

@@ -41,6 +41,7 @@ cleanup() {
         while is_mounted "$mount"; do umount "$mount" 2>/dev/null || umount -l "$mount" || break; done
     done
     await_stores
+    remove_devices
     rm -rf --one-file-system "$scratch"
     if ((code == SKIPPED)); then exit "$SKIPPED"; fi
     if ((code != 0)); then
@@ -60,6 +61,20 @@ await_stores() {
     for lock in "$scratch"/*/lock "$scratch"/*/*/lock; do
         [[ -e $lock ]] || continue
         flock --timeout 20 "$lock" true || echo "note: $lock is still held"
+    done
+}
+
+# Devices of device-mapper that a killed daemon of this test has left: the next mount would remove them.
+remove_devices() {
+    local cow prefix device
+    [[ -c /dev/mapper/control ]] || return 0
+    for cow in "$scratch"/*/cow "$scratch"/*/*/cow; do
+        [[ -d $cow ]] || continue
+        # As backend/dm/snapshot_home.cc has it.
+        prefix=$(stat -c 'CKPTFS-%D-%i' "$cow" | awk -F- '{ printf "%s-%s-%x-", $1, $2, $3 }')
+        for device in $(dmsetup ls | awk -v prefix="$prefix" 'index($1, prefix) == 1 { print $1 }'); do
+            dmsetup resume "$device" && dmsetup remove "$device"
+        done
     done
 }
 
@@ -187,13 +202,25 @@ PYTHON
 
 is_mounted() { findmnt -n -t fuse.ckptfs "$1" >/dev/null 2>&1 || findmnt -n --mountpoint "$1" >/dev/null 2>&1; }
 
-# mount_store STORE MOUNTPOINT [OPTIONS]: mounts in the background, small image unless told.
+# store_options STORE OPTIONS [SIZE]: the options to mount with. For a store that is not there yet they
+# say what backend CKPTFS_TEST_BACKEND names, if it does, and a size.
+store_options() {
+    local store=$1 options=$2 size=${3-}
+    if [[ ! -e $store/catalog.db ]]; then
+        [[ -z $size || $options == *size=* || $options == *btrfs-base* ]] ||
+            options=${options:+$options,}size=$size
+        [[ -z ${CKPTFS_TEST_BACKEND-} || $options == *backend=* ]] ||
+            options=${options:+$options,}backend=$CKPTFS_TEST_BACKEND
+    fi
+    echo "$options"
+}
+
+# mount_store STORE MOUNTPOINT [OPTIONS]: mounts in the background.
 mount_store() {
     local store=$1 mountpoint=$2 options=${3-}
     mkdir -p "$mountpoint" 2>/dev/null # fails on a dead mount, which the mount below clears
     mounts+=("$mountpoint")
-    [[ -e $store/catalog.db || $options == *size=* || $options == *btrfs-base* ]] ||
-        options=${options:+$options,}size=512M
+    options=$(store_options "$store" "$options" 512M)
     ckptfs ${options:+-o "$options"} "$store" "$mountpoint"
 }
 
@@ -204,7 +231,11 @@ serve_store() {
     shift 4
     mkdir -p "$mountpoint"
     mounts+=("$mountpoint")
-    [[ -e $store ]] || options=size=512M${options:+,$options}
+    if [[ -e $store ]]; then
+        options=$(store_options "$store" "$options")
+    else
+        options=$(store_options "$store" "$options" 512M)
+    fi
     background "$@" ckptfs -f ${options:+-o "$options"} "$store" "$mountpoint" 2>>"$log"
     for _ in {1..500}; do
         is_mounted "$mountpoint" && stat "$mountpoint/.snapshots" >/dev/null 2>&1 && return

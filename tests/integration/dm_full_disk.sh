@@ -1,0 +1,63 @@
+#!/bin/bash
+# Stores on device-mapper that promise more than their disk has: workspaces get "no space left", and nothing
+# is lost, also when something else fills the disk under them.
+# shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
+[[ -c /dev/mapper/control ]] || skip_test "this kernel has no device-mapper; tests/vm/dm_snapshot.sh runs this"
+
+truncate -s 400M "$scratch/disk.img"
+mkfs.ext4 -q -b 4096 -m 0 "$scratch/disk.img" || skip_test "no mkfs.ext4"
+mkdir "$scratch/disk"
+mount -o loop "$scratch/disk.img" "$scratch/disk" || skip_test "cannot mount ext4"
+mounts+=("$scratch/disk")
+store=$scratch/disk/store m=$scratch/mnt
+free_mib() { df --output=avail -BM "$scratch/disk" | tail -n 1 | tr -dc 0-9; }
+
+test_case "workspaces larger than the disk"
+mount_store "$store" "$m" backend=dm-snapshot,size=1G || exit 1
+mkdir "$m/a" "$m/b" && echo kept >"$m/b/file" && echo kept >"$m/a/file" && mkdir "$m/.snapshots/b/s"
+check "they fit" test "$(free_mib)" -gt 250
+
+test_case "a full disk is 'no space left', in time"
+# As slow as a disk, so that the watch has a chance: without one there is nothing to be slower than.
+run bash -c 'for ((i = 0; i < 400; i++)); do dd if=/dev/urandom bs=1M count=1 oflag=append conv=notrunc,fsync of="$1" status=none || exit; done' bash "$m/a/big"
+check_match "No space left on device" "$errors" "writing on"
+check "some of the disk is still free" test "$(free_mib)" -gt 2
+check_eq "kept kept" "$(cat "$m/a/file" "$m/b/file" | paste -sd ' ')" "what was there"
+size=$(stat -c %s "$m/a/big")
+sum=$(md5sum <"$m/a/big")
+check "most of the disk was used" test "$size" -gt $((150 << 20))
+refused "No space left on device" mkdir "$m/.snapshots/a/s"
+check "the rest can be read" ls -R "$m"
+rm "$m/a/file" && check "and deleted" rmdir "$m/.snapshots/b/s"
+
+test_case "space for others is space for workspaces"
+cd / && check "unmount" unmount_store "$store" "$m"
+mount_store "$store" "$m" || exit 1
+check_eq "$sum" "$(md5sum <"$m/a/big")" "what was written"
+rm "$m/a/big" && check "a workspace is removed" rmdir "$m/a"
+for _ in {1..50}; do
+    sleep 0.1
+    (($(free_mib) > 250)) && break
+done
+check "its space is back" test "$(free_mib)" -gt 250
+check "others grow" dd if=/dev/urandom of="$m/b/more" bs=1M count=50 conv=fsync status=none
+
+test_case "somebody else fills the disk"
+sync "$m/b/more" "$m/b/file"
+sum=$(md5sum <"$m/b/more")
+dd if=/dev/zero of="$scratch/disk/filler" bs=1M status=none 2>/dev/null
+check_eq 0 "$(free_mib)" "free space"
+run dd if=/dev/urandom of="$m/b/lost" bs=1M count=20 conv=fsync status=none
+check_not "writing" test "$status" -eq 0
+umount "$m" || umount -l "$m"
+flock --timeout 20 "$store/lock" true
+rm "$scratch/disk/filler"
+mount_store "$store" "$m" || exit 1
+check_eq kept "$(cat "$m/b/file")" "what was there"
+check_eq "$sum" "$(md5sum <"$m/b/more")" "what had been synced"
+check "it can be written to again" dd if=/dev/urandom of="$m/b/again" bs=1M count=5 conv=fsync status=none
+mkdir "$m/.snapshots/b/after"
+run timeout -s KILL 60 ckpt fsck --mount "$m"
+check_eq "0 no problems found" "$status $output" "ckpt fsck ($errors)"
+check "unmount" unmount_store "$store" "$m"
