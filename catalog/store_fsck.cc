@@ -38,6 +38,7 @@ class Checker {
   std::string AdoptSnapshot(const WorkspaceRecord& workspace, SnapshotRecord snapshot,
                             const Uuid& parent);
   void CheckTombstones();
+  void CheckTemplates();
   void CheckSidecars();
   void CheckSidecar(const Sidecar& right, const std::string& what);
   void CheckStoreFile();
@@ -57,6 +58,7 @@ FsckReport Checker::Run() {
   }
   CheckGenerations();
   CheckTombstones();
+  CheckTemplates();
   Load();
   CheckVolumesWithoutRow();
   Load();
@@ -215,6 +217,33 @@ void Checker::CheckTombstones() {
          fmt::format("volume {} is destroyed", volume.str()), [&] { store_.Destroy(volume); });
   }
   if (repair_) store_.janitor->Drain();
+}
+
+void Checker::CheckTemplates() {
+  TemplateKeeper* keeper = store_.backend->templates();
+  if (keeper == nullptr) return;
+  std::set<TemplateId> known;
+  for (const TemplateInfo& info : store_.catalog->ListTemplates()) {
+    known.insert(info.id);
+    try {
+      keeper->Verify(info.id);
+    } catch (const Error& error) {
+      Problem(error.what());
+    }
+  }
+  for (TemplateInfo& info : keeper->List()) {
+    if (known.contains(info.id)) continue;
+    const std::string wanted = info.label;
+    for (int suffix = 2; store_.catalog->FindTemplate(info.label); ++suffix) {
+      info.label = fmt::format("{}-{}", wanted, suffix);
+    }
+    Mend(fmt::format("template {} ({}) has no entry in the catalog", wanted, info.id.str()),
+         fmt::format("template {} has an entry", info.label), [&] {
+           Catalog::Change change(*store_.catalog);
+           change.Insert(info);
+           store_.Commit(change);
+         });
+  }
 }
 
 void Checker::CheckVolumesWithoutRow() {

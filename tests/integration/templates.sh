@@ -114,6 +114,17 @@ cd "$m" || exit 1
 check_eq "default flat tree" "$(names)" "names"
 check_eq "hello more" "$(cat two/file three/more | paste -sd ' ')" "contents"
 
+test_case "a template that the catalog has forgotten, and a workspace needs"
+cd / && check "unmount" unmount_store "$store" "$m"
+query "$store" "DELETE FROM template WHERE name = 'flat'"
+mount_store "$store" "$m" || exit 1
+check_eq "default tree" "$(ckpt template list --mount "$m" --format json | jq -r '[.[].name] | join(" ")')" "names"
+check_eq more "$(cat "$m/three/more")" "the workspace"
+check_match "template flat .* has no entry in the catalog" "$(ckpt fsck --mount "$m" 2>&1)" "ckpt fsck"
+check_match "template flat has an entry" "$(ckpt fsck --repair --mount "$m")" "ckpt fsck --repair"
+check_eq "default flat tree" "$(ckpt template list --mount "$m" --format json | jq -r '[.[].name] | join(" ")')" "names"
+cd "$m" || exit 1
+
 test_case "an image that has changed is refused, and what is made from another is not"
 image=$store/bases/$(field flat id).img
 cd / && check "unmount" unmount_store "$store" "$m"
@@ -123,6 +134,7 @@ check_eq hello "$(cat "$m/two/file")" "another workspace"
 check_not "the one that needs it" cat "$m/three/file"
 check_match "template flat.*has changed: its content" "$(ckpt status --mount "$m" --format json | jq -r '.warnings[]')" "the reason"
 refused "has changed" ckpt init --template flat "$m/six"
+check_match "template flat: its image .* has changed" "$(ckpt fsck --mount "$m" 2>&1)" "ckpt fsck"
 check "the rest can be unmounted" unmount_store "$store" "$m"
 printf '\0' | dd of="$image" bs=1 seek=100000000 conv=notrunc status=none
 mount_store "$store" "$m" || exit 1
