@@ -5,6 +5,7 @@
 #include <linux/mount.h>
 #include <spdlog/spdlog.h>
 #include <sys/mount.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -136,8 +137,21 @@ bool Activation::LimitGrowth(uint64_t bytes) {
   return writable_ && filesystem_.LimitGrowth(root_.get(), bytes);
 }
 
+// Of a filesystem that has stopped there is no state that a copy could start from.
+void Activation::RequireSound() const {
+  struct statvfs space {};
+  const bool stopped = fstatvfs(root_.get(), &space) == 0 &&
+                       (space.f_flag & static_cast<unsigned long>(ST_RDONLY)) != 0;
+  if (!stopped && device_->Usage().state == SnapshotUsage::State::kGood) return;
+  throw Error(
+      EIO, fmt::format("copy volume {}", id_.str()),
+      "its filesystem has stopped after an error of the disk below, or for want of space there",
+      "Free some space on the disk of the store, unmount, and mount again");
+}
+
 VolumeHeader Activation::CopyTo(int target_fd) {
   const std::lock_guard lock(mutex_);
+  if (writable_) RequireSound();
   // What nobody writes to needs no stop.
   std::optional<DmDevice::Suspended> suspended;
   if (writable_) {

@@ -63,6 +63,7 @@ class Activation {
   // `own_writes`: bytes that the filesystem has written by itself since `unchanged_up_to_`, at most.
   void UpdateMarker(uint64_t own_writes);
   void Close();
+  void RequireSound() const;
 
   const VolumeId id_;
   const ImageFilesystem& filesystem_;

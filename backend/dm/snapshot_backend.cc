@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/fs.h>
 #include <spdlog/spdlog.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,12 +38,23 @@ void RequireReadOnly(const VolumeHeader& header, const VolumeId& id) {
   throw Error(EINVAL, "compare two volumes", fmt::format("volume {} is writable", id.str()));
 }
 
+// Whether FICLONE works in that directory.
+bool CanShareBlocks(int directory_fd) {
+  const UniqueFd from(openat(directory_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  const UniqueFd to(openat(directory_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  const std::string block(4096, 'x');
+  return from.valid() && to.valid() &&
+         write(from.get(), block.data(), block.size()) == static_cast<ssize_t>(block.size()) &&
+         ioctl(to.get(), FICLONE, from.get()) == 0;
+}
+
 }  // namespace
 
 SnapshotBackend::SnapshotBackend(SnapshotHome home, const BackendOptions& options)
     : home_(std::move(home)),
       options_(options),
       device_prefix_(DevicePrefix(home_)),
+      shares_blocks_(CanShareBlocks(home_.cow.get())),
       templates_(home_.bases.get(), home_.cow.get(), home_.default_size),
       table_(
           std::make_shared<ActivationTable>([this](const VolumeId& id) { return Activate(id); })) {
@@ -54,7 +67,7 @@ SnapshotBackend::~SnapshotBackend() {
 }
 
 BackendCapabilities SnapshotBackend::capabilities() const noexcept {
-  return {.clone_is_constant_time = false,
+  return {.clone_is_constant_time = shares_blocks_,
           .nested_volumes_possible = false,
           .meta_needs_fsync = true,
           .snapshots_tell_paths = false,
@@ -119,15 +132,32 @@ void SnapshotBackend::CreateFrom(const VolumeId& id, const TemplateId& base) {
   Failpoint("volume-create.after");
 }
 
+void SnapshotBackend::RequireSpaceForCopy(int file_fd, const std::string& attempted) const {
+  if (shares_blocks_) return;
+  const DiskSpace disk = ReadDiskSpace(home_.cow.get());
+  struct stat status {};
+  CheckSyscall(fstat(file_fd, &status), attempted);
+  const uint64_t needed =
+      static_cast<uint64_t>(status.st_blocks) * 512 + FreeSpaceFloor(disk.total);
+  if (disk.total == 0 || disk.free >= needed) return;
+  throw Error(ENOSPC, attempted,
+              fmt::format("it takes {} MiB, with what is kept free, and {} MiB are left",
+                          needed >> 20, disk.free >> 20),
+              kMakeRoom);
+}
+
 void SnapshotBackend::Copy(const VolumeId& source, const VolumeId& target, bool read_only,
                            const std::string& operation) {
-  RequireWritable(fmt::format("copy volume {} as {}", source.str(), target.str()));
+  const std::string attempted = fmt::format("copy volume {} as {}", source.str(), target.str());
+  RequireWritable(attempted);
   Failpoint(operation + ".before");
+  const UniqueFd original = OpenVolumeFile(home_.cow.get(), source, O_RDONLY);
+  VolumeHeader header = ReadVolumeHeader(original.get());
+  RequireSpaceForCopy(original.get(), attempted);
   PartialFile file(home_.cow.get(), VolumeFileName(target));
-  VolumeHeader header = HeaderOf(source);
   // One that is read-only is as it is, whether somebody looks at it or not.
   if (header.read_only) {
-    CopySparse(OpenVolumeFile(home_.cow.get(), source, O_RDONLY).get(), file.fd());
+    CopySparse(original.get(), file.fd());
   } else {
     header = table_->Get(source)->CopyTo(file.fd());
   }

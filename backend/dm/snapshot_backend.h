@@ -59,10 +59,13 @@ class SnapshotBackend final : public Backend {
             const std::string& operation);
   void SyncMeta() const;
   void RequireWritable(const std::string& attempted) const;
+  // ENOSPC if a copy of that file would leave less than the floor of its disk.
+  void RequireSpaceForCopy(int file_fd, const std::string& attempted) const;
 
   const SnapshotHome home_;
   const BackendOptions options_;
   const std::string device_prefix_;
+  const bool shares_blocks_;  // files that are copied share their blocks, and cost none
   mutable TemplateStore templates_;
   const std::shared_ptr<ActivationTable> table_;
   std::optional<SpaceWatch> watch_;  // ends first
