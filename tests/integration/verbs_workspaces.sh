@@ -87,7 +87,9 @@ mkdir gone
 (
     begin_subshell
     cd gone && rmdir "$m/gone" && mkdir "$m/gone" && touch "$m/gone/new"
-    refused "No such file or directory" touch here
+    # Linux 6.12 asks for attributes of the directory first, and gets ESTALE.
+    run touch here
+    check_match 'No such file or directory|Stale file handle' "$errors" "a file in a removed workspace"
     check_eq '' "$(ls -A 2>/dev/null)" "listing of a removed workspace"
     end_subshell
 )

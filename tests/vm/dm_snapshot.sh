@@ -6,9 +6,9 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 vm=$(dirname "${BASH_SOURCE[0]}")/run
 scripts=${CKPTFS_DM_SCRIPTS:-templates verbs_checkpoints verbs_rollback verbs_in_place verbs_inodes verbs_xattrs
-    verbs_workspaces verbs_read_only}
+    verbs_workspaces verbs_read_only dm_full_disk}
 
-where=("$vm" --seconds 600)
+where=("$vm" --seconds 800)
 tests=/ckptfs/tests
 if [[ -c /dev/mapper/control ]]; then
     where=()
