@@ -48,7 +48,7 @@ TemplateInfo Add(StoreContext& store, const std::string& name, const Make& make)
   store.backend->RequireSpaceForNewVolume();
   // The long part, in which others may change the store. On disk if power goes here or before the
   // commit: an image that no row names, which the next start removes.
-  const TemplateInfo info = make(keeper);
+  TemplateInfo info = make(keeper);
   const std::lock_guard lock(store.operations);
   Failpoint("template.before-commit");
   try {

@@ -74,9 +74,10 @@ std::shared_ptr<Activation> ActivationTable::Get(const VolumeId& id) {
 
 std::shared_ptr<Activation> ActivationTable::Share(const VolumeId& id,
                                                    std::unique_ptr<Activation> made) {
-  std::shared_ptr<Activation> activation(
-      made.release(),
-      [self = shared_from_this(), id](Activation* pointer) { self->End(id, pointer); });
+  std::shared_ptr<Activation> activation(made.release(),
+                                         [self = shared_from_this(), id](Activation* pointer) {
+                                           self->End(id, std::unique_ptr<Activation>(pointer));
+                                         });
   const std::lock_guard lock(mutex_);
   entries_[id] = {.active = activation, .busy = false};
   changed_.notify_all();
@@ -84,12 +85,12 @@ std::shared_ptr<Activation> ActivationTable::Share(const VolumeId& id,
 }
 
 // Of whoever lets go last, so without the mutex held. Takes as long as unmounting does.
-void ActivationTable::End(const VolumeId& id, Activation* activation) noexcept {
+void ActivationTable::End(const VolumeId& id, std::unique_ptr<Activation> activation) noexcept {
   {
     const std::lock_guard lock(mutex_);
     entries_[id].busy = true;
   }
-  delete activation;
+  activation.reset();
   const std::lock_guard lock(mutex_);
   entries_.erase(id);
   changed_.notify_all();

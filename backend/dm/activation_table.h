@@ -59,7 +59,7 @@ class ActivationTable : public std::enable_shared_from_this<ActivationTable> {
 
   void AwaitQuiet(std::unique_lock<std::mutex>& lock, const VolumeId& id);
   std::shared_ptr<Activation> Share(const VolumeId& id, std::unique_ptr<Activation> made);
-  void End(const VolumeId& id, Activation* activation) noexcept;
+  void End(const VolumeId& id, std::unique_ptr<Activation> activation) noexcept;
   void Keep(const VolumeId& id, std::shared_ptr<Activation> activation);
   void Run(const std::stop_token& stop);
 

@@ -24,6 +24,8 @@ class SnapshotBackend final : public Backend {
  public:
   SnapshotBackend(SnapshotHome home, const BackendOptions& options);
   ~SnapshotBackend() override;
+  SnapshotBackend(const SnapshotBackend&) = delete;
+  SnapshotBackend& operator=(const SnapshotBackend&) = delete;
 
   std::string_view type() const noexcept override { return kType; }
   BackendCapabilities capabilities() const noexcept override;

@@ -5,7 +5,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 [[ -c /dev/mapper/control ]] || skip_test "this kernel has no device-mapper; tests/vm/dm_snapshot.sh runs this"
 
-truncate -s 400M "$scratch/disk.img"
+truncate -s 240M "$scratch/disk.img"
 mkfs.ext4 -q -b 4096 -m 0 "$scratch/disk.img" || skip_test "no mkfs.ext4"
 mkdir "$scratch/disk"
 mount -o loop "$scratch/disk.img" "$scratch/disk" || skip_test "cannot mount ext4"
@@ -16,7 +16,7 @@ free_mib() { df --output=avail -BM "$scratch/disk" | tail -n 1 | tr -dc 0-9; }
 test_case "workspaces larger than the disk"
 mount_store "$store" "$m" backend=dm-snapshot,size=1G || exit 1
 mkdir "$m/a" "$m/b" && echo kept >"$m/b/file" && echo kept >"$m/a/file" && mkdir "$m/.snapshots/b/s"
-check "they fit" test "$(free_mib)" -gt 250
+check "they fit" test "$(free_mib)" -gt 150
 
 test_case "a full disk is 'no space left', in time"
 # As slow as a disk, so that the watch has a chance: without one there is nothing to be slower than.
@@ -26,7 +26,7 @@ check "some of the disk is still free" test "$(free_mib)" -gt 2
 check_eq "kept kept" "$(cat "$m/a/file" "$m/b/file" | paste -sd ' ')" "what was there"
 size=$(stat -c %s "$m/a/big")
 sum=$(md5sum <"$m/a/big")
-check "most of the disk was used" test "$size" -gt $((150 << 20))
+check "most of the disk was used" test "$size" -gt $((80 << 20))
 refused "No space left on device" mkdir "$m/.snapshots/a/s"
 check "the rest can be read" ls -R "$m"
 rm "$m/a/file" && check "and deleted" rmdir "$m/.snapshots/b/s"
@@ -38,10 +38,10 @@ check_eq "$sum" "$(md5sum <"$m/a/big")" "what was written"
 rm "$m/a/big" && check "a workspace is removed" rmdir "$m/a"
 for _ in {1..50}; do
     sleep 0.1
-    (($(free_mib) > 250)) && break
+    (($(free_mib) > 150)) && break
 done
-check "its space is back" test "$(free_mib)" -gt 250
-check "others grow" dd if=/dev/urandom of="$m/b/more" bs=1M count=50 conv=fsync status=none
+check "its space is back" test "$(free_mib)" -gt 150
+check "others grow" dd if=/dev/urandom of="$m/b/more" bs=1M count=30 conv=fsync status=none
 
 test_case "somebody else fills the disk"
 sync "$m/b/more" "$m/b/file"
