@@ -54,7 +54,15 @@ FileTree::NodeFd FileTree::OpenPath(const Node& node) const {
     mount_.tidier.Wake();
     return NodeFd(mount_.directory_fds.Open(node.volume, node.file));
   }
-  return NodeFd(node.volume->OpenInode(node.file, O_PATH | O_NOFOLLOW));
+  try {
+    return NodeFd(node.volume->OpenInode(node.file, O_PATH | O_NOFOLLOW));
+  } catch (const Error& error) {
+    if (error.errno_value() != ESTALE) throw;
+    // Since the look above a rollback may have destroyed the volume, and given what is open a descriptor
+    // before (KeepAllReachable).
+    if (auto open = mount_.open_files.AnyFd(node.id)) return NodeFd(std::move(open));
+    throw;
+  }
 }
 
 Attributes FileTree::GetAttributes(NodeId node_id) {

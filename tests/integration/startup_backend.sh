@@ -115,7 +115,7 @@ unmount_store "$store" "$mnt"
 
 test_case "an unknown type is refused for a new store too"
 mkdir "$scratch/new"
-for type in nonsense dm-snapshot BTRFS-LOOP; do
+for type in nonsense zfs-pool BTRFS-LOOP; do
     run mount_store "$scratch/new" "$mnt" "backend=$type,size=256M"
     check "$type is refused" test "$status" -ne 0
     check_eq 1 "$(wc -l <<<"$errors")" "lines of '$errors'"

@@ -126,6 +126,16 @@ StateSet Reader::StatesWithout(const std::string& path) const {
   return states;
 }
 
+// Those in which nothing of that name is a directory.
+StateSet Reader::StatesWithoutDirectory(const std::string& path) const {
+  StateSet states;
+  for (const State state : kStates) {
+    const Thing* const thing = states_.Find(state, path);
+    if (thing == nullptr || !S_ISDIR(thing->mode)) states.Add(state);
+  }
+  return states;
+}
+
 // What is open has one state in all of it: its attributes and its content.
 StateSet Reader::StatesOf(int fd, const std::string& path, std::string& seen) const {
   struct stat status {};
@@ -135,7 +145,7 @@ StateSet Reader::StatesOf(int fd, const std::string& path, std::string& seen) co
     // A directory does not stay what it was: one that has gone since it was opened is gone.
     const bool is_gone =
         (error == ENOENT || error == ESTALE) && states_.Directories().contains(path);
-    return is_gone ? StatesWithout(path) : StateSet{};
+    return is_gone ? StatesWithoutDirectory(path) : StateSet{};
   }
   seen = Text(status);
   StateSet states = StatesOfStat(status, path);
@@ -201,12 +211,8 @@ void Reader::LookAtListing() {
   const Directory directory(opendir((root_ + "/" + path).c_str()));
   if (!directory) {
     const int error = errno;
-    StateSet states;
-    for (const State state : kStates) {
-      const Thing* const thing = states_.Find(state, path);
-      if (thing == nullptr || !S_ISDIR(thing->mode)) states.Add(state);
-    }
-    Expect(Look::kListing, window, states, fmt::format("'{}' cannot be listed", path), error);
+    Expect(Look::kListing, window, StatesWithoutDirectory(path),
+           fmt::format("'{}' cannot be listed", path), error);
     return;
   }
   std::string seen;

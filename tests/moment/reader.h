@@ -105,6 +105,7 @@ class Reader {
   StateSet StatesOf(int fd, const std::string& path, std::string& seen) const;
   StateSet StatesOfStat(const struct stat& status, const std::string& path) const;
   StateSet StatesWithout(const std::string& path) const;
+  StateSet StatesWithoutDirectory(const std::string& path) const;
   StateSet StatesOfListing(DIR* directory, const std::string& path, std::string& seen) const;
 
   const States states_;

@@ -7,7 +7,8 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
+#include <string>
+#include <vector>
 
 #include "backend/base/error.h"
 #include "tests/unit/backend/test_store.h"
@@ -44,11 +45,13 @@ TEST_F(VolumeFileTest, WhatIsNoHeaderIsDamage) {
   const UniqueFd file = Make(VolumeId::Generate());
   const auto error = [&] { return ErrorOf([&] { ReadVolumeHeader(file.get()); }).errno_value(); };
   EXPECT_EQ(error(), EUCLEAN) << "an empty file";
-  for (const char* text : {"[]", "{\"format\":\"ckptfs volume 2\"}", "{\"format\":", "\xff\xfe",
-                           "{\"format\":\"ckptfs volume 1\",\"base\":\"x\",\"read_only\":true,"
-                           "\"in_use\":false,\"marker\":1}"}) {
+  const std::string bad_base =
+      R"({"format":"ckptfs volume 1","base":"x","read_only":true,"in_use":false,"marker":1})";
+  const std::vector<std::string> texts = {"[]", R"({"format":"ckptfs volume 2"})", R"({"format":)",
+                                          "\xff\xfe", bad_base};
+  for (const std::string& text : texts) {
     ASSERT_EQ(ftruncate(file.get(), 0), 0);
-    ASSERT_GT(pwrite(file.get(), text, strlen(text), 0), 0);
+    ASSERT_GT(pwrite(file.get(), text.data(), text.size(), 0), 0);
     EXPECT_EQ(error(), EUCLEAN) << text;
   }
 }
