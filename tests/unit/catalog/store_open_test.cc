@@ -440,7 +440,7 @@ TEST_F(StoreOpenTest, AVolumeThatHasLostItsRowGetsItBack) {
 VolumeId LeaveCheckpoint(Store& store, const std::string& name, uint64_t transactions_later,
                          const VolumeId& live) {
   const WorkspaceRecord workspace = *store.FindWorkspace("w");
-  const VolumeId volume = VolumeId::Generate();
+  VolumeId volume = VolumeId::Generate();
   const MetaDirectory meta(store.backend().meta_fd());
   Sidecar sidecar;
   sidecar.volume = volume;
