@@ -5,7 +5,7 @@
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 vm=$(dirname "${BASH_SOURCE[0]}")/run
-scripts=${CKPTFS_DM_SCRIPTS:-templates verbs_rollback verbs_inodes dm_full_disk}
+scripts=${CKPTFS_DM_SCRIPTS:-templates verbs_rollback dm_full_disk}
 
 where=("$vm" --seconds 800)
 tests=/ckptfs/tests

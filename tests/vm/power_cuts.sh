@@ -2,11 +2,11 @@
 # A store on device-mapper in a guest whose power is cut at random moments while it works: whatever had
 # returned before is there afterwards, and nothing is left over.
 #
-# CKPTFS_POWER_CUTS: how many (default 3; 50 in the long form). CKPTFS_TEST_BACKEND: of which backend.
+# CKPTFS_POWER_CUTS: how many (default 2; 50 in the long form). CKPTFS_TEST_BACKEND: of which backend.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 vm=$(dirname "${BASH_SOURCE[0]}")/run
-cuts=${CKPTFS_POWER_CUTS:-3}
+cuts=${CKPTFS_POWER_CUTS:-2}
 
 said=$scratch/said
 touch "$said"
