@@ -13,6 +13,8 @@ namespace {
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr uint64_t kFloorBytes = kMiB << 10;
 constexpr uint64_t kFloorDivisor = 50;  // 2%
+constexpr uint64_t kDefaultMaxBytes = 30 * (kMiB << 10);
+constexpr uint64_t kDefaultPercent = 40;
 
 }  // namespace
 
@@ -21,6 +23,16 @@ DiskSpace ReadDiskSpace(int fd) {
   CheckSyscall(fstatvfs(fd, &stat), "ask for the free space");
   return {stat.f_blocks * stat.f_frsize, (stat.f_blocks - stat.f_bfree) * stat.f_frsize,
           stat.f_bavail * stat.f_frsize};
+}
+
+uint64_t DefaultStoreBytes(const DiskSpace& disk) {
+  return disk.total == 0 ? kDefaultMaxBytes
+                         : std::min(kDefaultMaxBytes, disk.total / 100 * kDefaultPercent);
+}
+
+uint64_t AllocatedBytes(const struct stat& status) {
+  constexpr uint64_t kUnit = 512;  // of st_blocks, whatever the filesystem's is
+  return static_cast<uint64_t>(status.st_blocks) * kUnit;
 }
 
 uint64_t FreeSpaceFloor(uint64_t total_bytes) {

@@ -1,6 +1,8 @@
 // What a disk still takes, and how much of it is kept free.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -16,6 +18,13 @@ struct DiskSpace {
 
 // Of the filesystem of an open file or directory. Throws Error.
 DiskSpace ReadDiskSpace(int fd);
+
+// What a store takes of its disk at most, unless somebody says otherwise: 30 GiB, or 40% where that is
+// less.
+uint64_t DefaultStoreBytes(const DiskSpace& disk);
+
+// What a file has of its disk, holes not counted.
+uint64_t AllocatedBytes(const struct stat& status);
 
 // How much of so large a disk has to stay free for anything new to be safe: 1 GiB, or 2% where that is
 // less.

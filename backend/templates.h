@@ -68,7 +68,6 @@ class TemplateKeeper {
   virtual std::vector<TemplateInfo> List() const = 0;
   // What is known of a template elsewhere: one that is not so (any more) is refused from now on.
   virtual void Expect(const TemplateInfo& info) = 0;
-  virtual void Forget(const TemplateId& id) = 0;
   // Throws Error EUCLEAN with the reason if a template is not what it should be. Reads it whole, once
   // for as long as the store is open, and again if its file is another one or was touched since. Another
   // file with the very same content, as after the store was copied or restored, will do.

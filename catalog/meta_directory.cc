@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/openat2.h>
@@ -10,8 +9,8 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
-#include <memory>
 
+#include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/unique_fd.h"
 #include "backend/base/write_out.h"
@@ -141,17 +140,9 @@ void MetaDirectory::RemoveLeftover(const std::string& name) const {
 }
 
 MetaDirectory::Listing MetaDirectory::List() const {
-  UniqueFd again = OpenBelow(fd_, ".", O_RDONLY | O_DIRECTORY, 0);
-  if (!again.valid()) ThrowErrno("open the directory of sidecars");
-  const std::unique_ptr<DIR, int (*)(DIR*)> directory(fdopendir(again.get()), closedir);
-  if (directory == nullptr) ThrowErrno("read the directory of sidecars");
-  static_cast<void>(again.Release());  // closedir closes it
   Listing listing;
-  errno = 0;
-  while (const dirent* entry =
-             readdir(directory.get())) {  // NOLINT(concurrency-mt-unsafe): own DIR
-    const std::string name = entry->d_name;
-    if (name == "." || name == ".." || name == "store.json") continue;
+  for (const std::string& name : ReadDirectory(fd_)) {
+    if (name == "store.json") continue;
     if (EndsWith(name, kNewSuffix)) {
       listing.leftovers.push_back(name);
       continue;
@@ -164,9 +155,7 @@ MetaDirectory::Listing MetaDirectory::List() const {
     } else {
       listing.foreign.push_back(name);
     }
-    errno = 0;
   }
-  if (errno != 0) ThrowErrno("read the directory of sidecars");
   return listing;
 }
 

@@ -1,6 +1,7 @@
 // Which names workspaces and snapshots may have.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "backend/backend.h"
@@ -24,6 +25,14 @@ inline constexpr size_t kMaxNameBytes = 255;
 void CheckName(std::string_view what, std::string_view name);
 
 bool IsValidUtf8(std::string_view text);
+
+// `wanted`, or wanted-2, wanted-3, ..., whichever `is_taken` says no to first.
+template <typename IsTaken>
+std::string FirstFreeName(const std::string& wanted, const IsTaken& is_taken) {
+  std::string name = wanted;
+  for (int suffix = 2; is_taken(name); ++suffix) name = wanted + "-" + std::to_string(suffix);
+  return name;
+}
 
 // True for names that ckptfs keeps for itself in a workspace's root directory.
 bool IsReservedInWorkspace(std::string_view name);

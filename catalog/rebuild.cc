@@ -10,6 +10,7 @@
 
 #include "backend/base/error.h"
 #include "backend/base/time.h"
+#include "catalog/names.h"
 #include "catalog/store_context.h"
 
 namespace ckptfs {
@@ -21,11 +22,7 @@ std::string RecoveredName(const VolumeId& volume) {
 
 // `wanted`, or wanted-2, ... such that it is not in `taken`, into which it is put.
 std::string TakeName(std::set<std::string>& taken, const std::string& wanted) {
-  std::string name = wanted;
-  for (int suffix = 2; !taken.insert(name).second; ++suffix) {
-    name = fmt::format("{}-{}", wanted, suffix);
-  }
-  return name;
+  return FirstFreeName(wanted, [&](const std::string& name) { return !taken.insert(name).second; });
 }
 
 // Makes the plan in steps, each of which takes volumes out of `left_`.

@@ -12,6 +12,7 @@
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/time.h"
+#include "catalog/names.h"
 #include "catalog/unlinked_directory.h"
 
 namespace ckptfs {
@@ -133,11 +134,9 @@ int64_t StoreContext::SnapshotTime(int64_t workspace_id) const {
 }
 
 std::string StoreContext::FreeSnapshotName(int64_t workspace_id, const std::string& wanted) const {
-  std::string name = wanted;
-  for (int suffix = 2; catalog->FindSnapshot(workspace_id, name); ++suffix) {
-    name = fmt::format("{}-{}", wanted, suffix);
-  }
-  return name;
+  return FirstFreeName(wanted, [&](const std::string& name) {
+    return catalog->FindSnapshot(workspace_id, name).has_value();
+  });
 }
 
 PreparedVolume::PreparedVolume(StoreContext& store, const Sidecar& sidecar)

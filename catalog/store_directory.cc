@@ -1,13 +1,12 @@
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <memory>
 #include <string_view>
 
+#include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "catalog/store_open.h"
 
@@ -51,18 +50,9 @@ void RefuseForeignDirectory(int store_fd, const std::string& path) {
   // With our lock in it, it is a store whose first mount was cut short.
   if (has_catalog || LooksLikeStoreLock(store_fd) || DetectBackend(store_fd)) return;
 
-  UniqueFd again(openat(store_fd, ".", kDirectoryFlags));
-  if (!again.valid()) ThrowErrno("read the directory " + path);
-  const std::unique_ptr<DIR, int (*)(DIR*)> directory(fdopendir(again.get()), closedir);
-  if (directory == nullptr) ThrowErrno("read the directory " + path);
-  static_cast<void>(again.Release());  // closedir closes it
-  while (const dirent* entry =
-             readdir(directory.get())) {  // NOLINT(concurrency-mt-unsafe): own DIR
-    const std::string_view name = entry->d_name;
+  for (const std::string& name : ReadDirectory(store_fd)) {
     // A new ext4 has a lost+found; an empty lock is one of a first mount that was killed at once.
-    if (name == "." || name == ".." || name == "lost+found" || name == StoreLock::kFileName) {
-      continue;
-    }
+    if (name == "lost+found" || name == StoreLock::kFileName) continue;
     throw Error(ENOTEMPTY, OpenAttempt(path), fmt::format("{} holds other files ({})", path, name),
                 "A new store needs a directory that is empty or not there");
   }

@@ -10,6 +10,7 @@
 
 #include "backend/base/error.h"
 #include "backend/base/time.h"
+#include "catalog/names.h"
 #include "catalog/rebuild.h"
 #include "catalog/store_context.h"
 
@@ -234,9 +235,9 @@ void Checker::CheckTemplates() {
   for (TemplateInfo& info : keeper->List()) {
     if (known.contains(info.id)) continue;
     const std::string wanted = info.label;
-    for (int suffix = 2; store_.catalog->FindTemplate(info.label); ++suffix) {
-      info.label = fmt::format("{}-{}", wanted, suffix);
-    }
+    info.label = FirstFreeName(wanted, [&](const std::string& name) {
+      return store_.catalog->FindTemplate(name).has_value();
+    });
     Mend(fmt::format("template {} ({}) has no entry in the catalog", wanted, info.id.str()),
          fmt::format("template {} has an entry", info.label), [&] {
            Catalog::Change change(*store_.catalog);
@@ -294,10 +295,9 @@ std::string Checker::Adopt(const Sidecar& sidecar) {
     WorkspaceRecord again = sidecar.workspace;
     again.volume = sidecar.volume;
     again.parent_marker = 0;
-    const std::string wanted = again.name;
-    for (int suffix = 2; store_.catalog->FindWorkspace(again.name); ++suffix) {
-      again.name = fmt::format("{}-{}", wanted, suffix);
-    }
+    again.name = FirstFreeName(again.name, [&](const std::string& name) {
+      return store_.catalog->FindWorkspace(name).has_value();
+    });
     Catalog::Change change(*store_.catalog);
     change.Insert(again);
     store_.Commit(change);

@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 
+#include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/time.h"
@@ -38,7 +39,7 @@ class Opener {
   void OpenRecordedBackend(const StoreFacts& facts);
   StoreFacts FactsForRebuild(const std::string& detected) const;
   void SetAsideCatalog() const;
-  bool Exists(const std::string& name) const;
+  bool Exists(const std::string& name) const { return HasEntry(fd_, name); }
   void SyncDirectory() const { CheckSyscall(fsync(fd_), "write out the store's directory"); }
   void RemoveFile(const std::string& name) const;
   std::string ConcernedWorkspaces() const;
@@ -48,13 +49,6 @@ class Opener {
   const int fd_;
   std::string damage_;  // why catalog.db cannot be used; empty: it can, or is not there
 };
-
-bool Opener::Exists(const std::string& name) const {
-  struct stat status {};
-  if (fstatat(fd_, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) return true;
-  if (errno != ENOENT) ThrowErrno("stat " + name);
-  return false;
-}
 
 void Opener::RemoveFile(const std::string& name) const {
   if (unlinkat(fd_, name.c_str(), 0) != 0 && errno != ENOENT) ThrowErrno("remove " + name);

@@ -1,15 +1,13 @@
 // Templates: added, removed, kept in step with the backend.
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <set>
 
+#include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "catalog/names.h"
@@ -23,9 +21,8 @@ constexpr size_t kNamedUsersMax = 8;
 
 // A name at the root of a template that ckptfs would need for itself in the workspaces made from it.
 void RefuseReservedNames(int root_fd) {
-  for (const std::string_view name : {kSnapshotsName, kControlName, kUnlinkedName}) {
-    struct stat status {};
-    if (fstatat(root_fd, std::string(name).c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) continue;
+  for (const std::string& name : ReadDirectory(root_fd)) {
+    if (!IsReservedInWorkspace(name)) continue;
     throw Error(
         EPERM, "use it as a template",
         fmt::format("it has an entry {} at its root, a name that ckptfs keeps for itself", name),
@@ -164,10 +161,8 @@ void InsertTemplatesOf(Backend& backend, Catalog::Change& change) {
   if (keeper == nullptr) return;
   std::set<std::string> names;
   for (TemplateInfo& info : keeper->List()) {
-    const std::string wanted = info.label;
-    for (int suffix = 2; !names.insert(info.label).second; ++suffix) {
-      info.label = fmt::format("{}-{}", wanted, suffix);
-    }
+    info.label = FirstFreeName(info.label,
+                               [&](const std::string& name) { return !names.insert(name).second; });
     change.Insert(info);
   }
 }

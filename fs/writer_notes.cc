@@ -47,7 +47,7 @@ class WriterNotes::Search {
   void AwaitReleases();
   bool done() const { return left_.empty(); }
 
-  // With the names that the files have in `snapshot`.
+  // With the names that the files have in `volume`.
   OpenWriterList List(const Volume& volume, const std::string& root) const;
 
  private:

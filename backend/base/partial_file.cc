@@ -1,6 +1,5 @@
 #include "backend/base/partial_file.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -9,9 +8,9 @@
 
 #include <cerrno>
 #include <cstring>
-#include <memory>
 #include <utility>
 
+#include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 
@@ -34,6 +33,12 @@ PartialFile::~PartialFile() {
   spdlog::warn("remove an unfinished {}: {}", partial_name_, std::strerror(errno));
 }
 
+void PartialFile::Write(std::string_view text) {
+  const std::string attempted = "write " + name_;
+  const ssize_t written = CheckSyscall(write(fd_.get(), text.data(), text.size()), attempted);
+  if (static_cast<size_t>(written) != text.size()) throw Error(ENOSPC, attempted);
+}
+
 void PartialFile::Keep(std::string_view failpoint) {
   CheckSyscall(fsync(fd_.get()), "write " + name_);
   CheckSyscall(renameat2(directory_fd_, partial_name_.c_str(), directory_fd_, name_.c_str(),
@@ -49,25 +54,6 @@ void RemovePartialFiles(int directory_fd) {
     if (!name.ends_with(kPartialSuffix)) continue;
     CheckSyscall(unlinkat(directory_fd, name.c_str(), 0), "remove an unfinished " + name);
   }
-}
-
-std::vector<std::string> ReadDirectory(int directory_fd) {
-  constexpr char kListing[] = "list a directory of the store";
-  // Opened anew: readdir's position belongs to the open file, which other threads share.
-  UniqueFd copy(
-      CheckSyscall(openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), kListing));
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(copy.get()), &closedir);
-  if (!stream) ThrowErrno(kListing);
-  (void)copy.Release();
-  std::vector<std::string> names;
-  errno = 0;
-  while (const dirent* entry = readdir(stream.get())) {  // NOLINT(concurrency-mt-unsafe): own DIR
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
-    errno = 0;
-  }
-  if (errno != 0) ThrowErrno(kListing);
-  return names;
 }
 
 }  // namespace ckptfs

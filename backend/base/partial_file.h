@@ -3,7 +3,6 @@
 
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "backend/base/unique_fd.h"
 
@@ -23,6 +22,8 @@ class PartialFile {
   PartialFile& operator=(const PartialFile&) = delete;
 
   int fd() const noexcept { return fd_.get(); }
+  // Adds to it. ENOSPC if not all of the text has room.
+  void Write(std::string_view text);
   const std::string& partial_name() const noexcept { return partial_name_; }
 
   // Gives the file its name: EEXIST if that is taken. File and name are durable on return. `failpoint` is
@@ -39,8 +40,5 @@ class PartialFile {
 
 // Of the whole directory. Nobody may be making any at the time.
 void RemovePartialFiles(int directory_fd);
-
-// Names of all entries of a directory but "." and "..", in no order. Throws Error.
-std::vector<std::string> ReadDirectory(int directory_fd);
 
 }  // namespace ckptfs

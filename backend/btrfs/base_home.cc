@@ -9,9 +9,9 @@
 #include <array>
 #include <cerrno>
 
+#include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
-#include "backend/base/partial_file.h"
 #include "backend/btrfs/btrfs_util.h"
 #include "backend/mount/detached_mount.h"
 
@@ -46,12 +46,6 @@ void WriteMark(int meta_fd) {
   const std::string uuid = FilesystemUuid(meta_fd);
   CheckSyscall(fsetxattr(meta_fd, kMarkXattr, uuid.data(), uuid.size(), 0),
                "write into meta/ which filesystem the store was made on");
-}
-
-void MakeDirectory(int store_fd, const char* name) {
-  if (mkdirat(store_fd, name, 0700) != 0 && errno != EEXIST) {
-    ThrowErrno(fmt::format("make the directory {}/ in the store", name));
-  }
 }
 
 void RefuseSize(const BackendOptions& options) {

@@ -20,9 +20,9 @@
 #include <thread>
 #include <unordered_set>
 
+#include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
-#include "backend/base/partial_file.h"
 #include "backend/btrfs/btrfs_util.h"
 #include "backend/btrfs/btrfs_volume.h"
 #include "backend/btrfs/changes.h"

@@ -7,18 +7,19 @@
 #include <spdlog/spdlog.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 
+#include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/partial_file.h"
 #include "backend/btrfs/btrfs_util.h"
 #include "backend/btrfs/superblock.h"
+#include "backend/disk_space.h"
 #include "backend/mount/detached_mount.h"
 #include "backend/mount/mkfs.h"
 
@@ -31,8 +32,6 @@ constexpr char kPutBack[] =
     "workspaces and snapshots of this store";
 
 constexpr uint64_t kMiB = uint64_t{1} << 20;
-constexpr uint64_t kDefaultMaxBytes = 30 * (kMiB << 10);
-constexpr uint64_t kDefaultPercent = 40;
 // A new image takes up about 5 MiB of its disk. With less than this it could not be used.
 constexpr uint64_t kMinHostFreeBytes = 16 * kMiB;
 // btrfs wants whole sectors, and the loop device whole blocks.
@@ -47,22 +46,14 @@ UniqueFd ReopenDirectory(int fd) {
 }
 
 uint64_t ImageSizeFor(int store_fd, const BackendOptions& options) {
-  struct statvfs host {};
-  CheckSyscall(fstatvfs(store_fd, &host), "ask for the size of the store's disk");
-  const uint64_t host_bytes = host.f_blocks * host.f_frsize;
-  const uint64_t host_free = host.f_bavail * host.f_frsize;
-  if (host_bytes != 0 && host_free < kMinHostFreeBytes) {
+  const DiskSpace host = ReadDiskSpace(store_fd);
+  if (host.total != 0 && host.free < kMinHostFreeBytes) {
     throw Error(ENOSPC, fmt::format("make {}", kImageName),
                 fmt::format("the disk of the store has {} KiB left and {} MiB are needed to start",
-                            host_free / 1024, kMinHostFreeBytes / kMiB),
+                            host.free / 1024, kMinHostFreeBytes / kMiB),
                 "Free some space there, or put the store on another disk");
   }
-  uint64_t size = kDefaultMaxBytes;
-  if (options.size_bytes) {
-    size = *options.size_bytes;
-  } else if (host_bytes != 0) {  // an unlimited tmpfs says 0
-    size = std::min(size, host_bytes / 100 * kDefaultPercent);
-  }
+  const uint64_t size = options.size_bytes.value_or(DefaultStoreBytes(host));
   if (size < kMinImageBytes) {
     throw Error(options.size_bytes ? EINVAL : ENOSPC, fmt::format("make {}", kImageName),
                 fmt::format("{} bytes are too small for btrfs, which needs at least {} MiB", size,
@@ -251,7 +242,6 @@ void CreateLoopHome(int store_fd, const BackendOptions& options) {
   Failpoint("image-create.after-mkfs");
   MakeHomeDirectories(image.fd());
   Failpoint("image-create.after-directories");
-  CheckSyscall(fsync(image.fd()), fmt::format("write {}", kImageName));
   Failpoint("image-create.before-rename");
   image.Keep("image-create.after-rename");
   // From here on: a complete, empty home.
@@ -274,11 +264,6 @@ BtrfsHome OpenLoopHome(int store_fd, const BackendOptions& options) {
   return home;
 }
 
-bool LoopHomeExists(int store_fd) {
-  struct stat stat {};
-  if (fstatat(store_fd, kImageName, &stat, AT_SYMLINK_NOFOLLOW) == 0) return true;
-  if (errno != ENOENT) ThrowErrno(fmt::format("look for {}", kImageName));
-  return false;
-}
+bool LoopHomeExists(int store_fd) { return HasEntry(store_fd, kImageName); }
 
 }  // namespace ckptfs

@@ -33,7 +33,7 @@ constexpr uint64_t kMetadataCopies = 2;
 uint64_t WritableInImage(int image_fd, const DiskSpace& inside, const DiskSpace& host) {
   struct stat stat {};
   CheckSyscall(fstat(image_fd, &stat), "ask for the size of the image");
-  const uint64_t held = static_cast<uint64_t>(stat.st_blocks) * 512;
+  const uint64_t held = AllocatedBytes(stat);
   return host.free + (held > inside.used ? held - inside.used : 0);
 }
 

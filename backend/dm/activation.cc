@@ -36,12 +36,12 @@ Activation::Activation(const VolumeId& id, std::shared_ptr<const LoopDevice> bas
       header_(ReadVolumeHeader(file_.get())),
       writable_(!header_.read_only && !options.never_write) {
   device_.emplace(std::move(base), file_.get(), kVolumeHeaderBytes, options.device_name,
-                  options.device_uuid, !writable_);
+                  options.device_name, !writable_);
   if (writable_) {
     if (header_.in_use) header_.marker = NewMarker();
     // If power goes from here on: "in use", and nobody uses it.
     header_.in_use = true;
-    WriteVolumeHeader(file_.get(), header_);
+    SaveHeader(header_);
   }
   MountFilesystem(options);
   // What mounting writes is no change.
@@ -93,7 +93,14 @@ void Activation::Close() {
   if (!writable_ || !is_last) return;
   Failpoint("volume-close.before-header");
   header_.in_use = false;
-  WriteVolumeHeader(file_.get(), header_);
+  SaveHeader(header_);
+}
+
+// Durable on return. The file may say nothing that is not so, nor this what the file does not say.
+void Activation::SaveHeader(const VolumeHeader& header) {
+  WriteVolumeHeader(file_.get(), header);
+  CheckSyscall(fdatasync(file_.get()), "write out the header of a volume's file");
+  header_ = header;
 }
 
 // With the mutex held.
@@ -126,8 +133,7 @@ void Activation::Seal() {
   VolumeHeader sealed = header_;
   sealed.read_only = true;
   sealed.in_use = false;
-  WriteVolumeHeader(file_.get(), sealed);
-  header_ = sealed;
+  SaveHeader(sealed);
   writable_ = false;
   Failpoint("volume-seal.after-flag");
 }

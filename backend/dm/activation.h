@@ -16,8 +16,7 @@
 namespace ckptfs {
 
 struct ActivationOptions {
-  std::string device_name;  // of which there must be no other
-  std::string device_uuid;
+  std::string device_name;   // and its UUID; there must be no other of it
   bool never_write = false;  // the store is read-only: not even a journal is played back
   bool no_atime = false;
 };
@@ -63,6 +62,7 @@ class Activation {
   // `own_writes`: bytes that the filesystem has written by itself since `unchanged_up_to_`, at most.
   void UpdateMarker(uint64_t own_writes);
   void Close();
+  void SaveHeader(const VolumeHeader& header);
   void RequireSound() const;
 
   const VolumeId id_;

@@ -10,12 +10,10 @@
 
 #include "backend/base/error.h"
 #include "backend/dm/cow_file.h"
-#include "backend/dm/device_mapper.h"
 
 namespace ckptfs {
 namespace {
 
-constexpr uint64_t kChunkBytes = kCowChunkSectors * kDmSectorBytes;
 constexpr uint32_t kMagic = 0x70416e53;  // "SnAp"
 constexpr uint32_t kVersion = 1;
 constexpr char kReading[] = "read a CoW file";
@@ -33,7 +31,7 @@ struct DiskException {
   uint64_t new_chunk;
 };
 
-constexpr size_t kExceptionsPerChunk = kChunkBytes / sizeof(DiskException);
+constexpr size_t kExceptionsPerChunk = kCowChunkBytes / sizeof(DiskException);
 using Table = std::array<DiskException, kExceptionsPerChunk>;
 
 // False at the end of the file.
@@ -65,7 +63,7 @@ void ForEachCowException(int fd, uint64_t offset,
   // After the header come tables, each with the chunks that it lists behind it.
   for (uint64_t area = 0;; ++area) {
     const uint64_t table_chunk = 1 + area * (kExceptionsPerChunk + 1);
-    if (!ReadAt(fd, offset + table_chunk * kChunkBytes, &table)) return;
+    if (!ReadAt(fd, offset + table_chunk * kCowChunkBytes, &table)) return;
     for (const DiskException& exception : table) {
       // The header's own number marks the end.
       if (exception.new_chunk == 0) return;

@@ -7,12 +7,10 @@
 #include <cerrno>
 
 #include "backend/base/error.h"
-#include "backend/dm/device_mapper.h"
 
 namespace ckptfs {
 namespace {
 
-constexpr uint64_t kChunkBytes = kCowChunkSectors * kDmSectorBytes;
 constexpr uint64_t kExceptionBytes = 16;  // old chunk and new chunk
 
 constexpr uint64_t DivideRoundingUp(uint64_t value, uint64_t by) { return (value + by - 1) / by; }
@@ -20,10 +18,10 @@ constexpr uint64_t DivideRoundingUp(uint64_t value, uint64_t by) { return (value
 }  // namespace
 
 uint64_t CowFileBytes(uint64_t base_bytes) {
-  constexpr uint64_t kExceptionsPerChunk = kChunkBytes / kExceptionBytes;
-  const uint64_t chunks = DivideRoundingUp(base_bytes, kChunkBytes);
+  constexpr uint64_t kExceptionsPerChunk = kCowChunkBytes / kExceptionBytes;
+  const uint64_t chunks = DivideRoundingUp(base_bytes, kCowChunkBytes);
   // The last one: the kernel clears the next table before it uses up this one.
-  return (1 + chunks + DivideRoundingUp(chunks, kExceptionsPerChunk) + 1) * kChunkBytes;
+  return (1 + chunks + DivideRoundingUp(chunks, kExceptionsPerChunk) + 1) * kCowChunkBytes;
 }
 
 UniqueFd MakeCowFile(int directory_fd, const std::string& name, uint64_t bytes) {

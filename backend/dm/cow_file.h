@@ -5,12 +5,14 @@
 #include <string>
 
 #include "backend/base/unique_fd.h"
+#include "backend/dm/device_mapper.h"
 
 namespace ckptfs {
 
 // Of the table of a dm-snapshot device, in sectors: 4 KiB, as a filesystem's block, so that no write of
 // one makes the kernel copy the rest of a chunk.
 inline constexpr uint64_t kCowChunkSectors = 8;
+inline constexpr uint64_t kCowChunkBytes = kCowChunkSectors * kDmSectorBytes;
 
 // The size at which a CoW file of a base that large cannot overflow, in bytes: a header, every chunk of
 // the base, and the tables of exceptions (kernel, drivers/md/dm-snap-persistent.c: after the header each

@@ -11,19 +11,19 @@
 #include <vector>
 
 #include "backend/base/error.h"
+#include "backend/disk_space.h"
 
 namespace ckptfs {
 namespace {
 
 constexpr size_t kExtentsAtOnce = 512;
-constexpr uint64_t kBlockUnit = 512;  // of st_blocks
 
 }  // namespace
 
 FileUsage MeasureFile(int fd) {
   struct stat status {};
   CheckSyscall(fstat(fd, &status), "ask for the size of a volume's file");
-  const uint64_t total = static_cast<uint64_t>(status.st_blocks) * kBlockUnit;
+  const uint64_t total = AllocatedBytes(status);
   std::vector<char> buffer(sizeof(fiemap) + kExtentsAtOnce * sizeof(fiemap_extent));
   auto* map = reinterpret_cast<fiemap*>(buffer.data());
   uint64_t shared = 0;

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/partial_file.h"
@@ -58,7 +59,9 @@ SnapshotBackend::SnapshotBackend(SnapshotHome home, const BackendOptions& option
       templates_(home_.bases.get(), home_.cow.get(), home_.default_size),
       table_(
           std::make_shared<ActivationTable>([this](const VolumeId& id) { return Activate(id); })) {
-  if (!home_.read_only) watch_.emplace(home_.cow.get(), [this] { return table_->All(); });
+  if (home_.read_only) return;
+  templates_.RemoveLoneNotes();
+  watch_.emplace(home_.cow.get(), [this] { return table_->All(); });
 }
 
 SnapshotBackend::~SnapshotBackend() {
@@ -90,12 +93,10 @@ std::unique_ptr<Activation> SnapshotBackend::Activate(const VolumeId& id) const 
     spdlog::warn("volume {}: the kernel had given it up, for want of space most likely; used again",
                  id.str());
   }
-  auto activation =
-      std::make_unique<Activation>(id, templates_.Attach(header.base), std::move(file), filesystem,
-                                   ActivationOptions{.device_name = name,
-                                                     .device_uuid = name,
-                                                     .never_write = home_.read_only,
-                                                     .no_atime = options_.no_atime});
+  auto activation = std::make_unique<Activation>(
+      id, templates_.Attach(header.base), std::move(file), filesystem,
+      ActivationOptions{
+          .device_name = name, .never_write = home_.read_only, .no_atime = options_.no_atime});
   Failpoint("volume-activate.after");
   return activation;
 }
@@ -137,8 +138,7 @@ void SnapshotBackend::RequireSpaceForCopy(int file_fd, const std::string& attemp
   const DiskSpace disk = ReadDiskSpace(home_.cow.get());
   struct stat status {};
   CheckSyscall(fstat(file_fd, &status), attempted);
-  const uint64_t needed =
-      static_cast<uint64_t>(status.st_blocks) * 512 + FreeSpaceFloor(disk.total);
+  const uint64_t needed = AllocatedBytes(status) + FreeSpaceFloor(disk.total);
   if (disk.total == 0 || disk.free >= needed) return;
   throw Error(ENOSPC, attempted,
               fmt::format("it takes {} MiB, with what is kept free, and {} MiB are left",

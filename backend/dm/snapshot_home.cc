@@ -4,13 +4,13 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <nlohmann/json.hpp>
 
+#include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/partial_file.h"
@@ -25,50 +25,24 @@ constexpr char kMarkName[] = "dm-snapshot.json";
 constexpr char kBasesDirectory[] = "bases";
 constexpr char kCowDirectory[] = "cow";
 constexpr char kMetaDirectory[] = "meta";
+constexpr char kPlace[] = "its directory";
 constexpr char kPutBack[] =
     "Put the store's files back from where they were moved to, or from a backup";
-
-constexpr uint64_t kGiB = uint64_t{1} << 30;
-constexpr uint64_t kDefaultMaxBytes = 30 * kGiB;
-constexpr uint64_t kDefaultPercent = 40;
-
-UniqueFd OpenDirectory(int store_fd, const char* name) {
-  UniqueFd fd(openat(store_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (fd.valid()) return fd;
-  const int error = errno;
-  const std::string attempted = "open the volumes of the store";
-  if (error != ENOENT && error != ENOTDIR && error != ELOOP) throw Error(error, attempted);
-  throw Error(ENOENT, attempted, fmt::format("there is no directory {}/", name), kPutBack);
-}
-
-void MakeDirectory(int store_fd, const char* name) {
-  if (mkdirat(store_fd, name, 0700) != 0 && errno != EEXIST) {
-    ThrowErrno(fmt::format("make the directory {}/ in the store", name));
-  }
-}
-
-uint64_t DefaultSize(int store_fd, const BackendOptions& options) {
-  if (options.size_bytes) return *options.size_bytes;
-  const uint64_t disk = ReadDiskSpace(store_fd).total;
-  return disk == 0 ? kDefaultMaxBytes : std::min(kDefaultMaxBytes, disk / 100 * kDefaultPercent);
-}
 
 SnapshotHome OpenDirectories(int store_fd) {
   SnapshotHome home;
   home.store = UniqueFd(CheckSyscall(openat(store_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
                                      "open the store's directory"));
-  home.bases = OpenDirectory(store_fd, kBasesDirectory);
-  home.cow = OpenDirectory(store_fd, kCowDirectory);
-  home.meta = OpenDirectory(store_fd, kMetaDirectory);
+  home.bases = OpenStoreSubdirectory(store_fd, kBasesDirectory, kPlace, kPutBack);
+  home.cow = OpenStoreSubdirectory(store_fd, kCowDirectory, kPlace, kPutBack);
+  home.meta = OpenStoreSubdirectory(store_fd, kMetaDirectory, kPlace, kPutBack);
   return home;
 }
 
 // Written last: without it there is no store yet.
 void WriteMark(int store_fd, uint64_t default_size) {
   PartialFile mark(store_fd, kMarkName);
-  const std::string text =
-      nlohmann::json{{"format", 1}, {"default_size_bytes", default_size}}.dump(2) + "\n";
-  CheckSyscall(write(mark.fd(), text.data(), text.size()), "write the mark of a new store");
+  mark.Write(nlohmann::json{{"format", 1}, {"default_size_bytes", default_size}}.dump(2) + "\n");
   mark.Keep();
 }
 
@@ -90,20 +64,6 @@ uint64_t ReadMark(int store_fd) {
   }
 }
 
-// A note whose image was never there, or is not any more, of a template that nothing is based on.
-void RemoveLoneNotes(const SnapshotHome& home) {
-  TemplateStore templates(home.bases.get(), home.cow.get(), 0);
-  for (const TemplateInfo& info : templates.List()) {
-    const std::string image = info.id.str() + ".img";
-    if (faccessat(home.bases.get(), image.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) continue;
-    try {
-      templates.Remove(info.id);
-    } catch (const Error& error) {
-      spdlog::error("template {}: its image bases/{} is gone. {}", info.label, image, kPutBack);
-    }
-  }
-}
-
 }  // namespace
 
 std::optional<std::string> SnapshotHomeObstacle(int /*store_fd*/) {
@@ -113,7 +73,7 @@ std::optional<std::string> SnapshotHomeObstacle(int /*store_fd*/) {
 }
 
 void CreateSnapshotHome(int store_fd, const BackendOptions& options) {
-  const uint64_t size = DefaultSize(store_fd, options);
+  const uint64_t size = options.size_bytes.value_or(DefaultStoreBytes(ReadDiskSpace(store_fd)));
   // If power goes before the mark is there: directories, and perhaps a template, of which the next
   // creation makes use or another one.
   for (const char* name : {kBasesDirectory, kCowDirectory, kMetaDirectory}) {
@@ -151,16 +111,10 @@ SnapshotHome OpenSnapshotHome(int store_fd, const BackendOptions& options) {
   if (home.read_only) return home;
   RemovePartialFiles(home.cow.get());
   RemovePartialFiles(home.bases.get());
-  RemoveLoneNotes(home);
   return home;
 }
 
-bool SnapshotHomeExists(int store_fd) {
-  struct stat status {};
-  if (fstatat(store_fd, kMarkName, &status, AT_SYMLINK_NOFOLLOW) == 0) return true;
-  if (errno != ENOENT) ThrowErrno(fmt::format("look for {}", kMarkName));
-  return false;
-}
+bool SnapshotHomeExists(int store_fd) { return HasEntry(store_fd, kMarkName); }
 
 std::string DevicePrefix(const SnapshotHome& home) {
   struct stat status {};

@@ -11,21 +11,21 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/partial_file.h"
 #include "backend/base/sparse_copy.h"
 #include "backend/base/time.h"
+#include "backend/disk_space.h"
 #include "backend/dm/content_hash.h"
 #include "backend/dm/cow_exceptions.h"
 #include "backend/dm/cow_file.h"
-#include "backend/dm/device_mapper.h"
 #include "backend/dm/volume_file.h"
 
 namespace ckptfs {
 namespace {
 
-constexpr uint64_t kChunkBytes = kCowChunkSectors * kDmSectorBytes;
 constexpr off_t kMaxNoteBytes = off_t{64} << 10;
 constexpr char kPutBack[] =
     "Put the image back from where it was moved to, or from a backup: all workspaces and snapshots "
@@ -79,7 +79,7 @@ struct stat StatusOf(int fd) {
 // A loop device takes whole blocks only.
 void RoundUp(int fd) {
   const auto size = static_cast<uint64_t>(StatusOf(fd).st_size);
-  const uint64_t whole = (size + kChunkBytes - 1) / kChunkBytes * kChunkBytes;
+  const uint64_t whole = (size + kCowChunkBytes - 1) / kCowChunkBytes * kCowChunkBytes;
   if (whole != size) {
     CheckSyscall(ftruncate(fd, static_cast<off_t>(whole)), "round up the size of an image");
   }
@@ -108,11 +108,11 @@ class NewImage final : public PendingTemplate {
       throw Error(EINVAL, "use an image as a template", "there is neither ext4 nor xfs in it",
                   "Give an image of one filesystem, without a partition table");
     }
-    if (const uint64_t bytes = filesystem->SectorBytes(image_.fd()); bytes < kChunkBytes) {
+    if (const uint64_t bytes = filesystem->SectorBytes(image_.fd()); bytes < kCowChunkBytes) {
       throw Error(
           EINVAL, "use an image as a template",
           fmt::format("the {} in it has {} of {} bytes, and {} are the least", filesystem->name(),
-                      filesystem->name() == "xfs" ? "sectors" : "blocks", bytes, kChunkBytes),
+                      filesystem->name() == "xfs" ? "sectors" : "blocks", bytes, kCowChunkBytes),
           "Make it with mkfs.ext4 -b 4096 or mkfs.xfs -s size=4096");
     }
     info_.filesystem = filesystem->name();
@@ -129,17 +129,13 @@ class NewImage final : public PendingTemplate {
       throw Error(EBUSY, "finish a template", "its image is still attached as " + *device);
     }
     CheckSyscall(fchmod(image_.fd(), 0400), "protect a template");
-    CheckSyscall(fsync(image_.fd()), "write out a template");
     const struct stat status = StatusOf(image_.fd());
     info_.size_bytes = static_cast<uint64_t>(status.st_size);
     info_.inode = status.st_ino;
     info_.sha256 = HashContent(image_.fd());
     Failpoint("template.before-note");
     PartialFile note(bases_fd_, NoteName(id_));
-    const std::string text = SerializeNote(info_);
-    const ssize_t written =
-        CheckSyscall(write(note.fd(), text.data(), text.size()), "write a template's note");
-    if (static_cast<size_t>(written) != text.size()) throw Error(ENOSPC, "write a template's note");
+    note.Write(SerializeNote(info_));
     note.Keep();
     // If power goes here: a note without an image, which is removed at the next start.
     Failpoint("template.after-note");
@@ -160,9 +156,9 @@ class NewImage final : public PendingTemplate {
 // Writes a chunk, or a hole for one of zeros.
 void WriteChunk(int fd, uint64_t chunk, const std::string& content) {
   constexpr char kWriting[] = "write a flattened template";
-  const auto offset = static_cast<off_t>(chunk * kChunkBytes);
+  const auto offset = static_cast<off_t>(chunk * kCowChunkBytes);
   if (content.find_first_not_of('\0') == std::string::npos) {
-    CheckSyscall(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, kChunkBytes),
+    CheckSyscall(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, kCowChunkBytes),
                  kWriting);
     return;
   }
@@ -173,9 +169,10 @@ void WriteChunk(int fd, uint64_t chunk, const std::string& content) {
 
 // Makes what a CoW file has changed of a copy of its base.
 void ApplyExceptions(int volume_fd, int image_fd) {
-  std::string content(kChunkBytes, '\0');
+  std::string content(kCowChunkBytes, '\0');
   ForEachCowException(volume_fd, kVolumeHeaderBytes, [&](const CowException& exception) {
-    const auto offset = static_cast<off_t>(kVolumeHeaderBytes + exception.cow_chunk * kChunkBytes);
+    const auto offset =
+        static_cast<off_t>(kVolumeHeaderBytes + exception.cow_chunk * kCowChunkBytes);
     const ssize_t got = CheckSyscall(pread(volume_fd, content.data(), content.size(), offset),
                                      "read a volume to flatten it");
     if (static_cast<size_t>(got) != content.size()) {
@@ -200,11 +197,6 @@ TemplateInfo TemplateStore::Learn(TemplateInfo info) {
 
 void TemplateStore::Expect(const TemplateInfo& info) { Learn(info); }
 
-void TemplateStore::Forget(const TemplateId& id) {
-  const std::lock_guard lock(mutex_);
-  known_.erase(id);
-}
-
 TemplateStore::Known& TemplateStore::KnownLocked(const TemplateId& id) const {
   const auto known = known_.find(id);
   if (known != known_.end()) return known->second;
@@ -227,7 +219,7 @@ std::unique_ptr<PendingTemplate> TemplateStore::Begin(const std::string& label,
   }
   auto image = std::make_unique<NewImage>(
       bases_fd_, label, [this](TemplateInfo info) { return Learn(std::move(info)); });
-  CheckSyscall(ftruncate(image->fd(), static_cast<off_t>(size_bytes - size_bytes % kChunkBytes)),
+  CheckSyscall(ftruncate(image->fd(), static_cast<off_t>(size_bytes - size_bytes % kCowChunkBytes)),
                "make a template");
   kind.Make(image->fd());
   image->MountFilesystem();
@@ -283,6 +275,18 @@ bool TemplateStore::Remove(const TemplateId& id) {
   CheckSyscall(fsync(bases_fd_), attempted);
   known_.erase(id);
   return removed;
+}
+
+void TemplateStore::RemoveLoneNotes() {
+  for (const TemplateInfo& info : List()) {
+    if (HasEntry(bases_fd_, ImageName(info.id))) continue;
+    try {
+      Remove(info.id);
+    } catch (const Error&) {
+      spdlog::error("template {}: its image bases/{} is gone. {}", info.label, ImageName(info.id),
+                    kPutBack);
+    }
+  }
 }
 
 std::vector<TemplateInfo> TemplateStore::List() const {
@@ -371,7 +375,7 @@ uint64_t TemplateStore::DiskBytes(const TemplateId& id) const {
   struct stat status {};
   CheckSyscall(fstatat(bases_fd_, ImageName(id).c_str(), &status, AT_SYMLINK_NOFOLLOW),
                fmt::format("look at template {}", id.str()));
-  return static_cast<uint64_t>(status.st_blocks) * 512;
+  return AllocatedBytes(status);
 }
 
 }  // namespace ckptfs

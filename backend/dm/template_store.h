@@ -31,12 +31,14 @@ class TemplateStore final : public TemplateKeeper {
   bool Remove(const TemplateId& id) override;
   std::vector<TemplateInfo> List() const override;
   void Expect(const TemplateInfo& info) override;
-  void Forget(const TemplateId& id) override;
   void Verify(const TemplateId& id) override;
   std::optional<TemplateId> TemplateOf(const VolumeId& volume) const override;
   uint64_t DiskBytes(const TemplateId& id) const override;
   uint64_t DefaultSize() const override { return default_size_; }
 
+  // Removes the note of a template whose image was never there, or is not any more, unless something is
+  // based on it: that is logged.
+  void RemoveLoneNotes();
   // The loop device of a template that is what it should be, shared. Throws as Verify does.
   std::shared_ptr<const LoopDevice> Attach(const TemplateId& id);
   // What is known of it. ENOENT if nothing is.

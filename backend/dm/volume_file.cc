@@ -96,7 +96,6 @@ void WriteVolumeHeader(int fd, const VolumeHeader& header) {
   text.resize(kVolumeHeaderBytes);
   const ssize_t written = CheckSyscall(pwrite(fd, text.data(), text.size(), 0), kWriting);
   if (static_cast<size_t>(written) != text.size()) throw Error(ENOSPC, kWriting);
-  CheckSyscall(fdatasync(fd), kWriting);
 }
 
 }  // namespace ckptfs

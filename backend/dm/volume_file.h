@@ -42,7 +42,7 @@ UniqueFd OpenVolumeFile(int cow_fd, const VolumeId& id, int flags);
 // Throws Error EUCLEAN if there is none that can be read.
 VolumeHeader ReadVolumeHeader(int fd);
 
-// In place and durable on return, with all else that was written to the file. The text is shorter than a
+// In place, and durable with the next fdatasync(2) of the file. The text is shorter than a
 // sector of any disk, which is written whole or not at all.
 void WriteVolumeHeader(int fd, const VolumeHeader& header);
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -100,6 +101,14 @@ class AnswerReader {
 
 Json MakeRequest(const char* command, Json args) {
   return Json{{wire::kCommand, command}, {wire::kArgs, std::move(args)}};
+}
+
+void AddOpenFile(Json& args, int fd) {
+  struct stat info {};
+  CheckSyscall(fstat(fd, &info), "look at what is open");
+  args["fd"] = static_cast<uint64_t>(fd);
+  args["device"] = uint64_t{info.st_dev};
+  args["inode"] = uint64_t{info.st_ino};
 }
 
 Json Ask(int directory_fd, const std::string& what, Access access, const Json& request,

@@ -22,6 +22,9 @@ struct AnswerHandlers {
 // A request as fs/control_wire.h has it.
 Json MakeRequest(const char* command, Json args = Json::object());
 
+// Adds to a request's arguments what tells the daemon of an open file: fd, device and inode.
+void AddOpenFile(Json& args, int fd);
+
 // Opens the control file of the directory `directory_fd` (O_PATH will do), sends the request and
 // returns the result. `what` names the directory in errors ("workspace proj"). Throws Error: the
 // daemon's own, or EACCES where the caller has no right to read or change this, ENOENT where there

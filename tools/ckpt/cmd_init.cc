@@ -111,11 +111,7 @@ int TakeInDirectory(const Options& options) {
   ReplaceableDirectory original(options.path);
   const std::string name = options.name.value_or(original.name());
   CheckName("workspace", name);
-  const Place mount = FindWidest(options.mount);
-  if (!mount.is_mount_root()) {
-    throw Error(EPERM, "make workspace " + name, "only one workspace can be seen from here",
-                "Run this where the mount is");
-  }
+  const Place mount = FindMountRoot(options.mount, "make workspace " + name);
   const TakenIn taken = TakeIn(mount, name, original.fd(), options.leave_out_nested);
   const std::string target = PathOf(mount) + "/" + taken.workspace;
   std::string kept;

@@ -1,7 +1,6 @@
 // ckpt template add, ckpt template list, ckpt template rm
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <cerrno>
 #include <memory>
@@ -28,12 +27,7 @@ struct Options {
   std::string format = "table";
 };
 
-Place FindMount(const Options& options) {
-  Place mount = FindWidest(options.mount);
-  if (mount.is_mount_root()) return mount;
-  throw Error(EPERM, "see to templates", "only one workspace can be seen from here",
-              "Run this where the mount is");
-}
+Place FindMount(const Options& options) { return FindMountRoot(options.mount, "see to templates"); }
 
 void Report(const Json& added) {
   PrintLine(fmt::format("template {}: {}, {}, takes {}",
@@ -61,22 +55,15 @@ int AddFromSnapshot(const Options& options) {
 int AddFromPath(const Options& options) {
   const UniqueFd source(open(options.path->c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   if (!source.valid()) ThrowErrno("open " + QuoteName(*options.path));
-  struct stat info {};
-  CheckSyscall(fstat(source.get(), &info), "look at " + QuoteName(*options.path));
-  Json args{{"name", wire::FromBytes(options.name)},
-            {"fd", source.get()},
-            {"device", info.st_dev},
-            {"inode", info.st_ino}};
+  Json args{{"name", wire::FromBytes(options.name)}};
+  AddOpenFile(args, source.get());
   if (options.filesystem) args["filesystem"] = *options.filesystem;
   if (options.size_bytes) args["size_bytes"] = *options.size_bytes;
   ProgressBar bar;
+  AnswerHandlers handlers;
+  handlers.progress = [&bar](const Json& progress) { bar.Show(progress); };
   const Json added = FindMount(options).Ask(
-      Access::kChange, MakeRequest(wire::kTemplateAdd, std::move(args)),
-      {.items = nullptr, .progress = [&bar](const Json& progress) {
-         bar.Show(
-             progress.value("done_bytes", uint64_t{0}), progress.value("total_bytes", uint64_t{0}),
-             progress.value("done_files", uint64_t{0}), progress.value("total_files", uint64_t{0}));
-       }});
+      Access::kChange, MakeRequest(wire::kTemplateAdd, std::move(args)), handlers);
   bar.Clear();
   Report(added);
   return kDone;

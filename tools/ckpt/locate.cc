@@ -272,6 +272,13 @@ Place FindWidest(const std::optional<std::string>& path) {
   return WidestFrom(directory.get());
 }
 
+Place FindMountRoot(const std::optional<std::string>& path, const std::string& attempted) {
+  Place mount = FindWidest(path);
+  if (mount.is_mount_root()) return mount;
+  throw Error(EPERM, attempted, "only one workspace can be seen from here",
+              "Run this where the mount is");
+}
+
 Place OpenWorkspace(const Place& mount_root, const std::string& name) {
   CheckName("workspace", name);
   UniqueFd directory = OpenPath(mount_root.directory.get(), name.c_str(), O_DIRECTORY | O_NOFOLLOW);

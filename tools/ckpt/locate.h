@@ -43,6 +43,10 @@ std::optional<Place> FindWorkspaceIfSaid(const std::optional<std::string>& argum
 // ENOENT if there is none, EINVAL if there are several, naming them.
 Place FindWidest(const std::optional<std::string>& path = std::nullopt);
 
+// The same where it has to be the root of a mount. Throws Error EPERM, saying what was `attempted`, where
+// just a workspace can be seen.
+Place FindMountRoot(const std::optional<std::string>& path, const std::string& attempted);
+
 // A workspace in a mount, by its name. Throws Error ENOENT.
 Place OpenWorkspace(const Place& mount_root, const std::string& name);
 

@@ -54,6 +54,11 @@ void ProgressBar::Show(uint64_t done_bytes, uint64_t total_bytes, uint64_t done_
   is_shown_ = true;
 }
 
+void ProgressBar::Show(const nlohmann::json& progress) {
+  const auto number = [&](const char* name) { return progress.value(name, uint64_t{0}); };
+  Show(number("done_bytes"), number("total_bytes"), number("done_files"), number("total_files"));
+}
+
 void ProgressBar::Clear() {
   if (!is_shown_) return;
   std::fputs("\r\033[K", stderr);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <string>
 
 namespace ckptfs::cli {
@@ -16,6 +17,8 @@ class ProgressBar {
   ProgressBar& operator=(const ProgressBar&) = delete;
 
   void Show(uint64_t done_bytes, uint64_t total_bytes, uint64_t done_files, uint64_t total_files);
+  // The same as the daemon tells it: an object with done_bytes, total_bytes, done_files, total_files.
+  void Show(const nlohmann::json& progress);
   void Clear();
 
   // The line for a terminal of that many columns.

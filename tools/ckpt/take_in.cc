@@ -121,19 +121,11 @@ TakenIn FromJson(const Json& json) {
 // Empty if the daemon cannot reach the directory.
 std::optional<TakenIn> LetDaemonCopy(const Place& mount_root, const std::string& name,
                                      int source_fd, bool leave_out_nested) {
-  struct stat info {};
-  CheckSyscall(fstat(source_fd, &info), "look at the directory");
-  const Json args{{"name", name},
-                  {"fd", static_cast<uint64_t>(source_fd)},
-                  {"device", uint64_t{info.st_dev}},
-                  {"inode", uint64_t{info.st_ino}},
-                  {"leave_out_nested", leave_out_nested}};
+  Json args{{"name", name}, {"leave_out_nested", leave_out_nested}};
+  AddOpenFile(args, source_fd);
   ProgressBar bar;
   AnswerHandlers handlers;
-  handlers.progress = [&bar](const Json& progress) {
-    bar.Show(progress.value("done_bytes", uint64_t{0}), progress.value("total_bytes", uint64_t{0}),
-             progress.value("done_files", uint64_t{0}), progress.value("total_files", uint64_t{0}));
-  };
+  handlers.progress = [&bar](const Json& progress) { bar.Show(progress); };
   try {
     return FromJson(mount_root.Ask(Access::kChange, MakeRequest(wire::kImport, args), handlers));
   } catch (const Error& error) {

@@ -1,0 +1,60 @@
+#include "backend/base/directory.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <memory>
+#include <string_view>
+
+#include "backend/base/error.h"
+
+namespace ckptfs {
+
+std::vector<std::string> ReadDirectory(int directory_fd) {
+  constexpr char kListing[] = "list a directory of the store";
+  // Opened anew: readdir's position belongs to the open file, which other threads share.
+  UniqueFd copy(
+      CheckSyscall(openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), kListing));
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(copy.get()), &closedir);
+  if (!stream) ThrowErrno(kListing);
+  (void)copy.Release();
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* entry = readdir(stream.get())) {  // NOLINT(concurrency-mt-unsafe): own DIR
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+    errno = 0;
+  }
+  if (errno != 0) ThrowErrno(kListing);
+  return names;
+}
+
+bool HasEntry(int directory_fd, const std::string& name) {
+  struct stat status {};
+  if (fstatat(directory_fd, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) return true;
+  if (errno != ENOENT) ThrowErrno("look for " + name);
+  return false;
+}
+
+void MakeDirectory(int parent_fd, const std::string& name) {
+  if (mkdirat(parent_fd, name.c_str(), 0700) != 0 && errno != EEXIST) {
+    ThrowErrno(fmt::format("make the directory {}/ in the store", name));
+  }
+}
+
+UniqueFd OpenStoreSubdirectory(int parent_fd, const std::string& name, const std::string& place,
+                               const std::string& mend) {
+  UniqueFd fd(openat(parent_fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (fd.valid()) return fd;
+  const int error = errno;
+  const std::string attempted = fmt::format("open the volumes of the store in {}", place);
+  if (error == ENOENT || error == ENOTDIR || error == ELOOP) {
+    throw Error(ENOENT, attempted, fmt::format("it holds no directory {}/", name), mend);
+  }
+  throw Error(error, attempted);
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,25 @@
+// Directories that are reached by a descriptor of the one above.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "backend/base/unique_fd.h"
+
+namespace ckptfs {
+
+// Names of all entries of a directory but "." and "..", in no order. Throws Error.
+std::vector<std::string> ReadDirectory(int directory_fd);
+
+// True if something, of whatever kind, has that name in a directory. Throws Error.
+bool HasEntry(int directory_fd, const std::string& name);
+
+// Makes a directory for root alone, if it is not there. Throws Error.
+void MakeDirectory(int parent_fd, const std::string& name);
+
+// A directory of the store, which no symbolic link leads to. `place` says for people where it should be;
+// throws Error ENOENT with `mend` as what to do if there is none.
+UniqueFd OpenStoreSubdirectory(int parent_fd, const std::string& name, const std::string& place,
+                               const std::string& mend);
+
+}  // namespace ckptfs
