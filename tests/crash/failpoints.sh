@@ -34,6 +34,8 @@ for name in "${named[@]}"; do
     base-create.*) continue ;;
     # Of files that are open: see unlinked.sh.
     unlinked.*) continue ;;
+    # Of backends with templates: see tests/unit/catalog/store_crash_test.cc, which the guest runs.
+    dm-create.* | template.* | template-remove.*) continue ;;
     esac
     check "$name is passed" test "${passed[$name]-}" = yes
 done
