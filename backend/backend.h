@@ -138,7 +138,7 @@ class Backend {
   virtual void CreateFrom(const VolumeId& /*id*/, const TemplateId& /*base*/) {
     throw Error(ENOTSUP, "make a volume from a template",
                 fmt::format("the backend {} has none", type()),
-                "Use a store with backend=dm-snapshot");
+                "Use a store with backend=dm-snapshot or dm-thin");
   }
 
   // `target`: a new read-only volume, the state of the writable `source` at one moment of its
@@ -203,6 +203,10 @@ struct BackendOptions {
   // The size of what the backend makes for itself (the loop image), in bytes; empty: the default
   // at creation, and "as it is" later. Larger than at present grows it; smaller throws EINVAL.
   std::optional<uint64_t> size_bytes;
+  // Block devices for the pool of a new dm-thin store, by path; empty: files in the store. Later the same
+  // ones, or empty. Other types throw EINVAL.
+  std::string pool_data_device;
+  std::string pool_metadata_device;
   bool read_only = false;
   bool no_atime = false;  // mount option noatime: reads do not change access times
 };

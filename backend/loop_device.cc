@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/fs.h>
 #include <linux/loop.h>
 #include <linux/major.h>
 #include <spdlog/spdlog.h>
@@ -26,8 +27,6 @@ namespace ckptfs {
 namespace {
 
 constexpr int kAttachAttempts = 64;
-// What direct I/O wants of every disk in use, and not more than any filesystem's sector.
-constexpr uint32_t kBlockBytes = 4096;
 constexpr auto kNodeWait = std::chrono::milliseconds(200);
 constexpr auto kDetachWait = std::chrono::seconds(2);
 constexpr auto kPoll = std::chrono::milliseconds(10);
@@ -113,7 +112,7 @@ std::optional<std::string> WaitUntilDetached(int file_fd) {
 LoopDevice::LoopDevice(int file_fd, const LoopOptions& options) {
   loop_config config{};
   config.fd = static_cast<__u32>(file_fd);
-  config.block_size = kBlockBytes;
+  config.block_size = options.sector_bytes;
   config.info.lo_offset = options.offset_bytes;
   config.info.lo_flags = LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO;
   if (options.read_only) config.info.lo_flags |= LO_FLAGS_READ_ONLY;
@@ -149,6 +148,18 @@ LoopDevice::LoopDevice(int file_fd, const LoopOptions& options) {
         "under load take longer",
         path_, options.name.empty() ? "its file" : options.name);
   }
+}
+
+std::string LoopDevice::Number() const {
+  struct stat status {};
+  CheckSyscall(fstat(fd_.get(), &status), "look at " + path_);
+  return fmt::format("{}:{}", major(status.st_rdev), minor(status.st_rdev));
+}
+
+uint64_t LoopDevice::SizeBytes() const {
+  uint64_t bytes = 0;
+  CheckSyscall(ioctl(fd_.get(), BLKGETSIZE64, &bytes), "ask for the size of " + path_);
+  return bytes;
 }
 
 void LoopDevice::UpdateSize() {

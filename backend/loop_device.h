@@ -9,8 +9,12 @@
 
 namespace ckptfs {
 
+// What direct I/O wants of every disk in use, and not more than any filesystem's block.
+inline constexpr uint32_t kLoopSectorBytes = 4096;
+
 struct LoopOptions {
   bool read_only = false;
+  uint32_t sector_bytes = kLoopSectorBytes;  // the unit that the device is read and written by
   uint64_t offset_bytes = 0;  // where in the file the device begins: whole blocks of 4 KiB
   std::string name;           // what losetup(8) shows as the backing file; for people only
 };
@@ -32,6 +36,9 @@ class LoopDevice {
   const std::string& path() const noexcept { return path_; }  // "/dev/loop7"
   int fd() const noexcept { return fd_.get(); }
   bool direct_io() const noexcept { return direct_io_; }
+  // "7:3", which needs no node in /dev.
+  std::string Number() const;
+  uint64_t SizeBytes() const;
 
   // Takes over the file's new size after it was made longer.
   void UpdateSize();

@@ -18,6 +18,8 @@
 #include "backend/btrfs/loop_home.h"
 #include "backend/dm/snapshot_backend.h"
 #include "backend/dm/snapshot_home.h"
+#include "backend/dm/thin_backend.h"
+#include "backend/dm/thin_home.h"
 
 namespace ckptfs {
 namespace {
@@ -42,6 +44,10 @@ std::unique_ptr<Backend> OpenDmSnapshot(int store_fd, const BackendOptions& opti
   return std::make_unique<SnapshotBackend>(OpenSnapshotHome(store_fd, options), options);
 }
 
+std::unique_ptr<Backend> OpenDmThin(int store_fd, const BackendOptions& options) {
+  return std::make_unique<ThinBackend>(OpenThinHome(store_fd, options), options);
+}
+
 // "auto" takes the first without an obstacle.
 constexpr std::array kBackends = {
     BackendEntry{"btrfs-base", BaseHomeObstacle, CreateBaseHome, BaseHomeExists,
@@ -49,6 +55,7 @@ constexpr std::array kBackends = {
     BackendEntry{"btrfs-loop", NoObstacle, CreateLoopHome, LoopHomeExists, OpenBtrfs<OpenLoopHome>},
     BackendEntry{SnapshotBackend::kType, SnapshotHomeObstacle, CreateSnapshotHome,
                  SnapshotHomeExists, OpenDmSnapshot},
+    BackendEntry{ThinBackend::kType, ThinHomeObstacle, CreateThinHome, ThinHomeExists, OpenDmThin},
 };
 
 const BackendEntry& FindBackend(const std::string& type) {
@@ -84,6 +91,15 @@ std::string FilesystemTypeOf(int fd) {
   return "a filesystem of unknown type";
 }
 
+void RefusePoolDevices(const std::string& type, const BackendOptions& options) {
+  if (options.pool_data_device.empty() && options.pool_metadata_device.empty()) return;
+  if (type == ThinBackend::kType) return;
+  throw Error(
+      EINVAL,
+      "use pool_data= and pool_metadata=", fmt::format("the backend {} has no thin pool", type),
+      fmt::format("Leave them out, or make a new store with backend={}", ThinBackend::kType));
+}
+
 }  // namespace
 
 BackendChoice ChooseBackend(int store_fd, const std::string& requested) {
@@ -109,6 +125,7 @@ void CreateBackend(int store_fd, const std::string& type, const BackendOptions& 
     throw Error(EEXIST, fmt::format("make a new store in {}", PathOf(store_fd)),
                 fmt::format("it holds volumes of backend {} already", *present));
   }
+  RefusePoolDevices(type, options);
   entry.create(store_fd, options);
 }
 
@@ -121,6 +138,7 @@ std::optional<std::string> DetectBackend(int store_fd) {
 
 std::unique_ptr<Backend> OpenBackend(int store_fd, const std::string& type,
                                      const BackendOptions& options) {
+  RefusePoolDevices(type, options);
   return FindBackend(type).open(store_fd, options);
 }
 

@@ -83,7 +83,7 @@ TemplateKeeper& RequireTemplates(const StoreContext& store, std::string_view att
   if (TemplateKeeper* keeper = store.backend->templates()) return *keeper;
   throw Error(ENOTSUP, attempted,
               fmt::format("the backend {} has no templates", store.backend->type()),
-              "They are for stores with backend=dm-snapshot");
+              "They are for stores with backend=dm-snapshot or dm-thin");
 }
 
 std::vector<TemplateInfo> Store::ListTemplates() const { return impl_->catalog->ListTemplates(); }

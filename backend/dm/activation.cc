@@ -13,7 +13,6 @@
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
-#include "backend/base/sparse_copy.h"
 
 namespace ckptfs {
 namespace {
@@ -28,15 +27,14 @@ void MakeReadOnly(int root_fd, const std::string& attempted) {
 
 }  // namespace
 
-Activation::Activation(const VolumeId& id, std::shared_ptr<const LoopDevice> base, UniqueFd file,
+Activation::Activation(const VolumeId& id, UniqueFd file, std::unique_ptr<VolumeDevice> device,
                        const ImageFilesystem& filesystem, const ActivationOptions& options)
     : id_(id),
       filesystem_(filesystem),
       file_(std::move(file)),
       header_(ReadVolumeHeader(file_.get())),
-      writable_(!header_.read_only && !options.never_write) {
-  device_.emplace(std::move(base), file_.get(), kVolumeHeaderBytes, options.device_name,
-                  options.device_name, !writable_);
+      writable_(!header_.read_only && !options.never_write),
+      device_(std::move(device)) {
   if (writable_) {
     if (header_.in_use) header_.marker = NewMarker();
     // If power goes from here on: "in use", and nobody uses it.
@@ -48,7 +46,7 @@ Activation::Activation(const VolumeId& id, std::shared_ptr<const LoopDevice> bas
   if (writable_) {
     filesystem_.Settle(root_.get());
     Sync();
-    unchanged_up_to_ = device_->WrittenBytes();
+    unchanged_up_to_ = device_->device().WrittenBytes();
   }
 }
 
@@ -62,13 +60,15 @@ void Activation::MountFilesystem(const ActivationOptions& options) {
         id_.str());
   }
   try {
-    root_ = filesystem_.Mount(device_->path(), how, options.no_atime);
+    root_ =
+        filesystem_.Mount(device_->device().path(),
+                          {.how = how, .no_atime = options.no_atime, .discard = options.discard});
   } catch (const Error& error) {
     throw Error(error.errno_value() == ENOENT ? EIO : error.errno_value(),
                 fmt::format("mount volume {}", id_.str()), error.why(),
-                fmt::format("See the kernel's log (dmesg), and look whether the file {}.cow of the "
+                fmt::format("See the kernel's log (dmesg), and look whether the file {} of the "
                             "store is whole",
-                            id_.str()));
+                            VolumeFileName(id_)));
   }
 }
 
@@ -105,7 +105,7 @@ void Activation::SaveHeader(const VolumeHeader& header) {
 
 // With the mutex held.
 void Activation::UpdateMarker(uint64_t own_writes) {
-  const std::optional<uint64_t> written = device_->WrittenBytes();
+  const std::optional<uint64_t> written = device_->device().WrittenBytes();
   if (written && unchanged_up_to_ && *written <= *unchanged_up_to_ + own_writes) return;
   header_.marker = NewMarker();
   unchanged_up_to_ = written;
@@ -148,14 +148,14 @@ void Activation::RequireSound() const {
   struct statvfs space {};
   const bool stopped = fstatvfs(root_.get(), &space) == 0 &&
                        (space.f_flag & static_cast<unsigned long>(ST_RDONLY)) != 0;
-  if (!stopped && device_->Usage().state == SnapshotUsage::State::kGood) return;
+  if (!stopped && device_->IsSound()) return;
   throw Error(
       EIO, fmt::format("copy volume {}", id_.str()),
       "its filesystem has stopped after an error of the disk below, or for want of space there",
       "Free some space on the disk of the store, unmount, and mount again");
 }
 
-VolumeHeader Activation::CopyTo(int target_fd) {
+VolumeHeader Activation::CopyAt(const std::function<void()>& copy) {
   const std::lock_guard lock(mutex_);
   if (writable_) RequireSound();
   // What nobody writes to needs no stop.
@@ -167,9 +167,9 @@ VolumeHeader Activation::CopyTo(int target_fd) {
     Failpoint("volume-copy.suspended");
     // The filesystem was thawed once since, perhaps, and is frozen now.
     UpdateMarker(filesystem_.ThawBytes() + filesystem_.FreezeBytes());
-    unchanged_up_to_ = device_->WrittenBytes();
+    unchanged_up_to_ = device_->device().WrittenBytes();
   }
-  CopySparse(file_.get(), target_fd);
+  copy();
   return header_;
 }
 

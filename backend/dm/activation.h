@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -10,19 +11,19 @@
 #include "backend/base/unique_fd.h"
 #include "backend/base/uuid.h"
 #include "backend/dm/image_filesystem.h"
-#include "backend/dm/snapshot_device.h"
+#include "backend/dm/volume_device.h"
 #include "backend/dm/volume_file.h"
 
 namespace ckptfs {
 
 struct ActivationOptions {
-  std::string device_name;   // and its UUID; there must be no other of it
   bool never_write = false;  // the store is read-only: not even a journal is played back
   bool no_atime = false;
+  bool discard = false;  // what files give up is given back below
 };
 
-// Attaches a volume's file, mounts what is in it where nobody sees it, and undoes both at the end. While
-// a writable one lives the header of its file says "in use", so that after a crash it is known that a
+// Mounts what is on a volume's device where nobody sees it, and lets both go at the end. While a writable
+// one lives the header of the volume's file says "in use", so that after a crash it is known that a
 // journal waits and that the marker is out of date.
 //
 // If something holds a file of it open at the end (a program, through FUSE passthrough), filesystem and
@@ -31,9 +32,9 @@ struct ActivationOptions {
 // Any thread may call any function.
 class Activation {
  public:
-  // `file` is the volume's file, open for writing unless the volume is read-only or `never_write`. Throws
-  // Error: EBUSY if a device of a process that died still has it, EUCLEAN, EIO.
-  Activation(const VolumeId& id, std::shared_ptr<const LoopDevice> base, UniqueFd file,
+  // `file` is the volume's file, open for writing unless the volume is read-only or `never_write`, as is
+  // `device`. Throws Error: EUCLEAN, EIO.
+  Activation(const VolumeId& id, UniqueFd file, std::unique_ptr<VolumeDevice> device,
              const ImageFilesystem& filesystem, const ActivationOptions& options);
   ~Activation();
   Activation(const Activation&) = delete;
@@ -52,10 +53,10 @@ class Activation {
   // whoever writes. Returns whether that is less than what its filesystem has left by itself. Nothing is
   // done for a filesystem that cannot be told.
   bool LimitGrowth(uint64_t bytes);
-  // Copies the volume as it is at one moment of its filesystem into an empty file, and returns what its
-  // header was then; writers wait meanwhile. The header of the copy is to be written by the caller.
-  // Nothing of the copy is durable yet.
-  VolumeHeader CopyTo(int target_fd);
+  // Calls `copy`, which is to copy what is behind the device, at one moment of the filesystem, and returns
+  // what the volume's header was then; writers wait meanwhile. The header of the copy is to be written by
+  // the caller. EIO if the filesystem has stopped.
+  VolumeHeader CopyAt(const std::function<void()>& copy);
 
  private:
   void MountFilesystem(const ActivationOptions& options);
@@ -71,7 +72,7 @@ class Activation {
   std::mutex mutex_;  // guards all that follows
   VolumeHeader header_;
   bool writable_;
-  std::optional<SnapshotDevice> device_;
+  std::unique_ptr<VolumeDevice> device_;
   UniqueFd root_;
   // The device's count of bytes written up to which nothing has changed since `marker` was new; empty: not
   // known.

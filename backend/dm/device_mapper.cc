@@ -3,12 +3,15 @@
 #include <fmt/format.h>
 #include <libdevmapper.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
+#include <fstream>
 #include <memory>
 #include <mutex>
 
@@ -203,6 +206,33 @@ std::string DmDevice::Status() const {
   char* parameters = nullptr;
   dm_get_next_target(task.get(), nullptr, &start, &length, &type, &parameters);
   return parameters == nullptr ? "" : parameters;
+}
+
+void DmDevice::Message(const std::string& text) {
+  const std::string attempted = fmt::format("tell the device {} '{}'", name_, text);
+  const Session session;
+  const Task task = MakeTaskFor(DM_DEVICE_TARGET_MSG, name_, attempted);
+  if (dm_task_set_sector(task.get(), 0) == 0 ||
+      dm_task_set_message(task.get(), text.c_str()) == 0) {
+    Session::Throw(EINVAL, attempted);
+  }
+  Run(task, attempted);
+}
+
+std::string DmDevice::Number() const {
+  struct stat status {};
+  CheckSyscall(stat(path_.c_str(), &status), "look at " + path_);
+  return fmt::format("{}:{}", major(status.st_rdev), minor(status.st_rdev));
+}
+
+std::optional<uint64_t> DmDevice::WrittenBytes() const {
+  std::ifstream file(fmt::format("/sys/dev/block/{}/stat", Number()));
+  // Documentation/block/stat.rst: the seventh number is that of sectors written.
+  constexpr int kBefore = 6;
+  uint64_t number = 0;
+  for (int i = 0; i < kBefore; ++i) file >> number;
+  if (!(file >> number)) return std::nullopt;
+  return number * kDmSectorBytes;
 }
 
 DmDevice::Suspended::Suspended(DmDevice& device) : device_(device) {

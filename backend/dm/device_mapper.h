@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,6 +45,17 @@ class DmDevice {
 
   // What the target tells of itself, as `dmsetup status` prints it after the target's name.
   std::string Status() const;
+
+  // Gives the target a message, as `dmsetup message DEVICE 0 TEXT` does. Throws Error with the errno that
+  // the target gave.
+  void Message(const std::string& text);
+
+  // "253:4", which needs no node in /dev.
+  std::string Number() const;
+
+  // Bytes that were written to the device since it was made; what is under way is not counted. Empty if
+  // this system does not tell (sysfs is not mounted).
+  std::optional<uint64_t> WrittenBytes() const;
 
   // Keeps all writes waiting for as long as it lives. A filesystem on the device is frozen before: what
   // is on the device meanwhile is consistent, with all that was written. Whoever touches the device in

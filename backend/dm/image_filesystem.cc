@@ -153,9 +153,11 @@ const ImageFilesystem* ImageFilesystem::In(int image_fd) {
   return nullptr;
 }
 
-UniqueFd ImageFilesystem::Mount(const std::string& device, ImageMount how, bool no_atime) const {
-  DetachedMountOptions options{.read_only = how != ImageMount::kWritable, .no_atime = no_atime};
-  AddOptions(how, options);
+UniqueFd ImageFilesystem::Mount(const std::string& device, const ImageMountOptions& wanted) const {
+  const bool writable = wanted.how == ImageMount::kWritable;
+  DetachedMountOptions options{.read_only = !writable, .no_atime = wanted.no_atime};
+  AddOptions(wanted.how, options);
+  if (writable && wanted.discard) options.filesystem_options.emplace_back("discard", "");
   return MountDetached(name(), device, options);
 }
 

@@ -17,6 +17,12 @@ enum class ImageMount {
   kWithoutJournal,  // read-only, of an image whose journal cannot be played back: as of its last commit
 };
 
+struct ImageMountOptions {
+  ImageMount how = ImageMount::kWritable;
+  bool no_atime = false;
+  bool discard = false;  // tell the device of blocks that files give up
+};
+
 // One of them. A value without state of its own.
 class ImageFilesystem {
  public:
@@ -38,7 +44,7 @@ class ImageFilesystem {
   // Makes it, empty (but for what mkfs itself puts there), in an image of holes.
   virtual void Make(int image_fd) const = 0;
   // With clones of it mounted at the same time.
-  UniqueFd Mount(const std::string& device, ImageMount how, bool no_atime) const;
+  UniqueFd Mount(const std::string& device, const ImageMountOptions& wanted) const;
   // Has a filesystem that was just mounted for writing write what it would write later, of itself and
   // without a change.
   virtual void Settle(int /*root_fd*/) const {}

@@ -1,13 +1,8 @@
 #include "backend/dm/snapshot_device.h"
 
 #include <fmt/format.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include <cerrno>
-#include <fstream>
 #include <sstream>
 #include <utility>
 
@@ -17,25 +12,11 @@
 namespace ckptfs {
 namespace {
 
-// "7:3", which needs no node in /dev.
-std::string NumberOf(const LoopDevice& loop) {
-  struct stat status {};
-  CheckSyscall(fstat(loop.fd(), &status), "look at " + loop.path());
-  return fmt::format("{}:{}", major(status.st_rdev), minor(status.st_rdev));
-}
-
-uint64_t SectorsOf(const LoopDevice& loop) {
-  uint64_t bytes = 0;
-  CheckSyscall(ioctl(loop.fd(), BLKGETSIZE64, &bytes), "ask for the size of " + loop.path());
-  return bytes / kDmSectorBytes;
-}
-
 // P: the CoW file is kept. O: that it is full can be told from its being damaged.
 DmTable TableOf(const LoopDevice& base, const LoopDevice& cow) {
-  return {
-      .sectors = SectorsOf(base),
-      .type = "snapshot",
-      .parameters = fmt::format("{} {} PO {}", NumberOf(base), NumberOf(cow), kCowChunkSectors)};
+  return {.sectors = base.SizeBytes() / kDmSectorBytes,
+          .type = "snapshot",
+          .parameters = fmt::format("{} {} PO {}", base.Number(), cow.Number(), kCowChunkSectors)};
 }
 
 LoopDevice AttachCow(int cow_fd, uint64_t offset, const std::string& name, bool read_only) {
@@ -80,19 +61,6 @@ SnapshotUsage SnapshotDevice::Usage() const {
   if (const auto usage = ParseSnapshotStatus(status)) return *usage;
   throw Error(EIO, "read the status of the device " + device_.name(),
               fmt::format("'{}' is none that is known", status));
-}
-
-std::optional<uint64_t> SnapshotDevice::WrittenBytes() const {
-  struct stat status {};
-  CheckSyscall(stat(path().c_str(), &status), "look at " + path());
-  std::ifstream file(
-      fmt::format("/sys/dev/block/{}:{}/stat", major(status.st_rdev), minor(status.st_rdev)));
-  // Documentation/block/stat.rst: the seventh number is that of sectors written.
-  constexpr int kBefore = 6;
-  uint64_t number = 0;
-  for (int i = 0; i < kBefore; ++i) file >> number;
-  if (!(file >> number)) return std::nullopt;
-  return number * kDmSectorBytes;
 }
 
 }  // namespace ckptfs

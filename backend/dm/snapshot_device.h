@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "backend/dm/device_mapper.h"
+#include "backend/dm/volume_device.h"
 #include "backend/loop_device.h"
 
 namespace ckptfs {
@@ -31,7 +31,7 @@ std::optional<SnapshotUsage> ParseSnapshotStatus(const std::string& status);
 // that has nothing, from the base, which nobody may ever write to: a base that changes corrupts all
 // devices on it without a word. As for DmDevice, one thread at a time, and it goes with its last user,
 // and its loop devices with it.
-class SnapshotDevice {
+class SnapshotDevice final : public VolumeDevice {
  public:
   // `base` is shared with the other devices on it and read-only. The size of the device is the base's.
   // What is dm-snapshot's begins at `cow_offset` of the CoW file (whole blocks of 4 KiB).
@@ -40,15 +40,11 @@ class SnapshotDevice {
   SnapshotDevice(std::shared_ptr<const LoopDevice> base, int cow_fd, uint64_t cow_offset,
                  const std::string& name, const std::string& uuid, bool read_only);
 
-  DmDevice& device() noexcept { return device_; }
-  const std::string& path() const noexcept { return device_.path(); }
+  DmDevice& device() noexcept override { return device_; }
+  bool IsSound() const override { return Usage().state == SnapshotUsage::State::kGood; }
 
   // Throws Error EIO for a status that is not understood.
   SnapshotUsage Usage() const;
-
-  // Bytes that were written to the device since it was made; what is under way is not counted. Empty if
-  // this system does not tell (sysfs is not mounted).
-  std::optional<uint64_t> WrittenBytes() const;
 
  private:
   std::shared_ptr<const LoopDevice> base_;

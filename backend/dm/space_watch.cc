@@ -18,9 +18,9 @@ constexpr uint64_t kMiB = uint64_t{1} << 20;
 
 }  // namespace
 
-SpaceWatch::SpaceWatch(int disk_fd,
+SpaceWatch::SpaceWatch(std::function<DiskSpace()> room,
                        std::function<std::vector<std::shared_ptr<Activation>>()> in_use)
-    : disk_fd_(disk_fd),
+    : room_(std::move(room)),
       in_use_(std::move(in_use)),
       thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
@@ -46,7 +46,7 @@ void SpaceWatch::Run(const std::stop_token& stop) {
 
 // Returns when to look again.
 std::chrono::milliseconds SpaceWatch::Look() {
-  const DiskSpace disk = ReadDiskSpace(disk_fd_);
+  const DiskSpace disk = room_();
   if (disk.total == 0) return kSeldom;
   const uint64_t floor = FreeSpaceFloor(disk.total);
   const uint64_t free = disk.free > floor ? disk.free - floor : 0;

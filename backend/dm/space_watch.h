@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "backend/disk_space.h"
 #include "backend/dm/activation.h"
 
 namespace ckptfs {
@@ -22,8 +23,10 @@ namespace ckptfs {
 // looks can still fill the disk.
 class SpaceWatch {
  public:
-  // `in_use` gives the volumes that are in use; it is called by the thread. `disk_fd` is borrowed.
-  SpaceWatch(int disk_fd, std::function<std::vector<std::shared_ptr<Activation>>()> in_use);
+  // `room` tells what can still be written, `in_use` gives the volumes that are in use. Both are called by
+  // the thread.
+  SpaceWatch(std::function<DiskSpace()> room,
+             std::function<std::vector<std::shared_ptr<Activation>>()> in_use);
   ~SpaceWatch();
   SpaceWatch(const SpaceWatch&) = delete;
   SpaceWatch& operator=(const SpaceWatch&) = delete;
@@ -32,7 +35,7 @@ class SpaceWatch {
   void Run(const std::stop_token& stop);
   std::chrono::milliseconds Look();
 
-  const int disk_fd_;
+  const std::function<DiskSpace()> room_;
   const std::function<std::vector<std::shared_ptr<Activation>>()> in_use_;
   bool limited_ = false;  // said so
   std::mutex mutex_;

@@ -19,7 +19,6 @@
 #include "backend/base/time.h"
 #include "backend/disk_space.h"
 #include "backend/dm/content_hash.h"
-#include "backend/dm/cow_exceptions.h"
 #include "backend/dm/cow_file.h"
 #include "backend/dm/volume_file.h"
 
@@ -118,7 +117,7 @@ class NewImage final : public PendingTemplate {
     info_.filesystem = filesystem->name();
     RoundUp(image_.fd());
     loop_.emplace(image_.fd(), LoopOptions{.name = "ckptfs-" + image_.partial_name()});
-    root_ = filesystem->Mount(loop_->path(), ImageMount::kWritable, /*no_atime=*/true);
+    root_ = filesystem->Mount(loop_->path(), {.no_atime = true});
   }
 
   TemplateInfo Finish() override {
@@ -153,39 +152,10 @@ class NewImage final : public PendingTemplate {
   UniqueFd root_;  // last: it goes before its device
 };
 
-// Writes a chunk, or a hole for one of zeros.
-void WriteChunk(int fd, uint64_t chunk, const std::string& content) {
-  constexpr char kWriting[] = "write a flattened template";
-  const auto offset = static_cast<off_t>(chunk * kCowChunkBytes);
-  if (content.find_first_not_of('\0') == std::string::npos) {
-    CheckSyscall(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, kCowChunkBytes),
-                 kWriting);
-    return;
-  }
-  const ssize_t written =
-      CheckSyscall(pwrite(fd, content.data(), content.size(), offset), kWriting);
-  if (static_cast<size_t>(written) != content.size()) throw Error(ENOSPC, kWriting);
-}
-
-// Makes what a CoW file has changed of a copy of its base.
-void ApplyExceptions(int volume_fd, int image_fd) {
-  std::string content(kCowChunkBytes, '\0');
-  ForEachCowException(volume_fd, kVolumeHeaderBytes, [&](const CowException& exception) {
-    const auto offset =
-        static_cast<off_t>(kVolumeHeaderBytes + exception.cow_chunk * kCowChunkBytes);
-    const ssize_t got = CheckSyscall(pread(volume_fd, content.data(), content.size(), offset),
-                                     "read a volume to flatten it");
-    if (static_cast<size_t>(got) != content.size()) {
-      throw Error(EUCLEAN, "read a volume to flatten it", "its file is cut short");
-    }
-    WriteChunk(image_fd, exception.base_chunk, content);
-  });
-}
-
 }  // namespace
 
-TemplateStore::TemplateStore(int bases_fd, int cow_fd, uint64_t default_size)
-    : bases_fd_(bases_fd), cow_fd_(cow_fd), default_size_(default_size) {
+TemplateStore::TemplateStore(int bases_fd, int volumes_fd, Options options)
+    : bases_fd_(bases_fd), volumes_fd_(volumes_fd), options_(std::move(options)) {
   for (TemplateInfo& info : List()) Learn(std::move(info));
 }
 
@@ -242,7 +212,7 @@ TemplateInfo TemplateStore::Import(const std::string& label, int image_fd,
 }
 
 TemplateInfo TemplateStore::Flatten(const std::string& label, const VolumeId& volume) {
-  const UniqueFd file = OpenVolumeFile(cow_fd_, volume, O_RDONLY);
+  const UniqueFd file = OpenVolumeFile(volumes_fd_, volume, O_RDONLY);
   const VolumeHeader header = ReadVolumeHeader(file.get());
   if (!header.read_only) {
     throw Error(EINVAL, fmt::format("flatten volume {}", volume.str()), "it is writable");
@@ -254,7 +224,7 @@ TemplateInfo TemplateStore::Flatten(const std::string& label, const VolumeId& vo
     base = VerifyLocked(KnownLocked(header.base));
   }
   CopySparse(base.get(), image.fd());
-  ApplyExceptions(file.get(), image.fd());
+  options_.fill(file.get(), header, image.fd());
   image.MountFilesystem();
   return image.Finish();
 }
@@ -262,7 +232,7 @@ TemplateInfo TemplateStore::Flatten(const std::string& label, const VolumeId& vo
 bool TemplateStore::Remove(const TemplateId& id) {
   const std::string attempted = fmt::format("remove template {}", id.str());
   const std::lock_guard lock(mutex_);
-  for (const std::string& name : ReadDirectory(cow_fd_)) {
+  for (const std::string& name : ReadDirectory(volumes_fd_)) {
     const std::optional<VolumeId> volume = VolumeOfFile(name);
     if (volume && TemplateOf(*volume) == id) {
       throw Error(EBUSY, attempted, fmt::format("volume {} is based on it", volume->str()));
@@ -355,8 +325,10 @@ std::shared_ptr<const LoopDevice> TemplateStore::Attach(const TemplateId& id) {
   const UniqueFd image = VerifyLocked(known);
   std::shared_ptr<const LoopDevice> loop = known.loop.lock();
   if (!loop) {
-    loop = std::make_shared<const LoopDevice>(
-        image.get(), LoopOptions{.read_only = true, .name = "ckptfs-base-" + id.str()});
+    loop = std::make_shared<const LoopDevice>(image.get(),
+                                              LoopOptions{.read_only = true,
+                                                          .sector_bytes = options_.sector_bytes,
+                                                          .name = "ckptfs-base-" + id.str()});
     known.loop = loop;
   }
   return loop;
@@ -364,7 +336,7 @@ std::shared_ptr<const LoopDevice> TemplateStore::Attach(const TemplateId& id) {
 
 std::optional<TemplateId> TemplateStore::TemplateOf(const VolumeId& volume) const {
   try {
-    return ReadVolumeHeader(OpenVolumeFile(cow_fd_, volume, O_RDONLY).get()).base;
+    return ReadVolumeHeader(OpenVolumeFile(volumes_fd_, volume, O_RDONLY).get()).base;
   } catch (const Error& error) {
     if (error.errno_value() == ENOENT) return std::nullopt;
     throw;

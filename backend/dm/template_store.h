@@ -1,4 +1,4 @@
-// The images that volumes of dm-snapshot are made from.
+// The images that volumes on device-mapper are made from.
 #pragma once
 
 #include <functional>
@@ -11,6 +11,7 @@
 
 #include "backend/backend.h"
 #include "backend/dm/image_filesystem.h"
+#include "backend/dm/image_filler.h"
 #include "backend/loop_device.h"
 #include "backend/templates.h"
 
@@ -20,8 +21,14 @@ namespace ckptfs {
 // which all volumes on it share and which goes with the last of them.
 class TemplateStore final : public TemplateKeeper {
  public:
+  struct Options {
+    uint64_t default_size = 0;  // in bytes
+    ImageFiller fill;           // for Flatten
+    // Of the loop devices: no more than what stands beside them below the volumes' devices has.
+    uint32_t sector_bytes = kLoopSectorBytes;
+  };
   // The descriptors, of bases/ and of the volumes' directory, are borrowed.
-  TemplateStore(int bases_fd, int cow_fd, uint64_t default_size);
+  TemplateStore(int bases_fd, int volumes_fd, Options options);
 
   std::unique_ptr<PendingTemplate> Begin(const std::string& label, const std::string& filesystem,
                                          uint64_t size_bytes) override;
@@ -34,7 +41,7 @@ class TemplateStore final : public TemplateKeeper {
   void Verify(const TemplateId& id) override;
   std::optional<TemplateId> TemplateOf(const VolumeId& volume) const override;
   uint64_t DiskBytes(const TemplateId& id) const override;
-  uint64_t DefaultSize() const override { return default_size_; }
+  uint64_t DefaultSize() const override { return options_.default_size; }
 
   // Removes the note of a template whose image was never there, or is not any more, unless something is
   // based on it: that is logged.
@@ -60,8 +67,8 @@ class TemplateStore final : public TemplateKeeper {
   TemplateInfo Learn(TemplateInfo info);
 
   const int bases_fd_;
-  const int cow_fd_;
-  const uint64_t default_size_;
+  const int volumes_fd_;
+  const Options options_;
   mutable std::mutex mutex_;
   mutable std::map<TemplateId, Known> known_;
 };

@@ -11,25 +11,36 @@
 #include <nlohmann/json.hpp>
 
 #include "backend/base/error.h"
+#include "backend/dm/sector_json.h"
 
 namespace ckptfs {
 namespace {
 
 constexpr char kFormat[] = "ckptfs volume 1";
-constexpr size_t kSectorBytes = 512;
 constexpr char kReading[] = "read the header of a volume's file";
 constexpr char kWriting[] = "write the header of a volume's file";
 
-constexpr std::string_view kSuffix = ".cow";
+constexpr std::string_view kSuffix = ".volume";
+constexpr std::string_view kDestroyedSuffix = ".destroyed";
+
+std::optional<VolumeId> IdBefore(std::string_view name, std::string_view suffix) {
+  if (!name.ends_with(suffix)) return std::nullopt;
+  name.remove_suffix(suffix.size());
+  return VolumeId::Parse(name);
+}
 
 }  // namespace
 
 std::string VolumeFileName(const VolumeId& id) { return id.str() + std::string(kSuffix); }
 
-std::optional<VolumeId> VolumeOfFile(std::string_view name) {
-  if (!name.ends_with(kSuffix)) return std::nullopt;
-  name.remove_suffix(kSuffix.size());
-  return VolumeId::Parse(name);
+std::optional<VolumeId> VolumeOfFile(std::string_view name) { return IdBefore(name, kSuffix); }
+
+std::string DestroyedFileName(const VolumeId& id) {
+  return id.str() + std::string(kDestroyedSuffix);
+}
+
+std::optional<VolumeId> VolumeOfDestroyedFile(std::string_view name) {
+  return IdBefore(name, kDestroyedSuffix);
 }
 
 UniqueFd OpenVolumeFile(int cow_fd, const VolumeId& id, int flags) {
@@ -45,7 +56,7 @@ UniqueFd OpenVolumeFile(int cow_fd, const VolumeId& id, int flags) {
       fd.valid() ? !S_ISREG(status.st_mode) : errno == ELOOP || errno == EISDIR || errno == ENXIO;
   if (odd) {
     throw Error(EUCLEAN, attempted, "what has the name of its file is no regular file",
-                fmt::format("Move cow/{} away", VolumeFileName(id)));
+                fmt::format("Move {} away, which lies where the volumes are", VolumeFileName(id)));
   }
   CheckSyscall(fd.get(), attempted);
   return fd;
@@ -61,11 +72,7 @@ uint64_t NewMarker() {
 }
 
 VolumeHeader ReadVolumeHeader(int fd) {
-  std::string text(kSectorBytes, '\0');
-  const ssize_t got = CheckSyscall(pread(fd, text.data(), text.size(), 0), kReading);
-  text.resize(static_cast<size_t>(got));
-  text.resize(std::min(text.find('\0'), text.size()));
-  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const nlohmann::json json = ReadSectorJson(fd, kReading);
   try {
     VolumeHeader header;
     const std::string format = json.at("format");
@@ -75,6 +82,7 @@ VolumeHeader ReadVolumeHeader(int fd) {
       header.read_only = json.at("read_only");
       header.in_use = json.at("in_use");
       header.marker = json.at("marker");
+      if (json.contains("thin_device")) header.thin_device = json.at("thin_device");
       return header;
     }
   } catch (const nlohmann::json::exception&) {
@@ -85,17 +93,13 @@ VolumeHeader ReadVolumeHeader(int fd) {
 }
 
 void WriteVolumeHeader(int fd, const VolumeHeader& header) {
-  std::string text = nlohmann::json{{"format", kFormat},
-                                    {"base", header.base.str()},
-                                    {"read_only", header.read_only},
-                                    {"in_use", header.in_use},
-                                    {"marker", header.marker}}
-                         .dump() +
-                     "\n";
-  if (text.size() >= kSectorBytes) throw Error(EOVERFLOW, kWriting, "it is too long");
-  text.resize(kVolumeHeaderBytes);
-  const ssize_t written = CheckSyscall(pwrite(fd, text.data(), text.size(), 0), kWriting);
-  if (static_cast<size_t>(written) != text.size()) throw Error(ENOSPC, kWriting);
+  nlohmann::json json{{"format", kFormat},
+                      {"base", header.base.str()},
+                      {"read_only", header.read_only},
+                      {"in_use", header.in_use},
+                      {"marker", header.marker}};
+  if (header.thin_device) json["thin_device"] = *header.thin_device;
+  WriteSectorJson(fd, json, kWriting);
 }
 
 }  // namespace ckptfs

@@ -1,4 +1,4 @@
-// The file in which a volume is kept: a CoW file with what belongs to it.
+// The file of a volume: what the volume says of itself and, on dm-snapshot, its CoW file.
 #pragma once
 
 #include <cstdint>
@@ -8,13 +8,14 @@
 
 #include "backend/base/unique_fd.h"
 #include "backend/base/uuid.h"
+#include "backend/dm/sector_json.h"
 #include "backend/templates.h"
 
 namespace ckptfs {
 
-// So many bytes of a volume's file come before what is dm-snapshot's. A block of every disk in use, so
+// So many bytes of a volume's file are its header; on dm-snapshot, the rest is that one's. A block of every disk in use, so
 // that the loop device on the rest can have direct I/O.
-inline constexpr uint64_t kVolumeHeaderBytes = 4096;
+inline constexpr uint64_t kVolumeHeaderBytes = kSectorJsonBytes;
 
 // What a volume's file says of itself. It is in the file, and not beside it or in an extended attribute,
 // so that a copy of the file is a copy of the volume.
@@ -25,6 +26,8 @@ struct VolumeHeader {
   // so the filesystem has a journal to play back, and `marker` is out of date.
   bool in_use = false;
   uint64_t marker = 0;  // Backend::ChangeMarker
+  // On dm-thin: the id of its device in the pool.
+  std::optional<uint32_t> thin_device;
 
   bool operator==(const VolumeHeader&) const = default;
 };
@@ -32,9 +35,13 @@ struct VolumeHeader {
 // A number that no volume has had (Backend::ChangeMarker).
 uint64_t NewMarker();
 
-// "<uuid>.cow". Empty if `name` is none of these.
+// "<uuid>.volume". Empty if `name` is none of these.
 std::string VolumeFileName(const VolumeId& id);
 std::optional<VolumeId> VolumeOfFile(std::string_view name);
+
+// Of one that was destroyed, and has something left that is to be given back.
+std::string DestroyedFileName(const VolumeId& id);
+std::optional<VolumeId> VolumeOfDestroyedFile(std::string_view name);
 
 // In the directory of volumes. ENOENT if there is none, EUCLEAN if it is no regular file.
 UniqueFd OpenVolumeFile(int cow_fd, const VolumeId& id, int flags);
@@ -42,8 +49,7 @@ UniqueFd OpenVolumeFile(int cow_fd, const VolumeId& id, int flags);
 // Throws Error EUCLEAN if there is none that can be read.
 VolumeHeader ReadVolumeHeader(int fd);
 
-// In place, and durable with the next fdatasync(2) of the file. The text is shorter than a
-// sector of any disk, which is written whole or not at all.
+// In place; see WriteSectorJson.
 void WriteVolumeHeader(int fd, const VolumeHeader& header);
 
 }  // namespace ckptfs

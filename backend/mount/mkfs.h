@@ -1,6 +1,5 @@
-// The programs that are run because no library does their work. Each makes an empty filesystem in the
-// whole of an open file, waits for mkfs (which is looked for in PATH and in the sbin directories) and
-// throws Error with its own words when it fails, ENOENT with what to install if it is not there.
+// Filesystems, made by their own programs. Each makes an empty one in the whole of an open file and throws
+// Error with mkfs's own words when that fails, ENOENT with what to install if it is not there.
 #pragma once
 
 namespace ckptfs {

@@ -121,7 +121,7 @@ CLI::App* AddCommand(CLI::App& above, Action& action, const char* name, const ch
 void AddTemplate(CLI::App& app, Action& action) {
   auto options = std::make_shared<Options>();
   CLI::App* group = app.add_subcommand(
-      "template", "Templates, which workspaces of a dm-snapshot store are made from");
+      "template", "Templates, which workspaces of a store on device-mapper are made from");
   group->require_subcommand(1);
 
   CLI::App* add =

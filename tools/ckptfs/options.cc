@@ -69,6 +69,14 @@ const std::map<std::string, Setter>& Setters() {
        [](CommandLine& line, const std::string& value) {
          line.store.backend_options.size_bytes = ParseSize(value);
        }},
+      {"pool_data",
+       [](CommandLine& line, const std::string& value) {
+         line.store.backend_options.pool_data_device = value;
+       }},
+      {"pool_metadata",
+       [](CommandLine& line, const std::string& value) {
+         line.store.backend_options.pool_metadata_device = value;
+       }},
       {"snapdir", OneOf<SnapshotDirectory>({{"hidden", SnapshotDirectory::kHidden},
                                             {"visible", SnapshotDirectory::kVisible},
                                             {"off", SnapshotDirectory::kOff}},
@@ -282,8 +290,9 @@ Mounts the store SOURCE (a directory; made if it is not there) on MOUNTPOINT.
   -f            stay in the foreground, log to stderr
   -d            the same, and log every request
   -o OPTIONS    separated by commas:
-     backend=auto|btrfs-base|btrfs-loop    for a new store
-     size=SIZE                             of the loop image; a larger one grows it
+     backend=auto|btrfs-base|btrfs-loop|dm-snapshot|dm-thin    for a new store
+     size=SIZE                             of the loop image or pool; a larger one grows it
+     pool_data=DEVICE, pool_metadata=DEVICE    of dm-thin: for a new store, instead of files
      snapdir=hidden|visible|off            .snapshots inside workspaces
      busy=refuse|detach                    rollback while files are open for writing
      undo=on|off                           keep the state before a rollback

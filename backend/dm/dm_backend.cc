@@ -1,0 +1,264 @@
+#include "backend/dm/dm_backend.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <utility>
+
+#include "backend/base/directory.h"
+#include "backend/base/error.h"
+#include "backend/base/failpoint.h"
+#include "backend/base/partial_file.h"
+#include "backend/compare/comparison.h"
+#include "backend/dm/dm_volume.h"
+#include "backend/dm/image_files.h"
+
+namespace ckptfs {
+namespace {
+
+// Of snapshots that are looked into.
+constexpr size_t kOpenVolumesMax = 32;
+
+void RequireReadOnly(const VolumeHeader& header, const VolumeId& id) {
+  if (header.read_only) return;
+  throw Error(EINVAL, "compare two volumes", fmt::format("volume {} is writable", id.str()));
+}
+
+}  // namespace
+
+DmBackend::DmBackend(DmHome home, const BackendOptions& options, ImageFiller fill)
+    : home_(std::move(home)),
+      options_(options),
+      device_prefix_(DevicePrefix(home_)),
+      templates_(home_.bases.get(), home_.volumes.get(),
+                 {.default_size = home_.default_size,
+                  .fill = std::move(fill),
+                  .sector_bytes = home_.sector_bytes}),
+      table_(
+          std::make_shared<ActivationTable>([this](const VolumeId& id) { return Activate(id); })) {}
+
+void DmBackend::Start() {
+  if (home_.read_only) return;
+  templates_.RemoveLoneNotes();
+  watch_.emplace([this] { return Room(); }, [this] { return table_->All(); });
+}
+
+void DmBackend::Stop() {
+  watch_.reset();
+  table_->Close();
+}
+
+BackendCapabilities DmBackend::capabilities() const noexcept {
+  return {.clone_is_constant_time = true,
+          .nested_volumes_possible = false,
+          .meta_needs_fsync = true,
+          .snapshots_tell_paths = false,
+          .open_volumes_max = kOpenVolumesMax};
+}
+
+// By whoever is the first to use it.
+std::unique_ptr<Activation> DmBackend::Activate(const VolumeId& id) const {
+  // A device whose last user is not gone yet keeps its name.
+  static std::atomic<uint64_t> counter = 0;
+  const VolumeHeader header = HeaderOf(id);
+  const bool writable = !header.read_only && !home_.read_only;
+  UniqueFd file = OpenVolumeFile(home_.volumes.get(), id, writable ? O_RDWR : O_RDONLY);
+  const ImageFilesystem& filesystem =
+      ImageFilesystem::Named(templates_.Info(header.base).filesystem);
+  Failpoint("volume-activate.before");
+  auto device = MakeDevice({id, file.get(), header}, templates_.Attach(header.base),
+                           fmt::format("{}{}-{}", device_prefix_, id.str(), ++counter), writable);
+  auto activation = std::make_unique<Activation>(
+      id, std::move(file), std::move(device), filesystem,
+      ActivationOptions{
+          .never_write = home_.read_only, .no_atime = options_.no_atime, .discard = discard()});
+  Failpoint("volume-activate.after");
+  return activation;
+}
+
+UniqueFd DmBackend::OpenFile(const VolumeId& id) const {
+  return OpenVolumeFile(home_.volumes.get(), id, O_RDONLY);
+}
+
+VolumeHeader DmBackend::HeaderOf(const VolumeId& id) const {
+  return ReadVolumeHeader(OpenFile(id).get());
+}
+
+// What was written to sidecars and renamed there, and its directory.
+void DmBackend::SyncMeta() const {
+  CheckSyscall(fsync(home_.meta.get()), "write out the directory of sidecars");
+}
+
+void DmBackend::RequireWritable(const std::string& attempted) const {
+  if (home_.read_only) throw Error(EROFS, attempted, "the store is read-only");
+}
+
+void DmBackend::CreateEmpty(const VolumeId& id) {
+  CreateFrom(id, templates_.Labelled(kDefaultTemplate));
+}
+
+void DmBackend::CreateFrom(const VolumeId& id, const TemplateId& base) {
+  RequireWritable(fmt::format("make volume {}", id.str()));
+  Failpoint("volume-create.before");
+  templates_.Verify(base);
+  PartialFile file(home_.volumes.get(), VolumeFileName(id));
+  VolumeFile volume{id, file.fd(), {.base = base, .marker = NewMarker()}};
+  const auto content = MakeContent(volume, templates_.Info(base));
+  WriteVolumeHeader(file.fd(), volume.header);
+  // If power goes here: a file that is removed at the next start.
+  Failpoint("volume-create.after-file");
+  SyncMeta();
+  file.Keep("volume-create.after-rename");
+  if (content) content->Keep();
+  Failpoint("volume-create.after");
+}
+
+void DmBackend::Copy(const VolumeId& source, const VolumeId& target, bool read_only,
+                     const std::string& operation) {
+  RequireWritable(fmt::format("copy volume {} as {}", source.str(), target.str()));
+  Failpoint(operation + ".before");
+  const UniqueFd original = OpenFile(source);
+  PartialFile file(home_.volumes.get(), VolumeFileName(target));
+  VolumeFile volume{target, file.fd(), {}};
+  const auto content =
+      CopyContent({source, original.get(), ReadVolumeHeader(original.get())}, volume);
+  volume.header.read_only = read_only;
+  volume.header.in_use = false;
+  WriteVolumeHeader(file.fd(), volume.header);
+  // If power goes here: a file that is removed at the next start.
+  Failpoint(operation + ".after-copy");
+  SyncMeta();
+  file.Keep(operation + ".after-rename");
+  if (content) content->Keep();
+  Failpoint(operation + ".after");
+}
+
+void DmBackend::Snapshot(const VolumeId& source, const VolumeId& target) {
+  Copy(source, target, /*read_only=*/true, "volume-snapshot");
+}
+
+void DmBackend::Clone(const VolumeId& source, const VolumeId& target) {
+  Copy(source, target, /*read_only=*/false, "volume-clone");
+}
+
+void DmBackend::Seal(const VolumeId& id) {
+  if (HeaderOf(id).read_only) return;
+  RequireWritable(fmt::format("make volume {} read-only", id.str()));
+  table_->Get(id)->Seal();
+  SyncMeta();
+}
+
+bool DmBackend::Destroy(const VolumeId& id) {
+  const std::string attempted = fmt::format("destroy volume {}", id.str());
+  RequireWritable(attempted);
+  Failpoint("volume-destroy.before");
+  const std::string name = VolumeFileName(id);
+  struct stat status {};
+  if (fstatat(home_.volumes.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (errno == ENOENT) return false;
+    ThrowErrno(attempted);
+  }
+  if (!S_ISREG(status.st_mode)) {
+    throw Error(ENOTDIR, attempted, "what has its name is no volume, and is left alone",
+                fmt::format("Look at {}/{}", home_.volumes_name, name));
+  }
+  TakeAway(id);
+  // If power goes before the directory is synced, the whole volume is there again.
+  Failpoint("volume-destroy.after");
+  table_->Drop(id);
+  return true;
+}
+
+void DmBackend::WaitDurable() {
+  CheckSyscall(fsync(home_.volumes.get()), "write out the directory of volumes");
+  SyncMeta();
+}
+
+std::vector<VolumeListing> DmBackend::List() const {
+  std::vector<VolumeListing> volumes;
+  for (const std::string& name : ReadDirectory(home_.volumes.get())) {
+    std::optional<VolumeId> id = VolumeOfFile(name);
+    if (!id) continue;
+    try {
+      const bool read_only = HeaderOf(*id).read_only;
+      volumes.push_back({*std::move(id), read_only});
+    } catch (const Error& error) {
+      if (error.errno_value() == ENOENT) continue;  // destroyed just now
+      if (error.errno_value() != EUCLEAN) throw;
+      spdlog::error("volume {}: {}", id->str(), error.what());
+    }
+  }
+  return volumes;
+}
+
+std::vector<std::string> DmBackend::ListForeign() const {
+  std::vector<std::string> foreign;
+  for (std::string& name : ReadDirectory(home_.volumes.get())) {
+    if (name.ends_with(kPartialSuffix) || VolumeOfDestroyedFile(name)) continue;
+    const std::optional<VolumeId> id = VolumeOfFile(name);
+    try {
+      if (id) {
+        HeaderOf(*id);
+        continue;
+      }
+    } catch (const Error& error) {
+      if (error.errno_value() == ENOENT) continue;
+    }
+    foreign.push_back(std::move(name));
+  }
+  std::sort(foreign.begin(), foreign.end());
+  return foreign;
+}
+
+std::shared_ptr<Volume> DmBackend::Open(const VolumeId& id) const {
+  return std::make_shared<DmVolume>(id, table_->Get(id));
+}
+
+void DmBackend::Sync(const VolumeId& id) {
+  // One that is not in use has nothing to write out.
+  if (const auto activation = table_->Find(id)) activation->Sync();
+}
+
+void DmBackend::WriteOut(const VolumeId& id) { Sync(id); }
+
+uint64_t DmBackend::ChangeMarker(const VolumeId& id) const {
+  if (const auto activation = table_->Find(id)) return activation->Marker();
+  const VolumeHeader header = HeaderOf(id);
+  // Using it finds out what is in its journal, and gives it a new one.
+  return header.in_use ? table_->Get(id)->Marker() : header.marker;
+}
+
+std::vector<Change> DmBackend::Changes(const VolumeId& older, const VolumeId& newer) const {
+  RequireReadOnly(HeaderOf(older), older);
+  RequireReadOnly(HeaderOf(newer), newer);
+  if (older == newer) return {};
+  const std::shared_ptr<Activation> older_volume = table_->Get(older);
+  const std::shared_ptr<Activation> newer_volume = table_->Get(newer);
+  return ChangesByWalking(ImageFiles(older_volume->root_fd()), ImageFiles(newer_volume->root_fd()));
+}
+
+SpaceInfo DmBackend::Space() const {
+  const DiskSpace room = Room();
+  return {.total_bytes = room.total, .used_bytes = room.used, .free_bytes = room.free};
+}
+
+void DmBackend::RequireSpaceForNewVolume() const {
+  std::optional<DiskSpace> room;
+  try {
+    room = Room();
+  } catch (const Error& error) {
+    spdlog::warn("cannot tell how much space is left, going on: {}", error.what());
+  }
+  const uint64_t floor = room ? FreeSpaceFloor(room->total) : 0;
+  if (!room || room->total == 0 || room->free >= floor) return;
+  throw Error(ENOSPC, "make room for a new volume", DescribeShortage(RoomName(), room->free, floor),
+              kMakeRoom);
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,128 @@
+#include "backend/dm/dm_home.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "backend/base/directory.h"
+#include "backend/base/error.h"
+#include "backend/base/failpoint.h"
+#include "backend/base/partial_file.h"
+#include "backend/dm/device_mapper.h"
+#include "backend/dm/template_store.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr char kBasesDirectory[] = "bases";
+constexpr char kMetaDirectory[] = "meta";
+constexpr char kPlace[] = "its directory";
+constexpr size_t kMarkBytesMax = 16384;
+constexpr char kPutBack[] =
+    "Put the store's files back from where they were moved to, or from a backup";
+
+}  // namespace
+
+DmHome OpenDmHome(int store_fd, const std::string& volumes_name) {
+  DmHome home;
+  home.store = UniqueFd(CheckSyscall(openat(store_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+                                     "open the store's directory"));
+  home.bases = OpenStoreSubdirectory(store_fd, kBasesDirectory, kPlace, kPutBack);
+  home.volumes = OpenStoreSubdirectory(store_fd, volumes_name, kPlace, kPutBack);
+  home.meta = OpenStoreSubdirectory(store_fd, kMetaDirectory, kPlace, kPutBack);
+  home.volumes_name = volumes_name;
+  return home;
+}
+
+void RemoveUnfinishedHome(int store_fd, const std::vector<std::string>& names) noexcept {
+  for (const std::string& name : names) {
+    std::error_code error;
+    std::filesystem::remove_all(fmt::format("/proc/self/fd/{}/{}", store_fd, name), error);
+    if (error)
+      spdlog::warn("remove {}, of a store that could not be made: {}", name, error.message());
+  }
+}
+
+namespace {
+
+// What MakeDmHome does but for clearing up.
+DmHome Fill(int store_fd, const std::string& volumes_name, uint64_t template_bytes) {
+  for (const std::string& name :
+       {std::string(kBasesDirectory), volumes_name, std::string(kMetaDirectory)}) {
+    MakeDirectory(store_fd, name);
+  }
+  DmHome home = OpenDmHome(store_fd, volumes_name);
+  Failpoint("dm-create.after-directories");
+  RemovePartialFiles(home.bases.get());
+  TemplateStore templates(home.bases.get(), home.volumes.get(), {.default_size = template_bytes});
+  for (const TemplateInfo& info : templates.List()) templates.Remove(info.id);
+  templates.Begin(kDefaultTemplate, "ext4", template_bytes)->Finish();
+  Failpoint("dm-create.after-template");
+  return home;
+}
+
+}  // namespace
+
+DmHome MakeDmHome(int store_fd, const std::string& volumes_name, uint64_t template_bytes) {
+  try {
+    return Fill(store_fd, volumes_name, template_bytes);
+  } catch (...) {
+    RemoveUnfinishedHome(store_fd, {kBasesDirectory, volumes_name, kMetaDirectory});
+    throw;
+  }
+}
+
+void ClearDmHome(const DmHome& home) {
+  if (const size_t left = RemoveDmDevices(DevicePrefix(home)); left > 0) {
+    spdlog::info("removed {} devices that a daemon which died has left", left);
+  }
+  if (home.read_only) return;
+  RemovePartialFiles(home.volumes.get());
+  RemovePartialFiles(home.bases.get());
+}
+
+std::string DevicePrefix(const DmHome& home) {
+  struct stat status {};
+  CheckSyscall(fstat(home.volumes.get(), &status), "look at the directory of volumes");
+  return fmt::format("CKPTFS-{:x}-{:x}-", status.st_dev, status.st_ino);
+}
+
+void WriteStoreMark(int store_fd, const std::string& name, const StoreMark& mark) {
+  nlohmann::json json{{"format", 1}, {"default_size_bytes", mark.default_size}};
+  if (!mark.data_device.empty()) {
+    json["data_device"] = mark.data_device;
+    json["metadata_device"] = mark.metadata_device;
+  }
+  PartialFile file(store_fd, name);
+  file.Write(json.dump(2) + "\n");
+  file.Keep();
+  Failpoint("dm-create.done");
+}
+
+StoreMark ReadStoreMark(int store_fd, const std::string& name) {
+  const std::string attempted = fmt::format("read {} of the store", name);
+  const UniqueFd fd(
+      CheckSyscall(openat(store_fd, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC), attempted));
+  std::string text(kMarkBytesMax, '\0');
+  text.resize(
+      static_cast<size_t>(CheckSyscall(read(fd.get(), text.data(), text.size()), attempted)));
+  try {
+    const auto json = nlohmann::json::parse(text);
+    if (json.at("format") != 1) {
+      throw Error(ENOTSUP, attempted, "it was made by a newer ckptfs", "Mount it with that one");
+    }
+    return {.default_size = json.at("default_size_bytes"),
+            .data_device = json.value("data_device", ""),
+            .metadata_device = json.value("metadata_device", "")};
+  } catch (const nlohmann::json::exception&) {
+    throw Error(EUCLEAN, attempted, "it is damaged", kPutBack);
+  }
+}
+
+}  // namespace ckptfs

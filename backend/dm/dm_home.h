@@ -1,0 +1,59 @@
+// What lies in the directory of a store on device-mapper.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "backend/base/unique_fd.h"
+#include "backend/loop_device.h"
+
+namespace ckptfs {
+
+// Its directories, open:
+//   bases/    <uuid>.img, a template each, and <uuid>.json, what is known of it
+//   VOLUMES/  <uuid>.volume, a volume each (backend/dm/volume_file.h)
+//   meta/     sidecars
+// Names that end in ".partial" are of what was being made when a process died.
+struct DmHome {
+  UniqueFd store;
+  UniqueFd bases;
+  UniqueFd volumes;
+  UniqueFd meta;
+  std::string volumes_name;  // of their directory, for people
+  bool read_only = false;
+  uint64_t default_size = 0;                 // of templates, in bytes
+  uint32_t sector_bytes = kLoopSectorBytes;  // of what volumes are kept on
+};
+
+// Makes these directories, and the template that volumes are made from if nobody says otherwise (label
+// "default", ext4, `template_bytes` long). Can be repeated when it was cut short: what was there is made
+// use of, or made anew. What it has made is removed if it throws.
+DmHome MakeDmHome(int store_fd, const std::string& volumes_name, uint64_t template_bytes);
+
+// Removes directories of a store that could not be made.
+void RemoveUnfinishedHome(int store_fd, const std::vector<std::string>& names) noexcept;
+
+// Opens them; the caller fills in the rest. ENOENT with what to do if one is missing.
+DmHome OpenDmHome(int store_fd, const std::string& volumes_name);
+
+// Removes what was being made, and the devices of a process that died.
+void ClearDmHome(const DmHome& home);
+
+// What the UUIDs and names of this store's devices begin with. It tells stores of one machine apart, also
+// copies.
+std::string DevicePrefix(const DmHome& home);
+
+// The file in the store's directory that says of what kind it is.
+struct StoreMark {
+  uint64_t default_size = 0;
+  // Of a thin pool that is on devices; empty: in files of the store.
+  std::string data_device;
+  std::string metadata_device;
+};
+// It is written last: without it there is no store yet. Durable on return.
+void WriteStoreMark(int store_fd, const std::string& name, const StoreMark& mark);
+// EUCLEAN, ENOTSUP.
+StoreMark ReadStoreMark(int store_fd, const std::string& name);
+
+}  // namespace ckptfs

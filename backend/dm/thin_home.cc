@@ -1,0 +1,95 @@
+#include "backend/dm/thin_home.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+
+#include "backend/base/directory.h"
+#include "backend/base/error.h"
+#include "backend/base/failpoint.h"
+#include "backend/disk_space.h"
+#include "backend/dm/device_mapper.h"
+#include "backend/dm/thin_pool.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr char kMarkName[] = "dm-thin.json";
+constexpr char kVolumesName[] = "thin";
+constexpr char kPoolName[] = "pool";
+
+UniqueFd OpenPoolDirectory(int store_fd) {
+  return OpenStoreSubdirectory(
+      store_fd, kPoolName, "its directory",
+      "Put the store's files back from where they were moved to, or from a "
+      "backup");
+}
+
+void RefuseOtherDevice(const std::string& option, const std::string& given,
+                       const std::string& recorded) {
+  if (given.empty() || given == recorded) return;
+  throw Error(EINVAL, fmt::format("open the store with {}={}", option, given),
+              recorded.empty() ? "its pool is in files of the store"
+                               : fmt::format("its pool is on {}", recorded),
+              "Leave the option out");
+}
+
+}  // namespace
+
+std::optional<std::string> ThinHomeObstacle(int /*store_fd*/) {
+  std::string obstacle = DmObstacle();
+  if (obstacle.empty()) return std::nullopt;
+  return obstacle;
+}
+
+void CreateThinHome(int store_fd, const BackendOptions& options) {
+  const std::string& data = options.pool_data_device;
+  const std::string& metadata = options.pool_metadata_device;
+  if (data.empty() != metadata.empty()) {
+    throw Error(EINVAL, "make a thin pool", "one of pool_data= and pool_metadata= is missing",
+                "Give both, or none: then the pool is in files of the store");
+  }
+  const uint64_t size = options.size_bytes.value_or(DefaultStoreBytes(ReadDiskSpace(store_fd)));
+  // What can be refused comes first.
+  MakeDirectory(store_fd, kPoolName);
+  try {
+    MakeThinPool(OpenPoolDirectory(store_fd).get(),
+                 {.data_device = data, .metadata_device = metadata, .data_bytes = size});
+    Failpoint("dm-create.after-pool");
+    MakeDmHome(store_fd, kVolumesName, size);
+  } catch (...) {
+    RemoveUnfinishedHome(store_fd, {kPoolName});
+    throw;
+  }
+  WriteStoreMark(store_fd, kMarkName,
+                 {.default_size = size, .data_device = data, .metadata_device = metadata});
+}
+
+ThinHome OpenThinHome(int store_fd, const BackendOptions& options) {
+  if (const auto obstacle = ThinHomeObstacle(store_fd)) {
+    throw Error(ENODEV, "open the volumes of the store", *obstacle,
+                "Load the kernel's module dm-thin-pool");
+  }
+  const StoreMark mark = ReadStoreMark(store_fd, kMarkName);
+  RefuseOtherDevice("pool_data", options.pool_data_device, mark.data_device);
+  RefuseOtherDevice("pool_metadata", options.pool_metadata_device, mark.metadata_device);
+  ThinHome thin{.home = OpenDmHome(store_fd, kVolumesName),
+                .pool = OpenPoolDirectory(store_fd),
+                .data_device = mark.data_device,
+                .metadata_device = mark.metadata_device};
+  thin.home.read_only = options.read_only;
+  thin.home.default_size = mark.default_size;
+  if (!mark.data_device.empty()) {
+    thin.home.sector_bytes = PoolDisk(mark.data_device, /*read_only=*/true).SectorBytes();
+  }
+  // A pool on devices has the size that they have.
+  if (options.size_bytes && !options.read_only && mark.data_device.empty()) {
+    GrowThinPoolFiles(thin.pool.get(), *options.size_bytes);
+  }
+  ClearDmHome(thin.home);
+  return thin;
+}
+
+bool ThinHomeExists(int store_fd) { return HasEntry(store_fd, kMarkName); }
+
+}  // namespace ckptfs

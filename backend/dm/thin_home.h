@@ -1,0 +1,32 @@
+// A store on dm-thin: DmHome with the mark dm-thin.json, volumes in thin/, and the pool's files in pool/.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "backend/backend.h"
+#include "backend/dm/dm_home.h"
+
+namespace ckptfs {
+
+struct ThinHome {
+  DmHome home;
+  UniqueFd pool;
+  std::string data_device;  // as in ThinPoolPlace
+  std::string metadata_device;
+};
+
+// Why there cannot be one here; empty if there can.
+std::optional<std::string> ThinHomeObstacle(int store_fd);
+
+// With a pool, and a template, of the size that the options give. Can be repeated when it was cut short.
+// Durable on return.
+void CreateThinHome(int store_fd, const BackendOptions& options);
+
+// Removes what was being made, and the devices of a process that died; grows the pool's files if the
+// options say so.
+ThinHome OpenThinHome(int store_fd, const BackendOptions& options);
+
+bool ThinHomeExists(int store_fd);
+
+}  // namespace ckptfs

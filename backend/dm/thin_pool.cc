@@ -1,0 +1,330 @@
+#include "backend/dm/thin_pool.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <regex>
+#include <sstream>
+#include <utility>
+
+#include "backend/base/directory.h"
+#include "backend/base/error.h"
+#include "backend/base/failpoint.h"
+#include "backend/mount/program.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr char kDataName[] = "data.img";
+constexpr char kMetadataName[] = "metadata.img";
+constexpr char kStateName[] = "state";
+constexpr char kPutBack[] =
+    "Put the files in pool/ and the volumes' directory back from one backup";
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+constexpr uint64_t kBlockSectors = kThinBlockBytes / kDmSectorBytes;
+
+// A mapping takes 48 bytes at most (drivers/md/dm-thin-metadata.h), and each snapshot has its own of what
+// was changed. The rest is for them: the file is sparse, and grows.
+constexpr uint64_t kMappingBytes = 48;
+constexpr uint64_t kMetadataFactor = 2;
+constexpr uint64_t kMetadataMinBytes = 16 * kMiB;
+constexpr uint64_t kMetadataDeviceMinBytes = 2 * kMiB;
+constexpr uint64_t kMetadataMaxBytes = 16192 * kMiB;  // THIN_METADATA_MAX_SECTORS
+constexpr uint64_t kMetadataFullPercent = 75;
+
+uint64_t MetadataBytesFor(uint64_t data_bytes) {
+  const uint64_t wanted = data_bytes / kThinBlockBytes * kMappingBytes * kMetadataFactor;
+  return std::clamp(wanted / kMiB * kMiB, kMetadataMinBytes, kMetadataMaxBytes);
+}
+
+UniqueFd OpenPoolFile(int pool_fd, const char* name, int flags) {
+  UniqueFd fd(openat(pool_fd, name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
+  if (!fd.valid() && errno == ENOENT) {
+    throw Error(ENOENT, "open the thin pool", fmt::format("pool/{} is not there", name), kPutBack);
+  }
+  CheckSyscall(fd.get(), fmt::format("open pool/{}", name));
+  return fd;
+}
+
+uint64_t SizeOf(int fd) {
+  struct stat status {};
+  CheckSyscall(fstat(fd, &status), "look at a file of the thin pool");
+  return static_cast<uint64_t>(status.st_size);
+}
+
+PoolDisk OpenDisk(int pool_fd, const char* name, const std::string& device, bool read_only) {
+  if (!device.empty()) return {device, read_only};
+  return {OpenPoolFile(pool_fd, name, read_only ? O_RDONLY : O_RDWR), name, read_only};
+}
+
+DmTable TableOf(const PoolDisk& metadata, const PoolDisk& data, bool read_only) {
+  // No block is zeroed before its first use: volumes have a base, of which the rest of it is taken. A
+  // volume that finds no space fails at once, and does not wait for somebody who makes some.
+  const std::string features = fmt::format("{} skip_block_zeroing error_if_no_space{}",
+                                           read_only ? 3 : 2, read_only ? " read_only" : "");
+  return {.sectors = data.SizeBytes() / kThinBlockBytes * kBlockSectors,
+          .type = "thin-pool",
+          .parameters = fmt::format("{} {} {} 0 {}", metadata.Number(), data.Number(),
+                                    kBlockSectors, features)};
+}
+
+}  // namespace
+
+void MakeThinPool(int pool_fd, const ThinPoolPlace& place) {
+  const auto make = [&](const char* name, uint64_t bytes) {
+    const UniqueFd fd = OpenPoolFile(pool_fd, name, O_RDWR | O_CREAT | O_TRUNC);
+    CheckSyscall(ftruncate(fd.get(), static_cast<off_t>(bytes)), fmt::format("make pool/{}", name));
+    if (name == kStateName) WriteThinState(fd.get(), {});
+    CheckSyscall(fsync(fd.get()), fmt::format("make pool/{}", name));
+  };
+  // Metadata of zeros: the kernel makes them a pool's when they are first used.
+  if (place.data_device.empty()) {
+    make(kDataName, place.data_bytes / kThinBlockBytes * kThinBlockBytes);
+    make(kMetadataName, MetadataBytesFor(place.data_bytes));
+  } else {
+    TakeBlankDevice(place.data_device, /*wipe=*/false);
+    TakeBlankDevice(place.metadata_device, /*wipe=*/true);
+    const uint64_t needed =
+        PoolDisk(place.data_device, true).SizeBytes() / kThinBlockBytes * kMappingBytes;
+    if (const uint64_t has = PoolDisk(place.metadata_device, true).SizeBytes();
+        has < std::max(needed, kMetadataDeviceMinBytes)) {
+      throw Error(ENOSPC, "make a thin pool",
+                  fmt::format("{} has {} MiB, and the metadata of so large a pool can need {}",
+                              place.metadata_device, has / kMiB, needed / kMiB + 2),
+                  "Name a larger device with pool_metadata=");
+    }
+  }
+  make(kStateName, 0);
+  CheckSyscall(fsync(pool_fd), "make the thin pool durable");
+}
+
+void GrowThinPoolFiles(int pool_fd, uint64_t data_bytes) {
+  const UniqueFd data = OpenPoolFile(pool_fd, kDataName, O_RDWR);
+  const uint64_t wanted = data_bytes / kThinBlockBytes * kThinBlockBytes;
+  const uint64_t present = SizeOf(data.get());
+  if (wanted < present) {
+    throw Error(EINVAL, fmt::format("open the store with size={}", data_bytes),
+                fmt::format("its pool has {} bytes, and cannot be made smaller", present),
+                "Leave size= out, or give a larger one");
+  }
+  const auto grow = [](int fd, uint64_t bytes, const char* name) {
+    if (SizeOf(fd) >= bytes) return;
+    CheckSyscall(ftruncate(fd, static_cast<off_t>(bytes)), fmt::format("grow pool/{}", name));
+    CheckSyscall(fsync(fd), fmt::format("grow pool/{}", name));
+  };
+  // If power goes in between: metadata with more room than it needs.
+  grow(OpenPoolFile(pool_fd, kMetadataName, O_RDWR).get(), MetadataBytesFor(wanted), kMetadataName);
+  grow(data.get(), wanted, kDataName);
+}
+
+ThinPool::ThinPool(int pool_fd, Options options)
+    : pool_fd_(pool_fd),
+      read_only_(options.read_only),
+      state_file_(OpenPoolFile(pool_fd, kStateName, read_only_ ? O_RDONLY : O_RDWR)),
+      // dm-thin takes no device for data that cannot be written to, whatever it does with it.
+      data_(OpenDisk(pool_fd, kDataName, options.data_device, /*read_only=*/false)),
+      metadata_(OpenDisk(pool_fd, kMetadataName, options.metadata_device, read_only_)),
+      state_(ReadThinState(state_file_.get())) {
+  // Nor does the kernel take a pool for a device that is read-only as such.
+  device_.emplace(options.name, options.name, TableOf(metadata_, data_, read_only_),
+                  /*read_only=*/false);
+  Recover(options.is_volume);
+  if (!read_only_) KeepMetadataRoomy();
+}
+
+void ThinPool::RequireUsable() const {
+  const ThinPoolStatus status = Status();
+  constexpr char kUsing[] = "use the thin pool";
+  if (status.mode == ThinPoolStatus::Mode::kFailed) {
+    throw Error(EIO, kUsing, "the kernel cannot read its metadata, or has given it up",
+                "See the kernel's log (dmesg). Copy pool/metadata.img, unmount, and mend it: "
+                "thin_repair -i COPY -o pool/metadata.img");
+  }
+  if (status.needs_check || (status.mode == ThinPoolStatus::Mode::kReadOnly && !read_only_)) {
+    throw Error(
+        EUCLEAN, kUsing,
+        "an error of the disk, or a lack of space, has stopped changes to its metadata, which "
+        "needs to be checked",
+        "Free some space there, copy pool/metadata.img, and run: thin_check "
+        "--clear-needs-check-flag pool/metadata.img");
+  }
+}
+
+void ThinPool::Recover(const std::function<bool(const PendingThinDevice&)>& is_volume) {
+  RequireUsable();
+  pool_transaction_ = Status().transaction;
+  if (pool_transaction_ != state_.transaction && pool_transaction_ + 1 != state_.transaction) {
+    throw Error(EUCLEAN, "use the thin pool",
+                fmt::format("its metadata is of another moment than what else is known of it "
+                            "(transaction {}, and {} is expected)",
+                            pool_transaction_, state_.transaction),
+                kPutBack);
+  }
+  if (read_only_) return;
+  const std::lock_guard lock(mutex_);
+  if (state_.pending && !is_volume(*state_.pending)) {
+    DeleteLocked(state_.pending->device);
+    Failpoint("pool-recovery.after-delete");
+  }
+  CommitLocked();
+  Failpoint("pool-recovery.after-commit");
+  if (!state_.pending) return;
+  state_.pending.reset();
+  WriteThinState(state_file_.get(), state_);
+}
+
+// With the mutex held.
+void ThinPool::CommitLocked() {
+  if (pool_transaction_ == state_.transaction) return;
+  device_->Message(fmt::format("set_transaction_id {} {}", pool_transaction_, state_.transaction));
+  pool_transaction_ = state_.transaction;
+}
+
+// With the mutex held.
+void ThinPool::DeleteLocked(uint32_t device) {
+  try {
+    device_->Message(fmt::format("delete {}", device));
+  } catch (const Error& error) {
+    if (error.errno_value() != ENODATA) throw;  // there is none
+  }
+}
+
+void ThinPool::Delete(uint32_t device) {
+  const std::lock_guard lock(mutex_);
+  DeleteLocked(device);
+}
+
+ThinPool::NewDevice::NewDevice(ThinPool& pool, const VolumeId& volume)
+    : pool_(pool), lock_(pool.mutex_) {
+  if (pool_.state_.next_device > kThinDeviceMax) {
+    throw Error(ENOSPC, "make a thin device", "this pool has had all the devices that it can have",
+                "Make a new store, and copy the workspaces into it");
+  }
+  pool_.RequireUsable();
+  // What an earlier change could not bring to its end.
+  pool_.CommitLocked();
+  ThinState next = pool_.state_;
+  id_ = next.next_device++;
+  ++next.transaction;
+  next.pending = {.device = id_, .volume = volume};
+  WriteThinState(pool_.state_file_.get(), next);
+  pool_.state_ = std::move(next);
+  Failpoint("pool.after-intent");
+}
+
+void ThinPool::NewDevice::MakeEmpty() {
+  pool_.device_->Message(fmt::format("create_thin {}", id_));
+  Failpoint("pool.after-device");
+}
+
+void ThinPool::NewDevice::MakeSnapshotOf(uint32_t source) {
+  pool_.device_->Message(fmt::format("create_snap {} {}", id_, source));
+  Failpoint("pool.after-device");
+}
+
+void ThinPool::NewDevice::Commit() {
+  pool_.CommitLocked();
+  Failpoint("pool.after-commit");
+}
+
+ThinPool::NewDevice::~NewDevice() {
+  if (kept_) return;
+  try {
+    pool_.DeleteLocked(id_);
+  } catch (const std::exception& error) {
+    // The next mount finds it by the state, unless another change comes before that.
+    spdlog::error("remove the unfinished thin device {}: {}", id_, error.what());
+  }
+}
+
+ThinPoolStatus ThinPool::Status() const {
+  const std::string status = device_->Status();
+  if (const auto parsed = ParseThinPoolStatus(status)) return *parsed;
+  throw Error(EIO, "read the status of the thin pool",
+              fmt::format("'{}' is none that is known", status));
+}
+
+DiskSpace ThinPool::Room() const {
+  const ThinPoolStatus status = Status();
+  DiskSpace room{.total = status.total_data * kThinBlockBytes,
+                 .used = status.used_data * kThinBlockBytes,
+                 .free = (status.total_data - status.used_data) * kThinBlockBytes};
+  if (!data_.is_file()) return room;
+  // The images are sparse: the disk may have less than they promise.
+  const DiskSpace disk = ReadDiskSpace(pool_fd_);
+  if (disk.total != 0) room.free = std::min(room.free, disk.free);
+  return room;
+}
+
+void ThinPool::KeepMetadataRoomy() {
+  const std::lock_guard lock(mutex_);
+  const ThinPoolStatus status = Status();
+  if (status.used_metadata * 100 < status.total_metadata * kMetadataFullPercent) return;
+  const uint64_t present = metadata_.SizeBytes();
+  const uint64_t wanted = std::min(present * 2, kMetadataMaxBytes);
+  if (!metadata_.is_file() || wanted <= present) {
+    if (!std::exchange(warned_, true)) {
+      spdlog::warn("the metadata of the thin pool is getting full ({} of {} blocks): {}",
+                   status.used_metadata, status.total_metadata,
+                   metadata_.is_file() ? "delete snapshots"
+                                       : "delete snapshots, or make " + metadata_.path() +
+                                             " larger and mount again");
+    }
+    return;
+  }
+  metadata_.GrowFile(wanted);
+  // The pool looks at the size of its metadata when it is resumed.
+  const DmDevice::Suspended suspended(*device_);
+  spdlog::info("the metadata of the thin pool has {} MiB now ({} of {} blocks were used)",
+               wanted / kMiB, status.used_metadata, status.total_metadata);
+}
+
+// Returns what a tool says of the metadata as it is now.
+std::string ThinPool::AskTool(const std::string& tool, std::vector<std::string> arguments) {
+  const std::lock_guard lock(mutex_);
+  // A snapshot of the metadata, which the kernel leaves alone.
+  device_->Message("reserve_metadata_snap");
+  ProgramResult result;
+  try {
+    arguments.insert(arguments.end(), {"--metadata-snap", metadata_.path()});
+    result = RunProgram({.name = tool, .package = "thin-provisioning-tools"}, std::move(arguments));
+  } catch (...) {
+    device_->Message("release_metadata_snap");
+    throw;
+  }
+  device_->Message("release_metadata_snap");
+  if (result.ExitedWith(0)) return result.output;
+  throw Error(EIO, "look into the thin pool with " + tool, result.Words());
+}
+
+ThinPool::Usage ThinPool::UsageOf(uint32_t device) {
+  std::istringstream lines(
+      AskTool("thin_ls", {"--no-headers", "--format", "DEV,MAPPED_BYTES,EXCLUSIVE_BYTES"}));
+  uint32_t found = 0;
+  for (Usage usage; lines >> found >> usage.mapped_bytes >> usage.exclusive_bytes;) {
+    if (found == device) return usage;
+  }
+  throw Error(EIO, "look into the thin pool", fmt::format("it has no device {}", device));
+}
+
+std::vector<ThinPool::Range> ThinPool::MappedRanges(uint32_t device) {
+  const std::string dump = AskTool("thin_dump", {"--dev-id", std::to_string(device)});
+  static const std::regex kMapping(
+      R"re(<single_mapping origin_block="(\d+)"|)re"
+      R"re(<range_mapping origin_begin="(\d+)" data_begin="\d+" length="(\d+)")re");
+  std::vector<Range> ranges;
+  for (std::sregex_iterator match(dump.begin(), dump.end(), kMapping), end; match != end; ++match) {
+    const bool is_range = (*match)[2].matched;
+    const uint64_t begin = std::stoull((*match)[is_range ? 2 : 1]);
+    const uint64_t length = is_range ? std::stoull((*match)[3]) : 1;
+    ranges.push_back({.begin = begin * kThinBlockBytes, .length = length * kThinBlockBytes});
+  }
+  return ranges;
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,50 @@
+#include "backend/dm/thin_state.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "backend/base/error.h"
+#include "backend/dm/sector_json.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr char kFormat[] = "ckptfs thin pool 1";
+constexpr char kReading[] = "read the state of the thin pool";
+constexpr char kWriting[] = "write the state of the thin pool";
+
+}  // namespace
+
+ThinState ReadThinState(int fd) {
+  const nlohmann::json json = ReadSectorJson(fd, kReading);
+  try {
+    ThinState state;
+    if (json.at("format") == kFormat) {
+      state.transaction = json.at("transaction");
+      state.next_device = json.at("next_device");
+      if (!json.contains("pending")) return state;
+      const auto& pending = json.at("pending");
+      if (auto volume = VolumeId::Parse(pending.at("volume").get<std::string>())) {
+        state.pending = {.device = pending.at("device"), .volume = *std::move(volume)};
+        return state;
+      }
+    }
+  } catch (const nlohmann::json::exception&) {
+    // Said below.
+  }
+  throw Error(EUCLEAN, kReading, "pool/state is damaged",
+              "Put the files in pool/ and the volumes' directory back from one backup");
+}
+
+void WriteThinState(int fd, const ThinState& state) {
+  nlohmann::json json{
+      {"format", kFormat}, {"transaction", state.transaction}, {"next_device", state.next_device}};
+  if (state.pending) {
+    json["pending"] = {{"device", state.pending->device}, {"volume", state.pending->volume.str()}};
+  }
+  WriteSectorJson(fd, json, kWriting);
+  CheckSyscall(fdatasync(fd), kWriting);
+}
+
+}  // namespace ckptfs
