@@ -113,6 +113,13 @@ sqlite3 "$store/catalog.db" "UPDATE store SET backend_type = 'btrfs-loop'"
 check "changed back" mount_store "$store" "$mnt"
 unmount_store "$store" "$mnt"
 
+test_case "devices for a pool are refused where there is none"
+restore
+run mount_store "$store" "$mnt" pool_data=/dev/null,pool_metadata=/dev/null
+check_match "the backend btrfs-loop has no thin pool" "$errors" "the reason"
+check_match "Leave them out" "$errors" "what to do"
+check_eq 1 "$(wc -l <<<"$errors")" "lines of '$errors'"
+
 test_case "an unknown type is refused for a new store too"
 mkdir "$scratch/new"
 for type in nonsense zfs-pool BTRFS-LOOP; do

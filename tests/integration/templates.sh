@@ -1,13 +1,14 @@
 #!/bin/bash
-# Templates of a dm-snapshot store: added from a directory, an image and a snapshot, used, verified, removed.
+# Templates of a store on device-mapper: added from a directory, an image and a snapshot, used, verified,
+# removed.
 # Names here are plain, and `a && b || fail` is meant as it stands.
 # shellcheck disable=SC2012,SC2015
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
-[[ -c /dev/mapper/control ]] || skip_test "this kernel has no device-mapper; tests/vm/dm_snapshot.sh runs this"
+[[ -c /dev/mapper/control ]] || skip_test "this kernel has no device-mapper; tests/vm runs this"
 
 store=$scratch/store m=$scratch/mnt
-mount_store "$store" "$m" backend=dm-snapshot,size=256M || exit 1
+mount_store "$store" "$m" "backend=${CKPTFS_TEST_BACKEND:-dm-snapshot},size=256M" || exit 1
 cd "$m" || exit 1
 names() { ckpt template list --format json | jq -r '[.[].name] | join(" ")'; }
 field() { ckpt template list --format json | jq -r ".[] | select(.name == \"$1\") | .$2"; }

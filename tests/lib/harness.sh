@@ -66,13 +66,15 @@ await_stores() {
 
 # Devices of device-mapper that a killed daemon of this test has left: the next mount would remove them.
 remove_devices() {
-    local cow prefix device
+    local volumes prefix device
     [[ -c /dev/mapper/control ]] || return 0
-    for cow in "$scratch"/*/cow "$scratch"/*/*/cow; do
-        [[ -d $cow ]] || continue
-        # As backend/dm/snapshot_home.cc has it.
-        prefix=$(stat -c 'CKPTFS-%D-%i' "$cow" | awk -F- '{ printf "%s-%s-%x-", $1, $2, $3 }')
-        for device in $(dmsetup ls | awk -v prefix="$prefix" 'index($1, prefix) == 1 { print $1 }'); do
+    for volumes in "$scratch"/*/{cow,thin} "$scratch"/*/*/{cow,thin}; do
+        [[ -d $volumes ]] || continue
+        # As backend/dm/dm_home.cc has it.
+        prefix=$(stat -c 'CKPTFS-%D-%i' "$volumes" | awk -F- '{ printf "%s-%s-%x-", $1, $2, $3 }')
+        # A pool goes after what is in it.
+        for device in $(dmsetup ls | awk -v prefix="$prefix" 'index($1, prefix) == 1 { print $1 }' |
+            sed 's/-pool$/~&/' | sort | tr -d '~'); do
             dmsetup resume "$device" && dmsetup remove "$device"
         done
     done

@@ -1,18 +1,33 @@
 #!/bin/bash
 # The unit tests on device-mapper, where it is: in this machine's kernel, or in the guest's. Those of the
 # store are the same that run on btrfs elsewhere; of the crash tests, which make and copy some hundred
-# stores, the two operations with the most steps run here, and all with CKPTFS_DM_TESTS='*'.
+# stores, those with the most steps run here, and all with CKPTFS_DM_TESTS='*' (CKPTFS_DM_BACKENDS: the
+# backends).
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 vm=$(dirname "${BASH_SOURCE[0]}")/run
-tests=${CKPTFS_DM_TESTS:-DmTest.*:*DmSnapshot*:LoopStoreTest.*:*CrashTest.Leaves*/checkpoint:*CrashTest.Leaves*/rollback}
+store_tests=LoopStoreTest.*
+declare -A tests=(
+    [dm-snapshot]="DmTest.*:*/DmSnapshot:$store_tests:*/CrashTest.Leaves*/checkpoint:*/CrashTest.Leaves*/rollback"
+    [dm-thin]="DmThinPoolTest.*:*/DmThin:$store_tests:*/BackendCrashTest.*/checkpoint")
 
-test_case "unit tests on device-mapper"
 where=("$vm" --seconds 800)
 [[ ! -c /dev/mapper/control ]] || where=()
-run "${where[@]}" env CKPTFS_TEST_BACKEND=dm-snapshot dm_tests --gtest_filter="$tests" --gtest_brief=1
+work=()
+for backend in ${CKPTFS_DM_BACKENDS:-dm-snapshot dm-thin}; do
+    work+=("$backend" "${CKPTFS_DM_TESTS:-${tests[$backend]}}")
+done
+test_case "unit tests on device-mapper"
+# shellcheck disable=SC2016 # for the guest
+run "${where[@]}" bash -c '
+    failed=0
+    while (($# > 0)); do
+        CKPTFS_TEST_BACKEND=$1 dm_tests --gtest_filter="$2" --gtest_brief=1 || failed=1
+        shift 2
+    done
+    exit $failed' bash "${work[@]}"
 ((status != SKIPPED)) || skip_test "${output#SKIPPED: }"
 printf '%s\n%s\n' "$output" "$errors" | grep -v '\] \[info\]'
 check_eq 0 "$status" "exit status"
-check_match 'PASSED  \] ([1-9][0-9]*) test' "$output" "tests that ran"
+check_eq $((${#work[@]} / 2)) "$(grep -cE 'PASSED  \] [1-9][0-9]* test' <<<"$output")" "backends whose tests ran"
 check_not "a test was skipped" grep -q SKIPPED <<<"$output"

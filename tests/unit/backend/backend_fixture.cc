@@ -11,7 +11,8 @@ namespace ckptfs {
 
 std::string BackendTest::NameOf(const testing::TestParamInfo<std::string>& tested) {
   if (tested.param == "btrfs-loop") return "Loop";
-  return tested.param == "btrfs-base" ? "Base" : "DmSnapshot";
+  if (tested.param == "btrfs-base") return "Base";
+  return tested.param == "dm-thin" ? "DmThin" : "DmSnapshot";
 }
 
 void BackendTest::SetUp() {

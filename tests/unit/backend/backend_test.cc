@@ -11,13 +11,14 @@
 
 #include <thread>
 
+#include "backend/base/directory.h"
 #include "tests/unit/backend/backend_fixture.h"
 
 namespace ckptfs {
 namespace {
 
 INSTANTIATE_TEST_SUITE_P(Types, BackendTest,
-                         testing::Values("btrfs-loop", "btrfs-base", "dm-snapshot"),
+                         testing::Values("btrfs-loop", "btrfs-base", "dm-snapshot", "dm-thin"),
                          BackendTest::NameOf);
 
 TEST_P(BackendTest, NewVolumeIsAnEmptyWritableDirectory) {
@@ -226,6 +227,14 @@ TEST_P(BackendTest, NoAtimeIsTheVolumesOption) {
     ASSERT_EQ(fstatat(volume->root_fd(), "file", &stat, 0), 0);
     EXPECT_EQ(stat.st_atim.tv_sec == 1000, no_atime);
   }
+}
+
+// So that the same directory can be used when what was wrong is put right.
+TEST_P(BackendTest, ACreationThatFailsLeavesNothing) {
+  const TestDirectory directory;
+  EXPECT_NE(ErrnoOf([&] { CreateBackend(directory.fd(), GetParam(), {.size_bytes = 1 << 20}); }),
+            0);
+  EXPECT_THAT(ReadDirectory(directory.fd()), testing::IsEmpty());
 }
 
 TEST_P(BackendTest, ManyThreadsAtOnce) {

@@ -19,7 +19,7 @@ int ErrnoOfChoosing(int fd, const std::string& requested) {
 }
 
 TEST(RegistryTest, KnowsItsTypes) {
-  EXPECT_THAT(BackendTypes(), ElementsAre("btrfs-base", "btrfs-loop", "dm-snapshot"));
+  EXPECT_THAT(BackendTypes(), ElementsAre("btrfs-base", "btrfs-loop", "dm-snapshot", "dm-thin"));
   const TestDirectory directory;
   EXPECT_EQ(ErrnoOfChoosing(directory.fd(), "zfs"), EINVAL);
   EXPECT_EQ(ErrnoOfChoosing(directory.fd(), ""), EINVAL);

@@ -1,10 +1,16 @@
-// Every operation, killed at every step.
+// Every operation, killed at every step: those of the catalog, which are the same on each backend, and
+// those of a backend on device-mapper, where CKPTFS_TEST_BACKEND names one. (Those of btrfs are found and
+// killed by tests/crash.)
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
 #include <span>
 #include <string_view>
 
@@ -177,6 +183,100 @@ TEST_P(OpenCrashTest, RebuildOfALostCatalog) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Open, OpenCrashTest, testing::Values(Operation{"open", {}}), NameOf);
+
+// --- Backends on device-mapper ------------------------------------------------------------------
+
+class BackendCrashTest : public CrashTest {
+ protected:
+  // What a step passes once the store is open, each as "NAME@N": the first one of each name, as the next
+  // one leads to the same. Without those of the catalog.
+  std::vector<std::string> PointsOf(const std::string& step, bool with_opening) const {
+    const std::string path = directory_->Path("trace");
+    std::filesystem::remove(path);
+    EXPECT_EQ(RunStep(step, StorePath(), "", path), StepEnd::kDone);
+    std::ifstream trace(path);
+    std::map<std::string, int> counts;
+    std::set<std::string> taken;
+    std::vector<std::string> points;
+    bool begun = with_opening;
+    for (std::string name; std::getline(trace, name);) {
+      const int count = ++counts[name];
+      if (name == "step.begin") {
+        begun = true;
+      } else if (begun && IsOfBackend(name) && taken.insert(name).second) {
+        points.push_back(name + "@" + std::to_string(count));
+      }
+    }
+    return points;
+  }
+
+ private:
+  static bool IsOfBackend(const std::string& name) {
+    constexpr std::array<std::string_view, 7> kPrefixes = {
+        "volume-",          "pool.",     "pool-recovery.", "reclaim.", "template.",
+        "template-remove.", "dm-create."};
+    return std::any_of(kPrefixes.begin(), kPrefixes.end(),
+                       [&](std::string_view prefix) { return name.starts_with(prefix); });
+  }
+};
+
+TEST_P(BackendCrashTest, LeavesTheStateBeforeOrTheStateAfter) {
+  const StoreView after = AfterStep(GetParam().step);
+  Restore();
+  const std::vector<std::string> points = PointsOf(GetParam().step, /*with_opening=*/false);
+  ASSERT_THAT(points, testing::Not(testing::IsEmpty()));
+  for (const std::string& point : points) {
+    SCOPED_TRACE(point);
+    Restore();
+    ASSERT_EQ(RunStep(GetParam().step, StorePath(), point), StepEnd::kKilled);
+    // The recovery from that, killed at what is the backend's of it.
+    if (point.starts_with("pool.")) {
+      for (const char* second : {"pool-recovery.after-delete", "pool-recovery.after-commit"}) {
+        ASSERT_EQ(RunStep("open", StorePath(), second), StepEnd::kKilled) << second;
+      }
+    }
+    ExpectRecovered(after);
+    Reopen();
+    AwaitReclaimed(store());
+    Close();
+    if (HasFailure()) return;
+  }
+}
+
+std::vector<Operation> BackendSteps() {
+  if (!TestBackend().starts_with("dm-")) return {};
+  return {
+      {"create", {}},  {"checkpoint", {}},         {"rollback", {}},         {"fork", {}},
+      {"delete", {}},  {"delete-and-reclaim", {}}, {"remove-workspace", {}}, {"add-template", {}},
+      {"flatten", {}}, {"remove-template", {}}};
+}
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(BackendCrashTest);
+INSTANTIATE_TEST_SUITE_P(Operations, BackendCrashTest, testing::ValuesIn(BackendSteps()), NameOf);
+
+class BackendOpenCrashTest : public BackendCrashTest {};
+
+TEST_P(BackendOpenCrashTest, FirstMount) {
+  std::filesystem::remove_all(StorePath());
+  const std::vector<std::string> points = PointsOf("open", /*with_opening=*/true);
+  ASSERT_THAT(points, testing::Contains(testing::StartsWith("dm-create.done")));
+  for (const std::string& point : points) {
+    SCOPED_TRACE(point);
+    std::filesystem::remove_all(StorePath());
+    ASSERT_EQ(RunStep("open", StorePath(), point), StepEnd::kKilled);
+    Reopen();
+    MakeWorkspace("w", "x");
+    ExpectSound();
+    Close();
+    if (HasFailure()) return;
+  }
+}
+
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(BackendOpenCrashTest);
+INSTANTIATE_TEST_SUITE_P(Open, BackendOpenCrashTest,
+                         testing::ValuesIn(BackendSteps().empty()
+                                               ? std::vector<Operation>{}
+                                               : std::vector<Operation>{{"open", {}}}),
+                         NameOf);
 
 }  // namespace
 }  // namespace ckptfs

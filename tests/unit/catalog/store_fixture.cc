@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <iostream>
 #include <regex>
+#include <thread>
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
@@ -22,6 +23,7 @@ namespace ckptfs {
 namespace {
 
 constexpr char kStepVariable[] = "CKPTFS_TEST_STEP";
+constexpr uint64_t kStepTemplateBytes = uint64_t{32} << 20;
 
 SnapshotRecord Find(Store& store, const std::string& workspace, const std::string& name) {
   return store.FindSnapshot(store.FindWorkspace(workspace).value().id, name).value();
@@ -75,6 +77,19 @@ const std::map<std::string, std::function<void(Store&)>>& Steps() {
          store.Fork(Find(store, "w", "new").id, "forked");
        }},
       {"delete", [](Store& store) { store.DeleteSnapshot(Find(store, "w", "b").id, false); }},
+      {"delete-and-reclaim",
+       [](Store& store) {
+         store.DeleteSnapshot(Find(store, "w", "b").id, false);
+         AwaitReclaimed(store);
+       }},
+      {"add-template",
+       [](Store& store) {
+         store.AddTemplate("made", "ext4", kStepTemplateBytes,
+                           [](int root_fd) { WriteFileAt(root_fd, "f", "of the template"); });
+       }},
+      {"flatten",
+       [](Store& store) { store.AddTemplateFromSnapshot("flat", Find(store, "w", "a").id); }},
+      {"remove-template", [](Store& store) { store.RemoveTemplate("unused"); }},
       {"edit", [](Store& store) { store.RenameSnapshot(Find(store, "w", "a").id, "new"); }},
       {"rollback",
        [](Store& store) {
@@ -110,6 +125,7 @@ class StepProcess : public testing::Environment {
       const std::string text = variable;
       const size_t colon = text.find(':');
       const auto store = Store::Open(TestStoreOptions(text.substr(colon + 1)));
+      Failpoint("step.begin");
       Steps().at(text.substr(0, colon))(*store);
     } catch (const std::exception& error) {
       std::cerr << "in the child: " << error.what() << '\n';
@@ -232,6 +248,14 @@ StoreView Look(Store& store) {
   return view;
 }
 
+void AwaitReclaimed(Store& store) {
+  constexpr int kTries = 1000;
+  for (int i = 0; i < kTries && store.backend().PendingDestroys() > 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(store.backend().PendingDestroys(), 0U);
+}
+
 std::set<std::string> SidecarVolumes(Store& store) {
   std::set<std::string> names;
   const UniqueFd meta(CheckSyscall(
@@ -256,6 +280,8 @@ void StoreTest::FillForSteps() {
   Write("still", "5");
   Checkpoint("still", "b");
   MakeWorkspace("empty");
+  if (store().backend().templates() == nullptr) return;
+  store().AddTemplate("unused", "ext4", kStepTemplateBytes, {});
 }
 
 // Those that a store has: MetaDirectory keeps its generation so.
@@ -300,7 +326,8 @@ void StoreTest::ExpectSound() {
   EXPECT_EQ(SidecarVolumes(store()), owned);
 }
 
-pid_t StartStep(const std::string& name, const std::string& path, const std::string& failpoint) {
+pid_t StartStep(const std::string& name, const std::string& path, const std::string& failpoint,
+                const std::string& trace) {
   const std::string step = std::string(kStepVariable) + "=" + name + ":" + path;
   const std::string point = "CKPTFS_FAILPOINT=" + failpoint;
   const std::string search = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
@@ -312,20 +339,23 @@ pid_t StartStep(const std::string& name, const std::string& path, const std::str
   const std::string libraries = pass_on("LD_LIBRARY_PATH");
   const std::string no_udev = pass_on("DM_DISABLE_UDEV");
   const std::string backend = "CKPTFS_TEST_BACKEND=" + TestBackend();
-  const char* const environment[] = {step.c_str(),    search.c_str(),
-                                     backend.c_str(), libraries.c_str(),
-                                     no_udev.c_str(), failpoint.empty() ? nullptr : point.c_str(),
-                                     nullptr};
+  const std::string traced = "CKPTFS_FAILPOINT_TRACE=" + trace;
+  std::vector<const char*> environment = {step.c_str(), search.c_str(), backend.c_str(),
+                                          libraries.c_str(), no_udev.c_str()};
+  if (!failpoint.empty()) environment.push_back(point.c_str());
+  if (!trace.empty()) environment.push_back(traced.c_str());
+  environment.push_back(nullptr);
   if (child == 0) {
-    execle("/proc/self/exe", "step", "--gtest_brief=1", nullptr, environment);
+    execle("/proc/self/exe", "step", "--gtest_brief=1", nullptr, environment.data());
     _exit(2);
   }
   return child;
 }
 
-StepEnd RunStep(const std::string& name, const std::string& path, const std::string& failpoint) {
+StepEnd RunStep(const std::string& name, const std::string& path, const std::string& failpoint,
+                const std::string& trace) {
   int status = 0;
-  CheckSyscall(waitpid(StartStep(name, path, failpoint), &status, 0), "wait for the step");
+  CheckSyscall(waitpid(StartStep(name, path, failpoint, trace), &status, 0), "wait for the step");
   if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) return StepEnd::kKilled;
   return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? StepEnd::kDone : StepEnd::kFailed;
 }

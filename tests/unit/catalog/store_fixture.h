@@ -78,9 +78,14 @@ std::string ReadVolume(Store& store, const VolumeId& volume);
 std::set<std::string> SidecarVolumes(Store& store);
 
 // Opens the store at `path` in a process of its own, with CKPTFS_FAILPOINT set (empty: not), and runs
-// the operation of that name there, on a store as FillForSteps makes it.
-pid_t StartStep(const std::string& name, const std::string& path, const std::string& failpoint);
+// the operation of that name there, on a store as FillForSteps makes it. The failpoints that are passed go
+// to the file `trace` (empty: none), and among them "step.begin" once the store is open.
+pid_t StartStep(const std::string& name, const std::string& path, const std::string& failpoint,
+                const std::string& trace = "");
 enum class StepEnd { kDone, kKilled, kFailed };
-StepEnd RunStep(const std::string& name, const std::string& path, const std::string& failpoint);
+StepEnd RunStep(const std::string& name, const std::string& path, const std::string& failpoint,
+                const std::string& trace = "");
+// Waits until the backend has given back what destroyed volumes had.
+void AwaitReclaimed(Store& store);
 
 }  // namespace ckptfs

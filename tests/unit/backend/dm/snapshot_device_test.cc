@@ -67,8 +67,9 @@ class DmTest : public testing::Test {
                                             read_only);
   }
 
-  static UniqueFd OpenDevice(const SnapshotDevice& device, int flags = O_RDWR) {
-    return UniqueFd(CheckSyscall(open(device.path().c_str(), flags | O_CLOEXEC), "open a device"));
+  static UniqueFd OpenDevice(SnapshotDevice& device, int flags = O_RDWR) {
+    return UniqueFd(
+        CheckSyscall(open(device.device().path().c_str(), flags | O_CLOEXEC), "open a device"));
   }
 
   static void WriteBlock(int fd, uint64_t number, char content) {
@@ -240,21 +241,22 @@ TEST_F(DmTest, WhatAKilledProcessLeavesIsFoundAndRemoved) {
 TEST_F(DmTest, AFilesystemOnItIsConsistentInTheCopy) {
   const UniqueFd cow = NewCow("a");
   const auto device = Attach(cow, "a");
-  ASSERT_EQ(std::system(("mkfs.ext4 -q " + device->path()).c_str()), 0);
+  ASSERT_EQ(std::system(("mkfs.ext4 -q " + device->device().path()).c_str()), 0);
   const std::string place = directory_.Path("mnt");
   std::filesystem::create_directory(place);
   const UniqueFd copy = NewCow("copy", 0);
   {
-    const TestMount mounted("ext4", device->path(), place);
+    const TestMount mounted("ext4", device->device().path(), place);
     const UniqueFd root(open(place.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     WriteFileAt(root.get(), "file", "in the page cache only");
     const DmDevice::Suspended suspended(device->device());
     CopySparse(cow.get(), copy.get());
   }
   const auto snapshot = Attach(copy, "snapshot", /*read_only=*/true);
-  EXPECT_EQ(std::system(("e2fsck -fn " + snapshot->path() + " >/dev/null 2>&1").c_str()), 0);
+  EXPECT_EQ(std::system(("e2fsck -fn " + snapshot->device().path() + " >/dev/null 2>&1").c_str()),
+            0);
   // A journal that wants to be played back could not be mounted from a device that is read-only.
-  const TestMount mounted("ext4", snapshot->path(), place, MS_RDONLY);
+  const TestMount mounted("ext4", snapshot->device().path(), place, MS_RDONLY);
   const UniqueFd root(open(place.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   EXPECT_EQ(ReadFileAt(root.get(), "file"), "in the page cache only");
 }

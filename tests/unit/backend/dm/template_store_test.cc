@@ -33,7 +33,9 @@ class TemplateStoreTest : public testing::Test {
     Reopen();
   }
 
-  void Reopen() { store_.emplace(bases_.get(), cow_.get(), 32 * kMiB); }
+  void Reopen() {
+    store_.emplace(bases_.get(), cow_.get(), TemplateStore::Options{.default_size = 32 * kMiB});
+  }
 
   TemplateInfo Add(const std::string& label, const std::string& content) {
     const auto pending = store_->Begin(label, "ext4", 32 * kMiB);
@@ -43,8 +45,8 @@ class TemplateStoreTest : public testing::Test {
 
   std::string ReadIn(const TemplateInfo& info) {
     const auto loop = store_->Attach(info.id);
-    const UniqueFd root =
-        ImageFilesystem::Named(info.filesystem).Mount(loop->path(), ImageMount::kSettled, true);
+    const UniqueFd root = ImageFilesystem::Named(info.filesystem)
+                              .Mount(loop->path(), {.how = ImageMount::kSettled, .no_atime = true});
     return ReadFileAt(root.get(), "file");
   }
 

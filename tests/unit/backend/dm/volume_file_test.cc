@@ -60,8 +60,8 @@ TEST_F(VolumeFileTest, NamesAreThoseOfVolumes) {
   const VolumeId id = VolumeId::Generate();
   EXPECT_EQ(VolumeOfFile(VolumeFileName(id)), id);
   EXPECT_FALSE(VolumeOfFile(id.str()));
-  EXPECT_FALSE(VolumeOfFile(id.str() + ".cow.partial"));
-  EXPECT_FALSE(VolumeOfFile("note.cow"));
+  EXPECT_FALSE(VolumeOfFile(id.str() + ".volume.partial"));
+  EXPECT_FALSE(VolumeOfFile("note.volume"));
 }
 
 TEST_F(VolumeFileTest, OnlyRegularFilesAreOpened) {

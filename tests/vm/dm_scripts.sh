@@ -1,0 +1,43 @@
+#!/bin/bash
+# The suites that every backend has to pass, on those of device-mapper: in this machine's kernel where it
+# has it, or in the guest's. That is slow, so only those run that look at the backend most;
+# CKPTFS_DM_SCRIPTS names others (all verbs_*, unlinked_open, undo_limit, standing and more work there),
+# and CKPTFS_DM_BACKENDS the backends.
+# shellcheck source=tests/lib/harness.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
+vm=$(dirname "${BASH_SOURCE[0]}")/run
+declare -A scripts=([dm-snapshot]="templates dm_full_disk"
+    [dm-thin]="verbs_rollback dm_thin")
+
+where=("$vm" --seconds 800)
+tests=/ckptfs/tests
+if [[ -c /dev/mapper/control ]]; then
+    where=()
+    tests=$(dirname "$harness_directory")
+fi
+
+work=()
+for backend in ${CKPTFS_DM_BACKENDS:-dm-snapshot dm-thin}; do
+    for script in ${CKPTFS_DM_SCRIPTS:-${scripts[$backend]}}; do work+=("$backend/$script"); done
+done
+# shellcheck disable=SC2016 # for the guest
+run "${where[@]}" bash -c '
+    export CKPTFS_BIN_DIR=${CKPTFS_BIN_DIR:-/ckptfs/bin}
+    failed=0
+    for work in "${@:2}"; do
+        start=$SECONDS
+        CKPTFS_TEST_BACKEND=${work%/*} bash "$1/integration/${work#*/}.sh" >/tmp/ckptfs-dm.log 2>&1
+        ended=$?
+        echo "$work: exit status $ended after $((SECONDS - start)) s"
+        if ((ended != 0)); then
+            tail -n 40 /tmp/ckptfs-dm.log
+            failed=1
+        fi
+    done
+    echo "left over: $(dmsetup ls | grep -c CKPTFS)"
+    exit $failed' bash "$tests" "${work[@]}"
+((status != SKIPPED)) || skip_test "${output#SKIPPED: }"
+echo "$output"
+test_case "scripts on device-mapper"
+check_eq 0 "$status" "exit status ($errors)"
+check_match 'left over: 0$' "$output" "devices"
