@@ -6,7 +6,7 @@
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 vm=$(dirname "${BASH_SOURCE[0]}")/run
-store_tests=LoopStoreTest.*
+store_tests="LoopStoreTest.*"
 declare -A tests=(
     [dm-snapshot]="DmTest.*:*/DmSnapshot:$store_tests:*/CrashTest.Leaves*/checkpoint:*/CrashTest.Leaves*/rollback"
     [dm-thin]="DmThinPoolTest.*:*/DmThin:$store_tests:*/BackendCrashTest.*/checkpoint")
