@@ -6,7 +6,7 @@ import os
 
 import machine
 from checkpoint_lab import GROUP, Lab, growth, overwrite
-from contestants import Ckptfs, Native
+from contestants import Ckptfs, CkptfsDmSnapshot, CkptfsDmThin, Native
 from loop_image import LoopImage
 from workload import Result, run_child
 
@@ -142,6 +142,7 @@ class AfterMuchData(Scenario):
 
     name = "after 10 MiB and 1 GiB of changed data"
     own_only = True
+    target = "checkpoint"
 
     def run(self, up):
         lab = self.lab(up)
@@ -152,7 +153,7 @@ class AfterMuchData(Scenario):
             prefix = label.replace(" ", "-")
             yield lab.measure(f"checkpoint after {label} of changed data",
                               lambda c, i, prefix=prefix: c.checkpoint(f"{prefix}-{i}"),
-                              "checkpoint",
+                              self.target,
                               before=lambda c, size=mebibytes: overwrite(f"{c.root}/large",
                                                                          _CHUNK, size),
                               samples=samples, budget_s=180)
@@ -173,4 +174,24 @@ class OtherWays(Scenario):
         yield from lab.measure_all().values()
 
 
-SCENARIOS = (BySnapshots, ByFiles, AfterMuchData, OtherWays)
+class DeviceMapper(AfterMuchData):
+    """The same on the backends of device-mapper, against btrfs's bare ioctl."""
+
+    name = "device-mapper, after 10 MiB and 1 GiB of changed data"
+    budget_s = 1200.0
+    target = ""
+
+    def kinds(self, chosen):
+        if os.path.exists("/dev/mapper/control"):
+            return [Native, CkptfsDmSnapshot, CkptfsDmThin]
+        self.bench.remarks.append("device-mapper: not measured: this kernel has none")
+        return []
+
+    def run(self, up):
+        return super().run(up) if up else ()
+
+    def lab(self, up, label=""):
+        return super().lab(up, " (device-mapper)")
+
+
+SCENARIOS = (BySnapshots, ByFiles, AfterMuchData, OtherWays, DeviceMapper)

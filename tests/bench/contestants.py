@@ -250,6 +250,22 @@ class CkptfsDaemon(Ckptfs):
     what = "ckptfs, io_uring=on, without passthrough"
 
 
+class CkptfsDmSnapshot(Ckptfs):
+    """The same over dm-snapshot."""
+
+    name = "dm-snapshot"
+    what = "ckptfs, backend=dm-snapshot"
+    options = "backend=dm-snapshot"
+
+
+class CkptfsDmThin(Ckptfs):
+    """The same over dm-thin."""
+
+    name = "dm-thin"
+    what = "ckptfs, backend=dm-thin"
+    options = "backend=dm-thin"
+
+
 def use_programs(binaries, checkout):
     """Says where ckptfs is, and what starts it so that it gets no passthrough."""
     Ckptfs.binaries = binaries
