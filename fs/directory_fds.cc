@@ -2,10 +2,22 @@
 
 #include <fcntl.h>
 
+#include <cerrno>
 #include <iterator>
 #include <utility>
 
+#include "backend/base/error.h"
+
 namespace ckptfs {
+
+UniqueFd OpenDirectory(const Volume& volume, FileId directory, int flags) {
+  try {
+    return volume.OpenInode(directory, flags | O_DIRECTORY | O_NOFOLLOW);
+  } catch (const Error& error) {
+    if (error.errno_value() != ENOTDIR) throw;
+    throw Error(ESTALE, "open a directory", "a rollback has put another file in its place");
+  }
+}
 
 std::shared_ptr<const UniqueFd> DirectoryFds::Open(const std::shared_ptr<Volume>& volume,
                                                    FileId directory) {
@@ -19,8 +31,7 @@ std::shared_ptr<const UniqueFd> DirectoryFds::Open(const std::shared_ptr<Volume>
       return known->second->fd;
     }
   }
-  auto fd = std::make_shared<const UniqueFd>(
-      volume->OpenInode(directory, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+  auto fd = std::make_shared<const UniqueFd>(OpenDirectory(*volume, directory, O_PATH));
   Order dropped;
   const std::lock_guard lock(mutex_);
   if (by_key_.contains(key)) return fd;  // another thread was faster

@@ -14,6 +14,11 @@
 
 namespace ckptfs {
 
+// A descriptor of a directory that the kernel knows. ESTALE also if what has its number and generation is
+// none: two workspaces can give both to two files that they make in one transaction, and a state of one
+// can take the place of the other's.
+UniqueFd OpenDirectory(const Volume& volume, FileId directory, int flags);
+
 // Requests on names come in bursts: a program that unpacks an archive makes the kernel ask for the
 // attributes of one directory, look a name up in it and create the file there, thousands of times.
 // To open the directory by its handle anew for each of these costs as much as the calls on it. So

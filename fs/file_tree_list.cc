@@ -36,7 +36,7 @@ void FileTree::List(NodeId directory_id, off_t offset, size_t size_hint, bool wi
   }
   // The kernel keeps no open directory (a round trip saved at each opendir and closedir), so each
   // call opens it anew and goes on where the last one ended: positions are stable.
-  const UniqueFd directory = node.volume->OpenInode(node.file, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  const UniqueFd directory = OpenDirectory(*node.volume, node.file, O_RDONLY);
   if (node.is_root && node.workspace && offset == 0 &&
       mount_.options.snapshot_directory == SnapshotDirectory::kVisible) {
     const NodeId list =

@@ -58,8 +58,11 @@ void LiveWorkspace::RenewRoot() {
   if (old != directories_slot_) slots_.Unpin(old);
 }
 
-void LiveWorkspace::DisownForeignDirectories(const SnapshotRecord& snapshot) {
-  if (snapshot.workspace_id == id_ && snapshot.created_ns > line_began_ns_) return;
+bool LiveWorkspace::IsForeign(const SnapshotRecord& snapshot) const {
+  return snapshot.workspace_id != id_ || snapshot.created_ns <= line_began_ns_;
+}
+
+void LiveWorkspace::DisownDirectories() {
   line_began_ns_ = NowNs();
   directories_.Disown();
 }

@@ -50,10 +50,12 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   // Gives the root a new node id, for when the kernel has declared the old one dead.
   void RenewRoot();
 
-  // To be called right after a switch to a copy of `snapshot`. Where the directories of the state
-  // before and those of the snapshot may have been made side by side, in two workspaces, none of
-  // the former is taken for one of the latter.
-  void DisownForeignDirectories(const SnapshotRecord& snapshot);
+  // Whether the directories of the present state and those of the snapshot may have been made side by
+  // side, in two workspaces. Then `DisownDirectories` is to be called before a switch to a copy of it, so
+  // that none of the former is taken for one of the latter, and after it, as those that have become
+  // known in between were still of the former.
+  bool IsForeign(const SnapshotRecord& snapshot) const;
+  void DisownDirectories();
 
   // Ids for a directory of the live tree, as KnownDirectories::Acquire.
   NodeId AcquireDirectory(FileId file);

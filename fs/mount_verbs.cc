@@ -345,12 +345,14 @@ void MountVerbs::SwitchLive(LiveWorkspace& workspace, const SnapshotRecord& snap
                          .view = result.kept->view,
                          .former_view = workspace.number()});
   }
+  const bool foreign = workspace.IsForeign(snapshot);
+  if (foreign) workspace.DisownDirectories();
   workspace.Switch(std::move(volume), old_number, result.in_writing);
+  if (foreign) workspace.DisownDirectories();
   // Not before: who opens a file from now on finds that it is left behind. Without undo the state
   // before is about to be destroyed.
   if (old) FileTree(mount_).KeepAllReachable(old->slot);
   mount_.directory_fds.Drop(result.old_volume);
-  workspace.DisownForeignDirectories(snapshot);
   ++mount_.switches;
   if (root_node == RootNode::kRenew) workspace.RenewRoot();
   mount_.kernel.IncrementEpoch();
