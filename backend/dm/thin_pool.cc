@@ -122,7 +122,7 @@ void GrowThinPoolFiles(int pool_fd, uint64_t data_bytes) {
   grow(data.get(), wanted, kDataName);
 }
 
-ThinPool::ThinPool(int pool_fd, Options options)
+ThinPool::ThinPool(int pool_fd, const Options& options)
     : pool_fd_(pool_fd),
       read_only_(options.read_only),
       state_file_(OpenPoolFile(pool_fd, kStateName, read_only_ ? O_RDONLY : O_RDWR)),

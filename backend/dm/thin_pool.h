@@ -61,7 +61,8 @@ class ThinPool {
   // `pool_fd`, the directory of its files, is borrowed. Throws Error: EBUSY if a device that a process
   // which died has left still uses the files, EUCLEAN with the mend if the metadata is damaged or of
   // another moment, EIO.
-  ThinPool(int pool_fd, Options options);
+  ThinPool(int pool_fd, const Options& options);
+  ~ThinPool() = default;
   ThinPool(const ThinPool&) = delete;
   ThinPool& operator=(const ThinPool&) = delete;
 

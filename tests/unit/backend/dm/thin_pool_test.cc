@@ -18,7 +18,6 @@ namespace ckptfs {
 namespace {
 
 using testing::HasSubstr;
-using testing::SizeIs;
 
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 
@@ -40,10 +39,10 @@ class DmThinPoolTest : public testing::Test {
     options.name = prefix_ + "pool";
     if (!options.is_volume)
       options.is_volume = [this](const auto& pending) { return IsKept(pending); };
-    pool_.emplace(directory_.fd(), std::move(options));
+    pool_.emplace(directory_.fd(), options);
     return *pool_;
   }
-  bool IsKept(const PendingThinDevice& pending) { return pending.device == kept_; }
+  bool IsKept(const PendingThinDevice& pending) const { return pending.device == kept_; }
 
   // Makes a device, as a backend would.
   uint32_t Make(std::optional<uint32_t> source = std::nullopt) {
