@@ -21,6 +21,7 @@ class PoolDisk {
   PoolDisk(const std::string& device, bool read_only);
 
   bool is_file() const noexcept { return loop_.has_value(); }
+  int fd() const noexcept { return fd_.get(); }               // of the file, or of the device
   const std::string& path() const noexcept { return path_; }  // of the block device
   std::string Number() const;                                 // "7:3"
   uint64_t SizeBytes() const;

@@ -36,6 +36,7 @@ constexpr uint64_t kMetadataMinBytes = 16 * kMiB;
 constexpr uint64_t kMetadataDeviceMinBytes = 2 * kMiB;
 constexpr uint64_t kMetadataMaxBytes = 16192 * kMiB;  // THIN_METADATA_MAX_SECTORS
 constexpr uint64_t kMetadataFullPercent = 75;
+constexpr std::chrono::seconds kUsageKept{2};
 
 uint64_t MetadataBytesFor(uint64_t data_bytes) {
   const uint64_t wanted = data_bytes / kThinBlockBytes * kMappingBytes * kMetadataFactor;
@@ -157,7 +158,8 @@ void ThinPool::RequireUsable() const {
 
 void ThinPool::Recover(const std::function<bool(const PendingThinDevice&)>& is_volume) {
   RequireUsable();
-  pool_transaction_ = Status().transaction;
+  const ThinPoolStatus status = Status();
+  pool_transaction_ = status.transaction;
   if (pool_transaction_ != state_.transaction && pool_transaction_ + 1 != state_.transaction) {
     throw Error(EUCLEAN, "use the thin pool",
                 fmt::format("its metadata is of another moment than what else is known of it "
@@ -167,6 +169,8 @@ void ThinPool::Recover(const std::function<bool(const PendingThinDevice&)>& is_v
   }
   if (read_only_) return;
   const std::lock_guard lock(mutex_);
+  // A process that died while a tool was looking has left it.
+  if (status.holds_snapshot) ReleaseSnapshotLocked();
   if (state_.pending && !is_volume(*state_.pending)) {
     DeleteLocked(state_.pending->device);
     Failpoint("pool-recovery.after-delete");
@@ -284,35 +288,56 @@ void ThinPool::KeepMetadataRoomy() {
                wanted / kMiB, status.used_metadata, status.total_metadata);
 }
 
-// Returns what a tool says of the metadata as it is now.
+// With the mutex held.
+void ThinPool::ReleaseSnapshotLocked() { device_->Message("release_metadata_snap"); }
+
+// Returns what a tool says of the metadata as it is now, with the tools' mutex held. Changes go on
+// meanwhile: what the tool looks at is a snapshot, which the kernel leaves alone.
 std::string ThinPool::AskTool(const std::string& tool, std::vector<std::string> arguments) {
-  const std::lock_guard lock(mutex_);
-  // A snapshot of the metadata, which the kernel leaves alone.
-  device_->Message("reserve_metadata_snap");
+  const Program program{.name = tool, .package = "thin-provisioning-tools"};
   ProgramResult result;
-  try {
+  if (read_only_) {
+    // Of which nothing changes, and no snapshot can be had.
+    result = RunProgram(program, std::move(arguments), metadata_.fd());
+  } else {
+    {
+      const std::lock_guard lock(mutex_);
+      device_->Message("reserve_metadata_snap");
+    }
     arguments.insert(arguments.end(), {"--metadata-snap", metadata_.path()});
-    result = RunProgram({.name = tool, .package = "thin-provisioning-tools"}, std::move(arguments));
-  } catch (...) {
-    device_->Message("release_metadata_snap");
-    throw;
+    try {
+      result = RunProgram(program, std::move(arguments));
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      ReleaseSnapshotLocked();
+      throw;
+    }
+    const std::lock_guard lock(mutex_);
+    ReleaseSnapshotLocked();
   }
-  device_->Message("release_metadata_snap");
   if (result.ExitedWith(0)) return result.output;
   throw Error(EIO, "look into the thin pool with " + tool, result.Words());
 }
 
 ThinPool::Usage ThinPool::UsageOf(uint32_t device) {
-  std::istringstream lines(
-      AskTool("thin_ls", {"--no-headers", "--format", "DEV,MAPPED_BYTES,EXCLUSIVE_BYTES"}));
-  uint32_t found = 0;
-  for (Usage usage; lines >> found >> usage.mapped_bytes >> usage.exclusive_bytes;) {
-    if (found == device) return usage;
+  const std::lock_guard lock(tools_);
+  const auto now = std::chrono::steady_clock::now();
+  if (now >= usage_until_ || !usage_.contains(device)) {
+    std::istringstream lines(
+        AskTool("thin_ls", {"--no-headers", "--format", "DEV,MAPPED_BYTES,EXCLUSIVE_BYTES"}));
+    usage_.clear();
+    uint32_t found = 0;
+    for (Usage usage; lines >> found >> usage.mapped_bytes >> usage.exclusive_bytes;) {
+      usage_[found] = usage;
+    }
+    usage_until_ = now + kUsageKept;
   }
+  if (const auto usage = usage_.find(device); usage != usage_.end()) return usage->second;
   throw Error(EIO, "look into the thin pool", fmt::format("it has no device {}", device));
 }
 
 std::vector<ThinPool::Range> ThinPool::MappedRanges(uint32_t device) {
+  const std::lock_guard lock(tools_);
   const std::string dump = AskTool("thin_dump", {"--dev-id", std::to_string(device)});
   static const std::regex kMapping(
       R"re(<single_mapping origin_block="(\d+)"|)re"

@@ -1,8 +1,10 @@
 // The pool in which the devices of dm-thin are.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -104,8 +106,9 @@ class ThinPool {
   // "253:4", for the tables of its devices.
   std::string Number() const { return device_->Number(); }
 
-  // What `thin_ls` and `thin_dump` of the package thin-provisioning-tools say, of the metadata as it is
-  // now. ENOENT with what to install if there are no such tools.
+  // What `thin_ls` and `thin_dump` of the package thin-provisioning-tools say. ENOENT with what to install
+  // if there are no such tools. Takes time proportional to what is in the pool, so usage may be as it was up
+  // to two seconds ago.
   struct Usage {
     uint64_t mapped_bytes = 0;
     uint64_t exclusive_bytes = 0;
@@ -123,6 +126,7 @@ class ThinPool {
   void DeleteLocked(uint32_t device);
   void CommitLocked();
   std::string AskTool(const std::string& tool, std::vector<std::string> arguments);
+  void ReleaseSnapshotLocked();
 
   const int pool_fd_;
   const bool read_only_;
@@ -134,6 +138,9 @@ class ThinPool {
   ThinState state_;
   uint64_t pool_transaction_ = 0;
   bool warned_ = false;  // of metadata that is getting full
+  std::mutex tools_;     // taken before the other one; guards what follows
+  std::map<uint32_t, Usage> usage_;
+  std::chrono::steady_clock::time_point usage_until_;
 };
 
 }  // namespace ckptfs

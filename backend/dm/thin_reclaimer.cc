@@ -78,7 +78,10 @@ void ThinReclaimer::Run(const std::stop_token& stop) {
     try {
       done = Reclaim(id);
     } catch (const std::exception& error) {
-      spdlog::error("give back the space of the destroyed volume {}: {}", id.str(), error.what());
+      spdlog::error(
+          "give back the space of the destroyed volume {}: {}; the next mount tries again",
+          id.str(), error.what());
+      done = true;
     }
     lock.lock();
     volumes_.pop_front();

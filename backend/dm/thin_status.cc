@@ -20,6 +20,7 @@ std::optional<ThinPoolStatus> ParseThinPoolStatus(const std::string& status) {
       slash != '/' || slash2 != '/') {
     return std::nullopt;
   }
+  parsed.holds_snapshot = held_root != "-";
   if (mode == "out_of_data_space") {
     parsed.mode = Mode::kOutOfDataSpace;
   } else if (mode == "ro") {

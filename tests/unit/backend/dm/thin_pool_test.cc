@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <optional>
 #include <string>
 
@@ -209,6 +210,24 @@ TEST_F(DmThinPoolTest, MetadataGrows) {
   Make(source);
   Open();
   EXPECT_EQ(pool_->Status().total_metadata, 2 * before);
+}
+
+TEST_F(DmThinPoolTest, UsageCanBeLookedAtWhateverWasBefore) {
+  MakeThinPool(directory_.fd(), {.data_bytes = 64 * kMiB});
+  Open();
+  const uint32_t device = Make();
+  Fill(device, 0, kMiB, 'a');
+  // As a process leaves it that dies while a tool looks.
+  const std::string message = "dmsetup message " + prefix_ + "pool 0 reserve_metadata_snap";
+  ASSERT_EQ(std::system(message.c_str()), 0);
+  Open();
+  EXPECT_EQ(pool_->UsageOf(device).mapped_bytes, kMiB);
+  EXPECT_FALSE(pool_->Status().holds_snapshot);
+  // One that was made a moment ago is known.
+  EXPECT_EQ(pool_->UsageOf(Make(device)).exclusive_bytes, 0U);
+  EXPECT_EQ(ErrorOf([&] { pool_->UsageOf(kThinDeviceMax); }).errno_value(), EIO);
+  Open({.read_only = true});
+  EXPECT_EQ(pool_->UsageOf(device).mapped_bytes, kMiB);
 }
 
 TEST_F(DmThinPoolTest, FilesGrowAndDoNotShrink) {

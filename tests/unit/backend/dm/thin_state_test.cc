@@ -47,6 +47,7 @@ TEST(ThinPoolStatusTest, IsUnderstood) {
   ASSERT_TRUE(status);
   EXPECT_EQ(status->mode, Mode::kWritable);
   EXPECT_FALSE(status->needs_check);
+  EXPECT_FALSE(status->holds_snapshot);
   EXPECT_EQ(status->transaction, 17U);
   EXPECT_EQ(status->used_metadata, 141U);
   EXPECT_EQ(status->total_metadata, 4096U);
@@ -57,6 +58,7 @@ TEST(ThinPoolStatusTest, IsUnderstood) {
   ASSERT_TRUE(stopped);
   EXPECT_EQ(stopped->mode, Mode::kReadOnly);
   EXPECT_TRUE(stopped->needs_check);
+  EXPECT_TRUE(stopped->holds_snapshot);
   EXPECT_EQ(
       ParseThinPoolStatus("1 2/3 4/4 - out_of_data_space discard_passdown error_if_no_space - 4")
           ->mode,
