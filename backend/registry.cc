@@ -53,9 +53,9 @@ constexpr std::array kBackends = {
     BackendEntry{"btrfs-base", BaseHomeObstacle, CreateBaseHome, BaseHomeExists,
                  OpenBtrfs<OpenBaseHome>},
     BackendEntry{"btrfs-loop", NoObstacle, CreateLoopHome, LoopHomeExists, OpenBtrfs<OpenLoopHome>},
-    BackendEntry{SnapshotBackend::kType, SnapshotHomeObstacle, CreateSnapshotHome,
-                 SnapshotHomeExists, OpenDmSnapshot},
-    BackendEntry{ThinBackend::kType, ThinHomeObstacle, CreateThinHome, ThinHomeExists, OpenDmThin},
+    BackendEntry{SnapshotBackend::kType, DmHomeObstacle, CreateSnapshotHome, SnapshotHomeExists,
+                 OpenDmSnapshot},
+    BackendEntry{ThinBackend::kType, DmHomeObstacle, CreateThinHome, ThinHomeExists, OpenDmThin},
 };
 
 const BackendEntry& FindBackend(const std::string& type) {

@@ -46,7 +46,12 @@ DmBackend::DmBackend(DmHome home, const BackendOptions& options, ImageFiller fil
 void DmBackend::Start() {
   if (home_.read_only) return;
   templates_.RemoveLoneNotes();
-  watch_.emplace([this] { return Room(); }, [this] { return table_->All(); });
+  watch_.emplace(
+      [this] {
+        Tend();
+        return Room();
+      },
+      [this] { return table_->All(); });
 }
 
 void DmBackend::Stop() {

@@ -1,7 +1,6 @@
 // What all backends on device-mapper have in common.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -87,6 +86,8 @@ class DmBackend : public Backend {
   virtual void TakeAway(const VolumeId& id) = 0;
   // What volumes can still be written to, with the limits of whatever is below counted in.
   virtual DiskSpace Room() const = 0;
+  // What is to be seen to now and then, by the thread that watches the space.
+  virtual void Tend() {}
   // What is short if there is none, for people: "the disk of the store".
   virtual std::string RoomName() const = 0;
   // Whether what volumes give up should be told to what is below.

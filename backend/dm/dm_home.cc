@@ -29,13 +29,28 @@ constexpr char kPutBack[] =
 
 }  // namespace
 
+std::optional<std::string> DmHomeObstacle(int /*store_fd*/) {
+  std::string obstacle = DmObstacle();
+  if (obstacle.empty()) return std::nullopt;
+  return obstacle;
+}
+
+void RequireDmHome(int store_fd, const std::string& module) {
+  if (const auto obstacle = DmHomeObstacle(store_fd)) {
+    throw Error(ENODEV, "open the volumes of the store", *obstacle,
+                "Load the kernel's module " + module);
+  }
+}
+
+UniqueFd OpenDmDirectory(int store_fd, const std::string& name) {
+  return OpenStoreSubdirectory(store_fd, name, kPlace, kPutBack);
+}
+
 DmHome OpenDmHome(int store_fd, const std::string& volumes_name) {
   DmHome home;
-  home.store = UniqueFd(CheckSyscall(openat(store_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
-                                     "open the store's directory"));
-  home.bases = OpenStoreSubdirectory(store_fd, kBasesDirectory, kPlace, kPutBack);
-  home.volumes = OpenStoreSubdirectory(store_fd, volumes_name, kPlace, kPutBack);
-  home.meta = OpenStoreSubdirectory(store_fd, kMetaDirectory, kPlace, kPutBack);
+  home.bases = OpenDmDirectory(store_fd, kBasesDirectory);
+  home.volumes = OpenDmDirectory(store_fd, volumes_name);
+  home.meta = OpenDmDirectory(store_fd, kMetaDirectory);
   home.volumes_name = volumes_name;
   return home;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,6 @@ namespace ckptfs {
 //   meta/     sidecars
 // Names that end in ".partial" are of what was being made when a process died.
 struct DmHome {
-  UniqueFd store;
   UniqueFd bases;
   UniqueFd volumes;
   UniqueFd meta;
@@ -25,6 +25,14 @@ struct DmHome {
   uint64_t default_size = 0;                 // of templates, in bytes
   uint32_t sector_bytes = kLoopSectorBytes;  // of what volumes are kept on
 };
+
+// Why there cannot be a store on device-mapper here; empty if there can.
+std::optional<std::string> DmHomeObstacle(int store_fd);
+// Throws Error ENODEV with that, and with the kernel's module that is needed.
+void RequireDmHome(int store_fd, const std::string& module);
+
+// A directory of such a store. ENOENT with what to do if it is missing.
+UniqueFd OpenDmDirectory(int store_fd, const std::string& name);
 
 // Makes these directories, and the template that volumes are made from if nobody says otherwise (label
 // "default", ext4, `template_bytes` long). Can be repeated when it was cut short: what was there is made

@@ -7,7 +7,6 @@
 #include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/disk_space.h"
-#include "backend/dm/device_mapper.h"
 
 namespace ckptfs {
 namespace {
@@ -17,12 +16,6 @@ constexpr char kVolumesName[] = "cow";
 
 }  // namespace
 
-std::optional<std::string> SnapshotHomeObstacle(int /*store_fd*/) {
-  std::string obstacle = DmObstacle();
-  if (obstacle.empty()) return std::nullopt;
-  return obstacle;
-}
-
 void CreateSnapshotHome(int store_fd, const BackendOptions& options) {
   const uint64_t size = options.size_bytes.value_or(DefaultStoreBytes(ReadDiskSpace(store_fd)));
   MakeDmHome(store_fd, kVolumesName, size);
@@ -30,10 +23,7 @@ void CreateSnapshotHome(int store_fd, const BackendOptions& options) {
 }
 
 DmHome OpenSnapshotHome(int store_fd, const BackendOptions& options) {
-  if (const auto obstacle = SnapshotHomeObstacle(store_fd)) {
-    throw Error(ENODEV, "open the volumes of the store", *obstacle,
-                "Load the kernel's module dm-snapshot");
-  }
+  RequireDmHome(store_fd, "dm-snapshot");
   DmHome home = OpenDmHome(store_fd, kVolumesName);
   home.read_only = options.read_only;
   home.default_size = ReadStoreMark(store_fd, kMarkName).default_size;

@@ -1,16 +1,10 @@
 // A store on dm-snapshot: DmHome with the mark dm-snapshot.json and volumes in cow/.
 #pragma once
 
-#include <optional>
-#include <string>
-
 #include "backend/backend.h"
 #include "backend/dm/dm_home.h"
 
 namespace ckptfs {
-
-// Why there cannot be one here; empty if there can.
-std::optional<std::string> SnapshotHomeObstacle(int store_fd);
 
 // With a template of the size that the options give. Can be repeated when it was cut short. Durable on
 // return.

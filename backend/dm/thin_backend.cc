@@ -108,11 +108,6 @@ void ThinBackend::TakeAway(const VolumeId& id) {
   reclaimer_->Add(id);
 }
 
-DiskSpace ThinBackend::Room() const {
-  pool_.KeepMetadataRoomy();
-  return pool_.Room();
-}
-
 VolumeUsage ThinBackend::Usage(const VolumeId& id) const {
   const VolumeHeader header = HeaderOf(id);
   const ThinPool::Usage usage = pool_.UsageOf(DeviceOf(header));

@@ -37,7 +37,8 @@ class ThinBackend final : public DmBackend {
   std::unique_ptr<NewContent> MakeContent(VolumeFile& volume, const TemplateInfo& base) override;
   std::unique_ptr<NewContent> CopyContent(const VolumeFile& source, VolumeFile& volume) override;
   void TakeAway(const VolumeId& id) override;
-  DiskSpace Room() const override;
+  DiskSpace Room() const override { return pool_.Room(); }
+  void Tend() override { pool_.KeepMetadataRoomy(); }
   std::string RoomName() const override { return "the thin pool"; }
   bool discard() const noexcept override { return true; }
 

@@ -8,7 +8,6 @@
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/disk_space.h"
-#include "backend/dm/device_mapper.h"
 #include "backend/dm/thin_pool.h"
 
 namespace ckptfs {
@@ -17,13 +16,6 @@ namespace {
 constexpr char kMarkName[] = "dm-thin.json";
 constexpr char kVolumesName[] = "thin";
 constexpr char kPoolName[] = "pool";
-
-UniqueFd OpenPoolDirectory(int store_fd) {
-  return OpenStoreSubdirectory(
-      store_fd, kPoolName, "its directory",
-      "Put the store's files back from where they were moved to, or from a "
-      "backup");
-}
 
 void RefuseOtherDevice(const std::string& option, const std::string& given,
                        const std::string& recorded) {
@@ -36,12 +28,6 @@ void RefuseOtherDevice(const std::string& option, const std::string& given,
 
 }  // namespace
 
-std::optional<std::string> ThinHomeObstacle(int /*store_fd*/) {
-  std::string obstacle = DmObstacle();
-  if (obstacle.empty()) return std::nullopt;
-  return obstacle;
-}
-
 void CreateThinHome(int store_fd, const BackendOptions& options) {
   const std::string& data = options.pool_data_device;
   const std::string& metadata = options.pool_metadata_device;
@@ -53,7 +39,7 @@ void CreateThinHome(int store_fd, const BackendOptions& options) {
   // What can be refused comes first.
   MakeDirectory(store_fd, kPoolName);
   try {
-    MakeThinPool(OpenPoolDirectory(store_fd).get(),
+    MakeThinPool(OpenDmDirectory(store_fd, kPoolName).get(),
                  {.data_device = data, .metadata_device = metadata, .data_bytes = size});
     Failpoint("dm-create.after-pool");
     MakeDmHome(store_fd, kVolumesName, size);
@@ -66,15 +52,12 @@ void CreateThinHome(int store_fd, const BackendOptions& options) {
 }
 
 ThinHome OpenThinHome(int store_fd, const BackendOptions& options) {
-  if (const auto obstacle = ThinHomeObstacle(store_fd)) {
-    throw Error(ENODEV, "open the volumes of the store", *obstacle,
-                "Load the kernel's module dm-thin-pool");
-  }
+  RequireDmHome(store_fd, "dm-thin-pool");
   const StoreMark mark = ReadStoreMark(store_fd, kMarkName);
   RefuseOtherDevice("pool_data", options.pool_data_device, mark.data_device);
   RefuseOtherDevice("pool_metadata", options.pool_metadata_device, mark.metadata_device);
   ThinHome thin{.home = OpenDmHome(store_fd, kVolumesName),
-                .pool = OpenPoolDirectory(store_fd),
+                .pool = OpenDmDirectory(store_fd, kPoolName),
                 .data_device = mark.data_device,
                 .metadata_device = mark.metadata_device};
   thin.home.read_only = options.read_only;

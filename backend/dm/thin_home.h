@@ -1,7 +1,6 @@
 // A store on dm-thin: DmHome with the mark dm-thin.json, volumes in thin/, and the pool's files in pool/.
 #pragma once
 
-#include <optional>
 #include <string>
 
 #include "backend/backend.h"
@@ -15,9 +14,6 @@ struct ThinHome {
   std::string data_device;  // as in ThinPoolPlace
   std::string metadata_device;
 };
-
-// Why there cannot be one here; empty if there can.
-std::optional<std::string> ThinHomeObstacle(int store_fd);
 
 // With a pool, and a template, of the size that the options give. Can be repeated when it was cut short.
 // Durable on return.

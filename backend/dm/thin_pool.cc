@@ -12,7 +12,6 @@
 #include <sstream>
 #include <utility>
 
-#include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/mount/program.h"
@@ -138,7 +137,7 @@ ThinPool::ThinPool(int pool_fd, const Options& options)
   if (!read_only_) KeepMetadataRoomy();
 }
 
-void ThinPool::RequireUsable() const {
+ThinPoolStatus ThinPool::RequireUsable() const {
   const ThinPoolStatus status = Status();
   constexpr char kUsing[] = "use the thin pool";
   if (status.mode == ThinPoolStatus::Mode::kFailed) {
@@ -154,11 +153,11 @@ void ThinPool::RequireUsable() const {
         "Free some space there, copy pool/metadata.img, and run: thin_check "
         "--clear-needs-check-flag pool/metadata.img");
   }
+  return status;
 }
 
 void ThinPool::Recover(const std::function<bool(const PendingThinDevice&)>& is_volume) {
-  RequireUsable();
-  const ThinPoolStatus status = Status();
+  const ThinPoolStatus status = RequireUsable();
   pool_transaction_ = status.transaction;
   if (pool_transaction_ != state_.transaction && pool_transaction_ + 1 != state_.transaction) {
     throw Error(EUCLEAN, "use the thin pool",

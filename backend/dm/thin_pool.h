@@ -122,7 +122,7 @@ class ThinPool {
 
  private:
   void Recover(const std::function<bool(const PendingThinDevice&)>& is_volume);
-  void RequireUsable() const;
+  ThinPoolStatus RequireUsable() const;
   void DeleteLocked(uint32_t device);
   void CommitLocked();
   std::string AskTool(const std::string& tool, std::vector<std::string> arguments);

@@ -15,7 +15,7 @@ struct ThinPoolStatus {
     kFailed,
   };
   Mode mode = Mode::kWritable;
-  bool needs_check = false;  // the metadata is to be checked before anything is changed
+  bool needs_check = false;     // the metadata is to be checked before anything is changed
   bool holds_snapshot = false;  // of the metadata, for tools
   uint64_t transaction = 0;
   // Blocks of the metadata (4 KiB each), and of the data.
