@@ -226,13 +226,18 @@ CreatedFile FileTree::CreateUnnamed(NodeId parent_id, mode_t mode, int flags,
 // then not, or what replaced it. The kernel holds the locks of the directory and of the file, so the
 // links of the file do not change here unless by this.
 struct FileTree::LastName {
-  NodeId node = 0;  // 0: it is not the last name, or cannot be held
+  NodeId directory = 0;  // whose name it is; 0: of a file
+  NodeId node = 0;       // 0: it is not the last name, or cannot be held
   NamelessFiles::Place place;
   UniqueFd fd;  // none for a large file: only its last name is remembered
   std::unique_ptr<UnlinkedFiles::Removal> removal;  // of a file that is open
 
   // The name has gone.
   void Done(MountContext& mount) {
+    if (directory != 0) {
+      const std::shared_ptr<View> view = mount.slots.Find(SlotOf(directory));
+      if (view) view->workspace->directories().Remove(directory);
+    }
     const bool linked = removal && removal->linked();
     if (removal) removal->Done();
     removal.reset();
@@ -258,14 +263,17 @@ FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, con
     const bool has_hidden_link = status.stx_nlink == 2 && mount_.unlinked.HasLink(node);
     if (!has_hidden_link) return last;
   }
+  if (is_directory) {
+    const FileId id = parent.volume->Identify(parent_fd, name);
+    mount_.directory_fds.Drop(*parent.volume, id.inode);
+    last.directory = parent.workspace->AcquireDirectory(id);
+    Forget(last.directory, 1);
+  }
   // Too many open files: then it is as gone as its name.
   last.fd.Reset(openat(parent_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!last.fd.valid()) return last;
   if (is_directory) {
-    const FileId id = parent.volume->Identify(parent_fd, name);
-    mount_.directory_fds.Drop(*parent.volume, id.inode);
-    last.node = parent.workspace->AcquireDirectory(id);
-    Forget(last.node, 1);
+    last.node = last.directory;
     return last;
   }
   last.node = node;

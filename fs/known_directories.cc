@@ -16,7 +16,7 @@ NodeId KnownDirectories::Acquire(FileId file, const std::function<Slot()>& curre
   bool taken = false;
   for (auto it = begin; it != end; ++it) {
     Known& known = it->second;
-    if (known.generation == file.generation && known.line == line_) {
+    if (known.generation == file.generation && known.line == line_ && !known.removed) {
       ++known.lookups;
       slots_.Count(known.slot);
       return MakeNumber(known.slot, file.inode);
@@ -32,12 +32,18 @@ NodeId KnownDirectories::Acquire(FileId file, const std::function<Slot()>& curre
   return node;
 }
 
-uint32_t KnownDirectories::GenerationOf(NodeId node) const {
-  const std::lock_guard lock(mutex_);
+// With the mutex held.
+KnownDirectories::Table::iterator KnownDirectories::Find(NodeId node) {
   const auto [begin, end] = by_inode_.equal_range(InodeOf(node));
   const auto it = std::find_if(
       begin, end, [&](const auto& entry) { return entry.second.slot == SlotOf(node); });
-  if (it == end) return 0;
+  return it == end ? by_inode_.end() : it;
+}
+
+uint32_t KnownDirectories::GenerationOf(NodeId node) {
+  const std::lock_guard lock(mutex_);
+  const auto it = Find(node);
+  if (it == by_inode_.end()) return 0;
   if (it->second.line != line_) throw Error(ESTALE, "find a directory");
   return it->second.generation;
 }
@@ -47,12 +53,15 @@ void KnownDirectories::Disown() {
   ++line_;
 }
 
+void KnownDirectories::Remove(NodeId node) {
+  const std::lock_guard lock(mutex_);
+  if (const auto it = Find(node); it != by_inode_.end()) it->second.removed = true;
+}
+
 void KnownDirectories::Forget(NodeId node, uint64_t lookups) {
   const std::lock_guard lock(mutex_);
-  const auto [begin, end] = by_inode_.equal_range(InodeOf(node));
-  const auto it = std::find_if(
-      begin, end, [&](const auto& entry) { return entry.second.slot == SlotOf(node); });
-  if (it == end) return;
+  const auto it = Find(node);
+  if (it == by_inode_.end()) return;
   Known& known = it->second;
   known.lookups -= std::min(known.lookups, lookups);
   if (known.lookups == 0) by_inode_.erase(it);
@@ -60,10 +69,7 @@ void KnownDirectories::Forget(NodeId node, uint64_t lookups) {
 
 void KnownDirectories::NoteListing(NodeId node) {
   const std::lock_guard lock(mutex_);
-  const auto [begin, end] = by_inode_.equal_range(InodeOf(node));
-  for (auto it = begin; it != end; ++it) {
-    if (it->second.slot == SlotOf(node)) it->second.listed = true;
-  }
+  if (const auto it = Find(node); it != by_inode_.end()) it->second.listed = true;
 }
 
 std::vector<NodeId> KnownDirectories::TakeListed() {

@@ -23,6 +23,10 @@ namespace ckptfs {
 // one transaction. So what is known says nothing once a state of another workspace has been put in
 // the place of this one's (`Disown`).
 //
+// A directory that was removed is dead for the kernel: whoever holds it still, as its working directory
+// say, can list nothing and make nothing in it, and so could nobody else if a rollback brought it back
+// under its old id. So it gets another (`Remove`).
+//
 // A directory that is first seen when its natural node id (current slot, inode number) is still
 // taken by an older directory of another generation gets an id in a new slot.
 //
@@ -41,11 +45,14 @@ class KnownDirectories {
 
   // The generation behind a node id; 0 (any) if it is not known. Throws Error ESTALE if it was
   // disowned.
-  uint32_t GenerationOf(NodeId node) const;
+  uint32_t GenerationOf(NodeId node);
 
   // From now on no directory is one of those that are known: their node ids are stale, and stay
   // taken until the kernel forgets them.
   void Disown();
+
+  // That directory has lost its name by rmdir(2) or by a rename over it. Said before the kernel hears of it.
+  void Remove(NodeId node);
 
   // Takes back `lookups` lookups; the caller takes them back from the slot afterwards.
   void Forget(NodeId node, uint64_t lookups);
@@ -65,11 +72,16 @@ class KnownDirectories {
     uint64_t lookups = 0;
     uint64_t line = 0;
     bool listed = false;
+    bool removed = false;
   };
+
+  using Table = std::unordered_multimap<uint64_t, Known>;
+
+  Table::iterator Find(NodeId node);
 
   SlotTable& slots_;
   mutable std::mutex mutex_;
-  std::unordered_multimap<uint64_t, Known> by_inode_;
+  Table by_inode_;
   uint64_t line_ = 0;  // counts the calls of Disown
 };
 

@@ -103,6 +103,25 @@ expect("old", read("old"), "cd heals it")
 '
 mv -T "$m/.snapshots/W/one" "$m/.snapshots/W/.live"
 
+test_case "a directory that was removed is whole when it is back, whoever still stands in what it was"
+for removal in 'subprocess.run(["rm", "-r", W + "/gone"], check=True)' \
+    'os.mkdir(W + "/empty"); os.remove(W + "/gone/file"); os.rename(W + "/empty", W + "/gone")'; do
+    standing '
+os.mkdir(W + "/gone"); write(W + "/gone/file", "file"); os.mkdir(m + "/.snapshots/W/with-it")
+handle = directory(W + "/gone"); os.chdir(W + "/gone")
+'"$removal"'
+gone(os.mkdir, "made", dir_fd=handle)
+back("with-it")
+expect(["file"], os.listdir(W + "/gone"), "what is in it")
+write(W + "/gone/new", "new")
+expect("new", read(W + "/gone/new"), "what was made in it")
+os.chdir(W + "/gone")
+expect(["file", "new"], sorted(os.listdir(".")), "cd leads to it")
+os.chdir("/"); os.rmdir(m + "/.snapshots/W/with-it")
+subprocess.run(["rm", "-r", W + "/gone"], check=True)
+'
+done
+
 test_case "a watch goes on, and is told of no end"
 cat >"$scratch/watch.py" <<'PYTHON'
 import ctypes, os, struct

@@ -151,6 +151,17 @@ TEST_F(KnownDirectoriesTest, ADisownedDirectoryIsStaleAndTakenForNoOther) {
   EXPECT_EQ(known_.size(), 1U);
 }
 
+TEST_F(KnownDirectoriesTest, ARemovedDirectoryThatIsBackHasAnotherNode) {
+  const NodeId old_node = Acquire({300, 5});
+  known_.Remove(old_node);
+  const NodeId new_node = Acquire({300, 5});
+  EXPECT_NE(old_node, new_node);
+  EXPECT_EQ(Acquire({300, 5}), new_node);
+  EXPECT_EQ(known_.GenerationOf(old_node), 5U) << "of whoever holds it still";
+  Forget(old_node);
+  EXPECT_EQ(known_.size(), 1U);
+}
+
 TEST_F(KnownDirectoriesTest, AForgottenDirectoryCostsNothing) {
   const NodeId node = Acquire({300, 5});
   Acquire({300, 5});
