@@ -27,7 +27,7 @@ bool KernelAllowsUring() {
   return state == 'Y';
 }
 
-// Whether requests are to come over io_uring; says in one line which way was taken.
+// Whether requests are to come over io_uring.
 bool ChooseUring(IoUring wanted) {
   if (wanted == IoUring::kOff) return false;
   if (wanted == IoUring::kOn && !KernelAllowsUring()) {
@@ -37,9 +37,7 @@ bool ChooseUring(IoUring wanted) {
       return false;
     }
   }
-  const bool use = KernelAllowsUring();
-  spdlog::info("requests come {}", use ? "over io_uring" : "through /dev/fuse");
-  return use;
+  return KernelAllowsUring();
 }
 
 // How many requests of one processor can be under way. A checkpoint keeps one unanswered for each file

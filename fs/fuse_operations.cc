@@ -41,6 +41,10 @@ void Initialise(void* user_data, fuse_conn_info* connection) {
     // Little data comes here. Each entry of a ring has room for the largest request.
     connection->max_write = std::min(connection->max_write, kMaxWriteBytes);
   }
+  // Asked for by an option (FuseMount), granted by the kernel as its switch stands at this moment.
+  spdlog::info("requests come {}", fuse_get_feature_flag(connection, FUSE_CAP_OVER_IO_URING)
+                                       ? "over io_uring"
+                                       : "through /dev/fuse");
   // Releases are background requests too: 12 at a time would hold up whoever opens files.
   connection->max_background = 128;
   connection->congestion_threshold = 96;

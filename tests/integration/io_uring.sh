@@ -17,8 +17,27 @@ put_back() {
 trap put_back EXIT
 
 serve_store "$store" "$m" "$log" io_uring=on
-check_match 'requests come over io_uring' "$(<"$log")" "the log"
 mkdir "$m/w"
+check_match 'requests come over io_uring' "$(<"$log")" "the log"
+
+test_case "the switch may be put back as soon as the mount is there"
+echo N >"$switch"
+mount_store "$scratch/back" "$scratch/back.mnt" io_uring=on
+echo N >"$switch"
+ticks() {
+    local task sum=0
+    for task in /proc/"$(daemon_pid "$scratch/back")"/task/*; do
+        [[ $(<"$task/comm") != "$1"* ]] || sum=$((sum + $(awk '{print $14 + $15}' "$task/stat")))
+    done
+    echo "$sum"
+}
+mkdir "$scratch/back.mnt/w"
+python3 -c 'import os, sys
+for i in range(20000):
+    try: os.stat(f"{sys.argv[1]}/none-{i}")
+    except FileNotFoundError: pass' "$scratch/back.mnt/w"
+check "the rings' threads have worked: $(ticks fuse-ring) ticks" test "$(ticks fuse-ring)" -gt "$(ticks fuse_worker)"
+unmount_store "$scratch/back" "$scratch/back.mnt"
 
 test_case "answers of ckpt come from threads that end"
 for _ in {1..60}; do
@@ -66,7 +85,7 @@ join_subshell
 check_eq 400 "$(find "$m/w" -name 'moved-*' | wc -l)" "files"
 
 test_case "a sync does not hold up others of its processor"
-timeout 20 taskset -c 0 python3 - "$m" <<'PYTHON' || fail "a sync held up a lookup"
+timeout 60 taskset -c 0 python3 - "$m" <<'PYTHON' || fail "a sync held up a lookup"
 import os, sys, threading, time
 mount = sys.argv[1]
 done = threading.Event()
@@ -96,4 +115,5 @@ unmount_store "$store" "$m"
 echo N >"$switch"
 : >"$log"
 serve_store "$store" "$m" "$log" ''
+ls "$m" >"$scratch/ls"
 check_match 'requests come through /dev/fuse' "$(<"$log")" "io_uring=auto without it"

@@ -1,6 +1,7 @@
 #include "tools/ckptfs/daemonise.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -8,6 +9,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <iostream>
+#include <system_error>
 
 #include "backend/base/error.h"
 
@@ -16,7 +18,19 @@ namespace {
 
 constexpr int kMountFailed = 32;  // as mount(8)
 
-// What the child writes: its exit status as one byte, then a line for stderr.
+// Until then daemon and kernel may still be settling what each can do, by settings of the system that
+// somebody may change as soon as the command has returned.
+[[noreturn]] void AwaitFirstAnswer(const std::string& mountpoint) {
+  struct stat status {};
+  if (stat(mountpoint.c_str(), &status) == 0) _exit(0);
+  std::cerr << "ckptfs: mount on " << mountpoint
+            << ": the mount does not answer: " << std::generic_category().message(errno)
+            << ". See the journal.\n";
+  _exit(kMountFailed);
+}
+
+// What the child writes: its exit status as one byte, then a line for stderr or, if that is 0, the
+// directory that it has mounted on.
 [[noreturn]] void AwaitChild(int pipe_fd, pid_t child) {
   std::string report;
   std::array<char, 512> piece{};
@@ -34,6 +48,7 @@ constexpr int kMountFailed = 32;  // as mount(8)
     std::cerr << ". See the journal.\n";
     _exit(kMountFailed);
   }
+  if (report[0] == 0) AwaitFirstAnswer(report.substr(1));
   std::cerr << report.substr(1);
   _exit(static_cast<unsigned char>(report[0]));
 }
@@ -64,12 +79,12 @@ Background::Background() {
   CheckSyscall(chdir("/"), "change to /");
 }
 
-void Background::ReportReady() {
+void Background::ReportReady(const std::string& mountpoint) {
   const UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
   if (null.valid()) {
     for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(null.get(), fd);
   }
-  WriteAll(pipe_.get(), std::string_view("\0", 1));
+  WriteAll(pipe_.get(), std::string(1, '\0') + mountpoint);
   pipe_.Reset();
 }
 

@@ -14,8 +14,9 @@ namespace ckptfs {
 class Background {
  public:
   Background();
-  // The mount is usable: the parent ends with 0, the child lets go of stdin, stdout and stderr.
-  void ReportReady();
+  // There is a mount on that directory, and its requests are about to be served: the parent ends with 0
+  // when the first one has been answered, the child lets go of stdin, stdout and stderr.
+  void ReportReady(const std::string& mountpoint);
   // The parent prints `line` and ends with `exit_status`.
   void ReportFailure(const std::string& line, int exit_status);
 

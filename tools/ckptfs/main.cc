@@ -60,7 +60,7 @@ std::unique_ptr<Store> OpenStore(const StoreOptions& options) {
   }
 }
 
-void Serve(CommandLine line, const std::function<void()>& ready) {
+void Serve(CommandLine line, const std::function<void(const std::string& mountpoint)>& ready) {
   RequireRoot();
   RaiseDescriptorLimit();
   umask(0);
@@ -74,7 +74,7 @@ void Serve(CommandLine line, const std::function<void()>& ready) {
   FuseMount mount(*store, line.mount, line.fuse, write_stop_helper);
   spdlog::info("{} is mounted on {} (backend {})", line.store.path, line.mount.mountpoint,
                status.backend_type);
-  ready();
+  ready(line.mount.mountpoint);
   mount.Run();
   spdlog::info("{} is unmounted", line.mount.mountpoint);
 }
@@ -86,7 +86,7 @@ std::string ErrorLine(const std::exception& error) {
 int RunInForeground(const CommandLine& line) {
   StartLog(LogTarget::kStderr, line.debug);
   try {
-    Serve(line, [] {});
+    Serve(line, [](const std::string&) {});
     return 0;
   } catch (const std::exception& error) {
     std::cerr << ErrorLine(error) << "\n";
@@ -99,8 +99,8 @@ int RunInBackground(const CommandLine& line) {
   StartLog(LogTarget::kSystem, line.debug);
   bool is_ready = false;
   try {
-    Serve(line, [&] {
-      background.ReportReady();
+    Serve(line, [&](const std::string& mountpoint) {
+      background.ReportReady(mountpoint);
       is_ready = true;
     });
     return 0;
