@@ -14,6 +14,7 @@ import contestants
 import data
 import machine
 import projects
+import requests
 import trees
 from material import Material
 from options import OWN
@@ -43,6 +44,7 @@ class Bench:
         self.remarks = []
         self._stack = None
         self._count = 0
+        self._cannot_trace = False
         self._up = set()
         contestants.use_programs(self.binaries, self.checkout)
 
@@ -164,11 +166,23 @@ class Bench:
             part = [c for c in up if workload.peers or type(c) in OWN]
             rounds = self.options.rounds or (2 if self.quick else workload.rounds)
             try:
-                yield run_turn_by_turn(workload, part, rounds)
+                result = run_turn_by_turn(workload, part, rounds)
+                self._trace_requests(workload, part, result)
+                yield result
             except NotMeasured as reason:
                 self.remarks.append(f"{workload.name}: not measured: {reason}")
         for contestant in up:
             self.stop(contestant)
+
+    def _trace_requests(self, workload, part, result):
+        ckptfs = [c for c in part if c.name == "ckptfs" and c.name not in result.failures]
+        if not workload.trace or not ckptfs or self._cannot_trace:
+            return
+        try:
+            result.traced_s, result.requests = requests.trace_one_measurement(workload, ckptfs[0])
+        except (NotMeasured, OSError) as reason:
+            self._cannot_trace = True
+            self.remarks.append(f"requests are not traced: {reason}")
 
     def _run_scenario(self, scenario, chosen):
         up = self._start_all(scenario.kinds(chosen))

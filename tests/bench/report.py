@@ -50,11 +50,12 @@ def _row(result):
             amount(sum(cpu) / len(cpu), "s") if cpu else "–")
 
 
-def _aligned(rows):
+def _aligned(rows, words=()):
+    """`words`: columns besides the first that are no numbers."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
-        cells = [row[0].ljust(widths[0])] + [cell.rjust(width) for cell, width
-                                             in zip(row[1:], widths[1:])]
+        cells = [cell.ljust(width) if i == 0 or i in words else cell.rjust(width)
+                 for i, (cell, width) in enumerate(zip(row, widths))]
         yield "  ".join(cells).rstrip()
 
 
@@ -89,6 +90,23 @@ def _print_peers(results):
     print("\n".join(_aligned(rows)))
 
 
+def request_rows(results):
+    """Of what was traced: how long it took, for how much of that the program waited, for which
+    requests, and which it did not wait for."""
+    def kinds(result, waits):
+        of_kind = {name: kind for name, kind in result.requests.items() if kind["waits"] == waits}
+        return ", ".join(f"{kind['count']:,.0f} {name} of "
+                         f"{amount(kind['seconds'] / kind['count'], 's')}"
+                         for name, kind in of_kind.items() if kind["count"] >= 50)
+
+    for result in results:
+        if not result.requests:
+            continue
+        waited = sum(kind["seconds"] for kind in result.requests.values() if kind["waits"])
+        yield (result.name, amount(result.median("native"), "s"), amount(result.traced_s, "s"),
+               amount(waited, "s"), kinds(result, True), kinds(result, False))
+
+
 def print_tables(results, remarks):
     """All rows, group by group, and what there is to say about them."""
     groups = list(dict.fromkeys(result.group for result in results))
@@ -101,6 +119,11 @@ def print_tables(results, remarks):
         if any(peers_of(result) for result in of_group):
             print(f"\n{group}, peers: medians and ratios to native")
             _print_peers(of_group)
+    rows = list(request_rows(results))
+    if rows:
+        print("\nrequests to the daemon, in one more measurement; the trace takes time, too")
+        header = ("workload", "native", "ckptfs", "waited", "for", "and nobody waited for")
+        print("\n".join(_aligned([header, *rows], words=(4, 5))))
     lines = list(remarks)
     for result in results:
         lines += [f"{result.name}: {note}" for note in result.notes]

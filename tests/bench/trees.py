@@ -12,6 +12,7 @@ _PASSES = 7
 
 class _TreeWorkload(Workload):
     group = "trees"
+    trace = True
 
     def _untar(self, contestant, directory):
         path = f"{contestant.root}/{directory}"
@@ -98,6 +99,7 @@ class WarmFind(_StandingTree):
 
     name = "find, warm"
     target = "warm"
+    passes = _PASSES + 1
 
     def measure(self, contestant):
         return median_of_passes(_PASSES, lambda: run_child(["find", "standing"], contestant.root))
@@ -108,6 +110,7 @@ class WarmFindSize(_StandingTree):
 
     name = "find -size (stat of each), warm"
     target = "warm"
+    passes = _PASSES + 1
 
     def measure(self, contestant):
         return median_of_passes(
@@ -131,6 +134,7 @@ class WarmStat(_StandingTree):
 
     name = "stat of all files, warm"
     target = "warm"
+    passes = 3 * _PASSES
 
     def measure(self, contestant):
         tree = f"{contestant.root}/standing"
@@ -142,6 +146,7 @@ class WarmReaddir(_StandingTree):
 
     name = "readdir of all directories, warm"
     target = "warm"
+    passes = 3 * _PASSES
 
     def measure(self, contestant):
         tree = f"{contestant.root}/standing"
@@ -153,6 +158,7 @@ class ListLong(_StandingTree):
 
     name = "ls -lR, warm"
     target = "warm"
+    passes = _PASSES + 1
 
     def measure(self, contestant):
         return median_of_passes(_PASSES, lambda: run_child(["ls", "-lR", "standing"],
@@ -174,6 +180,7 @@ class Grep(_SmallFiles):
     """A pattern that is nowhere: every file is opened and read to its end."""
 
     name = f"grep -r over {SMALL_FILES:,} small files, warm"
+    passes = _PASSES + 1
 
     def measure(self, contestant):
         return median_of_passes(
@@ -185,6 +192,7 @@ class OpenReadClose(_SmallFiles):
     """The same without grep."""
 
     name = f"open, read, close of {SMALL_FILES:,} small files, warm"
+    passes = _PASSES + 1
 
     def measure(self, contestant):
         return statistics.median(self._probe("open", f"{contestant.root}/small", _PASSES + 1)[1:])

@@ -46,6 +46,9 @@ class Result:
     ratio_of_medians: bool = False
     # The target is a limit for the value itself, and there is no native side.
     absolute: bool = False
+    # What requests.summary says of one more measurement of ckptfs, and how long that took.
+    requests: dict = dataclasses.field(default_factory=dict)
+    traced_s: float = 0.0
     # What btrfs itself grows by is not laid at the door of what stands on it.
     may_grow_with_native: bool = False
 
@@ -85,6 +88,8 @@ class Workload:
     rounds_of_others = 2  # all but native and ckptfs
     budget_s = 150.0
     peers = False  # whether contestants from peers.py take part
+    trace = False  # whether the requests to the daemon are of interest
+    passes = 1  # how often measure() does the same
 
     def __init__(self, bench):
         self.bench = bench
