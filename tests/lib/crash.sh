@@ -27,7 +27,7 @@ mkdir -p "$mnt"
 mounts+=("$mnt")
 
 declare -A passed=()      # names of failpoints, over all operations
-declare -A ways_killed=() # of this operation's recoveries: the result and the points passed
+declare -A ways_killed=() # of recoveries, over all operations: the result and the points passed
 
 # --- What an operation starts from ---------------------------------------------------------------
 
@@ -251,7 +251,7 @@ kill_operation() {
 
 # Recovers from what lies at $store: once undisturbed, and once, on a copy, in recoveries that are
 # killed at one point after the other. A recovery that takes the same way as an earlier one of this
-# operation is not killed again, unless CKPTFS_CRASH_ALL is set.
+# script is not killed again, unless CKPTFS_CRASH_ALL is set; tests/unit kills those of each operation.
 recover_twice() {
     local what=$1 expected point points way
     rm -rf "$run_directory.crashed"
@@ -279,14 +279,14 @@ note_passed() { passed[$1]=yes; }
 
 # crash_matrix NAME...: each operation, killed at each failpoint.
 crash_matrix() {
-    local name target who point reached
+    local name target who point reached ways_before
     for name in "$@"; do
         test_case "$name"
         trace_operation "$name"
         checks=$((checks + 1))
         ((${#targets[@]} > 0)) || fail "$name passes no failpoint"
         reached=before
-        ways_killed=()
+        ways_before=${#ways_killed[@]}
         for target in "${targets[@]}"; do
             read -r who point <<<"$target"
             note_passed "${point%@*}"
@@ -301,7 +301,7 @@ crash_matrix() {
                 check_eq no "$succeeded" "$name killed at $point: reported as done, and undone"
             fi
         done
-        echo "    ${#targets[@]} points, ${#ways_killed[@]} ways to recover"
+        echo "    ${#targets[@]} points, $((${#ways_killed[@]} - ways_before)) new ways to recover"
     done
 }
 

@@ -34,14 +34,17 @@ for backend in ${CKPTFS_DM_BACKENDS:-dm-snapshot dm-thin}; do
     test_case "power cuts: $backend"
     : >"$said"
     for ((cut = 1; cut <= cuts; cut++)); do
-        seconds=$(awk -v seed="$RANDOM" 'BEGIN { srand(seed); printf "%.2f", 6 + 10 * rand() }')
-        round "$backend" "$cut" --seconds 120 --kill-after "$seconds"
+        # Now and then while it starts again, or while what is there is looked at.
+        from=()
+        ((RANDOM % 5 == 0)) || from=(--kill-from working)
+        seconds=$(awk -v seed="$RANDOM" 'BEGIN { srand(seed); printf "%.2f", 8 * rand() }')
+        round "$backend" "$cut" --seconds 120 --kill-after "$seconds" "${from[@]}"
         check_eq 137 "$status" "exit status of round $cut ($errors)"
     done
 
     test_case "after the last one: $backend"
     check "something has happened" grep -q '^checkpoint ' "$said"
-    round "$backend" last --seconds 120 --kill-after 20
+    round "$backend" last --seconds 120 --kill-after 1 --kill-from working
     echo "$(grep -c '^checkpoint' "$said") checkpoints, $(grep -c '^deleted' "$said") deletions, $(grep -c '^fork' "$said") forks"
     rm -f "$scratch/$backend.img"
 done
