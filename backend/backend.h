@@ -41,7 +41,8 @@ class Volume {
 
   const VolumeId& id() const noexcept { return id_; }
 
-  // A directory descriptor (O_RDONLY, not O_PATH) of the volume's root. Valid as long as this is.
+  // A directory descriptor (O_RDONLY, not O_PATH) of the volume's root. Valid as long as this is, also
+  // when a revival has brought another one.
   virtual int root_fd() const noexcept = 0;
   virtual uint64_t root_inode() const noexcept = 0;
 
@@ -60,6 +61,10 @@ class Volume {
   // name that was removed a moment ago may still be told.
   virtual std::string PathOf(uint64_t /*inode*/) const { return {}; }
 
+  // Whether it can be read, perhaps, but takes no change, as there was no room for one; until its revival
+  // (Backend::OnRevival).
+  virtual bool HasStopped() const noexcept { return false; }
+
  protected:
   explicit Volume(VolumeId id) : id_(std::move(id)) {}
 
@@ -75,6 +80,12 @@ struct VolumeListing {
 struct VolumeUsage {
   uint64_t referenced_bytes = 0;  // what the volume's files take up, shared or not
   uint64_t exclusive_bytes = 0;   // what destroying the volume would give back
+};
+
+// What an administrator should see to.
+struct BackendHealth {
+  std::vector<std::string> warnings;  // one sentence each, with what to do
+  std::vector<VolumeId> stopped;      // Volume::HasStopped
 };
 
 struct SpaceInfo {
@@ -197,6 +208,14 @@ class Backend {
 
   // Throws ENOSPC, with what to do, when there is not enough left for a new volume to be safe.
   virtual void RequireSpaceForNewVolume() const = 0;
+
+  virtual BackendHealth Health() const { return {}; }
+
+  // `revived` is called by a thread of the backend's when a volume that had stopped is in use again: what
+  // was written last before the stop may be lost, descriptors of its files from before fail (EIO), and
+  // root_fd is another. To be called before any volume is opened, and with an empty function before what
+  // it refers to ends: it is not running then on return.
+  virtual void OnRevival(std::function<void(const VolumeId&)> /*revived*/) {}
 };
 
 struct BackendOptions {

@@ -92,8 +92,19 @@ void AddOpenWriters(Json& json, const std::optional<OpenWriterList>& writers) {
   }
 }
 
-std::vector<std::string> Warnings(const StoreStatus& status, const SpaceInfo& space) {
+std::vector<std::string> Warnings(Store& store, const StoreStatus& status, const SpaceInfo& space) {
   std::vector<std::string> warnings = status.warnings;
+  const BackendHealth health = store.backend().Health();
+  warnings.insert(warnings.end(), health.warnings.begin(), health.warnings.end());
+  for (const WorkspaceRecord& workspace : store.ListWorkspaces()) {
+    if (std::count(health.stopped.begin(), health.stopped.end(), workspace.volume) == 0) continue;
+    warnings.push_back(fmt::format(
+        "The workspace {} has stopped, for want of space most likely: it can be read, and is whole "
+        "but "
+        "for what was written last. Free space on the disk of the store; if this stays, see the "
+        "kernel's log (dmesg).",
+        workspace.name));
+  }
   if (space.free_bytes < kLowSpaceBytes &&
       space.free_bytes < space.total_bytes / kLowSpaceFraction) {
     warnings.push_back(
@@ -227,7 +238,7 @@ Json Status(const Request& request) {
               {"workspaces", std::move(workspaces)},
               {"fs_total_bytes", space.total_bytes},
               {"fs_used_bytes", space.used_bytes},
-              {"warnings", Warnings(status, space)}};
+              {"warnings", Warnings(store, status, space)}};
 }
 
 namespace {

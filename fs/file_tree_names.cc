@@ -38,6 +38,10 @@ FileTree::Change FileTree::BeginChange(NodeId node) {
   }
   Change change{.pass = std::make_unique<Gate::Pass>(view->workspace->gate(), node), .node = {}};
   change.node = mount_.Resolve(node);
+  if (change.node.volume->HasStopped()) {
+    throw Error(ENOSPC, "change a file", "the workspace has stopped for want of space",
+                "See 'ckpt status'");
+  }
   // A file of a state that a rollback has replaced: who has it open for writing goes on, there.
   // Whoever came by a name was told the state before a moment ago, and has to look again, as ESTALE
   // makes the kernel do.

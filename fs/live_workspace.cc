@@ -122,6 +122,15 @@ std::shared_ptr<LiveWorkspace> LiveWorkspaces::Get(int64_t workspace_id) {
   return Get(*record);
 }
 
+std::shared_ptr<LiveWorkspace> LiveWorkspaces::WithVolume(const VolumeId& id) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [workspace_id, workspace] : by_id_) {
+    const auto live = workspace->live();
+    if (live->volume && live->volume->id() == id) return workspace;
+  }
+  return nullptr;
+}
+
 void LiveWorkspaces::Remove(int64_t workspace_id) {
   std::shared_ptr<LiveWorkspace> removed;
   {

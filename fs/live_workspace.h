@@ -99,6 +99,8 @@ class LiveWorkspaces {
   // Throws Error ENOENT if there is none.
   std::shared_ptr<LiveWorkspace> Get(int64_t workspace_id);
   void Remove(int64_t workspace_id);
+  // The one that is served from that volume; null if none is.
+  std::shared_ptr<LiveWorkspace> WithVolume(const VolumeId& id);
 
  private:
   Store& store_;

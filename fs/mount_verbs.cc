@@ -88,7 +88,11 @@ MountVerbs::MountVerbs(MountContext& mount)
     : mount_(mount),
       writer_notes_(mount),
       undo_limiter_(mount.store,
-                    [this](const SnapshotRecord& deleted) { SnapshotDeleted(deleted); }) {}
+                    [this](const SnapshotRecord& deleted) { SnapshotDeleted(deleted); }) {
+  mount_.store.backend().OnRevival([this](const VolumeId& volume) { Revived(volume); });
+}
+
+MountVerbs::~MountVerbs() { mount_.store.backend().OnRevival({}); }
 
 int64_t MountVerbs::NowAtStart() { return NowNs(); }
 
@@ -362,6 +366,33 @@ void MountVerbs::SwitchLive(LiveWorkspace& workspace, const SnapshotRecord& snap
   }
 }
 
+// As after a rollback, only that files in the state before are those in this one: what was written last
+// may be missing, and what is open answers EIO for as long as it is open. Whoever opens such a file anew
+// must get the new filesystem's, so all get new node ids.
+void MountVerbs::Revived(const VolumeId& volume) {
+  const auto workspace = mount_.workspaces.WithVolume(volume);
+  if (!workspace) return;
+  {
+    const GateHold hold(mount_, workspace, /*becomes_snapshot=*/false);
+    const auto live = workspace->live();
+    if (!live->volume || live->volume->id() != volume) return;  // rolled back meanwhile
+    workspace->Switch(live->volume, /*old_number=*/0);
+    mount_.directory_fds.Drop(volume);
+    ++mount_.switches;
+    mount_.kernel.IncrementEpoch();
+  }
+  SettleListings(*workspace);
+  ForgetContent(*workspace, {});
+}
+
+// What the kernel has of the live tree's directories without a path walk, and of `stale`.
+void MountVerbs::ForgetContent(LiveWorkspace& workspace, std::vector<NodeId> stale) {
+  const std::vector<NodeId> directories = workspace.directories().All();
+  stale.insert(stale.end(), directories.begin(), directories.end());
+  stale.push_back(workspace.root_node());
+  mount_.notifier.InvalidateContent(std::move(stale));
+}
+
 // A listing with attributes that was answered before the switch may be taken in by the kernel after
 // it, and then its names count as looked up after it. When all such have been taken in, the names
 // are looked up anew once more. The kernel takes a listing in with its directory locked, and the
@@ -423,10 +454,7 @@ RollbackResult MountVerbs::Rollback(const RollbackRequest& request, bool force,
   });
   mount_.ListsChanged(request.workspace_id);
   SettleListings(*workspace);
-  const std::vector<NodeId> directories = workspace->directories().All();
-  stale.insert(stale.end(), directories.begin(), directories.end());
-  stale.push_back(workspace->root_node());
-  mount_.notifier.InvalidateContent(std::move(stale));
+  ForgetContent(*workspace, std::move(stale));
   undo_limiter_.Look(request.workspace_id);
   mount_.notifier.Drain();
   return result;

@@ -32,6 +32,9 @@ namespace ckptfs {
 class MountVerbs : public Verbs {
  public:
   explicit MountVerbs(MountContext& mount);
+  ~MountVerbs() override;
+  MountVerbs(const MountVerbs&) = delete;
+  MountVerbs& operator=(const MountVerbs&) = delete;
 
   Store& store() noexcept override { return mount_.store; }
   const std::string& mountpoint() const noexcept override { return mount_.options.mountpoint; }
@@ -69,6 +72,8 @@ class MountVerbs : public Verbs {
   RollbackResult Rollback(const RollbackRequest& request, bool force, RootNode root_node);
   void SwitchLive(LiveWorkspace& workspace, const SnapshotRecord& snapshot,
                   const RollbackResult& result, RootNode root_node);
+  void Revived(const VolumeId& volume);
+  void ForgetContent(LiveWorkspace& workspace, std::vector<NodeId> stale);
   void SettleListings(LiveWorkspace& workspace);
   LiveHooks Hooks();
   // What somebody can write to in the live tree without a further open.

@@ -5,7 +5,6 @@
 #include <linux/mount.h>
 #include <spdlog/spdlog.h>
 #include <sys/mount.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -27,30 +26,29 @@ void MakeReadOnly(int root_fd, const std::string& attempted) {
 
 }  // namespace
 
-Activation::Activation(const VolumeId& id, UniqueFd file, std::unique_ptr<VolumeDevice> device,
+Activation::Activation(const VolumeId& id, UniqueFd file, DeviceMaker make_device,
                        const ImageFilesystem& filesystem, const ActivationOptions& options)
     : id_(id),
       filesystem_(filesystem),
+      options_(options),
+      make_device_(std::move(make_device)),
       file_(std::move(file)),
       header_(ReadVolumeHeader(file_.get())),
       writable_(!header_.read_only && !options.never_write),
-      device_(std::move(device)) {
-  if (writable_) {
-    if (header_.in_use) header_.marker = NewMarker();
-    // If power goes from here on: "in use", and nobody uses it.
-    header_.in_use = true;
-    SaveHeader(header_);
-  }
-  MountFilesystem(options);
-  // What mounting writes is no change.
-  if (writable_) {
-    filesystem_.Settle(root_.get());
-    Sync();
-    unchanged_up_to_ = device_->device().WrittenBytes();
-  }
+      device_(make_device_(file_.get(), header_)) {
+  if (writable_) MarkInUse();
+  MountFilesystem();
 }
 
-void Activation::MountFilesystem(const ActivationOptions& options) {
+void Activation::MarkInUse() {
+  VolumeHeader header = header_;
+  if (header.in_use) header.marker = NewMarker();
+  // If power goes from here on: "in use", and nobody uses it.
+  header.in_use = true;
+  SaveHeader(header);
+}
+
+void Activation::MountFilesystem() {
   ImageMount how = writable_ ? ImageMount::kWritable : ImageMount::kSettled;
   if (!writable_ && header_.in_use) {
     how = ImageMount::kWithoutJournal;
@@ -62,7 +60,7 @@ void Activation::MountFilesystem(const ActivationOptions& options) {
   try {
     root_ =
         filesystem_.Mount(device_->device().path(),
-                          {.how = how, .no_atime = options.no_atime, .discard = options.discard});
+                          {.how = how, .no_atime = options_.no_atime, .discard = options_.discard});
   } catch (const Error& error) {
     throw Error(error.errno_value() == ENOENT ? EIO : error.errno_value(),
                 fmt::format("mount volume {}", id_.str()), error.why(),
@@ -70,6 +68,41 @@ void Activation::MountFilesystem(const ActivationOptions& options) {
                             "store is whole",
                             VolumeFileName(id_)));
   }
+  root_fd_ = root_.get();
+  if (!writable_) return;
+  errors_at_mount_ = filesystem_.ErrorCount(root_.get());
+  // What mounting writes is no change.
+  filesystem_.Settle(root_.get());
+  Sync();
+  unchanged_up_to_ = device_->device().WrittenBytes();
+}
+
+void Activation::Revive() {
+  const std::lock_guard lock(mutex_);
+  // What was mounted writes nothing from here on, whoever has a file of it open.
+  if (device_) device_->device().FailEverything();
+  device_.reset();
+  if (root_.valid()) former_roots_.push_back(std::move(root_));
+  device_ = make_device_(file_.get(), header_);
+  MarkInUse();
+  MountFilesystem();
+  has_stopped_ = false;
+}
+
+// With the mutex held.
+Activation::Condition Activation::Look() const {
+  if (!writable_) return {};
+  if (!device_ || !root_.valid()) return {.has_stopped = true, .device_is_lost = true};
+  const bool lost = !device_->IsSound();
+  return {.has_stopped = lost || filesystem_.ErrorCount(root_.get()) > errors_at_mount_,
+          .device_is_lost = lost};
+}
+
+Activation::Condition Activation::LookAfter() {
+  const std::lock_guard lock(mutex_);
+  const Condition condition = Look();
+  has_stopped_ = condition.has_stopped;
+  return condition;
 }
 
 Activation::~Activation() {
@@ -82,6 +115,7 @@ Activation::~Activation() {
 
 void Activation::Close() {
   const std::lock_guard lock(mutex_);
+  if (Look().has_stopped) return;  // the header says "in use", and that is so
   if (writable_) {
     CheckSyscall(syncfs(root_.get()), "write out a filesystem");
     UpdateMarker(filesystem_.ThawBytes());
@@ -105,7 +139,7 @@ void Activation::SaveHeader(const VolumeHeader& header) {
 
 // With the mutex held.
 void Activation::UpdateMarker(uint64_t own_writes) {
-  const std::optional<uint64_t> written = device_->device().WrittenBytes();
+  const std::optional<uint64_t> written = device_ ? device_->device().WrittenBytes() : std::nullopt;
   if (written && unchanged_up_to_ && *written <= *unchanged_up_to_ + own_writes) return;
   header_.marker = NewMarker();
   unchanged_up_to_ = written;
@@ -118,13 +152,14 @@ uint64_t Activation::Marker() {
 }
 
 void Activation::Sync() {
-  CheckSyscall(syncfs(root_.get()), fmt::format("sync volume {}", id_.str()));
+  CheckSyscall(syncfs(root_fd()), fmt::format("sync volume {}", id_.str()));
 }
 
 void Activation::Seal() {
   const std::string attempted = fmt::format("make volume {} read-only", id_.str());
   const std::lock_guard lock(mutex_);
   if (header_.read_only) return;
+  RequireSound(attempted);
   // Writes out everything, and leaves no journal to play back.
   MakeReadOnly(root_.get(), attempted);
   UpdateMarker(filesystem_.ThawBytes() + filesystem_.FreezeBytes());
@@ -140,24 +175,22 @@ void Activation::Seal() {
 
 bool Activation::LimitGrowth(uint64_t bytes) {
   const std::lock_guard lock(mutex_);
-  return writable_ && filesystem_.LimitGrowth(root_.get(), bytes);
+  return writable_ && root_.valid() && filesystem_.LimitGrowth(root_.get(), bytes);
 }
 
 // Of a filesystem that has stopped there is no state that a copy could start from.
-void Activation::RequireSound() const {
-  struct statvfs space {};
-  const bool stopped = fstatvfs(root_.get(), &space) == 0 &&
-                       (space.f_flag & static_cast<unsigned long>(ST_RDONLY)) != 0;
-  if (!stopped && device_->IsSound()) return;
+void Activation::RequireSound(const std::string& attempted) const {
+  if (!Look().has_stopped) return;
   throw Error(
-      EIO, fmt::format("copy volume {}", id_.str()),
+      EIO, attempted,
       "its filesystem has stopped after an error of the disk below, or for want of space there",
-      "Free some space on the disk of the store, unmount, and mount again");
+      "Free some space on the disk of the store; if it has stopped still some seconds later, "
+      "unmount, and mount again");
 }
 
 VolumeHeader Activation::CopyAt(const std::function<void()>& copy) {
   const std::lock_guard lock(mutex_);
-  if (writable_) RequireSound();
+  if (writable_) RequireSound(fmt::format("copy volume {}", id_.str()));
   // What nobody writes to needs no stop.
   std::optional<DmDevice::Suspended> suspended;
   if (writable_) {

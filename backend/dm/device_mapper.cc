@@ -106,6 +106,18 @@ void Resume(const std::string& name) {
   RunWithUdev(task, attempted);
 }
 
+// What the device has from its next resumption on.
+void Load(const std::string& name, const DmTable& table, bool read_only,
+          const std::string& attempted) {
+  const Task load = MakeTaskFor(DM_DEVICE_RELOAD, name, attempted);
+  if (dm_task_add_target(load.get(), 0, table.sectors, table.type.c_str(),
+                         table.parameters.c_str()) == 0 ||
+      (read_only && dm_task_set_ro(load.get()) == 0)) {
+    Session::Throw(EINVAL, attempted);
+  }
+  Run(load, attempted);
+}
+
 void Remove(const std::string& name) {
   const std::string attempted = "remove the device " + name;
   const Task task = MakeTaskFor(DM_DEVICE_REMOVE, name, attempted);
@@ -148,20 +160,14 @@ std::string DmObstacle() {
 
 // In three steps, though the library could do them in one: of that it keeps no errno.
 DmDevice::DmDevice(std::string name, const std::string& uuid, const DmTable& table, bool read_only)
-    : name_(std::move(name)) {
+    : name_(std::move(name)), sectors_(table.sectors) {
   const std::string attempted = fmt::format("make the device {} ({})", name_, table.type);
   const Session session;
   const Task create = MakeTaskFor(DM_DEVICE_CREATE, name_, attempted);
   if (dm_task_set_uuid(create.get(), uuid.c_str()) == 0) Session::Throw(EINVAL, attempted);
   Run(create, attempted);
   try {
-    const Task load = MakeTaskFor(DM_DEVICE_RELOAD, name_, attempted);
-    if (dm_task_add_target(load.get(), 0, table.sectors, table.type.c_str(),
-                           table.parameters.c_str()) == 0 ||
-        (read_only && dm_task_set_ro(load.get()) == 0)) {
-      Session::Throw(EINVAL, attempted);
-    }
-    Run(load, attempted);
+    Load(name_, table, read_only, attempted);
     Resume(name_);
   } catch (const Error&) {
     try {
@@ -217,6 +223,19 @@ void DmDevice::Message(const std::string& text) {
     Session::Throw(EINVAL, attempted);
   }
   Run(task, attempted);
+}
+
+void DmDevice::FailEverything() {
+  const std::string attempted = fmt::format("end all use of the device {}", name_);
+  const Session session;
+  Load(name_, {.sectors = sectors_, .type = "error", .parameters = ""}, /*read_only=*/false,
+       attempted);
+  // There is nobody to wait for: what is under way would have to be written.
+  const Task suspend = MakeTaskFor(DM_DEVICE_SUSPEND, name_, attempted);
+  dm_task_skip_lockfs(suspend.get());
+  dm_task_no_flush(suspend.get());
+  Run(suspend, attempted);
+  Resume(name_);
 }
 
 std::string DmDevice::Number() const {

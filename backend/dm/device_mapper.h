@@ -50,6 +50,9 @@ class DmDevice {
   // the target gave.
   void Message(const std::string& text);
 
+  // From now on all reading and writing fails, and what stood behind the device is free for another one.
+  void FailEverything();
+
   // "253:4", which needs no node in /dev.
   std::string Number() const;
 
@@ -74,6 +77,7 @@ class DmDevice {
 
  private:
   const std::string name_;
+  const uint64_t sectors_;
   std::string path_;
 };
 

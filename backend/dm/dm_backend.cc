@@ -51,7 +51,8 @@ void DmBackend::Start() {
         Tend();
         return Room();
       },
-      [this] { return table_->All(); });
+      [this] { return table_->All(); },
+      [this](const SpaceWatch::Volumes& in_use, bool is_full) { reviver_.Look(in_use, is_full); });
 }
 
 void DmBackend::Stop() {
@@ -69,18 +70,20 @@ BackendCapabilities DmBackend::capabilities() const noexcept {
 
 // By whoever is the first to use it.
 std::unique_ptr<Activation> DmBackend::Activate(const VolumeId& id) const {
-  // A device whose last user is not gone yet keeps its name.
-  static std::atomic<uint64_t> counter = 0;
   const VolumeHeader header = HeaderOf(id);
   const bool writable = !header.read_only && !home_.read_only;
   UniqueFd file = OpenVolumeFile(home_.volumes.get(), id, writable ? O_RDWR : O_RDONLY);
   const ImageFilesystem& filesystem =
       ImageFilesystem::Named(templates_.Info(header.base).filesystem);
+  const auto make_device = [this, id, writable](int fd, const VolumeHeader& now) {
+    // A device whose last user is not gone yet keeps its name.
+    static std::atomic<uint64_t> counter = 0;
+    return MakeDevice({id, fd, now}, templates_.Attach(now.base),
+                      fmt::format("{}{}-{}", device_prefix_, id.str(), ++counter), writable);
+  };
   Failpoint("volume-activate.before");
-  auto device = MakeDevice({id, file.get(), header}, templates_.Attach(header.base),
-                           fmt::format("{}{}-{}", device_prefix_, id.str(), ++counter), writable);
   auto activation = std::make_unique<Activation>(
-      id, std::move(file), std::move(device), filesystem,
+      id, std::move(file), make_device, filesystem,
       ActivationOptions{
           .never_write = home_.read_only, .no_atime = options_.no_atime, .discard = discard()});
   Failpoint("volume-activate.after");
@@ -264,6 +267,20 @@ void DmBackend::RequireSpaceForNewVolume() const {
   if (!room || room->total == 0 || room->free >= floor) return;
   throw Error(ENOSPC, "make room for a new volume", DescribeShortage(RoomName(), room->free, floor),
               kMakeRoom);
+}
+
+BackendHealth DmBackend::Health() const {
+  BackendHealth health;
+  for (const std::shared_ptr<Activation>& activation : table_->All()) {
+    if (activation->has_stopped()) health.stopped.push_back(activation->id());
+  }
+  if (watch_ && watch_->is_low()) {
+    health.warnings.push_back(fmt::format(
+        "{} has {} MiB left, less than workspaces may still want: delete snapshots (ckpt "
+        "delete, ckpt cleanup), or free space on the disk.",
+        RoomName(), Room().free >> 20));
+  }
+  return health;
 }
 
 }  // namespace ckptfs

@@ -1,9 +1,11 @@
 // What all backends on device-mapper have in common.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backend/backend.h"
@@ -12,6 +14,7 @@
 #include "backend/dm/dm_home.h"
 #include "backend/dm/space_watch.h"
 #include "backend/dm/template_store.h"
+#include "backend/dm/volume_reviver.h"
 
 namespace ckptfs {
 
@@ -45,6 +48,10 @@ class DmBackend : public Backend {
   std::vector<Change> Changes(const VolumeId& older, const VolumeId& newer) const override;
   SpaceInfo Space() const override;
   void RequireSpaceForNewVolume() const override;
+  BackendHealth Health() const override;
+  void OnRevival(std::function<void(const VolumeId&)> revived) override {
+    reviver_.OnRevival(std::move(revived));
+  }
 
  protected:
   // What a new volume has besides its file: taken back at the end of this object unless it was kept.
@@ -115,6 +122,7 @@ class DmBackend : public Backend {
   const std::string device_prefix_;
   mutable TemplateStore templates_;
   const std::shared_ptr<ActivationTable> table_;
+  VolumeReviver reviver_;
   std::optional<SpaceWatch> watch_;  // ends first
 };
 

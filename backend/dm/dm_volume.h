@@ -19,6 +19,7 @@ class DmVolume final : public Volume {
   FileId Identify(int dir_fd, const char* name) const override;
   // A name by which the file was looked up, if the kernel has not forgotten it.
   std::string PathOf(uint64_t inode) const override;
+  bool HasStopped() const noexcept override { return activation_->has_stopped(); }
 
  private:
   std::shared_ptr<const Activation> activation_;

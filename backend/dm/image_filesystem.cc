@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <climits>
 #include <fstream>
+#include <utility>
 
 #include "backend/base/error.h"
 #include "backend/mount/mkfs.h"
@@ -27,12 +28,27 @@ constexpr uint64_t kBlockBytes = 4096;
 // What ext4 keeps for itself unless it is told otherwise: 2%, and no more than so many blocks.
 constexpr uint64_t kKeptDivisor = 50;
 constexpr uint64_t kKeptBlocksMax = 4096;
+constexpr uint64_t kXfsKeptDivisor = 20;
+constexpr uint64_t kXfsKeptBlocksMax = 8192;
 
 // What stands at that place of an image; 0 behind its end.
 template <typename Number>
 Number ReadNumber(int image_fd, off_t offset) {
   Number number = 0;
   return pread(image_fd, &number, sizeof(number), offset) == sizeof(number) ? number : Number{0};
+}
+
+// Where ext4 says and takes what concerns one filesystem (Documentation/ABI/testing/sysfs-fs-ext4). Empty if
+// that cannot be found.
+std::string Ext4Settings(int root_fd) {
+  struct stat status {};
+  std::array<char, PATH_MAX> device{};
+  if (fstat(root_fd, &status) != 0) return {};
+  const std::string link =
+      fmt::format("/sys/dev/block/{}:{}", major(status.st_dev), minor(status.st_dev));
+  if (readlink(link.c_str(), device.data(), device.size() - 1) < 0) return {};
+  const std::string_view path(device.data());
+  return fmt::format("/sys/fs/ext4/{}/", path.substr(path.rfind('/') + 1));
 }
 
 class Ext4 final : public ImageFilesystem {
@@ -54,19 +70,18 @@ class Ext4 final : public ImageFilesystem {
   uint64_t FreezeBytes() const override { return kBlockBytes; }
   uint64_t ThawBytes() const override { return kBlockBytes; }
 
-  // By the number of blocks that it keeps for itself, which nobody gets, root included
-  // (Documentation/ABI/testing/sysfs-fs-ext4).
+  // Each makes it stop, as it is mounted (below).
+  uint64_t ErrorCount(int root_fd) const override {
+    uint64_t count = 0;
+    std::ifstream(Ext4Settings(root_fd) + "errors_count") >> count;
+    return count;
+  }
+
+  // By the number of blocks that it keeps for itself, which nobody gets, root included.
   bool LimitGrowth(int root_fd, uint64_t bytes) const override {
     struct statvfs space {};
-    struct stat status {};
-    if (fstatvfs(root_fd, &space) != 0 || fstat(root_fd, &status) != 0) return false;
-    std::array<char, PATH_MAX> device{};
-    const std::string link =
-        fmt::format("/sys/dev/block/{}:{}", major(status.st_dev), minor(status.st_dev));
-    if (readlink(link.c_str(), device.data(), device.size() - 1) < 0) return false;
-    const std::string_view path(device.data());
-    const std::string setting =
-        fmt::format("/sys/fs/ext4/{}/reserved_clusters", path.substr(path.rfind('/') + 1));
+    if (fstatvfs(root_fd, &space) != 0) return false;
+    const std::string setting = Ext4Settings(root_fd) + "reserved_clusters";
     uint64_t kept = 0;
     if (!(std::ifstream(setting) >> kept)) return false;
     const uint64_t left = bytes / kBlockBytes;
@@ -104,6 +119,29 @@ class Xfs final : public ImageFilesystem {
   // better to take it for one.
   uint64_t FreezeBytes() const override { return 0; }
   uint64_t ThawBytes() const override { return 0; }
+
+  // By the blocks that it keeps for its own needs (xfs_reserve_blocks), which are not among those that
+  // statvfs(3) calls free.
+  bool LimitGrowth(int root_fd, uint64_t bytes) const override {
+    struct statvfs space {};
+    xfs_fsop_resblks kept{};
+    if (fstatvfs(root_fd, &space) != 0 || ioctl(root_fd, XFS_IOC_GET_RESBLKS, &kept) != 0) {
+      return false;
+    }
+    const uint64_t free = space.f_bfree + kept.resblks_avail;
+    const uint64_t left = bytes / space.f_frsize;
+    // What xfs_default_resblks has.
+    const uint64_t usual = std::min<uint64_t>(space.f_blocks / kXfsKeptDivisor, kXfsKeptBlocksMax);
+    const bool limited = left + usual < free;
+    const uint64_t wanted = limited ? free - left : usual;
+    if (wanted != std::exchange(kept.resblks, wanted)) ioctl(root_fd, XFS_IOC_SET_RESBLKS, &kept);
+    return limited;
+  }
+  // One that has shut down answers nothing.
+  uint64_t ErrorCount(int root_fd) const override {
+    struct stat status {};
+    return fstat(root_fd, &status) != 0 && errno == EIO ? 1 : 0;
+  }
 
   uint32_t AnyGeneration(int root_fd, uint64_t inode) const override {
     const std::string attempted = fmt::format("look for inode {}", inode);

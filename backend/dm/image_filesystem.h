@@ -48,8 +48,11 @@ class ImageFilesystem {
   // Has a filesystem that was just mounted for writing write what it would write later, of itself and
   // without a change.
   virtual void Settle(int /*root_fd*/) const {}
+  // How often it has found that it cannot go on, since it was made, for which see Activation. `root_fd` is of
+  // a mount.
+  virtual uint64_t ErrorCount(int root_fd) const = 0;
   // Activation::LimitGrowth.
-  virtual bool LimitGrowth(int /*root_fd*/, uint64_t /*bytes*/) const { return false; }
+  virtual bool LimitGrowth(int root_fd, uint64_t bytes) const = 0;
   // What freezing and thawing it write by themselves at most, in bytes, each once. Together that is less
   // than any change of a file writes.
   virtual uint64_t FreezeBytes() const = 0;

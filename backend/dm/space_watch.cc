@@ -14,14 +14,16 @@ constexpr std::chrono::milliseconds kSeldom{1000};
 constexpr std::chrono::milliseconds kOften{100};
 // So many times the floor is "little".
 constexpr uint64_t kLittle = 4;
+constexpr uint64_t kLowFraction = 5;
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 
 }  // namespace
 
-SpaceWatch::SpaceWatch(std::function<DiskSpace()> room,
-                       std::function<std::vector<std::shared_ptr<Activation>>()> in_use)
+SpaceWatch::SpaceWatch(std::function<DiskSpace()> room, std::function<Volumes()> in_use,
+                       std::function<void(const Volumes&, bool is_full)> look_after)
     : room_(std::move(room)),
       in_use_(std::move(in_use)),
+      look_after_(std::move(look_after)),
       thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
 SpaceWatch::~SpaceWatch() {
@@ -47,22 +49,23 @@ void SpaceWatch::Run(const std::stop_token& stop) {
 // Returns when to look again.
 std::chrono::milliseconds SpaceWatch::Look() {
   const DiskSpace disk = room_();
-  if (disk.total == 0) return kSeldom;
+  const Volumes all = in_use_();
   const uint64_t floor = FreeSpaceFloor(disk.total);
   const uint64_t free = disk.free > floor ? disk.free - floor : 0;
-  const std::vector<std::shared_ptr<Activation>> all = in_use_();
+  look_after_(all, disk.total != 0 && free == 0);
+  if (disk.total == 0) return kSeldom;
   bool limited = false;
   for (const std::shared_ptr<Activation>& activation : all) {
     limited = activation->LimitGrowth(free / all.size()) || limited;
   }
-  if (limited && !limited_ && free < disk.total / 5) {
+  const bool is_low = limited && free < disk.total / kLowFraction;
+  if (is_low && !is_low_) {
     spdlog::warn(
         "the disk of the store has {} MiB left, of which {} MiB are kept free: workspaces can grow "
-        "by no "
-        "more than the rest",
+        "by no more than the rest",
         disk.free / kMiB, floor / kMiB);
   }
-  limited_ = limited && free < disk.total / 5;
+  is_low_ = is_low;
   return free < kLittle * floor ? kOften : kSeldom;
 }
 

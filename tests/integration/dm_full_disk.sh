@@ -13,14 +13,22 @@ mounts+=("$scratch/disk")
 store=$scratch/disk/store m=$scratch/mnt
 free_mib() { df --output=avail -BM "$scratch/disk" | tail -n 1 | tr -dc 0-9; }
 
+# write_on FILE: until it fails. As slow as a disk, so that the watch has a chance: without one there is
+# nothing to be slower than.
+write_on() {
+    # shellcheck disable=SC2016 # for bash
+    run bash -c 'for ((i = 0; i < 400; i++)); do
+        dd if=/dev/urandom bs=1M count=1 oflag=append conv=notrunc,fsync of="$1" status=none || exit
+    done' bash "$1"
+}
+
 test_case "workspaces larger than the disk"
 mount_store "$store" "$m" backend=dm-snapshot,size=1G || exit 1
 mkdir "$m/a" "$m/b" && echo kept >"$m/b/file" && echo kept >"$m/a/file" && mkdir "$m/.snapshots/b/s"
 check "they fit" test "$(free_mib)" -gt 150
 
 test_case "a full disk is 'no space left', in time"
-# As slow as a disk, so that the watch has a chance: without one there is nothing to be slower than.
-run bash -c 'for ((i = 0; i < 400; i++)); do dd if=/dev/urandom bs=1M count=1 oflag=append conv=notrunc,fsync of="$1" status=none || exit; done' bash "$m/a/big"
+write_on "$m/a/big"
 check_match "No space left on device" "$errors" "writing on"
 check "some of the disk is still free" test "$(free_mib)" -gt 2
 check_eq "kept kept" "$(cat "$m/a/file" "$m/b/file" | paste -sd ' ')" "what was there"
@@ -43,11 +51,63 @@ done
 check "its space is back" test "$(free_mib)" -gt 150
 check "others grow" dd if=/dev/urandom of="$m/b/more" bs=1M count=30 conv=fsync status=none
 
+test_case "a workspace on xfs gets 'no space left' as well"
+if modprobe xfs 2>/dev/null || grep -qw xfs /proc/filesystems; then
+    mkdir "$scratch/empty"
+    check "a template" ckpt template add x "$scratch/empty" --mount "$m" --filesystem xfs --size 512M
+    check "a workspace" ckpt init --template x "$m/x"
+    write_on "$m/x/big"
+    check_match "No space left on device" "$errors" "writing on"
+    check "some of the disk is still free" test "$(free_mib)" -gt 2
+    rm "$m/x/big" && check "it is removed" rmdir "$m/x"
+    check "the template is removed" ckpt template rm x --mount "$m"
+else
+    echo "SKIPPED: this kernel has no xfs"
+fi
+
+# fill_disk: leaves nothing, as another program would.
+fill_disk() {
+    dd if=/dev/zero of="$scratch/disk/filler" bs=1M status=none 2>/dev/null
+    check_eq 0 "$(free_mib)" "free space"
+}
+
+# await SECONDS COMMAND...: until it succeeds.
+await() {
+    local -i left=$(($1 * 10))
+    shift
+    until "$@" 2>/dev/null; do ((left-- > 0)) && sleep 0.1 || return 1; done
+}
+
+test_case "somebody else fills the disk for a while"
+mkdir "$m/c" "$m/b/directory" && echo other >"$m/c/file" && mkdir "$m/.snapshots/c/s"
+sync "$m/b/more" "$m/b/file"
+sum=$(md5sum <"$m/b/more")
+exec {held}<"$m/b/directory"
+fill_disk
+run dd if=/dev/urandom of="$m/b/lost" bs=1M count=20 conv=fsync status=none
+check_not "writing" test "$status" -eq 0
+stopped() { (cd "$m" && ckpt status) | grep -q "workspace b has stopped"; }
+check "ckpt status tells" await 10 stopped
+run bash -c 'echo >"$1"' bash "$m/b/refused"
+check_match "No space left on device" "$errors" "what would change it"
+check_eq "other 1" "$(cat "$m/c/file") $(find "$m/.snapshots/c/s" -name file | wc -l)" "another workspace"
+rm "$scratch/disk/filler"
+check "it takes changes again, with nobody's help" await 20 touch "$m/b/again"
+check "a directory that was held is in use again" test -d "/proc/self/fd/$held"
+check "and takes files" touch "/proc/$$/fd/$held/new"
+check_eq new "$(ls "$m/b/directory")" "which the name leads to"
+exec {held}<&-
+check_eq "kept $sum" "$(cat "$m/b/file") $(md5sum <"$m/b/more")" "what was there"
+check "writing" dd if=/dev/urandom of="$m/b/after" bs=1M count=5 conv=fsync status=none
+mkdir "$m/.snapshots/b/revived"
+check_eq "$(md5sum <"$m/b/after")" "$(md5sum <"$m/.snapshots/b/revived/after")" "a checkpoint"
+check_not "ckpt status has forgotten it" stopped
+rm -f "$m/b/lost" "$m/b/after" && rmdir "$m/.snapshots/b/revived"
+
 test_case "somebody else fills the disk"
 sync "$m/b/more" "$m/b/file"
 sum=$(md5sum <"$m/b/more")
-dd if=/dev/zero of="$scratch/disk/filler" bs=1M status=none 2>/dev/null
-check_eq 0 "$(free_mib)" "free space"
+fill_disk
 run dd if=/dev/urandom of="$m/b/lost" bs=1M count=20 conv=fsync status=none
 check_not "writing" test "$status" -eq 0
 umount "$m" || umount -l "$m"

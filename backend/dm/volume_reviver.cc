@@ -1,0 +1,73 @@
+#include "backend/dm/volume_reviver.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+namespace ckptfs {
+namespace {
+
+// After the first attempt, and twice as long after each further one, whether it succeeded or not.
+constexpr std::chrono::seconds kFirstPause{1};
+constexpr int kDoublingsMax = 9;
+
+}  // namespace
+
+void VolumeReviver::OnRevival(std::function<void(const VolumeId&)> revived) {
+  const std::lock_guard lock(mutex_);
+  revived_ = std::move(revived);
+}
+
+void VolumeReviver::Look(const std::vector<std::shared_ptr<Activation>>& in_use, bool is_full) {
+  was_full_ |= is_full;
+  for (auto& [id, record] : records_) record.is_in_use = false;
+  for (const std::shared_ptr<Activation>& activation : in_use) {
+    try {
+      Look(*activation, is_full);
+    } catch (const std::exception& error) {
+      spdlog::error("look after volume {}: {}", activation->id().str(), error.what());
+    }
+  }
+  const auto now = std::chrono::steady_clock::now();
+  std::erase_if(records_, [&](const auto& entry) {
+    const Record& record = entry.second;
+    return !record.is_in_use || (!record.has_stopped && now >= record.next_attempt);
+  });
+}
+
+void VolumeReviver::Look(Activation& activation, bool is_full) {
+  const Activation::Condition condition = activation.LookAfter();
+  const auto known = records_.find(activation.id());
+  if (known == records_.end() && !condition.has_stopped) return;
+  Record& record = known != records_.end() ? known->second : records_[activation.id()];
+  record.is_in_use = true;
+  if (condition.has_stopped && !record.has_stopped) {
+    record.for_want_of_space = condition.device_is_lost || was_full_;
+    spdlog::error("volume {}: its filesystem has stopped{}", activation.id().str(),
+                  record.for_want_of_space
+                      ? ", for want of space; what would change it gets 'no space left', and it is "
+                        "used again when there is some"
+                      : "; see the kernel's log (dmesg)");
+  }
+  record.has_stopped = condition.has_stopped;
+  if (!record.has_stopped || !record.for_want_of_space || is_full) return;
+  if (std::chrono::steady_clock::now() >= record.next_attempt) Revive(activation, record);
+}
+
+void VolumeReviver::Revive(Activation& activation, Record& record) {
+  record.next_attempt = std::chrono::steady_clock::now() +
+                        kFirstPause * (1 << std::min(record.attempts++, kDoublingsMax));
+  activation.Revive();
+  record.has_stopped = false;
+  spdlog::warn(
+      "volume {}: used again; what was written last before it stopped may be lost, and files that "
+      "were "
+      "open then have to be opened anew",
+      activation.id().str());
+  const std::lock_guard lock(mutex_);
+  if (revived_) revived_(activation.id());
+}
+
+}  // namespace ckptfs
