@@ -215,7 +215,7 @@ class Backend {
   // was written last before the stop may be lost, descriptors of its files from before fail (EIO), and
   // root_fd is another. To be called before any volume is opened, and with an empty function before what
   // it refers to ends: it is not running then on return.
-  virtual void OnRevival(std::function<void(const VolumeId&)> /*revived*/) {}
+  virtual void OnRevival(const std::function<void(const VolumeId&)>& /*revived*/) {}
 };
 
 struct BackendOptions {

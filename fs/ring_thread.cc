@@ -13,11 +13,16 @@ namespace {
 // Ignored by default, so that nobody else is harmed by one that comes late.
 constexpr int kWakeSignal = SIGURG;
 
+// Of a thread, from its first wait to its end.
 struct Registration {
-  std::shared_ptr<RingThread> thread;
+  Registration() = default;
   ~Registration() {
     if (thread) thread->End();
   }
+  Registration(const Registration&) = delete;
+  Registration& operator=(const Registration&) = delete;
+
+  std::shared_ptr<RingThread> thread;
 };
 
 thread_local Registration registration;

@@ -33,6 +33,7 @@ class RingThread {
   static std::shared_ptr<RingThread> Current();
 
   RingThread();
+  ~RingThread() = default;
   RingThread(const RingThread&) = delete;
   RingThread& operator=(const RingThread&) = delete;
 
@@ -47,14 +48,14 @@ class RingThread {
 
  private:
   struct Task {
-    const std::function<void()>* run;
+    const std::function<void()>* run = nullptr;
     bool done = false;
   };
 
   void RunTasks();
 
   const pthread_t thread_;
-  sigset_t waiting_;  // the signals that are kept away while it sleeps
+  sigset_t waiting_{};  // the signals that are kept away while it sleeps
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Task*> tasks_;

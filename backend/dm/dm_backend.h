@@ -5,7 +5,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "backend/backend.h"
@@ -49,8 +48,8 @@ class DmBackend : public Backend {
   SpaceInfo Space() const override;
   void RequireSpaceForNewVolume() const override;
   BackendHealth Health() const override;
-  void OnRevival(std::function<void(const VolumeId&)> revived) override {
-    reviver_.OnRevival(std::move(revived));
+  void OnRevival(const std::function<void(const VolumeId&)>& revived) override {
+    reviver_.OnRevival(revived);
   }
 
  protected:

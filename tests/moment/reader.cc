@@ -20,6 +20,7 @@ namespace {
 constexpr uint64_t kComplaintsMax = 10;
 constexpr size_t kKeptMax = 16;
 constexpr int kKeptRounds = 200;
+constexpr std::chrono::seconds kEnterWait{5};
 // A process stands here; it is in both states.
 constexpr char kStandingIn[] = "d0";
 // Directories that have changed places. A path walk that has entered one of them goes on in it, as
@@ -69,7 +70,16 @@ Reader::Reader(const std::string& root, const RollbackCount& count, uint64_t see
     const int fd = open((root + "/" + path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0) open_directories_[path] = UniqueFd(fd);
   }
-  CheckSyscall(chdir((root + "/" + kStandingIn).c_str()), "enter a directory");
+  Enter(root + "/" + kStandingIn);
+}
+
+// By name, a path walk that has passed the workspace just before a rollback may find nothing behind it.
+void Reader::Enter(const std::string& directory) const {
+  const auto deadline = std::chrono::steady_clock::now() + kEnterWait;
+  while (chdir(directory.c_str()) != 0) {
+    const bool may_be = by_name_ && (errno == ENOENT || errno == ESTALE);
+    if (!may_be || std::chrono::steady_clock::now() > deadline) ThrowErrno("enter a directory");
+  }
 }
 
 uint64_t Reader::Run() {

@@ -87,6 +87,7 @@ class Reader {
   };
   using Directory = std::unique_ptr<DIR, DirectoryClose>;
 
+  void Enter(const std::string& directory) const;
   void LookAtStat();
   void LookAtContent();
   void LookAtListing();

@@ -34,10 +34,15 @@ for backend in ${CKPTFS_DM_BACKENDS:-dm-snapshot dm-thin}; do
     test_case "power cuts: $backend"
     : >"$said"
     for ((cut = 1; cut <= cuts; cut++)); do
-        # Now and then while it starts again, or while what is there is looked at.
-        from=()
-        ((RANDOM % 5 == 0)) || from=(--kill-from working)
-        seconds=$(awk -v seed="$RANDOM" 'BEGIN { srand(seed); printf "%.2f", 8 * rand() }')
+        # Now and then while it starts again, or while what is there is looked at. Before the last one there
+        # is time to do something.
+        from=(--kill-from working) least=0
+        if ((cut == cuts)); then
+            least=5
+        elif ((RANDOM % 5 == 0)); then
+            from=()
+        fi
+        seconds=$(awk -v seed="$RANDOM" -v least="$least" 'BEGIN { srand(seed); printf "%.2f", least + 8 * rand() }')
         round "$backend" "$cut" --seconds 120 --kill-after "$seconds" "${from[@]}"
         check_eq 137 "$status" "exit status of round $cut ($errors)"
     done
