@@ -67,7 +67,8 @@ std::string Reader::Window::Text() const {
 Reader::Reader(const std::string& root, const RollbackCount& count, uint64_t seed, bool by_name)
     : root_(root), count_(count), by_name_(by_name), random_(seed) {
   for (const std::string& path : states_.Directories()) {
-    const int fd = open((root + "/" + path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const std::string full_path = fmt::format("{}/{}", root, path);
+    const int fd = open(full_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0) open_directories_[path] = UniqueFd(fd);
   }
   Enter(root + "/" + kStandingIn);
