@@ -39,9 +39,8 @@ void VolumeReviver::Look(const std::vector<std::shared_ptr<Activation>>& in_use,
 
 void VolumeReviver::Look(Activation& activation, bool is_full) {
   const Activation::Condition condition = activation.LookAfter();
-  const auto known = records_.find(activation.id());
-  if (known == records_.end() && !condition.has_stopped) return;
-  Record& record = known != records_.end() ? known->second : records_[activation.id()];
+  if (!condition.has_stopped && !records_.contains(activation.id())) return;
+  Record& record = records_[activation.id()];
   record.is_in_use = true;
   if (condition.has_stopped && !record.has_stopped) {
     record.for_want_of_space = condition.device_is_lost || was_full_;

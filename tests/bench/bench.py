@@ -183,6 +183,8 @@ class Bench:
         except (NotMeasured, OSError) as reason:
             self._cannot_trace = True
             self.remarks.append(f"requests are not traced: {reason}")
+        except (WorkloadError, ValueError) as reason:  # the row itself has been measured
+            result.notes.append(f"its requests were not traced: {reason}")
 
     def _run_scenario(self, scenario, chosen):
         up = self._start_all(scenario.kinds(chosen))

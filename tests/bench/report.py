@@ -90,7 +90,7 @@ def _print_peers(results):
     print("\n".join(_aligned(rows)))
 
 
-def request_rows(results):
+def _request_rows(results):
     """Of what was traced: how long it took, for how much of that the program waited, for which
     requests, and which it did not wait for."""
     def kinds(result, waits):
@@ -119,7 +119,7 @@ def print_tables(results, remarks):
         if any(peers_of(result) for result in of_group):
             print(f"\n{group}, peers: medians and ratios to native")
             _print_peers(of_group)
-    rows = list(request_rows(results))
+    rows = list(_request_rows(results))
     if rows:
         print("\nrequests to the daemon, in one more measurement; the trace takes time, too")
         header = ("workload", "native", "ckptfs", "waited", "for", "and nobody waited for")

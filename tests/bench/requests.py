@@ -13,7 +13,7 @@ from workload import NotMeasured
 _TRACING = "/sys/kernel/tracing"
 _BUFFER_KIB = 64 * 1024  # of each processor
 _LINE = re.compile(r" (\d+\.\d+): fuse_request_(send|end): connection \d+ req (\d+)"
-                   r"(?: opcode \d+ \(FUSE_(\w+)\))?")
+                   r"(?: opcode (\d+) \((?:FUSE_)?(\w+)\))?")
 # For which the program that causes them does not wait.
 _NOBODY_WAITS = ("RELEASE", "RELEASEDIR", "FORGET", "BATCH_FORGET", "INTERRUPT")
 
@@ -61,8 +61,10 @@ def summary(lines, passes):
         found = _LINE.search(line)
         if not found:
             continue
-        at, event, number, name = found.groups()
+        at, event, number, opcode, name = found.groups()
         if event == "send":
+            if name.startswith("0x"):  # newer than the kernel's own list of names
+                name = f"opcode {opcode}"
             sent[number] = (name, float(at))
             kind = kinds[name]
             kind["count"] += 1 / passes

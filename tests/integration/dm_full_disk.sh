@@ -44,11 +44,8 @@ cd / && check "unmount" unmount_store "$store" "$m"
 mount_store "$store" "$m" || exit 1
 check_eq "$sum" "$(md5sum <"$m/a/big")" "what was written"
 rm "$m/a/big" && check "a workspace is removed" rmdir "$m/a"
-for _ in {1..50}; do
-    sleep 0.1
-    (($(free_mib) > 150)) && break
-done
-check "its space is back" test "$(free_mib)" -gt 150
+is_back() { (($(free_mib) > 150)); }
+await 5 "its space is back" is_back
 check "others grow" dd if=/dev/urandom of="$m/b/more" bs=1M count=30 conv=fsync status=none
 
 test_case "a workspace on xfs gets 'no space left' as well"
@@ -71,13 +68,6 @@ fill_disk() {
     check_eq 0 "$(free_mib)" "free space"
 }
 
-# await SECONDS COMMAND...: until it succeeds.
-await() {
-    local -i left=$(($1 * 10))
-    shift
-    until "$@" 2>/dev/null; do ((left-- > 0)) && sleep 0.1 || return 1; done
-}
-
 test_case "somebody else fills the disk for a while"
 mkdir "$m/c" "$m/b/directory" && echo other >"$m/c/file" && mkdir "$m/.snapshots/c/s"
 sync "$m/b/more" "$m/b/file"
@@ -87,12 +77,12 @@ fill_disk
 run dd if=/dev/urandom of="$m/b/lost" bs=1M count=20 conv=fsync status=none
 check_not "writing" test "$status" -eq 0
 stopped() { (cd "$m" && ckpt status) | grep -q "workspace b has stopped"; }
-check "ckpt status tells" await 10 stopped
+await 10 "ckpt status tells" stopped
 run bash -c 'echo >"$1"' bash "$m/b/refused"
 check_match "No space left on device" "$errors" "what would change it"
 check_eq "other 1" "$(cat "$m/c/file") $(find "$m/.snapshots/c/s" -name file | wc -l)" "another workspace"
 rm "$scratch/disk/filler"
-check "it takes changes again, with nobody's help" await 20 touch "$m/b/again"
+await 20 "it takes changes again, with nobody's help" touch "$m/b/again"
 check "a directory that was held is in use again" test -d "/proc/self/fd/$held"
 check "and takes files" touch "/proc/$$/fd/$held/new"
 check_eq new "$(ls "$m/b/directory")" "which the name leads to"

@@ -7,16 +7,6 @@
 store=$scratch/store m=$scratch/mnt
 data=$store/pool/data.img metadata=$store/pool/metadata.img
 held_mib() { echo $(($(stat -c %b "$1") / 2048)); }
-# await WHAT COMMAND...: it holds within a while.
-await() {
-    local what=$1 i
-    shift
-    for ((i = 0; i < 100; i++)); do
-        "$@" && break
-        sleep 0.2
-    done
-    check "$what" "$@"
-}
 holds_less() { (($(held_mib "$data") < $1)); }
 settled() { [[ -z $(find "$store/thin" -name '*.destroyed') ]]; }
 write_mib() { dd if=/dev/urandom of="$1" bs=1M count="$2" conv=fsync status=none; }
@@ -40,11 +30,11 @@ test_case "what is removed is the disk's again"
 write_mib "$m/other/removed" 40
 before=$(held_mib "$data")
 rm "$m/other/removed" && sync -f "$m/other"
-await "files that were removed" holds_less $((before - 30))
+await 20 "files that were removed" holds_less $((before - 30))
 rm "$m/w/big"
 for s in "$m"/.snapshots/w/*; do rmdir "$s"; done
-await "snapshots that were deleted" settled
-await "space of what they held" holds_less $((before - 65))
+await 20 "snapshots that were deleted" settled
+await 20 "space of what they held" holds_less $((before - 65))
 
 test_case "a full pool is 'no space left' for who writes, and nothing else"
 # As slow as a disk, so that the watch has a chance.
@@ -117,7 +107,7 @@ rm -f "$m/other/more" && rmdir "$m/.snapshots/other/s"
 kill_daemon "$store"
 umount -l "$m" 2>/dev/null
 mount_store "$store" "$m" || exit 1
-await "snapshots that were deleted" settled
+await 20 "snapshots that were deleted" settled
 
 test_case "a pool on devices"
 check "unmount" unmount_store "$store" "$m"

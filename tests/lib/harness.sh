@@ -268,6 +268,15 @@ unmount() {
 
 daemon_pid() { head -n 1 "$1/lock"; }
 
+# await SECONDS WHAT COMMAND...: a check that may take so long to hold.
+await() {
+    local -i left=$(($1 * 10))
+    local what=$2
+    shift 2
+    until "$@" 2>/dev/null || ((left-- <= 0)); do sleep 0.1; done
+    check "$what" "$@"
+}
+
 # await_end PID: waits, at most half a minute, until the process has ended.
 await_end() {
     local i state
