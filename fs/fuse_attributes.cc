@@ -1,6 +1,7 @@
 // The adapter's requests about attributes.
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 18)
 
+#include <linux/xattr.h>
 #include <sys/xattr.h>
 
 #include <cerrno>
@@ -110,6 +111,12 @@ void ReplyValue(fuse_req_t request, const std::string& value, size_t size) {
   }
 }
 
+// For a file that has no attribute of that name. `ls -l` asks each file for its label, a request to the
+// daemon every time; told that there are none, it asks once for all.
+int NoSuchXattr(const FuseHandlers& handlers, std::string_view name) {
+  return name == XATTR_NAME_SELINUX && !handlers.has_selinux ? EOPNOTSUPP : ENODATA;
+}
+
 void GetXattr(fuse_req_t request, fuse_ino_t node, const char* name, size_t size) {
   const auto handle = [=] {
     FuseHandlers& handlers = HandlersOf(request);
@@ -119,7 +126,7 @@ void GetXattr(fuse_req_t request, fuse_ino_t node, const char* name, size_t size
     if (value) {
       ReplyValue(request, *value, size);
     } else {
-      ReplyError(request, ENODATA);
+      ReplyError(request, NoSuchXattr(handlers, name));
     }
   };
   // A snapshot's sizes are computed when they are asked for.

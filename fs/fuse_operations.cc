@@ -6,6 +6,8 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <fstream>
+#include <string>
 
 #include "fs/fuse_answer.h"
 
@@ -68,6 +70,15 @@ fuse_lowlevel_ops MakeOperations() {
 }
 
 }  // namespace
+
+bool KernelHasSelinux() {
+  std::ifstream filesystems("/proc/filesystems");
+  std::string word;
+  while (filesystems >> word) {
+    if (word == "selinuxfs") return true;
+  }
+  return false;
+}
 
 const fuse_lowlevel_ops& FuseOperations() {
   static const fuse_lowlevel_ops operations = MakeOperations();

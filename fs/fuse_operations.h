@@ -16,6 +16,9 @@ struct fuse_lowlevel_ops;
 
 namespace ckptfs {
 
+// Whether files may have labels that mean something, as is_selinux_enabled(3) finds it out.
+bool KernelHasSelinux();
+
 // All that answers requests of one mount; the user data of its libfuse session. Decoding, calling,
 // replying and turning exceptions into errno (fuse_answer.h) happen in fs/fuse_*.cc and nowhere else.
 struct FuseHandlers {
@@ -27,6 +30,7 @@ struct FuseHandlers {
         control(ControlServer::Create(verbs)) {}
 
   MountContext& mount;
+  const bool has_selinux = KernelHasSelinux();
   MountVerbs verbs;
   FileTree files;
   SnapshotTree snapshots;

@@ -112,6 +112,24 @@ print(errno.errorcode[ctypes.get_errno()])
 PYTHON
 )" "a buffer that is too small"
 
+test_case "SELinux labels"
+# labels_asked DIRECTORY: how often `ls -l` asks for one.
+labels_asked() { strace -qq -e trace=lgetxattr ls -l "$1" 2>&1 >/dev/null | grep -c security.selinux; }
+command -v strace >/dev/null || skip_test "there is no strace"
+mkdir W/many && touch W/many/{1..50}
+if grep -qw selinuxfs /proc/filesystems; then
+    echo "note: this kernel has SELinux: files without a label were not tested"
+elif [[ $(labels_asked "$scratch") -eq 0 ]]; then
+    echo "note: this ls asks for no labels, or may not be traced"
+else
+    check_eq 1 "$(labels_asked W/many)" "labels that ls asks for, of 50 files"
+    check_eq 1 "$(labels_asked .snapshots/W)" "labels that ls asks for, of snapshots"
+    refused "Operation not supported" getfattr -n security.selinux W/many/1
+    refused "No such attribute" getfattr -n security.other W/many/1
+fi
+check "set one" setfattr -n security.selinux -v system_u:object_r:etc_t:s0 W/many/1
+check_eq system_u:object_r:etc_t:s0 "$(getfattr --only-values -n security.selinux W/many/1)" "one that is there"
+
 test_case "they survive"
 set_to message kept $s && set_to metadata '{"k":1}' $s && set_to pinned 1 $s
 before=$(getfattr -d -m 'user.ckptfs.(message|metadata|pinned|id|created|parent|kind|state)' $s .snapshots/W/s2)
