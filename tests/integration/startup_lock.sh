@@ -136,3 +136,31 @@ done
 check "mount" mount_store "$store" "$mnt"
 check_eq true "$(clean_start)" "clean_start"
 unmount_store "$store" "$mnt"
+
+test_case "a killed daemon that cannot end keeps nobody waiting but the next mount"
+check "mount" mount_store "$store" "$mnt"
+pid=$(daemon_pid "$store")
+for fd in "/proc/$pid/fd/"*; do
+    [[ -d $fd && $(stat -Lf -c %T "$fd") == btrfs ]] && inner=$fd && break
+done
+exec {frozen}<"$inner"
+thaw() { fsfreeze --unfreeze "/proc/self/fd/$frozen"; }
+trap 'thaw 2>/dev/null; cleanup' EXIT
+check "freeze the filesystem in the store" fsfreeze --freeze "/proc/self/fd/$frozen"
+touch "$mnt/w/late" 2>/dev/null {frozen}<&- &
+waiting=$!
+processes+=("$waiting")
+await 10 "a thread of the daemon waits for it" grep -q '^State:.D' "/proc/$pid/task/"*/status
+kill -KILL "$pid"
+ckptfs "$store" "$mnt" {frozen}<&- &
+mounting=$!
+await 10 "who waited for an answer goes on" eval "! kill -0 $waiting"
+check "the daemon has not ended" test -n "$(find "/proc/$pid/task" -mindepth 1 -maxdepth 1)"
+check "nor is it mounted again" kill -0 "$mounting"
+check "thaw" thaw
+exec {frozen}<&-
+trap cleanup EXIT
+check "mount" wait "$mounting"
+check "what was there is there" test -d "$mnt/w/d"
+check_eq false "$(clean_start)" "clean_start"
+unmount_store "$store" "$mnt"

@@ -5,21 +5,18 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
 #include <filesystem>
 #include <iostream>
-#include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "backend/base/error.h"
-#include "catalog/lock.h"
 #include "fs/fuse_mount.h"
 #include "tools/ckptfs/daemonise.h"
 #include "tools/ckptfs/log.h"
 #include "tools/ckptfs/mountpoint.h"
 #include "tools/ckptfs/options.h"
+#include "tools/ckptfs/predecessor.h"
 
 namespace ckptfs {
 namespace {
@@ -28,9 +25,6 @@ namespace {
 constexpr int kUsage = 1;
 constexpr int kSystemError = 2;
 constexpr int kMountFailed = 32;
-
-// How long the daemon before may take to end after its mount has gone.
-constexpr std::chrono::seconds kPredecessorWait{30};
 
 void RequireRoot() {
   if (geteuid() == 0) return;
@@ -44,29 +38,14 @@ void RaiseDescriptorLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-// umount(8) returns before the daemon has put everything in order. A mount right after it waits for
-// that; one beside a daemon that serves is refused at once.
-std::unique_ptr<Store> OpenStore(const StoreOptions& options) {
-  const auto deadline = std::chrono::steady_clock::now() + kPredecessorWait;
-  while (true) {
-    try {
-      return Store::Open(options);
-    } catch (const Error& error) {
-      if (error.errno_value() != EBUSY || std::chrono::steady_clock::now() > deadline) throw;
-      const std::optional<pid_t> holder = StoreLock::Holder(options.path);
-      if (holder && HasMountOf(*holder, options.path)) throw;
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
-  }
-}
-
 void Serve(CommandLine line, const std::function<void(const std::string& mountpoint)>& ready) {
   RequireRoot();
   RaiseDescriptorLimit();
   umask(0);
+  AbortMountsOfKilled(line.store.path);
   line.mount.mountpoint = PrepareMountpoint(line.mount.mountpoint, line.store.path);
   WriteStopHelper write_stop_helper;  // before there is any thread, lock or device
-  const std::unique_ptr<Store> store = OpenStore(line.store);
+  const std::unique_ptr<Store> store = OpenAfterPredecessor(line.store);
   const StoreStatus status = store->Status();
   if (line.store.read_only) line.fuse.kernel_options.emplace_back("ro");
   line.mount.refuse_changes = status.read_only;

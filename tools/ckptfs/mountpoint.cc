@@ -17,8 +17,6 @@
 namespace ckptfs {
 namespace {
 
-constexpr char kFilesystemType[] = "fuse.ckptfs";
-
 using MountTable = std::unique_ptr<libmnt_table, void (*)(libmnt_table*)>;
 
 MountTable ReadMounts(const std::string& mountinfo) {
@@ -87,28 +85,6 @@ std::string PrepareMountpoint(const std::string& path, const std::string& store_
                 "Choose an empty one, or unmount what is mounted there");
   }
   return absolute;
-}
-
-bool HasMountOf(int pid, const std::string& source) {
-  struct stat wanted {};
-  if (stat(source.c_str(), &wanted) != 0) return false;
-  const MountTable table = ReadMounts("/proc/" + std::to_string(pid) + "/mountinfo");
-  if (!table) return false;
-  const std::unique_ptr<libmnt_iter, void (*)(libmnt_iter*)> iterator(
-      mnt_new_iter(MNT_ITER_FORWARD), mnt_free_iter);
-  libmnt_fs* fs = nullptr;
-  while (mnt_table_next_fs(table.get(), iterator.get(), &fs) == 0) {
-    const char* type = mnt_fs_get_fstype(fs);
-    const char* from = mnt_fs_get_source(fs);
-    if (type == nullptr || from == nullptr || std::string_view(type) != kFilesystemType) continue;
-    // By whatever path: symlinks and bind mounts lead to the same store.
-    struct stat mounted {};
-    if (stat(from, &mounted) == 0 && mounted.st_dev == wanted.st_dev &&
-        mounted.st_ino == wanted.st_ino) {
-      return true;
-    }
-  }
-  return false;
 }
 
 }  // namespace ckptfs
