@@ -5,27 +5,18 @@
 #include <cerrno>
 #include <chrono>
 #include <future>
-#include <thread>
 
 #include "backend/base/error.h"
 #include "backend/base/time.h"
 #include "catalog/names.h"
 #include "fs/file_tree.h"
-#include "fs/holders.h"
 #include "fs/live_holds.h"
 
 namespace ckptfs {
 namespace {
 
-// A file that was closed a moment ago still counts as open until the kernel's RELEASE, which it
-// sends on its own time, has been handled.
-constexpr std::chrono::milliseconds kReleaseWait{500};
-constexpr std::chrono::milliseconds kReleasePoll{2};
-
 // For listings in flight to reach the kernel's caches; see SettleListings.
 constexpr std::chrono::milliseconds kListingsWait{100};
-
-constexpr size_t kNamedHoldersMax = 10;
 
 // Logs one line for an operation that ends in its scope, and how long it took.
 class OperationLog {
@@ -86,6 +77,7 @@ SnapshotRecord SnapshotById(const Store& store, int64_t id) {
 
 MountVerbs::MountVerbs(MountContext& mount)
     : mount_(mount),
+      busy_files_(mount),
       writer_notes_(mount),
       undo_limiter_(mount.store,
                     [this](const SnapshotRecord& deleted) { SnapshotDeleted(deleted); }) {
@@ -179,7 +171,7 @@ void MountVerbs::DeleteSnapshot(int64_t snapshot_id, bool force) {
   const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
   Logged("delete " + NameOf(mount_.store, record), [&] {
     if (!force) {
-      RefuseDetachedWriters(
+      busy_files_.RefuseDetachedWriters(
           record, "delete snapshot " + record.name,
           "Close the files, or lose what is written to them: ckpt delete --force");
     }
@@ -236,18 +228,7 @@ void MountVerbs::SetMetadata(int64_t snapshot_id, const std::string& json) {
 }
 
 std::vector<OpenWriter> MountVerbs::OpenWriters(int64_t workspace_id) {
-  return HoldersOf(HeldFiles(*mount_.workspaces.Get(workspace_id)), workspace_id);
-}
-
-std::vector<HeldFile> MountVerbs::HeldFiles(const LiveWorkspace& workspace) const {
-  const auto live = workspace.live();
-  std::vector<HeldFile> files;
-  if (!live->files) return files;
-  for (const WriterHandle& writer : FileTree(mount_).Writers(live->files->slot)) {
-    files.push_back(
-        {.number = MakeNumber(workspace.number(), InodeOf(writer.node)), .pid = writer.pid});
-  }
-  return files;
+  return busy_files_.OpenWriters(*mount_.workspaces.Get(workspace_id));
 }
 
 std::vector<NodeId> MountVerbs::FilesWithPages(const LiveWorkspace& workspace) const {
@@ -258,74 +239,6 @@ std::vector<NodeId> MountVerbs::FilesWithPages(const LiveWorkspace& workspace) c
     if (writer.through_daemon) nodes.push_back(writer.node);
   }
   return nodes;
-}
-
-void MountVerbs::AwaitReleases(const std::function<std::vector<HeldFile>()>& held) {
-  const auto deadline = std::chrono::steady_clock::now() + kReleaseWait;
-  std::vector<HeldFile> files = held();
-  while (!files.empty() && std::chrono::steady_clock::now() < deadline) {
-    // Somebody who really holds a file will not let go by being waited for.
-    if (!FindHolders(files, {}).empty()) return;
-    std::this_thread::sleep_for(kReleasePoll);
-    files = held();
-  }
-}
-
-std::vector<OpenWriter> MountVerbs::HoldersOf(const std::vector<HeldFile>& files,
-                                              int64_t workspace_id) const {
-  return FindHolders(files, mount_.options.mountpoint + "/" + NameOf(mount_.store, workspace_id));
-}
-
-std::string MountVerbs::TellHolders(const std::vector<OpenWriter>& holders) {
-  std::string why;
-  for (size_t i = 0; i < holders.size() && i < kNamedHoldersMax; ++i) {
-    why += (i == 0 ? " " : ", ") + std::string("pid ") + std::to_string(holders[i].pid) + " (" +
-           holders[i].command + ") " + holders[i].path;
-  }
-  if (holders.empty()) why += " by a process that cannot be seen from here";
-  if (holders.size() > kNamedHoldersMax) {
-    why += " and " + std::to_string(holders.size() - kNamedHoldersMax) + " more";
-  }
-  return why;
-}
-
-void MountVerbs::RefuseOpenWriters(const LiveWorkspace& workspace) const {
-  const std::vector<HeldFile> files = HeldFiles(workspace);
-  if (files.empty()) return;
-  throw Error(EBUSY, "roll back " + NameOf(mount_.store, workspace.id()),
-              "files are open for writing:" + TellHolders(HoldersOf(files, workspace.id())),
-              "Close them, or use 'ckpt rollback --force' to let them go on writing to the state "
-              "that is kept");
-}
-
-void MountVerbs::RefuseDetachedWriters(const SnapshotRecord& snapshot, const std::string& attempted,
-                                       const std::string& hint) const {
-  const std::optional<DetachedState> state = mount_.detached.Find(snapshot.volume);
-  if (!state) return;
-  const auto held = [&] {
-    std::vector<HeldFile> files;
-    for (const WriterHandle& writer : FileTree(mount_).Writers(state->slot)) {
-      // The kernel shows the number that it was told last.
-      for (const uint64_t view : {state->view, state->former_view}) {
-        files.push_back({.number = MakeNumber(view, InodeOf(writer.node)), .pid = writer.pid});
-      }
-    }
-    return files;
-  };
-  AwaitReleases(held);
-  const std::vector<HeldFile> files = held();
-  if (files.empty()) {
-    mount_.detached.EndQuietOnes();
-    return;
-  }
-  std::vector<OpenWriter> holders = HoldersOf(files, state->workspace_id);
-  for (OpenWriter& holder : holders) {
-    // What the kernel calls so has lost its name in the live tree, and not in this state.
-    constexpr std::string_view kGone = " (deleted)";
-    if (holder.path.ends_with(kGone)) holder.path.resize(holder.path.size() - kGone.size());
-  }
-  throw Error(EBUSY, attempted,
-              "programs go on writing to it since a rollback:" + TellHolders(holders), hint);
 }
 
 void MountVerbs::SwitchLive(LiveWorkspace& workspace, const SnapshotRecord& snapshot,
@@ -426,23 +339,25 @@ RollbackResult MountVerbs::Rollback(const RollbackRequest& request, bool force,
   std::vector<NodeId> stale;  // of which the kernel has something in vain
   RollbackResult result = Logged(what, [&] {
     if (!detach) {
-      AwaitReleases([&] { return HeldFiles(*workspace); });
-      RefuseOpenWriters(*workspace);  // before any volume is made
+      busy_files_.AwaitReleases(*workspace);
+      busy_files_.RefuseOpenWriters(*workspace);  // before any volume is made
     }
     if (request.mode == ExchangeMode::kExchange) {
-      RefuseDetachedWriters(snapshot, what, "An exchange would take it from them. Close the files");
+      busy_files_.RefuseDetachedWriters(snapshot, what,
+                                        "An exchange would take it from them. Close the files");
     } else if (!detach) {
-      RefuseDetachedWriters(snapshot, what,
-                            "Close the files, or use 'ckpt rollback --force' to take it as it is "
-                            "at this moment");
+      busy_files_.RefuseDetachedWriters(
+          snapshot, what,
+          "Close the files, or use 'ckpt rollback --force' to take it as it is "
+          "at this moment");
     }
     LiveHooks hooks;
     hooks.hold = [&](int64_t) -> std::unique_ptr<LiveHold> {
       auto hold = std::make_unique<GateHold>(mount_, workspace, true);
-      if (!detach) RefuseOpenWriters(*workspace);
+      if (!detach) busy_files_.RefuseOpenWriters(*workspace);
       return hold;
     };
-    hooks.has_writers = [&] { return !HeldFiles(*workspace).empty(); };
+    hooks.has_writers = [&] { return !busy_files_.InLive(*workspace).empty(); };
     RollbackResult done = mount_.store.Rollback(wanted, hooks, [&](const RollbackResult& switched) {
       if (switched.in_writing) stale = FilesWithPages(*workspace);
       SwitchLive(*workspace, snapshot, switched, root_node);
@@ -477,7 +392,8 @@ RollbackResult MountVerbs::RollbackOntoLive(const RollbackRequest& request) {
 WorkspaceRecord MountVerbs::Fork(int64_t snapshot_id, const std::string& name) {
   const SnapshotRecord snapshot = SnapshotById(mount_.store, snapshot_id);
   return Logged("fork " + NameOf(mount_.store, snapshot) + " as " + name, [&] {
-    RefuseDetachedWriters(snapshot, "fork snapshot " + snapshot.name, "Close the files first");
+    busy_files_.RefuseDetachedWriters(snapshot, "fork snapshot " + snapshot.name,
+                                      "Close the files first");
     WorkspaceRecord record = mount_.store.Fork(snapshot_id, name);
     mount_.slots.RenewSnapshot(snapshot_id);
     WorkspacesChanged();

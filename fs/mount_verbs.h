@@ -3,13 +3,12 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "catalog/undo_limiter.h"
-#include "fs/holders.h"
+#include "fs/busy_files.h"
 #include "fs/mount_context.h"
 #include "fs/verbs.h"
 #include "fs/writer_notes.h"
@@ -76,26 +75,16 @@ class MountVerbs : public Verbs {
   void ForgetContent(LiveWorkspace& workspace, std::vector<NodeId> stale);
   void SettleListings(LiveWorkspace& workspace);
   LiveHooks Hooks();
-  // What somebody can write to in the live tree without a further open.
-  std::vector<HeldFile> HeldFiles(const LiveWorkspace& workspace) const;
-  std::vector<OpenWriter> HoldersOf(const std::vector<HeldFile>& files, int64_t workspace_id) const;
-  // " pid N (command) path, ...", for the end of a sentence.
-  static std::string TellHolders(const std::vector<OpenWriter>& holders);
-  void RefuseOpenWriters(const LiveWorkspace& workspace) const;
-  // Throws EBUSY if that snapshot keeps a state in which programs go on writing.
-  void RefuseDetachedWriters(const SnapshotRecord& snapshot, const std::string& attempted,
-                             const std::string& hint) const;
   // Files of the live tree of which the kernel may have pages that a mapping has stored to, and which
   // nobody else can see until they are written back. None where data passes through.
   std::vector<NodeId> FilesWithPages(const LiveWorkspace& workspace) const;
-  // Waits for releases that are on their way.
-  static void AwaitReleases(const std::function<std::vector<HeldFile>()>& held);
   void WorkspacesChanged();
   void SnapshotDeleted(const SnapshotRecord& record);
 
   MountContext& mount_;
   std::atomic<int64_t> workspaces_changed_ns_{NowAtStart()};
   static int64_t NowAtStart();
+  const BusyFiles busy_files_;
   WriterNotes writer_notes_;
   UndoLimiter undo_limiter_;  // last: its thread uses the above
 };

@@ -22,9 +22,9 @@ namespace ckptfs {
 // A list of snapshots belongs to whoever owns the workspace: it shows the owner, mode and ACL of
 // the workspace's root, so the kernel lets those make and delete snapshots who may write there.
 //
-// Names here are looked up every time (timeout 0): several places show the same thing, and the
-// kernel moves directories in its own books when a rename means a rollback. Only the name of a
-// workspace in the mount root is kept, as every path into it passes there; the epoch takes it back.
+// The kernel keeps the names of workspaces, lists and snapshots, where it can be told otherwise; the epoch
+// and ExpireName take them back, as several places show the same thing, and the kernel moves directories
+// in its own books when a rename means a rollback. Other names here are looked up every time.
 //
 // Every function may be called by any thread and throws Error.
 class SnapshotTree {
@@ -89,6 +89,8 @@ class SnapshotTree {
   // Owner, mode and ACL of a workspace's root, as its lists and control file show them.
   RootAttributes RootOf(int64_t workspace_id) const;
   Attributes VirtualDirectory(NodeId node, const RootAttributes& root, int64_t time_ns) const;
+  Attributes RootOfSnapshot(const SnapshotRecord& record) const;
+  // Of a workspace whose data is missing.
   Attributes RootWithoutData(const WorkspaceRecord& record) const;
   void RenameSnapshot(const SnapshotList& list, const char* name, NodeId new_parent,
                       const char* new_name, unsigned int flags);
