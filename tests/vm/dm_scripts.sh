@@ -9,8 +9,8 @@ declare -A scripts=([dm-snapshot]="templates dm_full_disk"
     [dm-thin]="verbs_rollback dm_thin")
 
 seconds=800
+[[ -z ${CKPTFS_DM_SCRIPTS-} ]] || seconds=10800
 if [[ ${CKPTFS_DM_SCRIPTS-} == all ]]; then
-    seconds=10800
     CKPTFS_DM_SCRIPTS='templates dm_full_disk dm_thin open_writers standing undo_limit unlinked_open'
     for script in "$(dirname "$harness_directory")"/integration/verbs_*.sh; do
         CKPTFS_DM_SCRIPTS+=" $(basename "$script" .sh)"
