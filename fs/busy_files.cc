@@ -19,7 +19,7 @@ constexpr std::chrono::milliseconds kReleasePoll{2};
 constexpr size_t kNamedHoldersMax = 10;
 
 // Waits for releases that are on their way.
-void AwaitReleases(const std::function<std::vector<HeldFile>()>& held) {
+void AwaitReleasesOf(const std::function<std::vector<HeldFile>()>& held) {
   const auto deadline = std::chrono::steady_clock::now() + kReleaseWait;
   std::vector<HeldFile> files = held();
   while (!files.empty() && std::chrono::steady_clock::now() < deadline) {
@@ -51,7 +51,7 @@ std::vector<OpenWriter> BusyFiles::OpenWriters(const LiveWorkspace& workspace) c
 }
 
 void BusyFiles::AwaitReleases(const LiveWorkspace& workspace) const {
-  ckptfs::AwaitReleases([&] { return InLive(workspace); });
+  AwaitReleasesOf([&] { return InLive(workspace); });
 }
 
 std::vector<HeldFile> BusyFiles::InLive(const LiveWorkspace& workspace) const {
@@ -67,13 +67,13 @@ std::vector<HeldFile> BusyFiles::InLive(const LiveWorkspace& workspace) const {
 
 std::vector<OpenWriter> BusyFiles::HoldersOf(const std::vector<HeldFile>& files,
                                              int64_t workspace_id) const {
-  return FindHolders(files, mount_.options.mountpoint + "/" + NameOf(workspace_id));
+  return FindHolders(files, mount_.options.mountpoint + "/" + mount_.NameOf(workspace_id));
 }
 
 void BusyFiles::RefuseOpenWriters(const LiveWorkspace& workspace) const {
   const std::vector<HeldFile> files = InLive(workspace);
   if (files.empty()) return;
-  throw Error(EBUSY, "roll back " + NameOf(workspace.id()),
+  throw Error(EBUSY, "roll back " + mount_.NameOf(workspace.id()),
               "files are open for writing:" + TellHolders(HoldersOf(files, workspace.id())),
               "Close them, or use 'ckpt rollback --force' to let them go on writing to the state "
               "that is kept");
@@ -93,7 +93,7 @@ void BusyFiles::RefuseDetachedWriters(const SnapshotRecord& snapshot, const std:
     }
     return files;
   };
-  ckptfs::AwaitReleases(held);
+  AwaitReleasesOf(held);
   const std::vector<HeldFile> files = held();
   if (files.empty()) {
     mount_.detached.EndQuietOnes();
@@ -107,11 +107,6 @@ void BusyFiles::RefuseDetachedWriters(const SnapshotRecord& snapshot, const std:
   }
   throw Error(EBUSY, attempted,
               "programs go on writing to it since a rollback:" + TellHolders(holders), hint);
-}
-
-std::string BusyFiles::NameOf(int64_t workspace_id) const {
-  const auto record = mount_.store.FindWorkspace(workspace_id);
-  return record ? record->name : "?";
 }
 
 }  // namespace ckptfs

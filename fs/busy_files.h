@@ -30,7 +30,6 @@ class BusyFiles {
 
  private:
   std::vector<OpenWriter> HoldersOf(const std::vector<HeldFile>& files, int64_t workspace_id) const;
-  std::string NameOf(int64_t workspace_id) const;
 
   MountContext& mount_;
 };

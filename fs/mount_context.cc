@@ -38,6 +38,11 @@ MountContext::MountContext(Store& store_in, KernelCache& kernel_in, MountOptions
         return directory_fds.DropIdle() || maybe_mapped || open_volumes;
       }) {}
 
+std::string MountContext::NameOf(int64_t workspace_id) const {
+  const auto record = store.FindWorkspace(workspace_id);
+  return record ? record->name : "?";
+}
+
 Node MountContext::Resolve(NodeId node_id) {
   Node node{.id = node_id, .view = slots.Find(SlotOf(node_id))};
   if (!node.view) throw Error(ESTALE, "find a file");

@@ -66,6 +66,9 @@ struct MountContext {
     }
   }
 
+  // A workspace's name, for messages: "?" if it is gone.
+  std::string NameOf(int64_t workspace_id) const;
+
   // How long the kernel may keep names and attributes of volumes' files: for ever where it can be
   // told otherwise at once, else not at all.
   double KeepSeconds() const noexcept { return can_expire_names ? kForeverSeconds : 0; }

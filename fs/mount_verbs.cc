@@ -58,13 +58,8 @@ auto Logged(std::string what, Operation operation) {
   return OperationLog(std::move(what)).Run(std::function<Result()>(operation));
 }
 
-std::string NameOf(const Store& store, int64_t workspace_id) {
-  const auto record = store.FindWorkspace(workspace_id);
-  return record ? record->name : "?";
-}
-
-std::string NameOf(const Store& store, const SnapshotRecord& snapshot) {
-  return NameOf(store, snapshot.workspace_id) + "/" + snapshot.name;
+std::string NameOf(const MountContext& mount, const SnapshotRecord& snapshot) {
+  return mount.NameOf(snapshot.workspace_id) + "/" + snapshot.name;
 }
 
 SnapshotRecord SnapshotById(const Store& store, int64_t id) {
@@ -159,7 +154,7 @@ void MountVerbs::RenameWorkspace(const WorkspaceRecord& record, const std::strin
 }
 
 SnapshotRecord MountVerbs::Checkpoint(int64_t workspace_id, const CheckpointRequest& request) {
-  const std::string workspace = NameOf(mount_.store, workspace_id);
+  const std::string workspace = mount_.NameOf(workspace_id);
   return Logged("checkpoint " + workspace + "/" + request.name, [&] {
     SnapshotRecord made = mount_.store.Checkpoint(workspace_id, request, Hooks());
     mount_.ListsChanged(workspace_id);
@@ -169,7 +164,7 @@ SnapshotRecord MountVerbs::Checkpoint(int64_t workspace_id, const CheckpointRequ
 
 void MountVerbs::DeleteSnapshot(int64_t snapshot_id, bool force) {
   const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
-  Logged("delete " + NameOf(mount_.store, record), [&] {
+  Logged("delete " + NameOf(mount_, record), [&] {
     if (!force) {
       busy_files_.RefuseDetachedWriters(
           record, "delete snapshot " + record.name,
@@ -197,7 +192,7 @@ void MountVerbs::SnapshotDeleted(const SnapshotRecord& record) {
 }
 
 void MountVerbs::RenameSnapshot(const SnapshotRecord& record, const std::string& new_name) {
-  Logged("rename " + NameOf(mount_.store, record) + " to " + new_name, [&] {
+  Logged("rename " + NameOf(mount_, record) + " to " + new_name, [&] {
     mount_.store.RenameSnapshot(record.id, new_name);
     // `latest` may name it, and the kernel keeps what symlinks say.
     mount_.kernel.IncrementEpoch();
@@ -210,20 +205,20 @@ void MountVerbs::RenameSnapshot(const SnapshotRecord& record, const std::string&
 
 void MountVerbs::SetPinned(int64_t snapshot_id, bool pinned) {
   const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
-  Logged((pinned ? "pin " : "unpin ") + NameOf(mount_.store, record),
+  Logged((pinned ? "pin " : "unpin ") + NameOf(mount_, record),
          [&] { mount_.store.SetPinned(snapshot_id, pinned); });
   if (!pinned) undo_limiter_.Look(record.workspace_id);
 }
 
 void MountVerbs::SetMessage(int64_t snapshot_id, const std::string& message) {
   const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
-  Logged("set the message of " + NameOf(mount_.store, record),
+  Logged("set the message of " + NameOf(mount_, record),
          [&] { mount_.store.SetMessage(snapshot_id, message); });
 }
 
 void MountVerbs::SetMetadata(int64_t snapshot_id, const std::string& json) {
   const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
-  Logged("set the metadata of " + NameOf(mount_.store, record),
+  Logged("set the metadata of " + NameOf(mount_, record),
          [&] { mount_.store.SetMetadata(snapshot_id, json); });
 }
 
@@ -332,8 +327,8 @@ RollbackResult MountVerbs::Rollback(const RollbackRequest& request, bool force,
   const auto workspace = mount_.workspaces.Get(request.workspace_id);
   const SnapshotRecord snapshot = SnapshotById(mount_.store, request.snapshot_id);
   const bool detach = force || mount_.options.detach_busy;
-  const std::string what = "roll back " + NameOf(mount_.store, request.workspace_id) + " to " +
-                           NameOf(mount_.store, snapshot);
+  const std::string what =
+      "roll back " + mount_.NameOf(request.workspace_id) + " to " + NameOf(mount_, snapshot);
   RollbackRequest wanted = request;
   wanted.even_in_writing = detach;
   std::vector<NodeId> stale;  // of which the kernel has something in vain
@@ -391,7 +386,7 @@ RollbackResult MountVerbs::RollbackOntoLive(const RollbackRequest& request) {
 
 WorkspaceRecord MountVerbs::Fork(int64_t snapshot_id, const std::string& name) {
   const SnapshotRecord snapshot = SnapshotById(mount_.store, snapshot_id);
-  return Logged("fork " + NameOf(mount_.store, snapshot) + " as " + name, [&] {
+  return Logged("fork " + NameOf(mount_, snapshot) + " as " + name, [&] {
     busy_files_.RefuseDetachedWriters(snapshot, "fork snapshot " + snapshot.name,
                                       "Close the files first");
     WorkspaceRecord record = mount_.store.Fork(snapshot_id, name);

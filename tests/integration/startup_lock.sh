@@ -9,19 +9,12 @@ other=$scratch/other
 mkdir "$other"
 
 clean_start() { ckpt status --mount "$mnt" --format json | jq .clean_start; }
-await_detached() {
-    local i
-    for ((i = 0; i < 250; i++)); do
-        [[ -n $(losetup -n -O NAME -j "$store/volumes.img") ]] || return 0
-        sleep 0.02
-    done
-    return 1
-}
+is_detached() { [[ -z $(losetup -n -O NAME -j "$store/volumes.img") ]]; }
 
 # kill_and_look: SIGKILL leaves a lock and a dead mount point, and nothing else.
 kill_and_look() {
     kill_daemon "$store"
-    check "no loop device is left" await_detached
+    await 5 "no loop device is left" is_detached
     check "the lock is left" test -s "$store/lock"
     run ls "$mnt"
     # The second while the kernel is about to notice.
@@ -38,7 +31,7 @@ mkdir "$mnt/w"
 check "unmount" unmount_store "$store" "$mnt"
 check_not "the lock is left" test -e "$store/lock"
 check "the daemon has ended" await_end "$pid"
-check "no loop device is left" await_detached
+await 5 "no loop device is left" is_detached
 
 test_case "a second daemon is refused at once, with the PID of the first"
 check "mount" mount_store "$store" "$mnt"
@@ -131,7 +124,7 @@ for signal in TERM INT HUP; do
     check "SIG$signal ends it" await_end "$pid"
     check_not "the lock is left after SIG$signal" test -e "$store/lock"
     check_not "the mount is left after SIG$signal" mountpoint -q "$mnt"
-    check "no loop device is left" await_detached
+    await 5 "no loop device is left" is_detached
 done
 check "mount" mount_store "$store" "$mnt"
 check_eq true "$(clean_start)" "clean_start"

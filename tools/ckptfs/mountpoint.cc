@@ -1,7 +1,6 @@
 #include "tools/ckptfs/mountpoint.h"
 
 #include <fcntl.h>
-#include <libmount/libmount.h>
 #include <limits.h>
 #include <spdlog/spdlog.h>
 #include <stdlib.h>
@@ -13,15 +12,10 @@
 #include <memory>
 
 #include "backend/base/error.h"
+#include "tools/ckptfs/mount_table.h"
 
 namespace ckptfs {
 namespace {
-
-using MountTable = std::unique_ptr<libmnt_table, void (*)(libmnt_table*)>;
-
-MountTable ReadMounts(const std::string& mountinfo) {
-  return {mnt_new_table_from_file(mountinfo.c_str()), mnt_unref_table};
-}
 
 std::string Absolute(const std::string& path) {
   std::unique_ptr<char, void (*)(void*)> real(realpath(path.c_str(), nullptr), free);

@@ -5,9 +5,6 @@
 
 namespace ckptfs {
 
-// As mounts of ours have it in mountinfo.
-constexpr char kFilesystemType[] = "fuse.ckptfs";
-
 // Makes sure that `path` can be mounted on, and returns it as an absolute path without symlinks. A
 // dead mount of this filesystem, whose daemon was killed, is cleared first. Throws Error with what
 // to do if it is missing, no directory, not empty or the store itself (`store_path`).

@@ -1,7 +1,6 @@
 #include "tools/ckptfs/predecessor.h"
 
 #include <fmt/format.h>
-#include <libmount/libmount.h>
 #include <spdlog/spdlog.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -22,7 +21,7 @@
 
 #include "backend/base/error.h"
 #include "catalog/lock.h"
-#include "tools/ckptfs/mountpoint.h"
+#include "tools/ckptfs/mount_table.h"
 
 namespace ckptfs {
 namespace {
@@ -39,9 +38,7 @@ void ForEachMount(pid_t pid, const std::string& store_path,
                   const std::function<void(const std::string& target)>& action) {
   struct stat store {};
   if (stat(store_path.c_str(), &store) != 0) return;
-  const std::string mountinfo = fmt::format("/proc/{}/mountinfo", pid);
-  const std::unique_ptr<libmnt_table, void (*)(libmnt_table*)> table(
-      mnt_new_table_from_file(mountinfo.c_str()), mnt_unref_table);
+  const MountTable table = ReadMounts(fmt::format("/proc/{}/mountinfo", pid));
   if (!table) return;
   const std::unique_ptr<libmnt_iter, void (*)(libmnt_iter*)> iterator(
       mnt_new_iter(MNT_ITER_FORWARD), mnt_free_iter);
