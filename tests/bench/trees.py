@@ -1,13 +1,12 @@
 """Workloads on names and small files: create, untar, cp -a, rm -r, find, stat, readdir, grep -r."""
 import os
 import shutil
-import statistics
 
 import machine
-from workload import Workload, median_of_passes, read_child, run_child
+from workload import Workload, median_but_first, read_child, run_child
 
 SMALL_FILES = 5000
-_PASSES = 7
+_PASSES = 8  # the first warms up
 
 
 class _TreeWorkload(Workload):
@@ -99,10 +98,11 @@ class WarmFind(_StandingTree):
 
     name = "find, warm"
     target = "warm"
-    passes = _PASSES + 1
+    passes = _PASSES
 
     def measure(self, contestant):
-        return median_of_passes(_PASSES, lambda: run_child(["find", "standing"], contestant.root))
+        return median_but_first(
+            run_child(["find", "standing"], contestant.root) for _ in range(self.passes))
 
 
 class WarmFindSize(_StandingTree):
@@ -110,11 +110,11 @@ class WarmFindSize(_StandingTree):
 
     name = "find -size (stat of each), warm"
     target = "warm"
-    passes = _PASSES + 1
+    passes = _PASSES
 
     def measure(self, contestant):
-        return median_of_passes(
-            _PASSES, lambda: run_child(["find", "standing", "-size", "+1k"], contestant.root))
+        return median_but_first(run_child(["find", "standing", "-size", "+1k"], contestant.root)
+                                for _ in range(self.passes))
 
 
 class ColdFind(_StandingTree):
@@ -138,7 +138,7 @@ class WarmStat(_StandingTree):
 
     def measure(self, contestant):
         tree = f"{contestant.root}/standing"
-        return statistics.median(self._probe("stat", tree, 3 * _PASSES)[1:])
+        return median_but_first(self._probe("stat", tree, self.passes))
 
 
 class WarmReaddir(_StandingTree):
@@ -150,7 +150,7 @@ class WarmReaddir(_StandingTree):
 
     def measure(self, contestant):
         tree = f"{contestant.root}/standing"
-        return statistics.median(self._probe("readdir", tree, 3 * _PASSES)[1:])
+        return median_but_first(self._probe("readdir", tree, self.passes))
 
 
 class ListLong(_StandingTree):
@@ -158,11 +158,11 @@ class ListLong(_StandingTree):
 
     name = "ls -lR, warm"
     target = "warm"
-    passes = _PASSES + 1
+    passes = _PASSES
 
     def measure(self, contestant):
-        return median_of_passes(_PASSES, lambda: run_child(["ls", "-lR", "standing"],
-                                                           contestant.root))
+        return median_but_first(
+            run_child(["ls", "-lR", "standing"], contestant.root) for _ in range(self.passes))
 
 
 class _SmallFiles(_TreeWorkload):
@@ -180,22 +180,22 @@ class Grep(_SmallFiles):
     """A pattern that is nowhere: every file is opened and read to its end."""
 
     name = f"grep -r over {SMALL_FILES:,} small files, warm"
-    passes = _PASSES + 1
+    passes = _PASSES
 
     def measure(self, contestant):
-        return median_of_passes(
-            _PASSES, lambda: run_child(["grep", "-r", "nowhere-to-be-found", "small"],
-                                       contestant.root, statuses=(1,)))
+        return median_but_first(
+            run_child(["grep", "-r", "nowhere-to-be-found", "small"], contestant.root,
+                      statuses=(1,)) for _ in range(self.passes))
 
 
 class OpenReadClose(_SmallFiles):
     """The same without grep."""
 
     name = f"open, read, close of {SMALL_FILES:,} small files, warm"
-    passes = _PASSES + 1
+    passes = _PASSES
 
     def measure(self, contestant):
-        return statistics.median(self._probe("open", f"{contestant.root}/small", _PASSES + 1)[1:])
+        return median_but_first(self._probe("open", f"{contestant.root}/small", self.passes))
 
 
 def workloads(bench):

@@ -223,8 +223,6 @@ def read_child(command, cwd, timeout_s=300.0):
     return done.stdout
 
 
-def median_of_passes(passes, one_pass, warm_up=1):
-    """The median time of several passes after those that warm up."""
-    for _ in range(warm_up):
-        one_pass()
-    return statistics.median(one_pass() for _ in range(passes))
+def median_but_first(times):
+    """The median of all passes but the first, which warms up."""
+    return statistics.median(list(times)[1:])
