@@ -6,11 +6,11 @@
 #include <algorithm>
 
 #include "backend/base/error.h"
+#include "backend/base/units.h"
 
 namespace ckptfs {
 namespace {
 
-constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr uint64_t kFloorBytes = kMiB << 10;
 constexpr uint64_t kFloorDivisor = 50;  // 2%
 constexpr uint64_t kDefaultMaxBytes = 30 * (kMiB << 10);

@@ -20,7 +20,7 @@ namespace {
 
 namespace stdfs = std::filesystem;
 
-std::string ProcPath(pid_t pid, const char* name) {
+std::string ProcessPath(pid_t pid, const char* name) {
   return "/proc/" + std::to_string(pid) + "/" + name;
 }
 
@@ -58,7 +58,7 @@ std::string ReadStart(int dir_fd, const char* name) {
 // Adds what the process has open; removes it from `numbers`.
 void CollectOpen(pid_t pid, std::set<uint64_t>& numbers, SearchDeadline deadline,
                  std::vector<Holder>& holders) {
-  const std::string fdinfo = ProcPath(pid, "fdinfo");
+  const std::string fdinfo = ProcessPath(pid, "fdinfo");
   const UniqueFd directory(open(fdinfo.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory.valid()) return;
   std::error_code error;
@@ -68,7 +68,7 @@ void CollectOpen(pid_t pid, std::set<uint64_t>& numbers, SearchDeadline deadline
     const std::string info = ReadStart(directory.get(), fd.c_str());
     const auto wanted = numbers.find(ValueOf(info, "ino:", 10));
     if (wanted == numbers.end() || (ValueOf(info, "flags:", 8) & O_ACCMODE) == O_RDONLY) continue;
-    const std::string link = ProcPath(pid, "fd/") + fd;
+    const std::string link = ProcessPath(pid, "fd/") + fd;
     holders.push_back(
         {.number = *wanted, .pid = pid, .path = stdfs::read_symlink(link, error).string()});
     numbers.erase(wanted);
@@ -78,7 +78,7 @@ void CollectOpen(pid_t pid, std::set<uint64_t>& numbers, SearchDeadline deadline
 // The same for what it has mapped shared and writable.
 void CollectMapped(pid_t pid, std::set<uint64_t>& numbers, SearchDeadline deadline,
                    std::vector<Holder>& holders) {
-  std::ifstream maps(ProcPath(pid, "maps"));
+  std::ifstream maps(ProcessPath(pid, "maps"));
   std::string line;
   while (!numbers.empty() && std::chrono::steady_clock::now() <= deadline &&
          std::getline(maps, line)) {
@@ -110,12 +110,12 @@ std::vector<Holder> FilesHeldBy(pid_t process, const std::set<uint64_t>& numbers
 
 pid_t ProcessOf(pid_t thread) {
   if (thread == 0) return 0;
-  const std::string status = ReadStart(AT_FDCWD, ProcPath(thread, "status").c_str());
+  const std::string status = ReadStart(AT_FDCWD, ProcessPath(thread, "status").c_str());
   return static_cast<pid_t>(ValueOf(status, "Tgid:", 10));
 }
 
 std::string CommandOf(pid_t process) {
-  std::string command = ReadStart(AT_FDCWD, ProcPath(process, "comm").c_str());
+  std::string command = ReadStart(AT_FDCWD, ProcessPath(process, "comm").c_str());
   if (command.ends_with('\n')) command.pop_back();
   return command;
 }

@@ -39,6 +39,13 @@ bool HasEntry(int directory_fd, const std::string& name) {
   return false;
 }
 
+bool IsSameDirectory(int a, int b) {
+  struct stat of_a {};
+  struct stat of_b {};
+  return fstat(a, &of_a) == 0 && fstat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev &&
+         of_a.st_ino == of_b.st_ino;
+}
+
 void MakeDirectory(int parent_fd, const std::string& name) {
   if (mkdirat(parent_fd, name.c_str(), 0700) != 0 && errno != EEXIST) {
     ThrowErrno(fmt::format("make the directory {}/ in the store", name));

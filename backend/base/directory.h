@@ -14,6 +14,9 @@ std::vector<std::string> ReadDirectory(int directory_fd);
 // True if something, of whatever kind, has that name in a directory. Throws Error.
 bool HasEntry(int directory_fd, const std::string& name);
 
+// True if both descriptors are of one directory. False also where that cannot be told.
+bool IsSameDirectory(int a, int b);
+
 // Makes a directory for root alone, if it is not there. Throws Error.
 void MakeDirectory(int parent_fd, const std::string& name);
 

@@ -18,10 +18,10 @@
 namespace ckptfs {
 namespace {
 
-constexpr char kType[] = "btrfs-base";
+constexpr char kBaseType[] = "btrfs-base";
 // Of meta/: the UUID of the btrfs filesystem that the store was made on.
 constexpr char kMarkXattr[] = "user.ckptfs.filesystem";
-constexpr char kPutBack[] =
+constexpr char kPutStoreBack[] =
     "Mount the btrfs filesystem that this store was made on at its place; to move a store to "
     "another filesystem, move its subvolumes with btrfs send and receive";
 
@@ -92,13 +92,13 @@ void CreateBaseHome(int store_fd, const BackendOptions& options) {
 BtrfsHome OpenBaseHome(int store_fd, const BackendOptions& options) {
   RefuseSize(options);
   if (const auto obstacle = BaseHomeObstacle(store_fd)) {
-    throw Error(EINVAL, "open the volumes in the store's directory", *obstacle, kPutBack);
+    throw Error(EINVAL, "open the volumes in the store's directory", *obstacle, kPutStoreBack);
   }
   BtrfsHome home;
-  home.type = kType;
+  home.type = kBaseType;
   home.root =
       CloneDetached(store_fd, {.read_only = options.read_only, .no_atime = options.no_atime});
-  OpenHomeDirectories(&home, "its directory", kPutBack);
+  OpenHomeDirectories(&home, "its directory", kPutStoreBack);
   const std::optional<std::string> made_on = ReadMark(home.meta.get());
   const std::string present = FilesystemUuid(home.meta.get());
   if (!made_on) {
@@ -111,7 +111,7 @@ BtrfsHome OpenBaseHome(int store_fd, const BackendOptions& options) {
     throw Error(
         EINVAL, "open the volumes in the store's directory",
         fmt::format("they were made on btrfs filesystem {}, and this is {}", *made_on, present),
-        kPutBack);
+        kPutStoreBack);
   }
   return home;
 }

@@ -17,6 +17,7 @@
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/partial_file.h"
+#include "backend/base/units.h"
 #include "backend/btrfs/btrfs_util.h"
 #include "backend/btrfs/superblock.h"
 #include "backend/disk_space.h"
@@ -26,12 +27,11 @@
 namespace ckptfs {
 namespace {
 
-constexpr char kType[] = "btrfs-loop";
-constexpr char kPutBack[] =
+constexpr char kLoopType[] = "btrfs-loop";
+constexpr char kPutImageBack[] =
     "Put the image back from where it was moved to, or from a backup: it holds the files of all "
     "workspaces and snapshots of this store";
 
-constexpr uint64_t kMiB = uint64_t{1} << 20;
 // A new image takes up about 5 MiB of its disk. With less than this it could not be used.
 constexpr uint64_t kMinHostFreeBytes = 16 * kMiB;
 // btrfs wants whole sectors, and the loop device whole blocks.
@@ -100,16 +100,18 @@ UniqueFd OpenImage(int store_fd, bool* read_only) {
   if (!fd.valid()) {
     const int error = errno;
     if (error == ENOENT) {
-      throw Error(ENOENT, attempted, "the image is missing from the store's directory", kPutBack);
+      throw Error(ENOENT, attempted, "the image is missing from the store's directory",
+                  kPutImageBack);
     }
     if (error == ELOOP || error == EISDIR || error == ENXIO) {
-      throw Error(EINVAL, attempted, "it is not a regular file", kPutBack);
+      throw Error(EINVAL, attempted, "it is not a regular file", kPutImageBack);
     }
     throw Error(error, attempted);
   }
   struct stat stat {};
   CheckSyscall(fstat(fd.get(), &stat), attempted);
-  if (!S_ISREG(stat.st_mode)) throw Error(EINVAL, attempted, "it is not a regular file", kPutBack);
+  if (!S_ISREG(stat.st_mode))
+    throw Error(EINVAL, attempted, "it is not a regular file", kPutImageBack);
   return fd;
 }
 
@@ -129,13 +131,13 @@ BtrfsSuperblock CheckImage(int image_fd) {
                 size < kMinImageBytes
                     ? fmt::format("it was cut short: {} bytes are left of a btrfs filesystem", size)
                     : "there is no btrfs filesystem in it",
-                kPutBack);
+                kPutImageBack);
   }
   if (size < super->total_bytes) {
     throw Error(EINVAL, attempted,
                 fmt::format("it was cut short: it has {} bytes and its filesystem {}", size,
                             super->total_bytes),
-                kPutBack);
+                kPutImageBack);
   }
   if (super->device_count != 1) {
     throw Error(EINVAL, attempted,
@@ -251,7 +253,7 @@ void CreateLoopHome(int store_fd, const BackendOptions& options) {
 BtrfsHome OpenLoopHome(int store_fd, const BackendOptions& options) {
   bool read_only = options.read_only;
   BtrfsHome home;
-  home.type = kType;
+  home.type = kLoopType;
   home.image = OpenImage(store_fd, &read_only);
   const BtrfsSuperblock super = CheckImage(home.image.get());
   RefuseIfAttached(home.image.get());
@@ -260,7 +262,7 @@ BtrfsHome OpenLoopHome(int store_fd, const BackendOptions& options) {
   home.root = MountImage(*home.loop, options, read_only);
   if (grow) GrowFilesystem(home.root.get());
   OpenHomeDirectories(&home, kImageName,
-                      fmt::format("This is another btrfs filesystem. {}", kPutBack));
+                      fmt::format("This is another btrfs filesystem. {}", kPutImageBack));
   return home;
 }
 

@@ -24,9 +24,9 @@ namespace {
 //   header     magic with its NUL, u32 version
 //   command    u32 length of the attributes, u16 operation, u32 checksum, attributes
 //   attribute  u16 type, u16 length, value
-constexpr std::string_view kMagic("btrfs-stream\0", 13);
+constexpr std::string_view kStreamMagic("btrfs-stream\0", 13);
 constexpr uint32_t kVersion = 1;
-constexpr size_t kHeaderSize = kMagic.size() + sizeof(uint32_t);
+constexpr size_t kHeaderSize = kStreamMagic.size() + sizeof(uint32_t);
 constexpr size_t kCommandHeaderSize = 10;
 constexpr size_t kAttributeHeaderSize = 4;
 
@@ -138,9 +138,10 @@ const char* SendStreamReader::Take(size_t size) {
 
 void SendStreamReader::ReadHeader() {
   const char* header = Take(kHeaderSize);
-  if (std::string_view(header, kMagic.size()) != kMagic) ThrowGarbage("its first bytes are wrong");
+  if (std::string_view(header, kStreamMagic.size()) != kStreamMagic)
+    ThrowGarbage("its first bytes are wrong");
   // A later version writes some attributes without a length: not to be guessed at.
-  if (ReadLe32(header + kMagic.size()) != kVersion) ThrowGarbage("its version is not 1");
+  if (ReadLe32(header + kStreamMagic.size()) != kVersion) ThrowGarbage("its version is not 1");
   header_read_ = true;
 }
 

@@ -13,12 +13,12 @@
 #include <vector>
 
 #include "backend/base/error.h"
+#include "backend/base/units.h"
 #include "backend/disk_space.h"
 
 namespace ckptfs {
 namespace {
 
-constexpr uint64_t kMiB = uint64_t{1} << 20;
 // A snapshot reserves about 2 MiB of metadata while it is made (a handful of items, for each of
 // which a split of every level of the tree on both sides); what is written to the volume later needs
 // more.

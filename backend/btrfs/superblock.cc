@@ -21,7 +21,7 @@ constexpr size_t kTotalBytesAt = 0x70;
 constexpr size_t kDeviceCountAt = 0x88;
 constexpr size_t kLabelAt = 0x12b;
 constexpr size_t kLabelBytes = 256;
-constexpr std::array<char, 8> kMagic = {'_', 'B', 'H', 'R', 'f', 'S', '_', 'M'};
+constexpr std::array<char, 8> kSuperblockMagic = {'_', 'B', 'H', 'R', 'f', 'S', '_', 'M'};
 
 using RawSuperblock = std::array<char, kSuperblockBytes>;
 
@@ -38,7 +38,8 @@ std::optional<BtrfsSuperblock> ReadSuperblock(int fd) {
   const ssize_t got = CheckSyscall(pread(fd, raw.data(), raw.size(), kSuperblockOffset),
                                    "read the superblock of the image");
   if (static_cast<size_t>(got) < raw.size()) return std::nullopt;
-  if (std::memcmp(raw.data() + kMagicAt, kMagic.data(), kMagic.size()) != 0) return std::nullopt;
+  if (std::memcmp(raw.data() + kMagicAt, kSuperblockMagic.data(), kSuperblockMagic.size()) != 0)
+    return std::nullopt;
 
   BtrfsSuperblock super;
   uuid_t fsid;

@@ -19,13 +19,13 @@ namespace ckptfs {
 namespace {
 
 constexpr uint64_t kPieceBytes = uint64_t{64} << 10;
-constexpr char kReading[] = "read an image to verify it";
+constexpr char kReadingImage[] = "read an image to verify it";
 
 class Sha256 {
  public:
   Sha256() : context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) {
     if (!context_ || EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) != 1) {
-      throw Error(ENOMEM, kReading, "no SHA-256 in libcrypto");
+      throw Error(ENOMEM, kReadingImage, "no SHA-256 in libcrypto");
     }
   }
   void Add(const void* data, size_t size) { EVP_DigestUpdate(context_.get(), data, size); }
@@ -50,7 +50,7 @@ class Sha256 {
 
 std::string HashContent(int fd) {
   struct stat status {};
-  CheckSyscall(fstat(fd, &status), kReading);
+  CheckSyscall(fstat(fd, &status), kReadingImage);
   const auto size = static_cast<uint64_t>(status.st_size);
   Sha256 hash;
   hash.Add(size);
@@ -58,9 +58,9 @@ std::string HashContent(int fd) {
   for (uint64_t offset = 0; offset < size; offset += kPieceBytes) {
     const off_t data = lseek(fd, static_cast<off_t>(offset), SEEK_DATA);
     if (data < 0 && errno == ENXIO) break;  // a hole up to the end
-    offset = static_cast<uint64_t>(CheckSyscall(data, kReading)) / kPieceBytes * kPieceBytes;
-    const ssize_t got =
-        CheckSyscall(pread(fd, piece.data(), piece.size(), static_cast<off_t>(offset)), kReading);
+    offset = static_cast<uint64_t>(CheckSyscall(data, kReadingImage)) / kPieceBytes * kPieceBytes;
+    const ssize_t got = CheckSyscall(
+        pread(fd, piece.data(), piece.size(), static_cast<off_t>(offset)), kReadingImage);
     const auto end = piece.begin() + got;
     if (std::all_of(piece.begin(), end, [](char byte) { return byte == 0; })) continue;
     hash.Add(offset);

@@ -16,7 +16,7 @@ namespace {
 
 constexpr uint32_t kMagic = 0x70416e53;  // "SnAp"
 constexpr uint32_t kVersion = 1;
-constexpr char kReading[] = "read a CoW file";
+constexpr char kReadingCow[] = "read a CoW file";
 
 // All little-endian.
 struct DiskHeader {
@@ -38,18 +38,18 @@ using Table = std::array<DiskException, kExceptionsPerChunk>;
 template <typename Record>
 bool ReadAt(int fd, uint64_t offset, Record* record) {
   const ssize_t got =
-      CheckSyscall(pread(fd, record, sizeof(Record), static_cast<off_t>(offset)), kReading);
+      CheckSyscall(pread(fd, record, sizeof(Record), static_cast<off_t>(offset)), kReadingCow);
   return got == sizeof(Record);
 }
 
 // Empty (a magic of 0) in a file that was never attached.
 DiskHeader ReadHeader(int fd, uint64_t offset) {
   DiskHeader header{};
-  if (!ReadAt(fd, offset, &header)) throw Error(EUCLEAN, kReading, "it is cut short");
+  if (!ReadAt(fd, offset, &header)) throw Error(EUCLEAN, kReadingCow, "it is cut short");
   if (header.magic == 0) return header;
   if (le32toh(header.magic) != kMagic || le32toh(header.version) != kVersion ||
       le32toh(header.chunk_sectors) != kCowChunkSectors) {
-    throw Error(EUCLEAN, kReading, "it is none of dm-snapshot's, or of another kind");
+    throw Error(EUCLEAN, kReadingCow, "it is none of dm-snapshot's, or of another kind");
   }
   return header;
 }

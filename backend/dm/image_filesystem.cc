@@ -18,12 +18,12 @@
 #include <utility>
 
 #include "backend/base/error.h"
+#include "backend/base/units.h"
 #include "backend/mount/mkfs.h"
 
 namespace ckptfs {
 namespace {
 
-constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr uint64_t kBlockBytes = 4096;
 // What ext4 keeps for itself unless it is told otherwise: 2%, and no more than so many blocks.
 constexpr uint64_t kKeptDivisor = 50;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "backend/base/error.h"
+#include "backend/base/units.h"
 #include "backend/disk_space.h"
 
 namespace ckptfs {
@@ -15,7 +16,6 @@ constexpr std::chrono::milliseconds kOften{100};
 // So many times the floor is "little".
 constexpr uint64_t kLittle = 4;
 constexpr uint64_t kLowFraction = 5;
-constexpr uint64_t kMiB = uint64_t{1} << 20;
 
 }  // namespace
 

@@ -14,6 +14,7 @@
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
+#include "backend/base/units.h"
 #include "backend/mount/program.h"
 
 namespace ckptfs {
@@ -24,7 +25,6 @@ constexpr char kMetadataName[] = "metadata.img";
 constexpr char kStateName[] = "state";
 constexpr char kPutBack[] =
     "Put the files in pool/ and the volumes' directory back from one backup";
-constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr uint64_t kBlockSectors = kThinBlockBytes / kDmSectorBytes;
 
 // A mapping takes 48 bytes at most (drivers/md/dm-thin-metadata.h), and each snapshot has its own of what

@@ -10,17 +10,17 @@
 namespace ckptfs {
 namespace {
 
-constexpr char kFormat[] = "ckptfs thin pool 1";
-constexpr char kReading[] = "read the state of the thin pool";
-constexpr char kWriting[] = "write the state of the thin pool";
+constexpr char kStateFormat[] = "ckptfs thin pool 1";
+constexpr char kReadingState[] = "read the state of the thin pool";
+constexpr char kWritingState[] = "write the state of the thin pool";
 
 }  // namespace
 
 ThinState ReadThinState(int fd) {
-  const nlohmann::json json = ReadSectorJson(fd, kReading);
+  const nlohmann::json json = ReadSectorJson(fd, kReadingState);
   try {
     ThinState state;
-    if (json.at("format") == kFormat) {
+    if (json.at("format") == kStateFormat) {
       state.transaction = json.at("transaction");
       state.next_device = json.at("next_device");
       if (!json.contains("pending")) return state;
@@ -33,18 +33,19 @@ ThinState ReadThinState(int fd) {
   } catch (const nlohmann::json::exception&) {
     // Said below.
   }
-  throw Error(EUCLEAN, kReading, "pool/state is damaged",
+  throw Error(EUCLEAN, kReadingState, "pool/state is damaged",
               "Put the files in pool/ and the volumes' directory back from one backup");
 }
 
 void WriteThinState(int fd, const ThinState& state) {
-  nlohmann::json json{
-      {"format", kFormat}, {"transaction", state.transaction}, {"next_device", state.next_device}};
+  nlohmann::json json{{"format", kStateFormat},
+                      {"transaction", state.transaction},
+                      {"next_device", state.next_device}};
   if (state.pending) {
     json["pending"] = {{"device", state.pending->device}, {"volume", state.pending->volume.str()}};
   }
-  WriteSectorJson(fd, json, kWriting);
-  CheckSyscall(fdatasync(fd), kWriting);
+  WriteSectorJson(fd, json, kWritingState);
+  CheckSyscall(fdatasync(fd), kWritingState);
 }
 
 }  // namespace ckptfs

@@ -16,9 +16,9 @@
 namespace ckptfs {
 namespace {
 
-constexpr char kFormat[] = "ckptfs volume 1";
-constexpr char kReading[] = "read the header of a volume's file";
-constexpr char kWriting[] = "write the header of a volume's file";
+constexpr char kHeaderFormat[] = "ckptfs volume 1";
+constexpr char kReadingHeader[] = "read the header of a volume's file";
+constexpr char kWritingHeader[] = "write the header of a volume's file";
 
 constexpr std::string_view kSuffix = ".volume";
 constexpr std::string_view kDestroyedSuffix = ".destroyed";
@@ -72,12 +72,12 @@ uint64_t NewMarker() {
 }
 
 VolumeHeader ReadVolumeHeader(int fd) {
-  const nlohmann::json json = ReadSectorJson(fd, kReading);
+  const nlohmann::json json = ReadSectorJson(fd, kReadingHeader);
   try {
     VolumeHeader header;
     const std::string format = json.at("format");
     const std::optional<Uuid> base = Uuid::Parse(json.at("base").get<std::string>());
-    if (format == kFormat && base) {
+    if (format == kHeaderFormat && base) {
       header.base = *base;
       header.read_only = json.at("read_only");
       header.in_use = json.at("in_use");
@@ -88,18 +88,18 @@ VolumeHeader ReadVolumeHeader(int fd) {
   } catch (const nlohmann::json::exception&) {
     // Said below.
   }
-  throw Error(EUCLEAN, kReading, "it is damaged, or of something else",
+  throw Error(EUCLEAN, kReadingHeader, "it is damaged, or of something else",
               "Put the file back from a backup");
 }
 
 void WriteVolumeHeader(int fd, const VolumeHeader& header) {
-  nlohmann::json json{{"format", kFormat},
+  nlohmann::json json{{"format", kHeaderFormat},
                       {"base", header.base.str()},
                       {"read_only", header.read_only},
                       {"in_use", header.in_use},
                       {"marker", header.marker}};
   if (header.thin_device) json["thin_device"] = *header.thin_device;
-  WriteSectorJson(fd, json, kWriting);
+  WriteSectorJson(fd, json, kWritingHeader);
 }
 
 }  // namespace ckptfs

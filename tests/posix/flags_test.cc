@@ -10,22 +10,22 @@ namespace {
 
 class Flags : public PosixTest {};
 
-int Get(const std::string& path) {
+int GetFlags(const std::string& path) {
   const UniqueFd fd = Open(path, O_RDONLY);
   int flags = 0;
   EXPECT_OK(ioctl(fd.get(), FS_IOC_GETFLAGS, &flags));
   return flags;
 }
 
-int Set(const std::string& path, int flags) {
+int SetFlags(const std::string& path, int flags) {
   const UniqueFd fd = Open(path, O_RDONLY);
   return ioctl(fd.get(), FS_IOC_SETFLAGS, &flags);
 }
 
 TEST_F(Flags, ImmutableFiles) {
   WriteFile(Path("file"), "content");
-  ASSERT_OK(Set(Path("file"), FS_IMMUTABLE_FL));
-  EXPECT_NE(Get(Path("file")) & FS_IMMUTABLE_FL, 0);
+  ASSERT_OK(SetFlags(Path("file"), FS_IMMUTABLE_FL));
+  EXPECT_NE(GetFlags(Path("file")) & FS_IMMUTABLE_FL, 0);
   EXPECT_ERRNO(EPERM, open(Path("file").c_str(), O_WRONLY));
   EXPECT_ERRNO(EPERM, open(Path("file").c_str(), O_RDONLY | O_TRUNC));
   EXPECT_ERRNO(EPERM, truncate(Path("file").c_str(), 0));
@@ -35,13 +35,13 @@ TEST_F(Flags, ImmutableFiles) {
   EXPECT_ERRNO(EPERM, chmod(Path("file").c_str(), 0600));
   EXPECT_ERRNO(EPERM, chown(Path("file").c_str(), 1, 1));
   EXPECT_EQ(ReadFile(Path("file")), "content");
-  ASSERT_OK(Set(Path("file"), 0));
+  ASSERT_OK(SetFlags(Path("file"), 0));
   EXPECT_OK(unlink(Path("file").c_str()));
 }
 
 TEST_F(Flags, AppendOnlyFiles) {
   WriteFile(Path("file"), "content");
-  ASSERT_OK(Set(Path("file"), FS_APPEND_FL));
+  ASSERT_OK(SetFlags(Path("file"), FS_APPEND_FL));
   EXPECT_ERRNO(EPERM, open(Path("file").c_str(), O_WRONLY));
   EXPECT_ERRNO(EPERM, truncate(Path("file").c_str(), 0));
   EXPECT_ERRNO(EPERM, unlink(Path("file").c_str()));
@@ -50,34 +50,34 @@ TEST_F(Flags, AppendOnlyFiles) {
     EXPECT_EQ(write(fd.get(), "+", 1), 1);
   }
   EXPECT_EQ(ReadFile(Path("file")), "content+");
-  ASSERT_OK(Set(Path("file"), 0));
+  ASSERT_OK(SetFlags(Path("file"), 0));
 }
 
 TEST_F(Flags, ImmutableDirectories) {
   ASSERT_OK(mkdir(Path("d").c_str(), 0755));
   WriteFile(Path("d/f"), "x");
-  ASSERT_OK(Set(Path("d"), FS_IMMUTABLE_FL));
+  ASSERT_OK(SetFlags(Path("d"), FS_IMMUTABLE_FL));
   EXPECT_ERRNO(EPERM, unlink(Path("d/f").c_str()));
   EXPECT_ERRNO(EPERM, mkdir(Path("d/x").c_str(), 0755));
   EXPECT_ERRNO(EPERM, open(Path("d/x").c_str(), O_CREAT | O_RDWR, 0644));
   WriteFile(Path("d/f"), "the file itself may change");
-  ASSERT_OK(Set(Path("d"), 0));
+  ASSERT_OK(SetFlags(Path("d"), 0));
   EXPECT_OK(unlink(Path("d/f").c_str()));
 }
 
 TEST_F(Flags, OthersOfBtrfs) {
   WriteFile(Path("file"), "");
-  ASSERT_OK(Set(Path("file"), FS_NOCOW_FL));
-  EXPECT_NE(Get(Path("file")) & FS_NOCOW_FL, 0);
+  ASSERT_OK(SetFlags(Path("file"), FS_NOCOW_FL));
+  EXPECT_NE(GetFlags(Path("file")) & FS_NOCOW_FL, 0);
   WriteFile(Path("other"), "");
-  ASSERT_OK(Set(Path("other"), FS_COMPR_FL | FS_NOATIME_FL));
-  EXPECT_NE(Get(Path("other")) & FS_COMPR_FL, 0);
+  ASSERT_OK(SetFlags(Path("other"), FS_COMPR_FL | FS_NOATIME_FL));
+  EXPECT_NE(GetFlags(Path("other")) & FS_COMPR_FL, 0);
   Chmod(Path("other"), 0666);
   EXPECT_TRUE(AsUser(kAlice, [&] {
-    EXPECT_ERRNO(EPERM, Set(Path("other"), FS_COMPR_FL)) << "not the owner";
+    EXPECT_ERRNO(EPERM, SetFlags(Path("other"), FS_COMPR_FL)) << "not the owner";
     WriteFile(Path("alice"), "");
-    EXPECT_ERRNO(EPERM, Set(Path("alice"), FS_IMMUTABLE_FL)) << "for root only";
-    EXPECT_OK(Set(Path("alice"), FS_NODUMP_FL));
+    EXPECT_ERRNO(EPERM, SetFlags(Path("alice"), FS_IMMUTABLE_FL)) << "for root only";
+    EXPECT_OK(SetFlags(Path("alice"), FS_NODUMP_FL));
   }));
 }
 

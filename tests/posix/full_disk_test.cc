@@ -6,13 +6,11 @@
 #include <csignal>
 #include <cstring>
 
+#include "backend/base/units.h"
 #include "tests/posix/posix_test.h"
 
 namespace ckptfs::testing {
 namespace {
-
-constexpr size_t kPage = 4096;
-constexpr size_t kMiB = size_t{1} << 20U;
 
 class FullDisk : public PosixTest {
  protected:

@@ -36,7 +36,6 @@ class Mapping {
   void* address_;
 };
 
-constexpr size_t kPage = 4096;
 constexpr int kReadWrite = PROT_READ | PROT_WRITE;
 
 class Mmap : public PosixTest {

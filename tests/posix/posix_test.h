@@ -24,6 +24,8 @@
 
 namespace ckptfs::testing {
 
+inline constexpr size_t kPage = 4096;  // bytes
+
 // The errno of a call as "EEXIST", or "OK" if it returned anything but -1. Takes the result of the
 // call, so errno must still be the call's.
 std::string ErrnoOf(long result);

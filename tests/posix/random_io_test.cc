@@ -21,7 +21,6 @@ namespace {
 
 constexpr size_t kSizeMax = 512 << 10;
 constexpr size_t kLengthMax = 64 << 10;
-constexpr size_t kPage = 4096;
 
 uint32_t NumberFromEnvironment(const char* name, uint32_t otherwise) {
   const char* text = std::getenv(name);

@@ -12,7 +12,7 @@
 namespace ckptfs::cli {
 namespace {
 
-struct Options {
+struct CheckpointOptions {
   std::optional<std::string> workspace;
   std::optional<std::string> name;
   std::string message;
@@ -22,7 +22,7 @@ struct Options {
   std::string format = "table";
 };
 
-int Run(const Options& options) {
+int RunCheckpoint(const CheckpointOptions& options) {
   Json args{{"message", wire::FromBytes(options.message)},
             {"pinned", options.pin},
             {"if_changed", options.if_changed}};
@@ -49,7 +49,7 @@ int Run(const Options& options) {
 }  // namespace
 
 void AddCheckpoint(CLI::App& app, Action& action) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CheckpointOptions>();
   CLI::App* command = app.add_subcommand(
       "checkpoint", "Keep the state of a workspace as a snapshot, and print the snapshot's name");
   AddWorkspaceOption(*command, options->workspace);
@@ -63,7 +63,7 @@ void AddCheckpoint(CLI::App& app, Action& action) {
   command->add_flag("--if-changed", options->if_changed,
                     "Do nothing if nothing has changed since the newest state kept");
   AddFormatOption(*command, options->format);
-  command->callback([options, &action] { action = [options] { return Run(*options); }; });
+  command->callback([options, &action] { action = [options] { return RunCheckpoint(*options); }; });
 }
 
 }  // namespace ckptfs::cli

@@ -11,14 +11,14 @@
 namespace ckptfs::cli {
 namespace {
 
-struct Options {
+struct DiffOptions {
   std::optional<std::string> workspace;
   std::string from;
   std::optional<std::string> to;
   std::string format = "table";
 };
 
-int Run(const Options& options) {
+int RunDiff(const DiffOptions& options) {
   Json args{{"from", wire::FromBytes(options.from)}};
   if (options.to) args["to"] = wire::FromBytes(*options.to);
   const Place place = FindWorkspace(options.workspace);
@@ -33,7 +33,7 @@ int Run(const Options& options) {
 }  // namespace
 
 void AddDiff(CLI::App& app, Action& action) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DiffOptions>();
   CLI::App* command = app.add_subcommand(
       "diff", "Show what changed: + added, - removed, M modified, R old -> new renamed");
   AddWorkspaceOption(*command, options->workspace);
@@ -43,7 +43,7 @@ void AddDiff(CLI::App& app, Action& action) {
   command->add_option("-t,--to", options->to, "The snapshot to compare with; else the live tree")
       ->type_name("NAME");
   AddFormatOption(*command, options->format);
-  command->callback([options, &action] { action = [options] { return Run(*options); }; });
+  command->callback([options, &action] { action = [options] { return RunDiff(*options); }; });
 }
 
 }  // namespace ckptfs::cli

@@ -14,13 +14,13 @@
 namespace ckptfs::cli {
 namespace {
 
-struct Options {
+struct FsckOptions {
   std::optional<std::string> path;
   bool repair = false;
   std::string format = "table";
 };
 
-int Run(const Options& options) {
+int RunFsck(const FsckOptions& options) {
   const Place mount = FindWidest(options.path);
   if (!mount.is_mount_root()) {
     throw Error(EPERM, "check the store", "only a workspace of it can be seen from here",
@@ -57,14 +57,14 @@ int Run(const Options& options) {
 }  // namespace
 
 void AddFsck(CLI::App& app, Action& action) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<FsckOptions>();
   CLI::App* command =
       app.add_subcommand("fsck", "Compare the catalog with the data, and mend the catalog");
   command->add_option("--mount", options->path, "A path in the mount that is meant")
       ->type_name("PATH");
   command->add_flag("--repair", options->repair, "Mend what can be mended without loss");
   AddFormatOption(*command, options->format);
-  command->callback([options, &action] { action = [options] { return Run(*options); }; });
+  command->callback([options, &action] { action = [options] { return RunFsck(*options); }; });
 }
 
 }  // namespace ckptfs::cli

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <memory>
 
+#include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "catalog/names.h"
 #include "fs/control_wire.h"
@@ -20,7 +21,7 @@
 namespace ckptfs::cli {
 namespace {
 
-struct Options {
+struct InitOptions {
   std::string path;
   std::optional<std::string> name;
   std::optional<std::string> mount;
@@ -28,13 +29,6 @@ struct Options {
   bool leave_out_nested = false;
   bool remove_original = false;
 };
-
-bool IsSameDirectory(int a, int b) {
-  struct stat of_a {};
-  struct stat of_b {};
-  return fstat(a, &of_a) == 0 && fstat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev &&
-         of_a.st_ino == of_b.st_ino;
-}
 
 [[noreturn]] void ThrowDeeper(const std::string& path, const Place& place) {
   throw Error(EINVAL, "make " + QuoteName(path) + " a workspace",
@@ -53,7 +47,7 @@ bool IsSameDirectory(int a, int b) {
 }
 
 // PATH is not there: a new empty workspace if it is to be directly below a mount root.
-int MakeEmpty(const Options& options) {
+int MakeEmpty(const InitOptions& options) {
   std::string path = options.path;
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
   const size_t slash = path.rfind('/');
@@ -107,7 +101,7 @@ void Report(const TakenIn& taken, const std::string& path) {
 }
 
 // PATH is a directory elsewhere: taken in, and replaced by a symlink.
-int TakeInDirectory(const Options& options) {
+int TakeInDirectory(const InitOptions& options) {
   ReplaceableDirectory original(options.path);
   const std::string name = options.name.value_or(original.name());
   CheckName("workspace", name);
@@ -134,7 +128,7 @@ int TakeInDirectory(const Options& options) {
   return kDone;
 }
 
-int Run(const Options& options) {
+int RunInit(const InitOptions& options) {
   if (options.path.empty()) throw Error(EINVAL, "make a workspace", "the path is empty");
   if (options.remove_original && options.leave_out_nested) {
     throw Error(EINVAL, "make a workspace",
@@ -159,7 +153,7 @@ int Run(const Options& options) {
 }  // namespace
 
 void AddInit(CLI::App& app, Action& action) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<InitOptions>();
   CLI::App* command = app.add_subcommand(
       "init", "Make PATH a workspace: a new one below the mount root, or a directory elsewhere");
   command->footer(
@@ -180,7 +174,7 @@ void AddInit(CLI::App& app, Action& action) {
                     "Leave out mount points and subvolumes in PATH, which are refused otherwise");
   command->add_flag("--remove-original", options->remove_original,
                     "Remove the original directory when all is done");
-  command->callback([options, &action] { action = [options] { return Run(*options); }; });
+  command->callback([options, &action] { action = [options] { return RunInit(*options); }; });
 }
 
 }  // namespace ckptfs::cli

@@ -14,7 +14,7 @@
 namespace ckptfs::cli {
 namespace {
 
-struct Options {
+struct ListOptions {
   std::optional<std::string> workspace;
   std::string snapshot;
   std::string format = "table";
@@ -80,7 +80,7 @@ void PrintTable(const Json& snapshots, bool with_workspace) {
   Print(table.Format());
 }
 
-int RunList(const Options& options) {
+int RunList(const ListOptions& options) {
   const std::optional<Place> place = FindWorkspaceIfSaid(options.workspace);
   Json snapshots = Json::array();
   if (place) {
@@ -132,7 +132,7 @@ void PrintUnlinkedFiles(const Json& snapshot) {
   }
 }
 
-int RunShow(const Options& options) {
+int RunShow(const ListOptions& options) {
   const Place place = FindWorkspace(options.workspace);
   const Json snapshot =
       place.Ask(Access::kRead,
@@ -165,7 +165,7 @@ int RunShow(const Options& options) {
 }  // namespace
 
 void AddList(CLI::App& app, Action& action) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ListOptions>();
   CLI::App* command = app.add_subcommand(
       "list", "List the snapshots of a workspace, or of all where none is meant, oldest first");
   AddWorkspaceOption(*command, options->workspace);
@@ -174,7 +174,7 @@ void AddList(CLI::App& app, Action& action) {
 }
 
 void AddShow(CLI::App& app, Action& action) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ListOptions>();
   CLI::App* command =
       app.add_subcommand("show", "Show all there is to know about a snapshot, with its sizes");
   AddWorkspaceOption(*command, options->workspace);

@@ -13,7 +13,7 @@
 namespace ckptfs::cli {
 namespace {
 
-struct Options {
+struct RollbackOptions {
   std::optional<std::string> workspace;
   std::optional<std::string> snapshot;
   std::optional<uint64_t> newest;
@@ -22,14 +22,14 @@ struct Options {
   std::string format = "table";
 };
 
-Json ArgsOf(const Options& options) {
+Json ArgsOf(const RollbackOptions& options) {
   Json args = Json::object();
   if (options.snapshot) args["snapshot"] = wire::FromBytes(*options.snapshot);
   if (options.newest) args["newest"] = *options.newest;
   return args;
 }
 
-int Preview(const Options& options, const Place& place) {
+int Preview(const RollbackOptions& options, const Place& place) {
   ChangePrinter printer(IsJson(options.format));
   AnswerHandlers handlers;
   handlers.items = [&printer](const Json& items) { printer.Add(items); };
@@ -43,7 +43,7 @@ int Preview(const Options& options, const Place& place) {
   return kDone;
 }
 
-int Run(const Options& options) {
+int RunRollback(const RollbackOptions& options) {
   const Place place = FindWorkspace(options.workspace);
   if (options.preview) return Preview(options, place);
   Json args = ArgsOf(options);
@@ -69,7 +69,7 @@ int Run(const Options& options) {
 }  // namespace
 
 void AddRollback(CLI::App& app, Action& action) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RollbackOptions>();
   CLI::App* command = app.add_subcommand(
       "rollback", "Give a workspace the state of a snapshot; the state before is kept");
   AddWorkspaceOption(*command, options->workspace);
@@ -89,7 +89,7 @@ void AddRollback(CLI::App& app, Action& action) {
   AddFormatOption(*command, options->format);
   command->callback([options, &action] {
     if (!options->snapshot && !options->newest) throw CLI::RequiredError("--snapshot or --newest");
-    action = [options] { return Run(*options); };
+    action = [options] { return RunRollback(*options); };
   });
 }
 

@@ -12,14 +12,14 @@
 namespace ckptfs::cli {
 namespace {
 
-struct Options {
+struct SnapshotOptions {
   std::optional<std::string> workspace;
   std::string snapshot;
   std::string new_workspace;
   bool force = false;
 };
 
-Json AskAboutSnapshot(const Options& options, const char* command, Json args) {
+Json AskAboutSnapshot(const SnapshotOptions& options, const char* command, Json args) {
   args["snapshot"] = wire::FromBytes(options.snapshot);
   const Place place = FindWorkspace(options.workspace);
   return place.Ask(Access::kChange, MakeRequest(command, std::move(args)));
@@ -29,20 +29,20 @@ std::string Text(const Json& result, const char* field) {
   return OneLine(result.at(field).get<std::string>());
 }
 
-int RunFork(const Options& options) {
+int RunFork(const SnapshotOptions& options) {
   const Json result = AskAboutSnapshot(options, wire::kFork,
                                        Json{{"name", wire::FromBytes(options.new_workspace)}});
   PrintLine(fmt::format("{} starts as {}", Text(result, "workspace"), Text(result, "snapshot")));
   return kDone;
 }
 
-int RunDelete(const Options& options) {
+int RunDelete(const SnapshotOptions& options) {
   const Json result = AskAboutSnapshot(options, wire::kDelete, Json{{"force", options.force}});
   PrintLine(fmt::format("deleted {}/{}", Text(result, "workspace"), Text(result, "snapshot")));
   return kDone;
 }
 
-int RunPin(const Options& options, bool pinned) {
+int RunPin(const SnapshotOptions& options, bool pinned) {
   const Json result = AskAboutSnapshot(options, wire::kPin, Json{{"pinned", pinned}});
   PrintLine(fmt::format("{} {}/{}", pinned ? "pinned" : "unpinned", Text(result, "workspace"),
                         Text(result, "snapshot")));
@@ -50,7 +50,7 @@ int RunPin(const Options& options, bool pinned) {
 }
 
 CLI::App* AddSnapshotCommand(CLI::App& app, const char* name, const char* description,
-                             Options& options) {
+                             SnapshotOptions& options) {
   CLI::App* command = app.add_subcommand(name, description);
   AddWorkspaceOption(*command, options.workspace);
   command->add_option("-s,--snapshot", options.snapshot, "The snapshot")
@@ -62,7 +62,7 @@ CLI::App* AddSnapshotCommand(CLI::App& app, const char* name, const char* descri
 }  // namespace
 
 void AddFork(CLI::App& app, Action& action) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SnapshotOptions>();
   CLI::App* command = AddSnapshotCommand(
       app, "fork", "Make a new writable workspace that starts as a snapshot", *options);
   command->add_option("NEW", options->new_workspace, "The new workspace's name")->required();
@@ -70,21 +70,21 @@ void AddFork(CLI::App& app, Action& action) {
 }
 
 void AddDelete(CLI::App& app, Action& action) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SnapshotOptions>();
   CLI::App* command = AddSnapshotCommand(app, "delete", "Delete a snapshot for good", *options);
   command->add_flag("--force", options->force, "Even one whose data is missing");
   command->callback([options, &action] { action = [options] { return RunDelete(*options); }; });
 }
 
 void AddPin(CLI::App& app, Action& action) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SnapshotOptions>();
   CLI::App* command = AddSnapshotCommand(
       app, "pin", "Protect a snapshot: it cannot be deleted until it is unpinned", *options);
   command->callback([options, &action] { action = [options] { return RunPin(*options, true); }; });
 }
 
 void AddUnpin(CLI::App& app, Action& action) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SnapshotOptions>();
   CLI::App* command =
       AddSnapshotCommand(app, "unpin", "Take the protection of a snapshot away", *options);
   command->callback([options, &action] { action = [options] { return RunPin(*options, false); }; });

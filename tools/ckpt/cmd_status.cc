@@ -13,7 +13,7 @@
 namespace ckptfs::cli {
 namespace {
 
-struct Options {
+struct StatusOptions {
   std::optional<std::string> path;
   bool snapshots = false;
   std::string format = "table";
@@ -55,7 +55,7 @@ void PrintStatus(const Json& status) {
   Print(table.Format());
 }
 
-int RunStatus(const Options& options) {
+int RunStatus(const StatusOptions& options) {
   const Json status = FindWidest(options.path).Ask(Access::kRead, MakeRequest(wire::kStatus));
   if (IsJson(options.format)) {
     PrintJson(status);
@@ -129,7 +129,7 @@ void PrintDf(const Json& df, bool with_snapshots) {
   Print(table.Format());
 }
 
-int RunDf(const Options& options) {
+int RunDf(const StatusOptions& options) {
   const Place widest = FindWidest(options.path);
   Json df = widest.Ask(Access::kRead, MakeRequest(wire::kDf));
   if (options.snapshots) AddUsage(widest, df);
@@ -144,7 +144,7 @@ int RunDf(const Options& options) {
 }  // namespace
 
 void AddStatus(CLI::App& app, Action& action) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<StatusOptions>();
   CLI::App* command =
       app.add_subcommand("status", "Show the mount: its store, backend, workspaces and warnings");
   AddMountOption(*command, options->path);
@@ -153,7 +153,7 @@ void AddStatus(CLI::App& app, Action& action) {
 }
 
 void AddDf(CLI::App& app, Action& action) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<StatusOptions>();
   CLI::App* command = app.add_subcommand("df", "Show how much space there is, and what takes it");
   AddMountOption(*command, options->path);
   command->add_flag("--snapshots", options->snapshots,

@@ -17,7 +17,7 @@
 namespace ckptfs::cli {
 namespace {
 
-struct Options {
+struct TemplateOptions {
   std::string name;
   std::optional<std::string> path;
   std::optional<std::string> from;
@@ -27,7 +27,9 @@ struct Options {
   std::string format = "table";
 };
 
-Place FindMount(const Options& options) { return FindMountRoot(options.mount, "see to templates"); }
+Place FindMount(const TemplateOptions& options) {
+  return FindMountRoot(options.mount, "see to templates");
+}
 
 void Report(const Json& added) {
   PrintLine(fmt::format("template {}: {}, {}, takes {}",
@@ -37,7 +39,7 @@ void Report(const Json& added) {
 }
 
 // "W/S", which neither name can hold a slash of.
-int AddFromSnapshot(const Options& options) {
+int AddFromSnapshot(const TemplateOptions& options) {
   const size_t slash = options.from->find('/');
   if (slash == std::string::npos || slash == 0 || slash + 1 == options.from->size() ||
       options.from->find('/', slash + 1) != std::string::npos) {
@@ -52,7 +54,7 @@ int AddFromSnapshot(const Options& options) {
   return kDone;
 }
 
-int AddFromPath(const Options& options) {
+int AddFromPath(const TemplateOptions& options) {
   const UniqueFd source(open(options.path->c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   if (!source.valid()) ThrowErrno("open " + QuoteName(*options.path));
   Json args{{"name", wire::FromBytes(options.name)}};
@@ -69,7 +71,7 @@ int AddFromPath(const Options& options) {
   return kDone;
 }
 
-int RunAdd(const Options& options) {
+int RunTemplateAdd(const TemplateOptions& options) {
   if (options.from && (options.size_bytes || options.filesystem)) {
     throw Error(EINVAL, "add template " + options.name,
                 "a snapshot brings its size and its filesystem with it",
@@ -78,7 +80,7 @@ int RunAdd(const Options& options) {
   return options.from ? AddFromSnapshot(options) : AddFromPath(options);
 }
 
-int RunList(const Options& options) {
+int RunTemplateList(const TemplateOptions& options) {
   const Json templates =
       FindWidest(options.mount).Ask(Access::kRead, MakeRequest(wire::kTemplates));
   if (IsJson(options.format)) {
@@ -97,7 +99,7 @@ int RunList(const Options& options) {
   return kDone;
 }
 
-int RunRemove(const Options& options) {
+int RunTemplateRemove(const TemplateOptions& options) {
   FindMount(options).Ask(
       Access::kChange,
       MakeRequest(wire::kTemplateRemove, Json{{"name", wire::FromBytes(options.name)}}));
@@ -105,10 +107,10 @@ int RunRemove(const Options& options) {
   return kDone;
 }
 
-using Run = int (*)(const Options&);
+using TemplateRun = int (*)(const TemplateOptions&);
 
 CLI::App* AddCommand(CLI::App& above, Action& action, const char* name, const char* description,
-                     const std::shared_ptr<Options>& options, Run run) {
+                     const std::shared_ptr<TemplateOptions>& options, TemplateRun run) {
   CLI::App* command = above.add_subcommand(name, description);
   command->add_option("--mount", options->mount, "A path in the mount that is meant")
       ->type_name("PATH");
@@ -119,14 +121,14 @@ CLI::App* AddCommand(CLI::App& above, Action& action, const char* name, const ch
 }  // namespace
 
 void AddTemplate(CLI::App& app, Action& action) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TemplateOptions>();
   CLI::App* group = app.add_subcommand(
       "template", "Templates, which workspaces of a store on device-mapper are made from");
   group->require_subcommand(1);
 
-  CLI::App* add =
-      AddCommand(*group, action, "add",
-                 "Add a template: a directory's content, an image, or a snapshot", options, RunAdd);
+  CLI::App* add = AddCommand(*group, action, "add",
+                             "Add a template: a directory's content, an image, or a snapshot",
+                             options, RunTemplateAdd);
   add->add_option("NAME", options->name, "Its name; that of the default template is 'default'")
       ->required();
   CLI::Option* path =
@@ -141,14 +143,15 @@ void AddTemplate(CLI::App& app, Action& action) {
       ->transform(CLI::AsSizeValue(false));
   add->callback([options, &action] {
     if (!options->path && !options->from) throw CLI::RequiredError("PATH or --from");
-    action = [options] { return RunAdd(*options); };
+    action = [options] { return RunTemplateAdd(*options); };
   });
 
-  CLI::App* list =
-      AddCommand(*group, action, "list", "List the templates and who needs them", options, RunList);
+  CLI::App* list = AddCommand(*group, action, "list", "List the templates and who needs them",
+                              options, RunTemplateList);
   AddFormatOption(*list, options->format);
 
-  AddCommand(*group, action, "rm", "Remove a template that nobody needs", options, RunRemove)
+  AddCommand(*group, action, "rm", "Remove a template that nobody needs", options,
+             RunTemplateRemove)
       ->add_option("NAME", options->name, "The template")
       ->required();
 }

@@ -16,6 +16,7 @@
 #include <sstream>
 #include <utility>
 
+#include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "catalog/names.h"
 #include "fs/control_wire.h"
@@ -60,13 +61,6 @@ std::optional<Place> TryPlace(UniqueFd directory) {
     }
     throw;
   }
-}
-
-bool IsSameDirectory(int a, int b) {
-  struct stat of_a {};
-  struct stat of_b {};
-  return fstat(a, &of_a) == 0 && fstat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev &&
-         of_a.st_ino == of_b.st_ino;
 }
 
 std::string PathOfDescriptor(int fd) {

@@ -12,12 +12,11 @@
 #include <vector>
 
 #include "backend/base/error.h"
+#include "backend/base/units.h"
 #include "tests/unit/backend/test_store.h"
 
 namespace ckptfs {
 namespace {
-
-constexpr uint64_t kMiB = uint64_t{1} << 20;
 
 class LoopDeviceTest : public testing::Test {
  protected:

@@ -29,8 +29,6 @@ namespace ckptfs {
 namespace {
 
 using ::testing::HasSubstr;
-using testing::ScratchBtrfs;
-using testing::Tree;
 
 // Everything about a tree that an import must keep, as one line for each path.
 class Description : public TreeVisitor {

@@ -10,14 +10,13 @@
 
 #include "backend/backend.h"
 #include "backend/base/error.h"
+#include "backend/base/units.h"
 #include "tests/unit/backend/test_store.h"
 
 namespace ckptfs {
 namespace {
 
 using ::testing::HasSubstr;
-
-constexpr uint64_t kMiB = uint64_t{1} << 20;
 
 class BaseHomeTest : public testing::Test {
  protected:

@@ -16,6 +16,7 @@
 
 #include "backend/backend.h"
 #include "backend/base/error.h"
+#include "backend/base/units.h"
 #include "backend/base/write_out.h"
 #include "tests/unit/backend/backend_fixture.h"
 
@@ -24,8 +25,6 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
-
-constexpr uint64_t kMiB = uint64_t{1} << 20;
 
 // What is btrfs's own, on both backends that use it.
 class BtrfsBackendTest : public BackendTest {

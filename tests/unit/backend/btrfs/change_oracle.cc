@@ -19,7 +19,7 @@
 #include <tuple>
 #include <utility>
 
-namespace ckptfs::testing {
+namespace ckptfs {
 namespace {
 
 // Inode number, generation, birth and type.
@@ -303,4 +303,4 @@ std::vector<std::string> Lines(const std::vector<Change>& changes) {
   return lines;
 }
 
-}  // namespace ckptfs::testing
+}  // namespace ckptfs

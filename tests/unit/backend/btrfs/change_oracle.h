@@ -6,7 +6,7 @@
 
 #include "backend/backend.h"
 
-namespace ckptfs::testing {
+namespace ckptfs {
 
 // The changes from one tree to the other, by the rules in backend/compare/comparison.h, computed with
 // everything in memory and without any code of backend/.
@@ -19,4 +19,4 @@ std::string CheckOutcome(int older_root_fd, int newer_root_fd, const std::vector
 // One line each, as "M path", "R old -> new"; directories with a slash at the end.
 std::vector<std::string> Lines(const std::vector<Change>& changes);
 
-}  // namespace ckptfs::testing
+}  // namespace ckptfs

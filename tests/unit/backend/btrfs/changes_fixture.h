@@ -15,7 +15,7 @@
 #include "tests/unit/backend/btrfs/change_oracle.h"
 #include "tests/unit/backend/btrfs/scratch_btrfs.h"
 
-namespace ckptfs::testing {
+namespace ckptfs {
 
 // One filesystem a suite, one writable subvolume a test. Every comparison is made by the kernel's
 // stream, by a walk and by the public function, and all are held against the oracle.
@@ -73,4 +73,4 @@ class ChangesFixture : public ::testing::Test {
   UniqueFd live_;
 };
 
-}  // namespace ckptfs::testing
+}  // namespace ckptfs

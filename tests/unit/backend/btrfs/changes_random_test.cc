@@ -12,7 +12,7 @@
 #include "backend/btrfs/subvolume_files.h"
 #include "tests/unit/backend/btrfs/changes_fixture.h"
 
-namespace ckptfs::testing {
+namespace ckptfs {
 namespace {
 
 // Makes random changes to one tree. Keeps no record of it but a list of paths, read anew for each
@@ -269,4 +269,4 @@ TEST_F(ChangesRandomTest, UnrelatedVolumes) {
 }
 
 }  // namespace
-}  // namespace ckptfs::testing
+}  // namespace ckptfs

@@ -11,6 +11,7 @@
 
 #include "backend/backend.h"
 #include "backend/base/error.h"
+#include "backend/base/units.h"
 #include "backend/base/write_out.h"
 #include "backend/loop_device.h"
 #include "tests/unit/backend/test_store.h"
@@ -20,7 +21,6 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr BackendOptions kSmall = {.size_bytes = 128 * kMiB};
 
 class LoopHomeTest : public testing::Test {

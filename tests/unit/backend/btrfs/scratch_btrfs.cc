@@ -15,7 +15,7 @@
 #include "backend/mount/detached_mount.h"
 #include "backend/mount/mkfs.h"
 
-namespace ckptfs::testing {
+namespace ckptfs {
 namespace {
 
 constexpr off_t kImageBytes = off_t{1} << 30;  // sparse
@@ -154,4 +154,4 @@ void Tree::SetAtime(const std::string& path, int64_t atime_ns) const {
   CheckSyscall(utimensat(fd_, path.c_str(), times, AT_SYMLINK_NOFOLLOW), "utimens " + path);
 }
 
-}  // namespace ckptfs::testing
+}  // namespace ckptfs

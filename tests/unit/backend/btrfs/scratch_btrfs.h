@@ -11,7 +11,7 @@
 #include "backend/base/unique_fd.h"
 #include "backend/loop_device.h"
 
-namespace ckptfs::testing {
+namespace ckptfs {
 
 // A real btrfs on a loop device over a memfd, mounted where no path leads. Nothing has to be
 // cleaned up: all of it ends with the last descriptor, however the test ends.
@@ -68,4 +68,4 @@ class Tree {
   int fd_;
 };
 
-}  // namespace ckptfs::testing
+}  // namespace ckptfs

@@ -14,7 +14,7 @@
 #include "backend/base/error.h"
 #include "tests/unit/backend/btrfs/changes_fixture.h"
 
-namespace ckptfs::testing {
+namespace ckptfs {
 namespace {
 
 using ::testing::ElementsAre;
@@ -35,13 +35,13 @@ std::string Attribute(uint16_t type, const std::string& value) {
   return Le16(type) + Le16(static_cast<uint16_t>(value.size())) + value;
 }
 
-std::string Command(SendOperation operation, const std::string& attributes) {
+std::string EncodedCommand(SendOperation operation, const std::string& attributes) {
   return Le32(static_cast<uint32_t>(attributes.size())) + Le16(static_cast<uint16_t>(operation)) +
          Le32(0) + attributes;
 }
 
 std::string Header() { return std::string("btrfs-stream\0", 13) + Le32(1); }
-std::string End() { return Command(SendOperation::kEnd, ""); }
+std::string End() { return EncodedCommand(SendOperation::kEnd, ""); }
 
 // Reads a whole stream and returns a line for each command.
 std::vector<std::string> Parse(const std::string& stream) {
@@ -69,10 +69,11 @@ std::string WhyNot(const std::string& stream) {
 
 TEST(SendStreamReaderTest, ReadsCommands) {
   const std::string stream =
-      Header() + Command(SendOperation::kMakeFile, Attribute(kPath, "a")) +
-      Command(SendOperation::kRename, Attribute(kPath, "a") + Attribute(kPathTo, "b c\n")) +
-      Command(SendOperation::kLink, Attribute(kPathLink, "x") + Attribute(kPath, "y")) +
-      Command(SendOperation::kChangeMode, Attribute(kMode, "12345678") + Attribute(kPath, "")) +
+      Header() + EncodedCommand(SendOperation::kMakeFile, Attribute(kPath, "a")) +
+      EncodedCommand(SendOperation::kRename, Attribute(kPath, "a") + Attribute(kPathTo, "b c\n")) +
+      EncodedCommand(SendOperation::kLink, Attribute(kPathLink, "x") + Attribute(kPath, "y")) +
+      EncodedCommand(SendOperation::kChangeMode,
+                     Attribute(kMode, "12345678") + Attribute(kPath, "")) +
       End() + "what follows is of no interest";
   EXPECT_THAT(Parse(stream), ElementsAre("3 a||", "9 a|b c\n|", "10 y||x", "18 ||"));
 }
@@ -82,7 +83,7 @@ TEST(SendStreamReaderTest, ReadsMoreThanItsBuffer) {
   std::vector<std::string> expected;
   for (int i = 0; i < 5000; ++i) {
     const std::string path = std::to_string(i) + std::string(static_cast<size_t>(i), 'p');
-    stream += Command(SendOperation::kMakeFile, Attribute(kPath, path));
+    stream += EncodedCommand(SendOperation::kMakeFile, Attribute(kPath, path));
     expected.push_back("3 " + path + "||");
   }
   EXPECT_EQ(Parse(stream + End()), expected);
@@ -99,21 +100,22 @@ TEST(SendStreamReaderTest, RefusesBadLengths) {
   EXPECT_EQ(WhyNot(Header()), "it ends too early");
   EXPECT_EQ(WhyNot(Header() + Le32(0xffffffff) + Le16(3) + Le32(0)), "a command is too long");
   EXPECT_EQ(WhyNot(Header() + Le32(100) + Le16(3) + Le32(0) + "short"), "it ends too early");
-  EXPECT_EQ(WhyNot(Header() + Command(SendOperation::kMakeFile, "abc")),
+  EXPECT_EQ(WhyNot(Header() + EncodedCommand(SendOperation::kMakeFile, "abc")),
             "an attribute is cut short");
-  EXPECT_EQ(WhyNot(Header() + Command(SendOperation::kMakeFile, Le16(kPath) + Le16(9) + "abc")),
-            "an attribute is longer than its command");
+  EXPECT_EQ(
+      WhyNot(Header() + EncodedCommand(SendOperation::kMakeFile, Le16(kPath) + Le16(9) + "abc")),
+      "an attribute is longer than its command");
 }
 
 TEST(SendStreamReaderTest, RefusesBadCommands) {
-  EXPECT_EQ(WhyNot(Header() + Command(static_cast<SendOperation>(0), "")),
+  EXPECT_EQ(WhyNot(Header() + EncodedCommand(static_cast<SendOperation>(0), "")),
             "it holds an unknown command");
-  EXPECT_EQ(WhyNot(Header() + Command(static_cast<SendOperation>(99), "")),
+  EXPECT_EQ(WhyNot(Header() + EncodedCommand(static_cast<SendOperation>(99), "")),
             "it holds an unknown command");
-  EXPECT_EQ(WhyNot(Header() + Command(SendOperation::kRename, Attribute(kPath, "a"))),
+  EXPECT_EQ(WhyNot(Header() + EncodedCommand(SendOperation::kRename, Attribute(kPath, "a"))),
             "a command lacks a path");
-  EXPECT_EQ(WhyNot(Header() +
-                   Command(SendOperation::kMakeFile, Attribute(kPath, std::string("a\0b", 3)))),
+  EXPECT_EQ(WhyNot(Header() + EncodedCommand(SendOperation::kMakeFile,
+                                             Attribute(kPath, std::string("a\0b", 3)))),
             "a path holds a NUL");
 }
 
@@ -121,8 +123,9 @@ TEST(SendStreamReaderTest, RefusesBadCommands) {
 // sanitizers see to the rest.
 TEST(SendStreamReaderTest, SurvivesDamage) {
   const std::string stream =
-      Header() + Command(SendOperation::kRename, Attribute(kPath, "a") + Attribute(kPathTo, "b")) +
-      Command(SendOperation::kSetTimes, Attribute(kPath, "b")) + End();
+      Header() +
+      EncodedCommand(SendOperation::kRename, Attribute(kPath, "a") + Attribute(kPathTo, "b")) +
+      EncodedCommand(SendOperation::kSetTimes, Attribute(kPath, "b")) + End();
   for (size_t size = 0; size < stream.size(); ++size) {
     EXPECT_EQ(WhyNot(stream.substr(0, size)), "it ends too early") << size;
   }
@@ -177,4 +180,4 @@ TEST_F(SendTest, AnErrorInTheMiddleEndsTheKernelsWork) {
 }
 
 }  // namespace
-}  // namespace ckptfs::testing
+}  // namespace ckptfs

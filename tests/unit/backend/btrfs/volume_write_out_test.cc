@@ -11,19 +11,18 @@
 #include <string>
 
 #include "backend/backend.h"
+#include "backend/base/units.h"
 #include "tests/unit/backend/test_store.h"
 
 namespace ckptfs {
 namespace {
-
-constexpr uint64_t kImageBytes = uint64_t{512} << 20;
 
 class WriteOutTest : public testing::Test {
  protected:
   void SetUp() override {
     CKPTFS_SKIP_WITHOUT_LOOP_DEVICES();
     store_.Reset(openat(directory_.fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    CreateBackend(store_.get(), "btrfs-loop", {.size_bytes = kImageBytes});
+    CreateBackend(store_.get(), "btrfs-loop", {.size_bytes = 512 * kMiB});
     backend_ = OpenBackend(store_.get(), "btrfs-loop", {});
     backend_->CreateEmpty(live_);
     volume_ = backend_->Open(live_);

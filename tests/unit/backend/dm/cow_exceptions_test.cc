@@ -19,7 +19,6 @@
 namespace ckptfs {
 namespace {
 
-constexpr uint64_t kChunk = 4096;
 constexpr uint64_t kOffset = 4096;
 
 class CowExceptionsTest : public testing::Test {
@@ -38,7 +37,7 @@ class CowExceptionsTest : public testing::Test {
   // The n-th exception, in the table that it belongs to.
   void PutException(uint64_t n, uint64_t old_chunk, uint64_t new_chunk) {
     const std::array<uint64_t, 2> exception = {htole64(old_chunk), htole64(new_chunk)};
-    Put((1 + n / 256 * 257) * kChunk + n % 256 * sizeof(exception), exception.data(),
+    Put((1 + n / 256 * 257) * kCowChunkBytes + n % 256 * sizeof(exception), exception.data(),
         sizeof(exception));
   }
   std::vector<std::pair<uint64_t, uint64_t>> Found() {

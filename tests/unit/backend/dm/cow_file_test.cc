@@ -15,13 +15,11 @@
 namespace ckptfs {
 namespace {
 
-constexpr uint64_t kChunk = 4096;
-
 TEST(CowFileTest, HasRoomForEveryChunkOfTheBase) {
-  EXPECT_EQ(CowFileBytes(0), 2 * kChunk);
-  EXPECT_EQ(CowFileBytes(1), 4 * kChunk);
-  EXPECT_EQ(CowFileBytes(256 * kChunk), (1 + 256 + 1 + 1) * kChunk);
-  EXPECT_EQ(CowFileBytes(257 * kChunk), (1 + 257 + 2 + 1) * kChunk);
+  EXPECT_EQ(CowFileBytes(0), 2 * kCowChunkBytes);
+  EXPECT_EQ(CowFileBytes(1), 4 * kCowChunkBytes);
+  EXPECT_EQ(CowFileBytes(256 * kCowChunkBytes), (1 + 256 + 1 + 1) * kCowChunkBytes);
+  EXPECT_EQ(CowFileBytes(257 * kCowChunkBytes), (1 + 257 + 2 + 1) * kCowChunkBytes);
 }
 
 TEST(CowFileTest, IsSparseAndNeverReplacesAnother) {
@@ -38,8 +36,8 @@ TEST(CowFileTest, IsSparseAndNeverReplacesAnother) {
 TEST(CowFileTest, CopyHasTheSameBytesAndTheSameHoles) {
   const TestDirectory directory;
   const UniqueFd source = MakeCowFile(directory.fd(), "source", 64 << 20);
-  const std::string begin(kChunk, 'b');
-  const std::string middle(3 * kChunk, 'm');
+  const std::string begin(kCowChunkBytes, 'b');
+  const std::string middle(3 * kCowChunkBytes, 'm');
   ASSERT_EQ(pwrite(source.get(), begin.data(), begin.size(), 0), ssize_t(begin.size()));
   constexpr off_t kMiddle = off_t{32} << 20;
   ASSERT_EQ(pwrite(source.get(), middle.data(), middle.size(), kMiddle), ssize_t(middle.size()));

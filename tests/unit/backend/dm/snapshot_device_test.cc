@@ -17,13 +17,13 @@
 
 #include "backend/base/error.h"
 #include "backend/base/sparse_copy.h"
+#include "backend/base/units.h"
 #include "backend/dm/cow_file.h"
 #include "tests/unit/backend/test_store.h"
 
 namespace ckptfs {
 namespace {
 
-constexpr uint64_t kMiB = 1 << 20;
 constexpr uint64_t kBaseBytes = 16 * kMiB;
 constexpr size_t kBlockBytes = 4096;
 

@@ -12,6 +12,7 @@
 
 #include "backend/base/directory.h"
 #include "backend/base/error.h"
+#include "backend/base/units.h"
 #include "backend/dm/volume_file.h"
 #include "backend/mount/mkfs.h"
 #include "tests/unit/backend/test_store.h"
@@ -20,8 +21,6 @@ namespace ckptfs {
 namespace {
 
 using testing::HasSubstr;
-
-constexpr uint64_t kMiB = uint64_t{1} << 20;
 
 class TemplateStoreTest : public testing::Test {
  protected:

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 
+#include "backend/base/units.h"
 #include "backend/dm/thin_device.h"
 #include "tests/unit/backend/test_store.h"
 
@@ -19,8 +20,6 @@ namespace ckptfs {
 namespace {
 
 using testing::HasSubstr;
-
-constexpr uint64_t kMiB = uint64_t{1} << 20;
 
 class DmThinPoolTest : public testing::Test {
  protected:

@@ -1,0 +1,9 @@
+#pragma once
+
+#include <cstdint>
+
+namespace ckptfs {
+
+inline constexpr uint64_t kMiB = uint64_t{1} << 20;  // bytes
+
+}  // namespace ckptfs
