@@ -3,9 +3,10 @@
 // The file kControlName (catalog/names.h) is found in the mount root and in the root of every
 // workspace, though never listed. So a container that sees only the workspace can use it, and the
 // kernel itself checks who may: the file has the owner, group, ACL and read and write permissions
-// of the directory that it stands in (never execute). Whoever can open it for reading may ask;
-// only a descriptor opened for reading and writing may change anything, and only within the scope
-// of that file: that workspace, or the whole mount.
+// of the directory that it stands in (never execute), but for the mount root's, which is root's to write
+// whoever may make workspaces there. Whoever can open it for reading may ask; only a descriptor opened
+// for reading and writing may change anything, and only within the scope of that file: that workspace, or
+// the whole mount.
 //
 // One exchange a descriptor: the request, a JSON object, is handed over in pieces of at most
 // kMaxChunkBytes with ControlAppend ioctls, then started with the ControlRun ioctl. read(2) then

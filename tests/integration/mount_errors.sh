@@ -141,6 +141,14 @@ for mode in "" -f; do
 done
 check_not "no lock is left" test -e "$store/lock"
 
+test_case "the caller has closed its standard descriptors"
+for closed in '<&-' '>&-' '<&- >&- 2>&-'; do
+    check "$closed: the command returns" timeout 60 bash -c "exec ckptfs \"\$@\" $closed" - "$store" "$mnt"
+    check "$closed: a checkpoint" mkdir "$mnt/closed" "$mnt/.snapshots/closed/s"
+    rmdir "$mnt/.snapshots/closed/s" "$mnt/closed"
+    unmount_store "$store" "$mnt"
+done
+
 test_case "the command returns when the mount is usable"
 for ((round = 0; round < 5; round++)); do
     check "mount" ckptfs "$store" "$mnt"

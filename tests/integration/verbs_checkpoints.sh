@@ -173,6 +173,18 @@ cd / && unmount_store "$store" "$m" && mount_store "$store" "$m" && cd "$m" || e
 check_eq "$times" "$(stat -c '%n %.9Y' $list/*)" "times after a remount"
 check_eq $'t5\nt4\na3\nt2\nt1' "$(ls -t $list)" "ls -t after a remount"
 
+test_case "ckpt takes one command, and says what is wrong with its output"
+refused "status" ckpt checkpoint -w W -m add status
+check_eq 2 "$status" "exit status"
+refused "list" ckpt delete -w W -s nothing list
+check_eq 2 "$status" "exit status"
+check_not "nothing was done" test -e $list/add
+for words in --version --help "list -w W"; do
+    # shellcheck disable=SC2086
+    refused "write to standard output" bash -c 'ckpt "$@" >/dev/full' - $words
+    check_eq "1 1" "$status $(wc -l <<<"$errors")" "$words: exit status and lines"
+done
+
 test_case ".snapshots is reserved in a workspace's root only"
 mkdir W/sub
 check "in a subdirectory: mkdir" mkdir W/sub/.snapshots

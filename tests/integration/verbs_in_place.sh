@@ -88,6 +88,8 @@ test_case "a directory that is no longer there"
     number=$(stat -c %i .)
     check "rollback" mv -T "$m/.snapshots/W/s1" "$m/.snapshots/W/.live"
     check_gone lost
+    check "ckpt, by a path" ckpt list -w "$m/W"
+    refused "cd" ckpt list
     # Directories made now get the inode numbers of those that are gone.
     mkdir "$m/W/other" && echo other >"$m/W/other/lost"
     check_eq "$number" "$(stat -c %i "$m/W/other")" "the number is used again (or this proves nothing)"

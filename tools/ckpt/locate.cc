@@ -33,7 +33,10 @@ UniqueFd OpenPath(int at, const char* path, int flags = 0) {
 
 UniqueFd OpenCurrent() {
   UniqueFd fd = OpenPath(AT_FDCWD, ".", O_DIRECTORY);
-  if (!fd.valid()) ThrowErrno("open the current directory");
+  if (!fd.valid()) {
+    throw Error(errno, "open the current directory", {},
+                "Change to one that is there (cd \"$PWD\"), or name a workspace by a path: -w");
+  }
   return fd;
 }
 
@@ -223,8 +226,8 @@ std::optional<Place> FindPlace(int directory_fd) {
 }
 
 std::optional<Place> FindWorkspaceIfSaid(const std::optional<std::string>& argument) {
-  const UniqueFd current = OpenCurrent();
   if (!argument) {
+    const UniqueFd current = OpenCurrent();
     std::optional<Place> here = WorkspaceOfDirectory(current.get());
     if (here) return here;
     // From elsewhere, or from the mount root, where a container may see just one workspace.
@@ -233,17 +236,23 @@ std::optional<Place> FindWorkspaceIfSaid(const std::optional<std::string>& argum
     return std::nullopt;
   }
   if (!IsPath(*argument)) {
-    std::optional<Place> named = FindByName(current.get(), *argument);
+    std::optional<Place> named = FindByName(OpenCurrent().get(), *argument);
     if (named) return named;
   }
   const UniqueFd directory = OpenPath(AT_FDCWD, argument->c_str());
+  const int failure = directory.valid() ? 0 : errno;
   if (directory.valid()) {
     std::optional<Place> place = WorkspaceOfDirectory(OpenDirectoryOf(*argument).get());
     if (place) return place;
   }
   if (IsPath(*argument)) {
-    throw Error(ENOENT, "find the workspace of " + QuoteName(*argument),
-                directory.valid() ? "it is in none" : "there is no such file or directory");
+    const std::string attempted = "find the workspace of " + QuoteName(*argument);
+    if (failure == 0) throw Error(ENOENT, attempted, "it is in none");
+    if (failure == ENOTCONN) {
+      throw Error(failure, attempted, "the daemon of its mount is gone", "Mount it again");
+    }
+    if (failure != ENOENT && failure != ENOTDIR) throw Error(failure, attempted);
+    throw Error(ENOENT, attempted, "there is no such file or directory");
   }
   CheckName("workspace", *argument);
   throw Error(ENOENT, "find workspace " + QuoteName(*argument), "there is none of this name",

@@ -49,15 +49,19 @@ int Main(int argc, char** argv) {
   AddUnpin(app, action);
   AddFsck(app, action);
   AddTemplate(app, action);
+  // One at most: a second would take the first one's place. That there has to be one is said below, as
+  // this would say so of an unknown command, too.
+  app.require_subcommand(0, 1);
   try {
-    app.parse(argc, argv);
-    // Not require_subcommand: that would say so of an unknown command, too.
+    try {
+      app.parse(argc, argv);
+    } catch (const CLI::Success& success) {  // --help and --version
+      const int exit_code = app.exit(success);
+      FlushOutput();
+      return exit_code;
+    }
     if (!action) throw CLI::RequiredError("A command");
     const int exit_code = action();
-    FlushOutput();
-    return exit_code;
-  } catch (const CLI::Success& success) {  // --help and --version
-    const int exit_code = app.exit(success);
     FlushOutput();
     return exit_code;
   } catch (const CLI::ParseError& error) {

@@ -130,7 +130,9 @@ void PrintJson(const Json& json) {
 }
 
 void FlushOutput() {
-  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) ThrowErrno("write to standard output");
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return;
+  // Whatever it is, it is not about the store: ENOSPC would be taken for that.
+  throw Error(EIO, "write to standard output", std::generic_category().message(errno));
 }
 
 }  // namespace ckptfs::cli

@@ -1,9 +1,12 @@
 // ckptfs: mounts a store and serves it until it is unmounted.
+#include <fcntl.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <filesystem>
 #include <iostream>
@@ -28,7 +31,17 @@ constexpr int kMountFailed = 32;
 
 void RequireRoot() {
   if (geteuid() == 0) return;
-  throw Error(EPERM, "mount", "only root can", "Run it as root, or let mount(8) do it by fstab");
+  throw Error(EPERM, "mount", "only root can", "Run it as root");
+}
+
+// Where the caller has closed one, what is opened first would take its number, and be lost when the
+// daemon gives its standard descriptors to /dev/null.
+void OpenStandardDescriptors() {
+  int fd = 0;
+  do {
+    fd = CheckSyscall(open("/dev/null", O_RDWR), "open /dev/null");
+  } while (fd <= STDERR_FILENO);
+  close(fd);
 }
 
 void RaiseDescriptorLimit() {
@@ -59,7 +72,10 @@ void Serve(CommandLine line, const std::function<void(const std::string& mountpo
 }
 
 std::string ErrorLine(const std::exception& error) {
-  return std::string("ckptfs: ") + error.what();
+  std::string line = std::string("ckptfs: ") + error.what();
+  std::replace_if(
+      line.begin(), line.end(), [](unsigned char c) { return std::iscntrl(c) != 0; }, ' ');
+  return line;
 }
 
 int RunInForeground(const CommandLine& line) {
@@ -122,6 +138,7 @@ int Main(const std::vector<std::string>& arguments) {
 
 int main(int argc, char** argv) {
   try {
+    ckptfs::OpenStandardDescriptors();
     return ckptfs::Main({argv, argv + argc});
   } catch (const std::exception& error) {
     std::cerr << "ckptfs: " << error.what() << "\n";

@@ -23,9 +23,9 @@ Error BadOption(const std::string& option, const std::string& why,
 
 // Options of mount(8) and fstab(5) that mean nothing here: mount(8) deals with them itself.
 bool IsForMount8(const std::string& option) {
-  static const std::set<std::string> kNames = {"defaults", "auto",   "noauto", "nofail", "_netdev",
-                                               "user",     "nouser", "users",  "owner",  "group",
-                                               "loud",     "silent", "rw"};
+  static const std::set<std::string> kNames = {
+      "defaults", "auto",  "noauto", "nofail", "_netdev", "user",    "nouser",  "users",
+      "owner",    "group", "loud",   "silent", "rw",      "noowner", "nogroup", "nousers"};
   return kNames.contains(option) || option.starts_with("x-") || option.starts_with("X-") ||
          option.starts_with("comment=") || option.starts_with("user=");
 }
@@ -34,6 +34,13 @@ bool IsForMount8(const std::string& option) {
 bool IsForKernel(const std::string& option) {
   static const std::set<std::string> kNames = {"suid",   "nosuid", "dev",   "nodev",  "exec",
                                                "noexec", "sync",   "async", "dirsync"};
+  return kNames.contains(option);
+}
+
+// What any filesystem does unless it is asked for something else.
+bool IsTheDefault(const std::string& option) {
+  static const std::set<std::string> kNames = {"nolazytime", "nostrictatime", "nomand",
+                                               "noiversion", "symfollow"};
   return kNames.contains(option);
 }
 
@@ -118,7 +125,7 @@ void TakeOption(CommandLine& line, const std::string& option, std::set<std::stri
     if (option == "noatime") line.store.backend_options.no_atime = true;
   } else if (IsForKernel(option)) {
     line.fuse.kernel_options.push_back(option);
-  } else if (!IsForMount8(option)) {
+  } else if (!IsForMount8(option) && !IsTheDefault(option)) {
     throw BadOption("'" + option + "'", "there is no such option");
   }
 }
@@ -275,6 +282,10 @@ CommandLine ParseCommandLine(const std::vector<std::string>& arguments) {
   if (words.operands.size() != 2) {
     throw Error(EINVAL, "read the command line",
                 std::to_string(words.operands.size()) + " operands are given, not two",
+                "Usage: ckptfs [-f] [-d] [-o OPTIONS] SOURCE MOUNTPOINT");
+  }
+  if (words.operands[0].empty() || words.operands[1].empty()) {
+    throw Error(EINVAL, "read the command line", "an operand is empty",
                 "Usage: ckptfs [-f] [-d] [-o OPTIONS] SOURCE MOUNTPOINT");
   }
   line.store.path = words.operands[0];
