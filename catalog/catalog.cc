@@ -164,6 +164,17 @@ Catalog::~Catalog() {
   }
 }
 
+// With the mutex of changes. All that counts goes into the database itself, and the log is cut off.
+void Catalog::TakeBack() noexcept {
+  try {
+    writer_.CheckpointWal();
+  } catch (const std::exception& error) {
+    flush_failed_ = true;
+    spdlog::error("{}; what the disk has of the last change is known at the next mount only",
+                  error.what());
+  }
+}
+
 void Catalog::SetDurability(Durability durability) {
   if (durability == durability_) return;
   writer_.Execute(durability == Durability::kAtOnce ? "PRAGMA synchronous = FULL"

@@ -106,6 +106,12 @@ class Catalog {
   // with EIO.
   void Flush();
 
+  // Whether that has happened, or the disk failed at a commit in such a way.
+  bool is_uncertain() const noexcept { return flush_failed_; }
+
+  // Moves all of the log into the database file, which is durable and complete by itself then.
+  void MergeLog() { writer_.CheckpointWal(); }
+
   // A copy of the catalog as it is, in a new file of the store's directory.
   void CopyTo(const std::string& file_name);
 
@@ -115,6 +121,9 @@ class Catalog {
  private:
   Catalog(int store_fd, const std::string& file_name);
   void SetDurability(Durability durability);
+  // Of a transaction that was written and could not be synced: the next start would find it in the log
+  // and take it for one that has happened.
+  void TakeBack() noexcept;
 
   const int store_fd_;
   const std::string log_name_;  // of SQLite's write-ahead log, in the store's directory
@@ -181,7 +190,7 @@ class Catalog::Change {
   void CommitUncounted();
 
  private:
-  void End();
+  void End(bool has_changes);
 
   std::lock_guard<std::mutex> lock_;
   Catalog& catalog_;

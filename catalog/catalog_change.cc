@@ -16,9 +16,21 @@ Catalog::Change::Change(Catalog& catalog, Durability durability)
   transaction_.emplace(database_);
 }
 
-void Catalog::Change::End() {
-  transaction_->Commit();
-  catalog_.unflushed_ = catalog_.durability_ != Durability::kAtOnce;
+// One that has changed nothing is not written, and flushes nothing of those before it.
+void Catalog::Change::End(bool has_changes) {
+  try {
+    transaction_->Commit();
+  } catch (const Error&) {
+    const bool may_be_written = database_.SyncFailed();
+    transaction_.reset();
+    if (may_be_written) catalog_.TakeBack();
+    throw;
+  }
+  if (catalog_.durability_ != Durability::kAtOnce) {
+    catalog_.unflushed_ = true;
+  } else if (has_changes) {
+    catalog_.unflushed_ = false;
+  }
 }
 
 int64_t Catalog::Change::Insert(const WorkspaceRecord& workspace) {
@@ -181,10 +193,10 @@ uint64_t Catalog::Change::Commit() {
     Statement row = database_.Query("SELECT generation FROM store");
     if (row.Step()) generation = static_cast<uint64_t>(row.Int(0));
   }
-  End();
+  End(/*has_changes=*/true);
   return generation;
 }
 
-void Catalog::Change::CommitUncounted() { End(); }
+void Catalog::Change::CommitUncounted() { End(/*has_changes=*/false); }
 
 }  // namespace ckptfs

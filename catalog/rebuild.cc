@@ -70,7 +70,13 @@ class Planner {
 
 Planner::Planner(const Backend& backend, const MetaDirectory& meta,
                  const std::vector<Sidecar>& known)
-    : backend_(backend), meta_(meta), store_generation_(meta.Generation()) {
+    : backend_(backend), meta_(meta) {
+  try {
+    store_generation_ = meta.Generation();
+  } catch (const Error& error) {
+    if (error.errno_value() != EUCLEAN) throw;
+    spdlog::warn("{}; that of the sidecars is taken", error.what());
+  }
   for (VolumeListing& volume : backend.List()) {
     left_[volume.id].read_only = volume.read_only;
   }

@@ -8,6 +8,7 @@
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
+#include "backend/base/time.h"
 #include "catalog/store_context.h"
 #include "catalog/unlinked_directory.h"
 
@@ -37,6 +38,7 @@ class Recovery {
 
   StoreContext& store_;
   uint64_t generation_ = 0;
+  std::optional<uint64_t> seen_;  // of the store beside the catalog; empty if that is damaged
   bool may_mend_ = true;  // false: the store is read-only, and nothing of it is deleted or changed
   std::unordered_map<VolumeId, bool> volumes_;  // and whether read-only
   std::vector<WorkspaceRecord> workspaces_;
@@ -78,19 +80,18 @@ void Recovery::Run() {
 // back from a backup. What it does not know of may be what its owner misses most.
 void Recovery::CompareGenerations() {
   generation_ = store_.catalog->Generation();
-  uint64_t seen = 0;
   try {
-    seen = store_.meta->Generation();
+    seen_ = store_.meta->Generation();
   } catch (const Error& error) {
     if (error.errno_value() != EUCLEAN) throw;
     store_.Warn(std::string(error.what()) + "; it is written anew at the next change");
   }
-  if (seen > generation_) {
+  if (seen_ && *seen_ > generation_) {
     store_.SetReadOnly(true);
     store_.Warn(fmt::format(
         "catalog.db is older than the store ({} changes behind; put back from a backup?): mounted "
         "read-only. Run ckpt fsck --repair, which adds what is missing from the sidecars",
-        seen - generation_));
+        *seen_ - generation_));
   }
   may_mend_ = !store_.IsReadOnly();
 }
@@ -156,6 +157,7 @@ bool Recovery::Adopt(const Sidecar& sidecar) {
 // A volume without a row is either what a crashed operation had made before its transaction, or
 // something that nobody here can explain. The second is never deleted.
 void Recovery::JudgeVolumesWithoutRow() {
+  std::vector<VolumeId> debris;
   for (const auto& [volume, read_only] : volumes_) {
     if (owned_.contains(volume)) continue;
     if (!IsDebris(volume)) {
@@ -165,9 +167,15 @@ void Recovery::JudgeVolumesWithoutRow() {
     } else if (may_mend_) {
       spdlog::warn("{}: volume {} of an operation that was cut short is removed",
                    store_.options.path, volume.str());
-      store_.Destroy(volume);
+      debris.push_back(volume);
     }
   }
+  if (debris.empty()) return;
+  // If power goes and they come back, later transactions would make them look like volumes of lost rows.
+  Catalog::Change change(*store_.catalog);
+  for (const VolumeId& volume : debris) change.AddTombstone(volume, NowNs());
+  change.CommitUncounted();
+  for (const VolumeId& volume : debris) store_.Destroy(volume);
 }
 
 std::optional<Sidecar> Recovery::ReadSidecar(const VolumeId& volume) const {
@@ -181,11 +189,12 @@ std::optional<Sidecar> Recovery::ReadSidecar(const VolumeId& volume) const {
 
 bool Recovery::IsDebris(const VolumeId& volume) const {
   // The catalog may have forgotten the row that this volume had.
-  if (store_.meta->Generation() > generation_) return false;
+  if (seen_ && *seen_ > generation_) return false;
   const std::optional<Sidecar> sidecar = ReadSidecar(volume);
   if (!sidecar) return false;
   if (sidecar->role == SidecarRole::kScratch) return true;
   if (sidecar->state == SidecarState::kFilling) return true;
+  if (!seen_) return false;
   // Somebody may have been told that it is there.
   if (sidecar->role == SidecarRole::kSnapshot) return false;
   // The transaction that was to give it a row would have been the next one, and did not happen.
@@ -261,11 +270,21 @@ void Recovery::RemoveUnlinkedFiles() {
 void Recovery::ReconcileSidecars() {
   if (!may_mend_) return;
   size_t written = 0;
+  const auto write = [&](const Sidecar& right) {
+    try {
+      written += store_.sidecars->WriteIfStale(right) ? 1 : 0;
+    } catch (const Error& error) {
+      // Who is to make room has to get in first.
+      if (error.errno_value() != ENOSPC && error.errno_value() != EDQUOT) throw;
+      spdlog::warn("sidecar of volume {}: {}; fsck writes it when there is room",
+                   right.volume.str(), error.what());
+    }
+  };
   for (const WorkspaceRecord& workspace : store_.catalog->ListWorkspaces()) {
-    written += store_.sidecars->WriteIfStale(store_.sidecars->Describe(workspace)) ? 1 : 0;
+    write(store_.sidecars->Describe(workspace));
   }
   for (const SnapshotRecord& snapshot : store_.catalog->ListAllSnapshots()) {
-    written += store_.sidecars->WriteIfStale(store_.sidecars->Describe(snapshot)) ? 1 : 0;
+    write(store_.sidecars->Describe(snapshot));
   }
   const MetaDirectory::Listing listing = store_.meta->List();
   for (const std::string& name : listing.leftovers) store_.meta->RemoveLeftover(name);

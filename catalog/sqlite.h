@@ -98,6 +98,10 @@ class Database {
   int64_t PragmaInt(std::string_view literal);
   // Moves everything from the write-ahead log into the database file.
   void CheckpointWal();
+  // Whether the last call failed when it wrote to the log and could not sync that.
+  bool SyncFailed() const noexcept {
+    return sqlite3_extended_errcode(handle_) == SQLITE_IOERR_FSYNC;
+  }
 
   [[noreturn]] void Throw(int result, std::string_view attempted) const;
 

@@ -49,7 +49,7 @@ std::unique_ptr<Store> Store::Open(const StoreOptions& options) {
   impl->sidecars = std::make_unique<SidecarWriter>(*impl->catalog, *impl->meta);
   impl->janitor = std::make_unique<Janitor>(*impl->backend, *impl->catalog, *impl->meta,
                                             *impl->sidecars, impl->unsealed);
-  Recover(*impl);
+  impl->WithReserve([&] { Recover(*impl); });
   if (!options.read_only) impl->reserve.Make();
   impl->SetOpened();
   cleanup.Keep();

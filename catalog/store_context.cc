@@ -67,7 +67,7 @@ void StoreContext::RequireWritable(std::string_view attempted) const {
   throw Error(
       EROFS, attempted,
       options.read_only ? "the store is mounted read-only" : "the catalog is older than the store",
-      options.read_only ? "" : "Run ckpt fsck --repair");
+      options.read_only ? "Mount it without ro" : "Run ckpt fsck --repair");
 }
 
 WorkspaceRecord StoreContext::Workspace(int64_t id) const {
@@ -151,6 +151,10 @@ void PreparedVolume::Committed() {
 
 PreparedVolume::~PreparedVolume() {
   if (committed_) return;
+  if (store_.catalog->is_uncertain()) {
+    spdlog::error("volume {} is left for the next mount to judge", id_.str());
+    return;
+  }
   try {
     // Whoever is told of the failure must not find a checkpoint after a power cut: recovery adopts
     // those that it finds whole.

@@ -147,11 +147,8 @@ void Checker::MergeFromSidecars(uint64_t store_generation) {
     const auto before = live_before.find(workspace.id);
     if (before != live_before.end() && before->second != workspace.volume) moved = true;
   }
-  if (moved) {
-    report_.repaired.emplace_back("live trees have changed: unmount, and mount again to write");
-  } else {
-    store_.SetReadOnly(false);
-  }
+  if (!moved) store_.SetReadOnly(false);
+  report_.repaired.emplace_back("unmount, and mount again, to write to the workspaces");
 }
 
 // --- Rows and volumes ---------------------------------------------------------------------------
@@ -253,6 +250,11 @@ void Checker::CheckVolumesWithoutRow() {
   }
 }
 
+// A comparison or an import that is under way right now: they do not hold the operations up.
+bool IsOfWorkInProgress(const Sidecar& sidecar) {
+  return sidecar.role == SidecarRole::kScratch || sidecar.state == SidecarState::kFilling;
+}
+
 void Checker::CheckStranger(const VolumeId& volume, bool read_only) {
   std::optional<Sidecar> sidecar;
   try {
@@ -268,8 +270,7 @@ void Checker::CheckStranger(const VolumeId& volume, bool read_only) {
                     kind, volume.str()));
     return;
   }
-  // A comparison or an import that is under way right now.
-  if (sidecar->role == SidecarRole::kScratch || sidecar->state == SidecarState::kFilling) return;
+  if (IsOfWorkInProgress(*sidecar)) return;
   const bool snapshot = sidecar->role == SidecarRole::kSnapshot;
   const std::string was =
       snapshot ? fmt::format("snapshot {} of {}", sidecar->snapshot.name, sidecar->workspace.name)
@@ -371,6 +372,12 @@ void Checker::CheckSidecars() {
   const MetaDirectory::Listing listing = store_.meta->List();
   for (const VolumeId& volume : listing.sidecars) {
     if (owned_.contains(volume) || volumes_.contains(volume)) continue;
+    try {
+      const std::optional<Sidecar> sidecar = store_.meta->Read(volume);
+      if (!sidecar || IsOfWorkInProgress(*sidecar)) continue;
+    } catch (const Error& error) {
+      if (error.errno_value() != EUCLEAN) throw;
+    }
     Mend(fmt::format("the sidecar of volume {} has neither volume nor entry", volume.str()),
          fmt::format("the sidecar of volume {} was removed", volume.str()),
          [&] { store_.meta->Remove(volume); });

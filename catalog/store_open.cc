@@ -135,6 +135,7 @@ void Opener::MakeStore() {
     Catalog::Change change(*fresh);
     InsertTemplatesOf(*store_.backend, change);
     change.CommitUncounted();
+    fresh->MergeLog();
   }
   Failpoint("first.after-create");
   CheckSyscall(renameat(fd_, kNewCatalog, fd_, Catalog::kFileName), "name the new catalog.db");
@@ -251,6 +252,7 @@ void Opener::Rebuild(const std::string& reason, const std::string& detected) {
     InsertTemplatesOf(*store_.backend, change);
     if (const auto file = store_.meta->ReadStore()) change.SetMountRoot(file->mount_root);
     change.Commit();
+    fresh->MergeLog();
   }
   Failpoint("rebuild.after-build");
   SetAsideCatalog();

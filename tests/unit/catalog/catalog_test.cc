@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <filesystem>
 #include <thread>
 
 #include "catalog/schema.h"
@@ -199,6 +200,28 @@ TEST_F(CatalogTest, AChangedListHasALaterTime) {
   EXPECT_EQ(touch(50), 50);
   EXPECT_EQ(touch(50), 51);
   EXPECT_EQ(touch(20), 52);  // the clock went back
+}
+
+TEST_F(CatalogTest, AChangeOfNothingDoesNotCountAsAFlush) {
+  const int64_t id = AddWorkspace("w");
+  {
+    Catalog::Change change(*catalog_, Durability::kWithNextFlush);
+    change.RenameWorkspace(id, "renamed");
+    change.Commit();
+  }
+  {
+    Catalog::Change change(*catalog_);
+    change.DropTombstone(VolumeId::Generate());
+    change.CommitUncounted();
+  }
+  // A log that cannot be flushed shows whether anybody tries.
+  const std::string log = directory_.Path("catalog.db-wal");
+  std::filesystem::rename(log, log + ".away");
+  std::filesystem::create_directory_symlink("nowhere", log);
+  EXPECT_THROW(catalog_->Flush(), Error);
+  std::filesystem::rename(log + ".away", log);
+  EXPECT_TRUE(catalog_->is_uncertain());
+  EXPECT_EQ(ErrnoOf([&] { Catalog::Change change(*catalog_); }), EIO);
 }
 
 TEST_F(CatalogTest, WhoHadFilesOpenGoesWithTheSnapshot) {
