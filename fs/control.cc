@@ -23,6 +23,10 @@ namespace {
 constexpr size_t kMaxRunning = 64;
 // A request waits when its reader is this far behind.
 constexpr size_t kMaxBufferedBytes = size_t{8} << 20;
+// Of requests that users other than root have handed over and not started, all together.
+constexpr size_t kMaxWaitingBytes = size_t{32} << 20;
+// Of kMaxRunning: where answers are not read, root can still see what there is.
+constexpr size_t kKeptForRoot = 16;
 
 using ReadDone = std::function<void(std::string data)>;
 
@@ -176,12 +180,25 @@ class Workers {
     workers_.clear();  // joins
   }
 
+  // What a session keeps of a request. Throws Error EAGAIN if that is too much.
+  void TakeBytes(const ControlCaller& caller, size_t bytes) {
+    if (caller.uid == 0) return;
+    if (waiting_bytes_.fetch_add(bytes) + bytes <= kMaxWaitingBytes) return;
+    waiting_bytes_ -= bytes;
+    throw Error(EAGAIN, "take the request", "too many others have not been started",
+                "Try again later");
+  }
+  void GiveBytes(const ControlCaller& caller, size_t bytes) noexcept {
+    if (caller.uid != 0) waiting_bytes_ -= bytes;
+  }
+
   // Throws Error EAGAIN if too many run.
   void Start(const ControlCaller& caller, std::string text, std::shared_ptr<AnswerStream> answer) {
     const std::lock_guard lock(mutex_);
     std::erase_if(workers_, [](const Worker& worker) { return worker.ended->load(); });
-    if (workers_.size() >= kMaxRunning) {
-      throw Error(EAGAIN, "run the request", fmt::format("{} others are running", kMaxRunning),
+    const size_t limit = caller.uid == 0 ? kMaxRunning : kMaxRunning - kKeptForRoot;
+    if (workers_.size() >= limit) {
+      throw Error(EAGAIN, "run the request", fmt::format("{} others are running", workers_.size()),
                   "Try again when one has ended");
     }
     auto ended = std::make_shared<std::atomic<bool>>(false);
@@ -202,6 +219,7 @@ class Workers {
   Verbs& verbs_;
   std::mutex mutex_;
   std::list<Worker> workers_;
+  std::atomic<size_t> waiting_bytes_ = 0;
 };
 
 class Session : public ControlSession {
@@ -210,7 +228,10 @@ class Session : public ControlSession {
       : caller_(caller), workers_(std::move(workers)) {}
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
-  ~Session() override { answer_->Close(); }
+  ~Session() override {
+    GiveBytes(request_.size());
+    answer_->Close();
+  }
 
   void Append(std::string_view piece) override {
     const std::lock_guard lock(mutex_);
@@ -219,6 +240,8 @@ class Session : public ControlSession {
       throw Error(EFBIG, "take the request",
                   fmt::format("it is larger than {} bytes", kMaxRequestBytes));
     }
+    const std::shared_ptr<Workers> workers = workers_.lock();
+    if (workers) workers->TakeBytes(caller_, piece.size());
     request_ += piece;
   }
 
@@ -227,8 +250,9 @@ class Session : public ControlSession {
     {
       const std::lock_guard lock(mutex_);
       if (std::exchange(started_, true)) ThrowStarted();
-      text = std::move(request_);
+      text = std::exchange(request_, {});
     }
+    GiveBytes(text.size());
     answer_->Start();
     try {
       const std::shared_ptr<Workers> workers = workers_.lock();
@@ -248,6 +272,11 @@ class Session : public ControlSession {
  private:
   [[noreturn]] static void ThrowStarted() {
     throw Error(EALREADY, "take the request", "a descriptor takes only one");
+  }
+
+  void GiveBytes(size_t bytes) noexcept {
+    if (const std::shared_ptr<Workers> workers = workers_.lock())
+      workers->GiveBytes(caller_, bytes);
   }
 
   void Refuse(const Error& error) {

@@ -47,7 +47,14 @@ UniqueFd FileTree::OpenForAll(const Node& node) {
 UniqueFd FileTree::OpenForData(const Node& node, int flags) {
   if (!node.volume) throw Error(ESTALE, "open a file", "its snapshot has been deleted");
   // Never a FIFO or a device: the kernel serves those itself, and opening one could block.
-  return node.volume->OpenInode(node.file, flags | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+  const int all_flags = flags | O_NOFOLLOW | O_NOCTTY;
+  try {
+    return node.volume->OpenInode(node.file, all_flags | O_NONBLOCK);
+  } catch (const Error& error) {
+    if (error.errno_value() != EAGAIN) throw;
+  }
+  // A regular file, with the lease that IsOpenUnderneath takes: it is given back in a moment.
+  return node.volume->OpenInode(node.file, all_flags);
 }
 
 UniqueFd FileTree::OpenAnew(const Node& node, int flags) const {

@@ -83,6 +83,12 @@ AttributeChange ChangeOf(const struct stat& attributes, int valid, bool by_descr
 void SetAttributes(fuse_req_t request, fuse_ino_t node, struct stat* attributes, int valid,
                    fuse_file_info* file) {
   const AttributeChange change = ChangeOf(*attributes, valid, file != nullptr);
+  if (node == kMountRootNode) {  // which is a change of the store
+    AnswerLater(request, "setattr", [=] {
+      ReplyAttributes(request, HandlersOf(request).snapshots.SetAttributes(node, change));
+    });
+    return;
+  }
   AnswerChange(request, "setattr", [=] {
     FuseHandlers& handlers = HandlersOf(request);
     ReplyAttributes(request, handlers.snapshots.Owns(node)

@@ -132,7 +132,7 @@ void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* written, off_t offs
     if (handlers.snapshots.ControlScope(node)) {
       throw Error(EINVAL, "write to a control file", "requests are made by ioctl", "Use ckpt");
     }
-    const auto pass = handlers.files.PassGate(node);
+    auto pass = handlers.files.PassGate(node);
     const KeepSetId keep(fuse_req_ctx(request)->uid == 0);
     const auto fd = handlers.files.DataFd(node);
     fuse_bufvec target = FUSE_BUFVEC_INIT(fuse_buf_size(&source));
@@ -141,6 +141,7 @@ void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* written, off_t offs
     target.buf[0].pos = offset;
     const ssize_t size = fuse_buf_copy(&target, &source, static_cast<fuse_buf_copy_flags>(0));
     if (size < 0) throw Error(static_cast<int>(-size), "write to a file");
+    pass.reset();  // to reply may mean to wait for a ring's thread
     Reply([&] { return fuse_reply_write(request, static_cast<size_t>(size)); });
   });
 }

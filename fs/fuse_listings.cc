@@ -14,7 +14,16 @@ namespace {
 // Fills one reply to READDIR or READDIRPLUS.
 class ListReply {
  public:
-  ListReply(fuse_req_t request, size_t size) : request_(request), buffer_(size) {}
+  ListReply(fuse_req_t request, size_t size)
+      : request_(request), handlers_(HandlersOf(request)), buffer_(size) {}
+  // What the kernel was not told it has not looked up.
+  ~ListReply() {
+    for (const NodeId node : counted_) {
+      if (!IsVirtual(node)) handlers_.files.Forget(node, 1);
+    }
+  }
+  ListReply(const ListReply&) = delete;
+  ListReply& operator=(const ListReply&) = delete;
 
   bool Add(const ListedName& listed, bool with_attributes) {
     fuse_entry_param param{};
@@ -36,15 +45,12 @@ class ListReply {
   }
 
   void Send() {
-    FuseHandlers& handlers = HandlersOf(request_);
-    if (ReplyBuffer(request_, buffer_.data(), used_) == 0) return;
-    for (const NodeId node : counted_) {
-      if (!IsVirtual(node)) handlers.files.Forget(node, 1);
-    }
+    if (ReplyBuffer(request_, buffer_.data(), used_) == 0) counted_.clear();
   }
 
  private:
   fuse_req_t request_;
+  FuseHandlers& handlers_;  // the request is gone after the reply
   std::vector<char> buffer_;
   size_t used_ = 0;
   std::vector<NodeId> counted_;

@@ -19,7 +19,8 @@ namespace ckptfs {
 namespace {
 
 constexpr char kUringSwitch[] = "/sys/module/fuse/parameters/enable_uring";
-constexpr unsigned int kThreadsMax = 16;
+// Each change that waits at a shut gate keeps one. They are made when all others are busy.
+constexpr unsigned int kThreadsMax = 512;
 
 bool KernelAllowsUring() {
   char state = 'N';

@@ -1,6 +1,9 @@
 #include "fs/mount_context.h"
 
+#include <spdlog/spdlog.h>
+
 #include <cerrno>
+#include <exception>
 
 #include "backend/base/error.h"
 #include "fs/file_tree.h"
@@ -73,19 +76,31 @@ Node MountContext::Resolve(NodeId node_id) {
       } catch (const Error& error) {
         if (error.errno_value() != ENOENT) throw;
         // A deletion that has been committed is no loss.
-        if (!store.FindSnapshot(node.view->snapshot_id)) {
+        const auto snapshot = store.FindSnapshot(node.view->snapshot_id);
+        if (!snapshot) {
           if (!open_files.AnyFd(node_id)) {
             throw Error(ESTALE, "read a snapshot", "it has been deleted");
           }
           break;  // whoever has a file of it open goes on reading
         }
-        store.MarkMissing(node.view->snapshot_id);
+        if (snapshot->state != SnapshotState::kMissing) NoteMissing(snapshot->id);
         throw MissingData();
       }
       break;
   }
   node.file.inode = node.is_root && node.volume ? node.volume->root_inode() : InodeOf(node_id);
   return node;
+}
+
+// Not on this thread: the lock of operations may be held by a verb that waits for the thread of a ring.
+void MountContext::NoteMissing(int64_t snapshot_id) {
+  listings.Post([this, snapshot_id] {
+    try {
+      store.MarkMissing(snapshot_id);
+    } catch (const std::exception& error) {
+      spdlog::error("note that the data of a snapshot is missing: {}", error.what());
+    }
+  });
 }
 
 }  // namespace ckptfs

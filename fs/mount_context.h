@@ -56,6 +56,8 @@ struct MountContext {
   // What a node id stands for now. Throws Error: ESTALE if it is known no longer, EIO if its data
   // is missing.
   Node Resolve(NodeId node_id);
+  // In the store, a moment later.
+  void NoteMissing(int64_t snapshot_id);
 
   // The kernel may keep what it was told of a workspace's lists of snapshots until this says that it
   // has changed: their times with the snapshots, their permissions with those of the workspace's root.

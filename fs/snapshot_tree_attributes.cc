@@ -82,6 +82,7 @@ Attributes SnapshotTree::GetAttributes(NodeId node) {
       return attributes;
     }
     case kMountControlNode:
+      // Its scope is every workspace, whoever else may make some in the mount root.
       return MakeAttributes(node, S_IFREG | 0644, nobody_elses, workspaces_changed);
     default:
       break;

@@ -6,6 +6,10 @@
 
 namespace ckptfs {
 
+WaitingRoom::WaitingRoom(std::chrono::seconds idle) : idle_time_(idle), threads_(1) {
+  std::thread([this] { Run(); }).detach();
+}
+
 WaitingRoom::~WaitingRoom() {
   std::unique_lock lock(mutex_);
   stopping_ = true;
@@ -21,8 +25,7 @@ void WaitingRoom::Post(std::function<void()> task) {
   try {
     std::thread([this] { Run(); }).detach();
     ++threads_;
-  } catch (const std::system_error&) {
-    if (threads_ == 0) throw;  // else it waits for one of those that there are
+  } catch (const std::system_error&) {  // it waits for one of those that there are
   }
 }
 
@@ -33,7 +36,8 @@ void WaitingRoom::Run() {
     const bool called =
         changed_.wait_for(lock, idle_time_, [this] { return stopping_ || !tasks_.empty(); });
     --idle_;
-    if (!called || tasks_.empty()) break;
+    if (tasks_.empty() && (called || threads_ > 1)) break;
+    if (tasks_.empty()) continue;
     std::function<void()> task = std::move(tasks_.front());
     tasks_.pop_front();
     lock.unlock();

@@ -12,13 +12,13 @@ namespace ckptfs {
 
 // With FUSE over io_uring each processor has one thread for all requests that come from it. What would
 // keep that thread (a gate that is shut, an fsync, a large copy) is done here instead: each task at
-// once, on a thread that does nothing else. Threads are made when they are needed and end when they
-// have not been for a while (`idle`): to make and end one takes longer than many a task. Any thread may
-// call Post. The destructor waits for what was posted. A task must not throw; it is destroyed on its
+// once, on a thread that does nothing else. Threads are made when they are needed and end, but for the
+// last, when they have not been for a while (`idle`): to make and end one takes longer than many a task.
+// Any thread may call Post; where no thread can be made tasks wait for each other. The destructor waits for what was posted. A task must not throw; it is destroyed on its
 // thread.
 class WaitingRoom {
  public:
-  explicit WaitingRoom(std::chrono::seconds idle = std::chrono::seconds(5)) : idle_time_(idle) {}
+  explicit WaitingRoom(std::chrono::seconds idle = std::chrono::seconds(5));
   ~WaitingRoom();
   WaitingRoom(const WaitingRoom&) = delete;
   WaitingRoom& operator=(const WaitingRoom&) = delete;
