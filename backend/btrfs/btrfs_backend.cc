@@ -38,8 +38,7 @@ constexpr auto kReclaimWait = std::chrono::seconds(5);
 constexpr auto kReclaimPoll = std::chrono::milliseconds(50);
 
 constexpr mode_t kRootMode = 0755;
-constexpr char kMakeRoom[] =
-    "Delete snapshots (ckpt delete, ckpt cleanup), or make the store larger";
+constexpr char kMakeRoom[] = "Delete snapshots (ckpt delete), or make the store larger";
 
 std::string HintFor(btrfs_util_error result) {
   if (result == BTRFS_UTIL_OK) return {};

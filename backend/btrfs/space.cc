@@ -95,8 +95,10 @@ SpaceInfo ReadSpace(int fd, int image_fd) {
   SpaceInfo space{
       .total_bytes = inside.total, .used_bytes = inside.used, .free_bytes = inside.free};
   if (image_fd >= 0) {
-    const uint64_t writable = WritableInImage(image_fd, inside, ReadDiskSpace(image_fd));
-    space.free_bytes = std::min(space.free_bytes, writable);
+    const DiskSpace host = ReadDiskSpace(image_fd);
+    if (host.total != 0) {  // a tmpfs without a limit says nothing
+      space.free_bytes = std::min(space.free_bytes, WritableInImage(image_fd, inside, host));
+    }
   }
   return space;
 }

@@ -6,6 +6,7 @@
 #include <linux/fs.h>
 #include <linux/openat2.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -210,7 +211,14 @@ std::vector<DirectoryEntry> VolumeFiles::List(const std::string& path) const {
     if (entry == nullptr) break;
     const std::string_view name = entry->d_name;
     if (name == "." || name == "..") continue;
-    entries.push_back({std::string(name), entry->d_ino, entry->d_type == DT_DIR});
+    bool is_directory = entry->d_type == DT_DIR;
+    if (entry->d_type == DT_UNKNOWN) {  // ext4 without filetype, xfs with ftype=0
+      struct stat status {};
+      CheckSyscall(fstatat(dirfd(stream.get()), entry->d_name, &status, AT_SYMLINK_NOFOLLOW),
+                   fmt::format("look at what is in the directory {:?}", path));
+      is_directory = S_ISDIR(status.st_mode);
+    }
+    entries.push_back({std::string(name), entry->d_ino, is_directory});
   }
   if (errno != 0) ThrowErrno(fmt::format("list the directory {:?}", path));
   std::sort(entries.begin(), entries.end(),

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -16,6 +17,7 @@
 #include "backend/base/partial_file.h"
 #include "backend/dm/device_mapper.h"
 #include "backend/dm/template_store.h"
+#include "backend/dm/volume_file.h"
 
 namespace ckptfs {
 namespace {
@@ -53,6 +55,16 @@ DmHome OpenDmHome(int store_fd, const std::string& volumes_name) {
   home.meta = OpenDmDirectory(store_fd, kMetaDirectory);
   home.volumes_name = volumes_name;
   return home;
+}
+
+bool HasDmVolumes(int store_fd, const std::string& volumes_name) {
+  const UniqueFd fd(
+      openat(store_fd, volumes_name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd.valid()) return false;
+  const std::vector<std::string> names = ReadDirectory(fd.get());
+  return std::any_of(names.begin(), names.end(), [](const std::string& name) {
+    return VolumeOfFile(name) || VolumeOfDestroyedFile(name);
+  });
 }
 
 void RemoveUnfinishedHome(int store_fd, const std::vector<std::string>& names) noexcept {
@@ -122,8 +134,11 @@ void WriteStoreMark(int store_fd, const std::string& name, const StoreMark& mark
 
 StoreMark ReadStoreMark(int store_fd, const std::string& name) {
   const std::string attempted = fmt::format("read {} of the store", name);
-  const UniqueFd fd(
-      CheckSyscall(openat(store_fd, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC), attempted));
+  const UniqueFd fd(openat(store_fd, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd.valid() && errno == ENOENT) {
+    throw Error(ENOENT, attempted, "it is not there, and volumes are", kPutBack);
+  }
+  CheckSyscall(fd.get(), attempted);
   std::string text(kMarkBytesMax, '\0');
   text.resize(
       static_cast<size_t>(CheckSyscall(read(fd.get(), text.data(), text.size()), attempted)));

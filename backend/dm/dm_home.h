@@ -39,6 +39,10 @@ UniqueFd OpenDmDirectory(int store_fd, const std::string& name);
 // use of, or made anew. What it has made is removed if it throws.
 DmHome MakeDmHome(int store_fd, const std::string& volumes_name, uint64_t template_bytes);
 
+// Whether there are volumes in that directory of the store, or what is left of some that are being
+// destroyed. Then there is a store, also if its mark is gone.
+bool HasDmVolumes(int store_fd, const std::string& volumes_name);
+
 // Removes directories of a store that could not be made.
 void RemoveUnfinishedHome(int store_fd, const std::vector<std::string>& names) noexcept;
 

@@ -58,6 +58,13 @@ class Ext4 final : public ImageFilesystem {
   uint64_t SectorBytes(int image_fd) const override {
     return uint64_t{1024} << (le32toh(ReadNumber<uint32_t>(image_fd, 1024 + 24)) & 31);
   }
+  // s_feature_compat, 92 bytes into the superblock. Without a journal a power cut leaves a filesystem that
+  // needs to be checked, and a change can cost a single block: see FreezeBytes.
+  std::string Lack(int image_fd) const override {
+    constexpr uint32_t kHasJournal = 0x4;
+    const bool has = (le32toh(ReadNumber<uint32_t>(image_fd, 1024 + 92)) & kHasJournal) != 0;
+    return has ? "" : "has_journal";
+  }
   uint64_t MinBytes() const override { return 16 * kMiB; }
   void Make(int image_fd) const override { MakeExt4(image_fd); }
   // The first time that a file is opened it notes in the superblock where it is mounted

@@ -39,6 +39,8 @@ class ImageFilesystem {
   // Of the unit that the one in this image reads and writes its device by, in bytes: no less than the
   // device's sectors have, or it cannot be mounted.
   virtual uint64_t SectorBytes(int image_fd) const = 0;
+  // The feature that a volume's filesystem must have and this one has not; empty if it has all.
+  virtual std::string Lack(int /*image_fd*/) const { return {}; }
   // The smallest image that it can be made in, in bytes.
   virtual uint64_t MinBytes() const = 0;
   // Makes it, empty (but for what mkfs itself puts there), in an image of holes.

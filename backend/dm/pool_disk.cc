@@ -78,6 +78,15 @@ uint32_t PoolDisk::SectorBytes() const {
   return static_cast<uint32_t>(bytes);
 }
 
+bool PoolDisk::HoldsThinMetadata() const {
+  const int fd = loop_ ? loop_->fd() : fd_.get();
+  // What was read of it before a pool wrote to it, below the cache.
+  CheckSyscall(ioctl(fd, BLKFLSBUF, 0), "read " + path_);
+  uint64_t magic = 0;
+  CheckSyscall(pread(fd, &magic, sizeof(magic), kMagicOffset), "read " + path_);
+  return le64toh(magic) == kThinMagic;
+}
+
 void PoolDisk::GrowFile(uint64_t bytes) {
   if (SizeBytes() >= bytes) return;
   CheckSyscall(ftruncate(fd_.get(), static_cast<off_t>(bytes)), "grow the thin pool");

@@ -25,6 +25,8 @@ class PoolDisk {
   const std::string& path() const noexcept { return path_; }  // of the block device
   std::string Number() const;                                 // "7:3"
   uint64_t SizeBytes() const;
+  // Whether the metadata of a thin pool is on it.
+  bool HoldsThinMetadata() const;
   uint32_t SectorBytes() const;
   // Makes a file longer, and durable. Nothing happens if it is as long.
   void GrowFile(uint64_t bytes);

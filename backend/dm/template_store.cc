@@ -107,6 +107,11 @@ class NewImage final : public PendingTemplate {
       throw Error(EINVAL, "use an image as a template", "there is neither ext4 nor xfs in it",
                   "Give an image of one filesystem, without a partition table");
     }
+    if (const std::string lack = filesystem->Lack(image_.fd()); !lack.empty()) {
+      throw Error(EINVAL, "use an image as a template",
+                  fmt::format("the {} in it has no {}", filesystem->name(), lack),
+                  fmt::format("Give it one: tune2fs -O {}", lack));
+    }
     if (const uint64_t bytes = filesystem->SectorBytes(image_.fd()); bytes < kCowChunkBytes) {
       throw Error(
           EINVAL, "use an image as a template",
@@ -225,6 +230,10 @@ TemplateInfo TemplateStore::Flatten(const std::string& label, const VolumeId& vo
   }
   CopySparse(base.get(), image.fd());
   options_.fill(file.get(), header, image.fd());
+  // Deleted while it was read: it loses its name before its content, of which parts may have been gone.
+  if (!HasEntry(volumes_fd_, VolumeFileName(volume))) {
+    throw Error(ENOENT, fmt::format("flatten volume {}", volume.str()), "it was deleted meanwhile");
+  }
   image.MountFilesystem();
   return image.Finish();
 }

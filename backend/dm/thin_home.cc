@@ -73,6 +73,8 @@ ThinHome OpenThinHome(int store_fd, const BackendOptions& options) {
   return thin;
 }
 
-bool ThinHomeExists(int store_fd) { return HasEntry(store_fd, kMarkName); }
+bool ThinHomeExists(int store_fd) {
+  return HasEntry(store_fd, kMarkName) || HasDmVolumes(store_fd, kVolumesName);
+}
 
 }  // namespace ckptfs

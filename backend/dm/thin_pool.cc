@@ -35,6 +35,8 @@ constexpr uint64_t kMetadataMinBytes = 16 * kMiB;
 constexpr uint64_t kMetadataDeviceMinBytes = 2 * kMiB;
 constexpr uint64_t kMetadataMaxBytes = 16192 * kMiB;  // THIN_METADATA_MAX_SECTORS
 constexpr uint64_t kMetadataFullPercent = 75;
+// The kernel keeps up to a tenth for itself.
+constexpr uint64_t kMetadataStopPercent = 85;
 constexpr std::chrono::seconds kUsageKept{2};
 
 uint64_t MetadataBytesFor(uint64_t data_bytes) {
@@ -130,6 +132,15 @@ ThinPool::ThinPool(int pool_fd, const Options& options)
       data_(OpenDisk(pool_fd, kDataName, options.data_device, /*read_only=*/false)),
       metadata_(OpenDisk(pool_fd, kMetadataName, options.metadata_device, read_only_)),
       state_(ReadThinState(state_file_.get())) {
+  // Where there is no pool the kernel makes one, over whatever else it is.
+  if (state_.next_device > ThinState{}.next_device && !metadata_.HoldsThinMetadata()) {
+    throw Error(EUCLEAN, "use the thin pool",
+                fmt::format("{} does not hold its metadata", metadata_.path()),
+                metadata_.is_file()
+                    ? kPutBack
+                    : "If devices have changed their names, make a symbolic link of "
+                      "that name to the right one");
+  }
   // Nor does the kernel take a pool for a device that is read-only as such.
   device_.emplace(options.name, options.name, TableOf(metadata_, data_, read_only_),
                   /*read_only=*/false);
@@ -257,6 +268,11 @@ DiskSpace ThinPool::Room() const {
   DiskSpace room{.total = status.total_data * kThinBlockBytes,
                  .used = status.used_data * kThinBlockBytes,
                  .free = (status.total_data - status.used_data) * kThinBlockBytes};
+  // Without room for metadata nothing can be written, nor deleted.
+  if (status.used_metadata * 100 >= status.total_metadata * kMetadataStopPercent &&
+      !MetadataCanGrow()) {
+    room.free = 0;
+  }
   if (!data_.is_file()) return room;
   // The images are sparse: the disk may have less than they promise.
   const DiskSpace disk = ReadDiskSpace(pool_fd_);
@@ -264,13 +280,15 @@ DiskSpace ThinPool::Room() const {
   return room;
 }
 
+bool ThinPool::MetadataCanGrow() const {
+  return metadata_.is_file() && metadata_.SizeBytes() < kMetadataMaxBytes;
+}
+
 void ThinPool::KeepMetadataRoomy() {
   const std::lock_guard lock(mutex_);
   const ThinPoolStatus status = Status();
   if (status.used_metadata * 100 < status.total_metadata * kMetadataFullPercent) return;
-  const uint64_t present = metadata_.SizeBytes();
-  const uint64_t wanted = std::min(present * 2, kMetadataMaxBytes);
-  if (!metadata_.is_file() || wanted <= present) {
+  if (!MetadataCanGrow()) {
     if (!std::exchange(warned_, true)) {
       spdlog::warn("the metadata of the thin pool is getting full ({} of {} blocks): {}",
                    status.used_metadata, status.total_metadata,
@@ -280,6 +298,7 @@ void ThinPool::KeepMetadataRoomy() {
     }
     return;
   }
+  const uint64_t wanted = std::min(metadata_.SizeBytes() * 2, kMetadataMaxBytes);
   metadata_.GrowFile(wanted);
   // The pool looks at the size of its metadata when it is resumed.
   const DmDevice::Suspended suspended(*device_);

@@ -127,6 +127,7 @@ class ThinPool {
   void CommitLocked();
   std::string AskTool(const std::string& tool, std::vector<std::string> arguments);
   void ReleaseSnapshotLocked();
+  bool MetadataCanGrow() const;  // by itself
 
   const int pool_fd_;
   const bool read_only_;

@@ -12,6 +12,9 @@ namespace {
 // After the first attempt, and twice as long after each further one, whether it succeeded or not.
 constexpr std::chrono::seconds kFirstPause{1};
 constexpr int kDoublingsMax = 9;
+// What was written while there was no room may fail that much later: the kernel writes out what is 30
+// seconds old.
+constexpr std::chrono::minutes kFullMatters{2};
 
 }  // namespace
 
@@ -21,7 +24,7 @@ void VolumeReviver::OnRevival(std::function<void(const VolumeId&)> revived) {
 }
 
 void VolumeReviver::Look(const std::vector<std::shared_ptr<Activation>>& in_use, bool is_full) {
-  was_full_ |= is_full;
+  if (is_full) last_full_ = std::chrono::steady_clock::now();
   for (auto& [id, record] : records_) record.is_in_use = false;
   for (const std::shared_ptr<Activation>& activation : in_use) {
     try {
@@ -37,13 +40,17 @@ void VolumeReviver::Look(const std::vector<std::shared_ptr<Activation>>& in_use,
   });
 }
 
+bool VolumeReviver::WasFull() const {
+  return last_full_ && std::chrono::steady_clock::now() - *last_full_ < kFullMatters;
+}
+
 void VolumeReviver::Look(Activation& activation, bool is_full) {
   const Activation::Condition condition = activation.LookAfter();
   if (!condition.has_stopped && !records_.contains(activation.id())) return;
   Record& record = records_[activation.id()];
   record.is_in_use = true;
   if (condition.has_stopped && !record.has_stopped) {
-    record.for_want_of_space = condition.device_is_lost || was_full_;
+    record.for_want_of_space = condition.device_is_lost || WasFull();
     spdlog::error("volume {}: its filesystem has stopped{}", activation.id().str(),
                   record.for_want_of_space
                       ? ", for want of space; what would change it gets 'no space left', and it is "

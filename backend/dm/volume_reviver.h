@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -34,10 +35,11 @@ class VolumeReviver {
     std::chrono::steady_clock::time_point next_attempt;
   };
 
+  bool WasFull() const;  // of late
   void Look(Activation& activation, bool is_full);
   void Revive(Activation& activation, Record& record);
 
-  bool was_full_ = false;                         // ever
+  std::optional<std::chrono::steady_clock::time_point> last_full_;
   std::unordered_map<VolumeId, Record> records_;  // of those that have stopped, of late
   std::mutex mutex_;  // guards what follows, and is held while it is called
   std::function<void(const VolumeId&)> revived_;

@@ -109,6 +109,16 @@ umount -l "$m" 2>/dev/null
 mount_store "$store" "$m" || exit 1
 await 20 "snapshots that were deleted" settled
 
+test_case "without its mark and its catalog the store is refused, and not made anew"
+cp "$store/lock" "$scratch/lock"
+check "unmount" unmount_store "$store" "$m"
+mkdir "$scratch/away" && mv "$store/dm-thin.json" "$store/catalog.db" "$scratch/away" && cp "$scratch/lock" "$store/lock"
+refused "it is not there, and volumes are" ckptfs -o backend=dm-thin,size=192M "$store" "$m"
+check_match "[Pp]ut the store's files back" "$errors" "what to do"
+mv "$scratch"/away/* "$store"
+mount_store "$store" "$m" || exit 1
+check_eq "kept kept" "$(cat "$m/w/file" "$m/other/file" | paste -sd ' ')" "what was there"
+
 test_case "a pool on devices"
 check "unmount" unmount_store "$store" "$m"
 truncate -s 128M "$scratch/d" && truncate -s 8M "$scratch/m"
@@ -124,6 +134,12 @@ mount_store "$scratch/devices" "$m" "backend=dm-thin,size=64M,pool_data=$d,pool_
 mkdir "$m/w" && write_mib "$m/w/big" 20 && mkdir "$m/.snapshots/w/s" && sum=$(md5sum <"$m/w/big")
 check "unmount" unmount_store "$scratch/devices" "$m"
 refused "its pool is on $d" ckptfs -o "pool_data=$m2" "$scratch/devices" "$m"
+# As another device of that name would look.
+dd if="$m2" of="$scratch/superblock" bs=4096 count=1 status=none
+dd if=/dev/zero of="$m2" bs=4096 count=1 conv=fsync status=none
+refused "$m2 does not hold its metadata" ckptfs "$scratch/devices" "$m"
+check "nothing was written to it" cmp -n 4096 /dev/zero "$m2"
+dd if="$scratch/superblock" of="$m2" bs=4096 count=1 conv=fsync status=none
 mount_store "$scratch/devices" "$m" || exit 1
 check_eq "$sum $sum" "$(md5sum <"$m/w/big") $(md5sum <"$m/.snapshots/w/s/big")" "what was written"
 check_eq "$((128 << 20))" "$(ckpt status --mount "$m" --format json | jq .fs_total_bytes)" "size of the pool"
