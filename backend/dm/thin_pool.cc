@@ -133,7 +133,7 @@ ThinPool::ThinPool(int pool_fd, const Options& options)
       metadata_(OpenDisk(pool_fd, kMetadataName, options.metadata_device, read_only_)),
       state_(ReadThinState(state_file_.get())) {
   // Where there is no pool the kernel makes one, over whatever else it is.
-  if (state_.next_device > ThinState{}.next_device && !metadata_.HoldsThinMetadata()) {
+  if (state_.transaction > 0 && !metadata_.HoldsThinMetadata()) {
     throw Error(EUCLEAN, "use the thin pool",
                 fmt::format("{} does not hold its metadata", metadata_.path()),
                 metadata_.is_file()

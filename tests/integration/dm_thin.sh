@@ -135,7 +135,7 @@ mkdir "$m/w" && write_mib "$m/w/big" 20 && mkdir "$m/.snapshots/w/s" && sum=$(md
 check "unmount" unmount_store "$scratch/devices" "$m"
 refused "its pool is on $d" ckptfs -o "pool_data=$m2" "$scratch/devices" "$m"
 # As another device of that name would look.
-dd if="$m2" of="$scratch/superblock" bs=4096 count=1 status=none
+dd if="$m2" of="$scratch/superblock" bs=4096 count=1 iflag=direct status=none
 dd if=/dev/zero of="$m2" bs=4096 count=1 conv=fsync status=none
 refused "$m2 does not hold its metadata" ckptfs "$scratch/devices" "$m"
 check "nothing was written to it" cmp -n 4096 /dev/zero "$m2"
