@@ -38,7 +38,6 @@ class Planner {
   };
 
   void ReadSidecars(const std::vector<Sidecar>& known);
-  bool IsDebris(const Sidecar& sidecar) const;
   void TakeLiveTrees();
   void TakeSnapshots();
   void TakeNameless();
@@ -111,15 +110,11 @@ void Planner::RememberIds(const Sidecar& row) {
   if (row.role == SidecarRole::kSnapshot) snapshot_ids_[row.volume] = row.snapshot.id;
 }
 
-// Volumes that recovery will remove: they never had a row. Those whose transaction is in doubt are
-// taken for committed, as the row that would tell is lost.
-bool Planner::IsDebris(const Sidecar& sidecar) const {
-  return sidecar.role == SidecarRole::kScratch || sidecar.state == SidecarState::kFilling;
-}
-
 RebuildPlan Planner::Make() {
-  std::erase_if(left_, [this](const auto& entry) {
-    return entry.second.sidecar && IsDebris(*entry.second.sidecar);
+  // Those that recovery will remove. Those whose transaction is in doubt are taken for committed, as the
+  // row that would tell is lost.
+  std::erase_if(left_, [](const auto& entry) {
+    return entry.second.sidecar && entry.second.sidecar->IsUnfinished();
   });
   for (const auto& [id, candidate] : left_) {
     if (!candidate.sidecar) continue;

@@ -192,8 +192,7 @@ bool Recovery::IsDebris(const VolumeId& volume) const {
   if (seen_ && *seen_ > generation_) return false;
   const std::optional<Sidecar> sidecar = ReadSidecar(volume);
   if (!sidecar) return false;
-  if (sidecar->role == SidecarRole::kScratch) return true;
-  if (sidecar->state == SidecarState::kFilling) return true;
+  if (sidecar->IsUnfinished()) return true;
   if (!seen_) return false;
   // Somebody may have been told that it is there.
   if (sidecar->role == SidecarRole::kSnapshot) return false;

@@ -44,6 +44,10 @@ struct Sidecar {
   // from; empty: none.
   Uuid parent;
 
+  // Of a volume that never had a row: a comparison or an import is under way, or was when power went.
+  bool IsUnfinished() const noexcept {
+    return role == SidecarRole::kScratch || state == SidecarState::kFilling;
+  }
   // Equal in all that the catalog knows: `generation` is not compared.
   bool SameRow(const Sidecar& other) const;
 };

@@ -250,11 +250,6 @@ void Checker::CheckVolumesWithoutRow() {
   }
 }
 
-// A comparison or an import that is under way right now: they do not hold the operations up.
-bool IsOfWorkInProgress(const Sidecar& sidecar) {
-  return sidecar.role == SidecarRole::kScratch || sidecar.state == SidecarState::kFilling;
-}
-
 void Checker::CheckStranger(const VolumeId& volume, bool read_only) {
   std::optional<Sidecar> sidecar;
   try {
@@ -270,7 +265,7 @@ void Checker::CheckStranger(const VolumeId& volume, bool read_only) {
                     kind, volume.str()));
     return;
   }
-  if (IsOfWorkInProgress(*sidecar)) return;
+  if (sidecar->IsUnfinished()) return;  // comparisons and imports do not hold the operations up
   const bool snapshot = sidecar->role == SidecarRole::kSnapshot;
   const std::string was =
       snapshot ? fmt::format("snapshot {} of {}", sidecar->snapshot.name, sidecar->workspace.name)
@@ -374,7 +369,7 @@ void Checker::CheckSidecars() {
     if (owned_.contains(volume) || volumes_.contains(volume)) continue;
     try {
       const std::optional<Sidecar> sidecar = store_.meta->Read(volume);
-      if (!sidecar || IsOfWorkInProgress(*sidecar)) continue;
+      if (!sidecar || sidecar->IsUnfinished()) continue;
     } catch (const Error& error) {
       if (error.errno_value() != EUCLEAN) throw;
     }

@@ -91,7 +91,7 @@ struct MountContext {
   UnlinkedFiles unlinked;
   WriteStop write_stop;
   Notifier notifier;
-  TaskThread listings;  // MountVerbs::SettleListings
+  TaskThread listings;  // MountVerbs::SettleListings, and NoteMissing
   // These have threads that use what is above.
   DetachedStates detached;
   PeriodicTask tidier;  // of `mapped`, `directory_fds` and `volumes`

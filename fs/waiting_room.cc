@@ -36,8 +36,10 @@ void WaitingRoom::Run() {
     const bool called =
         changed_.wait_for(lock, idle_time_, [this] { return stopping_ || !tasks_.empty(); });
     --idle_;
-    if (tasks_.empty() && (called || threads_ > 1)) break;
-    if (tasks_.empty()) continue;
+    if (tasks_.empty()) {
+      if (called || threads_ > 1) break;
+      continue;
+    }
     std::function<void()> task = std::move(tasks_.front());
     tasks_.pop_front();
     lock.unlock();

@@ -14,8 +14,8 @@ namespace ckptfs {
 // keep that thread (a gate that is shut, an fsync, a large copy) is done here instead: each task at
 // once, on a thread that does nothing else. Threads are made when they are needed and end, but for the
 // last, when they have not been for a while (`idle`): to make and end one takes longer than many a task.
-// Any thread may call Post; where no thread can be made tasks wait for each other. The destructor waits for what was posted. A task must not throw; it is destroyed on its
-// thread.
+// Any thread may call Post; where no thread can be made tasks wait for each other. The destructor waits
+// for what was posted. A task must not throw; it is destroyed on its thread.
 class WaitingRoom {
  public:
   explicit WaitingRoom(std::chrono::seconds idle = std::chrono::seconds(5));

@@ -52,6 +52,14 @@ void MakeDirectory(int parent_fd, const std::string& name) {
   }
 }
 
+UniqueFd TryOpenStoreSubdirectory(int parent_fd, const std::string& name) {
+  UniqueFd fd(openat(parent_fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd.valid() && errno != ENOENT && errno != ENOTDIR && errno != ELOOP) {
+    ThrowErrno(fmt::format("open {}/ in the store", name));
+  }
+  return fd;
+}
+
 UniqueFd OpenStoreSubdirectory(int parent_fd, const std::string& name, const std::string& place,
                                const std::string& mend) {
   UniqueFd fd(openat(parent_fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));

@@ -25,4 +25,7 @@ void MakeDirectory(int parent_fd, const std::string& name);
 UniqueFd OpenStoreSubdirectory(int parent_fd, const std::string& name, const std::string& place,
                                const std::string& mend);
 
+// The same; not valid where no directory of that name is. Throws Error for what cannot be told.
+UniqueFd TryOpenStoreSubdirectory(int parent_fd, const std::string& name);
+
 }  // namespace ckptfs

@@ -25,14 +25,6 @@ constexpr char kPutStoreBack[] =
     "Mount the btrfs filesystem that this store was made on at its place; to move a store to "
     "another filesystem, move its subvolumes with btrfs send and receive";
 
-UniqueFd TryOpenDirectory(int parent_fd, const char* name) {
-  UniqueFd fd(openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd.valid() && errno != ENOENT && errno != ENOTDIR && errno != ELOOP) {
-    ThrowErrno(fmt::format("open {}/ in the store", name));
-  }
-  return fd;
-}
-
 // The UUID in the mark; empty if there is no mark.
 std::optional<std::string> ReadMark(int meta_fd) {
   std::array<char, 64> text{};
@@ -76,8 +68,8 @@ void CreateBaseHome(int store_fd, const BackendOptions& options) {
   MakeDirectory(store_fd, kVolumesDirectory);
   Failpoint("base-create.after-volumes");
   MakeDirectory(store_fd, kMetaDirectory);
-  const UniqueFd volumes = TryOpenDirectory(store_fd, kVolumesDirectory);
-  const UniqueFd meta = TryOpenDirectory(store_fd, kMetaDirectory);
+  const UniqueFd volumes = TryOpenStoreSubdirectory(store_fd, kVolumesDirectory);
+  const UniqueFd meta = TryOpenStoreSubdirectory(store_fd, kMetaDirectory);
   if (!volumes.valid() || !meta.valid()) {
     throw Error(ENOTDIR, "make volumes/ and meta/ in the store",
                 "something that is no directory stands there", "Move it away");
@@ -117,9 +109,9 @@ BtrfsHome OpenBaseHome(int store_fd, const BackendOptions& options) {
 }
 
 bool BaseHomeExists(int store_fd) {
-  const UniqueFd volumes = TryOpenDirectory(store_fd, kVolumesDirectory);
+  const UniqueFd volumes = TryOpenStoreSubdirectory(store_fd, kVolumesDirectory);
   if (volumes.valid() && !ReadDirectory(volumes.get()).empty()) return true;
-  const UniqueFd meta = TryOpenDirectory(store_fd, kMetaDirectory);
+  const UniqueFd meta = TryOpenStoreSubdirectory(store_fd, kMetaDirectory);
   return meta.valid() && ReadMark(meta.get()).has_value();
 }
 

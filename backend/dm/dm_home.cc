@@ -58,8 +58,7 @@ DmHome OpenDmHome(int store_fd, const std::string& volumes_name) {
 }
 
 bool HasDmVolumes(int store_fd, const std::string& volumes_name) {
-  const UniqueFd fd(
-      openat(store_fd, volumes_name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  const UniqueFd fd = TryOpenStoreSubdirectory(store_fd, volumes_name);
   if (!fd.valid()) return false;
   const std::vector<std::string> names = ReadDirectory(fd.get());
   return std::any_of(names.begin(), names.end(), [](const std::string& name) {

@@ -42,6 +42,13 @@ UniqueFd OpenDevice(const std::string& device, int flags) {
   return fd;
 }
 
+// What was read of it before a pool wrote to it, below the cache, is to be dropped before: BLKFLSBUF.
+bool HasThinMagic(int fd, const std::string& attempted) {
+  uint64_t magic = 0;
+  CheckSyscall(pread(fd, &magic, sizeof(magic), kMagicOffset), attempted);
+  return le64toh(magic) == kThinMagic;
+}
+
 }  // namespace
 
 PoolDisk::PoolDisk(UniqueFd file, const std::string& name, bool read_only) : fd_(std::move(file)) {
@@ -80,11 +87,8 @@ uint32_t PoolDisk::SectorBytes() const {
 
 bool PoolDisk::HoldsThinMetadata() const {
   const int fd = loop_ ? loop_->fd() : fd_.get();
-  // What was read of it before a pool wrote to it, below the cache.
   CheckSyscall(ioctl(fd, BLKFLSBUF, 0), "read " + path_);
-  uint64_t magic = 0;
-  CheckSyscall(pread(fd, &magic, sizeof(magic), kMagicOffset), "read " + path_);
-  return le64toh(magic) == kThinMagic;
+  return HasThinMagic(fd, "read " + path_);
 }
 
 void PoolDisk::GrowFile(uint64_t bytes) {
@@ -102,14 +106,11 @@ void TakeBlankDevice(const std::string& device, bool wipe) {
                 "Name another device; if nobody needs what is on this one: wipefs -a " + device +
                     " && dd if=/dev/zero bs=4096 count=1 of=" + device);
   };
-  // What was read of it before a pool wrote to it, below the cache.
   CheckSyscall(ioctl(fd.get(), BLKFLSBUF, 0), attempted);
   const ProgramResult found =
       RunProgram({.name = "blkid", .package = "util-linux"}, {"--probe", "--", device});
   if (!found.ExitedWith(kNothingFound)) refuse("something is on it: " + found.Words());
-  uint64_t magic = 0;
-  CheckSyscall(pread(fd.get(), &magic, sizeof(magic), kMagicOffset), attempted);
-  if (le64toh(magic) == kThinMagic) refuse("the metadata of a thin pool is on it");
+  if (HasThinMagic(fd.get(), attempted)) refuse("the metadata of a thin pool is on it");
   if (!wipe) return;
   const std::string zeros(kSuperblockBytes, '\0');
   CheckSyscall(pwrite(fd.get(), zeros.data(), zeros.size(), 0), attempted);

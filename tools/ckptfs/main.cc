@@ -141,7 +141,7 @@ int main(int argc, char** argv) {
     ckptfs::OpenStandardDescriptors();
     return ckptfs::Main({argv, argv + argc});
   } catch (const std::exception& error) {
-    std::cerr << "ckptfs: " << error.what() << "\n";
+    std::cerr << ckptfs::ErrorLine(error) << "\n";
     return ckptfs::kSystemError;
   }
 }

@@ -15,6 +15,7 @@ namespace ckptfs {
 namespace {
 
 constexpr char kSeeManual[] = "See ckptfs(8)";
+constexpr char kUsageHint[] = "Usage: ckptfs [-f] [-d] [-o OPTIONS] SOURCE MOUNTPOINT";
 
 Error BadOption(const std::string& option, const std::string& why,
                 const std::string& hint = kSeeManual) {
@@ -281,12 +282,10 @@ CommandLine ParseCommandLine(const std::vector<std::string>& arguments) {
   if (line.action == Action::kShowHelp || line.action == Action::kShowVersion) return line;
   if (words.operands.size() != 2) {
     throw Error(EINVAL, "read the command line",
-                std::to_string(words.operands.size()) + " operands are given, not two",
-                "Usage: ckptfs [-f] [-d] [-o OPTIONS] SOURCE MOUNTPOINT");
+                std::to_string(words.operands.size()) + " operands are given, not two", kUsageHint);
   }
   if (words.operands[0].empty() || words.operands[1].empty()) {
-    throw Error(EINVAL, "read the command line", "an operand is empty",
-                "Usage: ckptfs [-f] [-d] [-o OPTIONS] SOURCE MOUNTPOINT");
+    throw Error(EINVAL, "read the command line", "an operand is empty", kUsageHint);
   }
   line.store.path = words.operands[0];
   line.mount.mountpoint = words.operands[1];

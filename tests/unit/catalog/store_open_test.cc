@@ -2,20 +2,14 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
-#include <set>
 
 #include "backend/base/error.h"
 #include "catalog/catalog.h"
-#include "catalog/lock.h"
-#include "catalog/sidecar.h"
-#include "catalog/sqlite.h"
 #include "tests/unit/catalog/store_open_fixture.h"
 
 namespace ckptfs {

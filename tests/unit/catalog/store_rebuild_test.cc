@@ -2,9 +2,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -13,7 +11,6 @@
 
 #include "backend/base/error.h"
 #include "catalog/catalog.h"
-#include "catalog/lock.h"
 #include "catalog/sidecar.h"
 #include "catalog/sqlite.h"
 #include "tests/unit/catalog/store_open_fixture.h"
