@@ -9,10 +9,13 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <string_view>
 #include <utility>
 
 #include "backend/base/error.h"
+#include "backend/dm/thin_mark.h"
 #include "backend/mount/program.h"
 
 namespace ckptfs {
@@ -47,6 +50,12 @@ bool HasThinMagic(int fd, const std::string& attempted) {
   uint64_t magic = 0;
   CheckSyscall(pread(fd, &magic, sizeof(magic), kMagicOffset), attempted);
   return le64toh(magic) == kThinMagic;
+}
+
+bool BeginsWithThinMark(int fd, const std::string& attempted) {
+  std::array<char, kThinMarkBeginning.size()> text{};
+  CheckSyscall(pread(fd, text.data(), text.size(), 0), attempted);
+  return std::string_view(text.data(), text.size()) == kThinMarkBeginning;
 }
 
 }  // namespace
@@ -111,6 +120,7 @@ void TakeBlankDevice(const std::string& device, bool wipe) {
       RunProgram({.name = "blkid", .package = "util-linux"}, {"--probe", "--", device});
   if (!found.ExitedWith(kNothingFound)) refuse("something is on it: " + found.Words());
   if (HasThinMagic(fd.get(), attempted)) refuse("the metadata of a thin pool is on it");
+  if (BeginsWithThinMark(fd.get(), attempted)) refuse("the data of a thin pool is on it");
   if (!wipe) return;
   const std::string zeros(kSuperblockBytes, '\0');
   CheckSyscall(pwrite(fd.get(), zeros.data(), zeros.size(), 0), attempted);

@@ -15,6 +15,7 @@
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/units.h"
+#include "backend/dm/thin_mark.h"
 #include "backend/mount/program.h"
 
 namespace ckptfs {
@@ -62,6 +63,14 @@ uint64_t SizeOf(int fd) {
 PoolDisk OpenDisk(int pool_fd, const char* name, const std::string& device, bool read_only) {
   if (!device.empty()) return {device, read_only};
   return {OpenPoolFile(pool_fd, name, read_only ? O_RDONLY : O_RDWR), name, read_only};
+}
+
+[[noreturn]] void RefuseOtherDisk(const PoolDisk& disk, const char* content) {
+  throw Error(EUCLEAN, "use the thin pool",
+              fmt::format("{} does not hold its {}", disk.path(), content),
+              disk.is_file() ? kPutBack
+                             : "If devices have changed their names, make a symbolic link of "
+                               "that name to the right one");
 }
 
 DmTable TableOf(const PoolDisk& metadata, const PoolDisk& data, bool read_only) {
@@ -133,17 +142,13 @@ ThinPool::ThinPool(int pool_fd, const Options& options)
       metadata_(OpenDisk(pool_fd, kMetadataName, options.metadata_device, read_only_)),
       state_(ReadThinState(state_file_.get())) {
   // Where there is no pool the kernel makes one, over whatever else it is.
-  if (state_.transaction > 0 && !metadata_.HoldsThinMetadata()) {
-    throw Error(EUCLEAN, "use the thin pool",
-                fmt::format("{} does not hold its metadata", metadata_.path()),
-                metadata_.is_file()
-                    ? kPutBack
-                    : "If devices have changed their names, make a symbolic link of "
-                      "that name to the right one");
-  }
+  const bool was_used = state_.transaction > 0 || state_.data_mark;
+  if (was_used && !metadata_.HoldsThinMetadata()) RefuseOtherDisk(metadata_, "metadata");
   // Nor does the kernel take a pool for a device that is read-only as such.
   device_.emplace(options.name, options.name, TableOf(metadata_, data_, read_only_),
                   /*read_only=*/false);
+  RequireUsable();
+  CheckData();
   Recover(options.is_volume);
   if (!read_only_) KeepMetadataRoomy();
 }
@@ -167,8 +172,30 @@ ThinPoolStatus ThinPool::RequireUsable() const {
   return status;
 }
 
+// Nothing has been written to the data before this.
+void ThinPool::CheckData() {
+  const std::string name = device_->name() + "-mark";
+  if (state_.data_mark) {
+    if (!HasThinMark(*device_, name, *state_.data_mark)) RefuseOtherDisk(data_, "data");
+    return;
+  }
+  if (read_only_) return;
+  // A pool's first activation, or one that was made before there were marks. On disk if power goes: a mark
+  // that the state does not know of, and the next activation writes another.
+  const Uuid mark = Uuid::Generate();
+  try {
+    WriteThinMark(*device_, name, mark);
+  } catch (const Error& error) {
+    spdlog::warn("another disk in the place of {} would not be noticed: {}", data_.path(),
+                 error.what());
+    return;
+  }
+  state_.data_mark = mark;
+  WriteThinState(state_file_.get(), state_);
+}
+
 void ThinPool::Recover(const std::function<bool(const PendingThinDevice&)>& is_volume) {
-  const ThinPoolStatus status = RequireUsable();
+  const ThinPoolStatus status = Status();
   pool_transaction_ = status.transaction;
   if (pool_transaction_ != state_.transaction && pool_transaction_ + 1 != state_.transaction) {
     throw Error(EUCLEAN, "use the thin pool",

@@ -62,7 +62,7 @@ class ThinPool {
 
   // `pool_fd`, the directory of its files, is borrowed. Throws Error: EBUSY if a device that a process
   // which died has left still uses the files, EUCLEAN with the mend if the metadata is damaged or of
-  // another moment, EIO.
+  // another moment, or a disk is not the pool's, EIO.
   ThinPool(int pool_fd, const Options& options);
   ~ThinPool() = default;
   ThinPool(const ThinPool&) = delete;
@@ -121,6 +121,7 @@ class ThinPool {
   std::vector<Range> MappedRanges(uint32_t device);
 
  private:
+  void CheckData();
   void Recover(const std::function<bool(const PendingThinDevice&)>& is_volume);
   ThinPoolStatus RequireUsable() const;
   void DeleteLocked(uint32_t device);

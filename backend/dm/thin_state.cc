@@ -23,6 +23,9 @@ ThinState ReadThinState(int fd) {
     if (json.at("format") == kStateFormat) {
       state.transaction = json.at("transaction");
       state.next_device = json.at("next_device");
+      if (json.contains("data_mark")) {
+        state.data_mark = Uuid::Parse(json.at("data_mark").get<std::string>());
+      }
       if (!json.contains("pending")) return state;
       const auto& pending = json.at("pending");
       if (auto volume = VolumeId::Parse(pending.at("volume").get<std::string>())) {
@@ -44,6 +47,7 @@ void WriteThinState(int fd, const ThinState& state) {
   if (state.pending) {
     json["pending"] = {{"device", state.pending->device}, {"volume", state.pending->volume.str()}};
   }
+  if (state.data_mark) json["data_mark"] = state.data_mark->str();
   WriteSectorJson(fd, json, kWritingState);
   CheckSyscall(fdatasync(fd), kWritingState);
 }

@@ -22,6 +22,8 @@ struct ThinState {
   uint64_t transaction = 0;  // the pool's, or the one after it if a change was cut short
   uint32_t next_device = 1;  // ids are never used again
   std::optional<PendingThinDevice> pending;
+  // What is written on the data (backend/dm/thin_mark.h). Empty: nothing yet.
+  std::optional<Uuid> data_mark;
 
   bool operator==(const ThinState&) const = default;
 };

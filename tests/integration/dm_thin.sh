@@ -140,11 +140,18 @@ dd if=/dev/zero of="$m2" bs=4096 count=1 conv=fsync status=none
 refused "$m2 does not hold its metadata" ckptfs "$scratch/devices" "$m"
 check "nothing was written to it" cmp -n 4096 /dev/zero "$m2"
 dd if="$scratch/superblock" of="$m2" bs=4096 count=1 conv=fsync status=none
+# The first block of the data is the first that the pool gave out: that of its mark.
+dd if="$d" of="$scratch/block" bs=64K count=1 iflag=direct status=none
+dd if=/dev/zero of="$d" bs=64K count=1 oflag=direct status=none
+refused "$d does not hold its data" ckptfs "$scratch/devices" "$m"
+refused "$d does not hold its data" ckptfs -o ro "$scratch/devices" "$m"
+check "nothing was written to it" cmp -n 65536 /dev/zero "$d"
+dd if="$scratch/block" of="$d" bs=64K count=1 oflag=direct status=none
 mount_store "$scratch/devices" "$m" || exit 1
 check_eq "$sum $sum" "$(md5sum <"$m/w/big") $(md5sum <"$m/.snapshots/w/s/big")" "what was written"
 check_eq "$((128 << 20))" "$(ckpt status --mount "$m" --format json | jq .fs_total_bytes)" "size of the pool"
 check "unmount" unmount_store "$scratch/devices" "$m"
-refused "something is on it" ckptfs -o "backend=dm-thin,size=64M,pool_data=$d,pool_metadata=$m2" "$scratch/another" "$m"
+refused "the data of a thin pool is on it" ckptfs -o "backend=dm-thin,size=64M,pool_data=$d,pool_metadata=$m2" "$scratch/another" "$m"
 exec {hold_d}<&- {hold_m2}<&-
 
 test_case "nothing is left over"

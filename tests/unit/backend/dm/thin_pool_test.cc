@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "backend/base/units.h"
 #include "backend/dm/thin_device.h"
@@ -180,6 +181,51 @@ TEST_F(DmThinPoolTest, AnotherMomentIsRefused) {
   Open();
 }
 
+TEST_F(DmThinPoolTest, OtherDataIsRefused) {
+  MakeThinPool(directory_.fd(), {.data_bytes = 64 * kMiB});
+  Open();
+  const uint32_t device = Make();
+  Fill(device, 0, kMiB, 'a');
+  pool_.reset();
+  const std::string data = directory_.Path("data.img");
+  const std::string aside = directory_.Path("aside");
+  ASSERT_EQ(rename(data.c_str(), aside.c_str()), 0);
+  WriteFileAt(directory_.fd(), "data.img", "");
+  ASSERT_EQ(truncate(data.c_str(), 64 * kMiB), 0);
+  for (const bool read_only : {true, false}) {
+    const Error error = ErrorOf([&] { Open({.read_only = read_only}); });
+    EXPECT_EQ(error.errno_value(), EUCLEAN);
+    EXPECT_THAT(error.what(), HasSubstr("does not hold its data"));
+    EXPECT_THAT(ListDmDevices(prefix_), testing::IsEmpty());
+  }
+  ASSERT_EQ(rename(aside.c_str(), data.c_str()), 0);
+  Open();
+  EXPECT_EQ(ByteAt(device, 5), 'a');
+}
+
+TEST_F(DmThinPoolTest, DataWithoutAKnownMarkGetsOne) {
+  MakeThinPool(directory_.fd(), {.data_bytes = 64 * kMiB});
+  Open();
+  const uint32_t device = Make();
+  Fill(device, 0, kMiB, 'a');
+  pool_.reset();
+  ThinState state = State();
+  const std::optional<Uuid> first = std::exchange(state.data_mark, std::nullopt);
+  ASSERT_TRUE(first);
+  {
+    // As if power had gone before the state knew of it.
+    const UniqueFd fd(openat(directory_.fd(), "state", O_RDWR | O_CLOEXEC));
+    WriteThinState(fd.get(), state);
+  }
+  Open({.read_only = true});
+  EXPECT_FALSE(State().data_mark);
+  Open();
+  EXPECT_TRUE(State().data_mark);
+  EXPECT_NE(State().data_mark, first);
+  Open();
+  EXPECT_EQ(ByteAt(device, 5), 'a');
+}
+
 TEST_F(DmThinPoolTest, IdsEnd) {
   MakeThinPool(directory_.fd(), {.data_bytes = 64 * kMiB});
   {
@@ -243,6 +289,7 @@ TEST_F(DmThinPoolTest, OnDevices) {
   WriteFileAt(directory_.fd(), "d", "");
   WriteFileAt(directory_.fd(), "m", "");
   WriteFileAt(directory_.fd(), "t", "");
+  WriteFileAt(directory_.fd(), "b", "");
   const auto attach = [&](const std::string& name, uint64_t bytes) {
     EXPECT_EQ(truncate(directory_.Path(name).c_str(), static_cast<off_t>(bytes)), 0);
     const UniqueFd fd(openat(directory_.fd(), name.c_str(), O_RDWR | O_CLOEXEC));
@@ -265,10 +312,12 @@ TEST_F(DmThinPoolTest, OnDevices) {
   EXPECT_EQ(ByteAt(device, 5), 'a');
   pool_.reset();
   EXPECT_EQ(ErrorOf([&] { TakeBlankDevice(metadata.path(), true); }).errno_value(), EEXIST);
+  EXPECT_EQ(ErrorOf([&] { TakeBlankDevice(data.path(), false); }).errno_value(), EEXIST);
   EXPECT_EQ(ErrorOf([&] { TakeBlankDevice(directory_.Path("d"), true); }).errno_value(), ENOTBLK);
   const Error small = ErrorOf([&] {
+    const LoopDevice blank = attach("b", 64 * kMiB);
     const LoopDevice tiny = attach("t", kMiB);
-    MakeThinPool(directory_.fd(), {.data_device = data.path(), .metadata_device = tiny.path()});
+    MakeThinPool(directory_.fd(), {.data_device = blank.path(), .metadata_device = tiny.path()});
   });
   EXPECT_EQ(small.errno_value(), ENOSPC);
 }

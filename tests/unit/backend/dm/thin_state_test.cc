@@ -22,7 +22,7 @@ TEST(ThinStateTest, IsReadAsItWasWritten) {
         ThinState{.transaction = UINT64_MAX,
         .next_device = kThinDeviceMax,
         .pending = PendingThinDevice{.device = 7, .volume = VolumeId::Generate()}},
-        ThinState{.transaction = 3, .next_device = 9}}) {
+        ThinState{.transaction = 3, .next_device = 9, .data_mark = Uuid::Generate()}}) {
     WriteThinState(fd.get(), state);
     EXPECT_EQ(ReadThinState(fd.get()), state);
   }
