@@ -131,6 +131,10 @@ for command in "checkpoint -s theirs" "rollback -s by-owner" "delete -s by-owner
 done
 check_not "a stranger: fork" stranger ckpt fork -w "$m/W" -s by-owner N
 check "the snapshot is still there" test -d .snapshots/W/by-owner
+chmod o-rx W
+check_match 'W +\(not readable\)' "$(stranger ckpt df --snapshots --mount "$m")" "a stranger: df of what it may not read"
+check_eq null "$(stranger ckpt df --snapshots --mount "$m" --format json | jq -c '.workspaces[0].usage')" "the same as JSON"
+chmod o+rx W
 check "the owner: delete" owner ckpt delete -w "$m/W" -s by-owner
 
 test_case "owner and mode of a snapshot are those of its time"

@@ -1,6 +1,7 @@
 // ckpt status, ckpt df
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <memory>
 
 #include "backend/base/error.h"
@@ -65,10 +66,13 @@ int RunStatus(const StatusOptions& options) {
   return kDone;
 }
 
-// Fills in the sizes of the snapshots of each workspace, as far as this user may read it.
+// Fills in the sizes of the snapshots of each workspace; null where this user may not read it.
 void AddUsage(const Place& widest, Json& df) {
   const Json request = MakeRequest(wire::kDf, Json{{"usage", true}});
+  Json present = Json::array();
   for (Json& workspace : df.at("workspaces")) {
+    workspace["usage"] = nullptr;
+    workspace["live"] = nullptr;
     try {
       const Json one = widest.is_mount_root()
                            ? OpenWorkspace(widest, workspace.at("name")).Ask(Access::kRead, request)
@@ -76,10 +80,12 @@ void AddUsage(const Place& widest, Json& df) {
       workspace["usage"] = one.at("workspaces").at(0).at("usage");
       workspace["live"] = one.at("workspaces").at(0).at("live");
     } catch (const Error& error) {
-      if (error.errno_value() != EACCES && error.errno_value() != ENOENT) throw;
-      workspace["usage"] = nullptr;
+      if (error.errno_value() == ENOENT) continue;  // removed since the list was made
+      if (error.errno_value() != EACCES) throw;
     }
+    present.push_back(std::move(workspace));
   }
+  df["workspaces"] = std::move(present);
 }
 
 void PrintDf(const Json& df, bool with_snapshots) {
@@ -116,9 +122,13 @@ void PrintDf(const Json& df, bool with_snapshots) {
   table.AlignRight(2);
   table.AlignRight(3);
   for (const Json& workspace : df.at("workspaces")) {
-    if (const Json& live = workspace.value("live", Json()); !live.is_null()) {
+    if (const Json& live = workspace.at("live"); !live.is_null()) {
       table.Add({Name(workspace.at("name")), "(live)", FormatBytes(live.at("referenced_bytes")),
                  FormatBytes(live.at("exclusive_bytes"))});
+    }
+    if (workspace.at("usage").is_null()) {
+      table.Add({Name(workspace.at("name")), "(not readable)", "-", "-"});
+      continue;
     }
     for (const Json& usage : workspace.at("usage")) {
       table.Add({Name(workspace.at("name")), Name(usage.at("name")),
