@@ -27,6 +27,15 @@ void Describe(fuse_file_info& file, const OpenReply& open) {
   file.parallel_direct_writes = 1;
 }
 
+fuse_bufvec PartOfFile(int fd, off_t offset, size_t size) {
+  fuse_bufvec part{.count = 1};
+  part.buf[0].size = size;
+  part.buf[0].flags = static_cast<fuse_buf_flags>(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
+  part.buf[0].fd = fd;
+  part.buf[0].pos = offset;
+  return part;
+}
+
 using SessionHandle = std::shared_ptr<ControlSession>;
 
 void OpenControl(fuse_req_t request, std::optional<int64_t> scope, fuse_file_info* file) {
@@ -113,10 +122,7 @@ void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, fuse_f
       return;
     }
     const auto fd = handlers.files.DataFd(node);
-    fuse_bufvec source = FUSE_BUFVEC_INIT(size);
-    source.buf[0].flags = static_cast<fuse_buf_flags>(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
-    source.buf[0].fd = fd->get();
-    source.buf[0].pos = offset;
+    fuse_bufvec source = PartOfFile(fd->get(), offset, size);
     // A pipe for each thread is worth its while for large reads only.
     const bool is_small = handlers.mount.open_files.passthrough();
     const fuse_buf_copy_flags way = is_small ? FUSE_BUF_NO_SPLICE : FUSE_BUF_SPLICE_MOVE;
@@ -135,10 +141,7 @@ void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* written, off_t offs
     auto pass = handlers.files.PassGate(node);
     const KeepSetId keep(fuse_req_ctx(request)->uid == 0);
     const auto fd = handlers.files.DataFd(node);
-    fuse_bufvec target = FUSE_BUFVEC_INIT(fuse_buf_size(&source));
-    target.buf[0].flags = static_cast<fuse_buf_flags>(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
-    target.buf[0].fd = fd->get();
-    target.buf[0].pos = offset;
+    fuse_bufvec target = PartOfFile(fd->get(), offset, fuse_buf_size(&source));
     const ssize_t size = fuse_buf_copy(&target, &source, static_cast<fuse_buf_copy_flags>(0));
     if (size < 0) throw Error(static_cast<int>(-size), "write to a file");
     pass.reset();  // to reply may mean to wait for a ring's thread

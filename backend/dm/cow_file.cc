@@ -18,10 +18,10 @@ constexpr uint64_t DivideRoundingUp(uint64_t value, uint64_t by) { return (value
 }  // namespace
 
 uint64_t CowFileBytes(uint64_t base_bytes) {
-  constexpr uint64_t kExceptionsPerChunk = kCowChunkBytes / kExceptionBytes;
+  constexpr uint64_t kPerChunk = kCowChunkBytes / kExceptionBytes;
   const uint64_t chunks = DivideRoundingUp(base_bytes, kCowChunkBytes);
   // The last one: the kernel clears the next table before it uses up this one.
-  return (1 + chunks + DivideRoundingUp(chunks, kExceptionsPerChunk) + 1) * kCowChunkBytes;
+  return (1 + chunks + DivideRoundingUp(chunks, kPerChunk) + 1) * kCowChunkBytes;
 }
 
 UniqueFd MakeCowFile(int directory_fd, const std::string& name, uint64_t bytes) {

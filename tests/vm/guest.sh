@@ -30,6 +30,7 @@ run "$vm" bash -c '
     umount /mnt
     dmsetup status one | cut -d" " -f3
     dmsetup remove one
+    modprobe dm-thin-pool
     dmsetup targets | cut -d" " -f1 | grep thin-pool'
 check_eq "snapshot"$'\n'"thin-pool" "$output" "targets ($errors)"
 check_eq 0 "$status" "exit status"
@@ -44,7 +45,7 @@ run "$vm" --disk "$disk" cat /var/tmp/kept
 check_eq "0 flushed" "$status $output" "the next run on that disk ($errors)"
 
 test_case "a guest that does not end, one that dies, and wrong usage"
-run "$vm" --seconds 20 sleep 100
+run "$vm" --seconds 15 sleep 100
 check_eq 124 "$status" "exit status after the time was up"
 run "$vm" bash -c 'echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger; sleep 10'
 check_eq 125 "$status" "exit status of a guest that panicked"

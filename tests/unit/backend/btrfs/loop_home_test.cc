@@ -21,7 +21,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr BackendOptions kSmall = {.size_bytes = 128 * kMiB};
+const BackendOptions kSmall = {.size_bytes = 128 * kMiB};
 
 class LoopHomeTest : public testing::Test {
  protected:
