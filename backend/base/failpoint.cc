@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <list>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -24,7 +25,8 @@ enum class Action { kKill, kThrow, kSleep };
 struct Rule {
   std::string name;
   Action action = Action::kKill;
-  int argument = 1;  // the N-th time, the errno or the milliseconds
+  int argument = 0;  // the errno or the milliseconds
+  std::optional<int> only_hit;
   std::atomic<int> hits{0};
 };
 
@@ -38,11 +40,16 @@ int ParseNumber(std::string_view text, std::string_view rule) {
 }
 
 void AddRule(std::list<Rule>& rules, std::string_view text) {
-  const size_t mark = text.find_first_of("@=~");
   Rule& rule = rules.emplace_back();
-  rule.name = text.substr(0, mark);
+  std::string_view rest = text;
+  if (const size_t at = text.rfind('@'); at != std::string_view::npos) {
+    rule.only_hit = ParseNumber(text.substr(at + 1), text);
+    rest = text.substr(0, at);
+  }
+  const size_t mark = rest.find_first_of("=~");
+  rule.name = rest.substr(0, mark);
   if (mark == std::string_view::npos) return;
-  rule.argument = ParseNumber(text.substr(mark + 1), text);
+  rule.argument = ParseNumber(rest.substr(mark + 1), text);
   if (text[mark] == '=') rule.action = Action::kThrow;
   if (text[mark] == '~') rule.action = Action::kSleep;
 }
@@ -87,9 +94,10 @@ void Failpoint(std::string_view name) {
   for (Rule& rule : wishes.rules) {
     if (rule.name != name) continue;
     const int hit = ++rule.hits;
+    if (hit != rule.only_hit.value_or(hit)) continue;
     switch (rule.action) {
       case Action::kKill:
-        if (hit == rule.argument) kill(getpid(), SIGKILL);
+        kill(getpid(), SIGKILL);
         break;
       case Action::kThrow:
         throw Error(rule.argument, "failpoint " + rule.name);

@@ -9,9 +9,9 @@ namespace ckptfs {
 // environment variable CKPTFS_FAILPOINT, read once, holds a comma-separated list of
 //
 //   NAME            the process kills itself with SIGKILL when it comes to NAME
-//   NAME@N          the same at the N-th time (counted from 1)
 //   NAME=ERRNO      the step throws Error with that errno, given as a number
 //   NAME~MS         the step sleeps MS milliseconds first (to widen a race)
+//   ...@N           any of these, the N-th time only (counted from 1)
 //
 // CKPTFS_FAILPOINT_TRACE, the path of a file, has every name that is passed appended to that file,
 // one a line, before anything else happens: so a test finds out what an operation passes.

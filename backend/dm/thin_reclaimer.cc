@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <utility>
@@ -20,8 +21,10 @@
 namespace ckptfs {
 namespace {
 
-// Until a volume is looked at again that something uses still.
-constexpr std::chrono::milliseconds kPause{500};
+// Until a volume is looked at again that something uses still...
+constexpr std::chrono::milliseconds kUsedPause{500};
+// ... or that could not be removed: the pool may have no room for it, or the disk below an error.
+constexpr std::chrono::seconds kFailedPause{10};
 
 void DiscardAll(ThinDevice& device) {
   const std::string& path = device.device().path();
@@ -39,7 +42,7 @@ void DiscardAll(ThinDevice& device) {
 ThinReclaimer::ThinReclaimer(ThinPool& pool, int volumes_fd, std::string device_prefix)
     : pool_(pool), volumes_fd_(volumes_fd), device_prefix_(std::move(device_prefix)) {
   for (const std::string& name : ReadDirectory(volumes_fd_)) {
-    if (auto id = VolumeOfDestroyedFile(name)) volumes_.push_back(*std::move(id));
+    if (auto id = VolumeOfDestroyedFile(name)) volumes_.push_back({.id = *std::move(id)});
   }
   thread_ = std::jthread([this](const std::stop_token& stop) { Run(stop); });
 }
@@ -51,7 +54,7 @@ ThinReclaimer::~ThinReclaimer() {
 
 void ThinReclaimer::Add(const VolumeId& id) {
   const std::lock_guard lock(mutex_);
-  volumes_.push_back(id);
+  volumes_.push_back({.id = id});
   changed_.notify_all();
 }
 
@@ -61,38 +64,39 @@ size_t ThinReclaimer::Pending() const {
 }
 
 void ThinReclaimer::Run(const std::stop_token& stop) {
-  size_t in_vain = 0;
   std::unique_lock lock(mutex_);
-  while (true) {
-    // All of them are in use, or fail.
-    if (!volumes_.empty() && in_vain >= volumes_.size()) {
-      changed_.wait_for(lock, stop, kPause, [] { return false; });
-      in_vain = 0;
+  while (!stop.stop_requested()) {
+    const auto next = std::ranges::min_element(volumes_, {}, &Destroyed::next_try);
+    if (next == volumes_.end()) {
+      changed_.wait(lock, stop, [this] { return !volumes_.empty(); });
+      continue;
     }
-    changed_.wait(lock, stop, [this] { return !volumes_.empty(); });
-    if (stop.stop_requested()) return;
+    if (next->next_try > Clock::now()) {
+      const size_t known = volumes_.size();
+      changed_.wait_until(lock, stop, next->next_try,
+                          [this, known] { return volumes_.size() != known; });
+      continue;
+    }
     // Stays in the list meanwhile, in which it counts.
-    const VolumeId id = volumes_.front();
     lock.unlock();
-    bool done = false;
-    try {
-      done = Reclaim(id);
-    } catch (const std::exception& error) {
-      spdlog::error(
-          "give back the space of the destroyed volume {}: {}; the next mount tries again",
-          id.str(), error.what());
-      done = true;
-    }
+    const bool done = Try(*next);
     lock.lock();
-    volumes_.pop_front();
-    if (done) {
-      in_vain = 0;
-    } else {
-      volumes_.push_back(id);
-      ++in_vain;
-    }
-    changed_.notify_all();
+    if (done) volumes_.erase(next);
   }
+}
+
+bool ThinReclaimer::Try(Destroyed& volume) {
+  try {
+    if (Reclaim(volume.id)) return true;
+    volume.next_try = Clock::now() + kUsedPause;
+  } catch (const std::exception& error) {
+    if (!std::exchange(volume.failed, true)) {
+      spdlog::error("give back the space of the destroyed volume {}: {}; it is tried again",
+                    volume.id.str(), error.what());
+    }
+    volume.next_try = Clock::now() + kFailedPause;
+  }
+  return false;
 }
 
 // False if something uses it.
@@ -106,15 +110,16 @@ bool ThinReclaimer::Reclaim(const VolumeId& id) {
   // A power cut must not bring the volume back when its device is gone.
   CheckSyscall(fsync(volumes_fd_), "write out the directory of volumes");
   Failpoint("reclaim.before-discard");
-  const uint32_t device = header.thin_device.value_or(0);
-  try {
-    ThinDevice volume(pool_, device, device_prefix_ + id.str());
-    DiscardAll(volume);
-  } catch (const Error& error) {
-    if (error.errno_value() != ENODATA) throw;  // it was removed already
+  if (const auto device = header.thin_device) {
+    try {
+      ThinDevice volume(pool_, *device, device_prefix_ + id.str());
+      DiscardAll(volume);
+    } catch (const Error& error) {
+      if (error.errno_value() != ENODATA) throw;  // it was removed already
+    }
+    Failpoint("reclaim.after-discard");
+    pool_.Delete(*device);
   }
-  Failpoint("reclaim.after-discard");
-  pool_.Delete(device);
   Failpoint("reclaim.after-delete");
   CheckSyscall(unlinkat(volumes_fd_, name.c_str(), 0), "remove " + name);
   return true;

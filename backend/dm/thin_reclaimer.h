@@ -1,8 +1,9 @@
 // Gives back what destroyed volumes of dm-thin have in the pool.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
-#include <deque>
+#include <list>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -14,7 +15,8 @@ namespace ckptfs {
 
 // A destroyed volume is a file <uuid>.destroyed in the volumes' directory. When nothing uses its device any
 // more, all of that is discarded, which gives its space back to the disk below, the device is removed, and
-// then the file: if power goes in between, the next mount does it again.
+// then the file: if power goes in between, the next mount does it again. What fails is said once, and tried
+// again every few seconds.
 //
 // One thread. Any thread may call any function.
 class ThinReclaimer {
@@ -32,7 +34,16 @@ class ThinReclaimer {
   size_t Pending() const;
 
  private:
+  using Clock = std::chrono::steady_clock;
+  struct Destroyed {
+    VolumeId id;
+    Clock::time_point next_try;
+    bool failed = false;  // and that was said
+  };
+
   void Run(const std::stop_token& stop);
+  // Whether it is done; otherwise it says there when to try again.
+  bool Try(Destroyed& volume);
   bool Reclaim(const VolumeId& id);
 
   ThinPool& pool_;
@@ -40,8 +51,8 @@ class ThinReclaimer {
   const std::string device_prefix_;
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
-  std::deque<VolumeId> volumes_;
-  std::jthread thread_;  // last: starts when all else is there, ends first
+  std::list<Destroyed> volumes_;  // what is in there stays where it is; only the thread removes
+  std::jthread thread_;           // last: starts when all else is there, ends first
 };
 
 }  // namespace ckptfs

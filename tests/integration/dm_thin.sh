@@ -109,6 +109,13 @@ umount -l "$m" 2>/dev/null
 mount_store "$store" "$m" || exit 1
 await 20 "snapshots that were deleted" settled
 
+test_case "what could not be given back is tried again"
+check "unmount" unmount_store "$store" "$m"
+CKPTFS_FAILPOINT=reclaim.before-discard=5@1 CKPTFS_FAILPOINT_TRACE=$scratch/trace mount_store "$store" "$m" || exit 1
+mkdir "$m/.snapshots/other/s" && rmdir "$m/.snapshots/other/s"
+await 30 "a snapshot that was deleted" settled
+check_eq 2 "$(grep -c '^reclaim.before-discard$' "$scratch/trace")" "how often it was tried"
+
 test_case "without its mark and its catalog the store is refused, and not made anew"
 cp "$store/lock" "$scratch/lock"
 check "unmount" unmount_store "$store" "$m"
