@@ -143,7 +143,9 @@ check "freeze the filesystem in the store" fsfreeze --freeze "/proc/self/fd/$fro
 touch "$mnt/w/late" 2>/dev/null {frozen}<&- &
 waiting=$!
 processes+=("$waiting")
-await 10 "a thread of the daemon waits for it" grep -q '^State:.D' "/proc/$pid/task/"*/status
+# Perhaps one that is not there yet.
+a_thread_waits() { grep -q '^State:.D' "/proc/$pid/task/"*/status; }
+await 10 "a thread of the daemon waits for it" a_thread_waits
 kill -KILL "$pid"
 ckptfs "$store" "$mnt" {frozen}<&- &
 mounting=$!
