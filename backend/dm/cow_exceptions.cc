@@ -15,7 +15,7 @@ namespace ckptfs {
 namespace {
 
 constexpr uint32_t kMagic = 0x70416e53;  // "SnAp"
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kCowVersion = 1;
 constexpr char kReadingCow[] = "read a CoW file";
 
 // All little-endian.
@@ -47,7 +47,7 @@ DiskHeader ReadHeader(int fd, uint64_t offset) {
   DiskHeader header{};
   if (!ReadAt(fd, offset, &header)) throw Error(EUCLEAN, kReadingCow, "it is cut short");
   if (header.magic == 0) return header;
-  if (le32toh(header.magic) != kMagic || le32toh(header.version) != kVersion ||
+  if (le32toh(header.magic) != kMagic || le32toh(header.version) != kCowVersion ||
       le32toh(header.chunk_sectors) != kCowChunkSectors) {
     throw Error(EUCLEAN, kReadingCow, "it is none of dm-snapshot's, or of another kind");
   }

@@ -26,7 +26,7 @@ namespace ckptfs {
 namespace {
 
 constexpr off_t kMaxNoteBytes = off_t{64} << 10;
-constexpr char kPutBack[] =
+constexpr char kPutTemplateBack[] =
     "Put the image back from where it was moved to, or from a backup: all workspaces and snapshots "
     "that were made from it need it as it was";
 
@@ -175,7 +175,8 @@ void TemplateStore::Expect(const TemplateInfo& info) { Learn(info); }
 TemplateStore::Known& TemplateStore::KnownLocked(const TemplateId& id) const {
   const auto known = known_.find(id);
   if (known != known_.end()) return known->second;
-  throw Error(EIO, fmt::format("use template {}", id.str()), "nothing is known of it", kPutBack);
+  throw Error(EIO, fmt::format("use template {}", id.str()), "nothing is known of it",
+              kPutTemplateBack);
 }
 
 TemplateInfo TemplateStore::Info(const TemplateId& id) const {
@@ -263,7 +264,7 @@ void TemplateStore::RemoveLoneNotes() {
       Remove(info.id);
     } catch (const Error&) {
       spdlog::error("template {}: its image bases/{} is gone. {}", info.label, ImageName(info.id),
-                    kPutBack);
+                    kPutTemplateBack);
     }
   }
 }
@@ -303,14 +304,14 @@ UniqueFd TemplateStore::VerifyLocked(Known& known) const {
                      O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!fd.valid() && errno == ENOENT) {
     throw Error(EIO, attempted, fmt::format("its image bases/{} is gone", ImageName(info.id)),
-                kPutBack);
+                kPutTemplateBack);
   }
   CheckSyscall(fd.get(), attempted);
   const struct stat status = StatusOf(fd.get());
   const auto refuse = [&](const std::string& why) {
     throw Error(EUCLEAN, attempted,
                 fmt::format("its image bases/{} has changed: {}", ImageName(info.id), why),
-                kPutBack);
+                kPutTemplateBack);
   };
   if (static_cast<uint64_t>(status.st_size) != info.size_bytes) {
     refuse(fmt::format("it has {} bytes and had {}", status.st_size, info.size_bytes));

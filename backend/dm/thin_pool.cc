@@ -24,7 +24,7 @@ namespace {
 constexpr char kDataName[] = "data.img";
 constexpr char kMetadataName[] = "metadata.img";
 constexpr char kStateName[] = "state";
-constexpr char kPutBack[] =
+constexpr char kPutPoolBack[] =
     "Put the files in pool/ and the volumes' directory back from one backup";
 constexpr uint64_t kBlockSectors = kThinBlockBytes / kDmSectorBytes;
 
@@ -48,7 +48,8 @@ uint64_t MetadataBytesFor(uint64_t data_bytes) {
 UniqueFd OpenPoolFile(int pool_fd, const char* name, int flags) {
   UniqueFd fd(openat(pool_fd, name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
   if (!fd.valid() && errno == ENOENT) {
-    throw Error(ENOENT, "open the thin pool", fmt::format("pool/{} is not there", name), kPutBack);
+    throw Error(ENOENT, "open the thin pool", fmt::format("pool/{} is not there", name),
+                kPutPoolBack);
   }
   CheckSyscall(fd.get(), fmt::format("open pool/{}", name));
   return fd;
@@ -68,7 +69,7 @@ PoolDisk OpenDisk(int pool_fd, const char* name, const std::string& device, bool
 [[noreturn]] void RefuseOtherDisk(const PoolDisk& disk, const char* content) {
   throw Error(EUCLEAN, "use the thin pool",
               fmt::format("{} does not hold its {}", disk.path(), content),
-              disk.is_file() ? kPutBack
+              disk.is_file() ? kPutPoolBack
                              : "If devices have changed their names, make a symbolic link of "
                                "that name to the right one");
 }
@@ -202,7 +203,7 @@ void ThinPool::Recover(const std::function<bool(const PendingThinDevice&)>& is_v
                 fmt::format("its metadata is of another moment than what else is known of it "
                             "(transaction {}, and {} is expected)",
                             pool_transaction_, state_.transaction),
-                kPutBack);
+                kPutPoolBack);
   }
   if (read_only_) return;
   const std::lock_guard lock(mutex_);

@@ -25,11 +25,11 @@ TEST_F(OpenFlags, Errors) {
 }
 
 TEST_F(OpenFlags, OnlyOneOfManyCreatesExclusively) {
-  constexpr int kProcesses = 6;
+  constexpr int kOpeners = 6;
   constexpr int kFiles = 100;
   std::vector<std::unique_ptr<Child>> children;
-  children.reserve(kProcesses);
-  for (int process = 0; process < kProcesses; ++process) {
+  children.reserve(kOpeners);
+  for (int process = 0; process < kOpeners; ++process) {
     children.push_back(std::make_unique<Child>([&, process] {
       for (int i = 0; i < kFiles; ++i) {
         const UniqueFd fd(open(Path(std::to_string(i)).c_str(), O_CREAT | O_EXCL | O_WRONLY, 0644));
@@ -46,11 +46,11 @@ TEST_F(OpenFlags, OnlyOneOfManyCreatesExclusively) {
 }
 
 TEST_F(OpenFlags, AppendersLoseNoLine) {
-  constexpr int kProcesses = 6;
+  constexpr int kOpeners = 6;
   constexpr int kLines = 400;
   std::vector<std::unique_ptr<Child>> children;
-  children.reserve(kProcesses);
-  for (int process = 0; process < kProcesses; ++process) {
+  children.reserve(kOpeners);
+  for (int process = 0; process < kOpeners; ++process) {
     children.push_back(std::make_unique<Child>([&, process] {
       const UniqueFd fd = Open(Path("log"), O_WRONLY | O_CREAT | O_APPEND);
       for (int i = 0; i < kLines; ++i) {
@@ -63,8 +63,8 @@ TEST_F(OpenFlags, AppendersLoseNoLine) {
   const std::string log = ReadFile(Path("log"));
   std::set<std::string> lines;
   for (size_t at = 0; at + 16 <= log.size(); at += 16) lines.insert(log.substr(at, 16));
-  EXPECT_EQ(log.size(), 16U * kProcesses * kLines);
-  EXPECT_EQ(lines.size(), size_t{kProcesses} * kLines);
+  EXPECT_EQ(log.size(), 16U * kOpeners * kLines);
+  EXPECT_EQ(lines.size(), size_t{kOpeners} * kLines);
   // fcntl(2) can turn it on later, and pwrite(2) appends too, which is Linux's own way.
   const UniqueFd fd = Open(Path("log"), O_WRONLY);
   EXPECT_OK(fcntl(fd.get(), F_SETFL, O_APPEND));
