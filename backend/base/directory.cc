@@ -52,24 +52,27 @@ void MakeDirectory(int parent_fd, const std::string& name) {
   }
 }
 
-UniqueFd TryOpenStoreSubdirectory(int parent_fd, const std::string& name) {
+namespace {
+
+// Not valid where no directory of that name is.
+UniqueFd TryOpenSubdirectory(int parent_fd, const std::string& name, const std::string& attempted) {
   UniqueFd fd(openat(parent_fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd.valid() && errno != ENOENT && errno != ENOTDIR && errno != ELOOP) {
-    ThrowErrno(fmt::format("open {}/ in the store", name));
-  }
+  if (!fd.valid() && errno != ENOENT && errno != ENOTDIR && errno != ELOOP) ThrowErrno(attempted);
   return fd;
+}
+
+}  // namespace
+
+UniqueFd TryOpenStoreSubdirectory(int parent_fd, const std::string& name) {
+  return TryOpenSubdirectory(parent_fd, name, fmt::format("open {}/ in the store", name));
 }
 
 UniqueFd OpenStoreSubdirectory(int parent_fd, const std::string& name, const std::string& place,
                                const std::string& mend) {
-  UniqueFd fd(openat(parent_fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (fd.valid()) return fd;
-  const int error = errno;
   const std::string attempted = fmt::format("open the volumes of the store in {}", place);
-  if (error == ENOENT || error == ENOTDIR || error == ELOOP) {
-    throw Error(ENOENT, attempted, fmt::format("it holds no directory {}/", name), mend);
-  }
-  throw Error(error, attempted);
+  UniqueFd fd = TryOpenSubdirectory(parent_fd, name, attempted);
+  if (fd.valid()) return fd;
+  throw Error(ENOENT, attempted, fmt::format("it holds no directory {}/", name), mend);
 }
 
 }  // namespace ckptfs

@@ -50,8 +50,8 @@ void AddRule(std::list<Rule>& rules, std::string_view text) {
   rule.name = rest.substr(0, mark);
   if (mark == std::string_view::npos) return;
   rule.argument = ParseNumber(rest.substr(mark + 1), text);
-  if (text[mark] == '=') rule.action = Action::kThrow;
-  if (text[mark] == '~') rule.action = Action::kSleep;
+  if (rest[mark] == '=') rule.action = Action::kThrow;
+  if (rest[mark] == '~') rule.action = Action::kSleep;
 }
 
 std::list<Rule> ReadRules() {

@@ -23,15 +23,19 @@ ThinState ReadThinState(int fd) {
     if (json.at("format") == kStateFormat) {
       state.transaction = json.at("transaction");
       state.next_device = json.at("next_device");
+      // One that cannot be read is not taken for none: then any disk would get a new one.
+      bool sound = true;
       if (json.contains("data_mark")) {
         state.data_mark = Uuid::Parse(json.at("data_mark").get<std::string>());
+        sound = state.data_mark.has_value();
       }
-      if (!json.contains("pending")) return state;
-      const auto& pending = json.at("pending");
-      if (auto volume = VolumeId::Parse(pending.at("volume").get<std::string>())) {
-        state.pending = {.device = pending.at("device"), .volume = *std::move(volume)};
-        return state;
+      if (json.contains("pending")) {
+        const auto& pending = json.at("pending");
+        auto volume = VolumeId::Parse(pending.at("volume").get<std::string>());
+        sound = sound && volume;
+        if (volume) state.pending = {.device = pending.at("device"), .volume = *std::move(volume)};
       }
+      if (sound) return state;
     }
   } catch (const nlohmann::json::exception&) {
     // Said below.

@@ -13,7 +13,6 @@
 namespace ckptfs::testing {
 namespace {
 
-constexpr off_t kBlock = 4096;
 constexpr char kXattr[] = "security.capability";
 
 struct Way {

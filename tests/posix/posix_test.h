@@ -25,6 +25,7 @@
 namespace ckptfs::testing {
 
 inline constexpr size_t kPage = 4096;  // bytes
+inline constexpr off_t kBlock = 4096;  // of the filesystem
 
 // The errno of a call as "EEXIST", or "OK" if it returned anything but -1. Takes the result of the
 // call, so errno must still be the call's.

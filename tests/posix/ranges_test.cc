@@ -9,8 +9,6 @@
 namespace ckptfs::testing {
 namespace {
 
-constexpr off_t kRangeBlock = 4096;
-
 class Ranges : public PosixTest {
  protected:
   UniqueFd Make(const std::string& name = "file") const {
@@ -20,21 +18,21 @@ class Ranges : public PosixTest {
 
 TEST_F(Ranges, HolesAreFound) {
   const UniqueFd fd = Make();
-  WriteAt(fd.get(), 0, Pattern(kRangeBlock, 1));
-  WriteAt(fd.get(), 64 * kRangeBlock, Pattern(kRangeBlock, 2));
-  ASSERT_OK(ftruncate(fd.get(), 100 * kRangeBlock));
+  WriteAt(fd.get(), 0, Pattern(kBlock, 1));
+  WriteAt(fd.get(), 64 * kBlock, Pattern(kBlock, 2));
+  ASSERT_OK(ftruncate(fd.get(), 100 * kBlock));
   EXPECT_EQ(lseek(fd.get(), 0, SEEK_DATA), 0);
-  EXPECT_EQ(lseek(fd.get(), 0, SEEK_HOLE), kRangeBlock);
-  EXPECT_EQ(lseek(fd.get(), kRangeBlock, SEEK_DATA), 64 * kRangeBlock);
-  EXPECT_EQ(lseek(fd.get(), 64 * kRangeBlock, SEEK_HOLE), 65 * kRangeBlock);
-  EXPECT_ERRNO(ENXIO, lseek(fd.get(), 65 * kRangeBlock, SEEK_DATA));
-  EXPECT_ERRNO(ENXIO, lseek(fd.get(), 100 * kRangeBlock, SEEK_HOLE));
+  EXPECT_EQ(lseek(fd.get(), 0, SEEK_HOLE), kBlock);
+  EXPECT_EQ(lseek(fd.get(), kBlock, SEEK_DATA), 64 * kBlock);
+  EXPECT_EQ(lseek(fd.get(), 64 * kBlock, SEEK_HOLE), 65 * kBlock);
+  EXPECT_ERRNO(ENXIO, lseek(fd.get(), 65 * kBlock, SEEK_DATA));
+  EXPECT_ERRNO(ENXIO, lseek(fd.get(), 100 * kBlock, SEEK_HOLE));
   EXPECT_ERRNO(EINVAL, lseek(fd.get(), -1, SEEK_SET));
-  EXPECT_EQ(lseek(fd.get(), 0, SEEK_END), 100 * kRangeBlock);
-  EXPECT_EQ(lseek(fd.get(), -kRangeBlock, SEEK_CUR), 99 * kRangeBlock);
+  EXPECT_EQ(lseek(fd.get(), 0, SEEK_END), 100 * kBlock);
+  EXPECT_EQ(lseek(fd.get(), -kBlock, SEEK_CUR), 99 * kBlock);
   ASSERT_OK(fsync(fd.get()));
-  EXPECT_EQ(Stat(fd.get()).st_blocks, 2 * kRangeBlock / 512);
-  EXPECT_EQ(ReadAt(fd.get(), kRangeBlock, 100), std::string(100, '\0'));
+  EXPECT_EQ(Stat(fd.get()).st_blocks, 2 * kBlock / 512);
+  EXPECT_EQ(ReadAt(fd.get(), kBlock, 100), std::string(100, '\0'));
 }
 
 TEST_F(Ranges, SeekMovesThePosition) {
@@ -53,14 +51,14 @@ TEST_F(Ranges, SeekMovesThePosition) {
 
 TEST_F(Ranges, AllocateAndKeepSize) {
   const UniqueFd fd = Make();
-  ASSERT_OK(fallocate(fd.get(), FALLOC_FL_KEEP_SIZE, 0, 10 * kRangeBlock));
+  ASSERT_OK(fallocate(fd.get(), FALLOC_FL_KEEP_SIZE, 0, 10 * kBlock));
   EXPECT_EQ(Stat(fd.get()).st_size, 0);
-  EXPECT_EQ(Stat(fd.get()).st_blocks, 10 * kRangeBlock / 512);
-  ASSERT_OK(fallocate(fd.get(), 0, 0, 3 * kRangeBlock + 1));
-  EXPECT_EQ(Stat(fd.get()).st_size, 3 * kRangeBlock + 1);
-  EXPECT_EQ(ReadAt(fd.get(), 0, 5 * kRangeBlock), std::string(3 * kRangeBlock + 1, '\0'));
-  EXPECT_EQ(posix_fallocate(fd.get(), 0, 20 * kRangeBlock), 0);
-  EXPECT_EQ(Stat(fd.get()).st_size, 20 * kRangeBlock);
+  EXPECT_EQ(Stat(fd.get()).st_blocks, 10 * kBlock / 512);
+  ASSERT_OK(fallocate(fd.get(), 0, 0, 3 * kBlock + 1));
+  EXPECT_EQ(Stat(fd.get()).st_size, 3 * kBlock + 1);
+  EXPECT_EQ(ReadAt(fd.get(), 0, 5 * kBlock), std::string(3 * kBlock + 1, '\0'));
+  EXPECT_EQ(posix_fallocate(fd.get(), 0, 20 * kBlock), 0);
+  EXPECT_EQ(Stat(fd.get()).st_size, 20 * kBlock);
   EXPECT_ERRNO(EINVAL, fallocate(fd.get(), 0, 0, 0));
   EXPECT_ERRNO(EINVAL, fallocate(fd.get(), 0, -1, 10));
   const UniqueFd read_only = Open(Path("file"), O_RDONLY);
@@ -69,37 +67,36 @@ TEST_F(Ranges, AllocateAndKeepSize) {
 
 TEST_F(Ranges, PunchAndZero) {
   const UniqueFd fd = Make();
-  std::string expected = Pattern(10 * kRangeBlock, 3);
+  std::string expected = Pattern(10 * kBlock, 3);
   WriteAt(fd.get(), 0, expected);
   ASSERT_OK(fsync(fd.get()));
   const blkcnt_t blocks = Stat(fd.get()).st_blocks;
   // Not on the bounds of blocks: the edges are overwritten, what lies between becomes a hole.
-  ASSERT_OK(fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 100, 4 * kRangeBlock));
-  expected.replace(100, 4 * kRangeBlock, std::string(4 * kRangeBlock, '\0'));
+  ASSERT_OK(fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 100, 4 * kBlock));
+  expected.replace(100, 4 * kBlock, std::string(4 * kBlock, '\0'));
   EXPECT_EQ(ReadAt(fd.get(), 0, expected.size()), expected);
   ASSERT_OK(fsync(fd.get()));
   EXPECT_LT(Stat(fd.get()).st_blocks, blocks);
-  ASSERT_OK(fallocate(fd.get(), FALLOC_FL_ZERO_RANGE, 6 * kRangeBlock + 5, 2 * kRangeBlock));
-  expected.replace(6 * kRangeBlock + 5, 2 * kRangeBlock, std::string(2 * kRangeBlock, '\0'));
+  ASSERT_OK(fallocate(fd.get(), FALLOC_FL_ZERO_RANGE, 6 * kBlock + 5, 2 * kBlock));
+  expected.replace(6 * kBlock + 5, 2 * kBlock, std::string(2 * kBlock, '\0'));
   EXPECT_EQ(ReadAt(fd.get(), 0, expected.size()), expected);
-  ASSERT_OK(fallocate(fd.get(), FALLOC_FL_ZERO_RANGE, 9 * kRangeBlock, 3 * kRangeBlock));
-  expected.replace(9 * kRangeBlock, std::string::npos, std::string(3 * kRangeBlock, '\0'));
-  EXPECT_EQ(Stat(fd.get()).st_size, 12 * kRangeBlock);
-  EXPECT_EQ(ReadAt(fd.get(), 0, 20 * kRangeBlock), expected);
-  ASSERT_OK(fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 20 * kRangeBlock,
-                      kRangeBlock));
-  EXPECT_EQ(Stat(fd.get()).st_size, 12 * kRangeBlock);
-  EXPECT_ERRNO(EOPNOTSUPP, fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE, 0, kRangeBlock));
-  EXPECT_ERRNO(EOPNOTSUPP, fallocate(fd.get(), FALLOC_FL_COLLAPSE_RANGE, 0, kRangeBlock));
-  EXPECT_ERRNO(EOPNOTSUPP, fallocate(fd.get(), FALLOC_FL_INSERT_RANGE, 0, kRangeBlock));
+  ASSERT_OK(fallocate(fd.get(), FALLOC_FL_ZERO_RANGE, 9 * kBlock, 3 * kBlock));
+  expected.replace(9 * kBlock, std::string::npos, std::string(3 * kBlock, '\0'));
+  EXPECT_EQ(Stat(fd.get()).st_size, 12 * kBlock);
+  EXPECT_EQ(ReadAt(fd.get(), 0, 20 * kBlock), expected);
+  ASSERT_OK(fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 20 * kBlock, kBlock));
+  EXPECT_EQ(Stat(fd.get()).st_size, 12 * kBlock);
+  EXPECT_ERRNO(EOPNOTSUPP, fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE, 0, kBlock));
+  EXPECT_ERRNO(EOPNOTSUPP, fallocate(fd.get(), FALLOC_FL_COLLAPSE_RANGE, 0, kBlock));
+  EXPECT_ERRNO(EOPNOTSUPP, fallocate(fd.get(), FALLOC_FL_INSERT_RANGE, 0, kBlock));
 }
 
 TEST_F(Ranges, TruncateZeroesWhatComesBack) {
   const UniqueFd fd = Make();
-  WriteAt(fd.get(), 0, Pattern(3 * kRangeBlock, 4));
+  WriteAt(fd.get(), 0, Pattern(3 * kBlock, 4));
   ASSERT_OK(ftruncate(fd.get(), 100));
-  ASSERT_OK(ftruncate(fd.get(), 3 * kRangeBlock));
-  EXPECT_EQ(ReadAt(fd.get(), 100, 4 * kRangeBlock), std::string(3 * kRangeBlock - 100, '\0'));
+  ASSERT_OK(ftruncate(fd.get(), 3 * kBlock));
+  EXPECT_EQ(ReadAt(fd.get(), 100, 4 * kBlock), std::string(3 * kBlock - 100, '\0'));
   EXPECT_ERRNO(EINVAL, ftruncate(fd.get(), -1));
   EXPECT_ERRNO(EISDIR, truncate(dir().c_str(), 0));
   const UniqueFd read_only = Open(Path("file"), O_RDONLY);
@@ -220,7 +217,7 @@ TEST_F(Ranges, LargeReadsAndWrites) {
 class DirectIo : public Ranges {
  protected:
   static constexpr size_t kBufferSize = 65536;
-  PageBuffer buffer_{kBufferSize / kRangeBlock};
+  PageBuffer buffer_{kBufferSize / kBlock};
 };
 
 TEST_F(DirectIo, SeesAndIsSeenByOrdinaryIo) {

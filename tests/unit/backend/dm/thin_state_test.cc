@@ -33,7 +33,9 @@ TEST(ThinStateTest, DamageIsSaid) {
   for (const char* text : {"", "{", R"({"format": "another", "transaction": 1, "next_device": 1})",
                            R"({"format": "ckptfs thin pool 1", "transaction": 1})",
                            R"({"format": "ckptfs thin pool 1", "transaction": 1, "next_device": 2,
-            "pending": {"device": 1, "volume": "none"}})"}) {
+            "pending": {"device": 1, "volume": "none"}})",
+                           R"({"format": "ckptfs thin pool 1", "transaction": 1, "next_device": 2,
+            "data_mark": "none"})"}) {
     WriteFileAt(directory.fd(), "state", text);
     const UniqueFd fd(openat(directory.fd(), "state", O_RDONLY | O_CLOEXEC));
     EXPECT_EQ(ErrorOf([&] { ReadThinState(fd.get()); }).errno_value(), EUCLEAN) << text;
