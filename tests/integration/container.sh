@@ -86,6 +86,26 @@ check_eq '["w"]' "$(inside ckpt status --format json | jq -c '[.workspaces[].nam
 check_not "others are reached from inside" inside ckpt list -w other
 check_not "the whole store is checked from inside" inside ckpt fsck
 
+test_case "beside the workspace, and in a part of another: nothing is taken for the one that is meant"
+mkdir "$mnt/other/part" "$new_root/part"
+mount --bind "$mnt/other/part" "$new_root/part"
+mounts+=("$new_root/part")
+before=$(ls "$mnt/.snapshots/w" "$mnt/.snapshots/other")
+for directory in /tmp /part; do
+    for command in "rollback -n 1" checkpoint "diff -f one" "delete -s one"; do
+        # shellcheck disable=SC2086 # words
+        run inside env -C "$directory" ckpt $command
+        check_eq 2 "$status" "in $directory: ckpt $command"
+        check_match "the current directory is in none.*-w" "$errors" "in $directory: ckpt $command"
+    done
+done
+check_eq "$before" "$(ls "$mnt/.snapshots/w" "$mnt/.snapshots/other")" "snapshots"
+check_match "^one " "$(inside env -C /tmp ckpt list -w /work --format json | names)" "with -w"
+check_match "^one " "$(inside env -C /tmp ckpt list -w w --format json | names)" "by its name"
+run inside env -C /part ckpt list -w w
+check_match "only a part of a workspace" "$errors" "a name, in a part of another workspace"
+check_eq 3 "$status" "exit status"
+
 test_case "its owner, who is not root, in the container"
 check "checkpoint" inside_as "$owner" ckpt checkpoint -s mine
 inside_as "$owner" sh -c 'echo five >file'

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -124,15 +125,34 @@ std::string Join(const std::vector<std::string>& words) {
   return text;
 }
 
-// The only place that the mounts of this namespace give.
-Place FindOnlyMount() {
+std::vector<MountLine> MountsOfThisNamespace() {
   std::ifstream file("/proc/self/mountinfo");
   std::stringstream text;
   text << file.rdbuf();
+  return ParseMountinfo(text.str());
+}
+
+// Refuses a directory that no place can be seen from although it is in a mount of ckptfs: another mount is
+// not meant there.
+void RefusePart(int directory_fd) {
+  struct stat status {};
+  if (fstat(directory_fd, &status) != 0) return;
+  const std::string device = fmt::format("{}:{}", major(status.st_dev), minor(status.st_dev));
+  const std::vector<MountLine> mounts = MountsOfThisNamespace();
+  if (std::none_of(mounts.begin(), mounts.end(),
+                   [&](const MountLine& line) { return line.device == device; })) {
+    return;
+  }
+  throw Error(ENOENT, "find the mount", "only a part of a workspace can be seen from here",
+              "Name a path in the whole workspace, or in the mount");
+}
+
+// The only place that the mounts of this namespace give.
+Place FindOnlyMount() {
   std::vector<Place> places;
   std::vector<std::string> paths;
   std::vector<std::string> dead;
-  for (const MountLine& line : ParseMountinfo(text.str())) {
+  for (const MountLine& line : MountsOfThisNamespace()) {
     UniqueFd fd = OpenPath(AT_FDCWD, line.mountpoint.c_str(), O_DIRECTORY);
     if (!fd.valid() && errno == ENOTCONN) dead.push_back(QuoteName(line.mountpoint));
     if (!fd.valid()) continue;
@@ -163,7 +183,10 @@ Place FindOnlyMount() {
 // What can be seen from a directory, or else from anywhere.
 Place WidestFrom(int directory_fd) {
   std::optional<Place> place = FindPlace(directory_fd);
-  if (!place) return FindOnlyMount();
+  if (!place) {
+    RefusePart(directory_fd);
+    return FindOnlyMount();
+  }
   if (place->is_mount_root()) return std::move(*place);
   std::optional<Place> root = MountRootOf(*place);
   return std::move(root ? *root : *place);
@@ -226,15 +249,8 @@ std::optional<Place> FindPlace(int directory_fd) {
 }
 
 std::optional<Place> FindWorkspaceIfSaid(const std::optional<std::string>& argument) {
-  if (!argument) {
-    const UniqueFd current = OpenCurrent();
-    std::optional<Place> here = WorkspaceOfDirectory(current.get());
-    if (here) return here;
-    // From elsewhere, or from the mount root, where a container may see just one workspace.
-    Place widest = WidestFrom(current.get());
-    if (!widest.is_mount_root()) return widest;
-    return std::nullopt;
-  }
+  // Never one that is only to be seen from here: what is rolled back has to have been said.
+  if (!argument) return WorkspaceOfDirectory(OpenCurrent().get());
   if (!IsPath(*argument)) {
     std::optional<Place> named = FindByName(OpenCurrent().get(), *argument);
     if (named) return named;

@@ -35,7 +35,7 @@ std::optional<Place> FindPlace(int directory_fd);
 // or no mount, EINVAL if nothing says which.
 Place FindWorkspace(const std::optional<std::string>& argument);
 
-// The same, but empty where nothing says which: then all are meant.
+// The same, but empty where nothing says which: then all are meant, or none.
 std::optional<Place> FindWorkspaceIfSaid(const std::optional<std::string>& argument);
 
 // The root of the mount that the current directory, or the path given, is in, else of the only
