@@ -34,6 +34,8 @@ constexpr char kPutImageBack[] =
 
 // A new image takes up about 5 MiB of its disk. With less than this it could not be used.
 constexpr uint64_t kMinHostFreeBytes = 16 * kMiB;
+// The kernel gives btrfs no smaller size than this, though it mounts smaller ones.
+constexpr uint64_t kMinResizedBytes = 256 * kMiB;
 // btrfs wants whole sectors, and the loop device whole blocks.
 constexpr uint64_t kSectorBytes = 4096;
 
@@ -165,6 +167,12 @@ bool GrowFile(int image_fd, const BtrfsSuperblock& super, const BackendOptions& 
     throw Error(EROFS, fmt::format("grow {} to {} bytes", kImageName, wanted),
                 "the store is read-only", "Mount it writable, or leave size= out");
   }
+  if (grow && wanted < kMinResizedBytes) {
+    throw Error(
+        EINVAL, fmt::format("grow {} to {} bytes", kImageName, wanted),
+        fmt::format("btrfs can be given another size from {} MiB on", kMinResizedBytes / kMiB),
+        fmt::format("Give size={}M or more, or leave size= out", kMinResizedBytes / kMiB));
+  }
   if (wanted > present) {
     Failpoint("image-grow.before-truncate");
     CheckSyscall(ftruncate(image_fd, static_cast<off_t>(wanted)),
@@ -189,8 +197,11 @@ void GrowFilesystem(int root_fd) {
 void RefuseIfAttached(int image_fd) {
   const std::optional<std::string> other = WaitUntilDetached(image_fd);
   if (!other) return;
-  throw Error(EBUSY, fmt::format("open {}", kImageName), "it is attached as " + *other,
-              fmt::format("Unmount what uses that device, then: losetup -d {}", *other));
+  throw Error(
+      EBUSY, fmt::format("open {}", kImageName), "it is still attached as " + *other,
+      fmt::format("End the programs that have files open since before the store's last daemon "
+                  "ended; or unmount what else uses that device, then: losetup -d {}",
+                  *other));
 }
 
 // What was fsynced since the last commit waits in a log, and playing that back needs writing: the
