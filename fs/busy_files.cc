@@ -46,10 +46,6 @@ std::string TellHolders(const std::vector<OpenWriter>& holders) {
 
 }  // namespace
 
-std::vector<OpenWriter> BusyFiles::OpenWriters(const LiveWorkspace& workspace) const {
-  return HoldersOf(InLive(workspace), workspace.id());
-}
-
 void BusyFiles::AwaitReleases(const LiveWorkspace& workspace) const {
   AwaitReleasesOf([&] { return InLive(workspace); });
 }

@@ -19,7 +19,6 @@ class BusyFiles {
 
   // What somebody can write to in the live tree without a further open.
   std::vector<HeldFile> InLive(const LiveWorkspace& workspace) const;
-  std::vector<OpenWriter> OpenWriters(const LiveWorkspace& workspace) const;
   // Waits for releases that are on their way, half a second at most.
   void AwaitReleases(const LiveWorkspace& workspace) const;
   // Throws EBUSY, of a rollback, if there are such files in the live tree.

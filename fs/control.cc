@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <condition_variable>
@@ -25,6 +26,9 @@ constexpr size_t kMaxRunning = 64;
 constexpr size_t kMaxBufferedBytes = size_t{8} << 20;
 // Of requests that users other than root have handed over and not started, all together.
 constexpr size_t kMaxWaitingBytes = size_t{32} << 20;
+// Of kMaxRunning for one user other than root. A request takes its place for as long as its answer is
+// not read.
+constexpr size_t kMaxRunningOfUser = 16;
 // Of kMaxRunning: where answers are not read, root can still see what there is.
 constexpr size_t kKeptForRoot = 16;
 
@@ -201,20 +205,30 @@ class Workers {
       throw Error(EAGAIN, "run the request", fmt::format("{} others are running", workers_.size()),
                   "Try again when one has ended");
     }
+    if (caller.uid != 0) RequirePlaceOf(caller.uid);
     auto ended = std::make_shared<std::atomic<bool>>(false);
     std::jthread thread([this, caller, text = std::move(text), answer, ended] {
       RunRequest(verbs_, caller, text, *answer);
       *ended = true;
     });
-    workers_.push_back({std::move(answer), std::move(ended), std::move(thread)});
+    workers_.push_back({caller.uid, std::move(answer), std::move(ended), std::move(thread)});
   }
 
  private:
   struct Worker {
+    uid_t uid = 0;
     std::shared_ptr<AnswerStream> answer;
     std::shared_ptr<std::atomic<bool>> ended;
     std::jthread thread;
   };
+
+  void RequirePlaceOf(uid_t uid) const {
+    const auto running = std::count_if(workers_.begin(), workers_.end(),
+                                       [uid](const Worker& worker) { return worker.uid == uid; });
+    if (static_cast<size_t>(running) < kMaxRunningOfUser) return;
+    throw Error(EAGAIN, "run the request", fmt::format("{} of yours are running", running),
+                "Try again when one has ended");
+  }
 
   Verbs& verbs_;
   std::mutex mutex_;

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "fs/verbs.h"
 
@@ -19,6 +20,7 @@ struct ControlCaller {
   pid_t pid = 0;
   uid_t uid = 0;
   gid_t gid = 0;
+  std::vector<gid_t> groups;            // further ones, when it opened the file
   bool may_change = false;              // the file was opened for reading and writing
   std::optional<int64_t> workspace_id;  // the scope; empty: the whole mount
 };

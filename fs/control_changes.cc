@@ -12,25 +12,6 @@ namespace {
 
 using wire::Json;
 
-std::string Describe(const OpenWriter& writer) {
-  std::string text = fmt::format("pid {}", writer.pid);
-  if (!writer.command.empty()) text += fmt::format(" ({})", writer.command);
-  if (!writer.path.empty()) text += fmt::format(" has {}", writer.path);
-  return text;
-}
-
-[[noreturn]] void ThrowOpenWriters(const WorkspaceRecord& workspace,
-                                   const std::vector<OpenWriter>& writers) {
-  std::string holders;
-  for (const OpenWriter& writer : writers) {
-    if (!holders.empty()) holders += ", ";
-    holders += Describe(writer);
-  }
-  throw Error(EBUSY, fmt::format("roll back {}", workspace.name),
-              "files are open for writing: " + holders,
-              "Close them, or use --force: they then go on in the state that is kept");
-}
-
 Json NameOrNull(const std::optional<SnapshotRecord>& snapshot) {
   return snapshot ? Json(snapshot->name) : Json();
 }
@@ -66,16 +47,8 @@ Json Checkpoint(const Request& request) {
 Json Rollback(const Request& request) {
   const WorkspaceRecord workspace = request.ChangedWorkspace();
   const SnapshotRecord snapshot = request.Snapshot(workspace);
-  RollbackResult result;
-  try {
-    result =
-        request.verbs.RollbackInPlace({workspace.id, snapshot.id}, request.Flag("force", false));
-  } catch (const Error& error) {
-    if (error.errno_value() != EBUSY) throw;
-    const std::vector<OpenWriter> writers = request.verbs.OpenWriters(workspace.id);
-    if (writers.empty()) throw;
-    ThrowOpenWriters(workspace, writers);
-  }
+  const RollbackResult result =
+      request.verbs.RollbackInPlace({workspace.id, snapshot.id}, request.Flag("force", false));
   return Json{{"workspace", workspace.name},
               {"snapshot", snapshot.name},
               {"kept", NameOrNull(result.kept)},

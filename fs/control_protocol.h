@@ -6,7 +6,8 @@
 // of the directory that it stands in (never execute), but for the mount root's, which is root's to write
 // whoever may make workspaces there. Whoever can open it for reading may ask; only a descriptor opened
 // for reading and writing may change anything, and only within the scope of that file: that workspace, or
-// the whole mount.
+// the whole mount. (A fork of a workspace's snapshot is within its scope, though what it makes stands beside
+// it.)
 //
 // One exchange a descriptor: the request, a JSON object, is handed over in pieces of at most
 // kMaxChunkBytes with ControlAppend ioctls, then started with the ControlRun ioctl. read(2) then

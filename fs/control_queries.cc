@@ -8,6 +8,7 @@
 #include "backend/base/time.h"
 #include "catalog/unlinked_directory.h"
 #include "fs/control_requests.h"
+#include "fs/control_visibility.h"
 
 namespace ckptfs::control {
 namespace {
@@ -52,7 +53,13 @@ const char* KindOf(const Change& change) {
   return "";
 }
 
-void SendChanges(const Request& request, const std::vector<Change>& changes) {
+// Of a comparison of two states, those that the caller may see. Returns the number of others.
+size_t SendVisible(const Request& request, std::vector<Change> changes, const VolumeId& older,
+                   const VolumeId& newer) {
+  Backend& backend = request.store().backend();
+  VisibleNames visible_before(request.caller, backend.Open(older));
+  VisibleNames visible_after(request.caller, backend.Open(newer));
+  const size_t hidden = TakeOutHidden(changes, visible_before, visible_after);
   ItemSender sender(request.answer);
   for (const Change& change : changes) {
     Json item{{"kind", KindOf(change)}, {"path", wire::FromBytes(change.path)}};
@@ -60,6 +67,7 @@ void SendChanges(const Request& request, const std::vector<Change>& changes) {
     sender.Add(std::move(item));
   }
   sender.Flush();
+  return hidden;
 }
 
 std::vector<WorkspaceRecord> WorkspacesInScope(const Request& request) {
@@ -68,11 +76,12 @@ std::vector<WorkspaceRecord> WorkspacesInScope(const Request& request) {
 }
 
 // Files that had no name any more but were open when the snapshot was taken.
-Json UnlinkedFilesOf(const Request& request, const SnapshotRecord& snapshot) {
+Json UnlinkedFilesOf(const SnapshotRecord& snapshot, const std::shared_ptr<Volume>& volume,
+                     VisibleNames& visible) {
   Json files = Json::array();
-  if (snapshot.unlinked_open == 0 || snapshot.state != SnapshotState::kOk) return files;
-  const auto volume = request.store().backend().Open(snapshot.volume);
+  if (snapshot.unlinked_open == 0 || !volume) return files;
   for (const UnlinkedFile& file : ListUnlinkedFiles(*volume)) {
+    if (!visible.Shows(file.path)) continue;
     files.push_back({{"name", file.name},
                      {"path", wire::FromBytes(file.path)},
                      {"size_bytes", file.size_bytes},
@@ -81,22 +90,35 @@ Json UnlinkedFilesOf(const Request& request, const SnapshotRecord& snapshot) {
   return files;
 }
 
-void AddOpenWriters(Json& json, const std::optional<OpenWriterList>& writers) {
+void AddOpenWriters(Json& json, const std::optional<OpenWriterList>& writers,
+                    VisibleNames& visible) {
   json["open_for_writing"] = Json::array();
   json["open_for_writing_total"] = writers ? Json(writers->total) : Json();
   if (!writers) return;
   for (const OpenWriter& writer : writers->named) {
+    if (!visible.Shows(writer.path)) continue;
     json["open_for_writing"].push_back({{"path", wire::FromBytes(writer.path)},
                                         {"pid", writer.pid},
                                         {"command", wire::FromBytes(writer.command)}});
   }
 }
 
-std::vector<std::string> Warnings(Store& store, const StoreStatus& status, const SpaceInfo& space) {
-  std::vector<std::string> warnings = status.warnings;
+// To whoever asks within one workspace, of the others only that there is something; root may know all.
+std::vector<std::string> Warnings(const Request& request, const StoreStatus& status,
+                                  const SpaceInfo& space) {
+  Store& store = request.store();
   const BackendHealth health = store.backend().Health();
-  warnings.insert(warnings.end(), health.warnings.begin(), health.warnings.end());
-  for (const WorkspaceRecord& workspace : store.ListWorkspaces()) {
+  const bool of_all = !request.caller.workspace_id || request.caller.uid == 0;
+  std::vector<std::string> warnings;
+  if (of_all) {
+    warnings = status.warnings;
+    warnings.insert(warnings.end(), health.warnings.begin(), health.warnings.end());
+  } else if (const size_t count = status.warnings.size() + health.warnings.size(); count != 0) {
+    warnings.push_back(
+        fmt::format("The store has {} warnings, which 'ckpt status' shows to root.", count));
+  }
+  for (const WorkspaceRecord& workspace :
+       of_all ? store.ListWorkspaces() : WorkspacesInScope(request)) {
     if (std::count(health.stopped.begin(), health.stopped.end(), workspace.volume) == 0) continue;
     warnings.push_back(fmt::format(
         "The workspace {} has stopped, for want of space most likely: it can be read, and is whole "
@@ -208,11 +230,16 @@ Json Show(const Request& request) {
     }
   }
   Json json = ToJson(snapshot, workspace.name);
-  json["unlinked_files"] = UnlinkedFilesOf(request, snapshot);
+  std::shared_ptr<Volume> volume;
+  if (snapshot.state == SnapshotState::kOk) {
+    volume = request.store().backend().Open(snapshot.volume);
+  }
+  VisibleNames visible(request.caller, volume);
+  json["unlinked_files"] = UnlinkedFilesOf(snapshot, volume, visible);
   json["state"] = ToString(snapshot.state);
   json["referenced_bytes"] = usage_referenced;
   json["exclusive_bytes"] = usage_exclusive;
-  AddOpenWriters(json, request.store().OpenWriters(snapshot.id));
+  AddOpenWriters(json, request.store().OpenWriters(snapshot.id), visible);
   return json;
 }
 
@@ -238,7 +265,7 @@ Json Status(const Request& request) {
               {"workspaces", std::move(workspaces)},
               {"fs_total_bytes", space.total_bytes},
               {"fs_used_bytes", space.used_bytes},
-              {"warnings", Warnings(store, status, space)}};
+              {"warnings", Warnings(request, status, space)}};
 }
 
 namespace {
@@ -305,17 +332,22 @@ Json Diff(const Request& request) {
     return other.Snapshot(workspace);
   };
   const SnapshotRecord from = named("from");
-  std::optional<int64_t> to;
-  if (request.Has("to") && request.Text("to") != kLiveName) to = named("to").id;
-  SendChanges(request, request.verbs.Diff(from.id, to, workspace.id));
-  return nullptr;
+  std::optional<SnapshotRecord> to;
+  if (request.Has("to") && request.Text("to") != kLiveName) to = named("to");
+  std::vector<Change> changes =
+      request.verbs.Diff(from.id, to ? std::optional(to->id) : std::nullopt, workspace.id);
+  const VolumeId newer = to ? to->volume : request.Workspace().volume;
+  return Json{{wire::kHidden, SendVisible(request, std::move(changes), from.volume, newer)}};
 }
 
 Json Preview(const Request& request) {
   const WorkspaceRecord workspace = request.Workspace();
   const SnapshotRecord snapshot = request.Snapshot(workspace);
-  SendChanges(request, Inverted(request.verbs.Diff(snapshot.id, std::nullopt, workspace.id)));
-  return Json{{"snapshot", snapshot.name}};
+  const VolumeId live = workspace.volume;
+  std::vector<Change> changes =
+      Inverted(request.verbs.Diff(snapshot.id, std::nullopt, workspace.id));
+  const size_t hidden = SendVisible(request, std::move(changes), live, snapshot.volume);
+  return Json{{"snapshot", snapshot.name}, {wire::kHidden, hidden}};
 }
 
 }  // namespace ckptfs::control

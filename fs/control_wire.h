@@ -26,6 +26,8 @@ inline constexpr const char* kProgress = "progress";
 inline constexpr const char* kItems = "items";
 inline constexpr const char* kResult = "result";
 inline constexpr const char* kError = "error";
+// How many lines of a comparison are left out, as the caller may not see them.
+inline constexpr const char* kHidden = "hidden";
 
 // --- Commands that ask ---------------------------------------------------------------------------
 // {} -> {scope: "mount" | "workspace", workspace: name or null, mountpoint, version}

@@ -19,16 +19,20 @@ Caller CallerOf(fuse_req_t request) {
           .umask = context->umask & 0777};
 }
 
-bool IsInGroup(fuse_req_t request, gid_t group) {
-  if (fuse_req_ctx(request)->gid == group) return true;
+std::vector<gid_t> GroupsOf(fuse_req_t request) {
   std::vector<gid_t> groups(64);
   int count = fuse_req_getgroups(request, static_cast<int>(groups.size()), groups.data());
   if (count > static_cast<int>(groups.size())) {
     groups.resize(static_cast<size_t>(count));
     count = fuse_req_getgroups(request, count, groups.data());
   }
-  if (count < 0) return false;
-  groups.resize(std::min(groups.size(), static_cast<size_t>(count)));
+  groups.resize(std::min(groups.size(), static_cast<size_t>(std::max(count, 0))));
+  return groups;
+}
+
+bool IsInGroup(fuse_req_t request, gid_t group) {
+  if (fuse_req_ctx(request)->gid == group) return true;
+  const std::vector<gid_t> groups = GroupsOf(request);
   return std::find(groups.begin(), groups.end(), group) != groups.end();
 }
 

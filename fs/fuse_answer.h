@@ -23,6 +23,8 @@ namespace ckptfs {
 
 FuseHandlers& HandlersOf(fuse_req_t request);
 Caller CallerOf(fuse_req_t request);
+// The further groups of the thread that asks, if it is there still.
+std::vector<gid_t> GroupsOf(fuse_req_t request);
 bool IsInGroup(fuse_req_t request, gid_t group);
 
 // While it exists the calling thread answers requests of that ring (null: of none).

@@ -222,10 +222,6 @@ void MountVerbs::SetMetadata(int64_t snapshot_id, const std::string& json) {
          [&] { mount_.store.SetMetadata(snapshot_id, json); });
 }
 
-std::vector<OpenWriter> MountVerbs::OpenWriters(int64_t workspace_id) {
-  return busy_files_.OpenWriters(*mount_.workspaces.Get(workspace_id));
-}
-
 std::vector<NodeId> MountVerbs::FilesWithPages(const LiveWorkspace& workspace) const {
   const auto live = workspace.live();
   if (!live->files) return {};

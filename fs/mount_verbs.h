@@ -48,7 +48,6 @@ class MountVerbs : public Verbs {
   void SetMetadata(int64_t snapshot_id, const std::string& json) override;
   RollbackResult RollbackInPlace(const RollbackRequest& request, bool force) override;
   WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) override;
-  std::vector<OpenWriter> OpenWriters(int64_t workspace_id) override;
   bool ChangedSinceParent(int64_t workspace_id) override;
   std::vector<Change> Diff(int64_t older_snapshot_id, std::optional<int64_t> newer_snapshot_id,
                            int64_t workspace_id) override;

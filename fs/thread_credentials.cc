@@ -6,7 +6,10 @@
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <array>
 #include <memory>
 
 #include "backend/base/error.h"
@@ -58,6 +61,21 @@ bool Prepare() {
   return true;
 }
 
+// With or without what lets root look at everything.
+void SetSeesAll(cap_flag_value_t sees_all) {
+  const Capabilities caps(cap_get_proc(), cap_free);
+  if (!caps) ThrowErrno("read the thread's capabilities");
+  constexpr std::array<cap_value_t, 2> kSeeAll = {CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH};
+  CheckSyscall(cap_set_flag(caps.get(), CAP_EFFECTIVE, kSeeAll.size(), kSeeAll.data(), sees_all),
+               "change a set of capabilities");
+  CheckSyscall(cap_set_proc(caps.get()), "set the thread's capabilities");
+}
+
+// setgroups(2) of the C library would be for all threads.
+void SetThreadGroups(const std::vector<gid_t>& groups) {
+  CheckSyscall(syscall(SYS_setgroups, groups.size(), groups.data()), "set the thread's groups");
+}
+
 }  // namespace
 
 void PrepareWorkerThread() {
@@ -79,6 +97,35 @@ ActAs::~ActAs() {
   if (is_root_) return;
   setfsuid(0);
   setfsgid(0);
+}
+
+SeeAs::SeeAs(uid_t uid, gid_t gid, const std::vector<gid_t>& groups) {
+  PrepareWorkerThread();
+  own_groups_.resize(
+      static_cast<size_t>(CheckSyscall(getgroups(0, nullptr), "read the thread's groups")));
+  CheckSyscall(getgroups(static_cast<int>(own_groups_.size()), own_groups_.data()),
+               "read the thread's groups");
+  SetThreadGroups(groups);
+  try {
+    SetSeesAll(CAP_CLEAR);
+  } catch (...) {
+    SetThreadGroups(own_groups_);
+    throw;
+  }
+  setfsgid(gid);
+  setfsuid(uid);
+}
+
+SeeAs::~SeeAs() {
+  setfsuid(0);
+  setfsgid(0);
+  try {
+    SetSeesAll(CAP_SET);
+    SetThreadGroups(own_groups_);
+  } catch (const Error&) {
+    // What the thread had a moment ago it may have again.
+    std::terminate();
+  }
 }
 
 KeepSetId::KeepSetId(bool keep) : kept_(keep) {

@@ -3,6 +3,8 @@
 
 #include <sys/types.h>
 
+#include <vector>
+
 namespace ckptfs {
 
 // Who sent a request.
@@ -51,6 +53,18 @@ class KeepSetId {
 
  private:
   bool kept_;
+};
+
+// The thread may look at what these may look at, and at no more, while it exists.
+class SeeAs {
+ public:
+  SeeAs(uid_t uid, gid_t gid, const std::vector<gid_t>& groups);
+  ~SeeAs();
+  SeeAs(const SeeAs&) = delete;
+  SeeAs& operator=(const SeeAs&) = delete;
+
+ private:
+  std::vector<gid_t> own_groups_;
 };
 
 }  // namespace ckptfs

@@ -37,11 +37,9 @@ class Verbs {
   virtual void SetMessage(int64_t snapshot_id, const std::string& message) = 0;
   virtual void SetMetadata(int64_t snapshot_id, const std::string& json) = 0;
   // In place: processes that stand in the workspace go on in the restored tree. `force` lets open
-  // writers go on writing to the state that is kept; else EBUSY if there are any.
+  // writers go on writing to the state that is kept; else EBUSY if there are any, naming them.
   virtual RollbackResult RollbackInPlace(const RollbackRequest& request, bool force) = 0;
   virtual WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) = 0;
-  // Who has files of this workspace's live tree open for writing now.
-  virtual std::vector<OpenWriter> OpenWriters(int64_t workspace_id) = 0;
   virtual bool ChangedSinceParent(int64_t workspace_id) = 0;
   virtual std::vector<Change> Diff(int64_t older_snapshot_id,
                                    std::optional<int64_t> newer_snapshot_id,

@@ -137,6 +137,26 @@ check_eq null "$(stranger ckpt df --snapshots --mount "$m" --format json | jq -c
 chmod o+rx W
 check "the owner: delete" owner ckpt delete -w "$m/W" -s by-owner
 
+test_case "names that the caller may not see"
+mkdir -m 700 W/hidden && mkdir -m 710 W/team && chown 0:4330 W/team && chmod 750 W/team
+mkdir .snapshots/W/before-names
+touch W/hidden/secret W/team/plan W/open && mv W/hidden W/moved && mkdir W/moved/deeper && touch W/moved/deeper/x
+exec 8>W/moved/written
+mkdir .snapshots/W/names
+exec 8>&-
+changes() { "$@" ckpt diff -w "$m/W" -f before-names -t names 2>"$scratch/said" | sort | paste -sd,; }
+check_eq "+ moved/deeper,+ moved/deeper/x,+ moved/secret,+ moved/written,+ open,+ team/plan,R hidden -> moved" "$(changes env)" "root"
+check_eq "" "$(<"$scratch/said")" "to root: what is left out"
+check_eq "+ open,R hidden -> moved" "$(changes stranger)" "a stranger"
+check_match "^ckpt: 5 changes are left out" "$(<"$scratch/said")" "to a stranger: what is left out"
+check_eq "+ open,+ team/plan,R hidden -> moved" "$(changes member)" "who is in a group"
+rm W/open
+check_eq "- open" "$(stranger ckpt diff -w "$m/W" -f names 2>/dev/null)" "a stranger: with the live tree"
+check_eq "+ open" "$(stranger ckpt rollback -w "$m/W" -s names --preview 2>/dev/null)" "a stranger: preview"
+check_eq "1 moved/written" "$(ckpt show -w W -s names --format json | jq -r '"\(.open_for_writing_total) \(.open_for_writing[].path)"')" "root: writers"
+check_eq "1 0" "$(stranger ckpt show -w "$m/W" -s names --format json | jq -r '"\(.open_for_writing_total) \(.open_for_writing | length)"')" "a stranger: writers"
+rm -r W/moved W/team && rmdir .snapshots/W/names .snapshots/W/before-names
+
 test_case "owner and mode of a snapshot are those of its time"
 chmod 0700 W && chmod g-s W && mkdir .snapshots/W/closed && chmod 755 W
 refused "Permission denied" stranger ls .snapshots/W/closed

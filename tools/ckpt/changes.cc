@@ -1,5 +1,9 @@
 #include "tools/ckpt/changes.h"
 
+#include <fmt/format.h>
+
+#include <cstdio>
+
 #include "fs/control_wire.h"
 #include "tools/ckpt/output.h"
 
@@ -28,8 +32,15 @@ void ChangePrinter::Add(const Json& items) {
   }
 }
 
-void ChangePrinter::Finish() const {
+void ChangePrinter::Finish(const Json& result) const {
   if (json_) PrintLine(count_ == 0 ? "[]" : "\n]");
+  const size_t hidden = result.value(wire::kHidden, size_t{0});
+  if (hidden == 0) return;
+  std::fputs(fmt::format("ckpt: {} changes are left out: they are in directories that you may not "
+                         "read.\n",
+                         hidden)
+                 .c_str(),
+             stderr);
 }
 
 }  // namespace ckptfs::cli

@@ -15,7 +15,8 @@ class ChangePrinter {
  public:
   explicit ChangePrinter(bool json) : json_(json) {}
   void Add(const Json& items);
-  void Finish() const;
+  // `result`: the answer's last line. Says on standard error what is not shown.
+  void Finish(const Json& result) const;
   size_t count() const noexcept { return count_; }
 
  private:

@@ -25,8 +25,7 @@ int RunDiff(const DiffOptions& options) {
   ChangePrinter printer(IsJson(options.format));
   AnswerHandlers handlers;
   handlers.items = [&printer](const Json& items) { printer.Add(items); };
-  place.Ask(Access::kRead, MakeRequest(wire::kDiff, args), handlers);
-  printer.Finish();
+  printer.Finish(place.Ask(Access::kRead, MakeRequest(wire::kDiff, args), handlers));
   return kDone;
 }
 

@@ -35,8 +35,9 @@ int Preview(const RollbackOptions& options, const Place& place) {
   handlers.items = [&printer](const Json& items) { printer.Add(items); };
   const Json result =
       place.Ask(Access::kRead, MakeRequest(wire::kPreview, ArgsOf(options)), handlers);
-  printer.Finish();
-  if (!IsJson(options.format) && printer.count() == 0) {
+  printer.Finish(result);
+  if (!IsJson(options.format) && printer.count() == 0 &&
+      result.value(wire::kHidden, size_t{0}) == 0) {
     PrintLine(fmt::format("nothing would change: {} is as {}", OneLine(place.workspace),
                           OneLine(result.at("snapshot").get<std::string>())));
   }

@@ -1,11 +1,13 @@
 // Requests in pieces, answers that are waited for, and how many there are at once.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <future>
-#include <latch>
+#include <memory>
 #include <thread>
+#include <vector>
 
 #include "backend/base/error.h"
 #include "tests/unit/fs/control_fixture.h"
@@ -79,33 +81,66 @@ TEST_F(ControlWaitingTest, DroppingTheSessionEndsItsReadsButNotTheOperation) {
   EXPECT_EQ(store().CountSnapshots(Workspace("w").id), 1U);
 }
 
-TEST_F(ControlTest, RunsABoundedNumberAtOnce) {
-  constexpr int kMax = 64;
-  MakeWorkspace("w", "1");
-  std::latch all_run(kMax);
-  std::promise<void> go_on;
-  const std::shared_future<void> gate = go_on.get_future().share();
-  verbs_->before_checkpoint = [&] {
-    all_run.count_down();
-    gate.wait();
-    throw Error(EINTR, "checkpoint");
-  };
-  std::vector<std::shared_ptr<ControlSession>> sessions;
-  for (int i = 0; i < kMax; ++i) {
-    sessions.push_back(server_->Open(Root("w")));
-    sessions.back()->Append(R"({"command": "checkpoint"})");
-    sessions.back()->Run();
+// Requests that run until they are let go on.
+class ControlManyTest : public ControlTest {
+ protected:
+  void SetUp() override {
+    ControlTest::SetUp();
+    if (IsSkipped()) return;
+    MakeWorkspace("w", "1");
+    verbs_->before_checkpoint = [this, gate = go_on_.get_future().share()] {
+      ++running_;
+      gate.wait();
+      throw Error(EINTR, "checkpoint");
+    };
   }
-  all_run.wait();
-  EXPECT_EQ(Ask(Root("w"), "hello").error_number(), EAGAIN);
-  go_on.set_value();
-  for (const auto& session : sessions) EXPECT_EQ(ReadAnswer(*session).error_number(), EINTR);
+
+  void Start(const ControlCaller& caller, int count) {
+    for (int i = 0; i < count; ++i) {
+      sessions_.push_back(server_->Open(caller));
+      sessions_.back()->Append(R"({"command": "checkpoint"})");
+      sessions_.back()->Run();
+    }
+    while (running_ < static_cast<int>(sessions_.size())) std::this_thread::yield();
+  }
+
+  void LetGoOn() {
+    go_on_.set_value();
+    for (const auto& session : sessions_) EXPECT_EQ(ReadAnswer(*session).error_number(), EINTR);
+  }
+
   // A thread ends a moment after its answer.
-  Outcome again;
-  for (int i = 0; i < 1000 && (again = Ask(Root("w"), "hello")).error_number() == EAGAIN; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  void ExpectPlaceAgain(const ControlCaller& caller) {
+    Outcome again;
+    for (int i = 0; i < 1000 && (again = Ask(caller, "hello")).error_number() == EAGAIN; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    EXPECT_EQ(again.error_number(), 0);
   }
-  EXPECT_EQ(again.error_number(), 0);
+
+ private:
+  std::promise<void> go_on_;
+  std::atomic<int> running_{0};
+  std::vector<std::shared_ptr<ControlSession>> sessions_;
+};
+
+TEST_F(ControlManyTest, ABoundedNumberRunsAtOnce) {
+  Start(Root("w"), 64);
+  EXPECT_EQ(Ask(Root("w"), "hello").error_number(), EAGAIN);
+  LetGoOn();
+  ExpectPlaceAgain(Root("w"));
+}
+
+TEST_F(ControlManyTest, OneUserLeavesPlacesToOthers) {
+  const ControlCaller user = User("w", true);
+  ControlCaller other = user;
+  ++other.uid;
+  Start(user, 16);
+  EXPECT_EQ(Ask(user, "hello").error_number(), EAGAIN);
+  EXPECT_EQ(Ask(other, "hello").error_number(), 0);
+  EXPECT_EQ(Ask(Root("w"), "hello").error_number(), 0);
+  LetGoOn();
+  ExpectPlaceAgain(user);
 }
 
 }  // namespace

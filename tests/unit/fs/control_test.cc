@@ -10,9 +10,11 @@
 namespace ckptfs {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using wire::Json;
 
 TEST_F(ControlTest, SaysWhereItIs) {
@@ -166,15 +168,13 @@ TEST_F(ControlTest, RollsBackByNameAndByNumber) {
   EXPECT_EQ(Ask(Root("w"), "rollback", {{"newest", 3U}}).error_number(), ENOENT);
 }
 
-TEST_F(ControlTest, NamesWhoHoldFilesOpenOnOneLine) {
+TEST_F(ControlTest, ForceIsForABusyWorkspace) {
   MakeWorkspace("w", "1");
   Checkpoint("w", "a");
-  verbs_->writers = {{.pid = 4711, .command = "vim", .path = "src/main.c"},
-                     {.pid = 4712, .command = "", .path = ""}};
+  verbs_->busy = true;
   const Outcome busy = Ask(Root("w"), "rollback", {{"snapshot", "a"}});
   EXPECT_EQ(busy.error_number(), EBUSY);
-  EXPECT_THAT(busy.error["why"].get<std::string>(),
-              HasSubstr("pid 4711 (vim) has src/main.c, pid 4712"));
+  EXPECT_THAT(busy.error["why"].get<std::string>(), HasSubstr("pid 4711"));
   EXPECT_EQ(Ask(Root("w"), "rollback", {{"snapshot", "a"}, {"force", true}}).error_number(), 0);
 }
 
@@ -224,6 +224,20 @@ TEST_F(ControlTest, InvertsChangesUnderRenamedDirectories) {
   }
   EXPECT_THAT(paths,
               ElementsAre(">newer", "new>old", ">old/file", "new/sub>old/was", ">old/was/x"));
+}
+
+TEST_F(ControlTest, WarningsAboutOthersAreForRoot) {
+  MakeWorkspace("w", "1");
+  MakeWorkspace("other", "1");
+  Checkpoint("other", "secret");
+  store().backend().Destroy(Snapshot("other", "secret").volume);
+  Serve();
+  const auto warnings = [&](const ControlCaller& caller) {
+    return Ask(caller, "status").result["warnings"].dump();
+  };
+  EXPECT_THAT(warnings(Root("w")), HasSubstr("secret"));
+  EXPECT_THAT(warnings(User("", false)), HasSubstr("secret"));
+  EXPECT_THAT(warnings(User("w", true)), AllOf(HasSubstr("1 warning"), Not(HasSubstr("secret"))));
 }
 
 TEST_F(ControlTest, StatusDfAndFsck) {

@@ -1,0 +1,63 @@
+#include "fs/control_visibility.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "backend/base/unique_fd.h"
+#include "fs/thread_credentials.h"
+
+namespace ckptfs::control {
+namespace {
+
+// "" for what stands in the root.
+std::string DirectoryOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "" : path.substr(0, slash);
+}
+
+}  // namespace
+
+bool VisibleNames::MayList(const std::string& directory) {
+  const auto found = known_.find(directory);
+  if (found != known_.end()) return found->second;
+  open_how how{};
+  how.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  const char* path = directory.empty() ? "." : directory.c_str();
+  int error = 0;
+  {
+    const SeeAs as(caller_.uid, caller_.gid, caller_.groups);
+    const UniqueFd fd(
+        static_cast<int>(syscall(SYS_openat2, volume_->root_fd(), path, &how, sizeof(how))));
+    if (!fd.valid()) error = errno;
+  }
+  const bool is_gone = error == ENOENT || error == ENOTDIR || error == ELOOP;
+  const bool may = is_gone && !directory.empty() ? MayList(DirectoryOf(directory)) : error == 0;
+  known_[directory] = may;
+  return may;
+}
+
+bool VisibleNames::Shows(const std::string& path) {
+  return caller_.uid == 0 || (volume_ && MayList(DirectoryOf(path)));
+}
+
+size_t TakeOutHidden(std::vector<Change>& changes, VisibleNames& older, VisibleNames& newer) {
+  return std::erase_if(changes, [&](const Change& change) {
+    switch (change.kind) {
+      case ChangeKind::kRemoved:
+        return !older.Shows(change.path);
+      case ChangeKind::kRenamed:
+        return !older.Shows(change.old_path) || !newer.Shows(change.path);
+      case ChangeKind::kAdded:
+      case ChangeKind::kModified:
+        return !newer.Shows(change.path);
+    }
+    return true;
+  });
+}
+
+}  // namespace ckptfs::control
