@@ -29,6 +29,7 @@ struct AttributeChange {
   bool set_mode = false, set_uid = false, set_gid = false, set_size = false;
   // ftruncate(2) always sets the times, truncate(2) only if the size becomes another.
   bool by_descriptor = false;
+  bool keep_set_id = false;  // the caller may leave set-id bits to what it truncates (CAP_FSETID)
   mode_t mode = 0;
   uid_t uid = 0;
   gid_t gid = 0;

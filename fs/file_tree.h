@@ -81,12 +81,16 @@ class FileTree {
             const ListSink& sink);
 
   // --- Data (file_tree_data.cc) ------------------------------------------------------------------
-  OpenReply Open(NodeId node, int flags, const Caller& caller);
+  // `keep_set_id`: that the caller may leave set-id bits to a file that it truncates (CAP_FSETID).
+  OpenReply Open(NodeId node, int flags, bool keep_set_id, const Caller& caller);
   void Release(NodeId node, uint64_t handle);
   // What is open of that slot can be read although its volume may be destroyed from now on.
   void KeepAllReachable(Slot slot);
-  // Looks which of the files that may be mapped still are. Returns whether any is.
-  bool ForgetUnmapped() const;
+  // Looks which of that slot's files that may be mapped still are.
+  void ForgetUnmapped(Slot slot) const;
+  // Looks at some of all such files, at others the next time. Returns whether any is left: anybody can
+  // map as many files as there is memory for.
+  bool ForgetSomeUnmapped() const;
   // Everything of that slot that somebody can write to without a further open: open handles, and
   // mappings whose handles are closed (their process is not known).
   std::vector<WriterHandle> Writers(Slot slot);
@@ -98,7 +102,8 @@ class FileTree {
   // Keeps a write that comes to the daemon out of the moment of a checkpoint. Null for a file that
   // no gate is before.
   std::unique_ptr<Gate::Pass> PassGate(NodeId node) const;
-  void Sync(NodeId node, bool data_only);
+  // By a handle of Open, or 0.
+  void Sync(NodeId node, uint64_t handle, bool data_only);
   void Allocate(NodeId node, int mode, off_t offset, off_t length, const Caller& caller);
   ssize_t CopyRange(NodeId from, off_t from_offset, NodeId to, off_t to_offset, size_t length);
   // May wait for other requests: not on a thread that these need.

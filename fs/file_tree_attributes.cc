@@ -105,9 +105,9 @@ Attributes FileTree::SetAttributes(NodeId node_id, const AttributeChange& change
     CheckSyscall(chmod(path.c_str(), change.mode & ~S_IFMT), "change a mode");
   }
   if (change.set_size) {
-    const KeepSetId keep(caller.uid == 0);
+    const KeepSetId keep(change.keep_set_id);
     if (change.by_descriptor) {
-      const UniqueFd writable = OpenForData(node, O_WRONLY);
+      const UniqueFd writable = OpenAnew(node, O_WRONLY);
       CheckSyscall(ftruncate(writable.get(), change.size), "change a size");
     } else {
       CheckSyscall(truncate(path.c_str(), change.size), "change a size");

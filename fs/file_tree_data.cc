@@ -74,7 +74,7 @@ bool FileTree::IsLeftBehind(const Node& node) {
   return node.view->kind == View::Kind::kLiveFiles && node.workspace->live()->files != node.view;
 }
 
-OpenReply FileTree::Open(NodeId node_id, int flags, const Caller& caller) {
+OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Caller& caller) {
   const bool for_writing = IsOpenForWriting(flags);
   // An open for writing passes the gate: a rollback that looks for writers inside it misses none.
   std::optional<Change> change;
@@ -90,7 +90,7 @@ OpenReply FileTree::Open(NodeId node_id, int flags, const Caller& caller) {
     node = mount_.Resolve(node_id);
   }
   if ((flags & O_TRUNC) != 0) {
-    const KeepSetId keep(caller.uid == 0);
+    const KeepSetId keep(keep_set_id);
     const UniqueFd writable = OpenForData(node, O_WRONLY);
     CheckSyscall(ftruncate(writable.get(), 0), "truncate a file");
   } else {
@@ -98,17 +98,21 @@ OpenReply FileTree::Open(NodeId node_id, int flags, const Caller& caller) {
   }
   UniqueFd path;
   bool may_pass_through = true;
+  bool append_only = false;
   if (for_writing) {
     path = node.volume->OpenInode(node.file, O_PATH | O_NOFOLLOW);
     const struct statx status = StatxAt(path.get(), "");
     RefuseProtected(status, flags);
     // Root's writes leave set-id bits alone. With passthrough all writes look alike, and clear them.
-    may_pass_through = caller.uid != 0 || (status.stx_mode & (S_ISUID | S_ISGID)) == 0;
+    append_only = (status.stx_attributes & STATX_ATTR_APPEND) != 0;
+    may_pass_through =
+        !append_only && (caller.uid != 0 || (status.stx_mode & (S_ISUID | S_ISGID)) == 0);
   }
   const FileOpener opener{
       .for_passthrough =
           [&] { return path.valid() ? std::move(path) : OpenForData(node, O_RDONLY); },
       .for_daemon = [&] { return OpenForAll(node); },
+      .may_be_mapped = [&] { return mount_.mapped.Find(node_id) != 0; },
   };
   // What can change by a mapping or by another node must not be read from pages of this one.
   const bool may_use_page_cache = !for_writing && (flags & (O_TRUNC | O_DIRECT | O_NOATIME)) == 0 &&
@@ -117,9 +121,10 @@ OpenReply FileTree::Open(NodeId node_id, int flags, const Caller& caller) {
                                            {.for_writing = for_writing,
                                             .pid = caller.pid,
                                             .may_pass_through = may_pass_through,
-                                            .may_use_page_cache = may_use_page_cache},
+                                            .may_use_page_cache = may_use_page_cache,
+                                            .append_only = append_only},
                                            opener);
-  reply.uncached = node.in_writing && reply.backing_id == 0;
+  reply.uncached |= node.in_writing && reply.backing_id == 0;
   // From where it lies the file could not be opened later, should that be deleted; or it has been.
   if (!node.workspace || IsLeftBehind(node)) {
     try {
@@ -170,16 +175,20 @@ void FileTree::Release(NodeId node_id, uint64_t handle) {
 }
 
 // Whether anybody can still write to the file: a lease for reading is refused then (fcntl(2),
-// F_SETLEASE). It is given back at once; an open that comes in between waits for that, and the
-// signal that tells of it is ignored (FuseMount).
+// F_SETLEASE). It is given back at once, before anybody can open the file through the mount: the kernel's
+// own open of a backing file for writing would fail where the program said O_NONBLOCK. Whoever opens it
+// otherwise waits, and the signal that tells of it is ignored (FuseMount).
 bool FileTree::IsOpenUnderneath(NodeId node_id) const {
   // Without passthrough, mappings are the kernel's own and RELEASE comes after the last of them;
   // the daemon's descriptor would be taken for a writer.
   if (!mount_.open_files.passthrough() || mount_.open_files.DataFd(node_id)) return false;
   try {
     const UniqueFd fd = OpenForData(mount_.Resolve(node_id), O_RDONLY | O_NOATIME);
-    if (fcntl(fd.get(), F_SETLEASE, F_RDLCK) != 0) return errno == EAGAIN;
-    fcntl(fd.get(), F_SETLEASE, F_UNLCK);
+    return mount_.open_files.HasWritersOr(node_id, [&] {
+      if (fcntl(fd.get(), F_SETLEASE, F_RDLCK) != 0) return errno == EAGAIN;
+      fcntl(fd.get(), F_SETLEASE, F_UNLCK);
+      return false;
+    });
   } catch (const Error&) {
     // It has lost its last name, or its data: nobody will ask for its attributes.
   }
@@ -194,10 +203,14 @@ bool FileTree::IsMapped(NodeId node_id) const {
   return mount_.mapped.Find(node_id) != 0;
 }
 
-bool FileTree::ForgetUnmapped() const {
-  bool any = false;
-  for (const NodeId node : mount_.mapped.All()) any |= IsMapped(node);
-  return any;
+void FileTree::ForgetUnmapped(Slot slot) const {
+  for (const NodeId node : mount_.mapped.OfSlot(slot)) IsMapped(node);
+}
+
+bool FileTree::ForgetSomeUnmapped() const {
+  constexpr size_t kAtOnce = 500;  // a millisecond or two
+  for (const NodeId node : mount_.mapped.Next(kAtOnce)) IsMapped(node);
+  return !mount_.mapped.empty();
 }
 
 std::vector<WriterHandle> FileTree::Writers(Slot slot) {
@@ -239,11 +252,19 @@ std::unique_ptr<Gate::Pass> FileTree::PassGate(NodeId node_id) const {
   return std::make_unique<Gate::Pass>(view->workspace->gate(), node_id);
 }
 
-void FileTree::Sync(NodeId node_id, bool data_only) {
+void FileTree::Sync(NodeId node_id, uint64_t handle, bool data_only) {
   // A program that makes sure of one file before it writes to another finds them so in a checkpoint.
   const auto pass = PassGate(node_id);
   const UniqueFd fd = OpenAnew(mount_.Resolve(node_id), O_RDONLY);
-  CheckSyscall(data_only ? fdatasync(fd.get()) : fsync(fd.get()), "sync a file");
+  if ((data_only ? fdatasync(fd.get()) : fsync(fd.get())) != 0) {
+    const int lost = errno;
+    mount_.open_files.NoteLostWrites(node_id, handle, lost);
+    mount_.open_files.TakeLostWrites(node_id, handle);  // told now
+    throw Error(lost, "sync a file");
+  }
+  if (const int lost = mount_.open_files.TakeLostWrites(node_id, handle); lost != 0) {
+    throw Error(lost, "sync a file", "writes to it were lost, as another program was told");
+  }
 }
 
 void FileTree::Allocate(NodeId node_id, int mode, off_t offset, off_t length,
@@ -279,6 +300,9 @@ void FileTree::FlagsIoctl(NodeId node_id, unsigned long request, void* argument)
   const UniqueFd fd = OpenAnew(changes ? change->node : mount_.Resolve(node_id), O_RDONLY);
   CheckSyscall(ioctl(fd.get(), request, argument),
                changes ? "change file flags" : "read file flags");
+  if (!changes) return;
+  mount_.open_files.FlagsChanged(node_id);
+  mount_.kernel.InvalidateAttributes(node_id);  // its ctime, of which the kernel does not know
 }
 
 }  // namespace ckptfs

@@ -6,6 +6,7 @@
 
 #include "catalog/names.h"
 #include "catalog/unlinked_directory.h"
+#include "fs/descriptor_limit.h"
 #include "fs/file_tree_internal.h"
 
 namespace ckptfs {
@@ -281,15 +282,20 @@ FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, con
   // Too many open files: then it is as gone as its name.
   last.fd.Reset(openat(parent_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!last.fd.valid()) return last;
+  const bool may_keep = !DescriptorsHalfGone(last.fd.get());
   if (is_directory) {
     last.node = last.directory;
+    if (!may_keep) last.fd.Reset();
     return last;
   }
   last.node = node;
   last.place = {.directory = parent.file, .name = name};
-  if (!S_ISREG(status.stx_mode)) return last;
+  if (!S_ISREG(status.stx_mode)) {
+    if (!may_keep) last.fd.Reset();
+    return last;
+  }
   const bool is_open = mount_.open_files.IsOpen(node) || IsMapped(node);
-  if (!is_open && status.stx_blocks > kKeptBlocksMax) last.fd.Reset();
+  if (!is_open && (!may_keep || status.stx_blocks > kKeptBlocksMax)) last.fd.Reset();
   if (is_open) {
     last.removal = std::make_unique<UnlinkedFiles::Removal>(
         mount_.unlinked, node, *parent.volume, last.fd.get(),

@@ -59,6 +59,8 @@ void GetStatx(fuse_req_t request, fuse_ino_t node, int /*flags*/, int /*mask*/,
 AttributeChange ChangeOf(const struct stat& attributes, int valid, bool by_descriptor) {
   AttributeChange change;
   change.by_descriptor = by_descriptor;
+  // With KILLPRIV_V2 this one bit is what the kernel says of both.
+  change.keep_set_id = (valid & FUSE_SET_ATTR_KILL_SUID) == 0;
   change.set_mode = (valid & FUSE_SET_ATTR_MODE) != 0;
   change.set_uid = (valid & FUSE_SET_ATTR_UID) != 0;
   change.set_gid = (valid & FUSE_SET_ATTR_GID) != 0;

@@ -44,6 +44,7 @@ void OpenControl(fuse_req_t request, std::optional<int64_t> scope, fuse_file_inf
       HandlersOf(request).control->Open({.pid = caller.pid,
                                          .uid = caller.uid,
                                          .gid = caller.gid,
+                                         .groups = GroupsOf(request),
                                          .may_change = IsOpenForWriting(file->flags),
                                          .workspace_id = scope}));
   file->fh = reinterpret_cast<uint64_t>(session.get());
@@ -66,7 +67,8 @@ void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* opened) {
       OpenControl(request, *scope, &file);
       return;
     }
-    const OpenReply open = handlers.files.Open(node, file.flags, CallerOf(request));
+    const OpenReply open =
+        handlers.files.Open(node, file.flags, file.kill_suidgid == 0, CallerOf(request));
     Describe(file, open);
     if (Reply([&] { return fuse_reply_open(request, &file); }) != 0) {
       handlers.files.Release(node, open.handle);
@@ -131,15 +133,16 @@ void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, fuse_f
 }
 
 void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* written, off_t offset,
-           fuse_file_info* /*file*/) {
-  AnswerChange(request, "write", [request, node, written = *written, offset] {
+           fuse_file_info* file) {
+  const bool keep_set_id = file->kill_suidgid == 0;
+  AnswerChange(request, "write", [request, node, written = *written, offset, keep_set_id] {
     fuse_bufvec source = written;
     FuseHandlers& handlers = HandlersOf(request);
     if (handlers.snapshots.ControlScope(node)) {
       throw Error(EINVAL, "write to a control file", "requests are made by ioctl", "Use ckpt");
     }
     auto pass = handlers.files.PassGate(node);
-    const KeepSetId keep(fuse_req_ctx(request)->uid == 0);
+    const KeepSetId keep(keep_set_id);
     const auto fd = handlers.files.DataFd(node);
     fuse_bufvec target = PartOfFile(fd->get(), offset, fuse_buf_size(&source));
     const ssize_t size = fuse_buf_copy(&target, &source, static_cast<fuse_buf_copy_flags>(0));
@@ -149,9 +152,9 @@ void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* written, off_t offs
   });
 }
 
-void Sync(fuse_req_t request, fuse_ino_t node, int data_only, fuse_file_info* /*file*/) {
-  AnswerElsewhere(request, "fsync", [=] {
-    if (!IsVirtual(node)) HandlersOf(request).files.Sync(node, data_only != 0);
+void Sync(fuse_req_t request, fuse_ino_t node, int data_only, fuse_file_info* file) {
+  AnswerElsewhere(request, "fsync", [=, handle = file->fh] {
+    if (!IsVirtual(node)) HandlersOf(request).files.Sync(node, handle, data_only != 0);
     ReplyError(request, 0);
   });
 }

@@ -30,44 +30,63 @@ void WarnUnlessUnknown(int result, const char* what) {
 
 }  // namespace
 
+void FuseKernelCache::Attach(std::shared_ptr<fuse_session> session) {
+  const std::lock_guard lock(mutex_);
+  session_.swap(session);
+}
+
+std::shared_ptr<fuse_session> FuseKernelCache::Session() const {
+  const std::lock_guard lock(mutex_);
+  return session_;
+}
+
 void FuseKernelCache::InvalidateAttributes(NodeId node) noexcept {
-  if (session_ == nullptr) return;
-  WarnUnlessUnknown(fuse_lowlevel_notify_inval_inode(session_, node, -1, 0),
+  const auto session = Session();
+  if (!session) return;
+  WarnUnlessUnknown(fuse_lowlevel_notify_inval_inode(session.get(), node, -1, 0),
                     "drop cached attributes");
 }
 
 void FuseKernelCache::InvalidateContent(NodeId node) noexcept {
-  if (session_ == nullptr) return;
-  WarnUnlessUnknown(fuse_lowlevel_notify_inval_inode(session_, node, 0, 0), "drop cached content");
+  const auto session = Session();
+  if (!session) return;
+  WarnUnlessUnknown(fuse_lowlevel_notify_inval_inode(session.get(), node, 0, 0),
+                    "drop cached content");
 }
 
 bool FuseKernelCache::IncrementEpoch() noexcept {
-  return session_ != nullptr && fuse_lowlevel_notify_increment_epoch(session_) == 0;
+  const auto session = Session();
+  return session && fuse_lowlevel_notify_increment_epoch(session.get()) == 0;
 }
 
 void FuseKernelCache::ExpireName(NodeId directory, const std::string& name) noexcept {
-  if (session_ == nullptr) return;
+  const auto session = Session();
+  if (!session) return;
   WarnUnlessUnknown(
-      fuse_lowlevel_notify_expire_entry(session_, directory, name.c_str(), name.size()),
+      fuse_lowlevel_notify_expire_entry(session.get(), directory, name.c_str(), name.size()),
       "expire a name");
 }
 
 void FuseKernelCache::AwaitListings(NodeId directory) noexcept {
-  if (session_ == nullptr) return;
+  const auto session = Session();
+  if (!session) return;
   // There is nothing of that name to drop. What counts is the lock that it takes.
-  WarnUnlessUnknown(fuse_lowlevel_notify_inval_entry(session_, directory, ".", 1),
+  WarnUnlessUnknown(fuse_lowlevel_notify_inval_entry(session.get(), directory, ".", 1),
                     "wait for listings of a directory");
 }
 
 int FuseKernelCache::OpenBacking(int fd) noexcept {
   const BackingMap map{.fd = fd, .flags = 0, .padding = 0};
-  const int id = ioctl(fuse_session_fd(session_), kBackingOpen, &map);
+  const auto session = Session();
+  if (!session) return -ENODEV;
+  const int id = ioctl(fuse_session_fd(session.get()), kBackingOpen, &map);
   return id < 0 ? -errno : id;
 }
 
 void FuseKernelCache::CloseBacking(int backing_id) noexcept {
   const uint32_t id = static_cast<uint32_t>(backing_id);
-  if (ioctl(fuse_session_fd(session_), kBackingClose, &id) != 0) {
+  const auto session = Session();
+  if (session && ioctl(fuse_session_fd(session.get()), kBackingClose, &id) != 0) {
     WarnUnlessUnknown(-errno, "close a backing file");
   }
 }

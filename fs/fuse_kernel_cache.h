@@ -1,16 +1,21 @@
 // KernelCache over a libfuse session.
 #pragma once
 
+#include <memory>
+#include <mutex>
+
 #include "fs/kernel_cache.h"
 
 struct fuse_session;
 
 namespace ckptfs {
 
-// Does nothing until Attach, and after the session has ended. Any thread may call.
+// Does nothing until Attach and after Detach. Any thread may call.
 class FuseKernelCache : public KernelCache {
  public:
-  void Attach(fuse_session* session) noexcept { session_ = session; }
+  void Attach(std::shared_ptr<fuse_session> session);
+  // A call that is under way keeps the session for as long as it takes.
+  void Detach() { Attach(nullptr); }
 
   void InvalidateAttributes(NodeId node) noexcept override;
   void InvalidateContent(NodeId node) noexcept override;
@@ -21,7 +26,10 @@ class FuseKernelCache : public KernelCache {
   void CloseBacking(int backing_id) noexcept override;
 
  private:
-  fuse_session* session_ = nullptr;
+  std::shared_ptr<fuse_session> Session() const;
+
+  mutable std::mutex mutex_;
+  std::shared_ptr<fuse_session> session_;
 };
 
 }  // namespace ckptfs

@@ -108,7 +108,10 @@ class FuseMount::Impl {
     if (fuse.debug) words.emplace_back("-d");
     Arguments arguments(words);
     session_.reset(
-        fuse_session_new(arguments.get(), &FuseOperations(), sizeof(FuseOperations()), &handlers_));
+        fuse_session_new(arguments.get(), &FuseOperations(), sizeof(FuseOperations()), &handlers_),
+        [](fuse_session* session) {
+          if (session != nullptr) fuse_session_destroy(session);
+        });
     if (!session_) throw Error(EINVAL, "set up the connection to the kernel");
     if (fuse_set_signal_handlers(session_.get()) != 0) {
       throw Error(EINVAL, "set up the signal handlers");
@@ -120,7 +123,7 @@ class FuseMount::Impl {
                   "See that you are root, that /dev/fuse is there and that the directory can be "
                   "mounted on");
     }
-    kernel_.Attach(session_.get());
+    kernel_.Attach(session_);
     helper.SetMountpoint(mount.mountpoint);
   }
 
@@ -128,6 +131,7 @@ class FuseMount::Impl {
     if (!session_) return;
     fuse_session_unmount(session_.get());
     fuse_remove_signal_handlers(session_.get());
+    kernel_.Detach();
   }
 
   Impl(const Impl&) = delete;
@@ -144,18 +148,11 @@ class FuseMount::Impl {
   }
 
  private:
-  struct SessionDestroyer {
-    FuseKernelCache* kernel;
-    void operator()(fuse_session* session) const {
-      kernel->Attach(nullptr);
-      fuse_session_destroy(session);
-    }
-  };
-
   FuseKernelCache kernel_;
   MountContext context_;
-  // Ends before what the handlers use, after the session's threads: those end in Run.
-  std::unique_ptr<fuse_session, SessionDestroyer> session_{nullptr, {&kernel_}};
+  // Ends before what the handlers use, after the session's threads: those end in Run. A thread of the
+  // context's may be telling the kernel something meanwhile, and keeps it for that long.
+  std::shared_ptr<fuse_session> session_;
   FuseHandlers handlers_;
 };
 

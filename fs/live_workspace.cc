@@ -59,11 +59,11 @@ void LiveWorkspace::RenewRoot() {
 }
 
 bool LiveWorkspace::IsForeign(const SnapshotRecord& snapshot) const {
-  return snapshot.workspace_id != id_ || snapshot.created_ns <= line_began_ns_;
+  return snapshot.workspace_id != id_ || snapshot.id <= line_began_after_;
 }
 
-void LiveWorkspace::DisownDirectories() {
-  line_began_ns_ = NowNs();
+void LiveWorkspace::BeginLine(int64_t newest_snapshot) {
+  line_began_after_ = newest_snapshot;
   directories_.Disown();
 }
 

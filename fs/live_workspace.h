@@ -51,11 +51,12 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   void RenewRoot();
 
   // Whether the directories of the present state and those of the snapshot may have been made side by
-  // side, in two workspaces. Then `DisownDirectories` is to be called before a switch to a copy of it, so
-  // that none of the former is taken for one of the latter, and after it, as those that have become
-  // known in between were still of the former.
+  // side, in two workspaces. Then `BeginLine`, with the id of the workspace's newest snapshot (0: it has
+  // none), is to be called before a switch to a copy of it, so that no directory of the former is taken
+  // for one of the latter, and after it, as those that have become known in between were still of the
+  // former.
   bool IsForeign(const SnapshotRecord& snapshot) const;
-  void DisownDirectories();
+  void BeginLine(int64_t newest_snapshot);
 
   // Ids for a directory of the live tree, as KnownDirectories::Acquire.
   NodeId AcquireDirectory(FileId file);
@@ -76,9 +77,9 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   KnownDirectories directories_;
   std::atomic<uint64_t> live_turn_{0};
   std::atomic<bool> retired_{false};
-  // When a state of another workspace last took this one's place, or was itself replaced by an
-  // older one. Snapshots from before may be of either line of states.
-  std::atomic<int64_t> line_began_ns_{0};
+  // The newest snapshot's id when a state of another workspace last took this one's place, or was itself
+  // replaced by an older one. Snapshots up to that one may be of either line of states.
+  std::atomic<int64_t> line_began_after_{0};
 
   mutable std::mutex mutex_;  // guards what follows, for a few instructions
   std::shared_ptr<const Live> live_;

@@ -1,9 +1,12 @@
 // Files that may be mapped for writing although nobody has them open.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
 #include <mutex>
-#include <unordered_map>
 #include <vector>
 
 #include "fs/node_id.h"
@@ -51,23 +54,33 @@ class MappedFiles {
   std::vector<NodeId> OfSlot(Slot slot) const {
     std::vector<NodeId> found;
     const std::lock_guard lock(mutex_);
-    for (const auto& [node, addition] : nodes_) {
-      if (SlotOf(node) == slot) found.push_back(node);
+    for (auto i = nodes_.lower_bound(MakeNumber(slot, 0)); i != nodes_.end(); ++i) {
+      if (SlotOf(i->first) != slot) break;
+      found.push_back(i->first);
     }
     return found;
   }
 
-  std::vector<NodeId> All() const {
-    std::vector<NodeId> all;
+  // Up to `count` nodes in the order of their ids, each in its turn: from where the last call ended.
+  std::vector<NodeId> Next(size_t count) {
+    std::vector<NodeId> next;
     const std::lock_guard lock(mutex_);
-    all.reserve(nodes_.size());
-    for (const auto& [node, addition] : nodes_) all.push_back(node);
-    return all;
+    count = std::min(count, nodes_.size());
+    next.reserve(count);
+    for (auto i = nodes_.upper_bound(turn_); next.size() < count; ++i) {
+      if (i == nodes_.end()) i = nodes_.begin();
+      next.push_back(i->first);
+    }
+    if (!next.empty()) turn_ = next.back();
+    return next;
   }
+
+  bool empty() const noexcept { return count_ == 0; }
 
  private:
   mutable std::mutex mutex_;
-  std::unordered_map<NodeId, uint64_t> nodes_;  // and their additions
+  std::map<NodeId, uint64_t> nodes_;  // and their additions; a slot's stand together
+  NodeId turn_ = 0;
   uint64_t additions_ = 0;
   std::atomic<size_t> count_{0};
   std::atomic<uint64_t> ends_{0};

@@ -36,7 +36,7 @@ MountContext::MountContext(Store& store_in, KernelCache& kernel_in, MountOptions
                  slots.Unpin(state.slot);
                }),
       tidier(kTidyInterval, [this] {
-        const bool maybe_mapped = FileTree(*this).ForgetUnmapped();
+        const bool maybe_mapped = FileTree(*this).ForgetSomeUnmapped();
         const bool open_volumes = volumes.DropIdle();
         return directory_fds.DropIdle() || maybe_mapped || open_volumes;
       }) {}

@@ -98,7 +98,9 @@ LiveHooks MountVerbs::Hooks() {
             const auto workspace = mount_.workspaces.Get(workspace_id);
             // Before the gate closes: what takes long where much was written a moment ago, and what is
             // written back, as it passes the gate.
-            FileTree(mount_).ForgetUnmapped();
+            if (const auto files = workspace->live()->files) {
+              FileTree(mount_).ForgetUnmapped(files->slot);
+            }
             mount_.notifier.InvalidateContent(FilesWithPages(*workspace));
             mount_.notifier.Drain();
             auto hold = std::make_unique<MomentHold>(mount_, workspace);
@@ -246,17 +248,25 @@ void MountVerbs::SwitchLive(LiveWorkspace& workspace, const SnapshotRecord& snap
   if (result.kept) old_number = result.kept->view;
   if (result.equal_to) old_number = result.equal_to->view;
   const std::shared_ptr<View> old = workspace.live()->files;
-  if (old && result.in_writing) {
-    mount_.detached.Add({.volume = result.old_volume,
-                         .slot = old->slot,
-                         .workspace_id = workspace.id(),
-                         .view = result.kept->view,
-                         .former_view = workspace.number()});
+  try {
+    if (old && result.in_writing) {
+      mount_.detached.Add({.volume = result.old_volume,
+                           .slot = old->slot,
+                           .workspace_id = workspace.id(),
+                           .view = result.kept->view,
+                           .former_view = workspace.number()});
+    }
+    const bool foreign = workspace.IsForeign(snapshot);
+    const auto newest = mount_.store.LatestSnapshot(workspace.id());
+    if (foreign) workspace.BeginLine(newest ? newest->id : 0);
+    workspace.Switch(std::move(volume), old_number, result.in_writing);
+    if (foreign) workspace.BeginLine(newest ? newest->id : 0);
+  } catch (const std::exception& error) {
+    // The catalog has the restored state. What programs went on writing to the one before would not be
+    // in it: nobody may.
+    spdlog::critical("the restored state can be served only after a new mount: {}", error.what());
+    workspace.Switch(nullptr, old_number, result.in_writing);
   }
-  const bool foreign = workspace.IsForeign(snapshot);
-  if (foreign) workspace.DisownDirectories();
-  workspace.Switch(std::move(volume), old_number, result.in_writing);
-  if (foreign) workspace.DisownDirectories();
   // Not before: who opens a file from now on finds that it is left behind. Without undo the state
   // before is about to be destroyed.
   if (old) FileTree(mount_).KeepAllReachable(old->slot);
@@ -287,6 +297,7 @@ void MountVerbs::Revived(const VolumeId& volume) {
   }
   SettleListings(*workspace);
   ForgetContent(*workspace, {});
+  mount_.ListsChanged(workspace->id());
 }
 
 // What the kernel has of the live tree's directories without a path walk, and of `stale`.

@@ -7,6 +7,7 @@
 
 #include "backend/base/error.h"
 #include "fs/attributes.h"
+#include "fs/descriptor_limit.h"
 
 namespace ckptfs {
 namespace {
@@ -14,9 +15,26 @@ namespace {
 // What is read in one request, and costs little to hold twice: here and underneath.
 constexpr uint64_t kSmallBytesMax = 64 << 10;
 
+// Of a descriptor that is kept as long as the file is open.
+void RefuseReserved(const UniqueFd& fd) {
+  if (IsReservedDescriptor(fd.get())) {
+    throw Error(ENFILE, "open a file", "programs have too many files of this mount open");
+  }
+}
+
+UniqueFd NotReserved(UniqueFd fd) {
+  RefuseReserved(fd);
+  return fd;
+}
+
+bool IsAppendOnly(const struct statx& status) {
+  return (status.stx_attributes & STATX_ATTR_APPEND) != 0;
+}
+
 }  // namespace
 
 bool OpenFiles::PassThrough(File& file, UniqueFd& fd) {
+  RefuseReserved(fd);
   const int id = kernel_.OpenBacking(fd.get());
   if (id > 0) {
     file.backing_id = id;
@@ -36,28 +54,43 @@ bool OpenFiles::PassThrough(File& file, UniqueFd& fd) {
 void OpenFiles::OpenFirst(NodeId node, File& file, const OpenWish& wish, const FileOpener& opener) {
   const bool may_cache = wish.may_use_page_cache && passthrough_;
   if (may_cache && small_.Contains(node)) return;
+  file.append_only = wish.append_only;
   UniqueFd fd;  // until the end: a file without a name lives by it
   if (passthrough_ && wish.may_pass_through) {
     fd = opener.for_passthrough();
-    if (may_cache && StatxAt(fd.get(), "").stx_size <= kSmallBytesMax) {
-      file.data_fd = std::make_shared<const UniqueFd>(std::move(fd));
-      return;
+    if (!wish.for_writing) {
+      const struct statx status = StatxAt(fd.get(), "");
+      file.append_only = IsAppendOnly(status);
+      if (may_cache && !file.append_only && status.stx_size <= kSmallBytesMax) {
+        file.data_fd = std::make_shared<const UniqueFd>(NotReserved(std::move(fd)));
+        return;
+      }
     }
-    if (PassThrough(file, fd)) return;
+    if (!file.append_only && PassThrough(file, fd)) return;
   }
-  file.data_fd = std::make_shared<const UniqueFd>(opener.for_daemon());
+  file.data_fd = std::make_shared<const UniqueFd>(NotReserved(opener.for_daemon()));
   file.can_write = true;
+  if (!wish.for_writing) file.append_only = IsAppendOnly(StatxAt(file.data_fd->get(), ""));
 }
 
-OpenReply OpenFiles::Open(NodeId node, const OpenWish& wish, const FileOpener& opener) {
+OpenReply OpenFiles::Open(NodeId node, const OpenWish& asked, const FileOpener& opener) {
   Shard& shard = ShardOf(node);
   const std::lock_guard lock(shard.mutex);
+  OpenWish wish = asked;
+  // Somebody may have opened, mapped and closed it since the caller looked: who closes a file says that
+  // it may be mapped before it takes this lock.
+  wish.may_use_page_cache = wish.may_use_page_cache && !opener.may_be_mapped();
   const auto [position, inserted] = shard.files.try_emplace(node);
   File& file = position->second;
   try {
     if (inserted) OpenFirst(node, file, wish, opener);
+    if (wish.append_only && file.backing_id != 0) {
+      throw Error(EBUSY, "open an append-only file for writing",
+                  "somebody has had it open since before it was append-only",
+                  "Close it there first");
+    }
     if (wish.for_writing && file.backing_id == 0 && !file.can_write) {
-      file.data_fd = std::make_shared<const UniqueFd>(opener.for_daemon());
+      file.data_fd = std::make_shared<const UniqueFd>(NotReserved(opener.for_daemon()));
       file.can_write = true;
     }
   } catch (...) {
@@ -65,8 +98,9 @@ OpenReply OpenFiles::Open(NodeId node, const OpenWish& wish, const FileOpener& o
     throw;
   }
   ++file.opens;
-  OpenReply reply{.backing_id = file.backing_id};
-  if (file.backing_id == 0 && wish.may_use_page_cache) {
+  const bool append_only = file.append_only || wish.append_only;
+  OpenReply reply{.backing_id = file.backing_id, .uncached = append_only && file.backing_id == 0};
+  if (file.backing_id == 0 && wish.may_use_page_cache && !append_only) {
     reply.keeps_pages = small_.Contains(node);
     small_.Add(node);  // the kernel drops what it has, once
   }
@@ -132,6 +166,40 @@ bool OpenFiles::HasWriters(NodeId node) const {
   const std::lock_guard lock(shard.mutex);
   const auto position = shard.files.find(node);
   return position != shard.files.end() && !position->second.writers.empty();
+}
+
+bool OpenFiles::HasWritersOr(NodeId node, const std::function<bool()>& look) const {
+  const Shard& shard = ShardOf(node);
+  const std::lock_guard lock(shard.mutex);
+  const auto position = shard.files.find(node);
+  return (position != shard.files.end() && !position->second.writers.empty()) || look();
+}
+
+void OpenFiles::NoteLostWrites(NodeId node, uint64_t told, int errno_value) {
+  Shard& shard = ShardOf(node);
+  const std::lock_guard lock(shard.mutex);
+  const auto position = shard.files.find(node);
+  if (position == shard.files.end()) return;
+  for (WriterHandle& writer : position->second.writers) {
+    if (reinterpret_cast<uint64_t>(&writer) != told) writer.lost_writes = errno_value;
+  }
+}
+
+int OpenFiles::TakeLostWrites(NodeId node, uint64_t handle) {
+  Shard& shard = ShardOf(node);
+  const std::lock_guard lock(shard.mutex);
+  const auto position = shard.files.find(node);
+  if (position == shard.files.end()) return 0;
+  for (WriterHandle& writer : position->second.writers) {
+    if (reinterpret_cast<uint64_t>(&writer) == handle) return std::exchange(writer.lost_writes, 0);
+  }
+  return 0;
+}
+
+void OpenFiles::FlagsChanged(NodeId node) {
+  Shard& shard = ShardOf(node);
+  const std::lock_guard lock(shard.mutex);
+  small_.Remove(node);
 }
 
 bool OpenFiles::MayHoldPages(NodeId node) const {

@@ -35,6 +35,7 @@ struct WriterHandle {
   NodeId node = 0;
   pid_t pid = 0;                // thread id of the opener
   bool through_daemon = false;  // the kernel may have pages of it that a mapping has stored to
+  int lost_writes = 0;          // errno that its next fsync has to tell; 0: none
 };
 
 // What an open asks for.
@@ -44,14 +45,18 @@ struct OpenWish {
   bool may_pass_through = true;  // if it is the first
   // If it is the first, and the file is small, the kernel may read it through its page cache.
   bool may_use_page_cache = false;
+  bool append_only = false;  // for writing: whether the file has that attribute (chattr +a)
 };
 
-// How an open file is reached. Either may be called with a lock of OpenFiles held.
+// How an open file is reached. Each may be called with a lock of OpenFiles held.
 struct FileOpener {
   // For passthrough, O_PATH or O_RDONLY; with OpenWish::may_use_page_cache the latter.
   std::function<UniqueFd()> for_passthrough;
   // To read and, if it can be had, write.
   std::function<UniqueFd()> for_daemon;
+  // Whether somebody may have the file mapped for writing who has closed it; asked where
+  // OpenWish::may_use_page_cache is set, which was decided before the lock was taken.
+  std::function<bool()> may_be_mapped;
 };
 
 // All open regular files of a mount, by node, and which way the data of each goes. What a file has
@@ -68,6 +73,9 @@ struct FileOpener {
 //   before the first passthrough writer. Whoever opens the file for writing meanwhile writes through
 //   the daemon.
 // - The daemon, where there is no passthrough. The kernel's page cache as well.
+// - The daemon without a page cache, for append-only files. The kernel does not know that they are, and
+//   so would let a writer map them, or take O_APPEND off a descriptor: neither gets at what was written
+//   before here, as such an open cannot be mapped and the daemon's own descriptor only appends.
 //
 // Sharded; any thread may call anything. Never calls out with a lock held but to a FileOpener and to
 // KernelCache::OpenBacking and CloseBacking, which wait for nobody.
@@ -90,6 +98,9 @@ class OpenFiles {
 
   bool IsOpen(NodeId node) const;
   bool HasWriters(NodeId node) const;
+  // Whether `look` says so, or somebody has the node open for writing: then `look` is not called.
+  // Nobody opens the node meanwhile; so `look` must not take long nor call this.
+  bool HasWritersOr(NodeId node, const std::function<bool()>& look) const;
   // Whether a mapping may have stored to pages of the kernel's that have not come to the daemon yet.
   bool MayHoldPages(NodeId node) const;
   // The handles that are open for writing on nodes with that slot.
@@ -110,6 +121,16 @@ class OpenFiles {
   // has been destroyed, which no handle does then. Null if the file is not open.
   std::shared_ptr<const UniqueFd> AnyFd(NodeId node) const;
 
+  // fsync(2) tells each open description once that writes were lost; but the daemon syncs by a
+  // descriptor of its own, and the kernel tells the first of those only. So what one was told is kept for
+  // the other handles on the node that are open for writing (0: all of them).
+  void NoteLostWrites(NodeId node, uint64_t told, int errno_value);
+  // The errno to tell by that handle, and not again; 0: none.
+  int TakeLostWrites(NodeId node, uint64_t handle);
+
+  // The file may be append-only from now on, which its next first open has to find out.
+  void FlagsChanged(NodeId node);
+
   // What the kernel was found to be able to: false after it refused a backing file for want of
   // privilege or support. Decides for all later first opens.
   bool passthrough() const noexcept { return passthrough_; }
@@ -121,6 +142,7 @@ class OpenFiles {
     std::shared_ptr<const UniqueFd> path_fd;  // what the backing id was made of
     std::shared_ptr<const UniqueFd> data_fd;  // without a backing id; see GiveFd
     bool can_write = false;                   // by data_fd
+    bool append_only = false;                 // when it was opened first
     uint32_t opens = 0;
     bool no_capability = false;
     std::list<WriterHandle> writers;  // list: a handle is the address of its element

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
@@ -15,6 +16,12 @@ constexpr std::chrono::milliseconds kStopWait{50};
 constexpr std::chrono::microseconds kGatePoll{200};
 // For the helper to let go of the mount. Only a write under way can keep it for longer.
 constexpr std::chrono::milliseconds kReportWait{100};
+
+// Want of something that there may be again at the next checkpoint.
+bool IsPassing(int error) {
+  constexpr std::array kPassing = {EAGAIN, EINTR, EMFILE, ENFILE, ENOMEM};
+  return std::find(kPassing.begin(), kPassing.end(), error) != kPassing.end();
+}
 
 }  // namespace
 
@@ -87,9 +94,13 @@ void WriteStop::Release(uint64_t token) {
 void WriteStop::AwaitReport(uint64_t token) {
   const auto deadline = std::chrono::steady_clock::now() + kReportWait;
   while (const auto report = helper_.Receive(deadline)) {
-    if (report->error != 0) {
+    if (report->error != 0 && !IsPassing(report->error)) {
       GiveUp(std::generic_category().message(report->error));
       return;
+    }
+    if (report->error != 0) {
+      spdlog::warn("a checkpoint may have a part of what was written meanwhile: {}",
+                   std::generic_category().message(report->error));
     }
     if (report->token == token) return;
   }

@@ -139,5 +139,19 @@ TEST_F(Concurrency, OpensAndClosesOfOneFile) {
   });
 }
 
+// stat(2) looks underneath whether a file that was written to is still mapped.
+TEST_F(Concurrency, OpeningWithoutBlockingWhileOthersLook) {
+  WriteFile(Path("file"), "x");
+  const auto look = [&] {
+    for (;;) Stat(Path("file"));
+  };
+  Child looks(look);
+  Child looks_too(look);
+  for (int i = 0; i < 8000; ++i) {
+    const UniqueFd fd = Open(Path("file"), O_WRONLY | O_NONBLOCK);
+    ASSERT_TRUE(fd.valid()) << "after " << i;
+  }
+}
+
 }  // namespace
 }  // namespace ckptfs::testing

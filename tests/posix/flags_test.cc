@@ -1,7 +1,12 @@
 // The flags of chattr(1), and what statfs(2) tells.
+#include <linux/aio_abi.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
+
+#include <cstring>
 
 #include "tests/posix/posix_test.h"
 
@@ -51,6 +56,66 @@ TEST_F(Flags, AppendOnlyFiles) {
   }
   EXPECT_EQ(ReadFile(Path("file")), "content+");
   ASSERT_OK(SetFlags(Path("file"), 0));
+}
+
+// A write that the kernel takes for asynchronous, though it has been done when this returns.
+void WriteAsynchronously(int fd, off_t offset, std::string_view content) {
+  aio_context_t context = 0;
+  ASSERT_OK(syscall(SYS_io_setup, 1, &context));
+  iocb block{};
+  block.aio_fildes = static_cast<uint32_t>(fd);
+  block.aio_lio_opcode = IOCB_CMD_PWRITE;
+  block.aio_buf = reinterpret_cast<uint64_t>(content.data());
+  block.aio_nbytes = content.size();
+  block.aio_offset = offset;
+  iocb* blocks[] = {&block};
+  EXPECT_EQ(syscall(SYS_io_submit, context, 1, blocks), 1);
+  io_event event{};
+  EXPECT_EQ(syscall(SYS_io_getevents, context, 1, 1, &event, nullptr), 1);
+  EXPECT_OK(syscall(SYS_io_destroy, context));
+}
+
+// Whatever somebody tries who may append.
+void TryToChange(const std::string& path) {
+  const UniqueFd fd = Open(path, O_RDWR | O_APPEND);
+  ASSERT_TRUE(fd.valid());
+  void* const mapped = mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+  EXPECT_EQ(mapped, MAP_FAILED);
+  if (mapped != MAP_FAILED) std::memcpy(mapped, "EVIL", 4);
+  fcntl(fd.get(), F_SETFL, 0);  // EPERM, where the kernel knows
+  EXPECT_EQ(pwrite(fd.get(), "1", 1, 0), 1);
+  WriteAsynchronously(fd.get(), 0, "2");
+  EXPECT_ERRNO(EPERM, ftruncate(fd.get(), 0));
+}
+
+TEST_F(Flags, AppendOnlyFilesKeepWhatWasWritten) {
+  for (const size_t size : {size_t{100}, size_t{1} << 20}) {  // one in the page cache, one not
+    const std::string path = Path("of-" + std::to_string(size));
+    const std::string content = Pattern(size, 1);
+    WriteFile(path, content, 0666);
+    Chmod(path, 0666);
+    EXPECT_EQ(ReadFile(path), content);
+    ASSERT_OK(SetFlags(path, FS_APPEND_FL));
+    const UniqueFd reader = Open(path, O_RDONLY);
+    EXPECT_EQ(ReadAt(reader.get(), 0, size), content);
+    EXPECT_TRUE(AsUser(kAlice, [&] { TryToChange(path); }));
+    EXPECT_EQ(ReadFile(path), content + "12");
+    EXPECT_EQ(ReadAt(reader.get(), static_cast<off_t>(size), 10), "12");
+    {
+      const UniqueFd fd = Open(path, O_WRONLY | O_APPEND);
+      EXPECT_EQ(write(fd.get(), "3", 1), 1);
+    }
+    EXPECT_EQ(ReadAt(reader.get(), static_cast<off_t>(size), 10), "123");
+    ASSERT_OK(SetFlags(path, 0));
+  }
+}
+
+TEST_F(Flags, ChangingThemChangesTheCtime) {
+  WriteFile(Path("file"), "content");
+  const int64_t before = Ctime(Stat(Path("file")));
+  LetTheClockTick();
+  ASSERT_OK(SetFlags(Path("file"), FS_NOATIME_FL));
+  EXPECT_GT(Ctime(Stat(Path("file"))), before);
 }
 
 TEST_F(Flags, ImmutableDirectories) {

@@ -2,6 +2,7 @@
 #include <linux/capability.h>
 #include <linux/falloc.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
@@ -97,6 +98,34 @@ TEST_F(SetId, RootsWriteKeepsThem) {
   EXPECT_EQ(AfterRoot(06755, [this] { EXPECT_OK(truncate(file().c_str(), 5)); }), 06755U);
   EXPECT_EQ(AfterRoot(06755, [this] { Open(file(), O_WRONLY | O_TRUNC); }), 06755U);
   EXPECT_EQ(AfterRoot(06755, [this] { Write(); }), 06755U);
+}
+
+// As root in a container without that capability is.
+void DropFsetid() {
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+  ASSERT_OK(syscall(SYS_capget, &header, data));
+  data[CAP_TO_INDEX(CAP_FSETID)].effective &= ~CAP_TO_MASK(CAP_FSETID);
+  ASSERT_OK(syscall(SYS_capset, &header, data));
+}
+
+TEST_F(SetId, RootWithoutTheCapabilityClears) {
+  const auto after = [this](const std::function<void()>& body) {
+    Chmod(file(), 06755);
+    EXPECT_TRUE(InChild([&] {
+      DropFsetid();
+      body();
+    }));
+    return Mode(file());
+  };
+  EXPECT_EQ(after([this] { EXPECT_OK(truncate(file().c_str(), 5)); }), 0755U);
+  EXPECT_EQ(after([this] { Open(file(), O_WRONLY | O_TRUNC); }), 0755U);
+  EXPECT_EQ(after([this] { Write(); }), 0755U);
+  EXPECT_EQ(after([this] {
+              const UniqueFd fd = Open(file(), O_WRONLY);
+              EXPECT_OK(ftruncate(fd.get(), 3));
+            }),
+            0755U);
 }
 
 TEST_F(SetId, FileCapabilitiesGoWithAnyWrite) {

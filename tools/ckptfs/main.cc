@@ -1,7 +1,6 @@
 // ckptfs: mounts a store and serves it until it is unmounted.
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "backend/base/error.h"
+#include "fs/descriptor_limit.h"
 #include "fs/fuse_mount.h"
 #include "tools/ckptfs/daemonise.h"
 #include "tools/ckptfs/log.h"
@@ -42,13 +42,6 @@ void OpenStandardDescriptors() {
     fd = CheckSyscall(open("/dev/null", O_RDWR), "open /dev/null");
   } while (fd <= STDERR_FILENO);
   close(fd);
-}
-
-void RaiseDescriptorLimit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 void Serve(CommandLine line, const std::function<void(const std::string& mountpoint)>& ready) {

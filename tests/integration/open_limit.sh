@@ -1,0 +1,101 @@
+#!/bin/bash
+# The daemon's limit on descriptors is the kernel's; and whoever uses it up keeps nobody else from
+# checkpoints and rollbacks, nor, with files that have no name, from making files.
+# shellcheck source=tests/lib/harness.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
+
+store=$scratch/store m=$scratch/mnt
+chmod 755 "$scratch"
+limit=600
+daemon_limit() { awk '/^Max open files/ {print $4}' "/proc/$(<"$store/lock")/limits"; }
+
+test_case "the limit that it was started with does not count"
+# Root may exceed it where it has CAP_SYS_RESOURCE.
+highest=$(ulimit -Hn)
+if (ulimit -n 1024 && ulimit -n 1025) 2>/dev/null; then
+    highest=$(</proc/sys/fs/nr_open)
+    limit_kind=-n
+else
+    echo "    root has no CAP_SYS_RESOURCE here: only the soft limit is raised"
+    limit_kind=-Sn
+fi
+(
+    ulimit "$limit_kind" 1024
+    mount_store "$store" "$m"
+) || exit 1
+mounts+=("$m")
+check_eq "$highest" "$(daemon_limit)" "the daemon's limit"
+
+cd "$m" || exit 1
+mkdir W other
+chmod 777 W
+echo one >other/file
+mkdir .snapshots/other/one
+prlimit --pid "$(<"$store/lock")" --nofile="$limit:$limit"
+
+# hold HOW: a user's program that holds as many files as it can get, and says so in $scratch/said.
+hold() {
+    : >"$scratch/said"
+    chmod 666 "$scratch/said"
+    setpriv --reuid 4321 --regid 4321 --clear-groups /usr/bin/python3 - "$1" "$scratch/said" <<'PYTHON' &
+import errno, os, sys, time
+how, said = sys.argv[1:]
+held, failure = [], 0
+for i in range(2000):
+    name = f"W/{how}-{i}"
+    try:
+        fd = os.open(name, os.O_CREAT | os.O_WRONLY)
+        if how == "nameless":
+            held.append(os.open(name, os.O_PATH))
+            os.unlink(name)
+            os.close(fd)
+        else:
+            held.append(fd)
+    except OSError as error:
+        failure = error.errno
+        break
+with open(said, "w") as file:
+    file.write(f"{errno.errorcode.get(failure, 'OK')} {len(held)}\n")
+time.sleep(1000)
+PYTHON
+    holder=$!
+    for ((i = 0; i < 300; ++i)); do
+        [[ -s $scratch/said ]] && break
+        sleep 0.1
+    done
+}
+let_go() {
+    kill "$holder"
+    wait "$holder" 2>/dev/null
+}
+
+# verbs: they work in another workspace.
+verbs() {
+    check "checkpoint" mkdir .snapshots/other/two
+    echo changed >other/file
+    check "rollback" mv -T .snapshots/other/two .snapshots/other/.live
+    check_eq one "$(<other/file)" "what was rolled back"
+    check "delete" rmdir .snapshots/other/two
+}
+
+test_case "a user has as many files open as there can be"
+hold open
+read -r failure count <"$scratch/said"
+check_eq ENFILE "$failure" "the end of it, after $count files"
+check "most of the limit could be used" test "$count" -gt $((limit / 2))
+refused "Too many open files" touch other/new
+verbs
+let_go
+for ((i = 0; i < 100; ++i)); do
+    touch other/new 2>/dev/null && break
+    sleep 0.1
+done
+check "making a file, when they are closed" touch other/new
+
+test_case "a user holds files that have lost their name"
+hold nameless
+check_eq "OK 2000" "$(<"$scratch/said")" "all of them"
+check "making a file" touch other/newer
+verbs
+let_go
+cd / || exit 1

@@ -1,0 +1,118 @@
+// What OpenFiles decides and counts. How the kernel takes it is what the tests on mounts are about.
+#include "fs/open_files.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "backend/base/error.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr NodeId kNode = 1234;
+
+class CountingKernel : public KernelCache {
+ public:
+  void InvalidateAttributes(NodeId /*node*/) noexcept override {}
+  void InvalidateContent(NodeId /*node*/) noexcept override {}
+  bool IncrementEpoch() noexcept override { return true; }
+  void ExpireName(NodeId /*directory*/, const std::string& /*name*/) noexcept override {}
+  void AwaitListings(NodeId /*directory*/) noexcept override {}
+  int OpenBacking(int /*fd*/) noexcept override { return ++opened; }
+  void CloseBacking(int /*backing_id*/) noexcept override { ++closed; }
+
+  int opened = 0;
+  int closed = 0;
+};
+
+class OpenFilesTest : public ::testing::Test {
+ protected:
+  static UniqueFd EmptyFile() { return UniqueFd(open("/tmp", O_TMPFILE | O_RDWR, 0600)); }
+
+  OpenReply Open(const OpenWish& wish) {
+    return files_.Open(kNode, wish,
+                       {.for_passthrough = EmptyFile,
+                        .for_daemon = EmptyFile,
+                        .may_be_mapped = [this] { return mapped_; }});
+  }
+
+  CountingKernel kernel_;
+  OpenFiles files_{kernel_};
+  bool mapped_ = false;
+};
+
+constexpr OpenWish kRead{.may_use_page_cache = true};
+constexpr OpenWish kWrite{.for_writing = true, .pid = 7};
+
+TEST_F(OpenFilesTest, SmallFilesAreReadThroughThePageCacheAndKeptThere) {
+  EXPECT_FALSE(Open(kRead).keeps_pages);
+  files_.Release(kNode, 0);
+  EXPECT_TRUE(Open(kRead).keeps_pages);
+  EXPECT_EQ(kernel_.opened, 0);
+}
+
+// It was opened for writing, mapped and closed after the reader had looked.
+TEST_F(OpenFilesTest, WhatMayBeMappedSinceIsNotCached) {
+  mapped_ = true;
+  EXPECT_NE(Open(kRead).backing_id, 0);
+}
+
+TEST_F(OpenFilesTest, ABackingFileLivesFromTheFirstOpenToTheLastRelease) {
+  const OpenReply writer = Open(kWrite);
+  EXPECT_TRUE(writer.first_writer);
+  EXPECT_EQ(Open(kRead).backing_id, writer.backing_id);
+  EXPECT_TRUE(files_.Release(kNode, writer.handle));
+  EXPECT_EQ(kernel_.closed, 0);
+  EXPECT_FALSE(files_.Release(kNode, 0));
+  EXPECT_EQ(kernel_.closed, 1);
+  EXPECT_FALSE(files_.IsOpen(kNode));
+}
+
+TEST_F(OpenFilesTest, AppendOnlyFilesGoThroughTheDaemonWithoutPages) {
+  const OpenReply writer =
+      Open({.for_writing = true, .may_pass_through = false, .append_only = true});
+  EXPECT_EQ(writer.backing_id, 0);
+  EXPECT_TRUE(writer.uncached);
+  EXPECT_TRUE(Open(kRead).uncached);
+  EXPECT_EQ(kernel_.opened, 0);
+}
+
+TEST_F(OpenFilesTest, AnAppendOnlyFileThatPassesThroughIsNotOpenedForWriting) {
+  EXPECT_NE(Open({}).backing_id, 0);
+  try {
+    Open({.for_writing = true, .may_pass_through = false, .append_only = true});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.errno_value(), EBUSY);
+  }
+  EXPECT_FALSE(files_.HasWriters(kNode));
+}
+
+TEST_F(OpenFilesTest, EachWriterIsToldOnceThatWritesWereLost) {
+  const OpenReply told = Open(kWrite);
+  const OpenReply other = Open(kWrite);
+  const OpenReply third = Open(kWrite);
+  files_.NoteLostWrites(kNode, told.handle, EIO);
+  EXPECT_EQ(files_.TakeLostWrites(kNode, told.handle), 0);
+  EXPECT_EQ(files_.TakeLostWrites(kNode, other.handle), EIO);
+  EXPECT_EQ(files_.TakeLostWrites(kNode, other.handle), 0);
+  files_.Release(kNode, other.handle);
+  EXPECT_EQ(files_.TakeLostWrites(kNode, third.handle), EIO);
+  EXPECT_EQ(files_.TakeLostWrites(kNode, Open(kWrite).handle), 0);  // who comes later
+}
+
+TEST_F(OpenFilesTest, LooksUnderneathOnlyWhereNobodyWrites) {
+  int looks = 0;
+  const auto look = [&looks] { return ++looks > 1; };
+  EXPECT_FALSE(files_.HasWritersOr(kNode, look));
+  EXPECT_TRUE(files_.HasWritersOr(kNode, look));
+  Open(kWrite);
+  EXPECT_TRUE(files_.HasWritersOr(kNode, look));
+  EXPECT_EQ(looks, 2);
+}
+
+}  // namespace
+}  // namespace ckptfs
