@@ -14,7 +14,6 @@
 
 #include <cerrno>
 #include <chrono>
-#include <climits>
 #include <cstring>
 #include <fstream>
 #include <memory>
@@ -22,6 +21,7 @@
 #include <thread>
 
 #include "backend/base/error.h"
+#include "backend/base/proc_path.h"
 
 namespace ckptfs {
 namespace {
@@ -65,10 +65,7 @@ UniqueFd OpenNode(int number, bool read_only) {
 
 // The last component of the path that an open file was reached by.
 std::string NameOf(int file_fd) {
-  std::string path(PATH_MAX, '\0');
-  const ssize_t length =
-      readlink(fmt::format("/proc/self/fd/{}", file_fd).c_str(), path.data(), path.size());
-  path.resize(length < 0 ? 0 : static_cast<size_t>(length));
+  const std::string path = PathOfDescriptor(file_fd);
   return path.substr(path.rfind('/') + 1);
 }
 

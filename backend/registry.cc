@@ -7,12 +7,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <climits>
 #include <fstream>
 #include <sstream>
 
 #include "backend/backend.h"
 #include "backend/base/error.h"
+#include "backend/base/proc_path.h"
 #include "backend/btrfs/base_home.h"
 #include "backend/btrfs/btrfs_backend.h"
 #include "backend/btrfs/loop_home.h"
@@ -68,10 +68,8 @@ const BackendEntry& FindBackend(const std::string& type) {
 
 // For people.
 std::string PathOf(int fd) {
-  std::array<char, PATH_MAX> path{};
-  const ssize_t length =
-      readlink(fmt::format("/proc/self/fd/{}", fd).c_str(), path.data(), path.size());
-  return length <= 0 ? "the store" : std::string(path.data(), static_cast<size_t>(length));
+  const std::string path = PathOfDescriptor(fd);
+  return path.empty() ? "the store" : path;
 }
 
 // The type of the filesystem that `fd` lies on, as /proc/self/mountinfo names it: fields are mount

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/fs.h>
+#include <linux/xattr.h>
 #include <sys/ioctl.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include <string>
 
 #include "backend/base/error.h"
+#include "backend/base/proc_path.h"
 #include "backend/base/unique_fd.h"
 #include "catalog/tree_walk.h"
 
@@ -24,7 +26,6 @@ constexpr size_t kKernelStepBytes = size_t{16} << 20;
 
 // Extended attributes are reached by this path, because an O_PATH descriptor (a symlink, a FIFO
 // that must not be opened) takes no f*xattr call.
-std::string DescriptorPath(int fd) { return fmt::format("/proc/self/fd/{}", fd); }
 
 [[noreturn]] void ThrowShrunk(std::string_view path) {
   throw Error(EAGAIN, "copy " + Printable(path), "it became shorter while it was copied",
@@ -32,17 +33,17 @@ std::string DescriptorPath(int fd) { return fmt::format("/proc/self/fd/{}", fd);
 }
 
 // The name list of flistxattr and its kin, cut into names.
-std::vector<std::string> ListAttributes(const std::string& path_of_fd, std::string_view path) {
+std::vector<std::string> ListAttributes(const ProcPath& file, std::string_view path) {
   std::string list;
   for (;;) {
-    const ssize_t needed = listxattr(path_of_fd.c_str(), nullptr, 0);
+    const ssize_t needed = listxattr(file.c_str(), nullptr, 0);
     if (needed < 0) {
       // A filesystem that has none at all.
       if (errno == EOPNOTSUPP || errno == ENOSYS) return {};
       ThrowErrno("list the extended attributes of " + Printable(path));
     }
     list.resize(static_cast<size_t>(needed));
-    const ssize_t got = listxattr(path_of_fd.c_str(), list.data(), list.size());
+    const ssize_t got = listxattr(file.c_str(), list.data(), list.size());
     if (got >= 0) {
       list.resize(static_cast<size_t>(got));
       break;
@@ -56,14 +57,13 @@ std::vector<std::string> ListAttributes(const std::string& path_of_fd, std::stri
   return names;
 }
 
-std::string GetAttribute(const std::string& path_of_fd, const std::string& name,
-                         std::string_view path) {
+std::string GetAttribute(const ProcPath& file, const std::string& name, std::string_view path) {
   std::string value;
   for (;;) {
-    const ssize_t needed = getxattr(path_of_fd.c_str(), name.c_str(), nullptr, 0);
+    const ssize_t needed = getxattr(file.c_str(), name.c_str(), nullptr, 0);
     if (needed >= 0) {
       value.resize(static_cast<size_t>(needed));
-      const ssize_t got = getxattr(path_of_fd.c_str(), name.c_str(), value.data(), value.size());
+      const ssize_t got = getxattr(file.c_str(), name.c_str(), value.data(), value.size());
       if (got >= 0) {
         value.resize(static_cast<size_t>(got));
         return value;
@@ -75,14 +75,13 @@ std::string GetAttribute(const std::string& path_of_fd, const std::string& name,
 
 // What a tree is not whole without; all else belongs to the system that the tree comes from.
 bool IsEssential(std::string_view name) {
-  return name.starts_with("user.") || name.starts_with("trusted.") ||
-         name == "security.capability" || name == "system.posix_acl_access" ||
-         name == "system.posix_acl_default";
+  return name.starts_with("user.") || name.starts_with("trusted.") || name == XATTR_NAME_CAPS ||
+         name == XATTR_NAME_POSIX_ACL_ACCESS || name == XATTR_NAME_POSIX_ACL_DEFAULT;
 }
 
 uint64_t CopyExtendedAttributes(int source_fd, int destination_fd, std::string_view path) {
-  const std::string source = DescriptorPath(source_fd);
-  const std::string destination = DescriptorPath(destination_fd);
+  const ProcPath source(source_fd);
+  const ProcPath destination(destination_fd);
   uint64_t left_out = 0;
   for (const std::string& name : ListAttributes(source, path)) {
     std::string value;
@@ -214,7 +213,7 @@ uint64_t CopyAttributes(int source_fd, int destination_fd, const struct statx& i
   // After the ACL, so that the mode's bits are the last word; they agree in the source.
   if (!S_ISLNK(info.stx_mode)) {
     CheckOn(path, "set the mode of",
-            chmod(DescriptorPath(destination_fd).c_str(), info.stx_mode & 07777));
+            chmod(ProcPath(destination_fd).c_str(), info.stx_mode & 07777));
   }
   const timespec times[2] = {{.tv_sec = info.stx_atime.tv_sec, .tv_nsec = info.stx_atime.tv_nsec},
                              {.tv_sec = info.stx_mtime.tv_sec, .tv_nsec = info.stx_mtime.tv_nsec}};

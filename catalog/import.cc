@@ -17,6 +17,7 @@
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
+#include "backend/base/proc_path.h"
 #include "catalog/copy_file.h"
 #include "catalog/names.h"
 #include "catalog/tree_walk.h"
@@ -295,7 +296,7 @@ class Copy : public TreeVisitor {
     if (is_new) return false;
     Link& link = found->second;
     const UniqueFd first = OpenDeep(destination_fd_, link.path);
-    const std::string path_of_fd = fmt::format("/proc/self/fd/{}", first.get());
+    const ProcPath path_of_fd(first.get());
     CheckOn(entry.path, "link",
             linkat(AT_FDCWD, path_of_fd.c_str(), destination_.top(), entry.name.c_str(),
                    AT_SYMLINK_FOLLOW));

@@ -1,8 +1,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -12,6 +10,7 @@
 
 #include "backend/base/directory.h"
 #include "backend/base/error.h"
+#include "backend/base/open_beneath.h"
 #include "backend/base/unique_fd.h"
 #include "backend/base/write_out.h"
 #include "catalog/sidecar.h"
@@ -26,16 +25,6 @@ constexpr char kGenerationXattr[] = "user.ckptfs.generation";
 constexpr off_t kMaxFileBytes = off_t{1} << 20;
 
 std::string FileName(const VolumeId& volume) { return volume.str() + std::string(kSuffix); }
-
-// Opens a plain file below the directory, and nothing that leads out of it.
-UniqueFd OpenBelow(int directory_fd, const std::string& name, uint64_t flags, uint64_t mode) {
-  open_how how{};
-  how.flags = flags | O_CLOEXEC | O_NOFOLLOW;
-  how.mode = mode;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  return UniqueFd(
-      static_cast<int>(syscall(SYS_openat2, directory_fd, name.c_str(), &how, sizeof(how))));
-}
 
 void WriteAll(int fd, std::string_view text, const std::string& name) {
   while (!text.empty()) {
@@ -62,7 +51,7 @@ void MetaDirectory::HandToDisk(int file_fd) const {
 
 void MetaDirectory::Replace(const std::string& name, std::string_view text) const {
   const std::string aside = name + std::string(kNewSuffix);
-  const UniqueFd file = OpenBelow(fd_, aside, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  const UniqueFd file = OpenBeneath(fd_, aside.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
   if (!file.valid()) ThrowErrno("create " + aside);
   try {
     // On disk if power goes from here on: the file as it was before; the one aside is a leftover,
@@ -81,7 +70,7 @@ void MetaDirectory::Replace(const std::string& name, std::string_view text) cons
 void MetaDirectory::Create(const Sidecar& sidecar) const {
   const std::string name = FileName(sidecar.volume);
   const std::string attempted = "create " + name;
-  const UniqueFd file = OpenBelow(fd_, ".", O_WRONLY | O_TMPFILE, 0600);
+  const UniqueFd file = OpenBeneath(fd_, ".", O_WRONLY | O_TMPFILE, 0600);
   if (!file.valid()) ThrowErrno(attempted);
   WriteAll(file.get(), SerializeSidecar(sidecar), name);
   // On disk if power goes before the file has its name: nothing. After: all of it.
@@ -90,7 +79,7 @@ void MetaDirectory::Create(const Sidecar& sidecar) const {
 }
 
 std::optional<std::string> MetaDirectory::Slurp(const std::string& name) const {
-  const UniqueFd file = OpenBelow(fd_, name, O_RDONLY, 0);
+  const UniqueFd file = OpenBeneath(fd_, name.c_str(), O_RDONLY);
   if (!file.valid()) {
     if (errno == ENOENT) return std::nullopt;
     ThrowErrno("open " + name);

@@ -1,6 +1,7 @@
 #include "catalog/store_context.h"
 
 #include <fmt/format.h>
+#include <linux/xattr.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -174,13 +175,13 @@ PreparedVolume::~PreparedVolume() {
 }
 
 RootAttributes ReadRootAttributes(const Volume& volume) {
-  constexpr char kAcl[] = "system.posix_acl_access";
   struct stat status {};
   CheckSyscall(fstat(volume.root_fd(), &status), "stat the root of volume " + volume.id().str());
   RootAttributes root{
       .mode = status.st_mode, .uid = status.st_uid, .gid = status.st_gid, .acl = {}};
   std::array<char, 65536> acl{};  // XATTR_SIZE_MAX
-  const ssize_t size = fgetxattr(volume.root_fd(), kAcl, acl.data(), acl.size());
+  const ssize_t size =
+      fgetxattr(volume.root_fd(), XATTR_NAME_POSIX_ACL_ACCESS, acl.data(), acl.size());
   if (size > 0) root.acl.assign(acl.data(), static_cast<size_t>(size));
   if (size < 0 && errno != ENODATA && errno != EOPNOTSUPP) {
     ThrowErrno("read the ACL of the root of volume " + volume.id().str());

@@ -1,6 +1,7 @@
 // Workspaces: made, imported, forked, renamed, removed.
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/xattr.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -29,7 +30,7 @@ void SetRootAttributes(const Volume& volume, const RootAttributes& root) {
   CheckSyscall(fchown(fd, root.uid, root.gid), "give the new workspace its owner");
   CheckSyscall(fchmod(fd, root.mode & 07777), "give the new workspace its mode");
   if (root.acl.empty()) return;
-  CheckSyscall(fsetxattr(fd, "system.posix_acl_access", root.acl.data(), root.acl.size(), 0),
+  CheckSyscall(fsetxattr(fd, XATTR_NAME_POSIX_ACL_ACCESS, root.acl.data(), root.acl.size(), 0),
                "give the new workspace its ACL");
 }
 

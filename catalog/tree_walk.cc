@@ -3,8 +3,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/openat2.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -15,6 +13,7 @@
 #include <utility>
 
 #include "backend/base/error.h"
+#include "backend/base/open_beneath.h"
 #include "catalog/names.h"
 
 namespace ckptfs {
@@ -23,13 +22,6 @@ namespace {
 struct DirCloser {
   void operator()(DIR* directory) const noexcept { closedir(directory); }
 };
-
-int OpenAt2(int parent_fd, const char* name, int flags) {
-  open_how how{};
-  how.flags = static_cast<uint64_t>(flags) | O_CLOEXEC | O_NOFOLLOW;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
-  return static_cast<int>(syscall(SYS_openat2, parent_fd, name, &how, sizeof how));
-}
 
 // The names in a directory, in the order of inode numbers: filesystems that keep inodes in a table
 // are then read front to back instead of at random.
@@ -156,14 +148,15 @@ void DirectoryStack::Pop() {
 void WalkTree(int root_fd, TreeVisitor& visitor) { Walk(visitor).Run(root_fd); }
 
 UniqueFd OpenEntry(int parent_fd, const std::string& name, int flags, std::string_view path) {
-  int fd = -1;
-  if ((flags & O_PATH) == 0) fd = OpenAt2(parent_fd, name.c_str(), flags | O_NOATIME);
+  const auto open_here = [&](int all_flags) {
+    return OpenBeneath(parent_fd, name.c_str(), all_flags, 0, MountPoints::kRefuse);
+  };
+  UniqueFd fd;
+  if ((flags & O_PATH) == 0) fd = open_here(flags | O_NOATIME);
   // EPERM: O_NOATIME is only for the owner and root.
-  if (fd < 0 && ((flags & O_PATH) != 0 || errno == EPERM)) {
-    fd = OpenAt2(parent_fd, name.c_str(), flags);
-  }
-  if (fd < 0) ThrowErrno("open " + Printable(path));
-  return UniqueFd(fd);
+  if (!fd.valid() && ((flags & O_PATH) != 0 || errno == EPERM)) fd = open_here(flags);
+  if (!fd.valid()) ThrowErrno("open " + Printable(path));
+  return fd;
 }
 
 struct statx StatEntry(int parent_fd, const std::string& name, std::string_view path) {

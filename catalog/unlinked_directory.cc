@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/limits.h>
+#include <linux/xattr.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
+#include "backend/base/proc_path.h"
 #include "catalog/names.h"
 
 namespace ckptfs {
@@ -26,7 +28,6 @@ constexpr mode_t kMode = 0700;
 constexpr uint64_t kStatBlockBytes = 512;
 
 // The name under which calls that take no O_PATH descriptor reach its file.
-std::string DescriptorPath(int fd) { return fmt::format("/proc/self/fd/{}", fd); }
 
 UniqueFd OpenDirectory(const Volume& volume) {
   UniqueFd directory(openat(volume.root_fd(), kUnlinkedName.data(),
@@ -78,14 +79,7 @@ struct stat StatOf(const UniqueFd& file, const char* name) {
 std::string LastPathOf(const UniqueFd& file) {
   std::array<char, size_t{2} * PATH_MAX> path{};
   const ssize_t size =
-      getxattr(DescriptorPath(file.get()).c_str(), kLastPathXattr, path.data(), path.size());
-  return size > 0 ? std::string(path.data(), static_cast<size_t>(size)) : std::string();
-}
-
-// Where a descriptor's file is, as the kernel says; empty if it cannot.
-std::string KernelPath(int fd) {
-  std::array<char, PATH_MAX> path{};
-  const ssize_t size = readlink(DescriptorPath(fd).c_str(), path.data(), path.size());
+      getxattr(ProcPath(file.get()).c_str(), kLastPathXattr, path.data(), path.size());
   return size > 0 ? std::string(path.data(), static_cast<size_t>(size)) : std::string();
 }
 
@@ -116,7 +110,7 @@ UniqueFd MakeUnlinkedDirectory(const Volume& volume) {
   // The root's default ACL may have given the directory one, or taken from its mode. If power goes
   // before this, it is found with fewer rights than it should have, which stop nobody who uses it.
   fremovexattr(directory.get(), "system.posix_acl_default");
-  fremovexattr(directory.get(), "system.posix_acl_access");
+  fremovexattr(directory.get(), XATTR_NAME_POSIX_ACL_ACCESS);
   CheckSyscall(fchmod(directory.get(), kMode), attempted);
   return directory;
 }
@@ -124,13 +118,12 @@ UniqueFd MakeUnlinkedDirectory(const Volume& volume) {
 std::string UnlinkedName(uint64_t inode) { return std::to_string(inode); }
 
 void SetLastPath(int file_fd, const std::string& path) {
-  CheckSyscall(
-      setxattr(DescriptorPath(file_fd).c_str(), kLastPathXattr, path.data(), path.size(), 0),
-      "note the last path of a file");
+  CheckSyscall(setxattr(ProcPath(file_fd).c_str(), kLastPathXattr, path.data(), path.size(), 0),
+               "note the last path of a file");
 }
 
 void ForgetLastPath(int file_fd) {
-  if (removexattr(DescriptorPath(file_fd).c_str(), kLastPathXattr) == 0 || errno == ENODATA) return;
+  if (removexattr(ProcPath(file_fd).c_str(), kLastPathXattr) == 0 || errno == ENODATA) return;
   ThrowErrno("forget the last path of a file");
 }
 
@@ -138,8 +131,8 @@ std::string DirectoryPathIn(const Volume& volume, int directory_fd) {
   struct stat status {};
   if (fstat(directory_fd, &status) != 0 || status.st_nlink == 0) return {};
   // Relative to the top of a mount that is attached nowhere.
-  const std::string root = KernelPath(volume.root_fd());
-  const std::string path = KernelPath(directory_fd);
+  const std::string root = PathOfDescriptor(volume.root_fd());
+  const std::string path = PathOfDescriptor(directory_fd);
   if (root.empty() || path.size() <= root.size() || !path.starts_with(root)) return {};
   const size_t begin = root.ends_with('/') ? root.size() : root.size() + 1;
   return path.substr(begin) + "/";

@@ -48,6 +48,4 @@ bool StatxIfThere(int dir_fd, const char* name, struct statx* result) {
   ThrowErrno(*name == '\0' ? std::string("stat a file") : std::string("stat ") + name);
 }
 
-ProcPath::ProcPath(int fd) : text_("/proc/self/fd/" + std::to_string(fd)) {}
-
 }  // namespace ckptfs

@@ -46,14 +46,4 @@ struct statx StatxAt(int dir_fd, const char* name);
 // The same for a name that may not be there; false then.
 bool StatxIfThere(int dir_fd, const char* name, struct statx* result);
 
-// "/proc/self/fd/N": the name under which calls that take no O_PATH descriptor reach its file.
-class ProcPath {
- public:
-  explicit ProcPath(int fd);
-  const char* c_str() const noexcept { return text_.c_str(); }
-
- private:
-  std::string text_;
-};
-
 }  // namespace ckptfs

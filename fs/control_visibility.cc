@@ -1,13 +1,10 @@
 #include "fs/control_visibility.h"
 
 #include <fcntl.h>
-#include <linux/openat2.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <cerrno>
 
-#include "backend/base/unique_fd.h"
+#include "backend/base/open_beneath.h"
 #include "fs/thread_credentials.h"
 
 namespace ckptfs::control {
@@ -24,15 +21,11 @@ std::string DirectoryOf(const std::string& path) {
 bool VisibleNames::MayList(const std::string& directory) {
   const auto found = known_.find(directory);
   if (found != known_.end()) return found->second;
-  open_how how{};
-  how.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
   const char* path = directory.empty() ? "." : directory.c_str();
   int error = 0;
   {
     const SeeAs as(caller_.uid, caller_.gid, caller_.groups);
-    const UniqueFd fd(
-        static_cast<int>(syscall(SYS_openat2, volume_->root_fd(), path, &how, sizeof(how))));
+    const UniqueFd fd = OpenBeneath(volume_->root_fd(), path, O_RDONLY | O_DIRECTORY);
     if (!fd.valid()) error = errno;
   }
   const bool is_gone = error == ENOENT || error == ENOTDIR || error == ELOOP;

@@ -9,13 +9,12 @@
 
 #include <cstring>
 
+#include "backend/base/proc_path.h"
 #include "catalog/unlinked_directory.h"
 #include "fs/file_tree_internal.h"
 
 namespace ckptfs {
 namespace {
-
-constexpr char kAccessAcl[] = "system.posix_acl_access";
 
 // A call that fills a buffer and tells the size it needs, as getxattr(2) does.
 template <typename Call>
@@ -163,7 +162,7 @@ void FileTree::SetXattr(NodeId node_id, const char* name, std::string_view value
   if (std::string_view(name) == XATTR_NAME_CAPS) mount_.open_files.MayHaveCapability(node_id);
   const NodeFd fd = OpenPath(change.node);
   bool keep_set_gid = false;
-  if (std::string_view(name) == kAccessAcl) {
+  if (std::string_view(name) == XATTR_NAME_POSIX_ACL_ACCESS) {
     // An ACL sets the mode too, and takes the set-group-id bit from whoever is not in the group.
     const struct statx status = StatxAt(fd.get(), "");
     keep_set_gid =

@@ -7,6 +7,7 @@
 
 #include <utility>
 
+#include "backend/base/proc_path.h"
 #include "fs/file_tree_internal.h"
 
 namespace ckptfs {

@@ -1,4 +1,5 @@
 // Attributes and extended attributes.
+#include <linux/xattr.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
@@ -14,7 +15,6 @@
 namespace ckptfs {
 namespace {
 
-constexpr char kAccessAcl[] = "system.posix_acl_access";
 constexpr mode_t kPermissionBits = 07777;
 constexpr int64_t kNsPerSecond = 1'000'000'000;
 
@@ -141,7 +141,7 @@ std::string SnapshotTree::ReadLink(NodeId node) const {
 }
 
 std::optional<std::string> SnapshotTree::GetXattr(NodeId node, const char* name) {
-  const bool is_acl = std::string_view(name) == kAccessAcl;
+  const bool is_acl = std::string_view(name) == XATTR_NAME_POSIX_ACL_ACCESS;
   if (!IsVirtual(node)) {
     if (IsSnapshotXattr(name)) return GetSnapshotXattr(mount_.store, SnapshotAt(node), name);
     // `ls -l` asks for an ACL, security.selinux and the like of each: only what is there costs a look.
@@ -162,7 +162,8 @@ std::optional<std::string> SnapshotTree::GetXattr(NodeId node, const char* name)
   const auto live = mount_.workspaces.Get(static_cast<int64_t>(IdOf(node)))->live();
   if (!live->volume) return std::nullopt;
   std::string acl(XATTR_SIZE_MAX, '\0');
-  const ssize_t size = fgetxattr(live->volume->root_fd(), kAccessAcl, acl.data(), acl.size());
+  const ssize_t size =
+      fgetxattr(live->volume->root_fd(), XATTR_NAME_POSIX_ACL_ACCESS, acl.data(), acl.size());
   if (size < 0 && errno == ENODATA) return std::nullopt;
   CheckSyscall(size, "read an ACL");
   acl.resize(static_cast<size_t>(size));

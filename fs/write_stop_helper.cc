@@ -22,6 +22,7 @@
 #include <system_error>
 
 #include "backend/base/error.h"
+#include "backend/base/proc_path.h"
 #include "fs/waiting_room.h"
 
 namespace ckptfs {
@@ -96,8 +97,8 @@ class Calls {
   void Stop(NodeId node) {
     const UniqueFd fd = OpenNode(mount_.get(), node);
     if (!fd.valid()) return Note(errno);
-    const std::string path = "/proc/self/fd/" + std::to_string(fd.get());
-    if (setxattr(path.c_str(), WriteStopHelper::kXattrName, &token_, sizeof(token_), 0) != 0) {
+    if (setxattr(ProcPath(fd.get()).c_str(), WriteStopHelper::kXattrName, &token_, sizeof(token_),
+                 0) != 0) {
       Note(errno);
     }
   }

@@ -4,10 +4,8 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/fs.h>
-#include <linux/openat2.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -22,16 +20,16 @@
 #include <string_view>
 
 #include "backend/base/error.h"
+#include "backend/base/open_beneath.h"
+#include "backend/base/proc_path.h"
 
 namespace ckptfs {
 namespace {
 
-UniqueFd OpenBeneath(int directory_fd, const std::string& path, int flags) {
-  open_how how = {};
-  how.flags = static_cast<uint64_t>(flags) | O_NOFOLLOW | O_CLOEXEC;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  const long fd = syscall(SYS_openat2, directory_fd, path.c_str(), &how, sizeof how);
-  return UniqueFd(static_cast<int>(CheckSyscall(fd, fmt::format("open {:?} in a volume", path))));
+UniqueFd OpenInVolume(int directory_fd, const std::string& path, int flags) {
+  UniqueFd fd = OpenBeneath(directory_fd, path.c_str(), flags);
+  if (!fd.valid()) ThrowErrno(fmt::format("open {:?} in a volume", path));
+  return fd;
 }
 
 int64_t Nanoseconds(const statx_timestamp& time) {
@@ -62,7 +60,7 @@ int UserFlags(int fd, const std::string& path) {
 // Extended attributes, ACLs among them. `fd` may be O_PATH and of any type of file, which the
 // calls that take a descriptor refuse and those that take a path do not.
 std::map<std::string, std::string> ReadXattrs(int fd, const std::string& path) {
-  const std::string self = fmt::format("/proc/self/fd/{}", fd);
+  const ProcPath self(fd);
   const std::string listing = fmt::format("list the extended attributes of {:?}", path);
   std::map<std::string, std::string> xattrs;
   if (CheckSyscall(listxattr(self.c_str(), nullptr, 0), listing) == 0) return xattrs;
@@ -152,12 +150,12 @@ UniqueFd VolumeFiles::Open(const std::string& path, int flags) const {
     if (slash == std::string::npos || slash <= begin) {
       throw Error(ENAMETOOLONG, "open a file in a volume");
     }
-    directory = OpenBeneath(directory.valid() ? directory.get() : root_fd_,
-                            path.substr(begin, slash - begin), O_PATH | O_DIRECTORY);
+    directory = OpenInVolume(directory.valid() ? directory.get() : root_fd_,
+                             path.substr(begin, slash - begin), O_PATH | O_DIRECTORY);
     begin = slash + 1;
   }
   const std::string rest = path.empty() ? "." : path.substr(begin);
-  return OpenBeneath(directory.valid() ? directory.get() : root_fd_, rest, flags);
+  return OpenInVolume(directory.valid() ? directory.get() : root_fd_, rest, flags);
 }
 
 FileStatus VolumeFiles::Status(const std::string& path) const {

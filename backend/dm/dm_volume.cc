@@ -5,11 +5,11 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <climits>
 #include <cstddef>
 #include <cstring>
 
 #include "backend/base/error.h"
+#include "backend/base/proc_path.h"
 
 namespace ckptfs {
 namespace {
@@ -110,14 +110,12 @@ FileId DmVolume::Identify(int dir_fd, const char* name) const {
 }
 
 std::string DmVolume::PathOf(uint64_t inode) const {
-  std::string path(PATH_MAX, '\0');
   try {
     const UniqueFd fd = OpenInode({.inode = inode}, O_PATH | O_NOFOLLOW);
-    const std::string link = fmt::format("/proc/self/fd/{}", fd.get());
-    const ssize_t length = readlink(link.c_str(), path.data(), path.size());
     // Seen from the root of its mount, which is in no tree of mounts.
-    if (length < 2 || path[0] != '/') return {};
-    path = path.substr(1, static_cast<size_t>(length) - 1);
+    std::string path = PathOfDescriptor(fd.get());
+    if (path.size() < 2 || path[0] != '/') return {};
+    path.erase(0, 1);
     // It is another's name if it was removed, or cannot be told.
     return Identify(root_fd(), path.c_str()).inode == inode ? path : std::string();
   } catch (const Error&) {

@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <climits>
 #include <fstream>
 #include <iterator>
 #include <set>
@@ -19,6 +18,7 @@
 
 #include "backend/base/directory.h"
 #include "backend/base/error.h"
+#include "backend/base/proc_path.h"
 #include "catalog/names.h"
 #include "fs/control_wire.h"
 #include "tools/ckpt/output.h"
@@ -67,19 +67,16 @@ std::optional<Place> TryPlace(UniqueFd directory) {
   }
 }
 
-std::string PathOfDescriptor(int fd) {
-  std::string path(PATH_MAX, '\0');
-  const std::string link = fmt::format("/proc/self/fd/{}", fd);
-  const ssize_t length = readlink(link.c_str(), path.data(), path.size());
-  if (length < 0) ThrowErrno("find the path of a directory");
-  path.resize(static_cast<size_t>(length));
+std::string PathOfDirectory(int fd) {
+  std::string path = PathOfDescriptor(fd);
+  if (path.empty()) ThrowErrno("find the path of a directory");
   return path;
 }
 
 // The name W if `directory_fd` is at or below .snapshots/W of this mount; empty otherwise.
 std::string WorkspaceOfSnapshots(int directory_fd, const Place& mount_root) {
-  const std::string path = PathOfDescriptor(directory_fd);
-  std::string start = PathOfDescriptor(mount_root.directory.get());
+  const std::string path = PathOfDirectory(directory_fd);
+  std::string start = PathOfDirectory(mount_root.directory.get());
   if (!start.ends_with('/')) start += '/';
   start += std::string(kSnapshotsName) + "/";
   if (!path.starts_with(start)) return "";
@@ -113,7 +110,7 @@ UniqueFd OpenDirectoryOf(const std::string& path) {
   struct stat info {};
   CheckSyscall(fstat(fd.get(), &info), "look at " + QuoteName(path));
   if (S_ISDIR(info.st_mode)) return fd;
-  const std::string real = PathOfDescriptor(fd.get());
+  const std::string real = PathOfDirectory(fd.get());
   fd = OpenPath(AT_FDCWD, real.substr(0, real.rfind('/') + 1).c_str(), O_DIRECTORY);
   if (!fd.valid()) ThrowErrno("open the directory of " + QuoteName(path));
   return fd;
@@ -309,7 +306,7 @@ Place OpenWorkspace(const Place& mount_root, const std::string& name) {
               "'ckpt status' lists the workspaces");
 }
 
-std::string PathOf(const Place& place) { return PathOfDescriptor(place.directory.get()); }
+std::string PathOf(const Place& place) { return PathOfDirectory(place.directory.get()); }
 
 std::vector<MountLine> ParseMountinfo(const std::string& text) {
   std::vector<MountLine> found;
