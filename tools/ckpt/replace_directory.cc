@@ -7,13 +7,15 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <climits>
 #include <cstdio>
+#include <optional>
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
+#include "backend/base/proc_path.h"
 #include "catalog/import.h"
 #include "catalog/names.h"
+#include "catalog/tree_walk.h"
 #include "tools/ckpt/output.h"
 
 namespace ckptfs::cli {
@@ -21,6 +23,31 @@ namespace {
 
 constexpr const char* kKeptSuffix = ".before-ckptfs";
 constexpr int kMaxKept = 1000;  // further names that are tried
+
+FileTime ChangeTime(const struct statx& info) {
+  return {info.stx_ctime.tv_sec, info.stx_ctime.tv_nsec};
+}
+
+// Looks for something in a tree that has changed after a time. The root does not count: to be renamed
+// changes its ctime.
+class ChangeSince : public TreeVisitor {
+ public:
+  explicit ChangeSince(FileTime time) : time_(time) {}
+  void Enter(const TreeEntry& entry, int /*directory_fd*/) override { Look(entry); }
+  void Visit(const TreeEntry& entry) override { Look(entry); }
+  void Nested(const TreeEntry& /*entry*/) override {}
+  void Leave(const TreeEntry& /*entry*/, int /*directory_fd*/) override {}
+
+  const std::optional<std::string>& path() const noexcept { return path_; }
+
+ private:
+  void Look(const TreeEntry& entry) {
+    if (!path_ && !entry.path.empty() && ChangeTime(entry.info) > time_) path_ = entry.path;
+  }
+
+  FileTime time_;
+  std::optional<std::string> path_;
+};
 
 // Two symlinks that are gone again when this goes.
 class ProbeLinks {
@@ -40,6 +67,8 @@ class ProbeLinks {
     return symlinkat("a", parent_fd_, first_.c_str()) == 0 &&
            symlinkat("b", parent_fd_, second_.c_str()) == 0;
   }
+  // When they were made.
+  FileTime Time() const { return ChangeTime(StatEntry(parent_fd_, first_, first_)); }
   bool Exchange() const {
     return renameat2(parent_fd_, first_.c_str(), parent_fd_, second_.c_str(), RENAME_EXCHANGE) == 0;
   }
@@ -73,11 +102,8 @@ ReplaceableDirectory::ReplaceableDirectory(const std::string& path)
   if (!directory_.valid()) ThrowErrno(attempted);
   struct statx info {};
   CheckSyscall(statx(directory_.get(), "", AT_EMPTY_PATH, STATX_BASIC_STATS, &info), attempted);
-  path_.resize(PATH_MAX);
-  const std::string link = fmt::format("/proc/self/fd/{}", directory_.get());
-  const ssize_t length = CheckSyscall(readlink(link.c_str(), path_.data(), path_.size()),
-                                      "find the path of " + QuoteName(path));
-  path_.resize(static_cast<size_t>(length));
+  path_ = PathOfDescriptor(directory_.get());
+  if (path_.empty()) ThrowErrno("find the path of " + QuoteName(path));
   const size_t slash = path_.rfind('/');
   name_ = path_.substr(slash + 1);
   if (name_.empty()) throw Error(EINVAL, attempted, "it is the root of the whole tree");
@@ -91,10 +117,11 @@ ReplaceableDirectory::ReplaceableDirectory(const std::string& path)
   TryExchange();
 }
 
-void ReplaceableDirectory::TryExchange() const {
+void ReplaceableDirectory::TryExchange() {
   const ProbeLinks probe(parent_.get());
   const std::string attempted = "put a symlink in the place of " + QuoteName(path_);
   if (!probe.Make()) ThrowErrno(attempted);
+  begin_ = probe.Time();
   if (probe.Exchange()) return;
   if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP) ThrowErrno(attempted);
   throw Error(EOPNOTSUPP, attempted, "its filesystem cannot exchange two names in one step",
@@ -145,9 +172,16 @@ std::string ReplaceableDirectory::ReplaceBySymlink(const std::string& target) {
 }
 
 void ReplaceableDirectory::RemoveKept(const std::string& kept_name) {
+  const std::string attempted = "remove " + QuoteName(PathBeside(kept_name));
+  ChangeSince changed(begin_);
+  WalkTree(directory_.get(), changed);
+  if (changed.path()) {
+    throw Error(EBUSY, attempted,
+                QuoteName(*changed.path()) + " in it has changed since the copy began",
+                "Compare it with the workspace, and remove it yourself");
+  }
   RemoveTreeContents(directory_.get());
-  CheckSyscall(unlinkat(parent_.get(), kept_name.c_str(), AT_REMOVEDIR),
-               "remove " + QuoteName(PathBeside(kept_name)));
+  CheckSyscall(unlinkat(parent_.get(), kept_name.c_str(), AT_REMOVEDIR), attempted);
 }
 
 std::string ReplaceableDirectory::PathBeside(const std::string& other_name) const {

@@ -1,11 +1,15 @@
 // Putting a symlink in a directory's place, with never a moment without the name.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <utility>
 
 #include "backend/base/unique_fd.h"
 
 namespace ckptfs::cli {
+
+using FileTime = std::pair<int64_t, uint32_t>;  // seconds and nanoseconds
 
 // A directory by its name in the directory above it, so that it can be replaced there.
 class ReplaceableDirectory {
@@ -26,13 +30,15 @@ class ReplaceableDirectory {
   // Throws Error ESTALE, having changed nothing, if the name is another directory's by now.
   std::string ReplaceBySymlink(const std::string& target);
 
-  // Removes what ReplaceBySymlink put beside, with everything in it.
+  // Removes what ReplaceBySymlink put beside, with everything in it. Throws Error EBUSY, having removed
+  // nothing, if anything in it has changed since this was constructed: a program that has a file of it open
+  // goes on writing there.
   void RemoveKept(const std::string& kept_name);
 
   std::string PathBeside(const std::string& other_name) const;
 
  private:
-  void TryExchange() const;
+  void TryExchange();
   std::string MakeLinkBeside(const std::string& target) const;
   bool IsThisDirectory(const std::string& name_beside) const;
 
@@ -40,6 +46,7 @@ class ReplaceableDirectory {
   std::string name_;
   UniqueFd parent_;
   UniqueFd directory_;
+  FileTime begin_;  // by the clock of its filesystem
 };
 
 // `name` cut, at a character, so that it has room for `suffix` in a name of a file, and `suffix`.

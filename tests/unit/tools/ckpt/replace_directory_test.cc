@@ -5,9 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <set>
+#include <thread>
 
 #include "backend/base/error.h"
 #include "catalog/names.h"
@@ -55,6 +57,19 @@ TEST_F(ReplaceDirectoryTest, PutsALinkThereAndKeepsTheDirectoryBeside) {
   EXPECT_EQ(Names(), (std::set<std::string>{"d", "d.before-ckptfs"}));
   replaceable.RemoveKept("d.before-ckptfs");
   EXPECT_EQ(Names(), std::set<std::string>{"d"});
+}
+
+TEST_F(ReplaceDirectoryTest, KeepsAnOriginalThatSomebodyHasWrittenTo) {
+  const std::string path = Make("d");
+  fs::create_directory(path + "/below");
+  std::ofstream writer(path + "/below/open");
+  ReplaceableDirectory replaceable(path);
+  const std::string kept = replaceable.ReplaceBySymlink("/somewhere");
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // longer than a tick of its clock
+  writer << "late" << std::flush;
+  EXPECT_EQ(ErrnoOf([&] { replaceable.RemoveKept(kept); }), EBUSY);
+  EXPECT_EQ(ReadFileAt(directory_.fd(), kept + "/below/open"), "late");
+  EXPECT_EQ(ReadFileAt(directory_.fd(), kept + "/f"), "content");
 }
 
 TEST_F(ReplaceDirectoryTest, TakesTheNextNameThatIsFree) {
