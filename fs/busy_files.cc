@@ -24,7 +24,7 @@ void AwaitReleasesOf(const std::function<std::vector<HeldFile>()>& held) {
   std::vector<HeldFile> files = held();
   while (!files.empty() && std::chrono::steady_clock::now() < deadline) {
     // Somebody who really holds a file will not let go by being waited for.
-    if (!FindHolders(files, {}).empty()) return;
+    if (!FindHolders(files).empty()) return;
     std::this_thread::sleep_for(kReleasePoll);
     files = held();
   }
@@ -62,17 +62,33 @@ std::vector<HeldFile> BusyFiles::InLive(const LiveWorkspace& workspace) const {
 }
 
 std::vector<OpenWriter> BusyFiles::HoldersOf(const std::vector<HeldFile>& files,
-                                             int64_t workspace_id) const {
-  return FindHolders(files, mount_.options.mountpoint + "/" + mount_.NameOf(workspace_id));
+                                             const Volume& volume, int64_t workspace_id) const {
+  // What the kernel calls so has lost the name by which it was opened: it may have another, or have lost
+  // that name in another state than this one.
+  constexpr std::string_view kGone = " (deleted)";
+  const std::string root = mount_.options.mountpoint + "/" + mount_.NameOf(workspace_id);
+  std::vector<OpenWriter> writers;
+  for (Holder& holder : FindHolders(files)) {
+    std::string name = WithoutPrefix(std::move(holder.path), root);
+    if (name.ends_with(kGone)) {
+      const std::string other = volume.PathOf(InodeOf(holder.number));
+      if (!other.empty()) name = other;
+    }
+    writers.push_back(
+        {.pid = holder.pid, .command = CommandOf(holder.pid), .path = std::move(name)});
+  }
+  return writers;
 }
 
 void BusyFiles::RefuseOpenWriters(const LiveWorkspace& workspace) const {
+  const auto live = workspace.live();
   const std::vector<HeldFile> files = InLive(workspace);
-  if (files.empty()) return;
-  throw Error(EBUSY, "roll back " + mount_.NameOf(workspace.id()),
-              "files are open for writing:" + TellHolders(HoldersOf(files, workspace.id())),
-              "Close them, or use 'ckpt rollback --force' to let them go on writing to the state "
-              "that is kept");
+  if (files.empty() || !live->volume) return;
+  throw Error(
+      EBUSY, "roll back " + mount_.NameOf(workspace.id()),
+      "files are open for writing:" + TellHolders(HoldersOf(files, *live->volume, workspace.id())),
+      "Close them, or use 'ckpt rollback --force' to let them go on writing to the state "
+      "that is kept");
 }
 
 void BusyFiles::RefuseDetachedWriters(const SnapshotRecord& snapshot, const std::string& attempted,
@@ -95,12 +111,8 @@ void BusyFiles::RefuseDetachedWriters(const SnapshotRecord& snapshot, const std:
     mount_.detached.EndQuietOnes();
     return;
   }
-  std::vector<OpenWriter> holders = HoldersOf(files, state->workspace_id);
-  for (OpenWriter& holder : holders) {
-    // What the kernel calls so has lost its name in the live tree, and not in this state.
-    constexpr std::string_view kGone = " (deleted)";
-    if (holder.path.ends_with(kGone)) holder.path.resize(holder.path.size() - kGone.size());
-  }
+  const std::shared_ptr<Volume> volume = mount_.volumes.Open(snapshot.volume);
+  const std::vector<OpenWriter> holders = HoldersOf(files, *volume, state->workspace_id);
   throw Error(EBUSY, attempted,
               "programs go on writing to it since a rollback:" + TellHolders(holders), hint);
 }

@@ -28,7 +28,9 @@ class BusyFiles {
                              const std::string& hint) const;
 
  private:
-  std::vector<OpenWriter> HoldersOf(const std::vector<HeldFile>& files, int64_t workspace_id) const;
+  // With the names that the files have in `volume`.
+  std::vector<OpenWriter> HoldersOf(const std::vector<HeldFile>& files, const Volume& volume,
+                                    int64_t workspace_id) const;
 
   MountContext& mount_;
 };

@@ -127,7 +127,7 @@ void Request::RequireChangesToMount() const {
                 "Use that of the mount root");
   }
   if (!caller.may_change) {
-    throw Error(EACCES, command, "the control file is open for reading only");
+    throw Error(EACCES, command, "you may only look at this mount", "Run it as root");
   }
 }
 

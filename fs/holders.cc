@@ -134,8 +134,8 @@ std::string WithoutPrefix(std::string path, const std::string& prefix) {
   return path;
 }
 
-std::vector<OpenWriter> FindHolders(const std::vector<HeldFile>& files, const std::string& prefix) {
-  std::vector<OpenWriter> writers;
+std::vector<Holder> FindHolders(const std::vector<HeldFile>& files) {
+  std::vector<Holder> holders;
   std::map<pid_t, std::set<uint64_t>> by_opener;
   std::set<uint64_t> left;
   for (const HeldFile& file : files) {
@@ -147,18 +147,16 @@ std::vector<OpenWriter> FindHolders(const std::vector<HeldFile>& files, const st
   const auto collect = [&](pid_t process, const std::set<uint64_t>& numbers) {
     for (Holder& holder : FilesHeldBy(process, numbers)) {
       left.erase(holder.number);
-      writers.push_back({.pid = holder.pid,
-                         .command = CommandOf(holder.pid),
-                         .path = WithoutPrefix(std::move(holder.path), prefix)});
+      holders.push_back(std::move(holder));
     }
   };
   for (const auto& [opener, numbers] : by_opener) collect(opener, numbers);
-  if (left.empty()) return writers;
+  if (left.empty()) return holders;
   for (const pid_t process : AllProcesses()) {
     if (left.empty()) break;
     collect(process, std::set<uint64_t>(left));
   }
-  return writers;
+  return holders;
 }
 
 }  // namespace ckptfs

@@ -43,10 +43,9 @@ std::string CommandOf(pid_t process);
 std::vector<pid_t> AllProcesses();
 
 // Finds the processes behind each file. The opener is looked at first; as a descriptor may have been
-// passed on or inherited, all processes are looked at for what no opener has any longer. `prefix`
-// (the workspace's root) is cut off the paths. A file that no process has is left out: its release
-// is on the way.
-std::vector<OpenWriter> FindHolders(const std::vector<HeldFile>& files, const std::string& prefix);
+// passed on or inherited, all processes are looked at for what no opener has any longer. A file that
+// no process has is left out: its release is on the way.
+std::vector<Holder> FindHolders(const std::vector<HeldFile>& files);
 
 // `path` without `prefix` and the slash behind it, if it begins so.
 std::string WithoutPrefix(std::string path, const std::string& prefix);

@@ -96,30 +96,29 @@ LiveWorkspaces::~LiveWorkspaces() {
   for (const auto& [id, workspace] : by_id_) workspace->Retire();
 }
 
-std::shared_ptr<LiveWorkspace> LiveWorkspaces::Get(const WorkspaceRecord& record) {
+std::shared_ptr<LiveWorkspace> LiveWorkspaces::Known(int64_t workspace_id) const {
   const std::lock_guard lock(mutex_);
-  std::shared_ptr<LiveWorkspace>& known = by_id_[record.id];
-  if (known) return known;
-  auto workspace = std::make_shared<LiveWorkspace>(record.id, record.view, slots_);
-  std::shared_ptr<Volume> volume;
-  try {
-    volume = store_.backend().Open(record.volume);
-  } catch (const Error& error) {
-    spdlog::error("workspace {} cannot be served: {}", record.name, error.what());
-  }
-  workspace->Switch(std::move(volume), 0);
-  known = std::move(workspace);
-  return known;
+  const auto known = by_id_.find(workspace_id);
+  return known == by_id_.end() ? nullptr : known->second;
 }
 
 std::shared_ptr<LiveWorkspace> LiveWorkspaces::Get(int64_t workspace_id) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (const auto known = by_id_.find(workspace_id); known != by_id_.end()) return known->second;
-  }
+  if (auto known = Known(workspace_id)) return known;
+  const std::lock_guard opening(opening_);
+  if (auto known = Known(workspace_id)) return known;
   const auto record = store_.FindWorkspace(workspace_id);
   if (!record) throw Error(ENOENT, "find a workspace", "it has been removed");
-  return Get(*record);
+  auto workspace = std::make_shared<LiveWorkspace>(record->id, record->view, slots_);
+  std::shared_ptr<Volume> volume;
+  try {
+    volume = store_.backend().Open(record->volume);
+  } catch (const Error& error) {
+    spdlog::error("workspace {} cannot be served: {}", record->name, error.what());
+  }
+  workspace->Switch(std::move(volume), 0);
+  const std::lock_guard lock(mutex_);
+  by_id_[workspace_id] = workspace;
+  return workspace;
 }
 
 std::shared_ptr<LiveWorkspace> LiveWorkspaces::WithVolume(const VolumeId& id) {
@@ -132,6 +131,7 @@ std::shared_ptr<LiveWorkspace> LiveWorkspaces::WithVolume(const VolumeId& id) {
 }
 
 void LiveWorkspaces::Remove(int64_t workspace_id) {
+  const std::lock_guard opening(opening_);
   std::shared_ptr<LiveWorkspace> removed;
   {
     const std::lock_guard lock(mutex_);

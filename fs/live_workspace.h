@@ -95,18 +95,23 @@ class LiveWorkspaces {
   LiveWorkspaces(const LiveWorkspaces&) = delete;
   LiveWorkspaces& operator=(const LiveWorkspaces&) = delete;
 
-  // A workspace whose volume cannot be opened is served all the same, with EIO for all in it.
-  std::shared_ptr<LiveWorkspace> Get(const WorkspaceRecord& record);
-  // Throws Error ENOENT if there is none.
+  // A workspace whose volume cannot be opened is served all the same, with EIO for all in it. Throws Error
+  // ENOENT if there is none.
   std::shared_ptr<LiveWorkspace> Get(int64_t workspace_id);
+  // For one that the store has no row of any more.
   void Remove(int64_t workspace_id);
   // The one that is served from that volume; null if none is.
   std::shared_ptr<LiveWorkspace> WithVolume(const VolumeId& id);
 
  private:
+  std::shared_ptr<LiveWorkspace> Known(int64_t workspace_id) const;
+
   Store& store_;
   SlotTable& slots_;
-  std::mutex mutex_;
+  // Taken before `mutex_`. Held while a volume is opened, which can take seconds: those that are open
+  // already can be had meanwhile. One that is removed is not opened again.
+  std::mutex opening_;
+  mutable std::mutex mutex_;
   std::unordered_map<int64_t, std::shared_ptr<LiveWorkspace>> by_id_;
 };
 

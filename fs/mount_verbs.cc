@@ -132,7 +132,7 @@ WorkspaceRecord MountVerbs::CommitWorkspace(Store::PendingWorkspace& pending) {
 
 void MountVerbs::RemoveWorkspace(const WorkspaceRecord& record) {
   Logged("remove workspace " + record.name, [&] {
-    const auto workspace = mount_.workspaces.Get(record);
+    const auto workspace = mount_.workspaces.Get(record.id);
     mount_.store.RemoveWorkspace(record.id, Hooks(), [&] {
       if (!workspace->live()->volume) return true;
       bool empty = true;
@@ -354,16 +354,25 @@ RollbackResult MountVerbs::Rollback(const RollbackRequest& request, bool force,
           "at this moment");
     }
     LiveHooks hooks;
+    bool writers_came = false;
     hooks.hold = [&](int64_t) -> std::unique_ptr<LiveHold> {
       auto hold = std::make_unique<GateHold>(mount_, workspace, true);
-      if (!detach) busy_files_.RefuseOpenWriters(*workspace);
+      writers_came = !detach && !busy_files_.InLive(*workspace).empty();
+      if (writers_came) throw Error(EBUSY, what, "files were opened for writing meanwhile");
       return hold;
     };
     hooks.has_writers = [&] { return !busy_files_.InLive(*workspace).empty(); };
-    RollbackResult done = mount_.store.Rollback(wanted, hooks, [&](const RollbackResult& switched) {
-      if (switched.in_writing) stale = FilesWithPages(*workspace);
-      SwitchLive(*workspace, snapshot, switched, root_node);
-    });
+    RollbackResult done;
+    try {
+      done = mount_.store.Rollback(wanted, hooks, [&](const RollbackResult& switched) {
+        if (switched.in_writing) stale = FilesWithPages(*workspace);
+        SwitchLive(*workspace, snapshot, switched, root_node);
+      });
+    } catch (const Error&) {
+      // Who it is takes a look at all processes: not while the gate is shut and the store locked.
+      if (writers_came) busy_files_.RefuseOpenWriters(*workspace);
+      throw;
+    }
     mount_.slots.RenewSnapshot(request.snapshot_id);
     mount_.volumes.Drop(done.old_volume);
     if (request.mode == ExchangeMode::kExchange) mount_.volumes.Drop(snapshot.volume);

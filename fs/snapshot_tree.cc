@@ -77,7 +77,7 @@ SnapshotRecord SnapshotTree::SnapshotAt(NodeId node) const {
 
 NodeId SnapshotTree::LiveNode(const SnapshotList& list) const {
   const uint64_t id = static_cast<uint64_t>(list.workspace.id);
-  const uint64_t turn = mount_.workspaces.Get(list.workspace)->live_turn();
+  const uint64_t turn = mount_.workspaces.Get(list.workspace.id)->live_turn();
   const auto kind = list.place == Place::kRoot ? VirtualKind::kRootLive : VirtualKind::kInnerLive;
   return MakeVirtualNode(kind, id << kLiveTurnBits | (turn & ((uint64_t{1} << kLiveTurnBits) - 1)));
 }
@@ -89,7 +89,7 @@ Entry SnapshotTree::EntryOfVirtual(NodeId node) {
 }
 
 Entry SnapshotTree::EntryOfWorkspace(const WorkspaceRecord& record) {
-  const auto workspace = mount_.workspaces.Get(record);
+  const auto workspace = mount_.workspaces.Get(record.id);
   Entry entry{.node = workspace->AcquireRoot()};
   const auto live = workspace->live();
   if (live->volume) {

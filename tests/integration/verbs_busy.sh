@@ -32,6 +32,24 @@ exec 5>&-
 check "once it is closed" mv -T .snapshots/W/s .snapshots/W/.live
 check_eq one "$(cat W/file)" "content"
 
+test_case "a file that got its name after it was opened"
+background python3 -c "
+import os, time
+fd = os.open('W/sub', os.O_TMPFILE | os.O_WRONLY)
+# With a directory's descriptor, or it is link(2), which follows no symlink.
+os.link(f'/proc/self/fd/{fd}', 'W/sub/named', src_dir_fd=os.open('/', os.O_RDONLY))
+time.sleep(60)"
+holder=$!
+for ((i = 0; i < 200; ++i)); do
+    [[ -e W/sub/named ]] && break
+    sleep 0.02
+done
+run ckpt rollback -w W -s s
+check_match "pid $holder .*sub/named" "$errors" "it is named"
+kill "$holder"
+wait "$holder" 2>/dev/null
+rm W/sub/named
+
 test_case "a file that is mapped, and closed"
 cat >"$scratch/map.py" <<'PYTHON'
 import ctypes, os, sys, time
@@ -51,7 +69,7 @@ mapper=$!
 while [[ ! -e $scratch/mapped ]]; do sleep 0.05; done
 run ckpt rollback -w W -s s
 check_eq 5 "$status" "the exit status"
-check_match "pid $mapper .*has file" "$errors" "who has it"
+check_match "pid $mapper \\(python3\\) file[.]" "$errors" "who has it"
 kill "$mapper" && wait "$mapper" 2>/dev/null
 check "when it is gone" ckpt rollback -w W -s s
 
