@@ -88,8 +88,8 @@ class FileTree {
   void KeepAllReachable(Slot slot);
   // Looks which of that slot's files that may be mapped still are.
   void ForgetUnmapped(Slot slot) const;
-  // Looks at some of all such files, at others the next time. Returns whether any is left: anybody can
-  // map as many files as there is memory for.
+  // Looks at all such files that are new, and at some of the others, which can be as many as there is memory
+  // for mappings: at the rest the next times. Returns whether any is left.
   bool ForgetSomeUnmapped() const;
   // Everything of that slot that somebody can write to without a further open: open handles, and
   // mappings whose handles are closed (their process is not known).

@@ -209,8 +209,8 @@ void FileTree::ForgetUnmapped(Slot slot) const {
 }
 
 bool FileTree::ForgetSomeUnmapped() const {
-  constexpr size_t kAtOnce = 500;  // a millisecond or two
-  for (const NodeId node : mount_.mapped.Next(kAtOnce)) IsMapped(node);
+  constexpr size_t kOldOnes = 500;  // a millisecond or two
+  for (const NodeId node : mount_.mapped.Next(kOldOnes)) IsMapped(node);
   return !mount_.mapped.empty();
 }
 

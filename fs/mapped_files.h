@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "fs/node_id.h"
@@ -26,6 +27,7 @@ class MappedFiles {
   void Add(NodeId node) {
     const std::lock_guard lock(mutex_);
     nodes_[node] = ++additions_;
+    added_.push_back(node);
     count_ = nodes_.size();
   }
 
@@ -61,17 +63,18 @@ class MappedFiles {
     return found;
   }
 
-  // Up to `count` nodes in the order of their ids, each in its turn: from where the last call ended.
+  // For whoever looks again and again: what has been added since the last call, and up to `count` others in
+  // the order of their ids, each in its turn.
   std::vector<NodeId> Next(size_t count) {
-    std::vector<NodeId> next;
     const std::lock_guard lock(mutex_);
-    count = std::min(count, nodes_.size());
+    std::vector<NodeId> next = std::exchange(added_, {});
+    count = next.size() + std::min(count, nodes_.size());
     next.reserve(count);
     for (auto i = nodes_.upper_bound(turn_); next.size() < count; ++i) {
       if (i == nodes_.end()) i = nodes_.begin();
-      next.push_back(i->first);
+      turn_ = i->first;
+      next.push_back(turn_);
     }
-    if (!next.empty()) turn_ = next.back();
     return next;
   }
 
@@ -80,6 +83,7 @@ class MappedFiles {
  private:
   mutable std::mutex mutex_;
   std::map<NodeId, uint64_t> nodes_;  // and their additions; a slot's stand together
+  std::vector<NodeId> added_;         // since the last Next
   NodeId turn_ = 0;
   uint64_t additions_ = 0;
   std::atomic<size_t> count_{0};

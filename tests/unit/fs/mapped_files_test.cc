@@ -22,10 +22,11 @@ TEST(MappedFiles, TellsThoseOfOneSlot) {
   EXPECT_THAT(files.OfSlot(kSlot + 2), IsEmpty());
 }
 
-TEST(MappedFiles, EachHasItsTurn) {
+TEST(MappedFiles, NewOnesComeAtOnceAndOldOnesInTheirTurn) {
   MappedFiles files;
   EXPECT_THAT(files.Next(2), IsEmpty());
-  for (const uint64_t inode : {1, 2, 3}) files.Add(Node(kSlot, inode));
+  for (const uint64_t inode : {3, 1, 2}) files.Add(Node(kSlot, inode));
+  EXPECT_THAT(files.Next(0), ElementsAre(Node(kSlot, 3), Node(kSlot, 1), Node(kSlot, 2)));
   EXPECT_THAT(files.Next(2), ElementsAre(Node(kSlot, 1), Node(kSlot, 2)));
   EXPECT_THAT(files.Next(2), ElementsAre(Node(kSlot, 3), Node(kSlot, 1)));
   files.Remove(Node(kSlot, 1), files.Find(Node(kSlot, 1)));
