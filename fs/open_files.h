@@ -85,7 +85,7 @@ class OpenFiles {
 
   // Counts one more open of `node`. Throws what `opener` throws, or Error for what the kernel says,
   // and then counts nothing.
-  OpenReply Open(NodeId node, const OpenWish& wish, const FileOpener& opener);
+  OpenReply Open(NodeId node, const OpenWish& asked, const FileOpener& opener);
 
   // Ends one open. Returns true if it was the last one for writing.
   bool Release(NodeId node, uint64_t handle);
