@@ -5,6 +5,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cstdint>
+
 namespace ckptfs {
 
 UniqueFd OpenBeneath(int directory_fd, const char* path, int flags, mode_t mode,
