@@ -222,6 +222,11 @@ std::vector<WriterHandle> FileTree::Writers(Slot slot) {
   return writers;
 }
 
+std::shared_ptr<const UniqueFd> FileTree::WriteFd(NodeId node_id, uint64_t handle) const {
+  auto fd = mount_.open_files.AppendFd(node_id, handle);
+  return fd ? fd : DataFd(node_id);
+}
+
 std::shared_ptr<const UniqueFd> FileTree::DataFd(NodeId node_id) const {
   auto fd = KeepReachable(node_id);
   if (!fd) throw Error(EIO, "read or write a file that the kernel should serve itself");

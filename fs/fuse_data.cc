@@ -134,16 +134,15 @@ void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, fuse_f
 
 void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* written, off_t offset,
            fuse_file_info* file) {
-  const bool keep_set_id = file->kill_suidgid == 0;
-  AnswerChange(request, "write", [request, node, written = *written, offset, keep_set_id] {
+  AnswerChange(request, "write", [request, node, written = *written, offset, file = *file] {
     fuse_bufvec source = written;
     FuseHandlers& handlers = HandlersOf(request);
     if (handlers.snapshots.ControlScope(node)) {
       throw Error(EINVAL, "write to a control file", "requests are made by ioctl", "Use ckpt");
     }
     auto pass = handlers.files.PassGate(node);
-    const KeepSetId keep(keep_set_id);
-    const auto fd = handlers.files.DataFd(node);
+    const KeepSetId keep(file.kill_suidgid == 0);
+    const auto fd = handlers.files.WriteFd(node, file.fh);
     fuse_bufvec target = PartOfFile(fd->get(), offset, fuse_buf_size(&source));
     const ssize_t size = fuse_buf_copy(&target, &source, static_cast<fuse_buf_copy_flags>(0));
     if (size < 0) throw Error(static_cast<int>(-size), "write to a file");

@@ -54,7 +54,6 @@ bool OpenFiles::PassThrough(File& file, UniqueFd& fd) {
 void OpenFiles::OpenFirst(NodeId node, File& file, const OpenWish& wish, const FileOpener& opener) {
   const bool may_cache = wish.may_use_page_cache && passthrough_;
   if (may_cache && small_.Contains(node)) return;
-  file.append_only = wish.append_only;
   UniqueFd fd;  // until the end: a file without a name lives by it
   if (passthrough_ && wish.may_pass_through) {
     fd = opener.for_passthrough();
@@ -83,13 +82,15 @@ OpenReply OpenFiles::Open(NodeId node, const OpenWish& asked, const FileOpener& 
   const auto [position, inserted] = shard.files.try_emplace(node);
   File& file = position->second;
   try {
-    if (inserted) OpenFirst(node, file, wish, opener);
-    if (wish.append_only && file.backing_id != 0) {
-      throw Error(EBUSY, "open an append-only file for writing",
-                  "somebody has had it open since before it was append-only",
-                  "Close it there first");
+    if (wish.append_only) {
+      if (inserted) file.append_only = true;
+      if (!file.append_fd) {
+        file.append_fd = std::make_shared<const UniqueFd>(NotReserved(opener.for_daemon()));
+      }
+    } else if (inserted) {
+      OpenFirst(node, file, wish, opener);
     }
-    if (wish.for_writing && file.backing_id == 0 && !file.can_write) {
+    if (wish.for_writing && !wish.append_only && file.backing_id == 0 && !file.can_write) {
       file.data_fd = std::make_shared<const UniqueFd>(NotReserved(opener.for_daemon()));
       file.can_write = true;
     }
@@ -98,18 +99,20 @@ OpenReply OpenFiles::Open(NodeId node, const OpenWish& asked, const FileOpener& 
     throw;
   }
   ++file.opens;
-  const bool append_only = file.append_only || wish.append_only;
-  OpenReply reply{.backing_id = file.backing_id, .uncached = append_only && file.backing_id == 0};
-  if (file.backing_id == 0 && wish.may_use_page_cache && !append_only) {
+  OpenReply reply{.backing_id = wish.append_only ? 0 : file.backing_id};
+  reply.uncached = reply.backing_id == 0 && (wish.append_only || file.append_only);
+  if (reply.backing_id == 0 && wish.may_use_page_cache && !reply.uncached) {
     reply.keeps_pages = small_.Contains(node);
     small_.Add(node);  // the kernel drops what it has, once
   }
   if (wish.for_writing) {
     reply.first_writer = file.writers.empty();
-    file.writers.push_front(
-        {.node = node, .pid = wish.pid, .through_daemon = file.backing_id == 0});
+    file.writers.push_front({.node = node,
+                             .pid = wish.pid,
+                             .through_daemon = reply.backing_id == 0,
+                             .append_only = wish.append_only});
     reply.handle = reinterpret_cast<uint64_t>(&file.writers.front());
-    if (file.backing_id != 0) small_.Remove(node);
+    if (reply.backing_id != 0 || reply.uncached) small_.Remove(node);
   }
   return reply;
 }
@@ -260,7 +263,21 @@ std::shared_ptr<const UniqueFd> OpenFiles::AnyFd(NodeId node) const {
   const std::lock_guard lock(shard.mutex);
   const auto position = shard.files.find(node);
   if (position == shard.files.end()) return nullptr;
-  return position->second.path_fd ? position->second.path_fd : position->second.data_fd;
+  const File& file = position->second;
+  if (file.path_fd) return file.path_fd;
+  return file.data_fd ? file.data_fd : file.append_fd;
+}
+
+std::shared_ptr<const UniqueFd> OpenFiles::AppendFd(NodeId node, uint64_t handle) const {
+  const Shard& shard = ShardOf(node);
+  const std::lock_guard lock(shard.mutex);
+  const auto position = shard.files.find(node);
+  if (position == shard.files.end()) return nullptr;
+  for (const WriterHandle& writer : position->second.writers) {
+    if (reinterpret_cast<uint64_t>(&writer) != handle) continue;
+    return writer.append_only ? position->second.append_fd : nullptr;
+  }
+  return nullptr;
 }
 
 std::shared_ptr<const UniqueFd> OpenFiles::DataFd(NodeId node) const {

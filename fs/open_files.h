@@ -35,6 +35,7 @@ struct WriterHandle {
   NodeId node = 0;
   pid_t pid = 0;                // thread id of the opener
   bool through_daemon = false;  // the kernel may have pages of it that a mapping has stored to
+  bool append_only = false;     // writes by it go to AppendFd
   int lost_writes = 0;          // errno that its next fsync has to tell; 0: none
 };
 
@@ -75,7 +76,9 @@ struct FileOpener {
 // - The daemon, where there is no passthrough. The kernel's page cache as well.
 // - The daemon without a page cache, for append-only files. The kernel does not know that they are, and
 //   so would let a writer map them, or take O_APPEND off a descriptor: neither gets at what was written
-//   before here, as such an open cannot be mapped and the daemon's own descriptor only appends.
+//   before here, as such an open cannot be mapped and its writes go to a descriptor that only appends.
+//   While somebody has such a file open by passthrough since before it got the attribute, the kernel
+//   refuses such opens (EIO). It knows at once when that ends; the books here only at RELEASE.
 //
 // Sharded; any thread may call anything. Never calls out with a lock held but to a FileOpener and to
 // KernelCache::OpenBacking and CloseBacking, which wait for nobody.
@@ -112,6 +115,8 @@ class OpenFiles {
   // The daemon's own descriptor of an open file, for when the kernel does not pass data through.
   // Null if there is none (yet). Valid as long as the reference.
   std::shared_ptr<const UniqueFd> DataFd(NodeId node) const;
+  // The one for what is written by that handle, if that may only append; else null.
+  std::shared_ptr<const UniqueFd> AppendFd(NodeId node, uint64_t handle) const;
   // Open nodes with that slot that go through the daemon and have no descriptor yet.
   std::vector<NodeId> WithoutFd(Slot slot) const;
   // Gives such a file the descriptor that `open` makes. Returns what DataFd does then.
@@ -139,10 +144,11 @@ class OpenFiles {
  private:
   struct File {
     int backing_id = 0;
-    std::shared_ptr<const UniqueFd> path_fd;  // what the backing id was made of
-    std::shared_ptr<const UniqueFd> data_fd;  // without a backing id; see GiveFd
-    bool can_write = false;                   // by data_fd
-    bool append_only = false;                 // when it was opened first
+    std::shared_ptr<const UniqueFd> path_fd;    // what the backing id was made of
+    std::shared_ptr<const UniqueFd> data_fd;    // without a backing id; see GiveFd
+    bool can_write = false;                     // by data_fd
+    std::shared_ptr<const UniqueFd> append_fd;  // of handles that are append_only
+    bool append_only = false;                   // when it was opened first
     uint32_t opens = 0;
     bool no_capability = false;
     std::list<WriterHandle> writers;  // list: a handle is the address of its element
