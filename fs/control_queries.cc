@@ -56,9 +56,9 @@ const char* KindOf(const Change& change) {
 // Of a comparison of two states, those that the caller may see. Returns the number of others.
 size_t SendVisible(const Request& request, std::vector<Change> changes, const VolumeId& older,
                    const VolumeId& newer) {
-  Backend& backend = request.store().backend();
-  VisibleNames visible_before(request.caller, backend.Open(older));
-  VisibleNames visible_after(request.caller, backend.Open(newer));
+  const Backend& backend = request.store().backend();
+  VisibleNames visible_before(request.caller, backend, older);
+  VisibleNames visible_after(request.caller, backend, newer);
   const size_t hidden = TakeOutHidden(changes, visible_before, visible_after);
   ItemSender sender(request.answer);
   for (const Change& change : changes) {
@@ -76,10 +76,11 @@ std::vector<WorkspaceRecord> WorkspacesInScope(const Request& request) {
 }
 
 // Files that had no name any more but were open when the snapshot was taken.
-Json UnlinkedFilesOf(const SnapshotRecord& snapshot, const std::shared_ptr<Volume>& volume,
+Json UnlinkedFilesOf(const Request& request, const SnapshotRecord& snapshot,
                      VisibleNames& visible) {
   Json files = Json::array();
-  if (snapshot.unlinked_open == 0 || !volume) return files;
+  if (snapshot.unlinked_open == 0 || snapshot.state != SnapshotState::kOk) return files;
+  const auto volume = request.store().backend().Open(snapshot.volume);
   for (const UnlinkedFile& file : ListUnlinkedFiles(*volume)) {
     if (!visible.Shows(file.path)) continue;
     files.push_back({{"name", file.name},
@@ -230,12 +231,8 @@ Json Show(const Request& request) {
     }
   }
   Json json = ToJson(snapshot, workspace.name);
-  std::shared_ptr<Volume> volume;
-  if (snapshot.state == SnapshotState::kOk) {
-    volume = request.store().backend().Open(snapshot.volume);
-  }
-  VisibleNames visible(request.caller, volume);
-  json["unlinked_files"] = UnlinkedFilesOf(snapshot, volume, visible);
+  VisibleNames visible(request.caller, request.store().backend(), snapshot.volume);
+  json["unlinked_files"] = UnlinkedFilesOf(request, snapshot, visible);
   json["state"] = ToString(snapshot.state);
   json["referenced_bytes"] = usage_referenced;
   json["exclusive_bytes"] = usage_exclusive;

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 
+#include "backend/base/error.h"
 #include "backend/base/open_beneath.h"
 #include "fs/thread_credentials.h"
 
@@ -35,7 +36,14 @@ bool VisibleNames::MayList(const std::string& directory) {
 }
 
 bool VisibleNames::Shows(const std::string& path) {
-  return caller_.uid == 0 || (volume_ && MayList(DirectoryOf(path)));
+  if (caller_.uid == 0) return true;
+  try {
+    if (!volume_) volume_ = backend_.Open(id_);
+  } catch (const Error& error) {
+    if (error.errno_value() != ENOENT) throw;
+    return false;
+  }
+  return MayList(DirectoryOf(path));
 }
 
 size_t TakeOutHidden(std::vector<Change>& changes, VisibleNames& older, VisibleNames& newer) {

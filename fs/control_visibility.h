@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backend/backend.h"
@@ -15,9 +16,10 @@ namespace ckptfs::control {
 // not list is none of the caller's business. Used by one thread.
 class VisibleNames {
  public:
-  // Without a volume (its data is missing) nobody but root sees anything.
-  VisibleNames(const ControlCaller& caller, std::shared_ptr<Volume> volume)
-      : caller_(caller), volume_(std::move(volume)) {}
+  // The volume is opened when it is needed, which it is not for root. Where it cannot be (its data is
+  // missing) nobody else sees anything.
+  VisibleNames(const ControlCaller& caller, const Backend& backend, VolumeId volume)
+      : caller_(caller), backend_(backend), id_(std::move(volume)) {}
 
   // Whether the caller may list the directory that `path`, relative to the volume's root, is in; where
   // that is not there any more, the nearest above it that is. Root may.
@@ -27,7 +29,9 @@ class VisibleNames {
   bool MayList(const std::string& directory);
 
   const ControlCaller& caller_;
-  std::shared_ptr<Volume> volume_;
+  const Backend& backend_;
+  VolumeId id_;
+  std::shared_ptr<Volume> volume_;     // once it has been opened
   std::map<std::string, bool> known_;  // directories
 };
 

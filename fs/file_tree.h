@@ -95,9 +95,9 @@ class FileTree {
   // mappings whose handles are closed (their process is not known).
   std::vector<WriterHandle> Writers(Slot slot);
   // For files that the kernel does not read and write itself.
-  // For a write by that handle.
-  std::shared_ptr<const UniqueFd> WriteFd(NodeId node, uint64_t handle) const;
   std::shared_ptr<const UniqueFd> DataFd(NodeId node) const;
+  // The same for a write by that handle.
+  std::shared_ptr<const UniqueFd> WriteFd(NodeId node, uint64_t handle) const;
   // Hands all that has been written to these files so far to the disk, stores through mappings
   // included; a snapshot made later has it. Files that are gone count for nothing.
   void WriteOut(const std::vector<WriterHandle>& writers);

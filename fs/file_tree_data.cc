@@ -104,10 +104,9 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
     path = node.volume->OpenInode(node.file, O_PATH | O_NOFOLLOW);
     const struct statx status = StatxAt(path.get(), "");
     RefuseProtected(status, flags);
-    // Root's writes leave set-id bits alone. With passthrough all writes look alike, and clear them.
     append_only = (status.stx_attributes & STATX_ATTR_APPEND) != 0;
-    may_pass_through =
-        !append_only && (caller.uid != 0 || (status.stx_mode & (S_ISUID | S_ISGID)) == 0);
+    // Root's writes leave set-id bits alone. With passthrough all writes look alike, and clear them.
+    may_pass_through = caller.uid != 0 || (status.stx_mode & (S_ISUID | S_ISGID)) == 0;
   }
   const FileOpener opener{
       .for_passthrough =

@@ -257,10 +257,13 @@ void MountVerbs::SwitchLive(LiveWorkspace& workspace, const SnapshotRecord& snap
                            .former_view = workspace.number()});
     }
     const bool foreign = workspace.IsForeign(snapshot);
-    const auto newest = mount_.store.LatestSnapshot(workspace.id());
-    if (foreign) workspace.BeginLine(newest ? newest->id : 0);
+    const auto begin_line = [&] {
+      const auto newest = mount_.store.LatestSnapshot(workspace.id());
+      workspace.BeginLine(newest ? newest->id : 0);
+    };
+    if (foreign) begin_line();
     workspace.Switch(std::move(volume), old_number, result.in_writing);
-    if (foreign) workspace.BeginLine(newest ? newest->id : 0);
+    if (foreign) begin_line();
   } catch (const std::exception& error) {
     // The catalog has the restored state. What programs went on writing to the one before would not be
     // in it: nobody may.

@@ -10,7 +10,6 @@ class ProcPath {
  public:
   explicit ProcPath(int fd) : text_("/proc/self/fd/" + std::to_string(fd)) {}
   const char* c_str() const noexcept { return text_.c_str(); }
-  const std::string& str() const noexcept { return text_; }
 
  private:
   std::string text_;
