@@ -47,12 +47,15 @@ Json Checkpoint(const Request& request) {
 Json Rollback(const Request& request) {
   const WorkspaceRecord workspace = request.ChangedWorkspace();
   const SnapshotRecord snapshot = request.Snapshot(workspace);
-  const RollbackResult result =
+  const auto [result, unmounted] =
       request.verbs.RollbackInPlace({workspace.id, snapshot.id}, request.Flag("force", false));
+  Json paths = Json::array();
+  for (const std::string& path : unmounted) paths.push_back(wire::FromBytes(path));
   return Json{{"workspace", workspace.name},
               {"snapshot", snapshot.name},
               {"kept", NameOrNull(result.kept)},
-              {"equal_to", NameOrNull(result.equal_to)}};
+              {"equal_to", NameOrNull(result.equal_to)},
+              {"unmounted", std::move(paths)}};
 }
 
 Json Fork(const Request& request) {

@@ -55,7 +55,7 @@ inline constexpr const char* kTemplates = "templates";
 // {name?, message, metadata: text, pinned, if_changed} -> a snapshot, or {unchanged_since: name}
 inline constexpr const char* kCheckpoint = "checkpoint";
 // {snapshot or newest: N, force} -> {workspace, snapshot, kept: name or null, equal_to: name or
-// null}
+// null, unmounted: [path]}
 inline constexpr const char* kRollback = "rollback";
 // {snapshot, name} -> {workspace}
 inline constexpr const char* kFork = "fork";

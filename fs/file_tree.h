@@ -135,6 +135,8 @@ class FileTree {
   UniqueFd OpenAnew(const Node& node, int flags) const;
   // For all opens of a file at once, where data goes through the daemon.
   static UniqueFd OpenForAll(const Node& node);
+  // How long the kernel may keep a name in that directory, or that there is none.
+  double NameSeconds(const Node& parent) const;
   // Says "no such name" if there is none.
   Entry MakeEntry(const Node& parent, int parent_fd, const char* name);
   Entry MakeEntry(const Node& parent, const struct statx& status, FileId directory_id,

@@ -52,6 +52,11 @@ FileTree::Change FileTree::BeginChange(NodeId node) {
   return change;
 }
 
+double FileTree::NameSeconds(const Node& parent) const {
+  const bool keeps = !parent.in_writing && (!parent.workspace || parent.workspace->KeepsNames());
+  return keeps ? mount_.KeepSeconds() : 0;
+}
+
 Entry FileTree::MakeEntry(const Node& parent, const struct statx& status, FileId directory_id,
                           const Timeout& timeout) {
   Entry entry;
@@ -67,7 +72,7 @@ Entry FileTree::MakeEntry(const Node& parent, const struct statx& status, FileId
   }
   entry.attributes.stat = StatOf(status, number);
   entry.attributes.timeout_s = timeout.Of(entry.node);
-  entry.entry_timeout_s = parent.in_writing ? 0 : mount_.KeepSeconds();
+  entry.entry_timeout_s = NameSeconds(parent);
   return entry;
 }
 
@@ -76,7 +81,7 @@ Entry FileTree::MakeEntry(const Node& parent, int parent_fd, const char* name) {
   struct statx status {};
   if (!(parent.workspace ? mount_.unlinked.Stat(*parent.files, parent_fd, name, &status)
                          : StatxIfThere(parent_fd, name, &status))) {
-    return Entry{.entry_timeout_s = parent.in_writing ? 0 : mount_.KeepSeconds()};
+    return Entry{.entry_timeout_s = NameSeconds(parent)};
   }
   FileId id;
   if (S_ISDIR(status.stx_mode)) {
@@ -91,7 +96,7 @@ Entry FileTree::Lookup(NodeId parent_id, const char* name) {
   const Node parent = mount_.Resolve(parent_id);
   // In a snapshot, that is: SnapshotTree answers for the live tree, where there is none.
   if (parent.is_root && name == kUnlinkedName && !HasUnlinkedFiles(*parent.volume)) {
-    return Entry{.entry_timeout_s = parent.in_writing ? 0 : mount_.KeepSeconds()};
+    return Entry{.entry_timeout_s = NameSeconds(parent)};
   }
   return MakeEntry(parent, Directory(mount_, parent).fd(), name);
 }
@@ -340,6 +345,8 @@ void FileTree::Rename(NodeId parent_id, const char* name, NodeId new_parent_id,
   if ((flags & RENAME_WHITEOUT) != 0) as.emplace(caller);  // it makes a file
   CheckSyscall(renameat2(from.fd(), name, to.fd(), new_name, flags), "rename a file");
   last.Done(mount_);
+  new_parent.workspace->NoteMovedName(new_parent_id, new_name);
+  if ((flags & RENAME_EXCHANGE) != 0) change.node.workspace->NoteMovedName(parent_id, name);
 }
 
 void FileTree::Forget(NodeId node, uint64_t lookups) {

@@ -68,8 +68,10 @@ void ReplyEntry(fuse_req_t request, const Entry& entry) {
   }
 }
 
-void ReplyAttributes(fuse_req_t request, const Attributes& attributes) {
-  Reply([&] { return fuse_reply_attr(request, &attributes.stat, attributes.timeout_s); });
+void ReplyAttributes(fuse_req_t request, NodeId node, const Attributes& attributes) {
+  const bool keeps = !HandlersOf(request).mount.stale_names.Contains(node);
+  const double timeout_s = keeps ? attributes.timeout_s : 0;
+  Reply([&] { return fuse_reply_attr(request, &attributes.stat, timeout_s); });
 }
 
 }  // namespace ckptfs

@@ -37,6 +37,8 @@ class AnswersFor {
   AnswersFor& operator=(const AnswersFor&) = delete;
 
   static RingThread* ring() noexcept { return ring_.get(); }
+  // That of the request at hand, for another thread that is to answer it; null: it came by none.
+  static std::shared_ptr<RingThread> RingAtHand() { return ring_ ? ring_ : RingThread::Current(); }
 
  private:
   static inline thread_local std::shared_ptr<RingThread> ring_;
@@ -61,7 +63,7 @@ void RefuseVirtual(NodeId parent, const char* what);
 fuse_entry_param EntryParam(const Entry& entry);
 // Takes the lookup back if the kernel did not take the reply.
 void ReplyEntry(fuse_req_t request, const Entry& entry);
-void ReplyAttributes(fuse_req_t request, const Attributes& attributes);
+void ReplyAttributes(fuse_req_t request, NodeId node, const Attributes& attributes);
 
 // Runs `handle`, which replies; replies with the errno of what it throws. The only place where an
 // exception meets the kernel. False, without a reply, if it was not to wait at a gate that is shut.
@@ -112,7 +114,7 @@ bool Answer(fuse_req_t request, const char* operation, const Handle& handle) noe
 // For what waits for other requests, however they come. `handle` is copied and outlives the caller.
 template <typename Handle>
 void AnswerInWaitingRoom(fuse_req_t request, const char* operation, const Handle& handle) {
-  HandlersOf(request).waiting_room.Post([request, operation, handle, ring = RingThread::Current()] {
+  HandlersOf(request).waiting_room.Post([request, operation, handle, ring = AnswersFor::RingAtHand()] {
     const AnswersFor answers(ring);
     Answer(request, operation, handle);
   });
@@ -148,7 +150,7 @@ void AnswerChange(fuse_req_t request, const char* operation, const Handle& handl
 template <typename Handle>
 void AnswerLater(fuse_req_t request, const char* operation, Handle handle) {
   HandlersOf(request).verb_thread.Post(
-      [request, operation, handle = std::move(handle), ring = RingThread::Current()] {
+      [request, operation, handle = std::move(handle), ring = AnswersFor::RingAtHand()] {
         const AnswersFor answers(ring);
         AnswerOnce(request, operation, handle);
       });

@@ -18,10 +18,21 @@
 namespace ckptfs {
 namespace {
 
+// Answers who has come by a name that is no longer the node's: on ESTALE the kernel walks once more.
+bool SentBackFromStaleName(fuse_req_t request, fuse_ino_t node) {
+  if (!HandlersOf(request).mount.stale_names.SendsBack(node, fuse_req_ctx(request)->pid)) {
+    return false;
+  }
+  ReplyError(request, ESTALE);
+  return true;
+}
+
 void GetAttributes(fuse_req_t request, fuse_ino_t node, fuse_file_info* /*file*/) {
+  if (SentBackFromStaleName(request, node)) return;
   Answer(request, "getattr", [&] {
     FuseHandlers& handlers = HandlersOf(request);
-    ReplyAttributes(request, handlers.snapshots.TellsAttributesOf(node)
+    ReplyAttributes(request, node,
+                    handlers.snapshots.TellsAttributesOf(node)
                                  ? handlers.snapshots.GetAttributes(node)
                                  : handlers.files.GetAttributes(node));
   });
@@ -29,6 +40,7 @@ void GetAttributes(fuse_req_t request, fuse_ino_t node, fuse_file_info* /*file*/
 
 void GetStatx(fuse_req_t request, fuse_ino_t node, int /*flags*/, int /*mask*/,
               fuse_file_info* /*file*/) {
+  if (SentBackFromStaleName(request, node)) return;
   Answer(request, "statx", [&] {
     FuseHandlers& handlers = HandlersOf(request);
     struct statx status {};
@@ -52,6 +64,7 @@ void GetStatx(fuse_req_t request, fuse_ino_t node, int /*flags*/, int /*mask*/,
     } else {
       status = handlers.files.GetStatx(node, timeout_s);
     }
+    if (handlers.mount.stale_names.Contains(node)) timeout_s = 0;
     Reply([&] { return fuse_reply_statx(request, 0, &status, timeout_s); });
   });
 }
@@ -87,13 +100,13 @@ void SetAttributes(fuse_req_t request, fuse_ino_t node, struct stat* attributes,
   const AttributeChange change = ChangeOf(*attributes, valid, file != nullptr);
   if (node == kMountRootNode) {  // which is a change of the store
     AnswerLater(request, "setattr", [=] {
-      ReplyAttributes(request, HandlersOf(request).snapshots.SetAttributes(node, change));
+      ReplyAttributes(request, node, HandlersOf(request).snapshots.SetAttributes(node, change));
     });
     return;
   }
   AnswerChange(request, "setattr", [=] {
     FuseHandlers& handlers = HandlersOf(request);
-    ReplyAttributes(request, handlers.snapshots.Owns(node)
+    ReplyAttributes(request, node, handlers.snapshots.Owns(node)
                                  ? handlers.snapshots.SetAttributes(node, change)
                                  : handlers.files.SetAttributes(node, change, CallerOf(request)));
   });
@@ -161,7 +174,7 @@ void SetXattr(fuse_req_t request, fuse_ino_t node, const char* name, const char*
   const std::string_view view(value, size);
   if (handlers.mount.write_stop.Park(node, name, view, [request, ring = RingThread::Current()] {
         const AnswersFor answers(ring);
-        ReplyError(request, WriteStopHelper::kAnswer);
+        ReplyError(request, MountHelper::kAnswer);
       })) {
     return;
   }

@@ -22,6 +22,9 @@ struct BackingMap {
 constexpr unsigned long kBackingOpen = _IOW(229, 1, BackingMap);
 constexpr unsigned long kBackingClose = _IOW(229, 2, uint32_t);
 
+// Nobody's name.
+constexpr char kNoName[] = ".ckptfs-none";
+
 void WarnUnlessUnknown(int result, const char* what) {
   // ENOENT: the kernel does not know that node (any more). ENODEV, ENOTCONN: it is being unmounted.
   if (result == 0 || result == -ENOENT || result == -ENODEV || result == -ENOTCONN) return;
@@ -54,11 +57,6 @@ void FuseKernelCache::InvalidateContent(NodeId node) noexcept {
                     "drop cached content");
 }
 
-bool FuseKernelCache::IncrementEpoch() noexcept {
-  const auto session = Session();
-  return session && fuse_lowlevel_notify_increment_epoch(session.get()) == 0;
-}
-
 void FuseKernelCache::ExpireName(NodeId directory, const std::string& name) noexcept {
   const auto session = Session();
   if (!session) return;
@@ -67,13 +65,16 @@ void FuseKernelCache::ExpireName(NodeId directory, const std::string& name) noex
       "expire a name");
 }
 
-void FuseKernelCache::AwaitListings(NodeId directory) noexcept {
+void FuseKernelCache::DropNamesBelow(NodeId directory, const std::string& name) noexcept {
   const auto session = Session();
   if (!session) return;
-  // There is nothing of that name to drop. What counts is the lock that it takes.
-  WarnUnlessUnknown(fuse_lowlevel_notify_inval_entry(session.get(), directory, ".", 1),
-                    "wait for listings of a directory");
+  WarnUnlessUnknown(
+      fuse_lowlevel_notify_inval_entry(session.get(), directory, name.c_str(), name.size()),
+      "drop the names below a directory");
 }
+
+// What counts is the lock that it takes, whether or not there is something of that name.
+void FuseKernelCache::AwaitLookups(NodeId directory) noexcept { ExpireName(directory, kNoName); }
 
 int FuseKernelCache::OpenBacking(int fd) noexcept {
   const BackingMap map{.fd = fd, .flags = 0, .padding = 0};

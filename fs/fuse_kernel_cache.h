@@ -19,9 +19,9 @@ class FuseKernelCache : public KernelCache {
 
   void InvalidateAttributes(NodeId node) noexcept override;
   void InvalidateContent(NodeId node) noexcept override;
-  bool IncrementEpoch() noexcept override;
   void ExpireName(NodeId directory, const std::string& name) noexcept override;
-  void AwaitListings(NodeId directory) noexcept override;
+  void DropNamesBelow(NodeId directory, const std::string& name) noexcept override;
+  void AwaitLookups(NodeId directory) noexcept override;
   int OpenBacking(int fd) noexcept override;
   void CloseBacking(int backing_id) noexcept override;
 

@@ -12,6 +12,7 @@
 #include <fstream>
 
 #include "backend/base/error.h"
+#include "fs/foreign_mounts.h"
 #include "fs/fuse_kernel_cache.h"
 #include "fs/fuse_operations.h"
 
@@ -45,7 +46,7 @@ bool ChooseUring(IoUring wanted) {
 // that is open for writing (WriteStop), wherever those come from, and others must still get through.
 // An entry costs a page, and address space for the largest request.
 unsigned int RingDepth() {
-  constexpr unsigned int kDepth = WriteStopHelper::kFilesMax + 32;
+  constexpr unsigned int kDepth = MountHelper::kFilesMax + 32;
   constexpr unsigned int kEntriesMax = 8192;
   constexpr unsigned int kDepthMin = 32;
   const unsigned int processors = std::max(1L, sysconf(_SC_NPROCESSORS_CONF));
@@ -99,7 +100,7 @@ __attribute__((format(printf, 2, 0))) void LogFromLibrary(fuse_log_level level, 
 
 class FuseMount::Impl {
  public:
-  Impl(Store& store, const MountOptions& mount, const FuseOptions& fuse, WriteStopHelper& helper)
+  Impl(Store& store, const MountOptions& mount, const FuseOptions& fuse, MountHelper& helper)
       : context_(store, kernel_, mount, helper), handlers_(context_) {
     fuse_set_log_func(LogFromLibrary);
     std::signal(SIGIO, SIG_IGN);  // FileTree::IsOpenUnderneath
@@ -124,6 +125,7 @@ class FuseMount::Impl {
                   "mounted on");
     }
     kernel_.Attach(session_);
+    context_.device = DeviceOfMount(mount.mountpoint);
     helper.SetMountpoint(mount.mountpoint);
   }
 
@@ -157,7 +159,7 @@ class FuseMount::Impl {
 };
 
 FuseMount::FuseMount(Store& store, const MountOptions& mount, const FuseOptions& fuse,
-                     WriteStopHelper& helper)
+                     MountHelper& helper)
     : impl_(std::make_unique<Impl>(store, mount, fuse, helper)) {}
 FuseMount::~FuseMount() = default;
 void FuseMount::Run() { impl_->Run(); }

@@ -5,7 +5,9 @@
 #include <linux/fs.h>
 
 #include <cerrno>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "backend/base/error.h"
 #include "fs/fuse_answer.h"
@@ -88,9 +90,11 @@ void Unlink(fuse_req_t request, fuse_ino_t parent, const char* name) {
 }
 
 void RemoveDirectory(fuse_req_t request, fuse_ino_t parent, const char* name) {
-  FuseHandlers& handlers = HandlersOf(request);
-  if (!IsVirtual(parent) && !handlers.snapshots.IsReserved(parent, name)) {
+  if (!IsVirtual(parent)) {
     AnswerChange(request, "rmdir", [=] {
+      if (HandlersOf(request).snapshots.IsReserved(parent, name)) {
+        throw Error(EPERM, std::string("remove ") + name, "it is a part of its workspace");
+      }
       HandlersOf(request).files.RemoveDirectory(parent, name);
       ReplyError(request, 0);
     });
@@ -117,13 +121,34 @@ void Rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t 
     });
     return;
   }
-  AnswerLater(request, "rename",
-              [request, parent, name = std::string(name), new_parent,
-               new_name = std::string(new_name), flags] {
-                HandlersOf(request).snapshots.Rename(parent, name.c_str(), new_parent,
-                                                     new_name.c_str(), flags);
-                ReplyError(request, 0);
-              });
+  if (!SnapshotTree::IsVerb(parent, new_parent)) {
+    AnswerChange(request, "rename", [=] {
+      HandlersOf(request).snapshots.Rename(parent, name, new_parent, new_name, flags, nullptr);
+      ReplyError(request, 0);
+    });
+    return;
+  }
+  struct Names {
+    std::string name;
+    std::string new_name;
+    std::unique_ptr<ForgottenNames> forgotten;
+  };
+  // Shared, as tasks are copied.
+  const auto names = std::make_shared<Names>(Names{name, new_name, nullptr});
+  const auto rename = [request, parent, new_parent, names, flags] {
+    HandlersOf(request).snapshots.Rename(parent, names->name.c_str(), new_parent,
+                                         names->new_name.c_str(), flags,
+                                         std::move(names->forgotten));
+    ReplyError(request, 0);
+  };
+  if (!SnapshotTree::IsInPlace(parent, name, new_parent, new_name)) {
+    AnswerLater(request, "rename", rename);
+    return;
+  }
+  AnswerInWaitingRoom(request, "rename", [request, parent, names, rename] {
+    names->forgotten = HandlersOf(request).snapshots.BeforeRollbackInPlace(parent);
+    AnswerLater(request, "rename", rename);
+  });
 }
 
 }  // namespace

@@ -51,11 +51,9 @@ void Initialise(void* user_data, fuse_conn_info* connection) {
   connection->max_background = 128;
   connection->congestion_threshold = 96;
   connection->time_gran = 1;
-  constexpr unsigned int kEpochMinor = 44;  // FUSE_NOTIFY_INC_EPOCH came with protocol 7.44
-  handlers.mount.can_expire_names =
-      connection->proto_major > 7 || connection->proto_minor >= kEpochMinor;
+  handlers.mount.can_expire_names = fuse_get_feature_flag(connection, FUSE_CAP_EXPIRE_ONLY);
   if (!handlers.mount.can_expire_names) {
-    spdlog::info("this kernel cannot expire names (6.16): they are looked up every time");
+    spdlog::info("this kernel cannot expire names (6.2): they are looked up every time");
   }
 }
 

@@ -24,18 +24,19 @@ class KernelCache {
   // file that nobody has open by any page.
   virtual void InvalidateContent(NodeId node) noexcept = 0;
 
-  // Makes the kernel look up every name of the mount anew before it next uses it. Constant time,
-  // no locks; request handlers may call it. False if this kernel has no such call (before 6.16).
-  virtual bool IncrementEpoch() noexcept = 0;
-
-  // Makes the kernel look that one name up anew before it next uses it. Takes the directory's lock, as
-  // AwaitListings does.
+  // Makes the kernel look that one name up anew before it next uses it; what is below it is left alone.
+  // Takes the directory's lock, as AwaitLookups does.
   virtual void ExpireName(NodeId directory, const std::string& name) noexcept = 0;
 
-  // Returns when the kernel has taken in every listing of that directory that was answered before:
-  // it does so with the directory's lock held, and this takes it. So whoever waits for this must
+  // The same, and drops all names below it, known and known not to be there, that nobody uses at the
+  // moment. Whatever is mounted on it or below it, in any mount namespace, is unmounted. Takes the lock of
+  // `directory` for as long as that takes: about a microsecond a name.
+  virtual void DropNamesBelow(NodeId directory, const std::string& name) noexcept = 0;
+
+  // Returns when the kernel has taken in every lookup and listing in that directory that was answered
+  // before: it does so with the directory's lock held, and this takes it. So whoever waits for this must
   // hold up nothing that a holder of that lock may wait for.
-  virtual void AwaitListings(NodeId directory) noexcept = 0;
+  virtual void AwaitLookups(NodeId directory) noexcept = 0;
 
   // Lets the kernel read, write and map the file behind `fd` (which may be O_PATH) itself, with
   // the credentials of the calling thread. Returns a backing id, or -errno.

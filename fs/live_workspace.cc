@@ -58,6 +58,12 @@ void LiveWorkspace::RenewRoot() {
   if (old != directories_slot_) slots_.Unpin(old);
 }
 
+NodeId LiveWorkspace::live_node(Place place) const {
+  const auto kind = place == Place::kRoot ? VirtualKind::kRootLive : VirtualKind::kInnerLive;
+  const uint64_t turn = live_turn_ & ((uint64_t{1} << kLiveTurnBits) - 1);
+  return MakeVirtualNode(kind, static_cast<uint64_t>(id_) << kLiveTurnBits | turn);
+}
+
 bool LiveWorkspace::IsForeign(const SnapshotRecord& snapshot) const {
   return snapshot.workspace_id != id_ || snapshot.id <= line_began_after_;
 }
@@ -65,6 +71,18 @@ bool LiveWorkspace::IsForeign(const SnapshotRecord& snapshot) const {
 void LiveWorkspace::BeginLine(int64_t newest_snapshot) {
   line_began_after_ = newest_snapshot;
   directories_.Disown();
+}
+
+void LiveWorkspace::NoteMovedName(NodeId directory, const char* name) {
+  constexpr size_t kMovedNamesMax = 10'000;
+  if (KeepsNames()) return;
+  const std::lock_guard lock(mutex_);
+  if (moved_names_.size() < kMovedNamesMax) moved_names_.emplace_back(directory, name);
+}
+
+std::vector<std::pair<NodeId, std::string>> LiveWorkspace::TakeMovedNames() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(moved_names_, {});
 }
 
 NodeId LiveWorkspace::AcquireDirectory(FileId file) {
@@ -88,7 +106,7 @@ void LiveWorkspace::Retire() {
   Switch(nullptr, 0);
   const std::lock_guard lock(mutex_);
   slots_.Unpin(root_slot_);
-  slots_.Unpin(directories_slot_);
+  if (directories_slot_ != root_slot_) slots_.Unpin(directories_slot_);
   root_slot_ = directories_slot_ = 0;  // which no view has: what comes late gets ESTALE
 }
 

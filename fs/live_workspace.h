@@ -5,7 +5,10 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "backend/backend.h"
 #include "catalog/store.h"
@@ -58,6 +61,24 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   bool IsForeign(const SnapshotRecord& snapshot) const;
   void BeginLine(int64_t newest_snapshot);
 
+  // What the kernel is told of a name in the live tree it may keep only while this says so
+  // (ForgottenNames).
+  bool KeepsNames() const noexcept { return name_stops_ == 0; }
+  // Meanwhile it may not. Holds no lock; several may exist.
+  class NameStop {
+   public:
+    explicit NameStop(LiveWorkspace& workspace) : workspace_(workspace) { ++workspace_.name_stops_; }
+    ~NameStop() { --workspace_.name_stops_; }
+    NameStop(const NameStop&) = delete;
+    NameStop& operator=(const NameStop&) = delete;
+
+   private:
+    LiveWorkspace& workspace_;
+  };
+  // A rename has given something that name. Remembered while the kernel keeps none, up to a limit.
+  void NoteMovedName(NodeId directory, const char* name);
+  std::vector<std::pair<NodeId, std::string>> TakeMovedNames();
+
   // Ids for a directory of the live tree, as KnownDirectories::Acquire.
   NodeId AcquireDirectory(FileId file);
 
@@ -65,9 +86,9 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   void Retire();
   bool retired() const noexcept { return retired_; }
 
-  // Counts the renames onto `.live`, each of which leaves a dead directory node behind.
-  uint64_t live_turn() const noexcept { return live_turn_; }
-  void NextLiveTurn() noexcept { ++live_turn_; }
+  // The node of `.live` in a list. A rename onto it leaves it dead for the kernel: there is another then.
+  NodeId live_node(Place place) const;
+  void RenewLiveNodes() noexcept { ++live_turn_; }
 
  private:
   const int64_t id_;
@@ -75,8 +96,9 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   SlotTable& slots_;
   Gate gate_;
   KnownDirectories directories_;
-  std::atomic<uint64_t> live_turn_{0};
+  std::atomic<uint64_t> live_turn_{0};  // counts the renames onto `.live`
   std::atomic<bool> retired_{false};
+  std::atomic<int> name_stops_{0};
   // The newest snapshot's id when a state of another workspace last took this one's place, or was itself
   // replaced by an older one. Snapshots up to that one may be of either line of states.
   std::atomic<int64_t> line_began_after_{0};
@@ -85,6 +107,7 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   std::shared_ptr<const Live> live_;
   Slot root_slot_ = 0;         // of the root's node
   Slot directories_slot_ = 0;  // that directories new to the kernel get; perhaps the same
+  std::vector<std::pair<NodeId, std::string>> moved_names_;
 };
 
 // Workspaces by id, made when first looked at. Any thread may call anything.

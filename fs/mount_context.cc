@@ -21,14 +21,16 @@ Error MissingData() {
 }  // namespace
 
 MountContext::MountContext(Store& store_in, KernelCache& kernel_in, MountOptions options_in,
-                           WriteStopHelper& write_stop_helper)
+                           MountHelper& mount_helper)
     : store(store_in),
       kernel(kernel_in),
       options(std::move(options_in)),
       volumes(store.backend()),
       workspaces(store, slots),
       open_files(kernel),
-      write_stop(write_stop_helper),
+      stale_names(kernel),
+      helper(mount_helper),
+      write_stop(mount_helper),
       notifier(kernel),
       detached([this](Slot slot) { return !FileTree(*this).Writers(slot).empty(); },
                [this](const DetachedState& state) {

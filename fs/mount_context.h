@@ -13,7 +13,9 @@
 #include "fs/live_workspace.h"
 #include "fs/mapped_files.h"
 #include "fs/notifier.h"
+#include "fs/mount_helper.h"
 #include "fs/open_files.h"
+#include "fs/stale_names.h"
 #include "fs/periodic_task.h"
 #include "fs/task_thread.h"
 #include "fs/unlinked_files.h"
@@ -51,7 +53,7 @@ struct Node {
 // Owned by the mount; outlives every request. All members may be used by any thread.
 struct MountContext {
   MountContext(Store& store, KernelCache& kernel, MountOptions options,
-               WriteStopHelper& write_stop_helper);
+               MountHelper& mount_helper);
 
   // What a node id stands for now. Throws Error: ESTALE if it is known no longer, EIO if its data
   // is missing.
@@ -78,8 +80,11 @@ struct MountContext {
   Store& store;
   KernelCache& kernel;
   const MountOptions options;
-  // Set once, when the connection to the kernel has been made.
+  // Set once, when the connection to the kernel has been made: whether it can be told that a name is to
+  // be looked up anew.
   bool can_expire_names = false;
+  // Set once, when it is mounted.
+  dev_t device = 0;
   // Counts the times that some live tree was given another volume; counted after each.
   std::atomic<uint64_t> switches{0};
   SlotTable slots;
@@ -89,9 +94,12 @@ struct MountContext {
   OpenFiles open_files;
   MappedFiles mapped;
   UnlinkedFiles unlinked;
+  StaleNames stale_names;
+  MountHelper& helper;
   WriteStop write_stop;
   Notifier notifier;
-  TaskThread listings;  // MountVerbs::SettleListings, and NoteMissing
+  // What waits for the locks of a live tree's directories (MountVerbs, ForgottenNames), and NoteMissing.
+  TaskThread listings;
   // These have threads that use what is above.
   DetachedStates detached;
   PeriodicTask tidier;  // of `mapped`, `directory_fds` and `volumes`

@@ -4,30 +4,41 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "catalog/undo_limiter.h"
 #include "fs/busy_files.h"
+#include "fs/forgotten_names.h"
 #include "fs/mount_context.h"
 #include "fs/verbs.h"
 #include "fs/writer_notes.h"
 
 namespace ckptfs {
 
+// What a rename(2) is about to move in the kernel's books, and where to.
+struct RenamePlaces {
+  Place from = Place::kRoot;  // the list in which the snapshot was named
+  NodeId directory = 0;       // that of the new name
+  std::string name;           // the new name
+};
+
 // Implements Verbs over a mount's context, and adds what only the directory tree asks for.
 //
 // The order within a rollback, and what others see at each point:
-//   1. The Store makes the new volume. Nobody sees anything.
-//   2. The gate of the workspace closes: changing operations wait, those in flight end. Files open
+//   1. What is mounted in the workspace, and who writes to it, is looked for: EBUSY.
+//   2. The kernel forgets the names of the live tree, and keeps none from now on (ForgottenNames).
+//   3. The Store makes the new volume. Nobody sees anything.
+//   4. The gate of the workspace closes: changing operations wait, those in flight end. Files open
 //      for writing are counted inside: no open for writing can slip by.
-//   3. The catalog commits. A crash from here on: the next mount serves the restored state.
-//   4. Still closed: the workspace is switched to the new volume and slot, the epoch is counted up.
-//      Path walks that begin now look every name up anew and find the restored state; lookups in
-//      flight that began before carry the old epoch and are looked up again before use.
-//   5. The gate opens. The notifier drops attributes and listings of directories that processes hold
+//   5. The catalog commits. A crash from here on: the next mount serves the restored state.
+//   6. Still closed: the workspace is switched to the new volume and slot. Path walks that begin now look
+//      every name up anew and find the restored state.
+//   7. The gate opens. The notifier drops attributes and listings of directories that processes hold
 //      without a path walk; then the verb returns. The state before is read-only soon, or, with
 //      files open for writing, when the last of those is closed (DetachedStates).
+// Names in the mount root and in lists that became another thing's are StaleNames' from the commit on.
 class MountVerbs : public Verbs {
  public:
   explicit MountVerbs(MountContext& mount);
@@ -46,30 +57,58 @@ class MountVerbs : public Verbs {
   void SetPinned(int64_t snapshot_id, bool pinned) override;
   void SetMessage(int64_t snapshot_id, const std::string& message) override;
   void SetMetadata(int64_t snapshot_id, const std::string& json) override;
-  RollbackResult RollbackInPlace(const RollbackRequest& request, bool force) override;
-  WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) override;
+  RolledBack RollbackInPlace(const RollbackRequest& request, bool force) override;
+  WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) override {
+    return Fork(snapshot_id, name, std::nullopt);
+  }
   bool ChangedSinceParent(int64_t workspace_id) override;
   std::vector<Change> Diff(int64_t older_snapshot_id, std::optional<int64_t> newer_snapshot_id,
                            int64_t workspace_id) override;
 
   // A rename over the workspace's name: the kernel then declares the old root directory dead, so
-  // the root gets a new node id.
-  RollbackResult RollbackByName(const RollbackRequest& request);
-  // A rename over `.live`: in place, and the kernel declares the node of `.live` dead.
-  RollbackResult RollbackOntoLive(const RollbackRequest& request);
+  // the root gets a new node id. On the thread of verbs, while the rename waits.
+  void RollbackByName(const RollbackRequest& request, const RenamePlaces& places);
+  // A rename over `.live`: in place, and the kernel declares the node of `.live` dead. `names` are from
+  // PrepareInPlace.
+  void RollbackOntoLive(const RollbackRequest& request, const RenamePlaces& places,
+                        std::unique_ptr<ForgottenNames> names);
+  // What has to come before a rollback in place, on another thread than that of verbs. Throws what
+  // refuses the rollback.
+  std::unique_ptr<ForgottenNames> PrepareInPlace(int64_t workspace_id);
+  // By rename(2), or, without places, by the control file.
+  WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name,
+                       const std::optional<RenamePlaces>& places);
   void RemoveWorkspace(const WorkspaceRecord& record);
   void RenameWorkspace(const WorkspaceRecord& record, const std::string& new_name);
-  void RenameSnapshot(const SnapshotRecord& record, const std::string& new_name);
+  void RenameSnapshot(const SnapshotRecord& record, const std::string& new_name, Place place);
 
   // When the list of workspaces last changed, as the mount root's mtime.
   int64_t WorkspacesChangedNs() const noexcept { return workspaces_changed_ns_; }
 
  private:
-  enum class RootNode { kKeep, kRenew };
+  // One rollback of a live tree, in steps.
+  struct LiveRollback {
+    RollbackRequest request;
+    SnapshotRecord snapshot;
+    std::shared_ptr<LiveWorkspace> workspace;
+    bool detach = false;    // open writers go on in the kept state
+    bool new_root = false;  // the root gets a new node id
+    std::unique_ptr<ForgottenNames> names;
+    std::string what;
 
-  RollbackResult Rollback(const RollbackRequest& request, bool force, RootNode root_node);
-  void SwitchLive(LiveWorkspace& workspace, const SnapshotRecord& snapshot,
-                  const RollbackResult& result, RootNode root_node);
+    bool exchange() const { return request.mode == ExchangeMode::kExchange; }
+  };
+
+  LiveRollback Begin(const RollbackRequest& request, bool force) const;
+  // Throws EBUSY if something is mounted in the workspace, unless `force`; then tells what.
+  std::vector<std::string> RefuseForeignMounts(int64_t workspace_id, const std::string& what,
+                                               bool force) const;
+  void RefuseWriters(const LiveRollback& rollback) const;
+  RollbackResult Run(LiveRollback& rollback);
+  RollbackResult Commit(LiveRollback& rollback, std::vector<NodeId>& stale);
+  void SwitchLive(const LiveRollback& rollback, const RollbackResult& result);
+  std::shared_ptr<Volume> OpenRestored(const VolumeId& id) const;
+  void NamesChanged(const LiveRollback& rollback, const RenamePlaces* places, NodeId replaced);
   void Revived(const VolumeId& volume);
   void ForgetContent(LiveWorkspace& workspace, std::vector<NodeId> stale);
   void SettleListings(LiveWorkspace& workspace);
@@ -78,6 +117,11 @@ class MountVerbs : public Verbs {
   // nobody else can see until they are written back. None where data passes through.
   std::vector<NodeId> FilesWithPages(const LiveWorkspace& workspace) const;
   void WorkspacesChanged();
+  // The workspace has another name than the record, or none.
+  void ListsMoved(const WorkspaceRecord& record);
+  // The snapshot has another name in that list than the record, or none, and the kernel has not been told.
+  void NameGone(const SnapshotRecord& record, Place place);
+  void SnapshotMoved(const SnapshotRecord& snapshot, const RenamePlaces& places);
   void SnapshotDeleted(const SnapshotRecord& record);
 
   MountContext& mount_;

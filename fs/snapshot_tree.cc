@@ -71,15 +71,12 @@ SnapshotRecord SnapshotTree::SnapshotAt(NodeId node) const {
   const auto view = mount_.slots.Find(SlotOf(node));
   if (!view) throw Error(ESTALE, "find a snapshot");
   auto record = mount_.store.FindSnapshot(view->snapshot_id);
-  if (!record) throw Error(ENOENT, "find a snapshot", "it has been deleted");
+  if (!record) throw Error(ESTALE, "find a snapshot", "it has been deleted");
   return *record;
 }
 
 NodeId SnapshotTree::LiveNode(const SnapshotList& list) const {
-  const uint64_t id = static_cast<uint64_t>(list.workspace.id);
-  const uint64_t turn = mount_.workspaces.Get(list.workspace.id)->live_turn();
-  const auto kind = list.place == Place::kRoot ? VirtualKind::kRootLive : VirtualKind::kInnerLive;
-  return MakeVirtualNode(kind, id << kLiveTurnBits | (turn & ((uint64_t{1} << kLiveTurnBits) - 1)));
+  return mount_.workspaces.Get(list.workspace.id)->live_node(list.place);
 }
 
 // --- Names ---------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,9 +23,9 @@ namespace ckptfs {
 // A list of snapshots belongs to whoever owns the workspace: it shows the owner, mode and ACL of
 // the workspace's root, so the kernel lets those make and delete snapshots who may write there.
 //
-// The kernel keeps the names of workspaces, lists and snapshots, where it can be told otherwise; the epoch
-// and ExpireName take them back, as several places show the same thing, and the kernel moves directories
-// in its own books when a rename means a rollback. Other names here are looked up every time.
+// The kernel keeps the names of workspaces, lists and snapshots, where it can be told otherwise; that there
+// is none of a name it asks every time. Several places show the same thing, and the kernel moves
+// directories in its own books when a rename means a rollback: see StaleNames.
 //
 // Every function may be called by any thread and throws Error.
 class SnapshotTree {
@@ -53,9 +54,18 @@ class SnapshotTree {
 
   Entry MakeDirectory(NodeId parent, const char* name, mode_t mode, const Caller& caller);
   void RemoveDirectory(NodeId parent, const char* name);
-  // A rename in which at least one of the parents is owned by this class, or a snapshot's.
+  // Whether a rename between these can be a verb. All others are refused at once: one that waited behind
+  // verbs would hold locks of a workspace's directories.
+  static bool IsVerb(NodeId parent, NodeId new_parent);
+  // Whether such a rename may be a rollback in place, before which BeforeRollbackInPlace has to be called,
+  // with its list, on another thread than that of verbs.
+  static bool IsInPlace(NodeId parent, std::string_view name, NodeId new_parent,
+                        std::string_view new_name);
+  std::unique_ptr<ForgottenNames> BeforeRollbackInPlace(NodeId list);
+  // A rename in which at least one of the parents is owned by this class, or a snapshot's. `names`: from
+  // BeforeRollbackInPlace.
   void Rename(NodeId parent, const char* name, NodeId new_parent, const char* new_name,
-              unsigned int flags);
+              unsigned int flags, std::unique_ptr<ForgottenNames> names);
 
   // The workspace that a control file belongs to; empty: the whole mount. Nothing at all (outer
   // optional) if the node is no control file.
@@ -69,6 +79,8 @@ class SnapshotTree {
 
   std::optional<SnapshotList> ListAt(NodeId directory) const;
   WorkspaceRecord WorkspaceById(int64_t id) const;
+  // Throws ESTALE if it has been removed.
+  std::shared_ptr<LiveWorkspace> LiveWorkspaceAt(int64_t workspace_id) const;
   // The snapshot whose root directory a node is.
   SnapshotRecord SnapshotAt(NodeId node) const;
 
@@ -93,7 +105,8 @@ class SnapshotTree {
   // Of a workspace whose data is missing.
   Attributes RootWithoutData(const WorkspaceRecord& record) const;
   void RenameSnapshot(const SnapshotList& list, const char* name, NodeId new_parent,
-                      const char* new_name, unsigned int flags);
+                      const char* new_name, unsigned int flags,
+                      std::unique_ptr<ForgottenNames> names);
   void RenameToMountRoot(const SnapshotRecord& snapshot, Place place, const char* new_name,
                          unsigned int flags);
 

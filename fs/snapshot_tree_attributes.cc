@@ -48,8 +48,18 @@ bool HasName(std::string_view list, std::string_view name) {
 
 }  // namespace
 
+// Whoever has the node has come by a name that was another thing's before, and is to walk once more.
+std::shared_ptr<LiveWorkspace> SnapshotTree::LiveWorkspaceAt(int64_t workspace_id) const {
+  try {
+    return mount_.workspaces.Get(workspace_id);
+  } catch (const Error& error) {
+    if (error.errno_value() != ENOENT) throw;
+    throw Error(ESTALE, "find a workspace", "it has been removed");
+  }
+}
+
 RootAttributes SnapshotTree::RootOf(int64_t workspace_id) const {
-  const auto live = mount_.workspaces.Get(workspace_id)->live();
+  const auto live = LiveWorkspaceAt(workspace_id)->live();
   if (!live->volume) return {.mode = S_IFDIR | 0700, .acl = {}};
   const struct statx status = StatxAt(live->volume->root_fd(), "");
   return {.mode = status.stx_mode, .uid = status.stx_uid, .gid = status.stx_gid, .acl = {}};

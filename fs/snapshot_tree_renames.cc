@@ -11,8 +11,22 @@
 
 namespace ckptfs {
 
+bool SnapshotTree::IsVerb(NodeId parent, NodeId new_parent) {
+  return IsVirtual(parent) && IsVirtual(new_parent);
+}
+
+bool SnapshotTree::IsInPlace(NodeId parent, std::string_view name, NodeId new_parent,
+                             std::string_view new_name) {
+  return parent == new_parent && (name == kLiveName || new_name == kLiveName);
+}
+
+std::unique_ptr<ForgottenNames> SnapshotTree::BeforeRollbackInPlace(NodeId list_node) {
+  const auto list = ListAt(list_node);
+  return list ? verbs_.PrepareInPlace(list->workspace.id) : nullptr;
+}
+
 void SnapshotTree::Rename(NodeId parent, const char* name, NodeId new_parent, const char* new_name,
-                          unsigned int flags) {
+                          unsigned int flags, std::unique_ptr<ForgottenNames> names) {
   // An exchange is the same whichever of the two is named first.
   const bool is_backwards =
       ListAt(new_parent) && new_name != kLiveName && (!ListAt(parent) || name == kLiveName);
@@ -21,7 +35,7 @@ void SnapshotTree::Rename(NodeId parent, const char* name, NodeId new_parent, co
     std::swap(name, new_name);
   }
   if (const auto list = ListAt(parent)) {
-    RenameSnapshot(*list, name, new_parent, new_name, flags);
+    RenameSnapshot(*list, name, new_parent, new_name, flags, std::move(names));
     return;
   }
   if (parent == kMountRootNode && new_parent == kMountRootNode) {
@@ -46,7 +60,8 @@ void SnapshotTree::Rename(NodeId parent, const char* name, NodeId new_parent, co
 }
 
 void SnapshotTree::RenameSnapshot(const SnapshotList& list, const char* name, NodeId new_parent,
-                                  const char* new_name, unsigned int flags) {
+                                  const char* new_name, unsigned int flags,
+                                  std::unique_ptr<ForgottenNames> names) {
   const auto snapshot = mount_.store.FindSnapshot(list.workspace.id, name);
   if (!snapshot) {
     if (name == kLatestName || name == kLiveName) throw NotServed("rename");
@@ -67,20 +82,22 @@ void SnapshotTree::RenameSnapshot(const SnapshotList& list, const char* name, No
     const auto mode =
         (flags & RENAME_EXCHANGE) != 0 ? ExchangeMode::kExchange : ExchangeMode::kKeepSnapshot;
     verbs_.RollbackOntoLive(
-        {.workspace_id = list.workspace.id, .snapshot_id = snapshot->id, .mode = mode});
+        {.workspace_id = list.workspace.id, .snapshot_id = snapshot->id, .mode = mode},
+        {.from = list.place, .directory = new_parent, .name = new_name}, std::move(names));
     return;
   }
   if ((flags & RENAME_EXCHANGE) != 0) throw NotServed("exchange two snapshots");
-  verbs_.RenameSnapshot(*snapshot, new_name);
+  verbs_.RenameSnapshot(*snapshot, new_name, list.place);
 }
 
 void SnapshotTree::RenameToMountRoot(const SnapshotRecord& snapshot, Place place,
                                      const char* new_name, unsigned int flags) {
+  const RenamePlaces places{.from = place, .directory = kMountRootNode, .name = new_name};
   const auto target = mount_.store.FindWorkspace(new_name);
   if (!target) {
     if ((flags & RENAME_EXCHANGE) != 0 || IsReservedInWorkspace(new_name))
       throw NotServed("rename");
-    verbs_.Fork(snapshot.id, new_name);
+    verbs_.Fork(snapshot.id, new_name, places);
     return;
   }
   if ((flags & RENAME_NOREPLACE) != 0) throw Error(EEXIST, "rename a snapshot");
@@ -98,7 +115,7 @@ void SnapshotTree::RenameToMountRoot(const SnapshotRecord& snapshot, Place place
     if (target->id != snapshot.workspace_id) throw NotServed("exchange with another workspace");
     request.mode = ExchangeMode::kExchange;
   }
-  verbs_.RollbackByName(request);
+  verbs_.RollbackByName(request, places);
 }
 
 }  // namespace ckptfs

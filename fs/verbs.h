@@ -13,6 +13,11 @@
 
 namespace ckptfs {
 
+struct RolledBack {
+  RollbackResult result;
+  std::vector<std::string> unmounted;  // what was mounted in the workspace, and had to go
+};
+
 // Store operations together with what they mean for the trees that are being served: holding
 // changing operations, switching a workspace to another volume, telling the kernel what it has
 // cached in vain. When a function returns, no path walk sees the state before. Logs one line an
@@ -37,8 +42,9 @@ class Verbs {
   virtual void SetMessage(int64_t snapshot_id, const std::string& message) = 0;
   virtual void SetMetadata(int64_t snapshot_id, const std::string& json) = 0;
   // In place: processes that stand in the workspace go on in the restored tree. `force` lets open
-  // writers go on writing to the state that is kept; else EBUSY if there are any, naming them.
-  virtual RollbackResult RollbackInPlace(const RollbackRequest& request, bool force) = 0;
+  // writers go on writing to the state that is kept, and takes away what is mounted in the workspace; else
+  // EBUSY if there are any, naming them. Waits for requests on the workspace, and for other verbs.
+  virtual RolledBack RollbackInPlace(const RollbackRequest& request, bool force) = 0;
   virtual WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) = 0;
   virtual bool ChangedSinceParent(int64_t workspace_id) = 0;
   virtual std::vector<Change> Diff(int64_t older_snapshot_id,

@@ -91,10 +91,15 @@ std::shared_ptr<View> SlotTable::AcquireSnapshot(const SnapshotRecord& snapshot,
   return view;
 }
 
-void SlotTable::RenewSnapshot(int64_t snapshot_id) {
+void SlotTable::RenewSnapshot(int64_t snapshot_id, Place place) {
   const std::lock_guard lock(mutex_);
-  snapshots_.erase({snapshot_id, Place::kRoot});
-  snapshots_.erase({snapshot_id, Place::kInner});
+  snapshots_.erase({snapshot_id, place});
+}
+
+NodeId SlotTable::RootOf(int64_t snapshot_id, Place place) const {
+  const std::shared_lock lock(mutex_);
+  const auto known = snapshots_.find({snapshot_id, place});
+  return known == snapshots_.end() ? 0 : MakeNumber(known->second, kRootInode);
 }
 
 std::shared_ptr<View> SlotTable::Find(Slot slot) const {

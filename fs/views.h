@@ -1,6 +1,7 @@
 // What the slots in node ids stand for.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -23,6 +24,14 @@ class LiveWorkspace;
 // A snapshot can be seen in two places. A directory must not be in two places for the kernel, so
 // each has a view, and node ids, of its own.
 enum class Place : uint8_t { kRoot, kInner };  // .snapshots/W/S and W/.snapshots/S
+inline constexpr std::array kPlaces = {Place::kRoot, Place::kInner};
+
+// The list of a workspace's snapshots in that place.
+inline NodeId ListNode(int64_t workspace_id, Place place) {
+  return MakeVirtualNode(
+      place == Place::kRoot ? VirtualKind::kRootList : VirtualKind::kInnerList,
+      static_cast<uint64_t>(workspace_id));
+}
 
 // One slot: one view of one volume.
 struct View {
@@ -63,9 +72,12 @@ class SlotTable {
 
   // The slot of a snapshot in one place, with one lookup counted for its root.
   std::shared_ptr<View> AcquireSnapshot(const SnapshotRecord& snapshot, Place place);
-  // The next AcquireSnapshot gives a new slot. For when the kernel has moved the snapshot's
+  // The next AcquireSnapshot there gives a new slot. For when the kernel has moved the snapshot's
   // directory elsewhere in its own books (a rename that rolled back).
-  void RenewSnapshot(int64_t snapshot_id);
+  void RenewSnapshot(int64_t snapshot_id, Place place);
+
+  // The root of a snapshot in one place, if it has a slot there; else 0.
+  NodeId RootOf(int64_t snapshot_id, Place place) const;
 
   // Null if the slot is not in use.
   std::shared_ptr<View> Find(Slot slot) const;

@@ -31,10 +31,10 @@ std::unique_ptr<WriteStop::Stopped> WriteStop::Stop(
   std::vector<NodeId> files = nodes;
   std::sort(files.begin(), files.end());
   files.erase(std::unique(files.begin(), files.end()), files.end());
-  if (files.size() > WriteStopHelper::kFilesMax) {
+  if (files.size() > MountHelper::kFilesMax) {
     spdlog::warn("{} files are open for writing: a checkpoint orders the writes to {} of them only",
-                 files.size(), WriteStopHelper::kFilesMax);
-    files.resize(WriteStopHelper::kFilesMax);
+                 files.size(), MountHelper::kFilesMax);
+    files.resize(MountHelper::kFilesMax);
   }
   std::unique_lock lock(mutex_);
   token_ = ++last_token_;
@@ -66,7 +66,7 @@ std::unique_ptr<WriteStop::Stopped> WriteStop::Stop(
 
 bool WriteStop::Park(NodeId node, std::string_view xattr_name, std::string_view value,
                      const std::function<void()>& answer) {
-  if (xattr_name != WriteStopHelper::kXattrName) return false;
+  if (xattr_name != MountHelper::kXattrName) return false;
   uint64_t token = 0;
   if (value.size() == sizeof(token)) std::memcpy(&token, value.data(), sizeof(token));
   {

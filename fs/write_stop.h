@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "fs/node_id.h"
-#include "fs/write_stop_helper.h"
+#include "fs/mount_helper.h"
 
 namespace ckptfs {
 
@@ -48,12 +48,12 @@ class WriteStop {
     const uint64_t token_;
   };
 
-  explicit WriteStop(WriteStopHelper& helper) : helper_(helper) {}
+  explicit WriteStop(MountHelper& helper) : helper_(helper) {}
 
   // Stops writes to `nodes`, files of which each is open for writing. `waits_at_gate` tells whether
   // a change of that file waits at the gate. Null if nothing can be stopped (the helper is gone, or
   // was refused: said once in the log); later ones then find nothing to do. Beyond
-  // WriteStopHelper::kFilesMax files the rest goes on.
+  // MountHelper::kFilesMax files the rest goes on.
   std::unique_ptr<Stopped> Stop(const std::vector<NodeId>& nodes,
                                 const std::function<bool(NodeId)>& waits_at_gate);
 
@@ -67,7 +67,7 @@ class WriteStop {
   void AwaitReport(uint64_t token);
   void GiveUp(const std::string& why);
 
-  WriteStopHelper& helper_;
+  MountHelper& helper_;
   bool given_up_ = false;  // Stop's thread only
   std::mutex mutex_;       // guards what follows
   std::condition_variable parked_one_;

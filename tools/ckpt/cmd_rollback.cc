@@ -64,6 +64,9 @@ int RunRollback(const RollbackOptions& options) {
     before = "the state before was that of " + text("equal_to");
   }
   PrintLine(fmt::format("rolled back {} to {}; {}", text("workspace"), text("snapshot"), before));
+  for (const Json& path : result.value("unmounted", Json::array())) {
+    PrintLine(fmt::format("unmounted {}", OneLine(wire::ToBytes(path, "read a path"))));
+  }
   return kDone;
 }
 
@@ -86,7 +89,8 @@ void AddRollback(CLI::App& app, Action& action) {
   command->add_flag("--preview", options->preview,
                     "Only show what would change: + would come, - would go, M, R old -> new");
   command->add_flag("--force", options->force,
-                    "Even if files are open for writing: they go on in the state that is kept");
+                    "Even if files are open for writing: they go on in the state that is kept; and if "
+                    "something is mounted in the workspace: it is unmounted");
   AddFormatOption(*command, options->format);
   command->callback([options, &action] {
     if (!options->snapshot && !options->newest) throw CLI::RequiredError("--snapshot or --newest");

@@ -50,13 +50,13 @@ void Serve(CommandLine line, const std::function<void(const std::string& mountpo
   umask(0);
   AbortMountsOfKilled(line.store.path);
   line.mount.mountpoint = PrepareMountpoint(line.mount.mountpoint, line.store.path);
-  WriteStopHelper write_stop_helper;  // before there is any thread, lock or device
+  MountHelper mount_helper;  // before there is any thread, lock or device
   const std::unique_ptr<Store> store = OpenAfterPredecessor(line.store);
   const StoreStatus status = store->Status();
   if (line.store.read_only) line.fuse.kernel_options.emplace_back("ro");
   line.mount.refuse_changes = status.read_only;
   line.fuse.source = line.store.path;
-  FuseMount mount(*store, line.mount, line.fuse, write_stop_helper);
+  FuseMount mount(*store, line.mount, line.fuse, mount_helper);
   spdlog::info("{} is mounted on {} (backend {})", line.store.path, line.mount.mountpoint,
                status.backend_type);
   ready(line.mount.mountpoint);

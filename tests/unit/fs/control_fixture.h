@@ -49,9 +49,9 @@ class StoreVerbs : public Verbs {
   void SetMetadata(int64_t snapshot_id, const std::string& json) override {
     store_.SetMetadata(snapshot_id, json);
   }
-  RollbackResult RollbackInPlace(const RollbackRequest& request, bool force) override {
+  RolledBack RollbackInPlace(const RollbackRequest& request, bool force) override {
     if (busy && !force) throw Error(EBUSY, "roll back", "files are open for writing: pid 4711");
-    return store_.Rollback(request, {}, {});
+    return {store_.Rollback(request, {}, {}), {}};
   }
   WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) override {
     return store_.Fork(snapshot_id, name);

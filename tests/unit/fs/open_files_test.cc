@@ -18,9 +18,9 @@ class CountingKernel : public KernelCache {
  public:
   void InvalidateAttributes(NodeId /*node*/) noexcept override {}
   void InvalidateContent(NodeId /*node*/) noexcept override {}
-  bool IncrementEpoch() noexcept override { return true; }
   void ExpireName(NodeId /*directory*/, const std::string& /*name*/) noexcept override {}
-  void AwaitListings(NodeId /*directory*/) noexcept override {}
+  void DropNamesBelow(NodeId /*directory*/, const std::string& /*name*/) noexcept override {}
+  void AwaitLookups(NodeId /*directory*/) noexcept override {}
   int OpenBacking(int /*fd*/) noexcept override { return ++opened; }
   void CloseBacking(int /*backing_id*/) noexcept override { ++closed; }
 

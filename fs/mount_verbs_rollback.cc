@@ -1,0 +1,288 @@
+// MountVerbs: rollback, promotion and exchange.
+#include <sys/stat.h>
+
+#include <future>
+
+#include "catalog/names.h"
+#include "fs/file_tree.h"
+#include "fs/foreign_mounts.h"
+#include "fs/live_holds.h"
+#include "fs/mount_verbs.h"
+#include "fs/mount_verbs_internal.h"
+
+namespace ckptfs {
+namespace {
+
+// For listings in flight to reach the kernel's caches; see SettleListings.
+constexpr std::chrono::milliseconds kListingsWait{100};
+
+}  // namespace
+
+// --- The verbs -----------------------------------------------------------------------------------
+
+RolledBack MountVerbs::RollbackInPlace(const RollbackRequest& request, bool force) {
+  LiveRollback rollback = Begin(request, force);
+  RolledBack done;
+  done.unmounted = RefuseForeignMounts(request.workspace_id, rollback.what, force);
+  rollback.names = std::make_unique<ForgottenNames>(mount_, rollback.workspace,
+                                                    ForgottenNames::Way::kInPlace);
+  done.result = Run(rollback);
+  NamesChanged(rollback, nullptr, 0);
+  return done;
+}
+
+std::unique_ptr<ForgottenNames> MountVerbs::PrepareInPlace(int64_t workspace_id) {
+  RefuseForeignMounts(workspace_id, "roll back " + mount_.NameOf(workspace_id), /*force=*/false);
+  return std::make_unique<ForgottenNames>(mount_, mount_.workspaces.Get(workspace_id),
+                                          ForgottenNames::Way::kInPlace);
+}
+
+void MountVerbs::RollbackOntoLive(const RollbackRequest& request, const RenamePlaces& places,
+                                  std::unique_ptr<ForgottenNames> names) {
+  LiveRollback rollback = Begin(request, /*force=*/false);
+  const NodeId live = rollback.workspace->live_node(places.from);
+  rollback.names = std::move(names);
+  Run(rollback);
+  rollback.workspace->RenewLiveNodes();
+  NamesChanged(rollback, &places, live);
+}
+
+void MountVerbs::RollbackByName(const RollbackRequest& request, const RenamePlaces& places) {
+  LiveRollback rollback = Begin(request, /*force=*/false);
+  rollback.new_root = true;
+  const ForeignMounts mounts = FindForeignMounts(mount_.device, places.name);
+  if (!mounts.of_it.empty()) {
+    throw Error(EBUSY, rollback.what,
+                "it is mounted elsewhere, and would be dead there: " + Describe(mounts.of_it),
+                "Roll back in place: mv -T SNAPSHOT .snapshots/W/.live, or ckpt rollback");
+  }
+  RefuseForeignMounts(request.workspace_id, rollback.what, /*force=*/false);
+  const NodeId root = rollback.workspace->root_node();
+  // In an exchange the kernel moves all that it has below the old root to the snapshot's name: no
+  // directory of it may be one of the restored tree.
+  if (!rollback.exchange()) {
+    rollback.names = std::make_unique<ForgottenNames>(mount_, rollback.workspace,
+                                                      ForgottenNames::Way::kReplaced);
+  }
+  Run(rollback);
+  NamesChanged(rollback, &places, root);
+}
+
+// --- Their steps -----------------------------------------------------------------------------------
+
+MountVerbs::LiveRollback MountVerbs::Begin(const RollbackRequest& request, bool force) const {
+  LiveRollback rollback{.request = request,
+                        .snapshot = SnapshotById(mount_.store, request.snapshot_id),
+                        .workspace = mount_.workspaces.Get(request.workspace_id),
+                        .detach = force || mount_.options.detach_busy,
+                        .names = nullptr,
+                        .what = {}};
+  rollback.request.even_in_writing = rollback.detach;
+  rollback.what = "roll back " + mount_.NameOf(request.workspace_id) + " to " +
+                  NameOf(mount_, rollback.snapshot);
+  return rollback;
+}
+
+std::vector<std::string> MountVerbs::RefuseForeignMounts(int64_t workspace_id,
+                                                         const std::string& what,
+                                                         bool force) const {
+  const auto mounts = FindForeignMounts(mount_.device, mount_.NameOf(workspace_id)).inside;
+  if (mounts.empty()) return {};
+  if (!force) {
+    throw Error(EBUSY, what, "something is mounted in it: " + Describe(mounts),
+                "Unmount it, or use 'ckpt rollback --force', which takes it away");
+  }
+  spdlog::warn("{}: takes away what is mounted in it: {}", what, Describe(mounts));
+  std::vector<std::string> targets;
+  for (const ForeignMount& mount : mounts) targets.push_back(mount.target);
+  return targets;
+}
+
+void MountVerbs::RefuseWriters(const LiveRollback& rollback) const {
+  if (!rollback.detach) {
+    busy_files_.AwaitReleases(*rollback.workspace);
+    busy_files_.RefuseOpenWriters(*rollback.workspace);  // before any volume is made
+  }
+  if (rollback.exchange()) {
+    busy_files_.RefuseDetachedWriters(rollback.snapshot, rollback.what,
+                                      "An exchange would take it from them. Close the files");
+  } else if (!rollback.detach) {
+    busy_files_.RefuseDetachedWriters(
+        rollback.snapshot, rollback.what,
+        "Close the files, or use 'ckpt rollback --force' to take it as it is "
+        "at this moment");
+  }
+}
+
+RollbackResult MountVerbs::Run(LiveRollback& rollback) {
+  std::vector<NodeId> stale;  // of which the kernel has something in vain
+  RollbackResult result = Logged(rollback.what, [&] { return Commit(rollback, stale); });
+  if (rollback.names) rollback.names->ExpireAgain();
+  mount_.ListsChanged(rollback.request.workspace_id);
+  SettleListings(*rollback.workspace);
+  ForgetContent(*rollback.workspace, std::move(stale));
+  undo_limiter_.Look(rollback.request.workspace_id);
+  mount_.notifier.Drain();
+  return result;
+}
+
+RollbackResult MountVerbs::Commit(LiveRollback& rollback, std::vector<NodeId>& stale) {
+  RefuseWriters(rollback);
+  LiveWorkspace& workspace = *rollback.workspace;
+  LiveHooks hooks;
+  bool writers_came = false;
+  hooks.hold = [&](int64_t) -> std::unique_ptr<LiveHold> {
+    auto hold = std::make_unique<GateHold>(mount_, rollback.workspace, true);
+    writers_came = !rollback.detach && !busy_files_.InLive(workspace).empty();
+    if (writers_came) throw Error(EBUSY, rollback.what, "files were opened for writing meanwhile");
+    return hold;
+  };
+  hooks.has_writers = [&] { return !busy_files_.InLive(workspace).empty(); };
+  RollbackResult done;
+  try {
+    done = mount_.store.Rollback(rollback.request, hooks, [&](const RollbackResult& switched) {
+      if (switched.in_writing) stale = FilesWithPages(workspace);
+      SwitchLive(rollback, switched);
+    });
+  } catch (const Error&) {
+    // Who it is takes a look at all processes: not while the gate is shut and the store locked.
+    if (writers_came) busy_files_.RefuseOpenWriters(workspace);
+    throw;
+  }
+  mount_.volumes.Drop(done.old_volume);
+  if (rollback.exchange()) mount_.volumes.Drop(rollback.snapshot.volume);
+  return done;
+}
+
+std::shared_ptr<Volume> MountVerbs::OpenRestored(const VolumeId& id) const {
+  try {
+    return mount_.store.backend().Open(id);
+  } catch (const std::exception& error) {
+    // It was made a moment ago. The catalog is right; a new mount will try again.
+    spdlog::critical("the restored volume cannot be opened: {}", error.what());
+    return nullptr;
+  }
+}
+
+void MountVerbs::SwitchLive(const LiveRollback& rollback, const RollbackResult& result) {
+  LiveWorkspace& workspace = *rollback.workspace;
+  std::shared_ptr<Volume> volume = OpenRestored(result.workspace.volume);
+  // Handles on files of the state before show the inode numbers of the snapshot that keeps it.
+  uint64_t old_number = 0;
+  if (result.kept) old_number = result.kept->view;
+  if (result.equal_to) old_number = result.equal_to->view;
+  const std::shared_ptr<View> old = workspace.live()->files;
+  try {
+    if (old && result.in_writing) {
+      mount_.detached.Add({.volume = result.old_volume,
+                           .slot = old->slot,
+                           .workspace_id = workspace.id(),
+                           .view = result.kept->view,
+                           .former_view = workspace.number()});
+    }
+    const bool foreign = workspace.IsForeign(rollback.snapshot);
+    const auto disown = [&] {
+      if (foreign) {
+        const auto newest = mount_.store.LatestSnapshot(workspace.id());
+        workspace.BeginLine(newest ? newest->id : 0);
+      } else if (rollback.new_root && rollback.exchange()) {
+        workspace.directories().Disown();
+      }
+    };
+    // After it, too: those that have become known in between were still of the state before.
+    disown();
+    workspace.Switch(std::move(volume), old_number, result.in_writing);
+    disown();
+  } catch (const std::exception& error) {
+    // The catalog has the restored state. What programs went on writing to the one before would not be
+    // in it: nobody may.
+    spdlog::critical("the restored state can be served only after a new mount: {}", error.what());
+    workspace.Switch(nullptr, old_number, result.in_writing);
+  }
+  // Not before: who opens a file from now on finds that it is left behind. Without undo the state
+  // before is about to be destroyed.
+  if (old) FileTree(mount_).KeepAllReachable(old->slot);
+  mount_.directory_fds.Drop(result.old_volume);
+  ++mount_.switches;
+  if (rollback.new_root) workspace.RenewRoot();
+  if (!old || old_number == 0) return;
+  for (const NodeId node : mount_.open_files.Nodes(old->slot)) {
+    mount_.kernel.InvalidateAttributes(node);
+  }
+}
+
+// What stood under the names of a rename, and of an exchange, is not what stands there now. `replaced`:
+// the node that the kernel had under the new name.
+void MountVerbs::NamesChanged(const LiveRollback& rollback, const RenamePlaces* places,
+                              NodeId replaced) {
+  const SnapshotRecord& snapshot = rollback.snapshot;
+  if (rollback.exchange()) {
+    for (const Place place : kPlaces) NameGone(snapshot, place);
+    if (places != nullptr) {
+      mount_.stale_names.Add(replaced, ListNode(snapshot.workspace_id, places->from),
+                             snapshot.name);
+    }
+  }
+  if (places != nullptr) SnapshotMoved(snapshot, *places);
+}
+
+// --- What the kernel has without a path walk -------------------------------------------------------
+
+std::vector<NodeId> MountVerbs::FilesWithPages(const LiveWorkspace& workspace) const {
+  const auto live = workspace.live();
+  if (!live->files) return {};
+  std::vector<NodeId> nodes;
+  for (const WriterHandle& writer : mount_.open_files.Writers(live->files->slot)) {
+    if (writer.through_daemon) nodes.push_back(writer.node);
+  }
+  return nodes;
+}
+
+// What the kernel has of the live tree's directories without a path walk, and of `stale`.
+void MountVerbs::ForgetContent(LiveWorkspace& workspace, std::vector<NodeId> stale) {
+  const std::vector<NodeId> directories = workspace.directories().All();
+  stale.insert(stale.end(), directories.begin(), directories.end());
+  stale.push_back(workspace.root_node());
+  mount_.notifier.InvalidateContent(std::move(stale));
+}
+
+// A listing that was answered before the switch may be taken in by the kernel after it, and be kept. When
+// all such have been taken in, they are dropped once more. The kernel takes a listing in with its
+// directory locked, and the lock may be held by a rename or rmdir that waits for this very verb, so it is
+// waited for on a thread of its own, and not for ever: if that is so, no listing can come to its end
+// before, and all is put right as soon as that request has been answered.
+void MountVerbs::SettleListings(LiveWorkspace& workspace) {
+  std::vector<NodeId> listed = workspace.directories().TakeListed();
+  listed.push_back(workspace.root_node());
+  const auto settled = std::make_shared<std::promise<void>>();
+  const std::future<void> done = settled->get_future();
+  mount_.listings.Post([&mount = mount_, settled, listed = std::move(listed)] {
+    for (const NodeId directory : listed) mount.kernel.AwaitLookups(directory);
+    mount.notifier.InvalidateContent(listed);
+    settled->set_value();
+  });
+  done.wait_for(kListingsWait);
+}
+
+// As after a rollback, only that files in the state before are those in this one: what was written last
+// may be missing, and what is open answers EIO for as long as it is open. Whoever opens such a file anew
+// must get the new filesystem's, so all get new node ids. (What is mounted in the workspace goes.)
+void MountVerbs::Revived(const VolumeId& volume) {
+  const auto workspace = mount_.workspaces.WithVolume(volume);
+  if (!workspace) return;
+  ForgottenNames names(mount_, workspace, ForgottenNames::Way::kInPlace);
+  {
+    const GateHold hold(mount_, workspace, /*becomes_snapshot=*/false);
+    const auto live = workspace->live();
+    if (!live->volume || live->volume->id() != volume) return;  // rolled back meanwhile
+    workspace->Switch(live->volume, /*old_number=*/0);
+    mount_.directory_fds.Drop(volume);
+    ++mount_.switches;
+  }
+  names.ExpireAgain();
+  SettleListings(*workspace);
+  ForgetContent(*workspace, {});
+  mount_.ListsChanged(workspace->id());
+}
+
+}  // namespace ckptfs
