@@ -22,6 +22,8 @@ constexpr std::chrono::seconds kForgetsMax{2};
 // What is remembered for ExpireAgain.
 constexpr size_t kRememberedMax = 100'000;
 
+constexpr size_t kDirectoriesMax = 64;
+
 constexpr std::chrono::milliseconds kLookUpMax{100};
 
 struct DirCloser {
@@ -30,22 +32,22 @@ struct DirCloser {
 
 }  // namespace
 
-ForgottenNames::ForgottenNames(MountContext& mount, std::shared_ptr<LiveWorkspace> workspace,
-                               Way way)
-    : mount_(mount), workspace_(std::move(workspace)), stop_(*workspace_) {
+ForgottenNames::ForgottenNames(MountContext& mount, std::shared_ptr<LiveWorkspace> workspace)
+    : mount_(mount),
+      workspace_(std::move(workspace)),
+      stop_(*workspace_),
+      root_(workspace_->root_node()) {
   if (!mount_.can_expire_names) return;  // it keeps none anyway
   std::vector<NodeId> directories = workspace_->directories().All();
   for (const NodeId directory : directories) mount_.kernel.AwaitLookups(directory);
-  if (way == Way::kInPlace) {
-    mount_.kernel.AwaitLookups(workspace_->root_node());
-    DropUnused();
-  }
+  mount_.kernel.AwaitLookups(root_);
+  DropUnused();
   AwaitForgets();
   const auto live = workspace_->live();
   if (!live->volume) return;
   directories = workspace_->directories().All();
   for (const NodeId directory : directories) ExpireUsed(directory, *live);
-  if (way == Way::kInPlace) ExpireUsed(workspace_->root_node(), *live);
+  ExpireUsed(root_, *live);
 }
 
 // The directory itself has no place in the kernel's books then, until it is looked up: whoever stands
@@ -89,6 +91,10 @@ void ForgottenNames::ExpireUsed(NodeId directory, const Live& live) {
     if (name == "." || name == "..") continue;
     mount_.kernel.ExpireName(directory, name);
     if (expired_.size() < kRememberedMax) expired_.emplace_back(directory, name);
+    if (directory == root_ && entry->d_type == DT_DIR && directories_.size() < kDirectoriesMax &&
+        workspace_->directories().Contains(entry->d_ino)) {
+      directories_.push_back(name);
+    }
   }
 }
 
@@ -97,6 +103,11 @@ void ForgottenNames::ExpireAgain() {
   names.insert(names.end(), std::make_move_iterator(expired_.begin()),
                std::make_move_iterator(expired_.end()));
   expired_.clear();
+  // No walk leads to a root that was replaced; but whoever looks up in the new one a directory that was in
+  // the old needs the old one's lock for a moment.
+  if (workspace_->root_node() != root_) {
+    std::erase_if(names, [this](const Name& name) { return name.first == root_; });
+  }
   if (names.empty()) return;
   mount_.listings.Post([&kernel = mount_.kernel, names = std::move(names)] {
     for (const auto& [directory, name] : names) kernel.ExpireName(directory, name);

@@ -20,8 +20,8 @@ namespace ckptfs {
 //   1. Names that the kernel is told from now on it may use once (LiveWorkspace::KeepsNames).
 //   2. Answers that were given before have been taken in by the kernel: it holds the lock of the directory
 //      until then, and that lock is waited for, in each directory that it knows.
-//   3. All names that nobody uses are dropped: by one call, which takes the lock of the mount root, that
-//      of the workspace's parent; or the kernel has just done it itself (`Way::kReplaced`).
+//   3. All names that nobody uses are dropped, and with them what was known not to be there: by one call,
+//      which takes the lock of the mount root.
 //   4. The names that are in use (of files that are open or mapped, of working directories, of all that
 //      leads to them) stay the kernel's, as the programs' paths depend on them. They are expired: it looks
 //      them up before it uses them for a walk. Which they are it does not tell; they are among the entries
@@ -32,22 +32,20 @@ namespace ckptfs {
 // for these, and for names that were moved meanwhile from a directory that step 4 had yet to come to into
 // one that it had been in.
 //
-// Making one waits for requests on the workspace, and for the verbs that hold the lock of the mount root:
-// not on the thread of verbs (but for kReplaced), with no lock held, and the gate open. Any other thread
-// may make one; several may exist at a time.
+// Making one waits for requests in the workspace and the mount root, and so for verbs: not on the thread
+// of verbs, with no lock held, the gate open, and not for a request that holds the lock of a directory
+// (RollbackPreparations). Several may exist at a time.
 class ForgottenNames {
  public:
-  enum class Way {
-    kInPlace,   // the workspace's directory stays what it is
-    kReplaced,  // a rename(2) over it is waiting for its answer, which has its lock and the mount root's
-  };
-
-  ForgottenNames(MountContext& mount, std::shared_ptr<LiveWorkspace> workspace, Way way);
+  ForgottenNames(MountContext& mount, std::shared_ptr<LiveWorkspace> workspace);
   ForgottenNames(const ForgottenNames&) = delete;
   ForgottenNames& operator=(const ForgottenNames&) = delete;
 
   // In the background; to be called after the switch, request handlers may do it.
   void ExpireAgain();
+
+  // Names in the root of directories that the kernel went on knowing; some of them if they are many.
+  const std::vector<std::string>& DirectoriesInUse() const noexcept { return directories_; }
 
  private:
   using Name = std::pair<NodeId, std::string>;  // the directory, and a name in it
@@ -59,7 +57,9 @@ class ForgottenNames {
   MountContext& mount_;
   const std::shared_ptr<LiveWorkspace> workspace_;
   const LiveWorkspace::NameStop stop_;
+  const NodeId root_;
   std::vector<Name> expired_;
+  std::vector<std::string> directories_;
 };
 
 }  // namespace ckptfs

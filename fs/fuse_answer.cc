@@ -49,19 +49,23 @@ void RefuseVirtual(NodeId parent, const char* what) {
   throw Error(EPERM, what, "only workspaces and snapshots can be made here", "Use mkdir");
 }
 
-fuse_entry_param EntryParam(const Entry& entry) {
+bool KeepsAttributes(const FuseHandlers& handlers, NodeId node) {
+  return !handlers.mount.stale_names.Contains(node) && !handlers.preparations.Contains(node);
+}
+
+fuse_entry_param EntryParam(const FuseHandlers& handlers, const Entry& entry) {
   fuse_entry_param param{};
   param.ino = entry.node;
   param.generation = entry.generation;
   param.attr = entry.attributes.stat;
-  param.attr_timeout = entry.attributes.timeout_s;
+  param.attr_timeout = KeepsAttributes(handlers, entry.node) ? entry.attributes.timeout_s : 0;
   param.entry_timeout = entry.entry_timeout_s;
   return param;
 }
 
 void ReplyEntry(fuse_req_t request, const Entry& entry) {
-  const fuse_entry_param param = EntryParam(entry);
   FuseHandlers& handlers = HandlersOf(request);  // the request is gone after the reply
+  const fuse_entry_param param = EntryParam(handlers, entry);
   const int sent = Reply([&] { return fuse_reply_entry(request, &param); });
   if (sent != 0 && entry.node != 0) {
     handlers.files.Forget(entry.node, 1);
@@ -69,8 +73,7 @@ void ReplyEntry(fuse_req_t request, const Entry& entry) {
 }
 
 void ReplyAttributes(fuse_req_t request, NodeId node, const Attributes& attributes) {
-  const bool keeps = !HandlersOf(request).mount.stale_names.Contains(node);
-  const double timeout_s = keeps ? attributes.timeout_s : 0;
+  const double timeout_s = KeepsAttributes(HandlersOf(request), node) ? attributes.timeout_s : 0;
   Reply([&] { return fuse_reply_attr(request, &attributes.stat, timeout_s); });
 }
 

@@ -60,7 +60,9 @@ int ReplyBuffer(fuse_req_t request, const char* data, size_t size);
 // What is not a directory cannot be made where no volume is: EPERM.
 void RefuseVirtual(NodeId parent, const char* what);
 
-fuse_entry_param EntryParam(const Entry& entry);
+// Whether the kernel may keep the attributes of that node (StaleNames, RollbackPreparations).
+bool KeepsAttributes(const FuseHandlers& handlers, NodeId node);
+fuse_entry_param EntryParam(const FuseHandlers& handlers, const Entry& entry);
 // Takes the lookup back if the kernel did not take the reply.
 void ReplyEntry(fuse_req_t request, const Entry& entry);
 void ReplyAttributes(fuse_req_t request, NodeId node, const Attributes& attributes);
@@ -114,10 +116,11 @@ bool Answer(fuse_req_t request, const char* operation, const Handle& handle) noe
 // For what waits for other requests, however they come. `handle` is copied and outlives the caller.
 template <typename Handle>
 void AnswerInWaitingRoom(fuse_req_t request, const char* operation, const Handle& handle) {
-  HandlersOf(request).waiting_room.Post([request, operation, handle, ring = AnswersFor::RingAtHand()] {
-    const AnswersFor answers(ring);
-    Answer(request, operation, handle);
-  });
+  HandlersOf(request).waiting_room.Post(
+      [request, operation, handle, ring = AnswersFor::RingAtHand()] {
+        const AnswersFor answers(ring);
+        Answer(request, operation, handle);
+      });
 }
 
 // For what may take long. The thread that a ring has for all requests of one processor must not be

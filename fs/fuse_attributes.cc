@@ -5,6 +5,7 @@
 #include <sys/xattr.h>
 
 #include <cerrno>
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,30 +19,48 @@
 namespace ckptfs {
 namespace {
 
-// Answers who has come by a name that is no longer the node's: on ESTALE the kernel walks once more.
+// Answers who may have come by a name that is no longer the node's: on ESTALE the kernel walks once more.
 bool SentBackFromStaleName(fuse_req_t request, fuse_ino_t node) {
-  if (!HandlersOf(request).mount.stale_names.SendsBack(node, fuse_req_ctx(request)->pid)) {
-    return false;
-  }
-  ReplyError(request, ESTALE);
+  StaleNames& names = HandlersOf(request).mount.stale_names;
+  if (!names.Contains(node)) return false;
+  AnswerInWaitingRoom(request, "getattr", [request, &names, node] {
+    names.Await(node);
+    ReplyError(request, ESTALE);
+  });
   return true;
+}
+
+// For requests of attributes: after what the thread has to wait for.
+template <typename Handle>
+void AnswerPrepared(fuse_req_t request, fuse_ino_t node, const char* operation,
+                    const Handle& handle) {
+  const auto awaited = HandlersOf(request).preparations.AwaitedBy(fuse_req_ctx(request)->pid, node);
+  if (!awaited) {
+    Answer(request, operation, handle);
+    return;
+  }
+  AnswerInWaitingRoom(request, operation, [awaited, handle] {
+    constexpr std::chrono::seconds kPreparedMax{60};
+    awaited->Await(kPreparedMax);
+    handle();
+  });
 }
 
 void GetAttributes(fuse_req_t request, fuse_ino_t node, fuse_file_info* /*file*/) {
   if (SentBackFromStaleName(request, node)) return;
-  Answer(request, "getattr", [&] {
+  AnswerPrepared(request, node, "getattr", [=] {
     FuseHandlers& handlers = HandlersOf(request);
     ReplyAttributes(request, node,
                     handlers.snapshots.TellsAttributesOf(node)
-                                 ? handlers.snapshots.GetAttributes(node)
-                                 : handlers.files.GetAttributes(node));
+                        ? handlers.snapshots.GetAttributes(node)
+                        : handlers.files.GetAttributes(node));
   });
 }
 
 void GetStatx(fuse_req_t request, fuse_ino_t node, int /*flags*/, int /*mask*/,
               fuse_file_info* /*file*/) {
   if (SentBackFromStaleName(request, node)) return;
-  Answer(request, "statx", [&] {
+  AnswerPrepared(request, node, "statx", [=] {
     FuseHandlers& handlers = HandlersOf(request);
     struct statx status {};
     double timeout_s = 0;
@@ -64,7 +83,7 @@ void GetStatx(fuse_req_t request, fuse_ino_t node, int /*flags*/, int /*mask*/,
     } else {
       status = handlers.files.GetStatx(node, timeout_s);
     }
-    if (handlers.mount.stale_names.Contains(node)) timeout_s = 0;
+    if (!KeepsAttributes(handlers, node)) timeout_s = 0;
     Reply([&] { return fuse_reply_statx(request, 0, &status, timeout_s); });
   });
 }
@@ -106,9 +125,10 @@ void SetAttributes(fuse_req_t request, fuse_ino_t node, struct stat* attributes,
   }
   AnswerChange(request, "setattr", [=] {
     FuseHandlers& handlers = HandlersOf(request);
-    ReplyAttributes(request, node, handlers.snapshots.Owns(node)
-                                 ? handlers.snapshots.SetAttributes(node, change)
-                                 : handlers.files.SetAttributes(node, change, CallerOf(request)));
+    ReplyAttributes(request, node,
+                    handlers.snapshots.Owns(node)
+                        ? handlers.snapshots.SetAttributes(node, change)
+                        : handlers.files.SetAttributes(node, change, CallerOf(request)));
   });
 }
 

@@ -78,8 +78,8 @@ void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* opened) {
 
 void ReplyCreated(fuse_req_t request, const CreatedFile& created, fuse_file_info file) {
   Describe(file, created.open);
-  const fuse_entry_param param = EntryParam(created.entry);
   FuseHandlers& handlers = HandlersOf(request);
+  const fuse_entry_param param = EntryParam(handlers, created.entry);
   if (Reply([&] { return fuse_reply_create(request, &param, &file); }) == 0) return;
   handlers.files.Release(created.entry.node, created.open.handle);
   handlers.files.Forget(created.entry.node, 1);

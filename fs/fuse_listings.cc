@@ -27,7 +27,7 @@ class ListReply {
 
   bool Add(const ListedName& listed, bool with_attributes) {
     fuse_entry_param param{};
-    if (listed.entry) param = EntryParam(*listed.entry);
+    if (listed.entry) param = EntryParam(handlers_, *listed.entry);
     if (!listed.entry) {  // "no lookup counted": the kernel looks it up when it needs it
       param.attr.st_ino = listed.number;
       param.attr.st_mode = listed.type;

@@ -24,8 +24,7 @@ class FuseMount {
  public:
   // Mounts; requests are answered from Run on. Throws Error if it cannot be mounted.
   // `helper` outlives it.
-  FuseMount(Store& store, const MountOptions& mount, const FuseOptions& fuse,
-            MountHelper& helper);
+  FuseMount(Store& store, const MountOptions& mount, const FuseOptions& fuse, MountHelper& helper);
   ~FuseMount();  // unmounts if that has not been done yet
   FuseMount(const FuseMount&) = delete;
   FuseMount& operator=(const FuseMount&) = delete;

@@ -81,6 +81,11 @@ std::vector<NodeId> KnownDirectories::TakeListed() {
   return nodes;
 }
 
+bool KnownDirectories::Contains(uint64_t inode) const {
+  const std::lock_guard lock(mutex_);
+  return by_inode_.contains(inode);
+}
+
 std::vector<NodeId> KnownDirectories::All() const {
   const std::lock_guard lock(mutex_);
   std::vector<NodeId> nodes;

@@ -62,6 +62,8 @@ class KnownDirectories {
   void NoteListing(NodeId node);
   std::vector<NodeId> TakeListed();
 
+  // Whether the kernel knows a directory of that inode number, whatever its generation.
+  bool Contains(uint64_t inode) const;
   std::vector<NodeId> All() const;
   size_t size() const;
 

@@ -67,7 +67,9 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   // Meanwhile it may not. Holds no lock; several may exist.
   class NameStop {
    public:
-    explicit NameStop(LiveWorkspace& workspace) : workspace_(workspace) { ++workspace_.name_stops_; }
+    explicit NameStop(LiveWorkspace& workspace) : workspace_(workspace) {
+      ++workspace_.name_stops_;
+    }
     ~NameStop() { --workspace_.name_stops_; }
     NameStop(const NameStop&) = delete;
     NameStop& operator=(const NameStop&) = delete;

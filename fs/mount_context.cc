@@ -28,7 +28,7 @@ MountContext::MountContext(Store& store_in, KernelCache& kernel_in, MountOptions
       volumes(store.backend()),
       workspaces(store, slots),
       open_files(kernel),
-      stale_names(kernel),
+      stale_names(kernel, slots),
       helper(mount_helper),
       write_stop(mount_helper),
       notifier(kernel),

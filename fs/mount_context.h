@@ -12,11 +12,11 @@
 #include "fs/kernel_cache.h"
 #include "fs/live_workspace.h"
 #include "fs/mapped_files.h"
-#include "fs/notifier.h"
 #include "fs/mount_helper.h"
+#include "fs/notifier.h"
 #include "fs/open_files.h"
-#include "fs/stale_names.h"
 #include "fs/periodic_task.h"
+#include "fs/stale_names.h"
 #include "fs/task_thread.h"
 #include "fs/unlinked_files.h"
 #include "fs/views.h"
@@ -52,8 +52,7 @@ struct Node {
 
 // Owned by the mount; outlives every request. All members may be used by any thread.
 struct MountContext {
-  MountContext(Store& store, KernelCache& kernel, MountOptions options,
-               MountHelper& mount_helper);
+  MountContext(Store& store, KernelCache& kernel, MountOptions options, MountHelper& mount_helper);
 
   // What a node id stands for now. Throws Error: ESTALE if it is known no longer, EIO if its data
   // is missing.

@@ -38,10 +38,10 @@ struct Request {
   std::array<char, 4096> mountpoint{};
 };
 
-// A name in the mount root, to be looked at. The answer is the number.
+// A path below the mount root, of two names at the most, to be looked at. The answer is the number.
 struct NameRequest {
   uint64_t number = 0;
-  std::array<char, NAME_MAX + 1> name{};
+  std::array<char, 2 * NAME_MAX + 2> name{};
 };
 
 // For the next checkpoint: these threads are most of what a stop costs.
@@ -95,8 +95,8 @@ class Calls {
   void Stop(NodeId node) {
     const UniqueFd fd = OpenNode(mount_.get(), node);
     if (!fd.valid()) return Note(errno);
-    if (setxattr(ProcPath(fd.get()).c_str(), MountHelper::kXattrName, &token_, sizeof(token_),
-                 0) != 0) {
+    if (setxattr(ProcPath(fd.get()).c_str(), MountHelper::kXattrName, &token_, sizeof(token_), 0) !=
+        0) {
       Note(errno);
     }
   }
@@ -104,8 +104,7 @@ class Calls {
  private:
   void Note(int error) {
     // The daemon's answer; files that have been closed and forgotten since; the mount's end.
-    constexpr std::array kExpected = {MountHelper::kAnswer, ESTALE, ENOENT, ENOTCONN,
-                                      ECONNABORTED};
+    constexpr std::array kExpected = {MountHelper::kAnswer, ESTALE, ENOENT, ENOTCONN, ECONNABORTED};
     if (std::find(kExpected.begin(), kExpected.end(), error) == kExpected.end()) error_ = error;
   }
 

@@ -24,7 +24,7 @@ namespace ckptfs {
 //
 // - For WriteStop: setxattr(2) on files, each in a thread of its own, as every one of these calls waits
 //   for the daemon's answer. `Start` and `Receive` are used by one thread at a time.
-// - For ForgottenNames: a look at a name in the mount root. `LookUp` may be called by any thread.
+// - For ForgottenNames: a look at a name. `LookUp` may be called by any thread.
 class MountHelper {
  public:
   static constexpr size_t kFilesMax = 256;
@@ -53,7 +53,8 @@ class MountHelper {
   // have returned and the mount has been let go.
   std::optional<Report> Receive(std::chrono::steady_clock::time_point deadline);
 
-  // Has the kernel look up that name in the mount root. Waits until it has, or `time_max` has passed.
+  // Has the kernel look up a name in the mount root, or one in a directory there. Waits until it has, or
+  // `time_max` has passed.
   void LookUp(const std::string& name, std::chrono::milliseconds time_max);
 
  private:

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -65,16 +66,17 @@ class MountVerbs : public Verbs {
   std::vector<Change> Diff(int64_t older_snapshot_id, std::optional<int64_t> newer_snapshot_id,
                            int64_t workspace_id) override;
 
+  // The two steps that come before a rollback by rename(2), by the thread of neither verbs nor a ring. The
+  // first throws EBUSY if mounts are in the way; the names of the second are for one of the two below.
+  void RefuseMounts(int64_t workspace_id, bool by_name) const;
+  std::unique_ptr<ForgottenNames> ForgetNames(int64_t workspace_id);
   // A rename over the workspace's name: the kernel then declares the old root directory dead, so
-  // the root gets a new node id. On the thread of verbs, while the rename waits.
-  void RollbackByName(const RollbackRequest& request, const RenamePlaces& places);
-  // A rename over `.live`: in place, and the kernel declares the node of `.live` dead. `names` are from
-  // PrepareInPlace.
+  // the root gets a new node id.
+  void RollbackByName(const RollbackRequest& request, const RenamePlaces& places,
+                      std::unique_ptr<ForgottenNames> names);
+  // A rename over `.live`: in place, and the kernel declares the node of `.live` dead.
   void RollbackOntoLive(const RollbackRequest& request, const RenamePlaces& places,
                         std::unique_ptr<ForgottenNames> names);
-  // What has to come before a rollback in place, on another thread than that of verbs. Throws what
-  // refuses the rollback.
-  std::unique_ptr<ForgottenNames> PrepareInPlace(int64_t workspace_id);
   // By rename(2), or, without places, by the control file.
   WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name,
                        const std::optional<RenamePlaces>& places);
@@ -103,6 +105,7 @@ class MountVerbs : public Verbs {
   // Throws EBUSY if something is mounted in the workspace, unless `force`; then tells what.
   std::vector<std::string> RefuseForeignMounts(int64_t workspace_id, const std::string& what,
                                                bool force) const;
+  void RefuseBindMounts(int64_t workspace_id, const std::string& what) const;
   void RefuseWriters(const LiveRollback& rollback) const;
   RollbackResult Run(LiveRollback& rollback);
   RollbackResult Commit(LiveRollback& rollback, std::vector<NodeId>& stale);
@@ -121,7 +124,9 @@ class MountVerbs : public Verbs {
   void ListsMoved(const WorkspaceRecord& record);
   // The snapshot has another name in that list than the record, or none, and the kernel has not been told.
   void NameGone(const SnapshotRecord& record, Place place);
-  void SnapshotMoved(const SnapshotRecord& snapshot, const RenamePlaces& places);
+  // `then`: as StaleNames::Add.
+  void SnapshotMoved(const SnapshotRecord& snapshot, const RenamePlaces& places,
+                     std::function<void()> then = nullptr);
   void SnapshotDeleted(const SnapshotRecord& record);
 
   MountContext& mount_;

@@ -24,17 +24,20 @@ RolledBack MountVerbs::RollbackInPlace(const RollbackRequest& request, bool forc
   LiveRollback rollback = Begin(request, force);
   RolledBack done;
   done.unmounted = RefuseForeignMounts(request.workspace_id, rollback.what, force);
-  rollback.names = std::make_unique<ForgottenNames>(mount_, rollback.workspace,
-                                                    ForgottenNames::Way::kInPlace);
+  rollback.names = std::make_unique<ForgottenNames>(mount_, rollback.workspace);
   done.result = Run(rollback);
   NamesChanged(rollback, nullptr, 0);
   return done;
 }
 
-std::unique_ptr<ForgottenNames> MountVerbs::PrepareInPlace(int64_t workspace_id) {
-  RefuseForeignMounts(workspace_id, "roll back " + mount_.NameOf(workspace_id), /*force=*/false);
-  return std::make_unique<ForgottenNames>(mount_, mount_.workspaces.Get(workspace_id),
-                                          ForgottenNames::Way::kInPlace);
+void MountVerbs::RefuseMounts(int64_t workspace_id, bool by_name) const {
+  const std::string what = "roll back " + mount_.NameOf(workspace_id);
+  RefuseForeignMounts(workspace_id, what, /*force=*/false);
+  if (by_name) RefuseBindMounts(workspace_id, what);
+}
+
+std::unique_ptr<ForgottenNames> MountVerbs::ForgetNames(int64_t workspace_id) {
+  return std::make_unique<ForgottenNames>(mount_, mount_.workspaces.Get(workspace_id));
 }
 
 void MountVerbs::RollbackOntoLive(const RollbackRequest& request, const RenamePlaces& places,
@@ -47,23 +50,12 @@ void MountVerbs::RollbackOntoLive(const RollbackRequest& request, const RenamePl
   NamesChanged(rollback, &places, live);
 }
 
-void MountVerbs::RollbackByName(const RollbackRequest& request, const RenamePlaces& places) {
+void MountVerbs::RollbackByName(const RollbackRequest& request, const RenamePlaces& places,
+                                std::unique_ptr<ForgottenNames> names) {
   LiveRollback rollback = Begin(request, /*force=*/false);
   rollback.new_root = true;
-  const ForeignMounts mounts = FindForeignMounts(mount_.device, places.name);
-  if (!mounts.of_it.empty()) {
-    throw Error(EBUSY, rollback.what,
-                "it is mounted elsewhere, and would be dead there: " + Describe(mounts.of_it),
-                "Roll back in place: mv -T SNAPSHOT .snapshots/W/.live, or ckpt rollback");
-  }
-  RefuseForeignMounts(request.workspace_id, rollback.what, /*force=*/false);
   const NodeId root = rollback.workspace->root_node();
-  // In an exchange the kernel moves all that it has below the old root to the snapshot's name: no
-  // directory of it may be one of the restored tree.
-  if (!rollback.exchange()) {
-    rollback.names = std::make_unique<ForgottenNames>(mount_, rollback.workspace,
-                                                      ForgottenNames::Way::kReplaced);
-  }
+  rollback.names = std::move(names);
   Run(rollback);
   NamesChanged(rollback, &places, root);
 }
@@ -98,6 +90,14 @@ std::vector<std::string> MountVerbs::RefuseForeignMounts(int64_t workspace_id,
   return targets;
 }
 
+// The kernel declares the root dead that those mounts have.
+void MountVerbs::RefuseBindMounts(int64_t workspace_id, const std::string& what) const {
+  const auto mounts = FindForeignMounts(mount_.device, mount_.NameOf(workspace_id)).of_it;
+  if (mounts.empty()) return;
+  throw Error(EBUSY, what, "it is mounted elsewhere, and would be dead there: " + Describe(mounts),
+              "Roll back in place: mv -T SNAPSHOT .snapshots/W/.live, or ckpt rollback");
+}
+
 void MountVerbs::RefuseWriters(const LiveRollback& rollback) const {
   if (!rollback.detach) {
     busy_files_.AwaitReleases(*rollback.workspace);
@@ -117,7 +117,7 @@ void MountVerbs::RefuseWriters(const LiveRollback& rollback) const {
 RollbackResult MountVerbs::Run(LiveRollback& rollback) {
   std::vector<NodeId> stale;  // of which the kernel has something in vain
   RollbackResult result = Logged(rollback.what, [&] { return Commit(rollback, stale); });
-  if (rollback.names) rollback.names->ExpireAgain();
+  rollback.names->ExpireAgain();
   mount_.ListsChanged(rollback.request.workspace_id);
   SettleListings(*rollback.workspace);
   ForgetContent(*rollback.workspace, std::move(stale));
@@ -181,18 +181,13 @@ void MountVerbs::SwitchLive(const LiveRollback& rollback, const RollbackResult& 
                            .former_view = workspace.number()});
     }
     const bool foreign = workspace.IsForeign(rollback.snapshot);
-    const auto disown = [&] {
-      if (foreign) {
-        const auto newest = mount_.store.LatestSnapshot(workspace.id());
-        workspace.BeginLine(newest ? newest->id : 0);
-      } else if (rollback.new_root && rollback.exchange()) {
-        workspace.directories().Disown();
-      }
+    const auto begin_line = [&] {
+      const auto newest = mount_.store.LatestSnapshot(workspace.id());
+      workspace.BeginLine(newest ? newest->id : 0);
     };
-    // After it, too: those that have become known in between were still of the state before.
-    disown();
+    if (foreign) begin_line();
     workspace.Switch(std::move(volume), old_number, result.in_writing);
-    disown();
+    if (foreign) begin_line();
   } catch (const std::exception& error) {
     // The catalog has the restored state. What programs went on writing to the one before would not be
     // in it: nobody may.
@@ -223,7 +218,22 @@ void MountVerbs::NamesChanged(const LiveRollback& rollback, const RenamePlaces* 
                              snapshot.name);
     }
   }
-  if (places != nullptr) SnapshotMoved(snapshot, *places);
+  if (places == nullptr) return;
+  if (!rollback.new_root) {
+    SnapshotMoved(snapshot, *places);
+    return;
+  }
+  // A directory that somebody uses has its place in the kernel's books below the old root. Who looks it up
+  // in the new one moves it; of two who do so at once one is told ESTALE, and walks that were sent back
+  // come all at once: so it is done before that.
+  SnapshotMoved(snapshot, *places,
+                [&helper = mount_.helper, name = places->name,
+                 directories = rollback.names->DirectoriesInUse()] {
+                  constexpr std::chrono::milliseconds kMax{20};
+                  for (const std::string& directory : directories) {
+                    helper.LookUp(name + "/" + directory, kMax);
+                  }
+                });
 }
 
 // --- What the kernel has without a path walk -------------------------------------------------------
@@ -270,7 +280,7 @@ void MountVerbs::SettleListings(LiveWorkspace& workspace) {
 void MountVerbs::Revived(const VolumeId& volume) {
   const auto workspace = mount_.workspaces.WithVolume(volume);
   if (!workspace) return;
-  ForgottenNames names(mount_, workspace, ForgottenNames::Way::kInPlace);
+  ForgottenNames names(mount_, workspace);
   {
     const GateHold hold(mount_, workspace, /*becomes_snapshot=*/false);
     const auto live = workspace->live();

@@ -57,13 +57,17 @@ class SnapshotTree {
   // Whether a rename between these can be a verb. All others are refused at once: one that waited behind
   // verbs would hold locks of a workspace's directories.
   static bool IsVerb(NodeId parent, NodeId new_parent);
-  // Whether such a rename may be a rollback in place, before which BeforeRollbackInPlace has to be called,
-  // with its list, on another thread than that of verbs.
-  static bool IsInPlace(NodeId parent, std::string_view name, NodeId new_parent,
-                        std::string_view new_name);
-  std::unique_ptr<ForgottenNames> BeforeRollbackInPlace(NodeId list);
-  // A rename in which at least one of the parents is owned by this class, or a snapshot's. `names`: from
-  // BeforeRollbackInPlace.
+  // The rollback that such a rename of a verb asks for, if it does; MountVerbs::PrepareRollback has to come
+  // before it.
+  struct Replacement {
+    int64_t workspace_id = 0;
+    NodeId list = 0;  // in which the snapshot is named
+    bool by_name = false;
+  };
+  std::optional<Replacement> Replaces(NodeId parent, std::string_view name, NodeId new_parent,
+                                      std::string_view new_name) const;
+  // A rename in which at least one of the parents is owned by this class, or a snapshot's. `names`: of a
+  // rollback.
   void Rename(NodeId parent, const char* name, NodeId new_parent, const char* new_name,
               unsigned int flags, std::unique_ptr<ForgottenNames> names);
 
@@ -108,7 +112,7 @@ class SnapshotTree {
                       const char* new_name, unsigned int flags,
                       std::unique_ptr<ForgottenNames> names);
   void RenameToMountRoot(const SnapshotRecord& snapshot, Place place, const char* new_name,
-                         unsigned int flags);
+                         unsigned int flags, std::unique_ptr<ForgottenNames> names);
 
   MountContext& mount_;
   MountVerbs& verbs_;

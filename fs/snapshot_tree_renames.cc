@@ -11,18 +11,36 @@
 
 namespace ckptfs {
 
+namespace {
+
+// The workspace may have got its name just now, when the request was already there.
+void RequirePrepared(const std::unique_ptr<ForgottenNames>& names) {
+  if (!names) throw Error(ESTALE, "roll back", "the workspace is being changed", "Try again");
+}
+
+}  // namespace
+
 bool SnapshotTree::IsVerb(NodeId parent, NodeId new_parent) {
   return IsVirtual(parent) && IsVirtual(new_parent);
 }
 
-bool SnapshotTree::IsInPlace(NodeId parent, std::string_view name, NodeId new_parent,
-                             std::string_view new_name) {
-  return parent == new_parent && (name == kLiveName || new_name == kLiveName);
-}
-
-std::unique_ptr<ForgottenNames> SnapshotTree::BeforeRollbackInPlace(NodeId list_node) {
-  const auto list = ListAt(list_node);
-  return list ? verbs_.PrepareInPlace(list->workspace.id) : nullptr;
+std::optional<SnapshotTree::Replacement> SnapshotTree::Replaces(NodeId parent,
+                                                                std::string_view name,
+                                                                NodeId new_parent,
+                                                                std::string_view new_name) const {
+  if (parent == new_parent) {
+    const auto list = name == kLiveName || new_name == kLiveName ? ListAt(parent) : std::nullopt;
+    if (!list) return std::nullopt;
+    return Replacement{.workspace_id = list->workspace.id, .list = parent, .by_name = false};
+  }
+  if (parent == kMountRootNode) {  // an exchange that names the workspace first
+    std::swap(parent, new_parent);
+    std::swap(name, new_name);
+  }
+  if (new_parent != kMountRootNode || !ListAt(parent)) return std::nullopt;
+  const auto workspace = mount_.store.FindWorkspace(std::string(new_name));
+  if (!workspace) return std::nullopt;
+  return Replacement{.workspace_id = workspace->id, .list = parent, .by_name = true};
 }
 
 void SnapshotTree::Rename(NodeId parent, const char* name, NodeId new_parent, const char* new_name,
@@ -70,7 +88,7 @@ void SnapshotTree::RenameSnapshot(const SnapshotList& list, const char* name, No
     throw NoSuchName(name);
   }
   if (new_parent == kMountRootNode) {
-    RenameToMountRoot(*snapshot, list.place, new_name, flags);
+    RenameToMountRoot(*snapshot, list.place, new_name, flags, std::move(names));
     return;
   }
   const auto new_list = ListAt(new_parent);
@@ -81,6 +99,7 @@ void SnapshotTree::RenameSnapshot(const SnapshotList& list, const char* name, No
     if ((flags & RENAME_NOREPLACE) != 0) throw Error(EEXIST, "rename a snapshot");
     const auto mode =
         (flags & RENAME_EXCHANGE) != 0 ? ExchangeMode::kExchange : ExchangeMode::kKeepSnapshot;
+    RequirePrepared(names);
     verbs_.RollbackOntoLive(
         {.workspace_id = list.workspace.id, .snapshot_id = snapshot->id, .mode = mode},
         {.from = list.place, .directory = new_parent, .name = new_name}, std::move(names));
@@ -91,7 +110,8 @@ void SnapshotTree::RenameSnapshot(const SnapshotList& list, const char* name, No
 }
 
 void SnapshotTree::RenameToMountRoot(const SnapshotRecord& snapshot, Place place,
-                                     const char* new_name, unsigned int flags) {
+                                     const char* new_name, unsigned int flags,
+                                     std::unique_ptr<ForgottenNames> names) {
   const RenamePlaces places{.from = place, .directory = kMountRootNode, .name = new_name};
   const auto target = mount_.store.FindWorkspace(new_name);
   if (!target) {
@@ -115,7 +135,8 @@ void SnapshotTree::RenameToMountRoot(const SnapshotRecord& snapshot, Place place
     if (target->id != snapshot.workspace_id) throw NotServed("exchange with another workspace");
     request.mode = ExchangeMode::kExchange;
   }
-  verbs_.RollbackByName(request, places);
+  RequirePrepared(names);
+  verbs_.RollbackByName(request, places, std::move(names));
 }
 
 }  // namespace ckptfs

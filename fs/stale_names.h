@@ -1,17 +1,17 @@
 // Names that are no longer those of what the kernel has under them.
 #pragma once
 
-#include <sys/types.h>
-
 #include <atomic>
+#include <condition_variable>
 #include <cstddef>
+#include <functional>
 #include <mutex>
-#include <set>
 #include <string>
 #include <unordered_map>
 
 #include "fs/kernel_cache.h"
 #include "fs/task_thread.h"
+#include "fs/views.h"
 
 namespace ckptfs {
 
@@ -23,37 +23,37 @@ namespace ckptfs {
 //
 // So until a thread of this class has the lock, whoever comes by such a name is sent back. The attributes
 // of the node are dropped, which takes no lock; as each walk through a directory asks for permission, by
-// attributes, it reaches GETATTR, and is told ESTALE: on which the kernel walks once more, looking up each
-// name on the way. Who has not come by a name (it stands in the directory) asks a second time, and is
-// answered. So from the moment at which Add returns no walk from the root finds the node there.
+// attributes, it reaches GETATTR. That waits until the name has been expired (or for a moment, as it may
+// hold a lock itself), and is told ESTALE: on which the kernel walks once more, looking up each name on
+// the way. Who has not come by a name (it stands in the directory) asks a second time, and is answered. So
+// from the moment at which Add returns no walk from the root finds the node there.
 //
 // Owned by the mount. Any thread may call anything; request handlers too.
 class StaleNames {
  public:
-  explicit StaleNames(KernelCache& kernel) : kernel_(kernel) {}
+  StaleNames(KernelCache& kernel, SlotTable& slots) : kernel_(kernel), slots_(slots) {}
 
-  // The kernel may have `node` under that name, in vain.
-  void Add(NodeId node, NodeId directory, const std::string& name);
+  // The kernel may have `node` under that name, in vain. `then` is called when it has been expired, before
+  // anybody is sent back. Until then the node's slot is given to nothing else.
+  void Add(NodeId node, NodeId directory, const std::string& name,
+           std::function<void()> then = nullptr);
 
-  // Whether a request of `thread` for the attributes of `node` is to be answered with ESTALE.
-  bool SendsBack(NodeId node, pid_t thread);
-
-  // Whether the kernel must keep no attributes of `node`. Costs nothing as long as there are none.
+  // Whether a request for the attributes of `node` is to be answered with ESTALE, after Await, and the
+  // kernel must keep none. Costs nothing as long as there are none.
   bool Contains(NodeId node) const;
+  // Returns when none of its names is left here, or after a moment.
+  void Await(NodeId node);
 
  private:
-  struct Node {
-    size_t names = 0;            // that have not been expired yet
-    std::set<pid_t> sent_back;  // once each
-  };
-
   void Expired(NodeId node);
 
   KernelCache& kernel_;
+  SlotTable& slots_;
   std::atomic<size_t> count_{0};
   mutable std::mutex mutex_;
-  std::unordered_map<NodeId, Node> nodes_;
-  TaskThread teller_;  // last: its tasks use all of the above
+  std::condition_variable expired_;
+  std::unordered_map<NodeId, size_t> nodes_;  // and how many names are left
+  TaskThread teller_;                         // last: its tasks use all of the above
 };
 
 }  // namespace ckptfs

@@ -28,9 +28,8 @@ inline constexpr std::array kPlaces = {Place::kRoot, Place::kInner};
 
 // The list of a workspace's snapshots in that place.
 inline NodeId ListNode(int64_t workspace_id, Place place) {
-  return MakeVirtualNode(
-      place == Place::kRoot ? VirtualKind::kRootList : VirtualKind::kInnerList,
-      static_cast<uint64_t>(workspace_id));
+  return MakeVirtualNode(place == Place::kRoot ? VirtualKind::kRootList : VirtualKind::kInnerList,
+                         static_cast<uint64_t>(workspace_id));
 }
 
 // One slot: one view of one volume.

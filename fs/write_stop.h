@@ -12,8 +12,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "fs/node_id.h"
 #include "fs/mount_helper.h"
+#include "fs/node_id.h"
 
 namespace ckptfs {
 

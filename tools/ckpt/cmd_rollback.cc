@@ -88,9 +88,10 @@ void AddRollback(CLI::App& app, Action& action) {
       ->excludes(snapshot);
   command->add_flag("--preview", options->preview,
                     "Only show what would change: + would come, - would go, M, R old -> new");
-  command->add_flag("--force", options->force,
-                    "Even if files are open for writing: they go on in the state that is kept; and if "
-                    "something is mounted in the workspace: it is unmounted");
+  command->add_flag(
+      "--force", options->force,
+      "Even if files are open for writing: they go on in the state that is kept; and if "
+      "something is mounted in the workspace: it is unmounted");
   AddFormatOption(*command, options->format);
   command->callback([options, &action] {
     if (!options->snapshot && !options->newest) throw CLI::RequiredError("--snapshot or --newest");

@@ -10,10 +10,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <fstream>
 #include <iterator>
 #include <set>
 #include <sstream>
+#include <thread>
 #include <utility>
 
 #include "backend/base/directory.h"
@@ -28,8 +30,18 @@ namespace {
 
 constexpr const char* kMountType = "fuse.ckptfs";
 
+// The kernel itself tries again once where a verb has just changed what stands under a name (ESTALE). Under
+// many verbs that may not be enough.
 UniqueFd OpenPath(int at, const char* path, int flags = 0) {
-  return UniqueFd(openat(at, path, O_PATH | O_CLOEXEC | flags));
+  constexpr int kAttempts = 20;
+  constexpr std::chrono::milliseconds kPause{5};
+  for (int attempt = 1;; ++attempt) {
+    UniqueFd fd(openat(at, path, O_PATH | O_CLOEXEC | flags));
+    struct stat info {};
+    const bool found = fd.valid() && fstat(fd.get(), &info) == 0;
+    if (found || errno != ESTALE || attempt == kAttempts) return fd;
+    std::this_thread::sleep_for(kPause);
+  }
 }
 
 UniqueFd OpenCurrent() {
