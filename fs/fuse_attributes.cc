@@ -19,36 +19,31 @@
 namespace ckptfs {
 namespace {
 
-// Answers who may have come by a name that is no longer the node's: on ESTALE the kernel walks once more.
-bool SentBackFromStaleName(fuse_req_t request, fuse_ino_t node) {
-  StaleNames& names = HandlersOf(request).mount.stale_names;
-  if (!names.Contains(node)) return false;
-  AnswerInWaitingRoom(request, "getattr", [request, &names, node] {
-    names.Await(node);
-    ReplyError(request, ESTALE);
-  });
-  return true;
-}
-
-// For requests of attributes: after what the thread has to wait for.
+// For requests of attributes. They may have to wait for what a rollback needs (RollbackPreparations), or to
+// be answered with ESTALE (StaleNames).
 template <typename Handle>
-void AnswerPrepared(fuse_req_t request, fuse_ino_t node, const char* operation,
-                    const Handle& handle) {
-  const auto awaited = HandlersOf(request).preparations.AwaitedBy(fuse_req_ctx(request)->pid, node);
-  if (!awaited) {
+void AnswerAttributes(fuse_req_t request, fuse_ino_t node, const char* operation,
+                      const Handle& handle) {
+  FuseHandlers& handlers = HandlersOf(request);
+  const pid_t thread = fuse_req_ctx(request)->pid;
+  const auto awaited = handlers.preparations.AwaitedBy(thread, node);
+  if (!awaited && !handlers.mount.stale_names.Contains(node)) {
     Answer(request, operation, handle);
     return;
   }
-  AnswerInWaitingRoom(request, operation, [awaited, handle] {
+  AnswerInWaitingRoom(request, operation, [request, node, thread, awaited, handle] {
     constexpr std::chrono::seconds kPreparedMax{60};
-    awaited->Await(kPreparedMax);
-    handle();
+    if (awaited) awaited->Await(kPreparedMax);
+    if (HandlersOf(request).mount.stale_names.SendsBack(node, thread)) {
+      ReplyError(request, ESTALE);
+    } else {
+      handle();
+    }
   });
 }
 
 void GetAttributes(fuse_req_t request, fuse_ino_t node, fuse_file_info* /*file*/) {
-  if (SentBackFromStaleName(request, node)) return;
-  AnswerPrepared(request, node, "getattr", [=] {
+  AnswerAttributes(request, node, "getattr", [=] {
     FuseHandlers& handlers = HandlersOf(request);
     ReplyAttributes(request, node,
                     handlers.snapshots.TellsAttributesOf(node)
@@ -59,8 +54,7 @@ void GetAttributes(fuse_req_t request, fuse_ino_t node, fuse_file_info* /*file*/
 
 void GetStatx(fuse_req_t request, fuse_ino_t node, int /*flags*/, int /*mask*/,
               fuse_file_info* /*file*/) {
-  if (SentBackFromStaleName(request, node)) return;
-  AnswerPrepared(request, node, "statx", [=] {
+  AnswerAttributes(request, node, "statx", [=] {
     FuseHandlers& handlers = HandlersOf(request);
     struct statx status {};
     double timeout_s = 0;

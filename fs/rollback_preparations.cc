@@ -11,8 +11,8 @@ namespace ckptfs {
 namespace {
 
 // For a thread that never comes again: it was killed, or asked on behalf of another machine.
-constexpr std::chrono::seconds kKept{5};
-constexpr std::chrono::seconds kDropInterval{1};
+constexpr std::chrono::seconds kPreparationKept{5};
+constexpr std::chrono::seconds kPreparationDropInterval{1};
 
 }  // namespace
 
@@ -27,7 +27,7 @@ std::unique_ptr<ForgottenNames> RollbackPreparations::Preparation::TakeNames() {
 }
 
 RollbackPreparations::RollbackPreparations(KernelCache& kernel)
-    : kernel_(kernel), dropper_(kDropInterval, [this] { return DropOld(); }) {}
+    : kernel_(kernel), dropper_(kPreparationDropInterval, [this] { return DropOld(); }) {}
 
 std::shared_ptr<RollbackPreparations::Preparation> RollbackPreparations::Begin(pid_t thread,
                                                                                int64_t workspace_id,
@@ -97,7 +97,7 @@ std::shared_ptr<RollbackPreparations::Preparation> RollbackPreparations::Awaited
 }
 
 bool RollbackPreparations::DropOld() {
-  const auto oldest = std::chrono::steady_clock::now() - kKept;
+  const auto oldest = std::chrono::steady_clock::now() - kPreparationKept;
   std::list<std::shared_ptr<Preparation>> dropped;  // ends after the lock is given back
   const std::lock_guard lock(mutex_);
   for (auto one = preparations_.begin(); one != preparations_.end();) {
