@@ -50,7 +50,15 @@ void RefuseVirtual(NodeId parent, const char* what) {
 }
 
 bool KeepsAttributes(const FuseHandlers& handlers, NodeId node) {
-  return !handlers.mount.stale_names.Contains(node) && !handlers.preparations.Contains(node);
+  return !handlers.mount.stale_names.Contains(node) && !StoppedAt(handlers, node);
+}
+
+std::shared_ptr<LiveWorkspace> StoppedAt(const FuseHandlers& handlers, NodeId node) {
+  if (handlers.mount.stopped_walks == 0) return nullptr;
+  const auto view = handlers.mount.slots.Find(SlotOf(node));
+  const bool leads =
+      view && view->kind == View::Kind::kLiveDirectories && view->workspace->StopsWalks();
+  return leads ? view->workspace : nullptr;
 }
 
 fuse_entry_param EntryParam(const FuseHandlers& handlers, const Entry& entry) {

@@ -60,7 +60,9 @@ int ReplyBuffer(fuse_req_t request, const char* data, size_t size);
 // What is not a directory cannot be made where no volume is: EPERM.
 void RefuseVirtual(NodeId parent, const char* what);
 
-// Whether the kernel may keep the attributes of that node (StaleNames, RollbackPreparations).
+// Whether the kernel may keep the attributes of that node (StaleNames, SettlingNames).
+// The workspace into which that node, a directory, leads, if walks have to wait there; else null.
+std::shared_ptr<LiveWorkspace> StoppedAt(const FuseHandlers& handlers, NodeId node);
 bool KeepsAttributes(const FuseHandlers& handlers, NodeId node);
 fuse_entry_param EntryParam(const FuseHandlers& handlers, const Entry& entry);
 // Takes the lookup back if the kernel did not take the reply.

@@ -2,10 +2,11 @@
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 18)
 
 #include <linux/xattr.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 
 #include <cerrno>
-#include <chrono>
+#include <fstream>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,22 +20,38 @@
 namespace ckptfs {
 namespace {
 
-// For requests of attributes. They may have to wait for what a rollback needs (RollbackPreparations), or to
-// be answered with ESTALE (StaleNames).
+// The number of the system call that a thread is in; -1 if it is not known.
+long SystemCallOf(pid_t thread) {
+  std::ifstream file("/proc/" + std::to_string(thread) + "/syscall");
+  long number = -1;
+  if (!(file >> number)) return -1;
+  return number;
+}
+
+// Which has the directory locked when it asks for attributes.
+bool IsListing(long call) { return call == SYS_getdents64 || call == SYS_getdents; }
+
+bool IsRename(long call) {
+  return call == SYS_rename || call == SYS_renameat || call == SYS_renameat2;
+}
+
+// For requests of attributes, by which the kernel finds out who may search a directory. They may have to
+// wait (SettlingNames), or to be answered with ESTALE (StaleNames).
 template <typename Handle>
 void AnswerAttributes(fuse_req_t request, fuse_ino_t node, const char* operation,
                       const Handle& handle) {
-  FuseHandlers& handlers = HandlersOf(request);
+  const FuseHandlers& handlers = HandlersOf(request);
   const pid_t thread = fuse_req_ctx(request)->pid;
-  const auto awaited = handlers.preparations.AwaitedBy(thread, node);
-  if (!awaited && !handlers.mount.stale_names.Contains(node)) {
+  const auto stopped = StoppedAt(handlers, node);
+  const bool waits = stopped || handlers.mount.stale_names.Contains(node);
+  const long call = waits ? SystemCallOf(thread) : -1;
+  if (!waits || thread == handlers.mount.helper.looker() || IsListing(call)) {
     Answer(request, operation, handle);
     return;
   }
-  AnswerInWaitingRoom(request, operation, [request, node, thread, awaited, handle] {
-    constexpr std::chrono::seconds kPreparedMax{60};
-    if (awaited) awaited->Await(kPreparedMax);
-    if (HandlersOf(request).mount.stale_names.SendsBack(node, thread)) {
+  AnswerInWaitingRoom(request, operation, [request, node, thread, stopped, call, handle] {
+    if ((stopped && !stopped->AwaitWalks(node, IsRename(call))) ||
+        HandlersOf(request).mount.stale_names.SendsBack(node, thread)) {
       ReplyError(request, ESTALE);
     } else {
       handle();

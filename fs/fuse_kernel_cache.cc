@@ -43,11 +43,12 @@ std::shared_ptr<fuse_session> FuseKernelCache::Session() const {
   return session_;
 }
 
-void FuseKernelCache::InvalidateAttributes(NodeId node) noexcept {
+bool FuseKernelCache::InvalidateAttributes(NodeId node) noexcept {
   const auto session = Session();
-  if (!session) return;
-  WarnUnlessUnknown(fuse_lowlevel_notify_inval_inode(session.get(), node, -1, 0),
-                    "drop cached attributes");
+  if (!session) return false;
+  const int result = fuse_lowlevel_notify_inval_inode(session.get(), node, -1, 0);
+  WarnUnlessUnknown(result, "drop cached attributes");
+  return result == 0;
 }
 
 void FuseKernelCache::InvalidateContent(NodeId node) noexcept {

@@ -17,7 +17,7 @@ class FuseKernelCache : public KernelCache {
   // A call that is under way keeps the session for as long as it takes.
   void Detach() { Attach(nullptr); }
 
-  void InvalidateAttributes(NodeId node) noexcept override;
+  bool InvalidateAttributes(NodeId node) noexcept override;
   void InvalidateContent(NodeId node) noexcept override;
   void ExpireName(NodeId directory, const std::string& name) noexcept override;
   void DropNamesBelow(NodeId directory, const std::string& name) noexcept override;

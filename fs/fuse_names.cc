@@ -5,10 +5,7 @@
 #include <linux/fs.h>
 
 #include <cerrno>
-#include <chrono>
-#include <memory>
 #include <string>
-#include <utility>
 
 #include "backend/base/error.h"
 #include "fs/fuse_answer.h"
@@ -16,8 +13,6 @@
 
 namespace ckptfs {
 namespace {
-
-constexpr std::chrono::seconds kReadyMax{2};  // of RollbackPreparations
 
 void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
   Answer(request, "lookup", [&] {
@@ -109,49 +104,6 @@ void RemoveDirectory(fuse_req_t request, fuse_ino_t parent, const char* name) {
   });
 }
 
-struct RenameRequest {
-  fuse_req_t request = nullptr;
-  fuse_ino_t parent = 0;
-  std::string name;
-  fuse_ino_t new_parent = 0;
-  std::string new_name;
-  unsigned int flags = 0;
-};
-
-void RenameLater(const RenameRequest& asked, std::unique_ptr<ForgottenNames> forgotten) {
-  // Shared, as tasks are copied.
-  const auto names = std::make_shared<std::unique_ptr<ForgottenNames>>(std::move(forgotten));
-  AnswerLater(asked.request, "rename", [asked, names] {
-    HandlersOf(asked.request)
-        .snapshots.Rename(asked.parent, asked.name.c_str(), asked.new_parent,
-                          asked.new_name.c_str(), asked.flags, std::move(*names));
-    ReplyError(asked.request, 0);
-  });
-}
-
-// The second request for a rollback. Hardly ever before all is ready.
-void RenamePrepared(const RenameRequest& asked,
-                    const std::shared_ptr<RollbackPreparations::Preparation>& preparation) {
-  AnswerInWaitingRoom(asked.request, "rename", [asked, preparation] {
-    preparation->Await(kReadyMax);
-    RenameLater(asked, preparation->TakeNames());
-  });
-}
-
-// The first one. What comes after the answer is done by the thread all the same.
-void PrepareRollback(const RenameRequest& asked, const SnapshotTree::Replacement& replacement) {
-  AnswerInWaitingRoom(asked.request, "rename", [request = asked.request, replacement] {
-    FuseHandlers& handlers = HandlersOf(request);
-    handlers.verbs.RefuseMounts(replacement.workspace_id, replacement.by_name);
-    const auto preparation =
-        handlers.preparations.Begin(fuse_req_ctx(request)->pid, replacement.workspace_id,
-                                    replacement.list, replacement.by_name ? 1 : 2);
-    ReplyError(request, ESTALE);
-    handlers.preparations.Run(*preparation,
-                              [&] { return handlers.verbs.ForgetNames(replacement.workspace_id); });
-  });
-}
-
 void Rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t new_parent,
             const char* new_name, unsigned int flags) {
   FuseHandlers& handlers = HandlersOf(request);
@@ -169,28 +121,18 @@ void Rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t 
   }
   if (!SnapshotTree::IsVerb(parent, new_parent)) {
     AnswerChange(request, "rename", [=] {
-      HandlersOf(request).snapshots.Rename(parent, name, new_parent, new_name, flags, nullptr);
+      HandlersOf(request).snapshots.Rename(parent, name, new_parent, new_name, flags);
       ReplyError(request, 0);
     });
     return;
   }
-  const RenameRequest asked{.request = request,
-                            .parent = parent,
-                            .name = name,
-                            .new_parent = new_parent,
-                            .new_name = new_name,
-                            .flags = flags};
-  const auto replacement = snapshots.Replaces(parent, name, new_parent, new_name);
-  if (!replacement) {
-    RenameLater(asked, nullptr);
-    return;
-  }
-  const pid_t thread = fuse_req_ctx(request)->pid;
-  if (auto preparation = handlers.preparations.Take(thread, replacement->workspace_id)) {
-    RenamePrepared(asked, preparation);
-  } else {
-    PrepareRollback(asked, *replacement);
-  }
+  AnswerLater(request, "rename",
+              [request, parent, name = std::string(name), new_parent,
+               new_name = std::string(new_name), flags] {
+                HandlersOf(request).snapshots.Rename(parent, name.c_str(), new_parent,
+                                                     new_name.c_str(), flags);
+                ReplyError(request, 0);
+              });
 }
 
 }  // namespace

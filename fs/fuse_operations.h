@@ -8,7 +8,6 @@
 #include "fs/mount_context.h"
 #include "fs/mount_verbs.h"
 #include "fs/pending_reads.h"
-#include "fs/rollback_preparations.h"
 #include "fs/snapshot_tree.h"
 #include "fs/task_thread.h"
 #include "fs/waiting_room.h"
@@ -28,7 +27,6 @@ struct FuseHandlers {
         verbs(mount),
         files(mount),
         snapshots(mount, verbs),
-        preparations(mount.kernel),
         control(ControlServer::Create(verbs)) {}
 
   MountContext& mount;
@@ -36,7 +34,6 @@ struct FuseHandlers {
   MountVerbs verbs;
   FileTree files;
   SnapshotTree snapshots;
-  RollbackPreparations preparations;
   PendingReads pending_reads;
   std::unique_ptr<ControlServer> control;
   // Last: their tasks use all of the above.

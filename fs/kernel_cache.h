@@ -16,8 +16,8 @@ class KernelCache {
   virtual ~KernelCache() = default;
 
   // Drops the cached attributes (and ACLs) of a node; touches no page and takes no inode lock, so
-  // request handlers may call it.
-  virtual void InvalidateAttributes(NodeId node) noexcept = 0;
+  // request handlers may call it. Returns whether the kernel knows the node.
+  virtual bool InvalidateAttributes(NodeId node) noexcept = 0;
 
   // Drops attributes and the cached listing of a directory, or the cached pages of a file, after
   // writing dirty ones back. Waits for pages that other requests hold: for the notifier, and for a

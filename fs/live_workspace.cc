@@ -73,6 +73,43 @@ void LiveWorkspace::BeginLine(int64_t newest_snapshot) {
   directories_.Disown();
 }
 
+LiveWorkspace::WalkStop::WalkStop(LiveWorkspace& workspace, std::atomic<int>& count)
+    : workspace_(workspace), count_(count) {
+  ++workspace_.walk_stops_;
+  ++count_;
+}
+
+LiveWorkspace::WalkStop::~WalkStop() {
+  --count_;
+  const std::lock_guard lock(workspace_.mutex_);
+  --workspace_.walk_stops_;
+  workspace_.walks_go_on_.notify_all();
+}
+
+bool LiveWorkspace::AwaitWalks(NodeId directory, bool in_rename) {
+  constexpr std::chrono::milliseconds kPoll{5};
+  constexpr std::chrono::milliseconds kOwnLockMax{20};
+  constexpr std::chrono::milliseconds kRenameMax{500};
+  // Names are dropped a million a second.
+  constexpr std::chrono::seconds kMax{20};
+  const auto began = std::chrono::steady_clock::now();
+  std::unique_lock lock(mutex_);
+  while (!walks_go_on_.wait_for(lock, kPoll, [this] { return walk_stops_ == 0; })) {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - began > (in_rename ? kRenameMax : kMax)) return false;
+    const int64_t lock_wait_ns = lock_wait_began_ns_;
+    if (lock_wait_ns == 0 || lock_wait_directory_ != directory) continue;
+    if (now.time_since_epoch() - std::chrono::nanoseconds(lock_wait_ns) > kOwnLockMax) return false;
+  }
+  return true;
+}
+
+LiveWorkspace::LockWait::LockWait(LiveWorkspace& workspace, NodeId directory)
+    : workspace_(workspace) {
+  workspace_.lock_wait_directory_ = directory;
+  workspace_.lock_wait_began_ns_ = std::chrono::steady_clock::now().time_since_epoch().count();
+}
+
 void LiveWorkspace::NoteMovedName(NodeId directory, const char* name) {
   constexpr size_t kMovedNamesMax = 10'000;
   if (KeepsNames()) return;

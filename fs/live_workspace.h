@@ -2,6 +2,8 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -62,7 +64,7 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   void BeginLine(int64_t newest_snapshot);
 
   // What the kernel is told of a name in the live tree it may keep only while this says so
-  // (ForgottenNames).
+  // (SettlingNames).
   bool KeepsNames() const noexcept { return name_stops_ == 0; }
   // Meanwhile it may not. Holds no lock; several may exist.
   class NameStop {
@@ -77,6 +79,39 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
    private:
     LiveWorkspace& workspace_;
   };
+  // While one exists walks into the live tree wait, where they ask for the attributes of a directory
+  // (SettlingNames). `count`: how many there are in the mount.
+  class WalkStop {
+   public:
+    WalkStop(LiveWorkspace& workspace, std::atomic<int>& count);
+    ~WalkStop();
+    WalkStop(const WalkStop&) = delete;
+    WalkStop& operator=(const WalkStop&) = delete;
+
+   private:
+    LiveWorkspace& workspace_;
+    std::atomic<int>& count_;
+  };
+  bool StopsWalks() const noexcept { return walk_stops_ != 0; }
+  // For a request for the attributes of `directory`: returns when there is none any more; or false, after a
+  // while, where that may never be, as the asking thread may hold a lock for which whoever settles the
+  // names is waiting. `in_rename`: that thread is in a rename(2), which locks other directories than the
+  // one that it asks about.
+  bool AwaitWalks(NodeId directory, bool in_rename);
+  // Held by the thread that settles names.
+  std::mutex& settling() noexcept { return settling_; }
+  // By that thread: while it exists, it may be waiting for the lock of that directory.
+  class LockWait {
+   public:
+    LockWait(LiveWorkspace& workspace, NodeId directory);
+    ~LockWait() { workspace_.lock_wait_began_ns_ = 0; }
+    LockWait(const LockWait&) = delete;
+    LockWait& operator=(const LockWait&) = delete;
+
+   private:
+    LiveWorkspace& workspace_;
+  };
+
   // A rename has given something that name. Remembered while the kernel keeps none, up to a limit.
   void NoteMovedName(NodeId directory, const char* name);
   std::vector<std::pair<NodeId, std::string>> TakeMovedNames();
@@ -101,6 +136,11 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   std::atomic<uint64_t> live_turn_{0};  // counts the renames onto `.live`
   std::atomic<bool> retired_{false};
   std::atomic<int> name_stops_{0};
+  std::atomic<int> walk_stops_{0};
+  std::mutex settling_;
+  std::atomic<int64_t> lock_wait_began_ns_{0};  // of the monotonic clock; 0: no wait
+  std::atomic<NodeId> lock_wait_directory_{0};
+  std::condition_variable walks_go_on_;
   // The newest snapshot's id when a state of another workspace last took this one's place, or was itself
   // replaced by an older one. Snapshots up to that one may be of either line of states.
   std::atomic<int64_t> line_began_after_{0};

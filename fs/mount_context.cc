@@ -96,7 +96,7 @@ Node MountContext::Resolve(NodeId node_id) {
 
 // Not on this thread: the lock of operations may be held by a verb that waits for the thread of a ring.
 void MountContext::NoteMissing(int64_t snapshot_id) {
-  listings.Post([this, snapshot_id] {
+  missing.Post([this, snapshot_id] {
     try {
       store.MarkMissing(snapshot_id);
     } catch (const std::exception& error) {

@@ -20,6 +20,7 @@
 #include "fs/task_thread.h"
 #include "fs/unlinked_files.h"
 #include "fs/views.h"
+#include "fs/waiting_room.h"
 #include "fs/write_stop.h"
 
 namespace ckptfs {
@@ -86,6 +87,7 @@ struct MountContext {
   dev_t device = 0;
   // Counts the times that some live tree was given another volume; counted after each.
   std::atomic<uint64_t> switches{0};
+  std::atomic<int> stopped_walks{0};  // LiveWorkspace::WalkStop
   SlotTable slots;
   VolumeCache volumes;
   DirectoryFds directory_fds;
@@ -97,8 +99,8 @@ struct MountContext {
   MountHelper& helper;
   WriteStop write_stop;
   Notifier notifier;
-  // What waits for the locks of a live tree's directories (MountVerbs, ForgottenNames), and NoteMissing.
-  TaskThread listings;
+  TaskThread missing;    // NoteMissing
+  WaitingRoom settlers;  // SettlingNames
   // These have threads that use what is above.
   DetachedStates detached;
   PeriodicTask tidier;  // of `mapped`, `directory_fds` and `volumes`

@@ -14,12 +14,13 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <climits>
 #include <csignal>
 #include <cstddef>
 #include <cstring>
 #include <memory>
+#include <string>
 #include <system_error>
+#include <tuple>
 #include <utility>
 
 #include "backend/base/error.h"
@@ -38,10 +39,10 @@ struct Request {
   std::array<char, 4096> mountpoint{};
 };
 
-// A path below the mount root, of two names at the most, to be looked at. The answer is the number.
+// A path below the mount root, to be looked at; the answer is the number. Number 0: the mount point.
 struct NameRequest {
   uint64_t number = 0;
-  std::array<char, 2 * NAME_MAX + 2> name{};
+  std::array<char, 4096> path{};
 };
 
 // For the next checkpoint: these threads are most of what a stop costs.
@@ -144,67 +145,59 @@ bool Receive(int socket, Message& message) {
   return size == sizeof(message);
 }
 
-void ServeStops(int socket, WaitingRoom& threads, Mount& mount) {
-  static Request request;
-  if (!Receive(socket, request)) _exit(0);
-  if (request.token != 0) {
-    StopAll(threads, socket, request, mount.mountpoint.c_str(), mount.device);
-  } else {
-    mount.mountpoint = request.mountpoint.data();
-    mount.device = DeviceOfMount(mount.mountpoint);
+// Serves until the daemon's end of the socket is closed.
+[[noreturn]] void RunStops(int socket) {
+  Mount mount;
+  WaitingRoom threads(kThreadsKept);
+  Request request;
+  while (Receive(socket, request)) {
+    if (request.token != 0) {
+      StopAll(threads, socket, request, mount.mountpoint.c_str(), mount.device);
+    } else {
+      mount.mountpoint = request.mountpoint.data();
+      mount.device = DeviceOfMount(mount.mountpoint);
+    }
   }
+  _exit(0);
 }
 
-// On a thread of its own: a name may have to wait behind others in the mount root.
-void ServeNames(int socket, WaitingRoom& threads, const Mount& mount) {
+[[noreturn]] void RunNames(int socket) {
+  Mount mount;
   NameRequest request;
-  if (!Receive(socket, request)) _exit(0);
-  threads.Post([socket, request, mount] {
+  while (Receive(socket, request)) {
+    const std::string path = request.path.data();
+    if (request.number == 0) {
+      mount = {.mountpoint = path, .device = DeviceOfMount(path)};
+      continue;
+    }
     {
       const UniqueFd root = OpenMount(mount.mountpoint.c_str(), mount.device);
       struct statx status {};
-      static_cast<void>(statx(root.get(), request.name.data(),
-                              AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, STATX_TYPE, &status));
+      static_cast<void>(statx(root.get(), path.c_str(), AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC,
+                              STATX_TYPE, &status));
     }
     send(socket, &request.number, sizeof(request.number), MSG_NOSIGNAL);
-  });
-}
-
-// Serves until the daemon's ends of the sockets are closed.
-[[noreturn]] void RunHelper(int stops_socket, int names_socket) {
-  prctl(PR_SET_NAME, "ckptfs-helper");
-  // Sent to the daemon's group or service: the daemon decides, and this ends with it.
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, SIG_IGN);
-  Mount mount;
-  WaitingRoom threads(kThreadsKept);
-  std::array<pollfd, 2> sockets = {pollfd{.fd = stops_socket, .events = POLLIN, .revents = 0},
-                                   pollfd{.fd = names_socket, .events = POLLIN, .revents = 0}};
-  while (true) {
-    if (poll(sockets.data(), sockets.size(), -1) < 0) continue;  // EINTR
-    try {
-      if (sockets[0].revents != 0) ServeStops(stops_socket, threads, mount);
-      if (sockets[1].revents != 0) ServeNames(names_socket, threads, mount);
-    } catch (const std::exception&) {
-      _exit(1);  // no memory or no thread: the daemon notices that it is gone
-    }
   }
+  _exit(0);
 }
 
-// Keeps nothing of the daemon's open but the sockets, least of all the pipe by which the command that
+// Keeps nothing of the daemon's open but the socket, least of all the pipe by which the command that
 // mounts waits for its word.
-[[noreturn]] void BecomeHelper(int stops_socket, int names_socket) {
-  constexpr int kStops = STDERR_FILENO + 1;
-  constexpr int kNames = kStops + 1;
-  // Out of the way of the places that they are to have.
-  const int stops = fcntl(stops_socket, F_DUPFD, kNames + 1);
-  const int names = fcntl(names_socket, F_DUPFD, kNames + 1);
-  if (stops < 0 || names < 0 || dup2(stops, kStops) < 0 || dup2(names, kNames) < 0) _exit(1);
-  if (close_range(kNames + 1, ~0U, 0) != 0) _exit(1);
+[[noreturn]] void BecomeHelper(int socket, void (*run)(int)) {
+  constexpr int kSocket = STDERR_FILENO + 1;
+  if (dup2(socket, kSocket) < 0 || close_range(kSocket + 1, ~0U, 0) != 0) _exit(1);
   const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (null < 0) _exit(1);
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(null, fd);
   close(null);
-  RunHelper(kStops, kNames);
+  prctl(PR_SET_NAME, "ckptfs-helper");
+  // Sent to the daemon's group or service: the daemon decides, and this ends with it.
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, SIG_IGN);
+  try {
+    run(kSocket);
+  } catch (const std::exception&) {  // no memory or no thread: the daemon notices that it is gone
+  }
+  _exit(1);
 }
 
 // What arrives before the deadline.
@@ -225,12 +218,16 @@ std::optional<Message> ReceiveBefore(int socket, std::chrono::steady_clock::time
   }
 }
 
-// A pair of connected sockets: the daemon's end, and the helper's.
-std::pair<UniqueFd, UniqueFd> SocketPair() {
+// Its process and the daemon's end of its socket.
+std::pair<pid_t, UniqueFd> StartHelper(void (*run)(int)) {
   std::array<int, 2> ends{};
   CheckSyscall(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()),
                "make a pair of sockets");
-  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
+  UniqueFd daemons_end(ends[0]);
+  const UniqueFd childs_end(ends[1]);
+  const pid_t pid = CheckSyscall(fork(), "start a helper process");
+  if (pid == 0) BecomeHelper(childs_end.get(), run);
+  return {pid, std::move(daemons_end)};
 }
 
 }  // namespace
@@ -238,18 +235,16 @@ std::pair<UniqueFd, UniqueFd> SocketPair() {
 // --- The daemon's side -----------------------------------------------------------------------------
 
 MountHelper::MountHelper() {
-  auto [stops, childs_stops] = SocketPair();
-  auto [names, childs_names] = SocketPair();
-  pid_ = CheckSyscall(fork(), "start a helper process");
-  if (pid_ == 0) BecomeHelper(childs_stops.get(), childs_names.get());
-  socket_ = std::move(stops);
-  names_socket_ = std::move(names);
+  std::tie(pid_, socket_) = StartHelper(RunStops);
+  std::tie(names_pid_, names_socket_) = StartHelper(RunNames);
 }
 
 MountHelper::~MountHelper() {
   socket_.Reset();
   names_socket_.Reset();
-  while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  for (const pid_t pid : {pid_, names_pid_}) {
+    while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+    }
   }
 }
 
@@ -258,6 +253,9 @@ void MountHelper::SetMountpoint(const std::string& mountpoint) {
   if (mountpoint.size() >= request->mountpoint.size()) return;  // Start will say why
   std::copy(mountpoint.begin(), mountpoint.end(), request->mountpoint.begin());
   send(socket_.get(), request.get(), sizeof(Request), MSG_NOSIGNAL);
+  NameRequest names;
+  std::copy(mountpoint.begin(), mountpoint.end(), names.path.begin());
+  send(names_socket_.get(), &names, sizeof(names), MSG_NOSIGNAL);
 }
 
 bool MountHelper::Start(uint64_t token, const std::vector<NodeId>& nodes) {
@@ -278,8 +276,8 @@ std::optional<MountHelper::Report> MountHelper::Receive(
 void MountHelper::LookUp(const std::string& name, std::chrono::milliseconds time_max) {
   const auto deadline = std::chrono::steady_clock::now() + time_max;
   NameRequest request;
-  if (name.size() >= request.name.size()) return;
-  std::copy(name.begin(), name.end(), request.name.begin());
+  if (name.size() >= request.path.size()) return;
+  std::copy(name.begin(), name.end(), request.path.begin());
   const std::lock_guard lock(names_mutex_);
   request.number = ++names_asked_;
   if (send(names_socket_.get(), &request, sizeof(request), MSG_NOSIGNAL | MSG_DONTWAIT) !=

@@ -16,15 +16,15 @@
 
 namespace ckptfs {
 
-// A child process that makes calls on files of the mount that the daemon needs somebody to make. It is no
-// part of the daemon: the kernel kills no process that waits for an answer of FUSE until the connection
-// ends, and that ends only with the daemon's last thread. It holds nothing of the daemon's but one end of
-// two sockets, ends when their other ends are closed, however that came, and has the mount open only
+// Two child processes that make calls on files of the mount that the daemon needs somebody to make. They
+// are no part of the daemon: the kernel kills no process that waits for an answer of FUSE until the
+// connection ends, and that ends only with the daemon's last thread. Each holds nothing of the daemon's but
+// one end of a socket, ends when the other end is closed, however that came, and has the mount open only
 // during a call.
 //
 // - For WriteStop: setxattr(2) on files, each in a thread of its own, as every one of these calls waits
 //   for the daemon's answer. `Start` and `Receive` are used by one thread at a time.
-// - For ForgottenNames: a look at a name. `LookUp` may be called by any thread.
+// - For SettlingNames: a look at a name. `LookUp` may be called by any thread.
 class MountHelper {
  public:
   static constexpr size_t kFilesMax = 256;
@@ -56,6 +56,8 @@ class MountHelper {
   // Has the kernel look up a name in the mount root, or one in a directory there. Waits until it has, or
   // `time_max` has passed.
   void LookUp(const std::string& name, std::chrono::milliseconds time_max);
+  // The process that looks up names: nothing that it asks for may wait for who has called LookUp.
+  pid_t looker() const noexcept { return names_pid_; }
 
  private:
   UniqueFd socket_;  // for write stops
@@ -63,6 +65,7 @@ class MountHelper {
   UniqueFd names_socket_;  // for names; each asks and waits for its answer with the lock held
   uint64_t names_asked_ = 0;
   pid_t pid_ = -1;
+  pid_t names_pid_ = -1;
 };
 
 }  // namespace ckptfs

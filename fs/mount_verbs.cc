@@ -183,13 +183,10 @@ WorkspaceRecord MountVerbs::Fork(int64_t snapshot_id, const std::string& name,
 }
 
 // The kernel takes its rename for what it is elsewhere: the snapshot's directory has gone to the new name.
-void MountVerbs::SnapshotMoved(const SnapshotRecord& snapshot, const RenamePlaces& places,
-                               std::function<void()> then) {
+void MountVerbs::SnapshotMoved(const SnapshotRecord& snapshot, const RenamePlaces& places) {
   const NodeId root = mount_.slots.RootOf(snapshot.id, places.from);
   mount_.slots.RenewSnapshot(snapshot.id, places.from);
-  if (root != 0) {
-    mount_.stale_names.Add(root, places.directory, places.name, std::move(then));
-  }
+  if (root != 0) mount_.stale_names.Add(root, places.directory, places.name);
 }
 
 bool MountVerbs::ChangedSinceParent(int64_t workspace_id) {

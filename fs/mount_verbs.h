@@ -11,8 +11,8 @@
 
 #include "catalog/undo_limiter.h"
 #include "fs/busy_files.h"
-#include "fs/forgotten_names.h"
 #include "fs/mount_context.h"
+#include "fs/settling_names.h"
 #include "fs/verbs.h"
 #include "fs/writer_notes.h"
 
@@ -29,16 +29,16 @@ struct RenamePlaces {
 //
 // The order within a rollback, and what others see at each point:
 //   1. What is mounted in the workspace, and who writes to it, is looked for: EBUSY.
-//   2. The kernel forgets the names of the live tree, and keeps none from now on (ForgottenNames).
-//   3. The Store makes the new volume. Nobody sees anything.
+//   2. The Store makes the new volume. Nobody sees anything.
+//   3. Walks into the live tree wait from here on (SettlingNames).
 //   4. The gate of the workspace closes: changing operations wait, those in flight end. Files open
 //      for writing are counted inside: no open for writing can slip by.
 //   5. The catalog commits. A crash from here on: the next mount serves the restored state.
-//   6. Still closed: the workspace is switched to the new volume and slot. Path walks that begin now look
-//      every name up anew and find the restored state.
+//   6. Still closed: the workspace is switched to the new volume and slot.
 //   7. The gate opens. The notifier drops attributes and listings of directories that processes hold
 //      without a path walk; then the verb returns. The state before is read-only soon, or, with
 //      files open for writing, when the last of those is closed (DetachedStates).
+//   8. When the kernel has forgotten the names of the state before, walks go on, in the restored one.
 // Names in the mount root and in lists that became another thing's are StaleNames' from the commit on.
 class MountVerbs : public Verbs {
  public:
@@ -66,17 +66,11 @@ class MountVerbs : public Verbs {
   std::vector<Change> Diff(int64_t older_snapshot_id, std::optional<int64_t> newer_snapshot_id,
                            int64_t workspace_id) override;
 
-  // The two steps that come before a rollback by rename(2), by the thread of neither verbs nor a ring. The
-  // first throws EBUSY if mounts are in the way; the names of the second are for one of the two below.
-  void RefuseMounts(int64_t workspace_id, bool by_name) const;
-  std::unique_ptr<ForgottenNames> ForgetNames(int64_t workspace_id);
   // A rename over the workspace's name: the kernel then declares the old root directory dead, so
   // the root gets a new node id.
-  void RollbackByName(const RollbackRequest& request, const RenamePlaces& places,
-                      std::unique_ptr<ForgottenNames> names);
+  void RollbackByName(const RollbackRequest& request, const RenamePlaces& places);
   // A rename over `.live`: in place, and the kernel declares the node of `.live` dead.
-  void RollbackOntoLive(const RollbackRequest& request, const RenamePlaces& places,
-                        std::unique_ptr<ForgottenNames> names);
+  void RollbackOntoLive(const RollbackRequest& request, const RenamePlaces& places);
   // By rename(2), or, without places, by the control file.
   WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name,
                        const std::optional<RenamePlaces>& places);
@@ -95,7 +89,7 @@ class MountVerbs : public Verbs {
     std::shared_ptr<LiveWorkspace> workspace;
     bool detach = false;    // open writers go on in the kept state
     bool new_root = false;  // the root gets a new node id
-    std::unique_ptr<ForgottenNames> names;
+    std::unique_ptr<SettlingNames> names;
     std::string what;
 
     bool exchange() const { return request.mode == ExchangeMode::kExchange; }
@@ -110,11 +104,11 @@ class MountVerbs : public Verbs {
   RollbackResult Run(LiveRollback& rollback);
   RollbackResult Commit(LiveRollback& rollback, std::vector<NodeId>& stale);
   void SwitchLive(const LiveRollback& rollback, const RollbackResult& result);
+  std::shared_ptr<Volume> StateBefore(const RollbackResult& result) const;
   std::shared_ptr<Volume> OpenRestored(const VolumeId& id) const;
   void NamesChanged(const LiveRollback& rollback, const RenamePlaces* places, NodeId replaced);
   void Revived(const VolumeId& volume);
   void ForgetContent(LiveWorkspace& workspace, std::vector<NodeId> stale);
-  void SettleListings(LiveWorkspace& workspace);
   LiveHooks Hooks();
   // Files of the live tree of which the kernel may have pages that a mapping has stored to, and which
   // nobody else can see until they are written back. None where data passes through.
@@ -124,9 +118,7 @@ class MountVerbs : public Verbs {
   void ListsMoved(const WorkspaceRecord& record);
   // The snapshot has another name in that list than the record, or none, and the kernel has not been told.
   void NameGone(const SnapshotRecord& record, Place place);
-  // `then`: as StaleNames::Add.
-  void SnapshotMoved(const SnapshotRecord& snapshot, const RenamePlaces& places,
-                     std::function<void()> then = nullptr);
+  void SnapshotMoved(const SnapshotRecord& snapshot, const RenamePlaces& places);
   void SnapshotDeleted(const SnapshotRecord& record);
 
   MountContext& mount_;

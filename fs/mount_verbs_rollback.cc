@@ -1,8 +1,4 @@
 // MountVerbs: rollback, promotion and exchange.
-#include <sys/stat.h>
-
-#include <future>
-
 #include "catalog/names.h"
 #include "fs/file_tree.h"
 #include "fs/foreign_mounts.h"
@@ -11,51 +7,33 @@
 #include "fs/mount_verbs_internal.h"
 
 namespace ckptfs {
-namespace {
-
-// For listings in flight to reach the kernel's caches; see SettleListings.
-constexpr std::chrono::milliseconds kListingsWait{100};
-
-}  // namespace
-
 // --- The verbs -----------------------------------------------------------------------------------
 
 RolledBack MountVerbs::RollbackInPlace(const RollbackRequest& request, bool force) {
   LiveRollback rollback = Begin(request, force);
   RolledBack done;
   done.unmounted = RefuseForeignMounts(request.workspace_id, rollback.what, force);
-  rollback.names = std::make_unique<ForgottenNames>(mount_, rollback.workspace);
   done.result = Run(rollback);
   NamesChanged(rollback, nullptr, 0);
+  if (!done.unmounted.empty()) rollback.workspace->AwaitWalks(kMountRootNode, /*in_rename=*/false);
   return done;
 }
 
-void MountVerbs::RefuseMounts(int64_t workspace_id, bool by_name) const {
-  const std::string what = "roll back " + mount_.NameOf(workspace_id);
-  RefuseForeignMounts(workspace_id, what, /*force=*/false);
-  if (by_name) RefuseBindMounts(workspace_id, what);
-}
-
-std::unique_ptr<ForgottenNames> MountVerbs::ForgetNames(int64_t workspace_id) {
-  return std::make_unique<ForgottenNames>(mount_, mount_.workspaces.Get(workspace_id));
-}
-
-void MountVerbs::RollbackOntoLive(const RollbackRequest& request, const RenamePlaces& places,
-                                  std::unique_ptr<ForgottenNames> names) {
+void MountVerbs::RollbackOntoLive(const RollbackRequest& request, const RenamePlaces& places) {
   LiveRollback rollback = Begin(request, /*force=*/false);
+  RefuseForeignMounts(request.workspace_id, rollback.what, /*force=*/false);
   const NodeId live = rollback.workspace->live_node(places.from);
-  rollback.names = std::move(names);
   Run(rollback);
   rollback.workspace->RenewLiveNodes();
   NamesChanged(rollback, &places, live);
 }
 
-void MountVerbs::RollbackByName(const RollbackRequest& request, const RenamePlaces& places,
-                                std::unique_ptr<ForgottenNames> names) {
+void MountVerbs::RollbackByName(const RollbackRequest& request, const RenamePlaces& places) {
   LiveRollback rollback = Begin(request, /*force=*/false);
   rollback.new_root = true;
+  RefuseForeignMounts(request.workspace_id, rollback.what, /*force=*/false);
+  RefuseBindMounts(request.workspace_id, rollback.what);
   const NodeId root = rollback.workspace->root_node();
-  rollback.names = std::move(names);
   Run(rollback);
   NamesChanged(rollback, &places, root);
 }
@@ -117,13 +95,24 @@ void MountVerbs::RefuseWriters(const LiveRollback& rollback) const {
 RollbackResult MountVerbs::Run(LiveRollback& rollback) {
   std::vector<NodeId> stale;  // of which the kernel has something in vain
   RollbackResult result = Logged(rollback.what, [&] { return Commit(rollback, stale); });
-  rollback.names->ExpireAgain();
+  SettlingNames::Settle(std::move(rollback.names), StateBefore(result));
   mount_.ListsChanged(rollback.request.workspace_id);
-  SettleListings(*rollback.workspace);
   ForgetContent(*rollback.workspace, std::move(stale));
   undo_limiter_.Look(rollback.request.workspace_id);
   mount_.notifier.Drain();
   return result;
+}
+
+// Null if it has been destroyed.
+std::shared_ptr<Volume> MountVerbs::StateBefore(const RollbackResult& result) const {
+  const auto& kept = result.kept ? result.kept : result.equal_to;
+  if (!kept) return nullptr;
+  try {
+    return mount_.volumes.Open(kept->volume);
+  } catch (const Error& error) {
+    spdlog::error("the state before a rollback: {}", error.what());
+    return nullptr;
+  }
 }
 
 RollbackResult MountVerbs::Commit(LiveRollback& rollback, std::vector<NodeId>& stale) {
@@ -132,6 +121,7 @@ RollbackResult MountVerbs::Commit(LiveRollback& rollback, std::vector<NodeId>& s
   LiveHooks hooks;
   bool writers_came = false;
   hooks.hold = [&](int64_t) -> std::unique_ptr<LiveHold> {
+    rollback.names = std::make_unique<SettlingNames>(mount_, rollback.workspace);
     auto hold = std::make_unique<GateHold>(mount_, rollback.workspace, true);
     writers_came = !rollback.detach && !busy_files_.InLive(workspace).empty();
     if (writers_came) throw Error(EBUSY, rollback.what, "files were opened for writing meanwhile");
@@ -141,6 +131,9 @@ RollbackResult MountVerbs::Commit(LiveRollback& rollback, std::vector<NodeId>& s
   RollbackResult done;
   try {
     done = mount_.store.Rollback(rollback.request, hooks, [&](const RollbackResult& switched) {
+      const auto live = workspace.live();
+      if (live->volume && !switched.kept && !switched.equal_to)
+        rollback.names->Remember(*live->volume);
       if (switched.in_writing) stale = FilesWithPages(workspace);
       SwitchLive(rollback, switched);
     });
@@ -219,21 +212,7 @@ void MountVerbs::NamesChanged(const LiveRollback& rollback, const RenamePlaces* 
     }
   }
   if (places == nullptr) return;
-  if (!rollback.new_root) {
-    SnapshotMoved(snapshot, *places);
-    return;
-  }
-  // A directory that somebody uses has its place in the kernel's books below the old root. Who looks it up
-  // in the new one moves it; of two who do so at once one is told ESTALE, and walks that were sent back
-  // come all at once: so it is done before that.
-  SnapshotMoved(snapshot, *places,
-                [&helper = mount_.helper, name = places->name,
-                 directories = rollback.names->DirectoriesInUse()] {
-                  constexpr std::chrono::milliseconds kMax{20};
-                  for (const std::string& directory : directories) {
-                    helper.LookUp(name + "/" + directory, kMax);
-                  }
-                });
+  SnapshotMoved(snapshot, *places);
 }
 
 // --- What the kernel has without a path walk -------------------------------------------------------
@@ -256,31 +235,13 @@ void MountVerbs::ForgetContent(LiveWorkspace& workspace, std::vector<NodeId> sta
   mount_.notifier.InvalidateContent(std::move(stale));
 }
 
-// A listing that was answered before the switch may be taken in by the kernel after it, and be kept. When
-// all such have been taken in, they are dropped once more. The kernel takes a listing in with its
-// directory locked, and the lock may be held by a rename or rmdir that waits for this very verb, so it is
-// waited for on a thread of its own, and not for ever: if that is so, no listing can come to its end
-// before, and all is put right as soon as that request has been answered.
-void MountVerbs::SettleListings(LiveWorkspace& workspace) {
-  std::vector<NodeId> listed = workspace.directories().TakeListed();
-  listed.push_back(workspace.root_node());
-  const auto settled = std::make_shared<std::promise<void>>();
-  const std::future<void> done = settled->get_future();
-  mount_.listings.Post([&mount = mount_, settled, listed = std::move(listed)] {
-    for (const NodeId directory : listed) mount.kernel.AwaitLookups(directory);
-    mount.notifier.InvalidateContent(listed);
-    settled->set_value();
-  });
-  done.wait_for(kListingsWait);
-}
-
 // As after a rollback, only that files in the state before are those in this one: what was written last
 // may be missing, and what is open answers EIO for as long as it is open. Whoever opens such a file anew
 // must get the new filesystem's, so all get new node ids. (What is mounted in the workspace goes.)
 void MountVerbs::Revived(const VolumeId& volume) {
   const auto workspace = mount_.workspaces.WithVolume(volume);
   if (!workspace) return;
-  ForgottenNames names(mount_, workspace);
+  auto names = std::make_unique<SettlingNames>(mount_, workspace);
   {
     const GateHold hold(mount_, workspace, /*becomes_snapshot=*/false);
     const auto live = workspace->live();
@@ -289,8 +250,7 @@ void MountVerbs::Revived(const VolumeId& volume) {
     mount_.directory_fds.Drop(volume);
     ++mount_.switches;
   }
-  names.ExpireAgain();
-  SettleListings(*workspace);
+  SettlingNames::Settle(std::move(names), workspace->live()->volume);
   ForgetContent(*workspace, {});
   mount_.ListsChanged(workspace->id());
 }

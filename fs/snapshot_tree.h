@@ -57,19 +57,9 @@ class SnapshotTree {
   // Whether a rename between these can be a verb. All others are refused at once: one that waited behind
   // verbs would hold locks of a workspace's directories.
   static bool IsVerb(NodeId parent, NodeId new_parent);
-  // The rollback that such a rename of a verb asks for, if it does; MountVerbs::PrepareRollback has to come
-  // before it.
-  struct Replacement {
-    int64_t workspace_id = 0;
-    NodeId list = 0;  // in which the snapshot is named
-    bool by_name = false;
-  };
-  std::optional<Replacement> Replaces(NodeId parent, std::string_view name, NodeId new_parent,
-                                      std::string_view new_name) const;
-  // A rename in which at least one of the parents is owned by this class, or a snapshot's. `names`: of a
-  // rollback.
+  // A rename in which at least one of the parents is owned by this class, or a snapshot's.
   void Rename(NodeId parent, const char* name, NodeId new_parent, const char* new_name,
-              unsigned int flags, std::unique_ptr<ForgottenNames> names);
+              unsigned int flags);
 
   // The workspace that a control file belongs to; empty: the whole mount. Nothing at all (outer
   // optional) if the node is no control file.
@@ -109,10 +99,9 @@ class SnapshotTree {
   // Of a workspace whose data is missing.
   Attributes RootWithoutData(const WorkspaceRecord& record) const;
   void RenameSnapshot(const SnapshotList& list, const char* name, NodeId new_parent,
-                      const char* new_name, unsigned int flags,
-                      std::unique_ptr<ForgottenNames> names);
+                      const char* new_name, unsigned int flags);
   void RenameToMountRoot(const SnapshotRecord& snapshot, Place place, const char* new_name,
-                         unsigned int flags, std::unique_ptr<ForgottenNames> names);
+                         unsigned int flags);
 
   MountContext& mount_;
   MountVerbs& verbs_;

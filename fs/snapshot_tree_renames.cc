@@ -11,40 +11,12 @@
 
 namespace ckptfs {
 
-namespace {
-
-// The workspace may have got its name just now, when the request was already there.
-void RequirePrepared(const std::unique_ptr<ForgottenNames>& names) {
-  if (!names) throw Error(ESTALE, "roll back", "the workspace is being changed", "Try again");
-}
-
-}  // namespace
-
 bool SnapshotTree::IsVerb(NodeId parent, NodeId new_parent) {
   return IsVirtual(parent) && IsVirtual(new_parent);
 }
 
-std::optional<SnapshotTree::Replacement> SnapshotTree::Replaces(NodeId parent,
-                                                                std::string_view name,
-                                                                NodeId new_parent,
-                                                                std::string_view new_name) const {
-  if (parent == new_parent) {
-    const auto list = name == kLiveName || new_name == kLiveName ? ListAt(parent) : std::nullopt;
-    if (!list) return std::nullopt;
-    return Replacement{.workspace_id = list->workspace.id, .list = parent, .by_name = false};
-  }
-  if (parent == kMountRootNode) {  // an exchange that names the workspace first
-    std::swap(parent, new_parent);
-    std::swap(name, new_name);
-  }
-  if (new_parent != kMountRootNode || !ListAt(parent)) return std::nullopt;
-  const auto workspace = mount_.store.FindWorkspace(std::string(new_name));
-  if (!workspace) return std::nullopt;
-  return Replacement{.workspace_id = workspace->id, .list = parent, .by_name = true};
-}
-
 void SnapshotTree::Rename(NodeId parent, const char* name, NodeId new_parent, const char* new_name,
-                          unsigned int flags, std::unique_ptr<ForgottenNames> names) {
+                          unsigned int flags) {
   // An exchange is the same whichever of the two is named first.
   const bool is_backwards =
       ListAt(new_parent) && new_name != kLiveName && (!ListAt(parent) || name == kLiveName);
@@ -53,7 +25,7 @@ void SnapshotTree::Rename(NodeId parent, const char* name, NodeId new_parent, co
     std::swap(name, new_name);
   }
   if (const auto list = ListAt(parent)) {
-    RenameSnapshot(*list, name, new_parent, new_name, flags, std::move(names));
+    RenameSnapshot(*list, name, new_parent, new_name, flags);
     return;
   }
   if (parent == kMountRootNode && new_parent == kMountRootNode) {
@@ -78,8 +50,7 @@ void SnapshotTree::Rename(NodeId parent, const char* name, NodeId new_parent, co
 }
 
 void SnapshotTree::RenameSnapshot(const SnapshotList& list, const char* name, NodeId new_parent,
-                                  const char* new_name, unsigned int flags,
-                                  std::unique_ptr<ForgottenNames> names) {
+                                  const char* new_name, unsigned int flags) {
   const auto snapshot = mount_.store.FindSnapshot(list.workspace.id, name);
   if (!snapshot) {
     if (name == kLatestName || name == kLiveName) throw NotServed("rename");
@@ -88,7 +59,7 @@ void SnapshotTree::RenameSnapshot(const SnapshotList& list, const char* name, No
     throw NoSuchName(name);
   }
   if (new_parent == kMountRootNode) {
-    RenameToMountRoot(*snapshot, list.place, new_name, flags, std::move(names));
+    RenameToMountRoot(*snapshot, list.place, new_name, flags);
     return;
   }
   const auto new_list = ListAt(new_parent);
@@ -99,10 +70,9 @@ void SnapshotTree::RenameSnapshot(const SnapshotList& list, const char* name, No
     if ((flags & RENAME_NOREPLACE) != 0) throw Error(EEXIST, "rename a snapshot");
     const auto mode =
         (flags & RENAME_EXCHANGE) != 0 ? ExchangeMode::kExchange : ExchangeMode::kKeepSnapshot;
-    RequirePrepared(names);
     verbs_.RollbackOntoLive(
         {.workspace_id = list.workspace.id, .snapshot_id = snapshot->id, .mode = mode},
-        {.from = list.place, .directory = new_parent, .name = new_name}, std::move(names));
+        {.from = list.place, .directory = new_parent, .name = new_name});
     return;
   }
   if ((flags & RENAME_EXCHANGE) != 0) throw NotServed("exchange two snapshots");
@@ -110,8 +80,7 @@ void SnapshotTree::RenameSnapshot(const SnapshotList& list, const char* name, No
 }
 
 void SnapshotTree::RenameToMountRoot(const SnapshotRecord& snapshot, Place place,
-                                     const char* new_name, unsigned int flags,
-                                     std::unique_ptr<ForgottenNames> names) {
+                                     const char* new_name, unsigned int flags) {
   const RenamePlaces places{.from = place, .directory = kMountRootNode, .name = new_name};
   const auto target = mount_.store.FindWorkspace(new_name);
   if (!target) {
@@ -135,8 +104,7 @@ void SnapshotTree::RenameToMountRoot(const SnapshotRecord& snapshot, Place place
     if (target->id != snapshot.workspace_id) throw NotServed("exchange with another workspace");
     request.mode = ExchangeMode::kExchange;
   }
-  RequirePrepared(names);
-  verbs_.RollbackByName(request, places, std::move(names));
+  verbs_.RollbackByName(request, places);
 }
 
 }  // namespace ckptfs

@@ -1,7 +1,5 @@
 #include "fs/stale_names.h"
 
-#include <utility>
-
 #include "backend/base/error.h"
 
 namespace ckptfs {
@@ -10,16 +8,15 @@ namespace {
 // The request that waits may hold a lock for which the one waits that holds the lock of the name's directory.
 constexpr std::chrono::milliseconds kStaleAwaitMax{50};
 // For a walk to get from a name to what is under it.
-constexpr std::chrono::milliseconds kStaleKept{500};
-constexpr std::chrono::milliseconds kStaleDropInterval{200};
+constexpr std::chrono::milliseconds kStaleKept{100};
+constexpr std::chrono::milliseconds kStaleDropInterval{50};
 
 }  // namespace
 
 StaleNames::StaleNames(KernelCache& kernel, SlotTable& slots)
     : kernel_(kernel), slots_(slots), dropper_(kStaleDropInterval, [this] { return DropOld(); }) {}
 
-void StaleNames::Add(NodeId node, NodeId directory, const std::string& name,
-                     std::function<void()> then) {
+void StaleNames::Add(NodeId node, NodeId directory, const std::string& name) {
   {
     const std::lock_guard lock(mutex_);
     const auto [position, is_new] = nodes_.try_emplace(node);
@@ -36,9 +33,8 @@ void StaleNames::Add(NodeId node, NodeId directory, const std::string& name,
   }
   // After it: attributes that are told from now on are not kept.
   kernel_.InvalidateAttributes(node);
-  teller_.Post([this, node, directory, name, then = std::move(then)] {
+  teller_.Post([this, node, directory, name] {
     kernel_.ExpireName(directory, name);
-    if (then) then();
     Expired(node);
   });
 }

@@ -7,7 +7,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
-#include <functional>
 #include <mutex>
 #include <string>
 #include <unordered_map>
@@ -38,10 +37,9 @@ class StaleNames {
  public:
   StaleNames(KernelCache& kernel, SlotTable& slots);
 
-  // The kernel may have `node` under that name, in vain. `then` is called when it has been expired, before
-  // anybody is sent back. For as long as this lasts the node's slot is given to nothing else.
-  void Add(NodeId node, NodeId directory, const std::string& name,
-           std::function<void()> then = nullptr);
+  // The kernel may have `node` under that name, in vain. For as long as this lasts the node's slot is given
+  // to nothing else.
+  void Add(NodeId node, NodeId directory, const std::string& name);
 
   // Whether the kernel must keep no attributes of `node`, and a request for them has to ask SendsBack.
   // Costs nothing as long as there are none.

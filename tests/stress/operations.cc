@@ -24,6 +24,7 @@ constexpr int kUsingOrMaking[] = {ENOENT, EBUSY, EEXIST};
 // operation of it: EBUSY, EEXIST and EPERM are those of the verb that was met by chance.
 constexpr int kPromoting[] = {ENOENT, EBUSY, ENOTEMPTY};
 constexpr int kExchanging[] = {ENOENT, EBUSY, EPERM};
+constexpr int kUsingInPlace[] = {ENOENT, EBUSY, EPERM};
 constexpr int kAncestor[] = {ENOENT, ENOTEMPTY, EEXIST, EBUSY};
 constexpr int kOwnChild[] = {ENOENT, EINVAL, EPERM, EBUSY};
 constexpr int kNotServed[] = {ENOENT, EPERM, EEXIST};
@@ -54,7 +55,7 @@ constexpr Rule kRules[] = {
     {"mkdir .snapshots/W/S", false, kMaking},
     {"rmdir .snapshots/W/S", false, kUsing},
     {"mv .snapshots/W/S .snapshots/W/T", false, kMaking},
-    {"mv -T S .live", false, kUsing},
+    {"mv -T S .live", false, kUsingInPlace},
     {"mv -T S W", false, kUsing},
     {"mv -T S N", false, kUsingOrMaking},
     {"mv --exchange S W", false, kExchanging},

@@ -16,7 +16,7 @@ constexpr NodeId kNode = 1234;
 
 class CountingKernel : public KernelCache {
  public:
-  void InvalidateAttributes(NodeId /*node*/) noexcept override {}
+  bool InvalidateAttributes(NodeId /*node*/) noexcept override { return false; }
   void InvalidateContent(NodeId /*node*/) noexcept override {}
   void ExpireName(NodeId /*directory*/, const std::string& /*name*/) noexcept override {}
   void DropNamesBelow(NodeId /*directory*/, const std::string& /*name*/) noexcept override {}
