@@ -244,6 +244,10 @@ BackendChoice ChooseBackend(int store_fd, const std::string& requested);
 // where a backend has been made already. Durable on return.
 void CreateBackend(int store_fd, const std::string& type, const BackendOptions& options);
 
+// Takes away what CreateBackend has made, whole or not, of a store that nobody has been served from: there
+// is nothing in it yet. It must not be open. What is not such a thing stays. Failures are logged.
+void RemoveBackends(int store_fd) noexcept;
+
 // True if a backend of some type was made in this store directory; its type if so. Used when the
 // catalog is lost.
 std::optional<std::string> DetectBackend(int store_fd);

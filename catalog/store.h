@@ -121,6 +121,10 @@ class Store {
   // recovers. Throws Error with one clear line otherwise, having changed nothing that a later
   // opening would miss. EBUSY with the PID if another daemon has it.
   static std::unique_ptr<Store> Open(const StoreOptions& options);
+  // To be called when the store is about to be served, before anybody can put anything into it: unless
+  // it has been, one that this opening has made is taken away again at the end, and what was there
+  // before is as it was. Throws Error, and then it is not kept.
+  void Keep();
   // A clean stop: waits for background work, checkpoints the WAL, removes the lock file.
   ~Store();
   Store(const Store&) = delete;

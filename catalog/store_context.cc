@@ -18,11 +18,14 @@
 
 namespace ckptfs {
 
-StoreContext::StoreContext(StoreOptions store_options, UniqueFd store_directory,
+StoreContext::StoreContext(StoreOptions store_options,
+                           std::unique_ptr<MadeDirectory> made_directory, UniqueFd store_directory,
                            std::unique_ptr<StoreLock> store_lock)
     : options(std::move(store_options)),
+      made(std::move(made_directory)),
       directory(std::move(store_directory)),
       lock(std::move(store_lock)),
+      first_mount(directory.get(), *made),
       reserve(directory.get()) {
   status_.source = options.path;
   status_.clean_start = !lock->was_left_behind();
@@ -32,7 +35,8 @@ StoreContext::StoreContext(StoreOptions store_options, UniqueFd store_directory,
 // What was unclean at the start, and could not be mended, is so at the end.
 StoreContext::~StoreContext() {
   if (backend) unsealed.SealAll(*backend);
-  if (!status_.clean_start && (!opened_ || IsReadOnly())) lock->Keep();
+  const bool mended = opened_ && !IsReadOnly();
+  if (!status_.clean_start && !mended && !first_mount.nothing_there()) lock->Keep();
 }
 
 void StoreContext::SetBackendFacts(const StoreFacts& facts) {

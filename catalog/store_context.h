@@ -11,6 +11,7 @@
 #include "backend/backend.h"
 #include "catalog/catalog.h"
 #include "catalog/cautious_clock.h"
+#include "catalog/first_mount.h"
 #include "catalog/janitor.h"
 #include "catalog/lock.h"
 #include "catalog/reserve.h"
@@ -27,8 +28,8 @@ namespace ckptfs {
 // `operations` serialises whatever changes the store; those who read rows need no lock.
 class StoreContext {
  public:
-  StoreContext(StoreOptions store_options, UniqueFd store_directory,
-               std::unique_ptr<StoreLock> store_lock);
+  StoreContext(StoreOptions store_options, std::unique_ptr<MadeDirectory> made_directory,
+               UniqueFd store_directory, std::unique_ptr<StoreLock> store_lock);
   ~StoreContext();
   StoreContext(const StoreContext&) = delete;
   StoreContext& operator=(const StoreContext&) = delete;
@@ -78,8 +79,10 @@ class StoreContext {
   std::string FreeSnapshotName(int64_t workspace_id, const std::string& wanted) const;
 
   const StoreOptions options;
+  const std::unique_ptr<MadeDirectory> made;
   const UniqueFd directory;
   const std::unique_ptr<StoreLock> lock;
+  FirstMount first_mount;
   const SpaceReserve reserve;
   std::unique_ptr<Backend> backend;
   std::unique_ptr<MetaDirectory> meta;

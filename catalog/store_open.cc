@@ -30,6 +30,8 @@ class Opener {
   void Run();
 
  private:
+  void RequireMayCreate() const;
+  void ResumeFirstMount();
   void MakeStore();
   void OpenRecorded();
   void OpenMeta();
@@ -55,7 +57,8 @@ void Opener::RemoveFile(const std::string& name) const {
 }
 
 void Opener::Run() {
-  // Left by a first mount or a rebuild that was cut short; never in use.
+  if (store_.first_mount.was_cut_short()) ResumeFirstMount();
+  // Left by a rebuild that was cut short; never in use.
   for (const char* suffix : {"", "-wal", "-shm"}) RemoveFile(std::string(kNewCatalog) + suffix);
 
   if (Exists(Catalog::kFileName)) {
@@ -97,24 +100,41 @@ void Opener::OpenMeta() {
                                                 store_.backend->capabilities().meta_needs_fsync);
 }
 
-// The first mount. If it is killed: before the backend is whole, CreateBackend clears what there is
-// and begins anew; after that, the next start finds a backend without catalog or sidecars, of which
-// a rebuild makes the same empty catalog. A catalog.db that exists is complete, as it gets its
-// name at the end.
-void Opener::MakeStore() {
+void Opener::RequireMayCreate() const {
   const StoreOptions& options = store_.options;
-  if (!options.create || options.read_only) {
-    throw Error(ENOENT, Attempted(), "no store is there",
-                options.read_only ? "Mount it once without ro to make one"
-                                  : "Mount it once without nocreate to make one");
+  if (options.create && !options.read_only) return;
+  throw Error(ENOENT, Attempted(), "no store is there",
+              options.read_only ? "Mount it once without ro to make one"
+                                : "Mount it once without nocreate to make one");
+}
+
+// Nobody was served from it, as the note of that goes first. Should there be workspaces all the same, it is
+// the note that is wrong: nothing of theirs is ever taken for a rest.
+void Opener::ResumeFirstMount() {
+  if (Exists(Catalog::kFileName)) {
+    const std::unique_ptr<Catalog> catalog = TryOpenCatalog();
+    damage_.clear();
+    if (catalog && !catalog->ListWorkspaces().empty()) return;
   }
+  RequireMayCreate();
+  spdlog::info("{}: its first mount was cut short: it is made anew", store_.options.path);
+  store_.first_mount.TakeAwayRest();
+}
+
+// The first mount. If it is killed, the next one finds its note and begins anew (FirstMount); if it fails,
+// nothing is left of it. A catalog.db that exists is complete, as it gets its name at the end.
+void Opener::MakeStore() {
+  RequireMayCreate();
+  const StoreOptions& options = store_.options;
   for (const char* suffix : {"-wal", "-shm"}) {
     if (!Exists(std::string(Catalog::kFileName) + suffix)) continue;
     throw Error(EUCLEAN, Attempted(),
                 "catalog.db and the volumes are gone, but not all of the store",
                 "Put the store's other files back, or take an empty directory");
   }
+  store_.first_mount.NoteNothingThere();
   const BackendChoice choice = ChooseBackend(fd_, options.backend);
+  store_.first_mount.Begin();
   Failpoint("first.before-backend");
   CreateBackend(fd_, choice.type, options.backend_options);
   Failpoint("first.after-backend");

@@ -108,6 +108,14 @@ BtrfsHome OpenBaseHome(int store_fd, const BackendOptions& options) {
   return home;
 }
 
+void RemoveBaseHome(int store_fd) {
+  // First, as it is refused where a volume is after all.
+  if (unlinkat(store_fd, kVolumesDirectory, AT_REMOVEDIR) != 0 && errno != ENOENT) {
+    ThrowErrno("remove volumes/");
+  }
+  RemoveTree(store_fd, kMetaDirectory);
+}
+
 bool BaseHomeExists(int store_fd) {
   const UniqueFd volumes = TryOpenStoreSubdirectory(store_fd, kVolumesDirectory);
   if (volumes.valid() && !ReadDirectory(volumes.get()).empty()) return true;

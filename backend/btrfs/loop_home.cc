@@ -277,6 +277,13 @@ BtrfsHome OpenLoopHome(int store_fd, const BackendOptions& options) {
   return home;
 }
 
+void RemoveLoopHome(int store_fd) {
+  for (const std::string& name :
+       {kImageName + std::string(kPartialSuffix), std::string(kImageName)}) {
+    if (unlinkat(store_fd, name.c_str(), 0) != 0 && errno != ENOENT) ThrowErrno("remove " + name);
+  }
+}
+
 bool LoopHomeExists(int store_fd) { return HasEntry(store_fd, kImageName); }
 
 }  // namespace ckptfs

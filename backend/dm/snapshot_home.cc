@@ -37,6 +37,8 @@ DmHome OpenSnapshotHome(int store_fd, const BackendOptions& options) {
   return home;
 }
 
+void RemoveSnapshotHome(int store_fd) { RemoveDmHome(store_fd, kVolumesName, kMarkName); }
+
 bool SnapshotHomeExists(int store_fd) {
   return HasEntry(store_fd, kMarkName) || HasDmVolumes(store_fd, kVolumesName);
 }

@@ -73,6 +73,20 @@ ThinHome OpenThinHome(int store_fd, const BackendOptions& options) {
   return thin;
 }
 
+void RemoveThinHome(int store_fd) {
+  if (HasDmVolumes(store_fd, kVolumesName)) {
+    throw Error(EEXIST, fmt::format("remove {}", kVolumesName), "there are volumes in it");
+  }
+  if (HasEntry(store_fd, kMarkName)) {
+    const StoreMark mark = ReadStoreMark(store_fd, kMarkName);
+    for (const std::string& device : {mark.data_device, mark.metadata_device}) {
+      if (!device.empty()) BlankPoolDevice(device);
+    }
+  }
+  RemoveUnfinishedHome(store_fd, {kPoolName});
+  RemoveDmHome(store_fd, kVolumesName, kMarkName);
+}
+
 bool ThinHomeExists(int store_fd) {
   return HasEntry(store_fd, kMarkName) || HasDmVolumes(store_fd, kVolumesName);
 }

@@ -57,6 +57,7 @@ void Serve(CommandLine line, const std::function<void(const std::string& mountpo
   line.mount.refuse_changes = status.read_only;
   line.fuse.source = line.store.path;
   FuseMount mount(*store, line.mount, line.fuse, write_stop_helper);
+  store->Keep();
   spdlog::info("{} is mounted on {} (backend {})", line.store.path, line.mount.mountpoint,
                status.backend_type);
   ready(line.mount.mountpoint);

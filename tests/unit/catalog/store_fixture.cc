@@ -125,6 +125,7 @@ class StepProcess : public testing::Environment {
       const std::string text = variable;
       const size_t colon = text.find(':');
       const auto store = Store::Open(TestStoreOptions(text.substr(colon + 1)));
+      store->Keep();
       Failpoint("step.begin");
       Steps().at(text.substr(0, colon))(*store);
     } catch (const std::exception& error) {
@@ -179,6 +180,7 @@ StoreOptions StoreTest::Options() const { return TestStoreOptions(StorePath()); 
 Store& StoreTest::Reopen(const StoreOptions& options) {
   store_.reset();
   store_ = Store::Open(options);
+  store_->Keep();
   return *store_;
 }
 
