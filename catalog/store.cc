@@ -16,7 +16,7 @@ std::unique_ptr<Store> Store::Open(const StoreOptions& options) {
   UniqueFd directory = OpenStoreDirectory(options, *made);
   RefuseForeignDirectory(directory.get(), options.path);
   Failpoint("first.before-lock");
-  auto lock = std::make_unique<StoreLock>(directory.get());
+  auto lock = std::make_unique<StoreLock>(directory.get(), options.read_only);
   auto impl =
       std::make_unique<Impl>(options, std::move(made), std::move(directory), std::move(lock));
   if (!impl->Status().clean_start) {

@@ -104,6 +104,7 @@ void StoreContext::RequireSettled(const SnapshotRecord& snapshot, std::string_vi
 
 void StoreContext::Commit(Catalog::Change& change) const {
   const uint64_t generation = change.Commit();
+  if (options.read_only) return;
   // If power goes here the store's copy is one behind, which means nothing: only a copy that is
   // ahead of the catalog does.
   Failpoint("commit.before-generation");

@@ -52,7 +52,7 @@ class StoreContext {
   void RequireSettled(const SnapshotRecord& snapshot, std::string_view attempted);
 
   // Commits, and tells the store beside the catalog, for which `change` must be durable at once. When
-  // this throws nothing has happened.
+  // this throws nothing has happened. (Of a store that is read-only the catalog is a copy, which all ends in.)
   void Commit(Catalog::Change& change) const;
   // Runs `transaction`, and once more with the space reserve given up if the disk was full. For
   // what makes room.
@@ -62,7 +62,7 @@ class StoreContext {
       transaction();
     } catch (const Error& error) {
       const bool full = error.errno_value() == ENOSPC || error.errno_value() == EDQUOT;
-      if (!full || !reserve.Release()) throw;
+      if (!full || options.read_only || !reserve.Release()) throw;
       transaction();
     }
   }
@@ -86,6 +86,7 @@ class StoreContext {
   const SpaceReserve reserve;
   std::unique_ptr<Backend> backend;
   std::unique_ptr<MetaDirectory> meta;
+  UniqueFd catalog_copy;  // -o ro: the directory that the catalog is in (CopyCatalog)
   std::unique_ptr<Catalog> catalog;
   std::unique_ptr<SidecarWriter> sidecars;
   UnsealedStates unsealed;

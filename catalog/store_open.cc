@@ -14,6 +14,7 @@
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/time.h"
+#include "catalog/catalog_copy.h"
 #include "catalog/rebuild.h"
 
 namespace ckptfs {
@@ -26,7 +27,10 @@ constexpr off_t kAlwaysVerifiedBytes = off_t{8} << 20;
 // Opening a store whose lock is held. One object, one opening.
 class Opener {
  public:
-  explicit Opener(StoreContext& store) : store_(store), fd_(store.directory.get()) {}
+  explicit Opener(StoreContext& store)
+      : store_(store),
+        fd_(store.directory.get()),
+        catalog_fd_(store.catalog_copy.valid() ? store.catalog_copy.get() : fd_) {}
   void Run();
 
  private:
@@ -41,19 +45,22 @@ class Opener {
   void OpenRecordedBackend(const StoreFacts& facts);
   StoreFacts FactsForRebuild(const std::string& detected) const;
   void SetAsideCatalog() const;
-  bool Exists(const std::string& name) const { return HasEntry(fd_, name); }
-  void SyncDirectory() const { CheckSyscall(fsync(fd_), "write out the store's directory"); }
+  bool Exists(const std::string& name) const { return HasEntry(catalog_fd_, name); }
+  void SyncDirectory() const {
+    CheckSyscall(fsync(catalog_fd_), "write out the store's directory");
+  }
   void RemoveFile(const std::string& name) const;
   std::string ConcernedWorkspaces() const;
   std::string Attempted() const { return "open the store " + store_.options.path; }
 
   StoreContext& store_;
   const int fd_;
-  std::string damage_;  // why catalog.db cannot be used; empty: it can, or is not there
+  const int catalog_fd_;  // of the directory with catalog.db: the same, or a copy
+  std::string damage_;    // why catalog.db cannot be used; empty: it can, or is not there
 };
 
 void Opener::RemoveFile(const std::string& name) const {
-  if (unlinkat(fd_, name.c_str(), 0) != 0 && errno != ENOENT) ThrowErrno("remove " + name);
+  if (unlinkat(catalog_fd_, name.c_str(), 0) != 0 && errno != ENOENT) ThrowErrno("remove " + name);
 }
 
 void Opener::Run() {
@@ -82,10 +89,11 @@ void Opener::Run() {
 
 std::unique_ptr<Catalog> Opener::TryOpenCatalog() {
   struct stat status {};
-  CheckSyscall(fstatat(fd_, Catalog::kFileName, &status, AT_SYMLINK_NOFOLLOW), "stat catalog.db");
+  CheckSyscall(fstatat(catalog_fd_, Catalog::kFileName, &status, AT_SYMLINK_NOFOLLOW),
+               "stat catalog.db");
   const bool full = store_.lock->was_left_behind() || status.st_size <= kAlwaysVerifiedBytes;
   try {
-    return Catalog::Open(fd_, Catalog::kFileName,
+    return Catalog::Open(catalog_fd_, Catalog::kFileName,
                          full ? CatalogCheck::kFull : CatalogCheck::kQuick);
   } catch (const Error& error) {
     // Anything else (no memory, a newer schema, an I/O error) may be well again tomorrow.
@@ -149,19 +157,21 @@ void Opener::MakeStore() {
   // The backend's own copy of how it was chosen goes first: a rebuild needs it.
   store_.meta->WriteStore(facts, {.mode = S_IFDIR | 0755, .uid = 0, .gid = 0, .acl = {}});
   Failpoint("first.before-catalog");
-  Catalog::Create(fd_, kNewCatalog, facts);
+  Catalog::Create(catalog_fd_, kNewCatalog, facts);
   {
-    const std::unique_ptr<Catalog> fresh = Catalog::Open(fd_, kNewCatalog, CatalogCheck::kQuick);
+    const std::unique_ptr<Catalog> fresh =
+        Catalog::Open(catalog_fd_, kNewCatalog, CatalogCheck::kQuick);
     Catalog::Change change(*fresh);
     InsertTemplatesOf(*store_.backend, change);
     change.CommitUncounted();
     fresh->MergeLog();
   }
   Failpoint("first.after-create");
-  CheckSyscall(renameat(fd_, kNewCatalog, fd_, Catalog::kFileName), "name the new catalog.db");
+  CheckSyscall(renameat(catalog_fd_, kNewCatalog, catalog_fd_, Catalog::kFileName),
+               "name the new catalog.db");
   SyncDirectory();
   Failpoint("first.after-catalog");
-  store_.catalog = Catalog::Open(fd_, Catalog::kFileName, CatalogCheck::kQuick);
+  store_.catalog = Catalog::Open(catalog_fd_, Catalog::kFileName, CatalogCheck::kQuick);
   spdlog::info("{}: new store, backend {} ({})", options.path, choice.type, choice.selection);
 }
 
@@ -245,7 +255,7 @@ void Opener::SetAsideCatalog() const {
     const std::string name = std::string(Catalog::kFileName) + suffix;
     if (!Exists(name)) continue;
     const std::string to = aside + suffix;
-    CheckSyscall(renameat(fd_, name.c_str(), fd_, to.c_str()), "set aside " + name);
+    CheckSyscall(renameat(catalog_fd_, name.c_str(), catalog_fd_, to.c_str()), "set aside " + name);
     Failpoint("rebuild.after-set-aside-log");
   }
 }
@@ -264,9 +274,10 @@ void Opener::Rebuild(const std::string& reason, const std::string& detected) {
   const StoreFacts facts = FactsForRebuild(detected);
   Failpoint("rebuild.before-build");
   const RebuildPlan plan = PlanRebuild(*store_.backend, *store_.meta, {});
-  Catalog::Create(fd_, kNewCatalog, facts);
+  Catalog::Create(catalog_fd_, kNewCatalog, facts);
   {
-    const std::unique_ptr<Catalog> fresh = Catalog::Open(fd_, kNewCatalog, CatalogCheck::kQuick);
+    const std::unique_ptr<Catalog> fresh =
+        Catalog::Open(catalog_fd_, kNewCatalog, CatalogCheck::kQuick);
     Catalog::Change change(*fresh);
     ApplyRebuild(plan, change);
     InsertTemplatesOf(*store_.backend, change);
@@ -278,10 +289,11 @@ void Opener::Rebuild(const std::string& reason, const std::string& detected) {
   SetAsideCatalog();
   SyncDirectory();
   Failpoint("rebuild.after-set-aside");
-  CheckSyscall(renameat(fd_, kNewCatalog, fd_, Catalog::kFileName), "name the rebuilt catalog.db");
+  CheckSyscall(renameat(catalog_fd_, kNewCatalog, catalog_fd_, Catalog::kFileName),
+               "name the rebuilt catalog.db");
   SyncDirectory();
   Failpoint("rebuild.after-rename");
-  store_.catalog = Catalog::Open(fd_, Catalog::kFileName, CatalogCheck::kQuick);
+  store_.catalog = Catalog::Open(catalog_fd_, Catalog::kFileName, CatalogCheck::kQuick);
   store_.SetRebuilt();
   // An empty store without a catalog is a first mount that was cut short: nothing to tell.
   if (damage_.empty() && plan.workspaces.empty() && plan.snapshots.empty()) return;
@@ -294,6 +306,9 @@ void Opener::Rebuild(const std::string& reason, const std::string& detected) {
 
 }  // namespace
 
-void OpenCatalogAndBackend(StoreContext& store) { Opener(store).Run(); }
+void OpenCatalogAndBackend(StoreContext& store) {
+  if (store.options.read_only) store.catalog_copy = CopyCatalog(store.directory.get());
+  Opener(store).Run();
+}
 
 }  // namespace ckptfs

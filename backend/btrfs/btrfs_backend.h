@@ -42,6 +42,7 @@ class BtrfsBackend final : public Backend {
   std::vector<Change> Changes(const VolumeId& older, const VolumeId& newer) const override;
   SpaceInfo Space() const override;
   void RequireSpaceForNewVolume() const override;
+  BackendHealth Health() const override { return {.warnings = home_.warnings, .stopped = {}}; }
 
  private:
   // The root directory of a volume. Throws ENOENT if there is none, saying so on `attempted`.
