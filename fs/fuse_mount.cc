@@ -2,8 +2,11 @@
 
 #include "fs/fuse_mount.h"
 
+#include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -95,6 +98,13 @@ __attribute__((format(printf, 2, 0))) void LogFromLibrary(fuse_log_level level, 
   }
 }
 
+// Of a mount whose requests nobody answers yet: its root is known to the kernel.
+dev_t DeviceOf(const std::string& mountpoint) {
+  struct statx status {};
+  if (statx(AT_FDCWD, mountpoint.c_str(), AT_STATX_DONT_SYNC, 0, &status) != 0) return 0;
+  return makedev(status.stx_dev_major, status.stx_dev_minor);
+}
+
 }  // namespace
 
 class FuseMount::Impl {
@@ -123,6 +133,7 @@ class FuseMount::Impl {
                   "See that you are root, that /dev/fuse is there and that the directory can be "
                   "mounted on");
     }
+    context_.device = DeviceOf(mount.mountpoint);
     kernel_.Attach(session_);
     helper.SetMountpoint(mount.mountpoint);
   }

@@ -75,6 +75,8 @@ struct MountContext {
   // told otherwise at once, else not at all.
   double KeepSeconds() const noexcept { return can_expire_names ? kForeverSeconds : 0; }
 
+  dev_t device =
+      0;  // st_dev of the mount; set before a request is answered, and 0 where it is not known
   Store& store;
   KernelCache& kernel;
   const MountOptions options;
