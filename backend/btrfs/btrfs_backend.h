@@ -1,6 +1,8 @@
 // Volumes as btrfs subvolumes.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,7 +17,7 @@ namespace ckptfs {
 // btrfs's transactions: what a transaction holds is on disk whole or not at all, and when function
 // says "durable" it has waited for a commit.
 //
-// Stateless but for its descriptors: any thread may call any function.
+// Stateless but for its descriptors and a time: any thread may call any function.
 class BtrfsBackend final : public Backend {
  public:
   explicit BtrfsBackend(BtrfsHome home);
@@ -50,7 +52,11 @@ class BtrfsBackend final : public Backend {
   void MakeSnapshot(const VolumeId& source, const VolumeId& target, int flags,
                     const std::string& attempted);
 
+  // Whether some were under way, which are on disk now. False also if the last look was a moment ago.
+  bool CommitRemovals() const;
+
   const BtrfsHome home_;
+  mutable std::atomic<std::chrono::steady_clock::time_point> next_commit_{};  // of CommitRemovals
 };
 
 }  // namespace ckptfs
