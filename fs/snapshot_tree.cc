@@ -245,6 +245,18 @@ void SnapshotTree::ListSnapshots(const SnapshotList& list, off_t offset, bool wi
   }
 }
 
+void SnapshotTree::Sync(NodeId directory) const {
+  if (directory != kMountRootNode) return;
+  for (const WorkspaceRecord& workspace : mount_.store.ListWorkspaces()) {
+    try {
+      mount_.store.backend().Sync(workspace.volume);
+    } catch (const Error& error) {
+      // Its data is missing, or it was removed, or rolled back, just now.
+      if (error.errno_value() != ENOENT) throw;
+    }
+  }
+}
+
 void SnapshotTree::List(NodeId directory, off_t offset, bool with_attributes,
                         const ListSink& sink) {
   for (; offset < kFirstEntryOffset; ++offset) {
