@@ -57,6 +57,16 @@ void ClearDeadMounts(const std::string& path) {
   }
 }
 
+// Whether `path`, which need not be there, is `directory` or lies in it; also where another name of that, as
+// by a bind mount, leads to it.
+bool IsInside(const std::filesystem::path& path, const std::filesystem::path& directory) {
+  std::error_code error;
+  for (std::filesystem::path at = path;; at = at.parent_path()) {
+    if (at == directory || std::filesystem::equivalent(at, directory, error)) return true;
+    if (at == at.parent_path()) return false;
+  }
+}
+
 }  // namespace
 
 std::string PrepareMountpoint(const std::string& path, const std::string& store_path) {
@@ -69,9 +79,14 @@ std::string PrepareMountpoint(const std::string& path, const std::string& store_
     throw Error(ENOTDIR, "mount on " + path, {}, "Choose a directory");
   }
   const std::string store = std::filesystem::weakly_canonical(store_path, error).string();
-  if (absolute == store || absolute.starts_with(store + "/")) {
+  if (IsInside(absolute, store)) {
     throw Error(EINVAL, "mount on " + path, "it lies in the store itself",
                 "Choose a directory elsewhere");
+  }
+  if (IsInside(store, absolute)) {
+    throw Error(EINVAL, "mount on " + path,
+                "the store lies in it, and nobody could get there any more",
+                "Put the store or the mount point elsewhere");
   }
   if (!std::filesystem::is_empty(absolute, error) || error) {
     if (error) throw Error(error.value(), "look into the mount point " + path);
