@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backend/access_times.h"
 #include "backend/base/error.h"
 #include "backend/base/unique_fd.h"
 #include "backend/base/uuid.h"
@@ -227,7 +228,7 @@ struct BackendOptions {
   std::string pool_data_device;
   std::string pool_metadata_device;
   bool read_only = false;
-  bool no_atime = false;  // mount option noatime: reads do not change access times
+  AccessTimes access_times;
 };
 
 struct BackendChoice {

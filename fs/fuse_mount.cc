@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <spdlog/spdlog.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include <fstream>
 
 #include "backend/base/error.h"
+#include "backend/mount/detached_mount.h"
 #include "fs/fuse_kernel_cache.h"
 #include "fs/fuse_operations.h"
 
@@ -105,6 +107,16 @@ dev_t DeviceOf(const std::string& mountpoint) {
   return makedev(status.stx_dev_major, status.stx_dev_minor);
 }
 
+// The mount is a good one without: reads change what the mount underneath lets them.
+void ShowAccessTimes(const std::string& mountpoint, const AccessTimes& wanted) {
+  if (wanted.rule == AccessTimeRule::kDefault && !wanted.spare_directories) return;
+  mount_attr attributes{};
+  SetAccessTimes(wanted, attributes);
+  if (mount_setattr(AT_FDCWD, mountpoint.c_str(), 0, &attributes, sizeof(attributes)) != 0) {
+    spdlog::warn("show the options for access times: {}", std::generic_category().message(errno));
+  }
+}
+
 }  // namespace
 
 class FuseMount::Impl {
@@ -133,6 +145,7 @@ class FuseMount::Impl {
                   "See that you are root, that /dev/fuse is there and that the directory can be "
                   "mounted on");
     }
+    ShowAccessTimes(mount.mountpoint, fuse.access_times);
     context_.device = DeviceOf(mount.mountpoint);
     kernel_.Attach(session_);
     helper.SetMountpoint(mount.mountpoint);

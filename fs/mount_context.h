@@ -28,6 +28,9 @@ struct MountOptions {
   std::string mountpoint;  // absolute
   SnapshotDirectory snapshot_directory = SnapshotDirectory::kHidden;
   bool detach_busy = false;  // -o busy=detach
+  // -o strictatime: every read has to come to the files underneath. The kernel keeps no content then, of
+  // small files, directories and symbolic links.
+  bool strict_access_times = false;
   // Live trees are read-only although the mount is not: the store's recovery wants it so, and
   // `ckpt fsck --repair`, which changes that, must be able to open its control file for writing.
   bool refuse_changes = false;

@@ -220,7 +220,7 @@ UniqueFd MountWithoutLog(const LoopDevice& loop, DetachedMountOptions mount,
 
 UniqueFd MountImage(const LoopDevice& loop, const BackendOptions& options, bool read_only,
                     std::vector<std::string>& warnings) {
-  DetachedMountOptions mount{.read_only = read_only, .no_atime = options.no_atime};
+  DetachedMountOptions mount{.read_only = read_only, .access_times = options.access_times};
   // Deleted snapshots give their space back to the disk below, in the background.
   if (!read_only) mount.filesystem_options = {{"discard", "async"}};
   try {

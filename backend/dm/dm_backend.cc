@@ -82,10 +82,11 @@ std::unique_ptr<Activation> DmBackend::Activate(const VolumeId& id) const {
                       fmt::format("{}{}-{}", device_prefix_, id.str(), ++counter), writable);
   };
   Failpoint("volume-activate.before");
-  auto activation = std::make_unique<Activation>(
-      id, std::move(file), make_device, filesystem,
-      ActivationOptions{
-          .never_write = home_.read_only, .no_atime = options_.no_atime, .discard = discard()});
+  auto activation =
+      std::make_unique<Activation>(id, std::move(file), make_device, filesystem,
+                                   ActivationOptions{.never_write = home_.read_only,
+                                                     .access_times = options_.access_times,
+                                                     .discard = discard()});
   Failpoint("volume-activate.after");
   return activation;
 }

@@ -56,6 +56,8 @@ void Serve(CommandLine line, const std::function<void(const std::string& mountpo
   if (line.store.read_only) line.fuse.kernel_options.emplace_back("ro");
   line.mount.refuse_changes = status.read_only;
   line.fuse.source = line.store.path;
+  line.fuse.access_times = line.store.backend_options.access_times;
+  line.mount.strict_access_times = line.fuse.access_times.rule == AccessTimeRule::kStrict;
   FuseMount mount(*store, line.mount, line.fuse, write_stop_helper);
   store->Keep();
   spdlog::info("{} is mounted on {} (backend {})", line.store.path, line.mount.mountpoint,

@@ -45,7 +45,7 @@ class TemplateStoreTest : public testing::Test {
   std::string ReadIn(const TemplateInfo& info) {
     const auto loop = store_->Attach(info.id);
     const UniqueFd root = ImageFilesystem::Named(info.filesystem)
-                              .Mount(loop->path(), {.how = ImageMount::kSettled, .no_atime = true});
+                              .Mount(loop->path(), {.how = ImageMount::kSettled, .access_times = {.rule = AccessTimeRule::kNone}});
     return ReadFileAt(root.get(), "file");
   }
 
