@@ -63,7 +63,7 @@ std::string_view BrokenRule(std::string_view name) {
   if (name.empty()) return "a name has at least one byte";
   if (name.front() == '.') return "a name must not start with a dot";
   if (name.front() == '-') return "a name must not start with a hyphen";
-  if (name == kLatestName) return "\"latest\" stands for the newest snapshot";
+  if (name == kLatestName) return "\"latest\" stands for the newest checkpoint";
   std::string_view rest = name;
   while (!rest.empty()) {
     const std::optional<char32_t> point = TakeCodePoint(rest);

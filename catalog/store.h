@@ -138,8 +138,13 @@ class Store {
                                             size_t limit = SIZE_MAX) const;
   std::optional<SnapshotRecord> FindSnapshot(int64_t workspace_id, const std::string& name) const;
   std::optional<SnapshotRecord> FindSnapshot(int64_t id) const;
-  std::optional<SnapshotRecord> LatestSnapshot(int64_t workspace_id) const;
+  // The newest of any kind.
+  std::optional<SnapshotRecord> NewestSnapshot(int64_t workspace_id) const;
+  // The `n`-th newest checkpoint, counted from 1; `latest` is the first. States that rollbacks kept never
+  // count, or a retry after a retry would be given the state that failed.
+  std::optional<SnapshotRecord> NewestCheckpoint(int64_t workspace_id, uint64_t n = 1) const;
   uint64_t CountSnapshots(int64_t workspace_id) const;
+  uint64_t CountCheckpoints(int64_t workspace_id) const;
   // Who had files open for writing when that snapshot was taken. Empty: that is not known (states
   // that rollbacks kept; snapshots of an older ckptfs, or from before a rebuild of the catalog).
   std::optional<OpenWriterList> OpenWriters(int64_t snapshot_id) const;

@@ -258,7 +258,7 @@ void MountVerbs::SwitchLive(LiveWorkspace& workspace, const SnapshotRecord& snap
     }
     const bool foreign = workspace.IsForeign(snapshot);
     const auto begin_line = [&] {
-      const auto newest = mount_.store.LatestSnapshot(workspace.id());
+      const auto newest = mount_.store.NewestSnapshot(workspace.id());
       workspace.BeginLine(newest ? newest->id : 0);
     };
     if (foreign) begin_line();

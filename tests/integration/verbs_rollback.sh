@@ -43,7 +43,7 @@ check_eq 2 "$(stat -c %h W/hard)" "hard links"
 check_eq y "$(getfattr --only-values -n user.x W/src/a)" "xattrs"
 check_not "what came later is gone" test -e W/new
 check "the snapshot is still there" test -f .snapshots/W/s1/file
-check_eq s1 "$(readlink .snapshots/W/latest | sed 's/^pre-rollback.*/s1/')" "latest"
+check_eq s1 "$(readlink .snapshots/W/latest)" "latest"
 
 test_case "the state before is kept"
 check_eq 1 "$(kept_count W)" "kept states"
@@ -85,7 +85,7 @@ manifest W >"$scratch/damaged"
 mv -T .snapshots/W/s1 W
 newest=$(ls -t .snapshots/W | head -n 1)
 check_match '^pre-rollback-' "$newest" "the newest"
-check_eq "$newest" "$(readlink .snapshots/W/latest)" "latest"
+check_eq "s2 s2" "$(readlink .snapshots/W/latest) $(readlink W/.snapshots/latest)" "latest is no kept state"
 check "undo" mv -T ".snapshots/W/$newest" W
 manifest W >"$scratch/after"
 check "the damaged tree is back" diff "$scratch/damaged" "$scratch/after"
@@ -95,6 +95,32 @@ check "the good tree is back" diff "$scratch/before" "$scratch/after"
 rmdir ".snapshots/W/$newest"
 manifest W >"$scratch/after"
 check "the tree lives without what it came from" diff "$scratch/before" "$scratch/after"
+
+test_case "retry after retry from the newest checkpoint"
+mkdir L && echo good >L/file && mkdir .snapshots/L/before
+for try in 1 2 3; do
+    echo "failed $try" >L/file
+    check "try $try" ckpt rollback -w L -s latest
+    check_eq "good before" "$(cat L/file) $(readlink .snapshots/L/latest)" "after try $try"
+done
+echo "failed 4" >L/file && run ckpt rollback -w L -n 1
+check_eq "0 good" "$status $(cat L/file)" "by number"
+kept=$(kept_states L | head -n 1)
+check_eq good "$(cat .snapshots/L/latest/file)" "through the link"
+check_eq before "$(ckpt show -w L -s latest --format json | jq -r .name)" "ckpt show"
+check_eq '' "$(ckpt diff -w L -f latest)" "ckpt diff"
+check_eq before "$(ckpt list -w L --format json | jq -r 'map(select(.kind != "pre-rollback"))[-1].name')" \
+    "as ckpt(1) finds it"
+mv ".snapshots/L/$kept" .snapshots/L/kept-by-hand
+check_eq before "$(readlink .snapshots/L/latest)" "a kept state under a name of its own"
+rmdir .snapshots/L/before
+for list in .snapshots/L L/.snapshots; do check_not "no checkpoint: no latest" test -L $list/latest; done
+run ckpt rollback -w L -s latest
+check_eq "3 ckpt: find snapshot L/latest: it has no checkpoint. 'ckpt list' shows them." "$status $errors" "refused"
+run ckpt rollback -w L -n 1
+check_eq "3 ckpt: find checkpoint 1 of L: it has 0. 'ckpt list' shows them." "$status $errors" "refused"
+mkdir .snapshots/L/again
+check_eq again "$(readlink .snapshots/L/latest)" "there is one again"
 
 test_case "rollback in place, in both lists"
 for live in .snapshots/W W/.snapshots; do

@@ -178,7 +178,7 @@ void AddShow(CLI::App& app, Action& action) {
   CLI::App* command =
       app.add_subcommand("show", "Show all there is to know about a snapshot, with its sizes");
   AddWorkspaceOption(*command, options->workspace);
-  command->add_option("-s,--snapshot", options->snapshot, "Its name, or latest")
+  command->add_option("-s,--snapshot", options->snapshot, "Its name; latest: the newest checkpoint")
       ->type_name("NAME")
       ->required();
   AddFormatOption(*command, options->format);

@@ -74,12 +74,14 @@ void AddRollback(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand(
       "rollback", "Give a workspace the state of a snapshot; the state before is kept");
   AddWorkspaceOption(*command, options->workspace);
-  CLI::Option* snapshot =
-      command->add_option("-s,--snapshot", options->snapshot, "The snapshot, or latest")
-          ->type_name("NAME");
+  CLI::Option* snapshot = command
+                              ->add_option("-s,--snapshot", options->snapshot,
+                                           "The snapshot; latest: the newest checkpoint")
+                              ->type_name("NAME");
   command
       ->add_option("-n,--newest", options->newest,
-                   "The N-th newest checkpoint, from 1; states kept by rollbacks do not count")
+                   "The N-th newest checkpoint, from 1; what rollbacks kept (pre-rollback-...) "
+                   "does not count")
       ->type_name("N")
       ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 31))
       ->excludes(snapshot);

@@ -112,7 +112,7 @@ TEST_F(LoopStoreTest, ACheckpointHoldsTheStateAndAllThatIsKnownOfIt) {
   EXPECT_NE(first.view, second.view);
   EXPECT_NE(first.view, workspace.view);
   EXPECT_THAT(Names("w"), ElementsAre("s1", "s2"));
-  EXPECT_EQ(store().LatestSnapshot(workspace.id)->name, "s2");
+  EXPECT_EQ(store().NewestCheckpoint(workspace.id)->name, "s2");
   EXPECT_EQ(store().CountSnapshots(workspace.id), 2U);
   EXPECT_EQ(store().ListSnapshots(workspace.id, first.id, 10).size(), 1U);
   ExpectSound();
