@@ -8,6 +8,7 @@
 #include <string>
 
 #include "backend/base/error.h"
+#include "backend/base/text.h"
 
 namespace ckptfs {
 namespace {
@@ -45,17 +46,9 @@ std::optional<char32_t> TakeCodePoint(std::string_view& text) {
 
 // A name as it may stand in an error or a log: short, and harmless to a terminal.
 std::string Quoted(std::string_view name) {
-  std::string out = "\"";
-  for (const char c : name.substr(0, kMaxQuotedBytes)) {
-    const auto byte = static_cast<uint8_t>(c);
-    if (byte >= 0x20 && byte < 0x7f) {
-      out += c;
-    } else {
-      out += fmt::format("\\x{:02x}", byte);
-    }
-  }
+  std::string out = '"' + PlainText(name.substr(0, kMaxQuotedBytes));
   if (name.size() > kMaxQuotedBytes) out += "...";
-  return out + "\"";
+  return out + '"';
 }
 
 // Which rule `name` breaks; empty: none.

@@ -38,8 +38,8 @@ int Preview(const RollbackOptions& options, const Place& place) {
   printer.Finish(result);
   if (!IsJson(options.format) && printer.count() == 0 &&
       result.value(wire::kHidden, size_t{0}) == 0) {
-    PrintLine(fmt::format("nothing would change: {} is as {}", OneLine(place.workspace),
-                          OneLine(result.at("snapshot").get<std::string>())));
+    PrintLine(fmt::format("nothing would change: {} is as {}", ShellQuote(place.workspace),
+                          ShellQuote(result.at("snapshot").get<std::string>())));
   }
   return kDone;
 }
@@ -55,7 +55,7 @@ int RunRollback(const RollbackOptions& options) {
     return kDone;
   }
   const auto text = [&result](const char* field) {
-    return OneLine(result.at(field).get<std::string>());
+    return ShellQuote(result.at(field).get<std::string>());
   };
   std::string before = "the state before is not kept (undo=off)";
   if (result.at("kept").is_string()) {
