@@ -264,7 +264,7 @@ std::vector<Change> BtrfsBackend::Changes(const VolumeId& older, const VolumeId&
   const std::string attempted = fmt::format("compare volume {} with {}", older.str(), newer.str());
   const UniqueFd older_root = OpenRoot(older, attempted);
   const UniqueFd newer_root = OpenRoot(newer, attempted);
-  return CompareSubvolumes(older_root.get(), newer_root.get());
+  return CompareSubvolumes(older_root.get(), newer_root.get(), path_bounds_);
 }
 
 SpaceInfo BtrfsBackend::Space() const { return ReadSpace(home_.volumes.get(), home_.image.get()); }

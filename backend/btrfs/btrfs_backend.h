@@ -7,6 +7,7 @@
 
 #include "backend/backend.h"
 #include "backend/btrfs/home.h"
+#include "backend/btrfs/path_bounds.h"
 
 namespace ckptfs {
 
@@ -50,6 +51,7 @@ class BtrfsBackend final : public Backend {
                     const std::string& attempted);
 
   const BtrfsHome home_;
+  mutable PathBounds path_bounds_;
 };
 
 }  // namespace ckptfs

@@ -45,7 +45,7 @@ class ChangesFixture : public ::testing::Test {
   // What turns `older` into `newer`, in lines, after checking all ways to find it.
   static std::vector<std::string> Compare(const UniqueFd& older, const UniqueFd& newer) {
     const auto expected = Lines(ExpectedChanges(older.get(), newer.get()));
-    const auto changes = CompareSubvolumes(older.get(), newer.get());
+    const auto changes = CompareSubvolumes(older.get(), newer.get(), bounds_);
     EXPECT_EQ(Lines(changes), expected);
     EXPECT_EQ(CheckOutcome(older.get(), newer.get(), changes), "");
     EXPECT_EQ(Lines(CompareSubvolumesByWalk(older.get(), newer.get())), expected) << "by walk";
@@ -66,6 +66,8 @@ class ChangesFixture : public ::testing::Test {
   std::vector<std::string> ChangesSince(const UniqueFd& older) const {
     return CompareRelated(older, Snapshot());
   }
+
+  inline static PathBounds bounds_;
 
  private:
   inline static std::unique_ptr<ScratchBtrfs> filesystem_;
