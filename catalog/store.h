@@ -83,6 +83,9 @@ struct RollbackResult {
   // volume is destroyed; `equal_to` names the snapshot that it was equal to), or undo is off.
   std::optional<SnapshotRecord> kept;
   std::optional<SnapshotRecord> equal_to;
+  // The state before had been kept, and then turned out to be equal to `equal_to`: this row was there for a
+  // moment, and is gone.
+  std::optional<SnapshotRecord> dropped;
   bool in_writing = false;  // somebody goes on writing to what is kept: WritersGone is awaited
 };
 
@@ -197,8 +200,9 @@ class Store {
   // A new workspace that starts as that snapshot. EEXIST, EINVAL, ENOSPC, EIO, EBUSY (in writing).
   WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name);
 
-  // True if the live state differs from its parent snapshot, or has none. Syncs the volume.
-  bool ChangedSinceParent(int64_t workspace_id);
+  // True if the live state differs from its parent snapshot in what Diff tells of, or has none. Syncs the
+  // volume. At once if nothing at all has been touched; else compares, by a snapshot that nobody sees.
+  bool ChangedSinceParent(int64_t workspace_id, const LiveHooks& hooks = {});
 
   // --- Comparisons and sizes -----------------------------------------------------------------
   // Without `newer` the live tree is compared, by a snapshot that nobody sees.

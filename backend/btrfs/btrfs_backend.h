@@ -41,6 +41,7 @@ class BtrfsBackend final : public Backend {
   uint64_t ChangeMarker(const VolumeId& id) const override;
   VolumeUsage Usage(const VolumeId& id) const override;
   std::vector<Change> Changes(const VolumeId& older, const VolumeId& newer) const override;
+  bool MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t files_max) const override;
   SpaceInfo Space() const override;
   void RequireSpaceForNewVolume() const override;
 

@@ -64,6 +64,39 @@ check "after reading only" mv -T .snapshots/W/s1 W
 check_eq 1 "$(kept_count W)" "kept states"
 manifest W >"$scratch/after"
 check "the tree is what it was" diff "$scratch/before" "$scratch/after"
+# Another access time, at the top and below, of files and of directories.
+touch -a -d 2001-01-01 W W/file W/src W/src/a
+check_eq "nothing changed since W/s1" "$(ckpt checkpoint -w W --if-changed)" "access times: ckpt checkpoint"
+check_eq '' "$(ckpt diff -w W -f s1)" "access times: ckpt diff"
+check_eq "rolled back W to s1; the state before was that of s1" "$(ckpt rollback -w W -s s1)" "access times: ckpt rollback"
+check_eq 1 "$(kept_count W)" "kept states"
+touch -a -d 2001-01-01 W/file
+check "access times: mv -T" mv -T .snapshots/W/s1 W
+check_eq "1 s1" "$(kept_count W) $(readlink .snapshots/W/latest)" "kept states"
+touch -a -d 2001-01-01 W/file
+check "access times: mv -T, inside" mv -T W/.snapshots/s1 W/.snapshots/.live
+check_eq "1 1" "$(kept_count W) $(find W/.snapshots/ -mindepth 1 -maxdepth 1 -name 'pre-*' | wc -l)" "kept states"
+# What is as it was in the end.
+mode=$(stat -c %a W/file) && chmod 700 W/file && chmod "$mode" W/file && touch W/new && rm W/new
+mv W/file W/moved && mv W/moved W/file
+check_eq '' "$(ckpt diff -w W -f s1)" "there and back: ckpt diff"
+check_eq "nothing changed since W/s1" "$(ckpt checkpoint -w W --if-changed)" "there and back: ckpt checkpoint"
+check "there and back: mv -T" mv -T .snapshots/W/s1 W
+check_eq 1 "$(kept_count W)" "kept states"
+# Each difference that ckpt diff tells of, by itself; each state that is kept for it goes again.
+for change in "echo x >>W/file" "rm W/file" "rm W/src/a" "mv W/src/a W/src/b" "mkdir W/src/empty" \
+    "touch -m -d 2001-01-01 W/file" "chmod 123 W/src" "chown 5:6 W/file" "setfattr -n user.y -v 1 W/src" \
+    "ln W/file W/file-2" "chattr +A W/file" "ln -s x W/link" "mkfifo W/fifo"; do
+    bash -c "$change"
+    check "$change: ckpt diff tells" test -n "$(ckpt diff -w W -f s1)"
+    check_match 'is kept as pre-rollback-' "$(ckpt rollback -w W -s s1)" "$change: it is kept"
+    rmdir ".snapshots/W/$(kept_states W | grep -vxF "$kept")"
+done
+# A file without a name that somebody has open is a difference.
+exec {open}<>W/gone && rm W/gone && exec {reading}<"/proc/self/fd/$open" {open}>&-
+check_match 'is kept as pre-rollback-' "$(ckpt rollback -w W -s s1)" "an open file without a name"
+exec {reading}<&-
+rmdir ".snapshots/W/$(kept_states W | grep -vxF "$kept")"
 # The live state is equal to s2, not to s1.
 echo two >W/file && mkdir .snapshots/W/s2
 check "back from a checkpoint" mv -T .snapshots/W/s1 W

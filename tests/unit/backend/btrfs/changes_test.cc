@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <thread>
 
@@ -220,6 +221,21 @@ TEST_F(ChangesTest, LinesOfStatesWithADeepPathBeforeTheyParted) {
     EXPECT_TRUE(PathBounds().MayExceedPathMax(first.get(), both.get()));
     EXPECT_TRUE(PathBounds().MayExceedPathMax(both.get(), first.get()));
   }
+}
+
+TEST_F(ChangesTest, AQuickLookKnowsItsLimits) {
+  for (int i = 0; i < 5; ++i) Live().Write(fmt::format("f{}", i), "1");
+  const UniqueFd before = Snapshot();
+  for (int i = 0; i < 5; ++i) Live().SetAtime(fmt::format("f{}", i), 1);
+  const UniqueFd read = Snapshot();
+  EXPECT_TRUE(SubvolumesMayBeEqual(before.get(), read.get(), SIZE_MAX));
+  EXPECT_FALSE(SubvolumesMayBeEqual(before.get(), read.get(), 2));
+  EXPECT_FALSE(MayBeEqualByWalking(SubvolumeFiles(before.get()), SubvolumeFiles(read.get()), 2));
+  Live().Unlink("f3");
+  filesystem().Sync();
+  EXPECT_FALSE(SubvolumesMayBeEqual(before.get(), live_fd(), SIZE_MAX));
+  EXPECT_FALSE(
+      MayBeEqualByWalking(SubvolumeFiles(before.get()), SubvolumeFiles(live_fd()), SIZE_MAX));
 }
 
 TEST_F(ChangesTest, NestedSubvolumesAreLeftOut) {
