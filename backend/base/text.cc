@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <utf8proc.h>
 
-#include <cstdint>
+#include <algorithm>
 #include <vector>
 
 namespace ckptfs {
@@ -167,7 +167,8 @@ std::string Shorten(std::string_view text, size_t columns) {
   }
   out += kEllipsis;
   std::vector<std::string_view> tail = take(room / 2, clusters.rbegin(), clusters.rend());
-  for (auto bytes = tail.rbegin(); bytes != tail.rend(); ++bytes) out += *bytes;
+  std::reverse(tail.begin(), tail.end());
+  for (const std::string_view bytes : tail) out += bytes;
   return out;
 }
 

@@ -167,9 +167,10 @@ class Directories {
       below.emplace_back(inode, place->name.size() + 1);
       inode = place->above;
     }
-    for (auto one = below.rbegin(); one != below.rend(); ++one) {
-      length += one->second;
-      lengths_[one->first] = length;
+    std::reverse(below.begin(), below.end());
+    for (const auto& [directory, name_length] : below) {
+      length += name_length;
+      lengths_[directory] = length;
     }
     return length;
   }
@@ -219,7 +220,7 @@ size_t BoundSince(int base_root_fd, size_t base_bound, int root_fd) {
   Directories before(base_root_fd);
   Directories now(root_fd);
   size_t bound = base_bound;
-  ForEachEntry(root_fd, LastChangeTransaction(base_root_fd), [&](const Entry& entry) {
+  ForEachEntry(root_fd, FirstTransactionAfter(base_root_fd), [&](const Entry& entry) {
     const size_t length = now.LengthOf(entry.directory) + entry.name.size();
     bound = std::max(bound, length);
     if (!entry.is_directory) return;

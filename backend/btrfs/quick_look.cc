@@ -25,7 +25,7 @@ class QuickLook {
       : older_(older_root_fd),
         newer_(newer_root_fd),
         newer_root_fd_(newer_root_fd),
-        since_(LastChangeTransaction(older_root_fd)),
+        since_(FirstTransactionAfter(older_root_fd)),
         files_left_(files_max) {}
 
   bool MayBeEqual() {
