@@ -205,6 +205,11 @@ class Backend {
   // do not. A file that went into kPrivateDirectoryName is kRemoved, one that came out is kAdded.
   virtual std::vector<Change> Changes(const VolumeId& older, const VolumeId& newer) const = 0;
 
+  // A quick look at what Changes would look at thoroughly. False if something is found in which the two
+  // differ for certain, or if more than `files_max` files would have to be looked at; true: Changes may be
+  // empty. `newer` may be writable, if nobody writes to it.
+  virtual bool MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t files_max) const = 0;
+
   virtual SpaceInfo Space() const = 0;
 
   // Throws ENOSPC, with what to do, when there is not enough left for a new volume to be safe.

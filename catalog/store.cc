@@ -68,12 +68,20 @@ std::optional<SnapshotRecord> Store::FindSnapshot(int64_t id) const {
   return impl_->catalog->FindSnapshot(id);
 }
 
-std::optional<SnapshotRecord> Store::LatestSnapshot(int64_t workspace_id) const {
-  return impl_->catalog->LatestSnapshot(workspace_id);
+std::optional<SnapshotRecord> Store::NewestSnapshot(int64_t workspace_id) const {
+  return impl_->catalog->NewestSnapshot(workspace_id);
+}
+
+std::optional<SnapshotRecord> Store::NewestCheckpoint(int64_t workspace_id, uint64_t n) const {
+  return impl_->catalog->NewestCheckpoint(workspace_id, n);
 }
 
 uint64_t Store::CountSnapshots(int64_t workspace_id) const {
   return impl_->catalog->CountSnapshots(workspace_id);
+}
+
+uint64_t Store::CountCheckpoints(int64_t workspace_id) const {
+  return impl_->catalog->CountCheckpoints(workspace_id);
 }
 
 std::optional<OpenWriterList> Store::OpenWriters(int64_t snapshot_id) const {

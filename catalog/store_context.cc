@@ -135,7 +135,7 @@ void StoreContext::Seal(const VolumeId& volume) const noexcept {
 }
 
 int64_t StoreContext::SnapshotTime(int64_t workspace_id) const {
-  const std::optional<SnapshotRecord> newest = catalog->LatestSnapshot(workspace_id);
+  const std::optional<SnapshotRecord> newest = catalog->NewestSnapshot(workspace_id);
   return newest ? std::max(NowNs(), newest->created_ns + 1) : NowNs();
 }
 

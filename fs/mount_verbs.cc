@@ -258,7 +258,7 @@ void MountVerbs::SwitchLive(LiveWorkspace& workspace, const SnapshotRecord& snap
     }
     const bool foreign = workspace.IsForeign(snapshot);
     const auto begin_line = [&] {
-      const auto newest = mount_.store.LatestSnapshot(workspace.id());
+      const auto newest = mount_.store.NewestSnapshot(workspace.id());
       workspace.BeginLine(newest ? newest->id : 0);
     };
     if (foreign) begin_line();
@@ -378,6 +378,7 @@ RollbackResult MountVerbs::Rollback(const RollbackRequest& request, bool force,
     }
     mount_.slots.RenewSnapshot(request.snapshot_id);
     mount_.volumes.Drop(done.old_volume);
+    if (done.dropped) SnapshotDeleted(*done.dropped);
     if (request.mode == ExchangeMode::kExchange) mount_.volumes.Drop(snapshot.volume);
     return done;
   });
@@ -416,11 +417,7 @@ WorkspaceRecord MountVerbs::Fork(int64_t snapshot_id, const std::string& name) {
 }
 
 bool MountVerbs::ChangedSinceParent(int64_t workspace_id) {
-  if (!mount_.store.ChangedSinceParent(workspace_id)) return false;
-  const auto record = mount_.store.FindWorkspace(workspace_id);
-  if (!record || !record->parent_id) return true;
-  // Reading a file may have changed its access time, and that alone is no change.
-  return !Diff(*record->parent_id, std::nullopt, workspace_id).empty();
+  return mount_.store.ChangedSinceParent(workspace_id, Hooks());
 }
 
 std::vector<Change> MountVerbs::Diff(int64_t older_snapshot_id,

@@ -132,7 +132,7 @@ Entry SnapshotTree::LookupInAllSnapshots(const char* name) {
 Entry SnapshotTree::LookupInList(const SnapshotList& list, const char* name) {
   if (name == kLiveName) return EntryOfVirtual(LiveNode(list));
   if (name == kLatestName) {
-    const auto newest = mount_.store.LatestSnapshot(list.workspace.id);
+    const auto newest = mount_.store.NewestCheckpoint(list.workspace.id);
     if (!newest) return Entry{};
     return EntryOfVirtual(MakeVirtualNode(VirtualKind::kLatest, static_cast<uint64_t>(newest->id)));
   }

@@ -26,6 +26,7 @@
 #include "backend/btrfs/btrfs_util.h"
 #include "backend/btrfs/btrfs_volume.h"
 #include "backend/btrfs/changes.h"
+#include "backend/btrfs/quick_look.h"
 #include "backend/btrfs/space.h"
 #include "backend/btrfs/tree_search.h"
 #include "backend/btrfs/usage.h"
@@ -269,7 +270,15 @@ std::vector<Change> BtrfsBackend::Changes(const VolumeId& older, const VolumeId&
   const std::string attempted = fmt::format("compare volume {} with {}", older.str(), newer.str());
   const UniqueFd older_root = OpenRoot(older, attempted);
   const UniqueFd newer_root = OpenRoot(newer, attempted);
-  return CompareSubvolumes(older_root.get(), newer_root.get());
+  return CompareSubvolumes(older_root.get(), newer_root.get(), path_bounds_);
+}
+
+bool BtrfsBackend::MayBeEqual(const VolumeId& older, const VolumeId& newer,
+                              size_t files_max) const {
+  const std::string attempted = fmt::format("look at volumes {} and {}", older.str(), newer.str());
+  const UniqueFd older_root = OpenRoot(older, attempted);
+  const UniqueFd newer_root = OpenRoot(newer, attempted);
+  return SubvolumesMayBeEqual(older_root.get(), newer_root.get(), files_max);
 }
 
 bool BtrfsBackend::CommitRemovals() const {

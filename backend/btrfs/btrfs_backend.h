@@ -9,6 +9,7 @@
 
 #include "backend/backend.h"
 #include "backend/btrfs/home.h"
+#include "backend/btrfs/path_bounds.h"
 
 namespace ckptfs {
 
@@ -42,6 +43,7 @@ class BtrfsBackend final : public Backend {
   uint64_t ChangeMarker(const VolumeId& id) const override;
   VolumeUsage Usage(const VolumeId& id) const override;
   std::vector<Change> Changes(const VolumeId& older, const VolumeId& newer) const override;
+  bool MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t files_max) const override;
   SpaceInfo Space() const override;
   void RequireSpaceForNewVolume() const override;
   BackendHealth Health() const override { return {.warnings = home_.warnings, .stopped = {}}; }
@@ -57,6 +59,7 @@ class BtrfsBackend final : public Backend {
 
   const BtrfsHome home_;
   mutable std::atomic<std::chrono::steady_clock::time_point> next_commit_{};  // of CommitRemovals
+  mutable PathBounds path_bounds_;
 };
 
 }  // namespace ckptfs

@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "backend/base/error.h"
+#include "backend/base/text.h"
 #include "tools/ckptfs/mount_table.h"
 
 namespace ckptfs {
@@ -21,7 +22,7 @@ std::string Absolute(const std::string& path) {
   std::unique_ptr<char, void (*)(void*)> real(realpath(path.c_str(), nullptr), free);
   if (!real) {
     ThrowErrno("find the mount point " + path,
-               errno == ENOENT ? "Make it first: mkdir -p " + path : "");
+               errno == ENOENT ? "Make it first: mkdir -p " + ShellQuote(path) : "");
   }
   return real.get();
 }
@@ -49,7 +50,7 @@ void ClearDeadMounts(const std::string& path) {
     const std::string absolute = std::filesystem::absolute(path).lexically_normal().string();
     if (!IsOurs(absolute)) {
       throw Error(ENOTCONN, "mount on " + path, "a dead mount of another filesystem is there",
-                  "Unmount it: umount " + path);
+                  "Unmount it: umount " + ShellQuote(path));
     }
     CheckSyscall(umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW),
                  "clear the dead mount on " + path);

@@ -99,6 +99,11 @@ const std::map<std::string, std::function<void(Store&)>>& Steps() {
        [](Store& store) {
          Switch(store, "still", Find(store, "still", "a"), ExchangeMode::kKeepSnapshot);
        }},
+      {"rollback-read",
+       [](Store& store) {
+         TouchLive(store, "still");
+         Switch(store, "still", Find(store, "still", "a"), ExchangeMode::kKeepSnapshot);
+       }},
       {"exchange",
        [](Store& store) { Switch(store, "w", Find(store, "w", "a"), ExchangeMode::kExchange); }},
       {"promote",
@@ -199,6 +204,12 @@ WorkspaceRecord StoreTest::MakeWorkspace(const std::string& name, const std::str
 void WriteLive(Store& store, const std::string& workspace, const std::string& content) {
   const auto volume = store.backend().Open(store.FindWorkspace(workspace).value().volume);
   WriteFileAt(volume->root_fd(), "f", content);
+}
+
+void TouchLive(Store& store, const std::string& workspace) {
+  const auto volume = store.backend().Open(store.FindWorkspace(workspace).value().volume);
+  const std::array<timespec, 2> times = {timespec{.tv_sec = 1}, timespec{.tv_nsec = UTIME_OMIT}};
+  CheckSyscall(utimensat(volume->root_fd(), "f", times.data(), 0), "set an access time");
 }
 
 std::string ReadVolume(Store& store, const VolumeId& volume) {
