@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backend/access_times.h"
 #include "backend/base/error.h"
 #include "backend/base/unique_fd.h"
 #include "backend/base/uuid.h"
@@ -204,6 +205,11 @@ class Backend {
   // do not. A file that went into kPrivateDirectoryName is kRemoved, one that came out is kAdded.
   virtual std::vector<Change> Changes(const VolumeId& older, const VolumeId& newer) const = 0;
 
+  // A quick look at what Changes would look at thoroughly. False if something is found in which the two
+  // differ for certain, or if more than `files_max` files would have to be looked at; true: Changes may be
+  // empty. `newer` may be writable, if nobody writes to it.
+  virtual bool MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t files_max) const = 0;
+
   virtual SpaceInfo Space() const = 0;
 
   // Throws ENOSPC, with what to do, when there is not enough left for a new volume to be safe.
@@ -227,7 +233,7 @@ struct BackendOptions {
   std::string pool_data_device;
   std::string pool_metadata_device;
   bool read_only = false;
-  bool no_atime = false;  // mount option noatime: reads do not change access times
+  AccessTimes access_times;
 };
 
 struct BackendChoice {
@@ -243,6 +249,10 @@ BackendChoice ChooseBackend(int store_fd, const std::string& requested);
 // nothing behind when it throws or is killed that a second call would not clear; refuses (EEXIST)
 // where a backend has been made already. Durable on return.
 void CreateBackend(int store_fd, const std::string& type, const BackendOptions& options);
+
+// Takes away what CreateBackend has made, whole or not, of a store that nobody has been served from: there
+// is nothing in it yet. It must not be open. What is not such a thing stays. Failures are logged.
+void RemoveBackends(int store_fd) noexcept;
 
 // True if a backend of some type was made in this store directory; its type if so. Used when the
 // catalog is lost.

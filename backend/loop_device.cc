@@ -69,33 +69,43 @@ std::string NameOf(int file_fd) {
   return path.substr(path.rfind('/') + 1);
 }
 
-bool IsBackedBy(const std::string& device, const struct stat& file) {
-  const UniqueFd fd(open(device.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  loop_info64 info{};
-  return fd.valid() && ioctl(fd.get(), LOOP_GET_STATUS64, &info) == 0 &&
-         info.lo_device == file.st_dev && info.lo_inode == file.st_ino;
-}
-
 std::optional<std::string> FindDeviceOf(int file_fd) {
   struct stat file {};
   CheckSyscall(fstat(file_fd, &file), "look at an image");
   const std::string name = NameOf(file_fd);
-  const std::unique_ptr<DIR, int (*)(DIR*)> devices(opendir("/sys/block"), &closedir);
-  if (!devices) return std::nullopt;  // no sysfs: cannot tell
-  while (const dirent* entry = readdir(devices.get())) {
-    const std::string device = entry->d_name;
-    if (!device.starts_with("loop")) continue;
-    std::ifstream link("/sys/block/" + device + "/loop/backing_file");
-    std::string backing;
-    // Opening a device delays its detaching: only those are opened that may be meant. The path says
-    // no more than that, as it is another one in another mount namespace.
-    if (!std::getline(link, backing) || backing.find(name) == std::string::npos) continue;
-    if (IsBackedBy("/dev/" + device, file)) return "/dev/" + device;
+  // The path says no more than that, as it is another one in another mount namespace.
+  const auto may_be_meant = [&](const std::string& path) {
+    return path.find(name) != std::string::npos;
+  };
+  for (const AttachedFile& attached : ListAttachedFiles(may_be_meant)) {
+    if (attached.filesystem == file.st_dev && attached.inode == file.st_ino) return attached.device;
   }
   return std::nullopt;
 }
 
 }  // namespace
+
+std::vector<AttachedFile> ListAttachedFiles(
+    const std::function<bool(const std::string& path)>& may_be_meant) {
+  std::vector<AttachedFile> files;
+  const std::unique_ptr<DIR, int (*)(DIR*)> devices(opendir("/sys/block"), &closedir);
+  if (!devices) return files;                             // no sysfs: cannot tell
+  while (const dirent* entry = readdir(devices.get())) {  // NOLINT(concurrency-mt-unsafe): own DIR
+    const std::string device = entry->d_name;
+    if (!device.starts_with("loop")) continue;
+    std::ifstream link("/sys/block/" + device + "/loop/backing_file");
+    std::string path;
+    if (!std::getline(link, path) || !may_be_meant(path)) continue;
+    const UniqueFd fd(open(("/dev/" + device).c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    loop_info64 info{};
+    if (!fd.valid() || ioctl(fd.get(), LOOP_GET_STATUS64, &info) != 0) continue;
+    files.push_back({.device = "/dev/" + device,
+                     .path = path,
+                     .filesystem = info.lo_device,
+                     .inode = info.lo_inode});
+  }
+  return files;
+}
 
 std::optional<std::string> WaitUntilDetached(int file_fd) {
   const auto deadline = std::chrono::steady_clock::now() + kDetachWait;

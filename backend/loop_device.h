@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "backend/base/unique_fd.h"
 
@@ -48,6 +50,21 @@ class LoopDevice {
   UniqueFd fd_;
   bool direct_io_ = false;
 };
+
+// What a loop device has attached.
+struct AttachedFile {
+  std::string device;  // "/dev/loop7"
+  std::string
+      path;  // of the file, as the kernel tells it here; where it is not seen from here, another
+  uint64_t filesystem = 0;  // st_dev
+  uint64_t inode = 0;       // st_ino
+};
+
+// All loop devices of the machine, of those whose file's path may be meant. (Opening a device delays its
+// detaching, and of a file on a filesystem that does not answer nobody learns anything.) What cannot be told
+// is left out.
+std::vector<AttachedFile> ListAttachedFiles(
+    const std::function<bool(const std::string& path)>& may_be_meant);
 
 // The path of a loop device that this file is attached to, if there is one. A device whose last user
 // died a moment ago is still being detached by the kernel: that is waited for, up to two seconds.

@@ -1,6 +1,7 @@
 // The table of backends: a new one is a line here.
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,6 +32,8 @@ struct BackendEntry {
   void (*create)(int store_fd, const BackendOptions& options);
   bool (*exists)(int store_fd);
   std::unique_ptr<Backend> (*open)(int store_fd, const BackendOptions& options);
+  // Takes away an empty one.
+  void (*remove)(int store_fd);
 };
 
 std::optional<std::string> NoObstacle(int /*store_fd*/) { return std::nullopt; }
@@ -51,11 +54,13 @@ std::unique_ptr<Backend> OpenDmThin(int store_fd, const BackendOptions& options)
 // "auto" takes the first without an obstacle.
 constexpr std::array kBackends = {
     BackendEntry{"btrfs-base", BaseHomeObstacle, CreateBaseHome, BaseHomeExists,
-                 OpenBtrfs<OpenBaseHome>},
-    BackendEntry{"btrfs-loop", NoObstacle, CreateLoopHome, LoopHomeExists, OpenBtrfs<OpenLoopHome>},
+                 OpenBtrfs<OpenBaseHome>, RemoveBaseHome},
+    BackendEntry{"btrfs-loop", NoObstacle, CreateLoopHome, LoopHomeExists, OpenBtrfs<OpenLoopHome>,
+                 RemoveLoopHome},
     BackendEntry{SnapshotBackend::kType, DmHomeObstacle, CreateSnapshotHome, SnapshotHomeExists,
-                 OpenDmSnapshot},
-    BackendEntry{ThinBackend::kType, DmHomeObstacle, CreateThinHome, ThinHomeExists, OpenDmThin},
+                 OpenDmSnapshot, RemoveSnapshotHome},
+    BackendEntry{ThinBackend::kType, DmHomeObstacle, CreateThinHome, ThinHomeExists, OpenDmThin,
+                 RemoveThinHome},
 };
 
 const BackendEntry& FindBackend(const std::string& type) {
@@ -125,6 +130,16 @@ void CreateBackend(int store_fd, const std::string& type, const BackendOptions& 
   }
   RefusePoolDevices(type, options);
   entry.create(store_fd, options);
+}
+
+void RemoveBackends(int store_fd) noexcept {
+  for (const BackendEntry& entry : kBackends) {
+    try {
+      entry.remove(store_fd);
+    } catch (const std::exception& error) {
+      spdlog::warn("{}, of a store that could not be mounted", error.what());
+    }
+  }
 }
 
 std::optional<std::string> DetectBackend(int store_fd) {

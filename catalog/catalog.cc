@@ -299,16 +299,34 @@ std::optional<SnapshotRecord> Catalog::FindSnapshotByVolume(const VolumeId& volu
   return OneSnapshot(reader_.Query(CKPTFS_SELECT_SNAPSHOT "WHERE s.volume = ?", volume));
 }
 
-std::optional<SnapshotRecord> Catalog::LatestSnapshot(int64_t workspace_id) const {
+std::optional<SnapshotRecord> Catalog::NewestSnapshot(int64_t workspace_id) const {
   const std::lock_guard lock(read_mutex_);
   return OneSnapshot(reader_.Query(
       CKPTFS_SELECT_SNAPSHOT "WHERE s.workspace_id = ? ORDER BY s.id DESC LIMIT 1", workspace_id));
+}
+
+std::optional<SnapshotRecord> Catalog::NewestCheckpoint(int64_t workspace_id, uint64_t n) const {
+  if (n == 0) return std::nullopt;
+  const uint64_t newer = std::min<uint64_t>(n - 1, std::numeric_limits<int64_t>::max());
+  const std::lock_guard lock(read_mutex_);
+  // The condition is that of the index snapshot_checkpoint, word for word: SQLite takes it only then.
+  return OneSnapshot(reader_.Query(CKPTFS_SELECT_SNAPSHOT
+                                   "WHERE s.workspace_id = ? AND s.kind = 'manual' "
+                                   "ORDER BY s.id DESC LIMIT 1 OFFSET ?",
+                                   workspace_id, newer));
 }
 
 uint64_t Catalog::CountSnapshots(int64_t workspace_id) const {
   const std::lock_guard lock(read_mutex_);
   Statement row =
       reader_.Query("SELECT count(*) FROM snapshot WHERE workspace_id = ?", workspace_id);
+  return row.Step() ? static_cast<uint64_t>(row.Int(0)) : 0;
+}
+
+uint64_t Catalog::CountCheckpoints(int64_t workspace_id) const {
+  const std::lock_guard lock(read_mutex_);
+  Statement row = reader_.Query(
+      "SELECT count(*) FROM snapshot WHERE workspace_id = ? AND kind = 'manual'", workspace_id);
   return row.Step() ? static_cast<uint64_t>(row.Int(0)) : 0;
 }
 

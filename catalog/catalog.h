@@ -82,8 +82,12 @@ class Catalog {
   std::optional<SnapshotRecord> FindSnapshot(int64_t id) const;
   std::optional<SnapshotRecord> FindSnapshot(const Uuid& uuid) const;
   std::optional<SnapshotRecord> FindSnapshotByVolume(const VolumeId& volume) const;
-  std::optional<SnapshotRecord> LatestSnapshot(int64_t workspace_id) const;
+  // The newest of any kind: for what goes on from all that there is.
+  std::optional<SnapshotRecord> NewestSnapshot(int64_t workspace_id) const;
+  // The `n`-th newest checkpoint, counted from 1 (of kind manual: states that rollbacks kept do not count).
+  std::optional<SnapshotRecord> NewestCheckpoint(int64_t workspace_id, uint64_t n) const;
   uint64_t CountSnapshots(int64_t workspace_id) const;
+  uint64_t CountCheckpoints(int64_t workspace_id) const;
   // Rows, live trees and snapshots, whose parent is that snapshot; their volumes.
   std::vector<VolumeId> VolumesOfChildren(int64_t snapshot_id) const;
 

@@ -7,9 +7,10 @@
 namespace ckptfs {
 
 // In each operation in the order in which they are passed.
-inline constexpr std::array<std::string_view, 6> kFirstMountFailpoints = {
-    "first.before-lock",    "first.before-backend", "first.after-backend",
-    "first.before-catalog", "first.after-create",   "first.after-catalog",
+inline constexpr std::array<std::string_view, 9> kFirstMountFailpoints = {
+    "first.before-lock",   "first.after-note",     "first.before-backend",
+    "first.after-backend", "first.before-catalog", "first.after-create",
+    "first.after-catalog", "first.before-finish",  "first.after-finish",
 };
 
 inline constexpr std::array<std::string_view, 6> kCreateWorkspaceFailpoints = {

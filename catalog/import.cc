@@ -18,6 +18,7 @@
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/proc_path.h"
+#include "backend/base/text.h"
 #include "catalog/copy_file.h"
 #include "catalog/names.h"
 #include "catalog/tree_walk.h"
@@ -163,7 +164,8 @@ class Survey : public TreeVisitor {
     if (entry.path != entry.name || !IsReservedInWorkspace(entry.name)) return;
     throw Error(EPERM, "import the tree",
                 fmt::format("its entry {} has a name that ckptfs keeps for itself", entry.name),
-                fmt::format("Rename it, as by 'mv {0} old{0}', and try again", entry.name));
+                fmt::format("Rename it, as by: mv {} {}; then try again", ShellQuote(entry.name),
+                            ShellQuote("old" + entry.name)));
   }
 
   const ImportOptions& options_;

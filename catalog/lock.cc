@@ -43,36 +43,79 @@ bool IsNumberLine(const std::string& text) {
 
 }  // namespace
 
-StoreLock::StoreLock(int store_fd) : store_fd_(store_fd) {
+StoreLock::StoreLock(int store_fd, bool read_only) : store_fd_(store_fd), read_only_(read_only) {
   for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
     if (TryTake()) return;
   }
   throw Error(EBUSY, "lock the store", "other processes keep mounting and unmounting it");
 }
 
+UniqueFd StoreLock::OpenFile(bool& made, bool& again) const {
+  constexpr int kFlags = O_CLOEXEC | O_NOFOLLOW;
+  UniqueFd file(openat(store_fd_, kFileName, kFlags | O_RDWR | O_CREAT | O_EXCL, 0600));
+  made = file.valid();
+  if (made) return file;
+  if (errno == EEXIST) file.Reset(openat(store_fd_, kFileName, kFlags | O_RDWR));
+  if (file.valid()) return file;
+  const int error = errno;
+  again = error == ENOENT;
+  if (again) return file;
+  if (!read_only_) {
+    throw Error(
+        error, "lock the store", {},
+        error == EROFS ? "Its filesystem must be writable; to read what is in it: -o ro" : "");
+  }
+  // One that was left behind. flock(2) asks for no right to write.
+  file.Reset(openat(store_fd_, kFileName, kFlags | O_RDONLY));
+  if (!file.valid() && errno != ENOENT) ThrowErrno("lock the store");
+  return file;
+}
+
+void StoreLock::LockDirectory() {
+  // An open description of its own: those of others would share the lock.
+  UniqueFd directory(openat(store_fd_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.valid() && flock(directory.get(), LOCK_EX | LOCK_NB) == 0) {
+    directory_ = std::move(directory);
+    return;
+  }
+  if (errno == EWOULDBLOCK) {
+    throw Error(EBUSY, "lock the store", "another process has it mounted read-only",
+                "Unmount it there first");
+  }
+  if (!file_.valid()) ThrowErrno("lock the store's directory");
+}
+
 // One attempt; false if the file was removed between open and flock, by a clean stop of its holder:
 // the lock on it would then be one that nobody else ever sees.
 bool StoreLock::TryTake() {
-  constexpr int kFlags = O_RDWR | O_CLOEXEC | O_NOFOLLOW;
-  UniqueFd file(openat(store_fd_, kFileName, kFlags | O_CREAT | O_EXCL, 0600));
-  const bool made = file.valid();
-  if (!made && errno == EEXIST) file.Reset(openat(store_fd_, kFileName, kFlags));
-  if (!file.valid()) {
-    if (errno == ENOENT) return false;
-    ThrowErrno("lock the store", errno == EROFS ? "Its filesystem must be writable" : "");
+  bool made = false;
+  bool again = false;
+  UniqueFd file = OpenFile(made, again);
+  if (again) return false;
+  if (file.valid()) {
+    if (flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno == EWOULDBLOCK) ThrowBusy(file.get());
+      ThrowErrno("lock the store");
+    }
+    struct stat held {};
+    struct stat named {};
+    CheckSyscall(fstat(file.get(), &held), "stat the store's lock");
+    const int found = fstatat(store_fd_, kFileName, &named, AT_SYMLINK_NOFOLLOW);
+    if (found != 0 || held.st_ino != named.st_ino || held.st_dev != named.st_dev) return false;
+    was_left_behind_ = !made;
   }
-  if (flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK) ThrowBusy(file.get());
-    ThrowErrno("lock the store");
-  }
-  struct stat held {};
-  struct stat named {};
-  CheckSyscall(fstat(file.get(), &held), "stat the store's lock");
-  const int found = fstatat(store_fd_, kFileName, &named, AT_SYMLINK_NOFOLLOW);
-  if (found != 0 || held.st_ino != named.st_ino || held.st_dev != named.st_dev) return false;
-
   file_ = std::move(file);
-  was_left_behind_ = !made;
+  try {
+    LockDirectory();
+  } catch (...) {
+    if (made) unlinkat(store_fd_, kFileName, 0);
+    throw;
+  }
+  if (file_.valid()) WritePid();
+  return true;
+}
+
+void StoreLock::WritePid() const {
   const std::string pid = fmt::format("{}\n", getpid());
   const bool written =
       ftruncate(file_.get(), 0) == 0 &&
@@ -80,10 +123,11 @@ bool StoreLock::TryTake() {
   // The lock holds without the number, which is for people: a full disk must not keep anybody from
   // mounting and deleting.
   if (!written) spdlog::warn("the store's lock does not tell the PID: {}", std::strerror(errno));
-  return true;
 }
 
 StoreLock::~StoreLock() {
+  // Before the file: who has taken that must not find the directory locked still.
+  directory_.Reset();
   if (keep_ || !file_.valid()) return;
   // Removed while it is still held: whoever opens it before and locks it after sees that the name
   // is gone or another file's, and tries again.

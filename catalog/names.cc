@@ -8,6 +8,7 @@
 #include <string>
 
 #include "backend/base/error.h"
+#include "backend/base/text.h"
 
 namespace ckptfs {
 namespace {
@@ -45,17 +46,9 @@ std::optional<char32_t> TakeCodePoint(std::string_view& text) {
 
 // A name as it may stand in an error or a log: short, and harmless to a terminal.
 std::string Quoted(std::string_view name) {
-  std::string out = "\"";
-  for (const char c : name.substr(0, kMaxQuotedBytes)) {
-    const auto byte = static_cast<uint8_t>(c);
-    if (byte >= 0x20 && byte < 0x7f) {
-      out += c;
-    } else {
-      out += fmt::format("\\x{:02x}", byte);
-    }
-  }
+  std::string out = '"' + PlainText(name.substr(0, kMaxQuotedBytes));
   if (name.size() > kMaxQuotedBytes) out += "...";
-  return out + "\"";
+  return out + '"';
 }
 
 // Which rule `name` breaks; empty: none.
@@ -63,7 +56,7 @@ std::string_view BrokenRule(std::string_view name) {
   if (name.empty()) return "a name has at least one byte";
   if (name.front() == '.') return "a name must not start with a dot";
   if (name.front() == '-') return "a name must not start with a hyphen";
-  if (name == kLatestName) return "\"latest\" stands for the newest snapshot";
+  if (name == kLatestName) return "\"latest\" stands for the newest checkpoint";
   std::string_view rest = name;
   while (!rest.empty()) {
     const std::optional<char32_t> point = TakeCodePoint(rest);

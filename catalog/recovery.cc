@@ -39,7 +39,8 @@ class Recovery {
   StoreContext& store_;
   uint64_t generation_ = 0;
   std::optional<uint64_t> seen_;  // of the store beside the catalog; empty if that is damaged
-  bool may_mend_ = true;  // false: the store is read-only, and nothing of it is deleted or changed
+  bool may_mend_ = true;   // false: the store is read-only, and nothing of it is deleted or changed
+  bool may_adopt_ = true;  // false: the catalog is older than the store
   std::unordered_map<VolumeId, bool> volumes_;  // and whether read-only
   std::vector<WorkspaceRecord> workspaces_;
   std::vector<SnapshotRecord> snapshots_;
@@ -87,6 +88,7 @@ void Recovery::CompareGenerations() {
     store_.Warn(std::string(error.what()) + "; it is written anew at the next change");
   }
   if (seen_ && *seen_ > generation_) {
+    may_adopt_ = false;
     store_.SetReadOnly(true);
     store_.Warn(fmt::format(
         "catalog.db is older than the store ({} changes behind; put back from a backup?): mounted "
@@ -106,9 +108,10 @@ void Recovery::RepeatDestructions() {
 
 // Checkpoints whose callers were told of them, or were about to be, and whose transactions the catalog
 // has not: they are not durable at once, as snapshot and sidecar are (Store::Checkpoint). All other
-// transactions make those before them durable, so these are the last ones, without a gap.
+// transactions make those before them durable, so these are the last ones, without a gap. With -o ro they get
+// rows in the copy of the catalog alone.
 void Recovery::AdoptCheckpoints() {
-  if (!may_mend_) return;
+  if (!may_adopt_) return;
   std::multimap<uint64_t, Sidecar> found;  // by the number of the transaction
   for (const auto& [volume, read_only] : volumes_) {
     if (owned_.contains(volume)) continue;

@@ -110,8 +110,13 @@ CREATE TABLE template (
 ) STRICT;
 )sql";
 
+// Version 4. A quick way to the newest checkpoint, past any number of states that rollbacks kept.
+constexpr char kVersion4[] = R"sql(
+CREATE INDEX snapshot_checkpoint ON snapshot (workspace_id, id) WHERE kind = 'manual';
+)sql";
+
 // A change of the tables is a new entry; one that stands here is never edited.
-constexpr std::array kMigrations = {kVersion1, kVersion2, kVersion3};
+constexpr std::array kMigrations = {kVersion1, kVersion2, kVersion3, kVersion4};
 
 void Apply(Database& database, size_t migration) {
   database.Execute(kMigrations[migration]);

@@ -1,7 +1,6 @@
 #include "catalog/store.h"
 
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
@@ -9,38 +8,17 @@
 #include "catalog/store_open.h"
 
 namespace ckptfs {
-namespace {
-
-// Removes a store directory that was made for an opening which failed, if nothing is in it.
-class MadeDirectory {
- public:
-  MadeDirectory(const std::string& path, const bool& made) : path_(path), made_(made) {}
-  ~MadeDirectory() {
-    if (made_ && !kept_) rmdir(path_.c_str());
-  }
-  MadeDirectory(const MadeDirectory&) = delete;
-  MadeDirectory& operator=(const MadeDirectory&) = delete;
-  void Keep() noexcept { kept_ = true; }
-
- private:
-  const std::string& path_;
-  const bool& made_;
-  bool kept_ = false;
-};
-
-}  // namespace
-
 Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Store::~Store() = default;
 
 std::unique_ptr<Store> Store::Open(const StoreOptions& options) {
-  bool made = false;
-  MadeDirectory cleanup(options.path, made);
-  UniqueFd directory = OpenStoreDirectory(options, made);
+  auto made = std::make_unique<MadeDirectory>(options.path);
+  UniqueFd directory = OpenStoreDirectory(options, *made);
   RefuseForeignDirectory(directory.get(), options.path);
   Failpoint("first.before-lock");
-  auto lock = std::make_unique<StoreLock>(directory.get());
-  auto impl = std::make_unique<Impl>(options, std::move(directory), std::move(lock));
+  auto lock = std::make_unique<StoreLock>(directory.get(), options.read_only);
+  auto impl =
+      std::make_unique<Impl>(options, std::move(made), std::move(directory), std::move(lock));
   if (!impl->Status().clean_start) {
     impl->Warn("the last run did not end cleanly: the store is looked through");
   }
@@ -52,8 +30,11 @@ std::unique_ptr<Store> Store::Open(const StoreOptions& options) {
   impl->WithReserve([&] { Recover(*impl); });
   if (!options.read_only) impl->reserve.Make();
   impl->SetOpened();
-  cleanup.Keep();
   return std::unique_ptr<Store>(new Store(std::move(impl)));  // NOLINT: the constructor is private
+}
+
+void Store::Keep() {
+  if (!impl_->options.read_only) impl_->first_mount.Finish();
 }
 
 Backend& Store::backend() noexcept { return *impl_->backend; }
@@ -87,12 +68,20 @@ std::optional<SnapshotRecord> Store::FindSnapshot(int64_t id) const {
   return impl_->catalog->FindSnapshot(id);
 }
 
-std::optional<SnapshotRecord> Store::LatestSnapshot(int64_t workspace_id) const {
-  return impl_->catalog->LatestSnapshot(workspace_id);
+std::optional<SnapshotRecord> Store::NewestSnapshot(int64_t workspace_id) const {
+  return impl_->catalog->NewestSnapshot(workspace_id);
+}
+
+std::optional<SnapshotRecord> Store::NewestCheckpoint(int64_t workspace_id, uint64_t n) const {
+  return impl_->catalog->NewestCheckpoint(workspace_id, n);
 }
 
 uint64_t Store::CountSnapshots(int64_t workspace_id) const {
   return impl_->catalog->CountSnapshots(workspace_id);
+}
+
+uint64_t Store::CountCheckpoints(int64_t workspace_id) const {
+  return impl_->catalog->CountCheckpoints(workspace_id);
 }
 
 std::optional<OpenWriterList> Store::OpenWriters(int64_t snapshot_id) const {

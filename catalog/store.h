@@ -83,6 +83,9 @@ struct RollbackResult {
   // volume is destroyed; `equal_to` names the snapshot that it was equal to), or undo is off.
   std::optional<SnapshotRecord> kept;
   std::optional<SnapshotRecord> equal_to;
+  // The state before had been kept, and then turned out to be equal to `equal_to`: this row was there for a
+  // moment, and is gone.
+  std::optional<SnapshotRecord> dropped;
   bool in_writing = false;  // somebody goes on writing to what is kept: WritersGone is awaited
 };
 
@@ -121,6 +124,10 @@ class Store {
   // recovers. Throws Error with one clear line otherwise, having changed nothing that a later
   // opening would miss. EBUSY with the PID if another daemon has it.
   static std::unique_ptr<Store> Open(const StoreOptions& options);
+  // To be called when the store is about to be served, before anybody can put anything into it: unless
+  // it has been, one that this opening has made is taken away again at the end, and what was there
+  // before is as it was. Throws Error, and then it is not kept.
+  void Keep();
   // A clean stop: waits for background work, checkpoints the WAL, removes the lock file.
   ~Store();
   Store(const Store&) = delete;
@@ -138,8 +145,13 @@ class Store {
                                             size_t limit = SIZE_MAX) const;
   std::optional<SnapshotRecord> FindSnapshot(int64_t workspace_id, const std::string& name) const;
   std::optional<SnapshotRecord> FindSnapshot(int64_t id) const;
-  std::optional<SnapshotRecord> LatestSnapshot(int64_t workspace_id) const;
+  // The newest of any kind.
+  std::optional<SnapshotRecord> NewestSnapshot(int64_t workspace_id) const;
+  // The `n`-th newest checkpoint, counted from 1; `latest` is the first. States that rollbacks kept never
+  // count, or a retry after a retry would be given the state that failed.
+  std::optional<SnapshotRecord> NewestCheckpoint(int64_t workspace_id, uint64_t n = 1) const;
   uint64_t CountSnapshots(int64_t workspace_id) const;
+  uint64_t CountCheckpoints(int64_t workspace_id) const;
   // Who had files open for writing when that snapshot was taken. Empty: that is not known (states
   // that rollbacks kept; snapshots of an older ckptfs, or from before a rebuild of the catalog).
   std::optional<OpenWriterList> OpenWriters(int64_t snapshot_id) const;
@@ -192,8 +204,9 @@ class Store {
   // A new workspace that starts as that snapshot. EEXIST, EINVAL, ENOSPC, EIO, EBUSY (in writing).
   WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name);
 
-  // True if the live state differs from its parent snapshot, or has none. Syncs the volume.
-  bool ChangedSinceParent(int64_t workspace_id);
+  // True if the live state differs from its parent snapshot in what Diff tells of, or has none. Syncs the
+  // volume. At once if nothing at all has been touched; else compares, by a snapshot that nobody sees.
+  bool ChangedSinceParent(int64_t workspace_id, const LiveHooks& hooks = {});
 
   // --- Comparisons and sizes -----------------------------------------------------------------
   // Without `newer` the live tree is compared, by a snapshot that nobody sees.

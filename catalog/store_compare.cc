@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <cstdint>
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
@@ -88,21 +89,34 @@ std::vector<Change> Store::Diff(int64_t older_snapshot_id, std::optional<int64_t
   return changes;
 }
 
-bool Store::ChangedSinceParent(int64_t workspace_id) {
+bool DiffersFromSnapshot(StoreContext& store, const SnapshotRecord& snapshot, const VolumeId& state,
+                         size_t files_max) {
+  if (snapshot.state != SnapshotState::kOk || store.unsealed.IsInWriting(snapshot.volume))
+    return true;
+  if (!store.backend->MayBeEqual(snapshot.volume, state, files_max)) return true;
+  store.unsealed.SealIfQuiet(*store.backend, snapshot.volume);
+  store.unsealed.SealIfQuiet(*store.backend, state);
+  return !store.backend->Changes(snapshot.volume, state).empty();
+}
+
+bool Store::ChangedSinceParent(int64_t workspace_id, const LiveHooks& hooks) {
   StoreContext& store = *impl_;
-  // Not to race against a rollback, which puts another volume in the place of this one.
-  const std::lock_guard lock(store.operations);
-  const WorkspaceRecord workspace = store.Workspace(workspace_id);
-  if (!workspace.parent_id || workspace.parent_marker == 0) return true;
-  const std::optional<SnapshotRecord> parent = store.catalog->FindSnapshot(*workspace.parent_id);
-  if (!parent || parent->state != SnapshotState::kOk) return true;
+  std::optional<SnapshotRecord> parent;
   try {
+    // Not to race against a rollback, which puts another volume in the place of this one.
+    const std::lock_guard lock(store.operations);
+    const WorkspaceRecord workspace = store.Workspace(workspace_id);
+    if (workspace.parent_id) parent = store.catalog->FindSnapshot(*workspace.parent_id);
+    if (!parent || parent->state != SnapshotState::kOk) return true;
     if (!store.IsReadOnly()) store.backend->Sync(workspace.volume);
-    return store.backend->ChangeMarker(workspace.volume) != workspace.parent_marker;
+    const uint64_t marker = workspace.parent_marker;
+    if (marker != 0 && store.backend->ChangeMarker(workspace.volume) == marker) return false;
   } catch (const Error& error) {
     if (error.errno_value() != ENOENT) throw;
     return true;  // its data is missing, which is no state of the parent's
   }
+  const ScratchSnapshot live(store, workspace_id, hooks);
+  return DiffersFromSnapshot(store, *parent, live.id(), SIZE_MAX);
 }
 
 VolumeUsage Store::SnapshotUsage(int64_t snapshot_id) {

@@ -18,11 +18,14 @@
 
 namespace ckptfs {
 
-StoreContext::StoreContext(StoreOptions store_options, UniqueFd store_directory,
+StoreContext::StoreContext(StoreOptions store_options,
+                           std::unique_ptr<MadeDirectory> made_directory, UniqueFd store_directory,
                            std::unique_ptr<StoreLock> store_lock)
     : options(std::move(store_options)),
+      made(std::move(made_directory)),
       directory(std::move(store_directory)),
       lock(std::move(store_lock)),
+      first_mount(directory.get(), *made),
       reserve(directory.get()) {
   status_.source = options.path;
   status_.clean_start = !lock->was_left_behind();
@@ -32,7 +35,8 @@ StoreContext::StoreContext(StoreOptions store_options, UniqueFd store_directory,
 // What was unclean at the start, and could not be mended, is so at the end.
 StoreContext::~StoreContext() {
   if (backend) unsealed.SealAll(*backend);
-  if (!status_.clean_start && (!opened_ || IsReadOnly())) lock->Keep();
+  const bool mended = opened_ && !IsReadOnly();
+  if (!status_.clean_start && !mended && !first_mount.nothing_there()) lock->Keep();
 }
 
 void StoreContext::SetBackendFacts(const StoreFacts& facts) {
@@ -100,6 +104,7 @@ void StoreContext::RequireSettled(const SnapshotRecord& snapshot, std::string_vi
 
 void StoreContext::Commit(Catalog::Change& change) const {
   const uint64_t generation = change.Commit();
+  if (options.read_only) return;
   // If power goes here the store's copy is one behind, which means nothing: only a copy that is
   // ahead of the catalog does.
   Failpoint("commit.before-generation");
@@ -130,7 +135,7 @@ void StoreContext::Seal(const VolumeId& volume) const noexcept {
 }
 
 int64_t StoreContext::SnapshotTime(int64_t workspace_id) const {
-  const std::optional<SnapshotRecord> newest = catalog->LatestSnapshot(workspace_id);
+  const std::optional<SnapshotRecord> newest = catalog->NewestSnapshot(workspace_id);
   return newest ? std::max(NowNs(), newest->created_ns + 1) : NowNs();
 }
 

@@ -11,6 +11,7 @@
 #include "backend/backend.h"
 #include "catalog/catalog.h"
 #include "catalog/cautious_clock.h"
+#include "catalog/first_mount.h"
 #include "catalog/janitor.h"
 #include "catalog/lock.h"
 #include "catalog/reserve.h"
@@ -27,8 +28,8 @@ namespace ckptfs {
 // `operations` serialises whatever changes the store; those who read rows need no lock.
 class StoreContext {
  public:
-  StoreContext(StoreOptions store_options, UniqueFd store_directory,
-               std::unique_ptr<StoreLock> store_lock);
+  StoreContext(StoreOptions store_options, std::unique_ptr<MadeDirectory> made_directory,
+               UniqueFd store_directory, std::unique_ptr<StoreLock> store_lock);
   ~StoreContext();
   StoreContext(const StoreContext&) = delete;
   StoreContext& operator=(const StoreContext&) = delete;
@@ -51,7 +52,7 @@ class StoreContext {
   void RequireSettled(const SnapshotRecord& snapshot, std::string_view attempted);
 
   // Commits, and tells the store beside the catalog, for which `change` must be durable at once. When
-  // this throws nothing has happened.
+  // this throws nothing has happened. (Of a store that is read-only the catalog is a copy, which all ends in.)
   void Commit(Catalog::Change& change) const;
   // Runs `transaction`, and once more with the space reserve given up if the disk was full. For
   // what makes room.
@@ -61,7 +62,7 @@ class StoreContext {
       transaction();
     } catch (const Error& error) {
       const bool full = error.errno_value() == ENOSPC || error.errno_value() == EDQUOT;
-      if (!full || !reserve.Release()) throw;
+      if (!full || options.read_only || !reserve.Release()) throw;
       transaction();
     }
   }
@@ -78,11 +79,14 @@ class StoreContext {
   std::string FreeSnapshotName(int64_t workspace_id, const std::string& wanted) const;
 
   const StoreOptions options;
+  const std::unique_ptr<MadeDirectory> made;
   const UniqueFd directory;
   const std::unique_ptr<StoreLock> lock;
+  FirstMount first_mount;
   const SpaceReserve reserve;
   std::unique_ptr<Backend> backend;
   std::unique_ptr<MetaDirectory> meta;
+  UniqueFd catalog_copy;  // -o ro: the directory that the catalog is in (CopyCatalog)
   std::unique_ptr<Catalog> catalog;
   std::unique_ptr<SidecarWriter> sidecars;
   UnsealedStates unsealed;
@@ -139,6 +143,13 @@ RootAttributes ReadRootAttributes(const Volume& volume);
 
 // Calls hooks.hold, if there is one.
 std::unique_ptr<LiveHold> Hold(const LiveHooks& hooks, int64_t workspace_id);
+
+// The one answer to whether a state differs from the snapshot that it came from: it does if Changes says so, so
+// an access time alone is no difference. `state` is sealed for it if need be; nobody may be writing to it.
+// The quick look comes first; where it would take more than `files_max` files, they count as different. A
+// snapshot that programs go on writing to is like nothing: nobody knows yet what it will be. Throws Error.
+bool DiffersFromSnapshot(StoreContext& store, const SnapshotRecord& snapshot, const VolumeId& state,
+                         size_t files_max);
 
 // Takes out of a new live tree, which nobody has seen yet, the files that were unlinked but open when
 // its snapshot was taken: nobody has them open in this one. Takes a moment for each; the tree that it

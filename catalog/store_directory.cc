@@ -19,8 +19,7 @@ std::string OpenAttempt(const std::string& path) { return "open the store " + pa
 
 }  // namespace
 
-UniqueFd OpenStoreDirectory(const StoreOptions& options, bool& made) {
-  made = false;
+UniqueFd OpenStoreDirectory(const StoreOptions& options, MadeDirectory& made) {
   UniqueFd directory(open(options.path.c_str(), kDirectoryFlags));
   if (directory.valid()) return directory;
   if (errno == ENOTDIR) {
@@ -33,12 +32,13 @@ UniqueFd OpenStoreDirectory(const StoreOptions& options, bool& made) {
                 options.read_only ? "Mount it once without ro to make it"
                                   : "Mount it once without nocreate to make it");
   }
-  if (mkdir(options.path.c_str(), 0755) != 0 && errno != EEXIST) {
+  if (mkdir(options.path.c_str(), 0755) == 0) {
+    made.NoteMade();
+  } else if (errno != EEXIST) {
     const std::string attempted = "make the store " + options.path;
     if (errno == ENOENT) throw Error(ENOENT, attempted, "the directory above it does not exist");
     ThrowErrno(attempted);
   }
-  made = true;
   directory.Reset(open(options.path.c_str(), kDirectoryFlags));
   if (!directory.valid()) ThrowErrno(OpenAttempt(options.path));
   return directory;
@@ -48,7 +48,10 @@ void RefuseForeignDirectory(int store_fd, const std::string& path) {
   struct stat status {};
   const bool has_catalog = fstatat(store_fd, Catalog::kFileName, &status, AT_SYMLINK_NOFOLLOW) == 0;
   // With our lock in it, it is a store whose first mount was cut short.
-  if (has_catalog || LooksLikeStoreLock(store_fd) || DetectBackend(store_fd)) return;
+  if (has_catalog || LooksLikeStoreLock(store_fd) || IsUnfinishedStore(store_fd) ||
+      DetectBackend(store_fd)) {
+    return;
+  }
 
   for (const std::string& name : ReadDirectory(store_fd)) {
     // A new ext4 has a lost+found; an empty lock is one of a first mount that was killed at once.

@@ -14,6 +14,7 @@
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/time.h"
+#include "catalog/catalog_copy.h"
 #include "catalog/rebuild.h"
 
 namespace ckptfs {
@@ -26,10 +27,15 @@ constexpr off_t kAlwaysVerifiedBytes = off_t{8} << 20;
 // Opening a store whose lock is held. One object, one opening.
 class Opener {
  public:
-  explicit Opener(StoreContext& store) : store_(store), fd_(store.directory.get()) {}
+  explicit Opener(StoreContext& store)
+      : store_(store),
+        fd_(store.directory.get()),
+        catalog_fd_(store.catalog_copy.valid() ? store.catalog_copy.get() : fd_) {}
   void Run();
 
  private:
+  void RequireMayCreate() const;
+  void ResumeFirstMount();
   void MakeStore();
   void OpenRecorded();
   void OpenMeta();
@@ -39,23 +45,27 @@ class Opener {
   void OpenRecordedBackend(const StoreFacts& facts);
   StoreFacts FactsForRebuild(const std::string& detected) const;
   void SetAsideCatalog() const;
-  bool Exists(const std::string& name) const { return HasEntry(fd_, name); }
-  void SyncDirectory() const { CheckSyscall(fsync(fd_), "write out the store's directory"); }
+  bool Exists(const std::string& name) const { return HasEntry(catalog_fd_, name); }
+  void SyncDirectory() const {
+    CheckSyscall(fsync(catalog_fd_), "write out the store's directory");
+  }
   void RemoveFile(const std::string& name) const;
   std::string ConcernedWorkspaces() const;
   std::string Attempted() const { return "open the store " + store_.options.path; }
 
   StoreContext& store_;
   const int fd_;
-  std::string damage_;  // why catalog.db cannot be used; empty: it can, or is not there
+  const int catalog_fd_;  // of the directory with catalog.db: the same, or a copy
+  std::string damage_;    // why catalog.db cannot be used; empty: it can, or is not there
 };
 
 void Opener::RemoveFile(const std::string& name) const {
-  if (unlinkat(fd_, name.c_str(), 0) != 0 && errno != ENOENT) ThrowErrno("remove " + name);
+  if (unlinkat(catalog_fd_, name.c_str(), 0) != 0 && errno != ENOENT) ThrowErrno("remove " + name);
 }
 
 void Opener::Run() {
-  // Left by a first mount or a rebuild that was cut short; never in use.
+  if (store_.first_mount.was_cut_short()) ResumeFirstMount();
+  // Left by a rebuild that was cut short; never in use.
   for (const char* suffix : {"", "-wal", "-shm"}) RemoveFile(std::string(kNewCatalog) + suffix);
 
   if (Exists(Catalog::kFileName)) {
@@ -79,10 +89,11 @@ void Opener::Run() {
 
 std::unique_ptr<Catalog> Opener::TryOpenCatalog() {
   struct stat status {};
-  CheckSyscall(fstatat(fd_, Catalog::kFileName, &status, AT_SYMLINK_NOFOLLOW), "stat catalog.db");
+  CheckSyscall(fstatat(catalog_fd_, Catalog::kFileName, &status, AT_SYMLINK_NOFOLLOW),
+               "stat catalog.db");
   const bool full = store_.lock->was_left_behind() || status.st_size <= kAlwaysVerifiedBytes;
   try {
-    return Catalog::Open(fd_, Catalog::kFileName,
+    return Catalog::Open(catalog_fd_, Catalog::kFileName,
                          full ? CatalogCheck::kFull : CatalogCheck::kQuick);
   } catch (const Error& error) {
     // Anything else (no memory, a newer schema, an I/O error) may be well again tomorrow.
@@ -97,24 +108,41 @@ void Opener::OpenMeta() {
                                                 store_.backend->capabilities().meta_needs_fsync);
 }
 
-// The first mount. If it is killed: before the backend is whole, CreateBackend clears what there is
-// and begins anew; after that, the next start finds a backend without catalog or sidecars, of which
-// a rebuild makes the same empty catalog. A catalog.db that exists is complete, as it gets its
-// name at the end.
-void Opener::MakeStore() {
+void Opener::RequireMayCreate() const {
   const StoreOptions& options = store_.options;
-  if (!options.create || options.read_only) {
-    throw Error(ENOENT, Attempted(), "no store is there",
-                options.read_only ? "Mount it once without ro to make one"
-                                  : "Mount it once without nocreate to make one");
+  if (options.create && !options.read_only) return;
+  throw Error(ENOENT, Attempted(), "no store is there",
+              options.read_only ? "Mount it once without ro to make one"
+                                : "Mount it once without nocreate to make one");
+}
+
+// Nobody was served from it, as the note of that goes first. Should there be workspaces all the same, it is
+// the note that is wrong: nothing of theirs is ever taken for a rest.
+void Opener::ResumeFirstMount() {
+  if (Exists(Catalog::kFileName)) {
+    const std::unique_ptr<Catalog> catalog = TryOpenCatalog();
+    damage_.clear();
+    if (catalog && !catalog->ListWorkspaces().empty()) return;
   }
+  RequireMayCreate();
+  spdlog::info("{}: its first mount was cut short: it is made anew", store_.options.path);
+  store_.first_mount.TakeAwayRest();
+}
+
+// The first mount. If it is killed, the next one finds its note and begins anew (FirstMount); if it fails,
+// nothing is left of it. A catalog.db that exists is complete, as it gets its name at the end.
+void Opener::MakeStore() {
+  RequireMayCreate();
+  const StoreOptions& options = store_.options;
   for (const char* suffix : {"-wal", "-shm"}) {
     if (!Exists(std::string(Catalog::kFileName) + suffix)) continue;
     throw Error(EUCLEAN, Attempted(),
                 "catalog.db and the volumes are gone, but not all of the store",
                 "Put the store's other files back, or take an empty directory");
   }
+  store_.first_mount.NoteNothingThere();
   const BackendChoice choice = ChooseBackend(fd_, options.backend);
+  store_.first_mount.Begin();
   Failpoint("first.before-backend");
   CreateBackend(fd_, choice.type, options.backend_options);
   Failpoint("first.after-backend");
@@ -129,19 +157,21 @@ void Opener::MakeStore() {
   // The backend's own copy of how it was chosen goes first: a rebuild needs it.
   store_.meta->WriteStore(facts, {.mode = S_IFDIR | 0755, .uid = 0, .gid = 0, .acl = {}});
   Failpoint("first.before-catalog");
-  Catalog::Create(fd_, kNewCatalog, facts);
+  Catalog::Create(catalog_fd_, kNewCatalog, facts);
   {
-    const std::unique_ptr<Catalog> fresh = Catalog::Open(fd_, kNewCatalog, CatalogCheck::kQuick);
+    const std::unique_ptr<Catalog> fresh =
+        Catalog::Open(catalog_fd_, kNewCatalog, CatalogCheck::kQuick);
     Catalog::Change change(*fresh);
     InsertTemplatesOf(*store_.backend, change);
     change.CommitUncounted();
     fresh->MergeLog();
   }
   Failpoint("first.after-create");
-  CheckSyscall(renameat(fd_, kNewCatalog, fd_, Catalog::kFileName), "name the new catalog.db");
+  CheckSyscall(renameat(catalog_fd_, kNewCatalog, catalog_fd_, Catalog::kFileName),
+               "name the new catalog.db");
   SyncDirectory();
   Failpoint("first.after-catalog");
-  store_.catalog = Catalog::Open(fd_, Catalog::kFileName, CatalogCheck::kQuick);
+  store_.catalog = Catalog::Open(catalog_fd_, Catalog::kFileName, CatalogCheck::kQuick);
   spdlog::info("{}: new store, backend {} ({})", options.path, choice.type, choice.selection);
 }
 
@@ -225,7 +255,7 @@ void Opener::SetAsideCatalog() const {
     const std::string name = std::string(Catalog::kFileName) + suffix;
     if (!Exists(name)) continue;
     const std::string to = aside + suffix;
-    CheckSyscall(renameat(fd_, name.c_str(), fd_, to.c_str()), "set aside " + name);
+    CheckSyscall(renameat(catalog_fd_, name.c_str(), catalog_fd_, to.c_str()), "set aside " + name);
     Failpoint("rebuild.after-set-aside-log");
   }
 }
@@ -244,9 +274,10 @@ void Opener::Rebuild(const std::string& reason, const std::string& detected) {
   const StoreFacts facts = FactsForRebuild(detected);
   Failpoint("rebuild.before-build");
   const RebuildPlan plan = PlanRebuild(*store_.backend, *store_.meta, {});
-  Catalog::Create(fd_, kNewCatalog, facts);
+  Catalog::Create(catalog_fd_, kNewCatalog, facts);
   {
-    const std::unique_ptr<Catalog> fresh = Catalog::Open(fd_, kNewCatalog, CatalogCheck::kQuick);
+    const std::unique_ptr<Catalog> fresh =
+        Catalog::Open(catalog_fd_, kNewCatalog, CatalogCheck::kQuick);
     Catalog::Change change(*fresh);
     ApplyRebuild(plan, change);
     InsertTemplatesOf(*store_.backend, change);
@@ -258,10 +289,11 @@ void Opener::Rebuild(const std::string& reason, const std::string& detected) {
   SetAsideCatalog();
   SyncDirectory();
   Failpoint("rebuild.after-set-aside");
-  CheckSyscall(renameat(fd_, kNewCatalog, fd_, Catalog::kFileName), "name the rebuilt catalog.db");
+  CheckSyscall(renameat(catalog_fd_, kNewCatalog, catalog_fd_, Catalog::kFileName),
+               "name the rebuilt catalog.db");
   SyncDirectory();
   Failpoint("rebuild.after-rename");
-  store_.catalog = Catalog::Open(fd_, Catalog::kFileName, CatalogCheck::kQuick);
+  store_.catalog = Catalog::Open(catalog_fd_, Catalog::kFileName, CatalogCheck::kQuick);
   store_.SetRebuilt();
   // An empty store without a catalog is a first mount that was cut short: nothing to tell.
   if (damage_.empty() && plan.workspaces.empty() && plan.snapshots.empty()) return;
@@ -274,6 +306,9 @@ void Opener::Rebuild(const std::string& reason, const std::string& detected) {
 
 }  // namespace
 
-void OpenCatalogAndBackend(StoreContext& store) { Opener(store).Run(); }
+void OpenCatalogAndBackend(StoreContext& store) {
+  if (store.options.read_only) store.catalog_copy = CopyCatalog(store.directory.get());
+  Opener(store).Run();
+}
 
 }  // namespace ckptfs

@@ -4,13 +4,14 @@
 #include <memory>
 #include <string>
 
+#include "catalog/first_mount.h"
 #include "catalog/store_context.h"
 
 namespace ckptfs {
 
-// Opens the store's directory. Made (0755) if it is not there and `options` allow that; sets
-// `made`. Throws ENOENT or ENOTDIR.
-UniqueFd OpenStoreDirectory(const StoreOptions& options, bool& made);
+// Opens the store's directory. Made (0755) if it is not there and `options` allow that, and
+// noted in `made`. Throws ENOENT or ENOTDIR.
+UniqueFd OpenStoreDirectory(const StoreOptions& options, MadeDirectory& made);
 
 // Throws ENOTEMPTY if the directory holds things that no store holds, and is none.
 void RefuseForeignDirectory(int store_fd, const std::string& path);

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
@@ -11,6 +12,10 @@
 
 namespace ckptfs {
 namespace {
+
+// A kept state in which more files were touched is kept unseen: a rollback after a search through a large tree
+// takes no longer for it than some tenths of a second.
+constexpr size_t kComparedFilesMax = 5000;
 
 // One rollback. The new live tree is built first, unseen; one transaction switches; nothing that
 // was live is moved or deleted before that.
@@ -33,7 +38,10 @@ class RollbackJob {
   bool LiveIsUnchanged() const;
   SnapshotRecord StateBefore(LiveHold* hold) const;
   void Switch(PreparedVolume& fresh);
+  bool KeptIsItsParent() const noexcept;
+  void DropKept();
   void Finish();
+  RollbackResult Result() const;
 
   StoreContext& store_;
   const RollbackRequest request_;
@@ -48,6 +56,7 @@ class RollbackJob {
   WorkspaceRecord live_now_;  // after the commit
   std::optional<SnapshotRecord> kept_;
   std::optional<SnapshotRecord> equal_to_;
+  std::optional<SnapshotRecord> dropped_;
   std::vector<VolumeId> stale_;  // whose sidecars are out of date after the commit
 };
 
@@ -125,7 +134,6 @@ RollbackResult RollbackJob::Run(const LiveHooks& hooks,
   // removes both, and the live tree is what it was; so until the commit.
   Failpoint("rollback.after-clone");
 
-  RollbackResult result;
   {
     const std::unique_ptr<LiveHold> hold = Hold(hooks, workspace_.id);
     if (live_) {
@@ -141,16 +149,20 @@ RollbackResult RollbackJob::Run(const LiveHooks& hooks,
     // (recovery seals it), or has a tombstone (recovery destroys it). Sidecars are out of date
     // (recovery writes them anew).
     Failpoint("rollback.after-commit");
-    result = {.workspace = live_now_,
-              .old_volume = workspace_.volume,
-              .kept = kept_,
-              .equal_to = exchange() ? std::nullopt : equal_to_,
-              .in_writing = kept_ && in_writing_};
-    if (switched) switched(result);
+    if (switched) switched(Result());
     Failpoint("rollback.after-switch");
   }
   Finish();
-  return result;
+  return Result();
+}
+
+RollbackResult RollbackJob::Result() const {
+  return {.workspace = live_now_,
+          .old_volume = workspace_.volume,
+          .kept = kept_,
+          .equal_to = exchange() ? std::nullopt : equal_to_,
+          .dropped = dropped_,
+          .in_writing = kept_ && in_writing_};
 }
 
 // Asked while the live tree is held. Only "unchanged" needs a second look, and only that costs
@@ -215,6 +227,37 @@ void RollbackJob::Switch(PreparedVolume& fresh) {
   if (kept_) store_.unsealed.Add(kept_->volume, in_writing_);
 }
 
+// Whether what was kept differs from the snapshot that it came from in nothing that a comparison tells of, as
+// where files were only read. Nobody waits for this but the caller: the service is open again, and nobody can
+// change the kept state any more. Files without a name that programs have open are a difference.
+bool RollbackJob::KeptIsItsParent() const noexcept {
+  if (exchange() || in_writing_ || kept_->unlinked_open > 0 || !kept_->parent_id) return false;
+  try {
+    const std::optional<SnapshotRecord> parent = store_.catalog->FindSnapshot(*kept_->parent_id);
+    return parent && !DiffersFromSnapshot(store_, *parent, kept_->volume, kComparedFilesMax);
+  } catch (const std::exception& error) {
+    spdlog::warn("{}: the state before is kept, as it cannot be compared: {}", attempted_,
+                 error.what());
+    return false;
+  }
+}
+
+// On disk: the kept state is a snapshot like any other until this deletes it.
+void RollbackJob::DropKept() {
+  try {
+    Failpoint("rollback.before-drop");
+    equal_to_ = store_.catalog->FindSnapshot(*kept_->parent_id);
+    DeleteForGood(store_, *kept_);
+  } catch (const std::exception& error) {
+    // The rollback has happened all the same.
+    spdlog::warn("{}: the state before stays, though it is that of {}: {}", attempted_,
+                 kept_->parent_name, error.what());
+    equal_to_.reset();
+    return;
+  }
+  dropped_ = std::exchange(kept_, std::nullopt);
+}
+
 // With the service open again.
 //
 // The kept state stays writable on disk: until the janitor comes to it, or for as long as somebody
@@ -222,7 +265,10 @@ void RollbackJob::Switch(PreparedVolume& fresh) {
 // nodes lead to the new volume, or are stale. What was written before the rollback is durable: it
 // was written out at its beginning, and the clone's commit came after.
 void RollbackJob::Finish() {
-  if (kept_) {
+  if (kept_ && KeptIsItsParent()) DropKept();
+  if (dropped_) {
+    // Its end is seen to.
+  } else if (kept_) {
     if (!in_writing_) store_.janitor->Seal(kept_->volume);
   } else if (live_) {
     store_.Destroy(workspace_.volume);

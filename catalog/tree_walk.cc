@@ -14,6 +14,7 @@
 
 #include "backend/base/error.h"
 #include "backend/base/open_beneath.h"
+#include "backend/base/text.h"
 #include "catalog/names.h"
 
 namespace ckptfs {
@@ -169,19 +170,6 @@ struct statx StatEntry(int parent_fd, const std::string& name, std::string_view 
 
 dev_t DeviceOf(const struct statx& info) { return makedev(info.stx_dev_major, info.stx_dev_minor); }
 
-std::string Printable(std::string_view path) {
-  if (path.empty()) return ".";
-  const bool utf8 = IsValidUtf8(path);
-  std::string text;
-  for (const char c : path) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7F || (byte >= 0x80 && !utf8)) {
-      text += fmt::format("\\{:03o}", byte);
-    } else {
-      text += c;
-    }
-  }
-  return text;
-}
+std::string Printable(std::string_view path) { return path.empty() ? "." : PlainText(path); }
 
 }  // namespace ckptfs

@@ -77,7 +77,7 @@ struct statx StatEntry(int parent_fd, const std::string& name, std::string_view 
 
 dev_t DeviceOf(const struct statx& info);
 
-// A path as it is put into an error: "." for the root, odd bytes escaped: it stays one line.
+// A path as it is put into an error: "." for the root, else as PlainText has it.
 std::string Printable(std::string_view path);
 
 // CheckSyscall for "`attempted` `path`", put together only if the call has failed: these are made

@@ -1,8 +1,11 @@
 #include "fs/busy_files.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <functional>
+#include <set>
+#include <string_view>
 #include <thread>
 
 #include "backend/base/error.h"
@@ -17,37 +20,42 @@ constexpr std::chrono::milliseconds kReleaseWait{500};
 constexpr std::chrono::milliseconds kReleasePoll{2};
 
 constexpr size_t kNamedHoldersMax = 10;
+constexpr std::string_view kDeleted = " (deleted)";
 
 // Waits for releases that are on their way.
-void AwaitReleasesOf(const std::function<std::vector<HeldFile>()>& held) {
+void AwaitReleasesOf(dev_t device, const std::function<std::vector<HeldFile>()>& held) {
   const auto deadline = std::chrono::steady_clock::now() + kReleaseWait;
   std::vector<HeldFile> files = held();
   while (!files.empty() && std::chrono::steady_clock::now() < deadline) {
     // Somebody who really holds a file will not let go by being waited for.
-    if (!FindHolders(files).empty()) return;
+    if (!FindHolders(device, files).empty()) return;
     std::this_thread::sleep_for(kReleasePoll);
     files = held();
   }
 }
 
-// " pid N (command) path, ...", for the end of a sentence.
-std::string TellHolders(const std::vector<OpenWriter>& holders) {
-  std::string why;
+// " a, b and 7 more", for the end of a sentence.
+std::string Join(const std::vector<std::string>& holders) {
+  std::string text;
   for (size_t i = 0; i < holders.size() && i < kNamedHoldersMax; ++i) {
-    why += (i == 0 ? " " : ", ") + std::string("pid ") + std::to_string(holders[i].pid) + " (" +
-           holders[i].command + ") " + holders[i].path;
+    text += (i == 0 ? " " : ", ") + holders[i];
   }
-  if (holders.empty()) why += " by a process that cannot be seen from here";
   if (holders.size() > kNamedHoldersMax) {
-    why += " and " + std::to_string(holders.size() - kNamedHoldersMax) + " more";
+    text += " and " + std::to_string(holders.size() - kNamedHoldersMax) + " more";
   }
-  return why;
+  return text;
+}
+
+std::string LastComponent(std::string path) {
+  // What the kernel calls so has lost the name by which it was opened.
+  if (path.ends_with(kDeleted)) path.erase(path.size() - kDeleted.size());
+  return path.substr(path.rfind('/') + 1);
 }
 
 }  // namespace
 
 void BusyFiles::AwaitReleases(const LiveWorkspace& workspace) const {
-  AwaitReleasesOf([&] { return InLive(workspace); });
+  AwaitReleasesOf(mount_.device, [&] { return InLive(workspace); });
 }
 
 std::vector<HeldFile> BusyFiles::InLive(const LiveWorkspace& workspace) const {
@@ -61,34 +69,69 @@ std::vector<HeldFile> BusyFiles::InLive(const LiveWorkspace& workspace) const {
   return files;
 }
 
-std::vector<OpenWriter> BusyFiles::HoldersOf(const std::vector<HeldFile>& files,
-                                             const Volume& volume, int64_t workspace_id) const {
-  // What the kernel calls so has lost the name by which it was opened: it may have another, or have lost
-  // that name in another state than this one.
-  constexpr std::string_view kGone = " (deleted)";
+std::vector<std::string> BusyFiles::HoldersOf(const std::vector<HeldFile>& files,
+                                              const Volume& volume, int64_t workspace_id) const {
   const std::string root = mount_.options.mountpoint + "/" + mount_.NameOf(workspace_id);
-  std::vector<OpenWriter> writers;
-  for (Holder& holder : FindHolders(files)) {
+  std::set<uint64_t> left;  // inode numbers
+  for (const HeldFile& file : files) left.insert(InodeOf(file.number));
+  std::vector<std::string> holders;
+  for (Holder& holder : FindHolders(mount_.device, files)) {
+    left.erase(InodeOf(holder.number));
     std::string name = WithoutPrefix(std::move(holder.path), root);
-    if (name.ends_with(kGone)) {
+    if (name.ends_with(kDeleted)) {
+      // It may have another name, or have lost that one in another state than this.
       const std::string other = volume.PathOf(InodeOf(holder.number));
       if (!other.empty()) name = other;
     }
-    writers.push_back(
-        {.pid = holder.pid, .command = CommandOf(holder.pid), .path = std::move(name)});
+    holders.push_back("pid " + std::to_string(holder.pid) + " (" + CommandOf(holder.pid) + ") " +
+                      name);
   }
-  return writers;
+  std::map<uint64_t, std::string> names;
+  for (const uint64_t inode : left) names[inode] = volume.PathOf(inode);
+  for (const AttachedFile& attached : LoopDevicesOn(files, names)) {
+    std::string& name = names[InodeOf(attached.inode)];
+    if (name.empty()) name = WithoutPrefix(attached.path, root);  // it has lost its last one
+    holders.push_back(attached.device + " (a loop device: losetup -d detaches it) " + name);
+    left.erase(InodeOf(attached.inode));
+  }
+  if (!holders.empty()) return holders;  // what is left may have been closed just now
+  for (const uint64_t inode : left) {
+    const std::string& name = names[inode];
+    holders.push_back((name.empty() ? "a file without a name" : name) +
+                      " (by a process that cannot be seen from here, or by the kernel)");
+  }
+  return holders;
+}
+
+// The kernel itself holds the file then, and whoever attached it has mostly ended. To ask the device makes
+// the kernel ask for attributes of the file, here: so not with a gate closed.
+std::vector<AttachedFile> BusyFiles::LoopDevicesOn(
+    const std::vector<HeldFile>& files, const std::map<uint64_t, std::string>& names) const {
+  if (names.empty() || mount_.device == 0) return {};
+  const auto may_be_meant = [&](const std::string& path) {
+    // "/": it was attached by a bind mount, and moved out of what that shows.
+    return path == "/" || path.starts_with(mount_.options.mountpoint + "/") ||
+           std::any_of(names.begin(), names.end(), [&](const auto& name) {
+             return LastComponent(name.second) == LastComponent(path);
+           });
+  };
+  std::vector<AttachedFile> found = ListAttachedFiles(may_be_meant);
+  std::erase_if(found, [&](const AttachedFile& attached) {
+    return attached.filesystem != mount_.device || !names.contains(InodeOf(attached.inode)) ||
+           std::none_of(files.begin(), files.end(),
+                        [&](const HeldFile& file) { return file.number == attached.inode; });
+  });
+  return found;
 }
 
 void BusyFiles::RefuseOpenWriters(const LiveWorkspace& workspace) const {
   const auto live = workspace.live();
   const std::vector<HeldFile> files = InLive(workspace);
   if (files.empty() || !live->volume) return;
-  throw Error(
-      EBUSY, "roll back " + mount_.NameOf(workspace.id()),
-      "files are open for writing:" + TellHolders(HoldersOf(files, *live->volume, workspace.id())),
-      "Close them, or use 'ckpt rollback --force' to let them go on writing to the state "
-      "that is kept");
+  throw Error(EBUSY, "roll back " + mount_.NameOf(workspace.id()),
+              "files are open for writing:" + Join(HoldersOf(files, *live->volume, workspace.id())),
+              "Close them, or use 'ckpt rollback --force' to let them go on writing to the state "
+              "that is kept");
 }
 
 void BusyFiles::RefuseDetachedWriters(const SnapshotRecord& snapshot, const std::string& attempted,
@@ -105,16 +148,16 @@ void BusyFiles::RefuseDetachedWriters(const SnapshotRecord& snapshot, const std:
     }
     return files;
   };
-  AwaitReleasesOf(held);
+  AwaitReleasesOf(mount_.device, held);
   const std::vector<HeldFile> files = held();
   if (files.empty()) {
     mount_.detached.EndQuietOnes();
     return;
   }
   const std::shared_ptr<Volume> volume = mount_.volumes.Open(snapshot.volume);
-  const std::vector<OpenWriter> holders = HoldersOf(files, *volume, state->workspace_id);
-  throw Error(EBUSY, attempted,
-              "programs go on writing to it since a rollback:" + TellHolders(holders), hint);
+  const std::vector<std::string> holders = HoldersOf(files, *volume, state->workspace_id);
+  throw Error(EBUSY, attempted, "programs go on writing to it since a rollback:" + Join(holders),
+              hint);
 }
 
 }  // namespace ckptfs

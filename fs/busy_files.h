@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
+#include "backend/loop_device.h"
 #include "fs/holders.h"
 #include "fs/mount_context.h"
 
@@ -28,9 +30,13 @@ class BusyFiles {
                              const std::string& hint) const;
 
  private:
-  // With the names that the files have in `volume`.
-  std::vector<OpenWriter> HoldersOf(const std::vector<HeldFile>& files, const Volume& volume,
-                                    int64_t workspace_id) const;
+  // Processes and loop devices that have them, for people: a phrase for each of them and each file, with the
+  // name that the file has in `volume`. If none is found at all, the names of the files.
+  std::vector<std::string> HoldersOf(const std::vector<HeldFile>& files, const Volume& volume,
+                                     int64_t workspace_id) const;
+  // Of those, files whose names are given by inode.
+  std::vector<AttachedFile> LoopDevicesOn(const std::vector<HeldFile>& files,
+                                          const std::map<uint64_t, std::string>& names) const;
 
   MountContext& mount_;
 };

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <utility>
@@ -49,19 +48,15 @@ const wire::Json& Argument(const Request& request, const char* name) {
   return *found;
 }
 
-// The N-th newest checkpoint, counted from 1, of those that were made on purpose: the states that
-// rollbacks kept are not counted, so that -n 1 twice in a row leads to the same place.
 SnapshotRecord NewestCheckpoint(const Request& request, const WorkspaceRecord& workspace) {
   const uint64_t n = request.Number("newest");
   const std::string attempted = fmt::format("find checkpoint {} of {}", n, workspace.name);
   if (n == 0) throw Error(EINVAL, attempted, "the newest is number 1");
-  std::vector<SnapshotRecord> all = request.store().ListSnapshots(workspace.id);
-  std::reverse(all.begin(), all.end());
-  uint64_t seen = 0;
-  for (const SnapshotRecord& snapshot : all) {
-    if (snapshot.kind == SnapshotKind::kManual && ++seen == n) return snapshot;
-  }
-  throw Error(ENOENT, attempted, fmt::format("it has {}", seen), "'ckpt list' shows them");
+  std::optional<SnapshotRecord> found = request.store().NewestCheckpoint(workspace.id, n);
+  if (found) return *found;
+  throw Error(ENOENT, attempted,
+              fmt::format("it has {}", request.store().CountCheckpoints(workspace.id)),
+              "'ckpt list' shows them");
 }
 
 }  // namespace
@@ -134,11 +129,13 @@ void Request::RequireChangesToMount() const {
 SnapshotRecord Request::Snapshot(const WorkspaceRecord& record) const {
   if (Has("newest")) return NewestCheckpoint(*this, record);
   const std::string name = Text("snapshot");
-  std::optional<SnapshotRecord> found = name == kLatestName ? store().LatestSnapshot(record.id)
-                                                            : store().FindSnapshot(record.id, name);
+  const bool is_latest = name == kLatestName;
+  std::optional<SnapshotRecord> found =
+      is_latest ? store().NewestCheckpoint(record.id) : store().FindSnapshot(record.id, name);
   if (!found) {
     throw Error(ENOENT, fmt::format("find snapshot {}/{}", record.name, name),
-                "there is no such snapshot", "'ckpt list' shows them");
+                is_latest ? "it has no checkpoint" : "there is no such snapshot",
+                "'ckpt list' shows them");
   }
   return *found;
 }

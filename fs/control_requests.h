@@ -47,8 +47,8 @@ struct Request {
   WorkspaceRecord ChangedWorkspace() const;
   // For commands on the whole mount. EPERM within a workspace, EACCES without write permission.
   void RequireChangesToMount() const;
-  // The snapshot that argument "snapshot" names in this workspace ("latest" is the newest), or
-  // that "newest" counts to, from 1 for the newest checkpoint (kind manual). ENOENT, EINVAL.
+  // The snapshot that argument "snapshot" names in this workspace ("latest" is the newest checkpoint), or
+  // that "newest" counts to, from 1 for the newest checkpoint (Store::NewestCheckpoint). ENOENT, EINVAL.
   SnapshotRecord Snapshot(const WorkspaceRecord& record) const;
 };
 

@@ -117,6 +117,7 @@ Attributes FileTree::SetAttributes(NodeId node_id, const AttributeChange& change
     CheckSyscall(utimensat(fd.get(), "", times, AT_EMPTY_PATH), "change times");
   }
   if (node.is_root) mount_.ListsChanged(node.workspace->id());
+  mount_.open_files.AttributesChanged(node_id);
   return GetAttributes(node_id);
 }
 
@@ -172,6 +173,7 @@ void FileTree::SetXattr(NodeId node_id, const char* name, std::string_view value
   CheckSyscall(setxattr(ProcPath(fd.get()).c_str(), name, value.data(), value.size(), flags),
                "set an extended attribute");
   if (change.node.is_root) mount_.ListsChanged(change.node.workspace->id());
+  mount_.open_files.AttributesChanged(node_id);
 }
 
 void FileTree::RemoveXattr(NodeId node_id, const char* name) {
@@ -179,6 +181,7 @@ void FileTree::RemoveXattr(NodeId node_id, const char* name) {
   const NodeFd fd = OpenPath(change.node);
   CheckSyscall(removexattr(ProcPath(fd.get()).c_str(), name), "remove an extended attribute");
   if (change.node.is_root) mount_.ListsChanged(change.node.workspace->id());
+  mount_.open_files.AttributesChanged(node_id);
 }
 
 struct statvfs FileTree::GetStatvfs() {

@@ -115,7 +115,8 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
       .may_be_mapped = [&] { return mount_.mapped.Find(node_id) != 0; },
   };
   // What can change by a mapping or by another node must not be read from pages of this one.
-  const bool may_use_page_cache = !for_writing && (flags & (O_TRUNC | O_DIRECT | O_NOATIME)) == 0 &&
+  const bool may_use_page_cache = !for_writing && !mount_.options.strict_access_times &&
+                                  (flags & (O_TRUNC | O_DIRECT | O_NOATIME)) == 0 &&
                                   !node.in_writing && !IsMapped(node_id);
   OpenReply reply = mount_.open_files.Open(node_id,
                                            {.for_writing = for_writing,
@@ -306,7 +307,7 @@ void FileTree::FlagsIoctl(NodeId node_id, unsigned long request, void* argument)
   CheckSyscall(ioctl(fd.get(), request, argument),
                changes ? "change file flags" : "read file flags");
   if (!changes) return;
-  mount_.open_files.FlagsChanged(node_id);
+  mount_.open_files.AttributesChanged(node_id);
   mount_.kernel.InvalidateAttributes(node_id);  // its ctime, of which the kernel does not know
 }
 

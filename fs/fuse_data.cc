@@ -153,7 +153,12 @@ void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* written, off_t offs
 
 void Sync(fuse_req_t request, fuse_ino_t node, int data_only, fuse_file_info* file) {
   AnswerElsewhere(request, "fsync", [=, handle = file->fh] {
-    if (!IsVirtual(node)) HandlersOf(request).files.Sync(node, handle, data_only != 0);
+    FuseHandlers& handlers = HandlersOf(request);
+    if (IsVirtual(node)) {
+      handlers.snapshots.Sync(node);
+    } else {
+      handlers.files.Sync(node, handle, data_only != 0);
+    }
     ReplyError(request, 0);
   });
 }

@@ -2,8 +2,12 @@
 
 #include "fs/fuse_mount.h"
 
+#include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <spdlog/spdlog.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +16,7 @@
 #include <fstream>
 
 #include "backend/base/error.h"
+#include "backend/mount/detached_mount.h"
 #include "fs/foreign_mounts.h"
 #include "fs/fuse_kernel_cache.h"
 #include "fs/fuse_operations.h"
@@ -96,6 +101,16 @@ __attribute__((format(printf, 2, 0))) void LogFromLibrary(fuse_log_level level, 
   }
 }
 
+// The mount is a good one without: reads change what the mount underneath lets them.
+void ShowAccessTimes(const std::string& mountpoint, const AccessTimes& wanted) {
+  if (wanted.rule == AccessTimeRule::kDefault && !wanted.spare_directories) return;
+  mount_attr attributes{};
+  SetAccessTimes(wanted, attributes);
+  if (mount_setattr(AT_FDCWD, mountpoint.c_str(), 0, &attributes, sizeof(attributes)) != 0) {
+    spdlog::warn("show the options for access times: {}", std::generic_category().message(errno));
+  }
+}
+
 }  // namespace
 
 class FuseMount::Impl {
@@ -124,8 +139,9 @@ class FuseMount::Impl {
                   "See that you are root, that /dev/fuse is there and that the directory can be "
                   "mounted on");
     }
-    kernel_.Attach(session_);
+    ShowAccessTimes(mount.mountpoint, fuse.access_times);
     context_.device = DeviceOfMount(mount.mountpoint);
+    kernel_.Attach(session_);
     helper.SetMountpoint(mount.mountpoint);
   }
 

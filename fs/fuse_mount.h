@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/access_times.h"
 #include "catalog/store.h"
 #include "fs/mount_context.h"
 
@@ -15,6 +16,7 @@ enum class IoUring { kAuto, kOn, kOff };
 struct FuseOptions {
   std::vector<std::string> kernel_options;  // "ro", "nosuid", ... as mount(8) knows them
   std::string source;                       // what findmnt shows
+  AccessTimes access_times;                 // for findmnt, too: what counts is the files underneath
   IoUring io_uring = IoUring::kAuto;
   bool debug = false;  // libfuse prints every request
 };

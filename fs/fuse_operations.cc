@@ -29,6 +29,11 @@ void Initialise(void* user_data, fuse_conn_info* connection) {
         uint64_t{FUSE_CAP_PASSTHROUGH}}) {
     fuse_set_feature_flag(connection, wanted);
   }
+  if (handlers.mount.options.strict_access_times) {
+    // With the first each READLINK comes; without an answer of ours to OPENDIR the kernel keeps listings.
+    fuse_unset_feature_flag(connection, FUSE_CAP_CACHE_SYMLINKS);
+    fuse_unset_feature_flag(connection, FUSE_CAP_NO_OPENDIR_SUPPORT);
+  }
   // Requests bring little data, and where a pipe must not grow to the largest request (without
   // CAP_SYS_RESOURCE) libfuse would make and drop a pipe for each: six system calls more.
   fuse_unset_feature_flag(connection, FUSE_CAP_SPLICE_READ);

@@ -1,6 +1,9 @@
 #include "fs/holders.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <array>
@@ -55,8 +58,20 @@ std::string ReadStart(int dir_fd, const char* name) {
   return size > 0 ? std::string(text.data(), static_cast<size_t>(size)) : std::string();
 }
 
+// Whether what that link of /proc leads to is on the filesystem; it is not asked for anything.
+bool IsOn(dev_t device, const std::string& link) {
+  struct statx status {};
+  return device == 0 || (statx(AT_FDCWD, link.c_str(), AT_STATX_DONT_SYNC, 0, &status) == 0 &&
+                         makedev(status.stx_dev_major, status.stx_dev_minor) == device);
+}
+
+// The same of a device as /proc/PID/maps has it: "00:45", in hexadecimal.
+bool IsDevice(dev_t device, const std::string& text) {
+  return device == 0 || text == fmt::format("{:02x}:{:02x}", major(device), minor(device));
+}
+
 // Adds what the process has open; removes it from `numbers`.
-void CollectOpen(pid_t pid, std::set<uint64_t>& numbers, SearchDeadline deadline,
+void CollectOpen(pid_t pid, dev_t filesystem, std::set<uint64_t>& numbers, SearchDeadline deadline,
                  std::vector<Holder>& holders) {
   const std::string fdinfo = ProcessPath(pid, "fdinfo");
   const UniqueFd directory(open(fdinfo.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -69,6 +84,7 @@ void CollectOpen(pid_t pid, std::set<uint64_t>& numbers, SearchDeadline deadline
     const auto wanted = numbers.find(ValueOf(info, "ino:", 10));
     if (wanted == numbers.end() || (ValueOf(info, "flags:", 8) & O_ACCMODE) == O_RDONLY) continue;
     const std::string link = ProcessPath(pid, "fd/") + fd;
+    if (!IsOn(filesystem, link)) continue;
     holders.push_back(
         {.number = *wanted, .pid = pid, .path = stdfs::read_symlink(link, error).string()});
     numbers.erase(wanted);
@@ -76,8 +92,8 @@ void CollectOpen(pid_t pid, std::set<uint64_t>& numbers, SearchDeadline deadline
 }
 
 // The same for what it has mapped shared and writable.
-void CollectMapped(pid_t pid, std::set<uint64_t>& numbers, SearchDeadline deadline,
-                   std::vector<Holder>& holders) {
+void CollectMapped(pid_t pid, dev_t filesystem, std::set<uint64_t>& numbers,
+                   SearchDeadline deadline, std::vector<Holder>& holders) {
   std::ifstream maps(ProcessPath(pid, "maps"));
   std::string line;
   while (!numbers.empty() && std::chrono::steady_clock::now() <= deadline &&
@@ -90,7 +106,8 @@ void CollectMapped(pid_t pid, std::set<uint64_t>& numbers, SearchDeadline deadli
     std::string device;
     uint64_t number = 0;
     fields >> range >> permissions >> offset >> device >> number;
-    if (permissions != "rw-s" || numbers.erase(number) == 0) continue;
+    if (permissions != "rw-s" || !IsDevice(filesystem, device) || numbers.erase(number) == 0)
+      continue;
     Holder holder{.number = number, .pid = pid, .path = {}};
     std::getline(fields >> std::ws, holder.path);
     holders.push_back(std::move(holder));
@@ -99,12 +116,12 @@ void CollectMapped(pid_t pid, std::set<uint64_t>& numbers, SearchDeadline deadli
 
 }  // namespace
 
-std::vector<Holder> FilesHeldBy(pid_t process, const std::set<uint64_t>& numbers,
+std::vector<Holder> FilesHeldBy(pid_t process, dev_t device, const std::set<uint64_t>& numbers,
                                 SearchDeadline deadline) {
   std::vector<Holder> holders;
   std::set<uint64_t> left = numbers;
-  CollectOpen(process, left, deadline, holders);
-  CollectMapped(process, left, deadline, holders);
+  CollectOpen(process, device, left, deadline, holders);
+  CollectMapped(process, device, left, deadline, holders);
   return holders;
 }
 
@@ -134,7 +151,7 @@ std::string WithoutPrefix(std::string path, const std::string& prefix) {
   return path;
 }
 
-std::vector<Holder> FindHolders(const std::vector<HeldFile>& files) {
+std::vector<Holder> FindHolders(dev_t device, const std::vector<HeldFile>& files) {
   std::vector<Holder> holders;
   std::map<pid_t, std::set<uint64_t>> by_opener;
   std::set<uint64_t> left;
@@ -145,7 +162,7 @@ std::vector<Holder> FindHolders(const std::vector<HeldFile>& files) {
     }
   }
   const auto collect = [&](pid_t process, const std::set<uint64_t>& numbers) {
-    for (Holder& holder : FilesHeldBy(process, numbers)) {
+    for (Holder& holder : FilesHeldBy(process, device, numbers)) {
       left.erase(holder.number);
       holders.push_back(std::move(holder));
     }

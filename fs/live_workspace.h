@@ -56,8 +56,8 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   void RenewRoot();
 
   // Whether the directories of the present state and those of the snapshot may have been made side by
-  // side, in two workspaces. Then `BeginLine`, with the id of the workspace's newest snapshot (0: it has
-  // none), is to be called before a switch to a copy of it, so that no directory of the former is taken
+  // side, in two workspaces. Then `BeginLine`, with the id of the workspace's newest snapshot of any kind (0: it
+  // has none), is to be called before a switch to a copy of it, so that no directory of the former is taken
   // for one of the latter, and after it, as those that have become known in between were still of the
   // former.
   bool IsForeign(const SnapshotRecord& snapshot) const;

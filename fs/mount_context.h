@@ -31,6 +31,9 @@ struct MountOptions {
   std::string mountpoint;  // absolute
   SnapshotDirectory snapshot_directory = SnapshotDirectory::kHidden;
   bool detach_busy = false;  // -o busy=detach
+  // -o strictatime: every read has to come to the files underneath. The kernel keeps no content then, of
+  // small files, directories and symbolic links.
+  bool strict_access_times = false;
   // Live trees are read-only although the mount is not: the store's recovery wants it so, and
   // `ckpt fsck --repair`, which changes that, must be able to open its control file for writing.
   bool refuse_changes = false;
@@ -77,14 +80,14 @@ struct MountContext {
   // told otherwise at once, else not at all.
   double KeepSeconds() const noexcept { return can_expire_names ? kForeverSeconds : 0; }
 
+  // st_dev of the mount; set before a request is answered, and 0 where it is not known.
+  dev_t device = 0;
   Store& store;
   KernelCache& kernel;
   const MountOptions options;
   // Set once, when the connection to the kernel has been made: whether it can be told that a name is to
   // be looked up anew.
   bool can_expire_names = false;
-  // Set once, when it is mounted.
-  dev_t device = 0;
   // Counts the times that some live tree was given another volume; counted after each.
   std::atomic<uint64_t> switches{0};
   std::atomic<int> stopped_walks{0};  // LiveWorkspace::WalkStop

@@ -190,11 +190,7 @@ void MountVerbs::SnapshotMoved(const SnapshotRecord& snapshot, const RenamePlace
 }
 
 bool MountVerbs::ChangedSinceParent(int64_t workspace_id) {
-  if (!mount_.store.ChangedSinceParent(workspace_id)) return false;
-  const auto record = mount_.store.FindWorkspace(workspace_id);
-  if (!record || !record->parent_id) return true;
-  // Reading a file may have changed its access time, and that alone is no change.
-  return !Diff(*record->parent_id, std::nullopt, workspace_id).empty();
+  return mount_.store.ChangedSinceParent(workspace_id, Hooks());
 }
 
 std::vector<Change> MountVerbs::Diff(int64_t older_snapshot_id,

@@ -143,6 +143,7 @@ RollbackResult MountVerbs::Commit(LiveRollback& rollback, std::vector<NodeId>& s
     throw;
   }
   mount_.volumes.Drop(done.old_volume);
+  if (done.dropped) SnapshotDeleted(*done.dropped);
   if (rollback.exchange()) mount_.volumes.Drop(rollback.snapshot.volume);
   return done;
 }
@@ -175,7 +176,7 @@ void MountVerbs::SwitchLive(const LiveRollback& rollback, const RollbackResult& 
     }
     const bool foreign = workspace.IsForeign(rollback.snapshot);
     const auto begin_line = [&] {
-      const auto newest = mount_.store.LatestSnapshot(workspace.id());
+      const auto newest = mount_.store.NewestSnapshot(workspace.id());
       workspace.BeginLine(newest ? newest->id : 0);
     };
     if (foreign) begin_line();

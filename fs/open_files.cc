@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <cerrno>
+#include <ctime>
 #include <utility>
 
 #include "backend/base/error.h"
@@ -11,6 +12,13 @@
 
 namespace ckptfs {
 namespace {
+
+// Seconds, also of those in which the machine was suspended.
+int64_t NowInSeconds() {
+  timespec now{};
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return now.tv_sec;
+}
 
 // What is read in one request, and costs little to hold twice: here and underneath.
 constexpr uint64_t kSmallBytesMax = 64 << 10;
@@ -102,6 +110,7 @@ OpenReply OpenFiles::Open(NodeId node, const OpenWish& asked, const FileOpener& 
   OpenReply reply{.backing_id = wish.append_only ? 0 : file.backing_id};
   reply.uncached = reply.backing_id == 0 && (wish.append_only || file.append_only);
   if (reply.backing_id == 0 && wish.may_use_page_cache && !reply.uncached) {
+    small_.DropOld(NowInSeconds());
     reply.keeps_pages = small_.Contains(node);
     small_.Add(node);  // the kernel drops what it has, once
   }
@@ -199,7 +208,7 @@ int OpenFiles::TakeLostWrites(NodeId node, uint64_t handle) {
   return 0;
 }
 
-void OpenFiles::FlagsChanged(NodeId node) {
+void OpenFiles::AttributesChanged(NodeId node) {
   Shard& shard = ShardOf(node);
   const std::lock_guard lock(shard.mutex);
   small_.Remove(node);

@@ -133,8 +133,9 @@ class OpenFiles {
   // The errno to tell by that handle, and not again; 0: none.
   int TakeLostWrites(NodeId node, uint64_t handle);
 
-  // The file may be append-only from now on, which its next first open has to find out.
-  void FlagsChanged(NodeId node);
+  // The file may be append-only from now on, which its next first open has to find out; and by its ctime
+  // the next read may have to change its access time (relatime), which is seen underneath only.
+  void AttributesChanged(NodeId node);
 
   // What the kernel was found to be able to: false after it refused a backing file for want of
   // privilege or support. Decides for all later first opens.

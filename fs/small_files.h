@@ -37,6 +37,22 @@ class SmallFiles {
                                                                      std::memory_order_relaxed);
   }
 
+  // Forgets all once in a while, so that of each there is a read that comes to the file underneath and can
+  // change its access time: relatime wants one a day. Needs no lock: what is forgotten is read anew.
+  void DropOld(int64_t now_s) noexcept {
+    int64_t due = drop_at_s_.load(std::memory_order_relaxed);
+    if (now_s < due ||
+        !drop_at_s_.compare_exchange_strong(due, now_s + kKeptSeconds, std::memory_order_relaxed)) {
+      return;
+    }
+    if (due == 0) return;  // nothing is old yet
+    for (Set& set : *sets_) {
+      for (std::atomic<NodeId>& way : set) {
+        if (way.load(std::memory_order_relaxed) != 0) way.store(0, std::memory_order_relaxed);
+      }
+    }
+  }
+
   void Remove(NodeId node) noexcept {
     for (std::atomic<NodeId>& way : SetOf(node)) {
       NodeId expected = node;
@@ -45,6 +61,8 @@ class SmallFiles {
   }
 
  private:
+  static constexpr int64_t kKeptSeconds = 3600;
+
   // 512 KiB in all, of which only what is used becomes resident.
   static constexpr size_t kSets = 1 << 14;
   static constexpr size_t kWays = 4;
@@ -56,6 +74,7 @@ class SmallFiles {
 
   std::unique_ptr<std::array<Set, kSets>> sets_ = std::make_unique<std::array<Set, kSets>>();
   std::atomic<uint32_t> turn_{0};
+  std::atomic<int64_t> drop_at_s_{0};
 };
 
 }  // namespace ckptfs

@@ -129,7 +129,7 @@ Entry SnapshotTree::LookupInAllSnapshots(const char* name) {
 Entry SnapshotTree::LookupInList(const SnapshotList& list, const char* name) {
   if (name == kLiveName) return EntryOfVirtual(LiveNode(list));
   if (name == kLatestName) {
-    const auto newest = mount_.store.LatestSnapshot(list.workspace.id);
+    const auto newest = mount_.store.NewestCheckpoint(list.workspace.id);
     if (!newest) return Entry{};
     return EntryOfVirtual(MakeVirtualNode(VirtualKind::kLatest, static_cast<uint64_t>(newest->id)));
   }
@@ -239,6 +239,18 @@ void SnapshotTree::ListSnapshots(const SnapshotList& list, off_t offset, bool wi
       after = record.id;
     }
     if (records.size() < kBatch) return;
+  }
+}
+
+void SnapshotTree::Sync(NodeId directory) const {
+  if (directory != kMountRootNode) return;
+  for (const WorkspaceRecord& workspace : mount_.store.ListWorkspaces()) {
+    try {
+      mount_.store.backend().Sync(workspace.volume);
+    } catch (const Error& error) {
+      // Its data is missing, or it was removed, or rolled back, just now.
+      if (error.errno_value() != ENOENT) throw;
+    }
   }
 }
 

@@ -51,6 +51,9 @@ class SnapshotTree {
   void SetXattr(NodeId node, const char* name, std::string_view value, int flags);
   void RemoveXattr(NodeId node, const char* name);
   void List(NodeId directory, off_t offset, bool with_attributes, const ListSink& sink);
+  // Of the mount's root: writes out all that programs have written to the workspaces, in the place of
+  // syncfs(2), of which the kernel tells nobody. What verbs do is on the disk when they return.
+  void Sync(NodeId directory) const;
 
   Entry MakeDirectory(NodeId parent, const char* name, mode_t mode, const Caller& caller);
   void RemoveDirectory(NodeId parent, const char* name);

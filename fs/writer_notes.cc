@@ -77,7 +77,7 @@ void WriterNotes::Search::AskOpeners() {
   for (const auto& [process, numbers] : by_process) {
     std::set<uint64_t> missed = numbers;
     if (process != 0) {
-      for (Holder& holder : FilesHeldBy(process, numbers, deadline_)) {
+      for (Holder& holder : FilesHeldBy(process, mount_.device, numbers, deadline_)) {
         missed.erase(holder.number);
         found_[{holder.number, process}] = std::move(holder.path);
       }
@@ -92,7 +92,7 @@ std::set<pid_t> WriterNotes::Search::Ask(const std::vector<pid_t>& processes) {
     if (left_.empty() || late()) break;
     std::set<uint64_t> numbers;
     for (const auto& [number, opener] : left_) numbers.insert(number);
-    for (Holder& holder : FilesHeldBy(process, numbers, deadline_)) {
+    for (Holder& holder : FilesHeldBy(process, mount_.device, numbers, deadline_)) {
       left_.erase(holder.number);
       holders.insert(process);
       found_[{holder.number, process}] = std::move(holder.path);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <memory>
 #include <string_view>
 
@@ -50,6 +51,12 @@ void MakeDirectory(int parent_fd, const std::string& name) {
   if (mkdirat(parent_fd, name.c_str(), 0700) != 0 && errno != EEXIST) {
     ThrowErrno(fmt::format("make the directory {}/ in the store", name));
   }
+}
+
+void RemoveTree(int parent_fd, const std::string& name) {
+  std::error_code error;
+  std::filesystem::remove_all(fmt::format("/proc/self/fd/{}/{}", parent_fd, name), error);
+  if (error) throw Error(error.value(), fmt::format("remove {}", name));
 }
 
 namespace {

@@ -20,6 +20,9 @@ bool IsSameDirectory(int a, int b);
 // Makes a directory for root alone, if it is not there. Throws Error.
 void MakeDirectory(int parent_fd, const std::string& name);
 
+// Removes what has that name, and all below it, if it is there; what is mounted there stays. Throws Error.
+void RemoveTree(int parent_fd, const std::string& name);
+
 // A directory of the store, which no symbolic link leads to. `place` says for people where it should be;
 // throws Error ENOENT with `mend` as what to do if there is none.
 UniqueFd OpenStoreSubdirectory(int parent_fd, const std::string& name, const std::string& place,

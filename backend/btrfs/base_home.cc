@@ -88,8 +88,8 @@ BtrfsHome OpenBaseHome(int store_fd, const BackendOptions& options) {
   }
   BtrfsHome home;
   home.type = kBaseType;
-  home.root =
-      CloneDetached(store_fd, {.read_only = options.read_only, .no_atime = options.no_atime});
+  home.root = CloneDetached(store_fd,
+                            {.read_only = options.read_only, .access_times = options.access_times});
   OpenHomeDirectories(&home, "its directory", kPutStoreBack);
   const std::optional<std::string> made_on = ReadMark(home.meta.get());
   const std::string present = FilesystemUuid(home.meta.get());
@@ -106,6 +106,14 @@ BtrfsHome OpenBaseHome(int store_fd, const BackendOptions& options) {
         kPutStoreBack);
   }
   return home;
+}
+
+void RemoveBaseHome(int store_fd) {
+  // First, as it is refused where a volume is after all.
+  if (unlinkat(store_fd, kVolumesDirectory, AT_REMOVEDIR) != 0 && errno != ENOENT) {
+    ThrowErrno("remove volumes/");
+  }
+  RemoveTree(store_fd, kMetaDirectory);
 }
 
 bool BaseHomeExists(int store_fd) {

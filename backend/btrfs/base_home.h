@@ -22,6 +22,9 @@ void CreateBaseHome(int store_fd, const BackendOptions& options);
 // no subvolumes.
 BtrfsHome OpenBaseHome(int store_fd, const BackendOptions& options);
 
+// Removes volumes/, if there is none, and meta/. Throws Error.
+void RemoveBaseHome(int store_fd);
+
 // True if there are volumes here, or the mark says that there were.
 bool BaseHomeExists(int store_fd);
 

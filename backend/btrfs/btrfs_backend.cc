@@ -26,6 +26,7 @@
 #include "backend/btrfs/btrfs_util.h"
 #include "backend/btrfs/btrfs_volume.h"
 #include "backend/btrfs/changes.h"
+#include "backend/btrfs/quick_look.h"
 #include "backend/btrfs/space.h"
 #include "backend/btrfs/tree_search.h"
 #include "backend/btrfs/usage.h"
@@ -36,6 +37,11 @@ namespace {
 // How long a request for a new volume waits for the space of destroyed ones.
 constexpr auto kReclaimWait = std::chrono::seconds(5);
 constexpr auto kReclaimPoll = std::chrono::milliseconds(50);
+
+// With less than this part free, whoever asks for the space is told what removals are about to give.
+constexpr uint64_t kNearlyFullDivisor = 16;
+// Commits for that come no closer than this.
+constexpr auto kCommitInterval = std::chrono::milliseconds(100);
 
 constexpr mode_t kRootMode = 0755;
 constexpr char kMakeRoom[] = "Delete snapshots (ckpt delete), or make the store larger";
@@ -264,10 +270,35 @@ std::vector<Change> BtrfsBackend::Changes(const VolumeId& older, const VolumeId&
   const std::string attempted = fmt::format("compare volume {} with {}", older.str(), newer.str());
   const UniqueFd older_root = OpenRoot(older, attempted);
   const UniqueFd newer_root = OpenRoot(newer, attempted);
-  return CompareSubvolumes(older_root.get(), newer_root.get());
+  return CompareSubvolumes(older_root.get(), newer_root.get(), path_bounds_);
 }
 
-SpaceInfo BtrfsBackend::Space() const { return ReadSpace(home_.volumes.get(), home_.image.get()); }
+bool BtrfsBackend::MayBeEqual(const VolumeId& older, const VolumeId& newer,
+                              size_t files_max) const {
+  const std::string attempted = fmt::format("look at volumes {} and {}", older.str(), newer.str());
+  const UniqueFd older_root = OpenRoot(older, attempted);
+  const UniqueFd newer_root = OpenRoot(newer, attempted);
+  return SubvolumesMayBeEqual(older_root.get(), newer_root.get(), files_max);
+}
+
+bool BtrfsBackend::CommitRemovals() const {
+  const auto now = std::chrono::steady_clock::now();
+  auto due = next_commit_.load();
+  if (now < due || !next_commit_.compare_exchange_strong(due, now + kCommitInterval)) return false;
+  // Only what is removed, and not what waits to be written, as syncfs(2) would. Neither does anything where
+  // nothing has changed since the last commit.
+  uint64_t transaction = 0;
+  return ioctl(home_.volumes.get(), BTRFS_IOC_START_SYNC, &transaction) == 0 &&
+         ioctl(home_.volumes.get(), BTRFS_IOC_WAIT_SYNC, &transaction) == 0;
+}
+
+// To btrfs, what was deleted is in use until the transaction with that is committed, by itself within half a
+// minute. Who waits for space asks just when there is none.
+SpaceInfo BtrfsBackend::Space() const {
+  const SpaceInfo space = ReadSpace(home_.volumes.get(), home_.image.get());
+  if (space.free_bytes >= space.total_bytes / kNearlyFullDivisor || !CommitRemovals()) return space;
+  return ReadSpace(home_.volumes.get(), home_.image.get());
+}
 
 void BtrfsBackend::RequireSpaceForNewVolume() const {
   try {

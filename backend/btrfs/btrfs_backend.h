@@ -1,12 +1,15 @@
 // Volumes as btrfs subvolumes.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "backend/backend.h"
 #include "backend/btrfs/home.h"
+#include "backend/btrfs/path_bounds.h"
 
 namespace ckptfs {
 
@@ -15,7 +18,7 @@ namespace ckptfs {
 // btrfs's transactions: what a transaction holds is on disk whole or not at all, and when function
 // says "durable" it has waited for a commit.
 //
-// Stateless but for its descriptors: any thread may call any function.
+// Stateless but for its descriptors and a time: any thread may call any function.
 class BtrfsBackend final : public Backend {
  public:
   explicit BtrfsBackend(BtrfsHome home);
@@ -40,8 +43,10 @@ class BtrfsBackend final : public Backend {
   uint64_t ChangeMarker(const VolumeId& id) const override;
   VolumeUsage Usage(const VolumeId& id) const override;
   std::vector<Change> Changes(const VolumeId& older, const VolumeId& newer) const override;
+  bool MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t files_max) const override;
   SpaceInfo Space() const override;
   void RequireSpaceForNewVolume() const override;
+  BackendHealth Health() const override { return {.warnings = home_.warnings, .stopped = {}}; }
 
  private:
   // The root directory of a volume. Throws ENOENT if there is none, saying so on `attempted`.
@@ -49,7 +54,12 @@ class BtrfsBackend final : public Backend {
   void MakeSnapshot(const VolumeId& source, const VolumeId& target, int flags,
                     const std::string& attempted);
 
+  // Whether some were under way, which are on disk now. False also if the last look was a moment ago.
+  bool CommitRemovals() const;
+
   const BtrfsHome home_;
+  mutable std::atomic<std::chrono::steady_clock::time_point> next_commit_{};  // of CommitRemovals
+  mutable PathBounds path_bounds_;
 };
 
 }  // namespace ckptfs

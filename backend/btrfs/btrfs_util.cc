@@ -6,6 +6,7 @@
 #include <sys/vfs.h>
 #include <uuid/uuid.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -53,6 +54,12 @@ uint64_t LastChangeTransaction(int fd) {
   btrfs_ioctl_get_subvol_info_args info{};
   CheckSyscall(ioctl(fd, BTRFS_IOC_GET_SUBVOL_INFO, &info), "ask for a subvolume's last change");
   return info.ctransid;
+}
+
+uint64_t FirstTransactionAfter(int fd) {
+  btrfs_ioctl_get_subvol_info_args info{};
+  CheckSyscall(ioctl(fd, BTRFS_IOC_GET_SUBVOL_INFO, &info), "ask when a subvolume was made");
+  return std::max(info.ctransid, info.otransid) + 1;
 }
 
 }  // namespace ckptfs

@@ -36,4 +36,9 @@ uint64_t SubvolumeId(int fd);
 // snapshot in fs/btrfs/transaction.c). A snapshot starts with its source's ctransid.
 uint64_t LastChangeTransaction(int fd);
 
+// The first transaction that nothing of the state of a read-only subvolume is of: whatever came of that state by
+// changes has written these in this one or later. A snapshot is made at the very end of a transaction, so what
+// its source is changed by afterwards is of a later one (create_pending_snapshots).
+uint64_t FirstTransactionAfter(int fd);
+
 }  // namespace ckptfs

@@ -39,10 +39,13 @@ std::vector<Change> CompareSubvolumesByWalk(int older_root_fd, int newer_root_fd
   return ChangesByWalking(older, newer);
 }
 
-std::vector<Change> CompareSubvolumes(int older_root_fd, int newer_root_fd) {
+std::vector<Change> CompareSubvolumes(int older_root_fd, int newer_root_fd, PathBounds& bounds) {
   RequireReadOnly(older_root_fd);
   RequireReadOnly(newer_root_fd);
   if (SubvolumeId(older_root_fd) == SubvolumeId(newer_root_fd)) return {};
+  if (bounds.MayExceedPathMax(older_root_fd, newer_root_fd)) {
+    return CompareSubvolumesByWalk(older_root_fd, newer_root_fd);
+  }
   try {
     return CompareSubvolumesBySend(older_root_fd, newer_root_fd);
   } catch (const Error& error) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/btrfs/path_bounds.h"
 
 namespace ckptfs {
 
@@ -13,13 +14,14 @@ namespace ckptfs {
 //
 // Takes time proportional to the changes: the kernel compares the volumes' trees (StreamReplay
 // tells how its stream is read), and each change it reports is verified on both volumes. Where that
-// cannot be had (a path beyond PATH_MAX, a balance under way), or where the histories of the two
+// cannot be had (`bounds` says that a path might exceed PATH_MAX, which the kernel is not to meet; a balance
+// is under way), or where the histories of the two
 // have parted so that the kernel mistakes files for each other, both trees are walked: slower, the
 // same result. Throws Error: EINVAL if one is writable; what reading gives.
 //
 // Needs CAP_SYS_ADMIN. Any thread may call it, also at the same time for the same volumes, which
 // cannot be deleted meanwhile (EPERM).
-std::vector<Change> CompareSubvolumes(int older_root_fd, int newer_root_fd);
+std::vector<Change> CompareSubvolumes(int older_root_fd, int newer_root_fd, PathBounds& bounds);
 
 // The two ways by themselves. The first throws Error(EBADMSG) where it is not to be relied on.
 std::vector<Change> CompareSubvolumesBySend(int older_root_fd, int newer_root_fd);

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "backend/backend.h"
 #include "backend/base/unique_fd.h"
@@ -25,6 +26,7 @@ struct BtrfsHome {
   UniqueFd root;                   // of the private mount
   UniqueFd volumes;
   UniqueFd meta;
+  std::vector<std::string> warnings;  // BackendHealth::warnings
 };
 
 // Opens volumes/ and meta/ below home->root. `mend` says what to do when they are not there.

@@ -206,18 +206,21 @@ void RefuseIfAttached(int image_fd) {
 
 // What was fsynced since the last commit waits in a log, and playing that back needs writing: the
 // kernel refuses a read-only device with one. Without it the filesystem is as of its last commit.
-UniqueFd MountWithoutLog(const LoopDevice& loop, DetachedMountOptions mount) {
+UniqueFd MountWithoutLog(const LoopDevice& loop, DetachedMountOptions mount,
+                         std::vector<std::string>& warnings) {
   mount.filesystem_options = {{"rescue", "nologreplay"}};
   UniqueFd root = MountDetached("btrfs", loop.path(), mount);
-  spdlog::warn(
-      "{}: read-only after an unclean stop: what was written in the last seconds before that shows "
-      "only after a mount that may write",
-      kImageName);
+  warnings.push_back(fmt::format(
+      "{} is read-only after an unclean stop: what programs had made sure of (fsync) in the "
+      "last seconds before that does not show. Mount it once so that it can be written to",
+      kImageName));
+  spdlog::warn("{}", warnings.back());
   return root;
 }
 
-UniqueFd MountImage(const LoopDevice& loop, const BackendOptions& options, bool read_only) {
-  DetachedMountOptions mount{.read_only = read_only, .no_atime = options.no_atime};
+UniqueFd MountImage(const LoopDevice& loop, const BackendOptions& options, bool read_only,
+                    std::vector<std::string>& warnings) {
+  DetachedMountOptions mount{.read_only = read_only, .access_times = options.access_times};
   // Deleted snapshots give their space back to the disk below, in the background.
   if (!read_only) mount.filesystem_options = {{"discard", "async"}};
   try {
@@ -226,7 +229,7 @@ UniqueFd MountImage(const LoopDevice& loop, const BackendOptions& options, bool 
     } catch (const Error& error) {
       const bool log = error.errno_value() == EIO || error.errno_value() == EROFS;
       if (!read_only || !log) throw;
-      return MountWithoutLog(loop, mount);
+      return MountWithoutLog(loop, mount, warnings);
     }
   } catch (const Error& error) {
     throw Error(error.errno_value(), fmt::format("mount {}", kImageName), error.why(),
@@ -270,11 +273,18 @@ BtrfsHome OpenLoopHome(int store_fd, const BackendOptions& options) {
   RefuseIfAttached(home.image.get());
   const bool grow = GrowFile(home.image.get(), super, options, read_only);
   home.loop.emplace(home.image.get(), LoopOptions{.read_only = read_only, .name = kImageName});
-  home.root = MountImage(*home.loop, options, read_only);
+  home.root = MountImage(*home.loop, options, read_only, home.warnings);
   if (grow) GrowFilesystem(home.root.get());
   OpenHomeDirectories(&home, kImageName,
                       fmt::format("This is another btrfs filesystem. {}", kPutImageBack));
   return home;
+}
+
+void RemoveLoopHome(int store_fd) {
+  for (const std::string& name :
+       {kImageName + std::string(kPartialSuffix), std::string(kImageName)}) {
+    if (unlinkat(store_fd, name.c_str(), 0) != 0 && errno != ENOENT) ThrowErrno("remove " + name);
+  }
 }
 
 bool LoopHomeExists(int store_fd) { return HasEntry(store_fd, kImageName); }

@@ -20,6 +20,9 @@ void CreateLoopHome(int store_fd, const BackendOptions& options);
 // say so or the image cannot be opened for writing. Throws Error with reason and mend.
 BtrfsHome OpenLoopHome(int store_fd, const BackendOptions& options);
 
+// Removes an image that nobody has used, and one that was being made. Throws Error.
+void RemoveLoopHome(int store_fd);
+
 // True if something stands under the image's name.
 bool LoopHomeExists(int store_fd);
 

@@ -78,12 +78,22 @@ std::vector<NameRecord> ReadNames(int root_fd, uint64_t inode) {
   return names;
 }
 
-// The path of a directory, with a slash at its end unless it is the root.
+// The path of a directory, with a slash at its end unless it is the root. Step by step where it is longer than
+// the kernel can tell.
 std::string DirectoryPath(int root_fd, uint64_t inode) {
-  btrfs_ioctl_ino_lookup_args arguments = {};
-  arguments.objectid = inode;
-  CheckSyscall(ioctl(root_fd, BTRFS_IOC_INO_LOOKUP, &arguments), "find the path of a directory");
-  return inode == kSubvolumeRootInode ? "" : arguments.name;
+  std::string below;
+  while (inode != kSubvolumeRootInode) {
+    btrfs_ioctl_ino_lookup_args arguments = {};
+    arguments.objectid = inode;
+    const int result = ioctl(root_fd, BTRFS_IOC_INO_LOOKUP, &arguments);
+    if (result == 0) return arguments.name + below;
+    if (errno != ENAMETOOLONG) ThrowErrno("find the path of a directory");
+    const std::vector<NameRecord> names = ReadNames(root_fd, inode);
+    if (names.empty()) throw Error(ESTALE, "find the path of a directory", "it has been removed");
+    below = names.front().name + "/" + below;
+    inode = names.front().directory;
+  }
+  return below;
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ class SubvolumeFiles final : public VolumeFiles {
  public:
   explicit SubvolumeFiles(int root_fd) : VolumeFiles(root_fd) {}
 
-  // In time proportional to their number. ENAMETOOLONG if one is longer than the kernel can tell.
+  // In time proportional to their number.
   std::vector<std::string> PathsOf(uint64_t inode) const override;
 
   // Two subvolumes of one filesystem: no extent is written twice while two refer to it.

@@ -44,6 +44,7 @@ void SearchTree(int fd, const TreeRange& range, const std::function<void(const T
   key.min_type = range.min_type;
   key.max_type = range.max_type;
   key.max_offset = UINT64_MAX;
+  key.min_transid = range.min_transaction;
   key.max_transid = UINT64_MAX;
 
   while (true) {

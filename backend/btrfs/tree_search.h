@@ -24,6 +24,9 @@ struct TreeRange {
   uint64_t max_objectid = UINT64_MAX;
   uint32_t min_type = 0;
   uint32_t max_type = UINT8_MAX;
+  // Only what stands in leaves that were written in this transaction or later: all that has changed since,
+  // and what happens to stand beside it. The other leaves are not read.
+  uint64_t min_transaction = 0;
 };
 
 // Calls `visit` with each item in the order of the tree. `fd` is any file of the filesystem. Needs

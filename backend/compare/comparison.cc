@@ -22,21 +22,17 @@ namespace {
               fmt::format("what it says about {:?} is not what is there", path));
 }
 
-bool IsPrivate(std::string_view path) {
-  constexpr std::string_view kName = kPrivateDirectoryName;
-  return path.starts_with(kName) && (path.size() == kName.size() || path[kName.size()] == '/');
-}
-
 // As if the private directory were in neither volume. Before anything is concluded from the names:
 // a file that another replaced while it was open is then no renamed one beside a new one, but what
 // it would be had it gone at once.
 NameChanges WithoutPrivateNames(NameChanges names) {
-  std::erase_if(names.lost, IsPrivate);
-  std::erase_if(names.gained, [](const auto& name) { return IsPrivate(name.first); });
+  std::erase_if(names.lost, IsPrivatePath);
+  std::erase_if(names.gained, [](const auto& name) { return IsPrivatePath(name.first); });
   for (auto& [path, name] : names.gained) {
-    if (name.moved_from && IsPrivate(*name.moved_from)) name.moved_from.reset();
+    if (name.moved_from && IsPrivatePath(*name.moved_from)) name.moved_from.reset();
   }
-  std::erase_if(names.touched, [](const TouchedFile& file) { return IsPrivate(file.new_path); });
+  std::erase_if(names.touched,
+                [](const TouchedFile& file) { return IsPrivatePath(file.new_path); });
   return names;
 }
 
@@ -238,6 +234,11 @@ class Comparison {
 };
 
 }  // namespace
+
+bool IsPrivatePath(std::string_view path) {
+  constexpr std::string_view kName = kPrivateDirectoryName;
+  return path.starts_with(kName) && (path.size() == kName.size() || path[kName.size()] == '/');
+}
 
 std::vector<Change> ChangesFromNames(const VolumeFiles& older, const VolumeFiles& newer,
                                      NameChanges names) {

@@ -1,6 +1,7 @@
 // What turns one volume into another, in the terms that people are told.
 #pragma once
 
+#include <string_view>
 #include <vector>
 
 #include "backend/backend.h"
@@ -33,6 +34,9 @@ namespace ckptfs {
 // - Other filesystems and nested subvolumes are no part of either.
 std::vector<Change> ChangesFromNames(const VolumeFiles& older, const VolumeFiles& newer,
                                      NameChanges names);
+
+// Whether a path is that of kPrivateDirectoryName or below, which is no part of either volume.
+bool IsPrivatePath(std::string_view path);
 
 // The same, found by walking both trees: takes time proportional to the number of files, and needs
 // nothing of the filesystem.

@@ -1,9 +1,12 @@
 #include "backend/compare/tree_walk.h"
 
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "backend/compare/comparison.h"
 
 namespace ckptfs {
 namespace {
@@ -124,10 +127,43 @@ class TreeWalk {
   NameChanges changes_;
 };
 
+// Those that are a part of the volume's tree.
+std::vector<DirectoryEntry> EntriesOf(const VolumeFiles& files, const std::string& directory) {
+  std::vector<DirectoryEntry> entries = files.List(directory);
+  std::erase_if(entries, [&](const DirectoryEntry& entry) {
+    return IsPrivatePath(JoinPath(directory, entry.name));
+  });
+  return entries;
+}
+
 }  // namespace
 
 NameChanges CompareByWalking(const VolumeFiles& older, const VolumeFiles& newer) {
   return TreeWalk(older, newer).Run();
+}
+
+bool MayBeEqualByWalking(const VolumeFiles& older, const VolumeFiles& newer, size_t files_max) {
+  size_t files = 0;
+  std::vector<std::string> pending{""};
+  while (!pending.empty()) {
+    const std::string directory = std::move(pending.back());
+    pending.pop_back();
+    const std::vector<DirectoryEntry> was = EntriesOf(older, directory);
+    const std::vector<DirectoryEntry> is = EntriesOf(newer, directory);
+    files += is.size();
+    if (was.size() != is.size() || files > files_max) return false;
+    for (size_t i = 0; i < is.size(); ++i) {
+      if (was[i].name != is[i].name) return false;
+      std::string path = JoinPath(directory, is[i].name);
+      const std::optional<FileStatus> old_status = older.Find(path);
+      const std::optional<FileStatus> new_status = newer.Find(path);
+      if (old_status.has_value() != new_status.has_value()) return false;
+      if (!new_status) continue;
+      if (StatusDiffers(*old_status, *new_status)) return false;
+      if (new_status->IsDirectory()) pending.push_back(std::move(path));
+    }
+  }
+  return true;
 }
 
 }  // namespace ckptfs

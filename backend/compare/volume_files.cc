@@ -180,11 +180,13 @@ FileStatus VolumeFiles::Status(const std::string& path) const {
   return status;
 }
 
-bool VolumeFiles::Has(const std::string& path) const {
+std::optional<FileStatus> VolumeFiles::Find(const std::string& path) const {
   try {
-    return !Status(path).foreign;
+    const FileStatus status = Status(path);
+    if (status.foreign) return std::nullopt;
+    return status;
   } catch (const Error& error) {
-    if (error.errno_value() == ENOENT || error.errno_value() == ENOTDIR) return false;
+    if (error.errno_value() == ENOENT || error.errno_value() == ENOTDIR) return std::nullopt;
     throw;
   }
 }
@@ -224,13 +226,19 @@ std::vector<DirectoryEntry> VolumeFiles::List(const std::string& path) const {
   return entries;
 }
 
+bool StatusDiffers(const FileStatus& older, const FileStatus& newer) {
+  if (older.identity.type != newer.identity.type) return true;
+  if (older.mode != newer.mode || older.owner != newer.owner || older.group != newer.group)
+    return true;
+  if (older.device != newer.device) return true;
+  return newer.IsRegular() && (older.mtime_ns != newer.mtime_ns || older.size != newer.size);
+}
+
 bool FilesDiffer(const FileAt& older, const FileAt& newer, bool compare_contents) {
   const FileStatus& was = older.status;
   const FileStatus& is = newer.status;
-  if (was.mode != is.mode || was.owner != is.owner || was.group != is.group) return true;
-  if (was.device != is.device) return true;
+  if (StatusDiffers(was, is)) return true;
   const bool regular = is.IsRegular();
-  if (regular && (was.mtime_ns != is.mtime_ns || was.size != is.size)) return true;
   if (S_ISLNK(is.identity.type) &&
       older.files.LinkTarget(older.path) != newer.files.LinkTarget(newer.path)) {
     return true;

@@ -5,6 +5,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,7 +60,9 @@ class VolumeFiles {
 
   UniqueFd Open(const std::string& path, int flags) const;
   FileStatus Status(const std::string& path) const;
-  bool Has(const std::string& path) const;
+  // Empty if there is nothing, or nothing of this volume.
+  std::optional<FileStatus> Find(const std::string& path) const;
+  bool Has(const std::string& path) const { return Find(path).has_value(); }
   std::string LinkTarget(const std::string& path) const;
 
   // The entries of a directory, sorted by name, without "." and "..".
@@ -95,6 +98,9 @@ struct FileAt {
   const std::string& path;
   const FileStatus& status;
 };
+
+// True if the status alone tells that two files differ in what a comparison of volumes counts.
+bool StatusDiffers(const FileStatus& older, const FileStatus& newer);
 
 // True if the two, which are of one type, differ in what a comparison of volumes counts: mode,
 // owner, flags (chattr), extended attributes and ACLs; a regular file's mtime and size; a link's

@@ -58,9 +58,9 @@ void Activation::MountFilesystem() {
         id_.str());
   }
   try {
-    root_ =
-        filesystem_.Mount(device_->device().path(),
-                          {.how = how, .no_atime = options_.no_atime, .discard = options_.discard});
+    root_ = filesystem_.Mount(
+        device_->device().path(),
+        {.how = how, .access_times = options_.access_times, .discard = options_.discard});
   } catch (const Error& error) {
     throw Error(error.errno_value() == ENOENT ? EIO : error.errno_value(),
                 fmt::format("mount volume {}", id_.str()), error.why(),

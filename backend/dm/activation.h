@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/access_times.h"
 #include "backend/base/unique_fd.h"
 #include "backend/base/uuid.h"
 #include "backend/dm/image_filesystem.h"
@@ -20,7 +21,7 @@ namespace ckptfs {
 
 struct ActivationOptions {
   bool never_write = false;  // the store is read-only: not even a journal is played back
-  bool no_atime = false;
+  AccessTimes access_times;
   bool discard = false;  // what files give up is given back below
 };
 

@@ -16,6 +16,7 @@
 #include "backend/base/failpoint.h"
 #include "backend/base/partial_file.h"
 #include "backend/compare/comparison.h"
+#include "backend/compare/tree_walk.h"
 #include "backend/dm/dm_volume.h"
 #include "backend/dm/image_files.h"
 
@@ -82,10 +83,11 @@ std::unique_ptr<Activation> DmBackend::Activate(const VolumeId& id) const {
                       fmt::format("{}{}-{}", device_prefix_, id.str(), ++counter), writable);
   };
   Failpoint("volume-activate.before");
-  auto activation = std::make_unique<Activation>(
-      id, std::move(file), make_device, filesystem,
-      ActivationOptions{
-          .never_write = home_.read_only, .no_atime = options_.no_atime, .discard = discard()});
+  auto activation =
+      std::make_unique<Activation>(id, std::move(file), make_device, filesystem,
+                                   ActivationOptions{.never_write = home_.read_only,
+                                                     .access_times = options_.access_times,
+                                                     .discard = discard()});
   Failpoint("volume-activate.after");
   return activation;
 }
@@ -240,6 +242,13 @@ uint64_t DmBackend::ChangeMarker(const VolumeId& id) const {
   const VolumeHeader header = HeaderOf(id);
   // Using it finds out what is in its journal, and gives it a new one.
   return header.in_use ? table_->Get(id)->Marker() : header.marker;
+}
+
+bool DmBackend::MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t files_max) const {
+  const std::shared_ptr<Activation> older_volume = table_->Get(older);
+  const std::shared_ptr<Activation> newer_volume = table_->Get(newer);
+  return MayBeEqualByWalking(ImageFiles(older_volume->root_fd()),
+                             ImageFiles(newer_volume->root_fd()), files_max);
 }
 
 std::vector<Change> DmBackend::Changes(const VolumeId& older, const VolumeId& newer) const {

@@ -45,6 +45,7 @@ class DmBackend : public Backend {
   void WriteOut(const VolumeId& id) override;
   uint64_t ChangeMarker(const VolumeId& id) const override;
   std::vector<Change> Changes(const VolumeId& older, const VolumeId& newer) const override;
+  bool MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t files_max) const override;
   SpaceInfo Space() const override;
   void RequireSpaceForNewVolume() const override;
   BackendHealth Health() const override;

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "backend/base/directory.h"
@@ -68,11 +67,22 @@ bool HasDmVolumes(int store_fd, const std::string& volumes_name) {
 
 void RemoveUnfinishedHome(int store_fd, const std::vector<std::string>& names) noexcept {
   for (const std::string& name : names) {
-    std::error_code error;
-    std::filesystem::remove_all(fmt::format("/proc/self/fd/{}/{}", store_fd, name), error);
-    if (error)
-      spdlog::warn("remove {}, of a store that could not be made: {}", name, error.message());
+    try {
+      RemoveTree(store_fd, name);
+    } catch (const std::exception& error) {
+      spdlog::warn("{}, of a store that could not be made", error.what());
+    }
   }
+}
+
+void RemoveDmHome(int store_fd, const std::string& volumes_name, const std::string& mark_name) {
+  if (HasDmVolumes(store_fd, volumes_name)) {
+    throw Error(EEXIST, "remove " + volumes_name, "there are volumes in it");
+  }
+  for (const std::string& name : {mark_name + std::string(kPartialSuffix), mark_name}) {
+    if (unlinkat(store_fd, name.c_str(), 0) != 0 && errno != ENOENT) ThrowErrno("remove " + name);
+  }
+  RemoveUnfinishedHome(store_fd, {kBasesDirectory, volumes_name, kMetaDirectory});
 }
 
 namespace {

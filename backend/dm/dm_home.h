@@ -46,6 +46,9 @@ bool HasDmVolumes(int store_fd, const std::string& volumes_name);
 // Removes directories of a store that could not be made.
 void RemoveUnfinishedHome(int store_fd, const std::vector<std::string>& names) noexcept;
 
+// Removes the mark and all else of a store that has no volume. EEXIST if it has some.
+void RemoveDmHome(int store_fd, const std::string& volumes_name, const std::string& mark_name);
+
 // Opens them; the caller fills in the rest. ENOENT with what to do if one is missing.
 DmHome OpenDmHome(int store_fd, const std::string& volumes_name);
 

@@ -200,7 +200,7 @@ const ImageFilesystem* ImageFilesystem::In(int image_fd) {
 
 UniqueFd ImageFilesystem::Mount(const std::string& device, const ImageMountOptions& wanted) const {
   const bool writable = wanted.how == ImageMount::kWritable;
-  DetachedMountOptions options{.read_only = !writable, .no_atime = wanted.no_atime};
+  DetachedMountOptions options{.read_only = !writable, .access_times = wanted.access_times};
   AddOptions(wanted.how, options);
   if (writable && wanted.discard) options.filesystem_options.emplace_back("discard", "");
   return MountDetached(name(), device, options);

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "backend/access_times.h"
 #include "backend/base/unique_fd.h"
 #include "backend/mount/detached_mount.h"
 
@@ -19,7 +20,7 @@ enum class ImageMount {
 
 struct ImageMountOptions {
   ImageMount how = ImageMount::kWritable;
-  bool no_atime = false;
+  AccessTimes access_times;
   bool discard = false;  // tell the device of blocks that files give up
 };
 

@@ -58,6 +58,12 @@ bool BeginsWithThinMark(int fd, const std::string& attempted) {
   return std::string_view(text.data(), text.size()) == kThinMarkBeginning;
 }
 
+void WipeBeginning(int fd, const std::string& attempted) {
+  const std::string zeros(kSuperblockBytes, '\0');
+  CheckSyscall(pwrite(fd, zeros.data(), zeros.size(), 0), attempted);
+  CheckSyscall(fsync(fd), attempted);
+}
+
 }  // namespace
 
 PoolDisk::PoolDisk(UniqueFd file, const std::string& name, bool read_only) : fd_(std::move(file)) {
@@ -121,10 +127,16 @@ void TakeBlankDevice(const std::string& device, bool wipe) {
   if (!found.ExitedWith(kNothingFound)) refuse("something is on it: " + found.Words());
   if (HasThinMagic(fd.get(), attempted)) refuse("the metadata of a thin pool is on it");
   if (BeginsWithThinMark(fd.get(), attempted)) refuse("the data of a thin pool is on it");
-  if (!wipe) return;
-  const std::string zeros(kSuperblockBytes, '\0');
-  CheckSyscall(pwrite(fd.get(), zeros.data(), zeros.size(), 0), attempted);
-  CheckSyscall(fsync(fd.get()), attempted);
+  if (wipe) WipeBeginning(fd.get(), attempted);
+}
+
+void BlankPoolDevice(const std::string& device) {
+  const UniqueFd fd = OpenDevice(device, O_RDWR | O_EXCL);
+  const std::string attempted = "clear " + device;
+  CheckSyscall(ioctl(fd.get(), BLKFLSBUF, 0), attempted);
+  if (HasThinMagic(fd.get(), attempted) || BeginsWithThinMark(fd.get(), attempted)) {
+    WipeBeginning(fd.get(), attempted);
+  }
 }
 
 }  // namespace ckptfs

@@ -42,4 +42,8 @@ class PoolDisk {
 // EBUSY, EEXIST with what to do.
 void TakeBlankDevice(const std::string& device, bool wipe);
 
+// Makes a device that TakeBlankDevice has taken such a one again: what tells that a pool was on it goes.
+// What holds neither data nor metadata of a pool stays as it is. Throws Error: ENOENT, ENOTBLK, EBUSY.
+void BlankPoolDevice(const std::string& device);
+
 }  // namespace ckptfs

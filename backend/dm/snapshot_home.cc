@@ -11,22 +11,22 @@
 namespace ckptfs {
 namespace {
 
-constexpr char kMarkName[] = "dm-snapshot.json";
-constexpr char kVolumesName[] = "cow";
+constexpr char kSnapshotMarkName[] = "dm-snapshot.json";
+constexpr char kSnapshotVolumesName[] = "cow";
 
 }  // namespace
 
 void CreateSnapshotHome(int store_fd, const BackendOptions& options) {
   const uint64_t size = options.size_bytes.value_or(DefaultStoreBytes(ReadDiskSpace(store_fd)));
-  MakeDmHome(store_fd, kVolumesName, size);
-  WriteStoreMark(store_fd, kMarkName, {.default_size = size});
+  MakeDmHome(store_fd, kSnapshotVolumesName, size);
+  WriteStoreMark(store_fd, kSnapshotMarkName, {.default_size = size});
 }
 
 DmHome OpenSnapshotHome(int store_fd, const BackendOptions& options) {
   RequireDmHome(store_fd, "dm-snapshot");
-  DmHome home = OpenDmHome(store_fd, kVolumesName);
+  DmHome home = OpenDmHome(store_fd, kSnapshotVolumesName);
   home.read_only = options.read_only;
-  home.default_size = ReadStoreMark(store_fd, kMarkName).default_size;
+  home.default_size = ReadStoreMark(store_fd, kSnapshotMarkName).default_size;
   if (options.size_bytes && *options.size_bytes != home.default_size) {
     throw Error(
         EINVAL, fmt::format("open the store with size={}", *options.size_bytes),
@@ -37,8 +37,12 @@ DmHome OpenSnapshotHome(int store_fd, const BackendOptions& options) {
   return home;
 }
 
+void RemoveSnapshotHome(int store_fd) {
+  RemoveDmHome(store_fd, kSnapshotVolumesName, kSnapshotMarkName);
+}
+
 bool SnapshotHomeExists(int store_fd) {
-  return HasEntry(store_fd, kMarkName) || HasDmVolumes(store_fd, kVolumesName);
+  return HasEntry(store_fd, kSnapshotMarkName) || HasDmVolumes(store_fd, kSnapshotVolumesName);
 }
 
 }  // namespace ckptfs

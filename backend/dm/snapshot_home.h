@@ -13,6 +13,9 @@ void CreateSnapshotHome(int store_fd, const BackendOptions& options);
 // Removes what was being made, and the devices of a process that died.
 DmHome OpenSnapshotHome(int store_fd, const BackendOptions& options);
 
+// Of a store that has no volume. Throws Error.
+void RemoveSnapshotHome(int store_fd);
+
 bool SnapshotHomeExists(int store_fd);
 
 }  // namespace ckptfs

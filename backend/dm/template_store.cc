@@ -122,7 +122,7 @@ class NewImage final : public PendingTemplate {
     info_.filesystem = filesystem->name();
     RoundUp(image_.fd());
     loop_.emplace(image_.fd(), LoopOptions{.name = "ckptfs-" + image_.partial_name()});
-    root_ = filesystem->Mount(loop_->path(), {.no_atime = true});
+    root_ = filesystem->Mount(loop_->path(), {.access_times = {.rule = AccessTimeRule::kNone}});
   }
 
   TemplateInfo Finish() override {

@@ -13,8 +13,8 @@
 namespace ckptfs {
 namespace {
 
-constexpr char kMarkName[] = "dm-thin.json";
-constexpr char kVolumesName[] = "thin";
+constexpr char kThinMarkName[] = "dm-thin.json";
+constexpr char kThinVolumesName[] = "thin";
 constexpr char kPoolName[] = "pool";
 
 void RefuseOtherDevice(const std::string& option, const std::string& given,
@@ -42,21 +42,21 @@ void CreateThinHome(int store_fd, const BackendOptions& options) {
     MakeThinPool(OpenDmDirectory(store_fd, kPoolName).get(),
                  {.data_device = data, .metadata_device = metadata, .data_bytes = size});
     Failpoint("dm-create.after-pool");
-    MakeDmHome(store_fd, kVolumesName, size);
+    MakeDmHome(store_fd, kThinVolumesName, size);
   } catch (...) {
     RemoveUnfinishedHome(store_fd, {kPoolName});
     throw;
   }
-  WriteStoreMark(store_fd, kMarkName,
+  WriteStoreMark(store_fd, kThinMarkName,
                  {.default_size = size, .data_device = data, .metadata_device = metadata});
 }
 
 ThinHome OpenThinHome(int store_fd, const BackendOptions& options) {
   RequireDmHome(store_fd, "dm-thin-pool");
-  const StoreMark mark = ReadStoreMark(store_fd, kMarkName);
+  const StoreMark mark = ReadStoreMark(store_fd, kThinMarkName);
   RefuseOtherDevice("pool_data", options.pool_data_device, mark.data_device);
   RefuseOtherDevice("pool_metadata", options.pool_metadata_device, mark.metadata_device);
-  ThinHome thin{.home = OpenDmHome(store_fd, kVolumesName),
+  ThinHome thin{.home = OpenDmHome(store_fd, kThinVolumesName),
                 .pool = OpenDmDirectory(store_fd, kPoolName),
                 .data_device = mark.data_device,
                 .metadata_device = mark.metadata_device};
@@ -73,8 +73,22 @@ ThinHome OpenThinHome(int store_fd, const BackendOptions& options) {
   return thin;
 }
 
+void RemoveThinHome(int store_fd) {
+  if (HasDmVolumes(store_fd, kThinVolumesName)) {
+    throw Error(EEXIST, fmt::format("remove {}", kThinVolumesName), "there are volumes in it");
+  }
+  if (HasEntry(store_fd, kThinMarkName)) {
+    const StoreMark mark = ReadStoreMark(store_fd, kThinMarkName);
+    for (const std::string& device : {mark.data_device, mark.metadata_device}) {
+      if (!device.empty()) BlankPoolDevice(device);
+    }
+  }
+  RemoveUnfinishedHome(store_fd, {kPoolName});
+  RemoveDmHome(store_fd, kThinVolumesName, kThinMarkName);
+}
+
 bool ThinHomeExists(int store_fd) {
-  return HasEntry(store_fd, kMarkName) || HasDmVolumes(store_fd, kVolumesName);
+  return HasEntry(store_fd, kThinMarkName) || HasDmVolumes(store_fd, kThinVolumesName);
 }
 
 }  // namespace ckptfs

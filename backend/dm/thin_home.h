@@ -23,6 +23,9 @@ void CreateThinHome(int store_fd, const BackendOptions& options);
 // options say so.
 ThinHome OpenThinHome(int store_fd, const BackendOptions& options);
 
+// Of a store that has no volume; devices of its pool are blank again. Throws Error.
+void RemoveThinHome(int store_fd);
+
 bool ThinHomeExists(int store_fd);
 
 }  // namespace ckptfs

@@ -39,8 +39,9 @@ std::string ReadLog(int context_fd) {
 unsigned MountAttributes(const DetachedMountOptions& options) {
   unsigned attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
   if (options.read_only) attributes |= MOUNT_ATTR_RDONLY;
-  if (options.no_atime) attributes |= MOUNT_ATTR_NOATIME;
-  return attributes;
+  mount_attr access_times{};
+  SetAccessTimes(options.access_times, access_times);
+  return attributes | static_cast<unsigned>(access_times.attr_set);
 }
 
 // The descriptors of fsmount(2) and open_tree(2) are O_PATH; open_by_handle_at(2) and the ioctls
@@ -51,6 +52,14 @@ UniqueFd OpenRoot(const UniqueFd& mount) {
 }
 
 }  // namespace
+
+void SetAccessTimes(const AccessTimes& wanted, mount_attr& attributes) {
+  // One field of several values, which has to be cleared to be set. MOUNT_ATTR_RELATIME is 0.
+  if (wanted.rule != AccessTimeRule::kDefault) attributes.attr_clr |= MOUNT_ATTR__ATIME;
+  if (wanted.rule == AccessTimeRule::kStrict) attributes.attr_set |= MOUNT_ATTR_STRICTATIME;
+  if (wanted.rule == AccessTimeRule::kNone) attributes.attr_set |= MOUNT_ATTR_NOATIME;
+  if (wanted.spare_directories) attributes.attr_set |= MOUNT_ATTR_NODIRATIME;
+}
 
 UniqueFd MountDetached(const std::string& filesystem, const std::string& device,
                        const DetachedMountOptions& options) {
@@ -63,6 +72,7 @@ UniqueFd MountDetached(const std::string& filesystem, const std::string& device,
   };
   set(FSCONFIG_SET_STRING, "source", device.c_str());
   if (options.read_only) set(FSCONFIG_SET_FLAG, "ro", nullptr);
+  if (options.access_times.lazy) set(FSCONFIG_SET_FLAG, "lazytime", nullptr);
   for (const auto& [key, value] : options.filesystem_options) {
     if (value.empty()) {
       set(FSCONFIG_SET_FLAG, key.c_str(), nullptr);
@@ -82,8 +92,7 @@ UniqueFd CloneDetached(int directory_fd, const DetachedMountOptions& options) {
                    "make a private mount of the store's directory"));
   mount_attr attributes{};
   attributes.attr_set = MountAttributes(options);
-  // Access times are one field of several values: it has to be cleared to be set.
-  if (options.no_atime) attributes.attr_clr = MOUNT_ATTR__ATIME;
+  SetAccessTimes(options.access_times, attributes);
   CheckSyscall(mount_setattr(mount.get(), "", AT_EMPTY_PATH, &attributes, sizeof(attributes)),
                "set the options of a private mount of the store's directory");
   return OpenRoot(mount);

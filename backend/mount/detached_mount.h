@@ -1,17 +1,23 @@
 // Mounts that no path leads to.
 #pragma once
 
+#include <sys/mount.h>
+
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "backend/access_times.h"
 #include "backend/base/unique_fd.h"
 
 namespace ckptfs {
 
+// Adds what these options are as attributes of a mount: mount_setattr(2).
+void SetAccessTimes(const AccessTimes& wanted, mount_attr& attributes);
+
 struct DetachedMountOptions {
   bool read_only = false;
-  bool no_atime = false;
+  AccessTimes access_times;
   // Options of the filesystem itself, as "rescue" = "nologreplay"; an empty value makes a flag.
   std::vector<std::pair<std::string, std::string>> filesystem_options;
 };

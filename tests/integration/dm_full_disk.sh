@@ -3,7 +3,7 @@
 # is lost, also when something else fills the disk under them.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
-[[ -c /dev/mapper/control ]] || skip_test "this kernel has no device-mapper; tests/vm runs this"
+has_device_mapper || skip_test "this kernel has no device-mapper; tests/vm runs this"
 
 truncate -s 240M "$scratch/disk.img"
 mkfs.ext4 -q -b 4096 -m 0 "$scratch/disk.img" || skip_test "no mkfs.ext4"

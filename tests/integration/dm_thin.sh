@@ -2,7 +2,7 @@
 # The thin pool: what it costs, what it gives back, how it grows, and what is refused.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
-[[ -c /dev/mapper/control ]] || skip_test "this kernel has no device-mapper; tests/vm runs this"
+has_device_mapper || skip_test "this kernel has no device-mapper; tests/vm runs this"
 
 store=$scratch/store m=$scratch/mnt
 data=$store/pool/data.img metadata=$store/pool/metadata.img

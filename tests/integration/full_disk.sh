@@ -63,6 +63,24 @@ check "the file can be deleted" rm "$mnt/w/mapped"
 check "there is room again" dd if=/dev/urandom of="$mnt/w/again" bs=1M count=20 status=none
 rm "$mnt/w/again"
 
+# MiB that df says are free.
+room() { df --output=avail -m "$mnt" | tail -n 1; }
+has_room() { (($(room) >= $1)); }
+
+test_case "df tells soon what a removal gives back"
+check_eq ENOSPC "$(fill write "$mnt/w/large")" "the disk is full"
+# As btrfs would do by itself every half minute: so it is not about to.
+sync
+check "df: $(room) MiB are left" test "$(room)" -lt 16
+size=$(($(stat -c %s "$mnt/w/large") >> 20))
+check "remove it" rm "$mnt/w/large"
+await 3 "df tells of $((size / 2)) MiB" has_room $((size / 2))
+for ((i = 0; i < 3; i++)); do
+    check_eq ENOSPC "$(fill write "$mnt/w/a$i")" "full again"
+    rm "$mnt/w/a$i"
+    await 3 "df tells of it, too ($i)" has_room $((size / 2))
+done
+
 test_case "metadata"
 check_eq ENOSPC "$(fill write "$mnt/w/ballast")" "the disk is full"
 check "names can be listed" ls -la "$mnt/w"

@@ -68,6 +68,25 @@ check "mount -t ckptfs" mount -t ckptfs "$store" "$mnt" -o noatime,snapdir=visib
 check_eq "fuse.ckptfs" "$(findmnt -rn -o FSTYPE --mountpoint "$mnt")" "findmnt"
 check_match "\.snapshots" "$(ls -A "$mnt/w")" "snapdir=visible"
 check "umount" unmount_store "$store" "$mnt"
+# Of these mount(8) knows itself what they mean.
+for options in strictatime relatime,lazytime noatime,nodiratime; do
+    check "mount -o $options" mount -t fuse.ckptfs "$store" "$mnt" -o "$options"
+    shown=,$(findmnt -rn -o OPTIONS --mountpoint "$mnt"),
+    case $options in
+        strictatime) check_not "shown: $shown" grep -qE ',(relatime|noatime),' <<<"$shown" ;;
+        *) check_match ",${options%,*},.*" "$shown" "shown" ;;
+    esac
+    echo content >"$mnt/w/read"
+    touch -a -d @1000000000 "$mnt/w/read"
+    cat "$mnt/w/read" >/dev/null
+    first=$(stat -c %X "$mnt/w/read")
+    [[ $options == noatime* ]] && check_eq 1000000000 "$first" "-o $options: the first read"
+    sleep 1.1
+    cat "$mnt/w/read" >/dev/null
+    again=$([[ $(stat -c %X "$mnt/w/read") == "$first" ]] && echo no || echo yes)
+    check_eq "$([[ $options == strictatime ]] && echo yes || echo no)" "$again" "-o $options: the second read counts"
+    check "umount" unmount_store "$store" "$mnt"
+done
 run mount -t fuse.ckptfs "$store" "$mnt" -o nonsense
 check "an unknown option is refused ($errors)" test "$status" -ne 0
 check_match "nonsense" "$errors" "why"

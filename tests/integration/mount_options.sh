@@ -34,10 +34,18 @@ done
 refused_option snapdir=maybe "hidden.*off.*visible"
 refused_option busy=yes "detach.*refuse"
 refused_option undo=1 "off.*on"
-for count in '' -1 many 1.5; do refused_option "undo_keep=$count" "undo_keep|number '$count'"; done
-for time in '' -1h 1w h; do refused_option "undo_keep_time=$time" "undo_keep_time|time '$time'"; done
+for count in -1 many 1.5; do refused_option "undo_keep=$count" "undo_keep|number '$count'"; done
+for time in -1h 1w h; do refused_option "undo_keep_time=$time" "undo_keep_time|time '$time'"; done
 refused_option io_uring=perhaps "auto"
 refused_option remount "remount"
+refused_option rw=1 "takes no value.*as rw"
+for flag in ro nocreate noatime suid nolazytime defaults; do
+    for value in '' 1 on; do refused_option "$flag=$value" "$flag=$value.*takes no value.*Give it as $flag"; done
+done
+for name in backend size pool_data pool_metadata snapdir busy undo undo_keep undo_keep_time io_uring; do
+    refused_option "$name=" "'$name='.*needs a value: $name=VALUE.*leave the option out"
+    refused_option "$name" "'$name'.*needs a value: $name=VALUE.*leave the option out"
+done
 
 test_case "a bad command line"
 for arguments in "" "$store" "$store $mnt extra" "-x $store $mnt" "$store $mnt -o"; do

@@ -5,7 +5,7 @@
 # shellcheck disable=SC2012,SC2015
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
-[[ -c /dev/mapper/control ]] || skip_test "this kernel has no device-mapper; tests/vm runs this"
+has_device_mapper || skip_test "this kernel has no device-mapper; tests/vm runs this"
 
 store=$scratch/store m=$scratch/mnt
 mount_store "$store" "$m" "backend=${CKPTFS_TEST_BACKEND:-dm-snapshot},size=256M" || exit 1

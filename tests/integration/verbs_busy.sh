@@ -73,6 +73,62 @@ check_match "pid $mapper \\(python3\\) file[.]" "$errors" "who has it"
 kill "$mapper" && wait "$mapper" 2>/dev/null
 check "when it is gone" ckpt rollback -w W -s s
 
+test_case "a file of the same number in another store's mount is another file"
+other_store=$scratch/other
+mount_store "$other_store" "$scratch/other.mnt" || exit 1
+mkdir "$scratch/other.mnt/W"
+truncate -s 1 W/numbered
+number=$(stat -c %i W/numbered)
+for ((i = 0; i < 1000; ++i)); do
+    : >"$scratch/other.mnt/W/file-$i"
+    [[ $(stat -c %i "$scratch/other.mnt/W/file-$i") != "$number" ]] || break
+done
+check_eq "$number" "$(stat -c %i "$scratch/other.mnt/W/file-$i")" "such a file"
+background sleep 100 7>>"$scratch/other.mnt/W/file-$i"
+stranger=$!
+background setsid sleep 100 7>>W/numbered
+run ckpt rollback -w W -s s
+check_match "pid $! .sleep. numbered[.]" "$errors" "who has it"
+check_not "the other one is named ($stranger)" grep -q "pid $stranger" <<<"$errors"
+kill "$!"
+wait "$!" 2>/dev/null
+loop=$(losetup --find --show W/numbered)
+run ckpt rollback -w W -s s
+check_match "$loop" "$errors" "who has it"
+check_not "the other one is named ($stranger)" grep -q "pid $stranger" <<<"$errors"
+losetup -d "$loop"
+kill "$stranger"
+wait "$stranger" 2>/dev/null
+unmount_store "$other_store" "$scratch/other.mnt"
+rm W/numbered
+
+test_case "a loop device, whose program has ended"
+truncate -s 8M W/sub/disk.img
+loop=$(losetup --find --show W/sub/disk.img)
+# One that has a file of the same name elsewhere.
+truncate -s 8M "$scratch/disk.img"
+other=$(losetup --find --show "$scratch/disk.img")
+run ckpt rollback -w W -s s
+check_eq "5 1" "$status $(wc -l <<<"$errors")" "the exit status, and lines of '$errors'"
+check_match ": $loop \(a loop device: losetup -d detaches it\) sub/disk.img[.] " "$errors" "what has it"
+check "the log says so" grep -q "$loop (a loop device.*sub/disk.img" "$log"
+# By another path than the one that the daemon knows.
+losetup -d "$loop"
+mkdir "$scratch/bound" && mount --bind "$m/W/sub" "$scratch/bound"
+mounts+=("$scratch/bound")
+loop=$(losetup --find --show "$scratch/bound/disk.img")
+mv W/sub/disk.img W/renamed.img
+run ckpt rollback -w W -s s
+check_match ": $loop \(a loop device.*\) renamed.img[.] " "$errors" "what has it"
+check "let go on" ckpt rollback -w W -s s --force
+kept=$(ls -t .snapshots/W | head -n 1)
+run ckpt rollback -w W -s "$kept"
+check_match ": $loop \(a loop device.*\) renamed.img[.] " "$errors" "of a state that is kept, too"
+losetup -d "$loop" "$other"
+umount "$scratch/bound"
+rm "$scratch/disk.img"
+check "when it is detached" ckpt rollback -w W -s s
+
 test_case "closed a moment ago"
 for i in {1..20}; do
     echo "$i" >W/file && echo "$i" >W/sub/other

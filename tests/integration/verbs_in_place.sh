@@ -137,8 +137,9 @@ mkdir .snapshots/Q/q
     check_eq b "$(cat "$m/P/b/content")" "the promoted state"
     check_not "a is not in it" test -e "$m/P/a"
     check_gone content
-    # Undone and done again in place, with a shell in what is not in the other state.
-    cd "$m/P/b" || exit
+    # Undone and done again in place, with a shell in what is not in the other state. (Without a change, Q/q would
+    # be all that there is to keep.)
+    cd "$m/P/b" && touch "$m/P/changed" || exit
     before=$(find "$m/.snapshots/P" -mindepth 1 -maxdepth 1 -name 'pre-rollback-*')
     check "undo" mv -T "$before" "$m/.snapshots/P/.live"
     check_eq a "$(cat "$m/P/a/content")" "the state before"

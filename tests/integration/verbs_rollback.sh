@@ -43,7 +43,7 @@ check_eq 2 "$(stat -c %h W/hard)" "hard links"
 check_eq y "$(getfattr --only-values -n user.x W/src/a)" "xattrs"
 check_not "what came later is gone" test -e W/new
 check "the snapshot is still there" test -f .snapshots/W/s1/file
-check_eq s1 "$(readlink .snapshots/W/latest | sed 's/^pre-rollback.*/s1/')" "latest"
+check_eq s1 "$(readlink .snapshots/W/latest)" "latest"
 
 test_case "the state before is kept"
 check_eq 1 "$(kept_count W)" "kept states"
@@ -64,6 +64,43 @@ check "after reading only" mv -T .snapshots/W/s1 W
 check_eq 1 "$(kept_count W)" "kept states"
 manifest W >"$scratch/after"
 check "the tree is what it was" diff "$scratch/before" "$scratch/after"
+# Another access time, at the top and below, of files and of directories.
+touch -a -d 2001-01-01 W W/file W/src W/src/a
+check_eq "nothing changed since W/s1" "$(ckpt checkpoint -w W --if-changed)" "access times: ckpt checkpoint"
+check_eq '' "$(ckpt diff -w W -f s1)" "access times: ckpt diff"
+check_eq "rolled back W to s1; the state before was that of s1" "$(ckpt rollback -w W -s s1)" "access times: ckpt rollback"
+check_eq 1 "$(kept_count W)" "kept states"
+touch -a -d 2001-01-01 W/file
+check "access times: mv -T" mv -T .snapshots/W/s1 W
+check_eq "1 s1" "$(kept_count W) $(readlink .snapshots/W/latest)" "kept states"
+touch -a -d 2001-01-01 W/file
+check "access times: mv -T, inside" mv -T W/.snapshots/s1 W/.snapshots/.live
+check_eq "1 1" "$(kept_count W) $(find W/.snapshots/ -mindepth 1 -maxdepth 1 -name 'pre-*' | wc -l)" "kept states"
+# What is as it was in the end.
+mode=$(stat -c %a W/file) && chmod 700 W/file && chmod "$mode" W/file && touch W/new && rm W/new
+mv W/file W/moved && mv W/moved W/file
+check_eq '' "$(ckpt diff -w W -f s1)" "there and back: ckpt diff"
+check_eq "nothing changed since W/s1" "$(ckpt checkpoint -w W --if-changed)" "there and back: ckpt checkpoint"
+check "there and back: mv -T" mv -T .snapshots/W/s1 W
+check_eq 1 "$(kept_count W)" "kept states"
+# However much was made in the same moment as the checkpoint.
+mkdir M && (cd M && for ((i = 0; i < 60; i++)); do mkdir $i && (cd $i && touch {1..100}); done) && mkdir .snapshots/M/s
+touch -a -d 2001-01-01 M/3/7 M/50/50
+check_eq "rolled back M to s; the state before was that of s" "$(ckpt rollback -w M -s s)" "one of many files read"
+# Each difference that ckpt diff tells of, by itself; each state that is kept for it goes again.
+for change in "echo x >>W/file" "rm W/file" "rm W/src/a" "mv W/src/a W/src/b" "mkdir W/src/empty" \
+    "touch -m -d 2001-01-01 W/file" "chmod 123 W/src" "chown 5:6 W/file" "setfattr -n user.y -v 1 W/src" \
+    "ln W/file W/file-2" "chattr +A W/file" "ln -s x W/link" "mkfifo W/fifo"; do
+    bash -c "$change"
+    check "$change: ckpt diff tells" test -n "$(ckpt diff -w W -f s1)"
+    check_match 'is kept as pre-rollback-' "$(ckpt rollback -w W -s s1)" "$change: it is kept"
+    rmdir ".snapshots/W/$(kept_states W | grep -vxF "$kept")"
+done
+# A file without a name that somebody has open is a difference.
+exec {open}<>W/gone && rm W/gone && exec {reading}<"/proc/self/fd/$open" {open}>&-
+check_match 'is kept as pre-rollback-' "$(ckpt rollback -w W -s s1)" "an open file without a name"
+exec {reading}<&-
+rmdir ".snapshots/W/$(kept_states W | grep -vxF "$kept")"
 # The live state is equal to s2, not to s1.
 echo two >W/file && mkdir .snapshots/W/s2
 check "back from a checkpoint" mv -T .snapshots/W/s1 W
@@ -85,7 +122,7 @@ manifest W >"$scratch/damaged"
 mv -T .snapshots/W/s1 W
 newest=$(ls -t .snapshots/W | head -n 1)
 check_match '^pre-rollback-' "$newest" "the newest"
-check_eq "$newest" "$(readlink .snapshots/W/latest)" "latest"
+check_eq "s2 s2" "$(readlink .snapshots/W/latest) $(readlink W/.snapshots/latest)" "latest is no kept state"
 check "undo" mv -T ".snapshots/W/$newest" W
 manifest W >"$scratch/after"
 check "the damaged tree is back" diff "$scratch/damaged" "$scratch/after"
@@ -95,6 +132,32 @@ check "the good tree is back" diff "$scratch/before" "$scratch/after"
 rmdir ".snapshots/W/$newest"
 manifest W >"$scratch/after"
 check "the tree lives without what it came from" diff "$scratch/before" "$scratch/after"
+
+test_case "retry after retry from the newest checkpoint"
+mkdir L && echo good >L/file && mkdir .snapshots/L/before
+for try in 1 2 3; do
+    echo "failed $try" >L/file
+    check "try $try" ckpt rollback -w L -s latest
+    check_eq "good before" "$(cat L/file) $(readlink .snapshots/L/latest)" "after try $try"
+done
+echo "failed 4" >L/file && run ckpt rollback -w L -n 1
+check_eq "0 good" "$status $(cat L/file)" "by number"
+kept=$(kept_states L | head -n 1)
+check_eq good "$(cat .snapshots/L/latest/file)" "through the link"
+check_eq before "$(ckpt show -w L -s latest --format json | jq -r .name)" "ckpt show"
+check_eq '' "$(ckpt diff -w L -f latest)" "ckpt diff"
+check_eq before "$(ckpt list -w L --format json | jq -r 'map(select(.kind != "pre-rollback"))[-1].name')" \
+    "as ckpt(1) finds it"
+mv ".snapshots/L/$kept" .snapshots/L/kept-by-hand
+check_eq before "$(readlink .snapshots/L/latest)" "a kept state under a name of its own"
+rmdir .snapshots/L/before
+for list in .snapshots/L L/.snapshots; do check_not "no checkpoint: no latest" test -L $list/latest; done
+run ckpt rollback -w L -s latest
+check_eq "3 ckpt: find snapshot L/latest: it has no checkpoint. 'ckpt list' shows them." "$status $errors" "refused"
+run ckpt rollback -w L -n 1
+check_eq "3 ckpt: find checkpoint 1 of L: it has 0. 'ckpt list' shows them." "$status $errors" "refused"
+mkdir .snapshots/L/again
+check_eq again "$(readlink .snapshots/L/latest)" "there is one again"
 
 test_case "rollback in place, in both lists"
 for live in .snapshots/W W/.snapshots; do

@@ -12,7 +12,7 @@ declare -A tests=(
     [dm-thin]="DmThinPoolTest.*:*/DmThin:$store_tests:*/BackendCrashTest.*/checkpoint")
 
 where=("$vm" --seconds 800)
-[[ ! -c /dev/mapper/control ]] || where=()
+! has_device_mapper || where=()
 work=()
 for backend in ${CKPTFS_DM_BACKENDS:-dm-snapshot dm-thin}; do
     work+=("$backend" "${CKPTFS_DM_TESTS:-${tests[$backend]}}")

@@ -19,7 +19,7 @@ fi
 
 where=("$vm" --seconds "$seconds")
 tests=/ckptfs/tests
-if [[ -c /dev/mapper/control ]]; then
+if has_device_mapper; then
     where=()
     tests=$(dirname "$harness_directory")
 fi

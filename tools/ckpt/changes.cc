@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cstdio>
-
 #include "fs/control_wire.h"
 #include "tools/ckpt/output.h"
 
@@ -33,14 +31,11 @@ void ChangePrinter::Add(const Json& items) {
 }
 
 void ChangePrinter::Finish(const Json& result) const {
-  if (json_) PrintLine(count_ == 0 ? "[]" : "\n]");
+  if (json_) Print(count_ == 0 ? "[]\n" : "\n]\n");
   const size_t hidden = result.value(wire::kHidden, size_t{0});
   if (hidden == 0) return;
-  std::fputs(fmt::format("ckpt: {} changes are left out: they are in directories that you may not "
-                         "read.\n",
-                         hidden)
-                 .c_str(),
-             stderr);
+  Note(fmt::format("{} changes are left out: they are in directories that you may not read",
+                   hidden));
 }
 
 }  // namespace ckptfs::cli

@@ -35,13 +35,12 @@ int RunCheckpoint(const CheckpointOptions& options) {
     return kDone;
   }
   const auto full_name = [&result](const char* field) {
-    return OneLine(result.at("workspace").get<std::string>() + "/" +
-                   result.at(field).get<std::string>());
+    return result.at("workspace").get<std::string>() + "/" + result.at(field).get<std::string>();
   };
   if (result.contains("unchanged_since")) {
-    PrintLine("nothing changed since " + full_name("unchanged_since"));
+    PrintLine("nothing changed since " + ShellQuote(full_name("unchanged_since")));
   } else {
-    PrintLine(full_name("name"));
+    PrintFullName(full_name("name"));
   }
   return kDone;
 }

@@ -36,7 +36,9 @@ void AddDiff(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand(
       "diff", "Show what changed: + added, - removed, M modified, R old -> new renamed");
   AddWorkspaceOption(*command, options->workspace);
-  command->add_option("-f,--from", options->from, "The snapshot to start from, or latest")
+  command
+      ->add_option("-f,--from", options->from,
+                   "The snapshot to start from; latest: the newest checkpoint")
       ->type_name("NAME")
       ->required();
   command->add_option("-t,--to", options->to, "The snapshot to compare with; else the live tree")

@@ -41,9 +41,9 @@ int RunFsck(const FsckOptions& options) {
     PrintJson(result);
   } else {
     for (const Json& line : result.at("repaired")) {
-      PrintLine("repaired: " + OneLine(line.get<std::string>()));
+      PrintLine("repaired: " + line.get<std::string>());
     }
-    for (const Json& line : problems) PrintLine("problem: " + OneLine(line.get<std::string>()));
+    for (const Json& line : problems) PrintLine("problem: " + line.get<std::string>());
     if (problems.empty()) PrintLine("no problems found");
   }
   if (problems.empty()) return kDone;

@@ -79,13 +79,13 @@ int MakeEmpty(const InitOptions& options) {
   } else if (mkdirat(parent.get(), name.c_str(), 0777) != 0) {
     ThrowErrno(attempted);
   }
-  PrintLine("made workspace " + OneLine(name));
+  PrintLine("made workspace " + ShellQuote(name));
   return kDone;
 }
 
 void Report(const TakenIn& taken, const std::string& path) {
-  PrintLine(fmt::format("{} is now workspace {}: {} files, {} copied, {} shared", QuoteName(path),
-                        OneLine(taken.workspace), taken.files, FormatBytes(taken.copied_bytes),
+  PrintLine(fmt::format("{} is now workspace {}: {} files, {} copied, {} shared", ShellQuote(path),
+                        ShellQuote(taken.workspace), taken.files, FormatBytes(taken.copied_bytes),
                         FormatBytes(taken.shared_bytes)));
   for (const std::string& left_out : taken.left_out) {
     PrintLine("left out: " + QuoteName(left_out));
@@ -121,9 +121,8 @@ int TakeInDirectory(const InitOptions& options) {
     original.RemoveKept(kept);
     PrintLine("the original directory is removed");
   } else {
-    const std::string kept_path = QuoteName(original.PathBeside(kept));
-    PrintLine(fmt::format("the original is kept as {0}; when all is well, remove it: rm -rf {0}",
-                          kept_path));
+    PrintLine(fmt::format("the original is kept; when all is well, remove it: rm -rf {}",
+                          ShellQuote(original.PathBeside(kept))));
   }
   return kDone;
 }

@@ -1,7 +1,6 @@
 // ckpt list, ckpt show
 #include <fmt/format.h>
 
-#include <cstdio>
 #include <memory>
 
 #include "backend/base/error.h"
@@ -41,10 +40,7 @@ Json ListAll(const Place& mount_root) {
     } catch (const Error& error) {
       if (error.errno_value() == ENOENT) continue;
       if (error.errno_value() != EACCES) throw;
-      std::fputs(
-          fmt::format("ckpt: workspace {} is left out: you may not read it.\n", OneLine(name))
-              .c_str(),
-          stderr);
+      Note(fmt::format("workspace {} is left out: you may not read it", ShellQuote(name)));
     }
   }
   return all;
@@ -52,11 +48,11 @@ Json ListAll(const Place& mount_root) {
 
 std::string FirstLine(const std::string& text) {
   const size_t newline = text.find('\n');
-  return OneLine(text.substr(0, newline)) + (newline == std::string::npos ? "" : " ...");
+  return text.substr(0, newline) + (newline == std::string::npos ? "" : " ...");
 }
 
-std::string TextOr(const Json& text, const char* otherwise) {
-  return text.is_string() ? OneLine(text.get<std::string>()) : otherwise;
+std::string NameOr(const Json& name, const char* otherwise) {
+  return name.is_string() ? ShellQuote(name.get<std::string>()) : otherwise;
 }
 
 void PrintTable(const Json& snapshots, bool with_workspace) {
@@ -64,20 +60,24 @@ void PrintTable(const Json& snapshots, bool with_workspace) {
                                        "PINNED", "PARENT",  "MESSAGE"};
   if (with_workspace) headings.insert(headings.begin(), "WORKSPACE");
   Table table(std::move(headings));
+  const size_t name = with_workspace ? 1 : 0;
+  table.MayShorten(name + 6, 8);  // the message
+  table.MayShorten(name + 5, kNameColumnsMin);
+  for (size_t column = name + 1; column-- > 0;) table.MayShorten(column, kNameColumnsMin);
   for (const Json& snapshot : snapshots) {
-    std::vector<std::string> row = {OneLine(snapshot.at("name").get<std::string>()),
+    std::vector<std::string> row = {ShellQuote(snapshot.at("name").get<std::string>()),
                                     FormatTime(snapshot.at("created").get<std::string>()),
                                     snapshot.at("kind").get<std::string>(),
                                     snapshot.at("missing").get<bool>() ? "MISSING" : "ok",
                                     snapshot.at("pinned").get<bool>() ? "yes" : "no",
-                                    TextOr(snapshot.at("parent"), "-"),
+                                    NameOr(snapshot.at("parent"), "-"),
                                     FirstLine(snapshot.at("message").get<std::string>())};
     if (with_workspace) {
-      row.insert(row.begin(), OneLine(snapshot.at("workspace").get<std::string>()));
+      row.insert(row.begin(), ShellQuote(snapshot.at("workspace").get<std::string>()));
     }
     table.Add(std::move(row));
   }
-  Print(table.Format());
+  PrintTable(table);
 }
 
 int RunList(const ListOptions& options) {
@@ -117,7 +117,7 @@ void PrintOpenWriters(const Json& snapshot) {
     const auto pid = writer.at("pid").get<pid_t>();
     PrintLine(fmt::format("  {}  {}", path.empty() ? "(name not known)" : QuoteName(path),
                           pid == 0 ? "by a process that could not be seen"
-                                   : fmt::format("pid {} ({})", pid, OneLine(command))));
+                                   : fmt::format("pid {} ({})", pid, command)));
   }
   const uint64_t more = total.get<uint64_t>() - writers.size();
   if (more > 0) PrintLine(fmt::format("  and {} more", more));
@@ -144,20 +144,20 @@ int RunShow(const ListOptions& options) {
   const auto line = [](const char* title, const std::string& value) {
     PrintLine(fmt::format("{:<15} {}", title, value));
   };
-  line("workspace", TextOr(snapshot.at("workspace"), "-"));
-  line("name", TextOr(snapshot.at("name"), "-"));
-  line("id", TextOr(snapshot.at("id"), "-"));
-  line("created", TextOr(snapshot.at("created"), "-"));
-  line("kind", TextOr(snapshot.at("kind"), "-"));
+  line("workspace", NameOr(snapshot.at("workspace"), "-"));
+  line("name", NameOr(snapshot.at("name"), "-"));
+  line("id", NameOr(snapshot.at("id"), "-"));
+  line("created", NameOr(snapshot.at("created"), "-"));
+  line("kind", NameOr(snapshot.at("kind"), "-"));
   line("state", snapshot.at("missing").get<bool>() ? "MISSING: its data is gone" : "ok");
   line("pinned", snapshot.at("pinned").get<bool>() ? "yes" : "no");
-  line("parent", TextOr(snapshot.at("parent"), "-"));
+  line("parent", NameOr(snapshot.at("parent"), "-"));
   line("unlinked, open", fmt::format("{} files", snapshot.at("unlinked_open").get<int64_t>()));
   PrintUnlinkedFiles(snapshot);
   line("referenced", SizeLine(snapshot.at("referenced_bytes")));
   line("exclusive", SizeLine(snapshot.at("exclusive_bytes")));
   line("metadata", snapshot.at("metadata").dump(-1, ' ', false, Json::error_handler_t::replace));
-  line("message", TextOr(snapshot.at("message"), ""));
+  line("message", snapshot.at("message").get<std::string>());
   PrintOpenWriters(snapshot);
   return kDone;
 }
@@ -178,7 +178,7 @@ void AddShow(CLI::App& app, Action& action) {
   CLI::App* command =
       app.add_subcommand("show", "Show all there is to know about a snapshot, with its sizes");
   AddWorkspaceOption(*command, options->workspace);
-  command->add_option("-s,--snapshot", options->snapshot, "Its name, or latest")
+  command->add_option("-s,--snapshot", options->snapshot, "Its name; latest: the newest checkpoint")
       ->type_name("NAME")
       ->required();
   AddFormatOption(*command, options->format);

@@ -38,8 +38,8 @@ int Preview(const RollbackOptions& options, const Place& place) {
   printer.Finish(result);
   if (!IsJson(options.format) && printer.count() == 0 &&
       result.value(wire::kHidden, size_t{0}) == 0) {
-    PrintLine(fmt::format("nothing would change: {} is as {}", OneLine(place.workspace),
-                          OneLine(result.at("snapshot").get<std::string>())));
+    PrintLine(fmt::format("nothing would change: {} is as {}", ShellQuote(place.workspace),
+                          ShellQuote(result.at("snapshot").get<std::string>())));
   }
   return kDone;
 }
@@ -55,7 +55,7 @@ int RunRollback(const RollbackOptions& options) {
     return kDone;
   }
   const auto text = [&result](const char* field) {
-    return OneLine(result.at(field).get<std::string>());
+    return ShellQuote(result.at(field).get<std::string>());
   };
   std::string before = "the state before is not kept (undo=off)";
   if (result.at("kept").is_string()) {
@@ -77,12 +77,14 @@ void AddRollback(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand(
       "rollback", "Give a workspace the state of a snapshot; the state before is kept");
   AddWorkspaceOption(*command, options->workspace);
-  CLI::Option* snapshot =
-      command->add_option("-s,--snapshot", options->snapshot, "The snapshot, or latest")
-          ->type_name("NAME");
+  CLI::Option* snapshot = command
+                              ->add_option("-s,--snapshot", options->snapshot,
+                                           "The snapshot; latest: the newest checkpoint")
+                              ->type_name("NAME");
   command
       ->add_option("-n,--newest", options->newest,
-                   "The N-th newest checkpoint, from 1; states kept by rollbacks do not count")
+                   "The N-th newest checkpoint, from 1; what rollbacks kept (pre-rollback-...) "
+                   "does not count")
       ->type_name("N")
       ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 31))
       ->excludes(snapshot);

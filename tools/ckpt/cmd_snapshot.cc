@@ -26,7 +26,12 @@ Json AskAboutSnapshot(const SnapshotOptions& options, const char* command, Json 
 }
 
 std::string Text(const Json& result, const char* field) {
-  return OneLine(result.at(field).get<std::string>());
+  return ShellQuote(result.at(field).get<std::string>());
+}
+
+std::string FullName(const Json& result) {
+  return ShellQuote(result.at("workspace").get<std::string>() + "/" +
+                    result.at("snapshot").get<std::string>());
 }
 
 int RunFork(const SnapshotOptions& options) {
@@ -38,14 +43,13 @@ int RunFork(const SnapshotOptions& options) {
 
 int RunDelete(const SnapshotOptions& options) {
   const Json result = AskAboutSnapshot(options, wire::kDelete, Json{{"force", options.force}});
-  PrintLine(fmt::format("deleted {}/{}", Text(result, "workspace"), Text(result, "snapshot")));
+  PrintLine("deleted " + FullName(result));
   return kDone;
 }
 
 int RunPin(const SnapshotOptions& options, bool pinned) {
   const Json result = AskAboutSnapshot(options, wire::kPin, Json{{"pinned", pinned}});
-  PrintLine(fmt::format("{} {}/{}", pinned ? "pinned" : "unpinned", Text(result, "workspace"),
-                        Text(result, "snapshot")));
+  PrintLine(fmt::format("{} {}", pinned ? "pinned" : "unpinned", FullName(result)));
   return kDone;
 }
 

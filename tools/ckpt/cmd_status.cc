@@ -25,7 +25,7 @@ void AddMountOption(CLI::App& command, std::optional<std::string>& path) {
 }
 
 // Names and paths travel as {"bytes": ...} where they are no UTF-8.
-std::string Name(const Json& json) { return QuoteName(wire::ToBytes(json, "read the answer")); }
+std::string Name(const Json& json) { return ShellQuote(wire::ToBytes(json, "read the answer")); }
 
 void PrintStatus(const Json& status) {
   const auto line = [](const char* title, const std::string& value) {
@@ -37,23 +37,24 @@ void PrintStatus(const Json& status) {
   line("mountpoint", Name(status.at("mountpoint")));
   line("backend", fmt::format("{}, chosen {} ({})", backend.at("type").get<std::string>(),
                               FormatTime(backend.at("selected_at").get<std::string>()),
-                              OneLine(backend.at("selection").get<std::string>())));
+                              backend.at("selection").get<std::string>()));
   line("last stop", status.at("clean_start").get<bool>() ? "clean" : "not clean");
   if (status.value("read_only", false)) line("access", "read-only");
   const auto total = status.at("fs_total_bytes").get<uint64_t>();
   const auto used = status.at("fs_used_bytes").get<uint64_t>();
   line("space", fmt::format("{} of {} used", FormatBytes(used), FormatBytes(total)));
   for (const Json& warning : status.at("warnings")) {
-    line("WARNING", OneLine(warning.get<std::string>()));
+    line("WARNING", warning.get<std::string>());
   }
   PrintLine("");
   Table table({"WORKSPACE", "SNAPSHOTS", "CREATED"});
   table.AlignRight(1);
+  table.MayShorten(0, kNameColumnsMin);
   for (const Json& workspace : status.at("workspaces")) {
     table.Add({Name(workspace.at("name")), std::to_string(workspace.at("snapshots").get<size_t>()),
                FormatTime(workspace.at("created").get<std::string>())});
   }
-  Print(table.Format());
+  PrintTable(table);
 }
 
 int RunStatus(const StatusOptions& options) {
@@ -97,30 +98,35 @@ void PrintDf(const Json& df, bool with_snapshots) {
              fmt::format("{:.0f}%", total == 0 ? 0.0
                                                : 100.0 * static_cast<double>(used) /
                                                      static_cast<double>(total))});
-  PrintLine(space.Format());
+  PrintTable(space);
+  PrintLine("");
   if (!df.at("templates").empty()) {
     Table templates({"TEMPLATE", "SIZE", "ON DISK"});
     templates.AlignRight(1);
     templates.AlignRight(2);
+    templates.MayShorten(0, kNameColumnsMin);
     for (const Json& one : df.at("templates")) {
       templates.Add({Name(one.at("name")), FormatBytes(one.at("size_bytes")),
                      FormatBytes(one.at("disk_bytes"))});
     }
-    PrintLine(templates.Format());
+    PrintTable(templates);
+    PrintLine("");
   }
   if (!with_snapshots) {
     Table table({"WORKSPACE", "SNAPSHOTS"});
     table.AlignRight(1);
+    table.MayShorten(0, kNameColumnsMin);
     for (const Json& workspace : df.at("workspaces")) {
       table.Add(
           {Name(workspace.at("name")), std::to_string(workspace.at("snapshots").get<size_t>())});
     }
-    Print(table.Format());
+    PrintTable(table);
     return;
   }
   Table table({"WORKSPACE", "SNAPSHOT", "REFERENCED", "EXCLUSIVE"});
   table.AlignRight(2);
   table.AlignRight(3);
+  for (const size_t column : {0, 1}) table.MayShorten(column, kNameColumnsMin);
   for (const Json& workspace : df.at("workspaces")) {
     if (const Json& live = workspace.at("live"); !live.is_null()) {
       table.Add({Name(workspace.at("name")), "(live)", FormatBytes(live.at("referenced_bytes")),
@@ -136,7 +142,7 @@ void PrintDf(const Json& df, bool with_snapshots) {
                  FormatBytes(usage.at("exclusive_bytes"))});
     }
   }
-  Print(table.Format());
+  PrintTable(table);
 }
 
 int RunDf(const StatusOptions& options) {

@@ -33,7 +33,7 @@ Place FindMount(const TemplateOptions& options) {
 
 void Report(const Json& added) {
   PrintLine(fmt::format("template {}: {}, {}, takes {}",
-                        OneLine(added.at("name").get<std::string>()),
+                        ShellQuote(added.at("name").get<std::string>()),
                         added.at("filesystem").get<std::string>(),
                         FormatBytes(added.at("size_bytes")), FormatBytes(added.at("disk_bytes"))));
 }
@@ -89,13 +89,14 @@ int RunTemplateList(const TemplateOptions& options) {
   }
   Table table({"TEMPLATE", "FILESYSTEM", "SIZE", "ON DISK", "USERS", "CREATED"});
   for (const size_t column : {2, 3, 4}) table.AlignRight(column);
+  table.MayShorten(0, kNameColumnsMin);
   for (const Json& one : templates) {
-    table.Add({OneLine(one.at("name").get<std::string>()), one.at("filesystem").get<std::string>(),
-               FormatBytes(one.at("size_bytes")), FormatBytes(one.at("disk_bytes")),
-               std::to_string(one.at("users").size()),
+    table.Add({ShellQuote(one.at("name").get<std::string>()),
+               one.at("filesystem").get<std::string>(), FormatBytes(one.at("size_bytes")),
+               FormatBytes(one.at("disk_bytes")), std::to_string(one.at("users").size()),
                FormatTime(one.at("created").get<std::string>())});
   }
-  Print(table.Format());
+  PrintTable(table);
   return kDone;
 }
 
@@ -103,7 +104,7 @@ int RunTemplateRemove(const TemplateOptions& options) {
   FindMount(options).Ask(
       Access::kChange,
       MakeRequest(wire::kTemplateRemove, Json{{"name", wire::FromBytes(options.name)}}));
-  PrintLine("removed template " + OneLine(options.name));
+  PrintLine("removed template " + ShellQuote(options.name));
   return kDone;
 }
 

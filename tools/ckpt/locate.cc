@@ -163,15 +163,15 @@ Place FindOnlyMount() {
   std::vector<std::string> dead;
   for (const MountLine& line : MountsOfThisNamespace()) {
     UniqueFd fd = OpenPath(AT_FDCWD, line.mountpoint.c_str(), O_DIRECTORY);
-    if (!fd.valid() && errno == ENOTCONN) dead.push_back(QuoteName(line.mountpoint));
+    if (!fd.valid() && errno == ENOTCONN) dead.push_back(ShellQuote(line.mountpoint));
     if (!fd.valid()) continue;
     try {
       std::optional<Place> place = FindPlace(fd.get());
       if (!place) continue;
       places.push_back(std::move(*place));
-      paths.push_back(QuoteName(line.mountpoint));
+      paths.push_back(ShellQuote(line.mountpoint));
     } catch (const Error& error) {
-      if (error.errno_value() == ENOTCONN) dead.push_back(QuoteName(line.mountpoint));
+      if (error.errno_value() == ENOTCONN) dead.push_back(ShellQuote(line.mountpoint));
     }
   }
   const std::string attempted = "find the mount";

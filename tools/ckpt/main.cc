@@ -14,13 +14,6 @@
 namespace ckptfs::cli {
 namespace {
 
-// The one line that a failure prints. Nothing in it can break the line.
-void Complain(const std::string& text) {
-  std::string line = "ckpt: " + OneLine(text);
-  if (!line.ends_with('.')) line += '.';
-  std::fputs((line + '\n').c_str(), stderr);
-}
-
 // The command that was being parsed, for the pointer to its help.
 std::string CommandLineSoFar(const CLI::App& app) {
   std::string name = "ckpt";
@@ -56,6 +49,8 @@ int Main(int argc, char** argv) {
     try {
       app.parse(argc, argv);
     } catch (const CLI::Success& success) {  // --help and --version
+      // It comes before what the command line has that nobody knows.
+      if (app.remaining_size(true) > 0) throw CLI::ExtrasError(app.remaining(true));
       const int exit_code = app.exit(success);
       FlushOutput();
       return exit_code;
@@ -65,16 +60,16 @@ int Main(int argc, char** argv) {
     FlushOutput();
     return exit_code;
   } catch (const CLI::ParseError& error) {
-    Complain(fmt::format("read the command line: {}. See '{} --help'", error.what(),
-                         CommandLineSoFar(app)));
+    Note(fmt::format("read the command line: {}. See '{} --help'", error.what(),
+                     CommandLineSoFar(app)));
     return kUsage;
   } catch (const Error& error) {
     std::fflush(stdout);
-    Complain(error.what());
+    Note(error.what());
     return ExitCodeOf(error);
   } catch (const std::exception& error) {
     std::fflush(stdout);
-    Complain(error.what());
+    Note(error.what());
     return kFailed;
   }
 }

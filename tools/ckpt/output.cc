@@ -1,6 +1,8 @@
 #include "tools/ckpt/output.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -8,67 +10,14 @@
 #include <cstdio>
 
 #include "backend/base/error.h"
-#include "catalog/names.h"
 
 namespace ckptfs::cli {
 namespace {
 
-bool IsControl(unsigned char byte) { return byte < 0x20 || byte == 0x7F; }
-
-// C1 controls are U+0080 to U+009F: C2 80 to C2 9F.
-bool IsC1(std::string_view text, size_t at) {
-  return static_cast<unsigned char>(text[at]) == 0xC2 && at + 1 < text.size() &&
-         static_cast<unsigned char>(text[at + 1]) < 0xA0;
-}
-
-void AppendEscape(std::string& out, unsigned char byte) {
-  static constexpr std::string_view kNamed = "\a\b\t\n\v\f\r";
-  static constexpr std::string_view kLetters = "abtnvfr";
-  const size_t named = kNamed.find(static_cast<char>(byte));
-  if (named != std::string_view::npos) {
-    out += '\\';
-    out += kLetters[named];
-  } else {
-    out += fmt::format("\\{:03o}", byte);
-  }
-}
-
-// Escapes what is no plain text, and the characters in `also` with a backslash.
-std::string Escape(std::string_view text, std::string_view also) {
-  const bool utf8 = IsValidUtf8(text);
-  std::string out;
-  for (size_t at = 0; at < text.size(); ++at) {
-    const auto byte = static_cast<unsigned char>(text[at]);
-    if (utf8 && IsC1(text, at)) {
-      AppendEscape(out, byte);
-      AppendEscape(out, static_cast<unsigned char>(text[++at]));
-    } else if (IsControl(byte) || (byte >= 0x80 && !utf8)) {
-      AppendEscape(out, byte);
-    } else {
-      if (also.find(text[at]) != std::string_view::npos) out += '\\';
-      out += text[at];
-    }
-  }
-  return out;
-}
-
-size_t CodePoints(std::string_view text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
-    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-  }));
-}
+constexpr size_t kDefaultColumns = 80;
+constexpr std::string_view kGap = "  ";
 
 }  // namespace
-
-std::string QuoteName(std::string_view name) {
-  std::string escaped = Escape(name, "\"\\");
-  if (escaped == name && name.find(" -> ") == std::string_view::npos && !name.empty()) {
-    return escaped;
-  }
-  return '"' + escaped + '"';
-}
-
-std::string OneLine(std::string_view text) { return Escape(text, ""); }
 
 std::string FormatBytes(uint64_t bytes) {
   static constexpr std::array<const char*, 6> kUnits = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
@@ -97,20 +46,39 @@ Table::Table(std::vector<std::string> headings) : right_(headings.size(), false)
   rows_.push_back(std::move(headings));
 }
 
-void Table::Add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+void Table::Add(std::vector<std::string> cells) {
+  for (std::string& cell : cells) cell = PlainText(cell);
+  rows_.push_back(std::move(cells));
+}
 
-std::string Table::Format() const {
+std::vector<size_t> Table::Widths(std::optional<size_t> columns) const {
   std::vector<size_t> widths(right_.size(), 0);
-  for (const auto& row : rows_) {
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], CodePoints(row[i]));
+  size_t total = 0;
+  for (size_t i = 0; i < widths.size(); ++i) {
+    for (const auto& row : rows_) widths[i] = std::max(widths[i], DisplayColumns(row[i]));
+    total += widths[i] + (i > 0 ? kGap.size() : 0);
   }
+  size_t excess = columns && total > *columns ? total - *columns : 0;
+  const auto shorten = [&](size_t column, size_t least) {
+    const size_t cut = std::min(excess, widths[column] - std::min(widths[column], least));
+    widths[column] -= cut;
+    excess -= cut;
+  };
+  for (const Shortened& one : shortened_) shorten(one.column, one.least);
+  for (const Shortened& one : shortened_) shorten(one.column, 1);  // a very narrow terminal
+  return widths;
+}
+
+std::string Table::Format(std::optional<size_t> columns) const {
+  const std::vector<size_t> widths = Widths(columns);
   std::string out;
   for (const auto& row : rows_) {
     std::string line;
     for (size_t i = 0; i < row.size(); ++i) {
-      const std::string padding(widths[i] - CodePoints(row[i]), ' ');
-      if (i > 0) line += "  ";
-      line += right_[i] ? padding + row[i] : row[i] + padding;
+      const std::string cell = Shorten(row[i], widths[i]);
+      const std::string padding(widths[i] - DisplayColumns(cell), ' ');
+      if (i > 0) line += kGap;
+      line += right_[i] ? padding + cell : cell + padding;
     }
     line.erase(line.find_last_not_of(' ') + 1);
     out += line + '\n';
@@ -118,15 +86,32 @@ std::string Table::Format() const {
   return out;
 }
 
-void Print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
-
-void PrintLine(std::string_view line) {
-  Print(line);
-  Print("\n");
+std::optional<size_t> TerminalColumns(int fd) {
+  if (isatty(fd) != 1) return std::nullopt;
+  winsize size{};
+  if (ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return kDefaultColumns;
+  return size.ws_col;
 }
 
+void Print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
+void PrintLine(std::string_view line) { Print(PlainText(line) + '\n'); }
+
+void PrintFullName(const std::string& name) {
+  const bool for_people = isatty(STDOUT_FILENO) == 1;
+  Print((for_people ? ShellQuote(name) : name) + '\n');
+}
+
+void PrintTable(const Table& table) { Print(table.Format(TerminalColumns(STDOUT_FILENO))); }
+
 void PrintJson(const Json& json) {
-  PrintLine(json.dump(2, ' ', false, Json::error_handler_t::replace));
+  Print(json.dump(2, ' ', false, Json::error_handler_t::replace) + '\n');
+}
+
+void Note(std::string_view text) {
+  std::string line = "ckpt: " + PlainText(text);
+  if (!line.ends_with('.')) line += '.';
+  std::fputs((line + '\n').c_str(), stderr);
 }
 
 void FlushOutput() {

@@ -1,7 +1,6 @@
 #include "tools/ckpt/progress.h"
 
 #include <fmt/format.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,14 +11,7 @@
 namespace ckptfs::cli {
 namespace {
 
-constexpr size_t kDefaultColumns = 80;
 constexpr size_t kMaxBarColumns = 40;
-
-size_t TerminalColumns() {
-  winsize size{};
-  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return kDefaultColumns;
-  return size.ws_col;
-}
 
 }  // namespace
 
@@ -47,8 +39,8 @@ std::string ProgressBar::Line(uint64_t done_bytes, uint64_t total_bytes, uint64_
 void ProgressBar::Show(uint64_t done_bytes, uint64_t total_bytes, uint64_t done_files,
                        uint64_t total_files) {
   if (!is_terminal_) return;
-  const std::string line =
-      Line(done_bytes, total_bytes, done_files, total_files, TerminalColumns());
+  const std::string line = Line(done_bytes, total_bytes, done_files, total_files,
+                                TerminalColumns(STDERR_FILENO).value_or(0));
   std::fputs(("\r\033[K" + line).c_str(), stderr);
   std::fflush(stderr);
   is_shown_ = true;

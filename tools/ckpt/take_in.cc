@@ -9,7 +9,6 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <cstdio>
 #include <optional>
 #include <utility>
 
@@ -91,10 +90,7 @@ class TemporaryWorkspace {
       }
       CheckSyscall(unlinkat(mount_fd_, name_.c_str(), AT_REMOVEDIR), "remove it");
     } catch (const std::exception& error) {
-      std::fputs(fmt::format("ckpt: workspace {} is left over: {}.\n", OneLine(name_),
-                             OneLine(error.what()))
-                     .c_str(),
-                 stderr);
+      Note(fmt::format("workspace {} is left over: {}", ShellQuote(name_), error.what()));
     }
   }
 

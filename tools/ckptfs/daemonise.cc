@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include "backend/base/error.h"
+#include "backend/base/text.h"
 
 namespace ckptfs {
 namespace {
@@ -23,7 +24,7 @@ constexpr int kMountFailed = 32;  // as mount(8)
 [[noreturn]] void AwaitFirstAnswer(const std::string& mountpoint) {
   struct stat status {};
   if (stat(mountpoint.c_str(), &status) == 0) _exit(0);
-  std::cerr << "ckptfs: mount on " << mountpoint
+  std::cerr << "ckptfs: mount on " << PlainText(mountpoint)
             << ": the mount does not answer: " << std::generic_category().message(errno)
             << ". See the journal.\n";
   _exit(kMountFailed);

@@ -4,8 +4,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cctype>
 #include <cerrno>
 #include <filesystem>
 #include <iostream>
@@ -13,6 +11,7 @@
 #include <vector>
 
 #include "backend/base/error.h"
+#include "backend/base/text.h"
 #include "fs/descriptor_limit.h"
 #include "fs/fuse_mount.h"
 #include "tools/ckptfs/daemonise.h"
@@ -56,7 +55,10 @@ void Serve(CommandLine line, const std::function<void(const std::string& mountpo
   if (line.store.read_only) line.fuse.kernel_options.emplace_back("ro");
   line.mount.refuse_changes = status.read_only;
   line.fuse.source = line.store.path;
+  line.fuse.access_times = line.store.backend_options.access_times;
+  line.mount.strict_access_times = line.fuse.access_times.rule == AccessTimeRule::kStrict;
   FuseMount mount(*store, line.mount, line.fuse, mount_helper);
+  store->Keep();
   spdlog::info("{} is mounted on {} (backend {})", line.store.path, line.mount.mountpoint,
                status.backend_type);
   ready(line.mount.mountpoint);
@@ -64,12 +66,7 @@ void Serve(CommandLine line, const std::function<void(const std::string& mountpo
   spdlog::info("{} is unmounted", line.mount.mountpoint);
 }
 
-std::string ErrorLine(const std::exception& error) {
-  std::string line = std::string("ckptfs: ") + error.what();
-  std::replace_if(
-      line.begin(), line.end(), [](unsigned char c) { return std::iscntrl(c) != 0; }, ' ');
-  return line;
-}
+std::string ErrorLine(const std::exception& error) { return "ckptfs: " + PlainText(error.what()); }
 
 int RunInForeground(const CommandLine& line) {
   StartLog(LogTarget::kStderr, line.debug);

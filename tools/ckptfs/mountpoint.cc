@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "backend/base/error.h"
+#include "backend/base/text.h"
 #include "tools/ckptfs/mount_table.h"
 
 namespace ckptfs {
@@ -21,7 +22,7 @@ std::string Absolute(const std::string& path) {
   std::unique_ptr<char, void (*)(void*)> real(realpath(path.c_str(), nullptr), free);
   if (!real) {
     ThrowErrno("find the mount point " + path,
-               errno == ENOENT ? "Make it first: mkdir -p " + path : "");
+               errno == ENOENT ? "Make it first: mkdir -p " + ShellQuote(path) : "");
   }
   return real.get();
 }
@@ -49,11 +50,21 @@ void ClearDeadMounts(const std::string& path) {
     const std::string absolute = std::filesystem::absolute(path).lexically_normal().string();
     if (!IsOurs(absolute)) {
       throw Error(ENOTCONN, "mount on " + path, "a dead mount of another filesystem is there",
-                  "Unmount it: umount " + path);
+                  "Unmount it: umount " + ShellQuote(path));
     }
     CheckSyscall(umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW),
                  "clear the dead mount on " + path);
     spdlog::info("cleared a dead mount on {}", path);
+  }
+}
+
+// Whether `path`, which need not be there, is `directory` or lies in it; also where another name of that, as
+// by a bind mount, leads to it.
+bool IsInside(const std::filesystem::path& path, const std::filesystem::path& directory) {
+  std::error_code error;
+  for (std::filesystem::path at = path;; at = at.parent_path()) {
+    if (at == directory || std::filesystem::equivalent(at, directory, error)) return true;
+    if (at == at.parent_path()) return false;
   }
 }
 
@@ -69,9 +80,14 @@ std::string PrepareMountpoint(const std::string& path, const std::string& store_
     throw Error(ENOTDIR, "mount on " + path, {}, "Choose a directory");
   }
   const std::string store = std::filesystem::weakly_canonical(store_path, error).string();
-  if (absolute == store || absolute.starts_with(store + "/")) {
+  if (IsInside(absolute, store)) {
     throw Error(EINVAL, "mount on " + path, "it lies in the store itself",
                 "Choose a directory elsewhere");
+  }
+  if (IsInside(store, absolute)) {
+    throw Error(EINVAL, "mount on " + path,
+                "the store lies in it, and nobody could get there any more",
+                "Put the store or the mount point elsewhere");
   }
   if (!std::filesystem::is_empty(absolute, error) || error) {
     if (error) throw Error(error.value(), "look into the mount point " + path);

@@ -22,34 +22,71 @@ Error BadOption(const std::string& option, const std::string& why,
   return Error(EINVAL, "understand the option " + option, why, hint);
 }
 
-// Options of mount(8) and fstab(5) that mean nothing here: mount(8) deals with them itself.
+// Options of mount(8) and fstab(5) that mean nothing here, as mount(8) deals with them itself, whatever
+// comes behind them.
 bool IsForMount8(const std::string& option) {
-  static const std::set<std::string> kNames = {
-      "defaults", "auto",  "noauto", "nofail", "_netdev", "user",    "nouser",  "users",
-      "owner",    "group", "loud",   "silent", "rw",      "noowner", "nogroup", "nousers"};
-  return kNames.contains(option) || option.starts_with("x-") || option.starts_with("X-") ||
-         option.starts_with("comment=") || option.starts_with("user=");
+  return option.starts_with("x-") || option.starts_with("X-") || option.starts_with("comment=") ||
+         option.starts_with("user=");
 }
 
-// Options that the kernel takes for any filesystem.
-bool IsForKernel(const std::string& option) {
-  static const std::set<std::string> kNames = {"suid",   "nosuid", "dev",   "nodev",  "exec",
-                                               "noexec", "sync",   "async", "dirsync"};
-  return kNames.contains(option);
+// An option that takes no value. Empty: it means nothing here.
+using Flag = std::function<void(CommandLine&)>;
+
+void SetReadOnly(CommandLine& line, bool read_only) {
+  line.store.read_only = line.store.backend_options.read_only = read_only;
 }
 
-// What any filesystem does unless it is asked for something else.
-bool IsTheDefault(const std::string& option) {
-  static const std::set<std::string> kNames = {"nolazytime", "nostrictatime", "nomand",
-                                               "noiversion", "symfollow"};
-  return kNames.contains(option);
+AccessTimes& AccessTimesOf(CommandLine& line) { return line.store.backend_options.access_times; }
+
+Flag Rule(AccessTimeRule rule) {
+  return [rule](CommandLine& line) { AccessTimesOf(line).rule = rule; };
 }
 
-// Which reads change access times is up to the private filesystem underneath.
-bool IsAboutAccessTimes(const std::string& option) {
-  static const std::set<std::string> kNames = {"noatime",    "atime",      "relatime",
-                                               "norelatime", "nodiratime", "diratime"};
-  return kNames.contains(option);
+// That rule is not asked for, or no more: what the kernel does then.
+Flag NoRule(AccessTimeRule rule) {
+  return [rule](CommandLine& line) {
+    AccessTimeRule& present = AccessTimesOf(line).rule;
+    if (present == rule) present = AccessTimeRule::kRelative;
+  };
+}
+
+// As with mount(8), of those that exclude each other the last one counts.
+const std::map<std::string, Flag>& Flags() {
+  static const std::map<std::string, Flag> kFlags = [] {
+    std::map<std::string, Flag> flags = {
+        {"nocreate", [](CommandLine& line) { line.store.create = false; }},
+        {"ro", [](CommandLine& line) { SetReadOnly(line, true); }},
+        {"rw", [](CommandLine& line) { SetReadOnly(line, false); }},
+        {"remount",
+         [](CommandLine&) {
+           throw BadOption("remount", "a mounted store takes no new options",
+                           "Unmount it and mount it anew");
+         }},
+        {"noatime", Rule(AccessTimeRule::kNone)},
+        {"atime", NoRule(AccessTimeRule::kNone)},
+        {"relatime", Rule(AccessTimeRule::kRelative)},
+        {"norelatime", {}},
+        {"strictatime", Rule(AccessTimeRule::kStrict)},
+        {"nostrictatime", NoRule(AccessTimeRule::kStrict)},
+        {"nodiratime", [](CommandLine& line) { AccessTimesOf(line).spare_directories = true; }},
+        {"diratime", [](CommandLine& line) { AccessTimesOf(line).spare_directories = false; }},
+        {"lazytime", [](CommandLine& line) { AccessTimesOf(line).lazy = true; }},
+        {"nolazytime", [](CommandLine& line) { AccessTimesOf(line).lazy = false; }},
+    };
+    // The kernel takes these for any filesystem.
+    for (const char* name :
+         {"suid", "nosuid", "dev", "nodev", "exec", "noexec", "sync", "async", "dirsync"}) {
+      flags[name] = [name](CommandLine& line) { line.fuse.kernel_options.emplace_back(name); };
+    }
+    // mount(8) deals with these itself, and the last ones are what any filesystem does.
+    for (const char* name : {"defaults", "auto", "noauto", "nofail", "_netdev", "user", "nouser",
+                             "users", "nousers", "owner", "group", "noowner", "nogroup", "loud",
+                             "silent", "nomand", "noiversion", "symfollow"}) {
+      flags[name] = {};
+    }
+    return flags;
+  }();
+  return kFlags;
 }
 
 // One "name=value" option of ckptfs: how its value is taken.
@@ -109,25 +146,30 @@ const std::map<std::string, Setter>& Setters() {
 }
 
 void TakeOption(CommandLine& line, const std::string& option, std::set<std::string>& seen) {
+  if (IsForMount8(option)) return;
   const size_t equals = option.find('=');
+  const bool has_value = equals != std::string::npos;
   const std::string name = option.substr(0, equals);
-  if (const auto setter = Setters().find(name); setter != Setters().end()) {
-    if (!seen.insert(name).second) throw BadOption(name, "it is given twice", "Give it once");
-    if (equals == std::string::npos) throw BadOption(name, "it needs a value: " + name + "=VALUE");
-    setter->second(line, option.substr(equals + 1));
-  } else if (option == "nocreate") {
-    if (!seen.insert(option).second) throw BadOption(option, "it is given twice", "Give it once");
-    line.store.create = false;
-  } else if (option == "ro") {
-    line.store.read_only = line.store.backend_options.read_only = true;
-  } else if (option == "remount") {
-    throw BadOption(option, "a mounted store takes no new options", "Unmount it and mount it anew");
-  } else if (IsAboutAccessTimes(option)) {
-    if (option == "noatime") line.store.backend_options.no_atime = true;
-  } else if (IsForKernel(option)) {
-    line.fuse.kernel_options.push_back(option);
-  } else if (!IsForMount8(option) && !IsTheDefault(option)) {
+  const auto setter = Setters().find(name);
+  const auto flag = Flags().find(name);
+  if (setter == Setters().end() && flag == Flags().end()) {
     throw BadOption("'" + option + "'", "there is no such option");
+  }
+  if (setter == Setters().end() && has_value) {
+    throw BadOption("'" + option + "'", name + " takes no value", "Give it as " + name);
+  }
+  if (setter != Setters().end() && (!has_value || equals + 1 == option.size())) {
+    throw BadOption("'" + option + "'", "it needs a value: " + name + "=VALUE",
+                    "Give one, or leave the option out");
+  }
+  const bool only_once = setter != Setters().end() || name == "nocreate";
+  if (only_once && !seen.insert(name).second) {
+    throw BadOption(name, "it is given twice", "Give it once");
+  }
+  if (setter != Setters().end()) {
+    setter->second(line, option.substr(equals + 1));
+  } else if (flag->second) {
+    flag->second(line);
   }
 }
 
@@ -147,13 +189,13 @@ std::vector<std::string> SplitOptions(const std::string& text) {
 }
 
 // Splits "-sfo" into "-s", "-f", "-o" and gives each its value if it takes one.
-struct Flag {
+struct Switch {
   char letter = '\0';
   std::string value;
 };
 
 struct Words {
-  std::vector<Flag> flags;
+  std::vector<Switch> switches;
   std::vector<std::string> operands;
 };
 
@@ -172,7 +214,7 @@ Words SplitWords(const std::vector<std::string>& arguments, std::string_view let
       continue;
     }
     if (word == "--help" || word == "--version") {
-      words.flags.push_back({word == "--help" ? 'h' : 'V', {}});
+      words.switches.push_back({word == "--help" ? 'h' : 'V', {}});
       continue;
     }
     for (size_t j = 1; j < word.size(); ++j) {
@@ -183,13 +225,13 @@ Words SplitWords(const std::vector<std::string>& arguments, std::string_view let
           if (i + 1 == arguments.size()) throw BadOption(word, "it needs a value");
           value = arguments[++i];
         }
-        words.flags.push_back({letter, value});
+        words.switches.push_back({letter, value});
         break;
       }
       if (letters.find(letter) == std::string_view::npos) {
         throw BadOption(word, "there is no such option", "See ckptfs --help");
       }
-      words.flags.push_back({letter, {}});
+      words.switches.push_back({letter, {}});
     }
   }
   return words;
@@ -260,21 +302,21 @@ CommandLine ParseCommandLine(const std::vector<std::string>& arguments) {
   CommandLine line;
   line.fuse.kernel_options = {"nosuid", "nodev"};
   std::set<std::string> seen;
-  for (const Flag& flag : words.flags) {
-    if (flag.letter == 'o') {
-      for (const std::string& option : SplitOptions(flag.value)) TakeOption(line, option, seen);
-    } else if (flag.letter == 'h') {
+  for (const Switch& given : words.switches) {
+    if (given.letter == 'o') {
+      for (const std::string& option : SplitOptions(given.value)) TakeOption(line, option, seen);
+    } else if (given.letter == 'h') {
       line.action = Action::kShowHelp;
-    } else if (flag.letter == 'V') {
+    } else if (given.letter == 'V') {
       line.action = Action::kShowVersion;
-    } else if (flag.letter == 'f') {
+    } else if (given.letter == 'f') {
       if (is_helper)
         line.action = Action::kFake;
       else
         line.foreground = true;
-    } else if (flag.letter == 'd') {
+    } else if (given.letter == 'd') {
       line.foreground = line.debug = line.fuse.debug = true;
-    } else if (flag.letter == 'N') {
+    } else if (given.letter == 'N') {
       throw BadOption("-N", "mounting into another namespace is not possible",
                       "Use nsenter(1) with the mount command");
     }

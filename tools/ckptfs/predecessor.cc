@@ -88,17 +88,23 @@ bool HasOpen(pid_t pid, const struct stat& file) {
   return false;
 }
 
-// The killed process that still holds the store's lock, if there is one. The number in the lock may mean
-// another process here than where it was written, so it has to have the lock open, too.
-std::optional<pid_t> KilledHolder(const std::string& store_path) {
+// The process that holds the store's lock, if that tells. The number in it may mean another process here than
+// where it was written, or be of one that has ended, where nobody could write another: so it has to have the
+// lock open, too.
+std::optional<pid_t> HolderOf(const std::string& store_path) {
   const std::optional<pid_t> holder = StoreLock::Holder(store_path);
   struct stat lock {};
-  if (!holder || !IsBeingKilled(*holder) ||
-      stat((store_path + "/" + StoreLock::kFileName).c_str(), &lock) != 0 ||
+  if (!holder || stat((store_path + "/" + StoreLock::kFileName).c_str(), &lock) != 0 ||
       !HasOpen(*holder, lock)) {
     return std::nullopt;
   }
   return holder;
+}
+
+// That, if it is killed.
+std::optional<pid_t> KilledHolder(const std::string& store_path) {
+  const std::optional<pid_t> holder = HolderOf(store_path);
+  return holder && IsBeingKilled(*holder) ? holder : std::nullopt;
 }
 
 }  // namespace
@@ -124,8 +130,9 @@ std::unique_ptr<Store> OpenAfterPredecessor(const StoreOptions& options) {
       return Store::Open(options);
     } catch (const Error& error) {
       if (error.errno_value() != EBUSY) throw;
-      const std::optional<pid_t> holder = StoreLock::Holder(options.path);
-      if (holder && !IsBeingKilled(*holder) && HasMountOf(*holder, options.path)) throw;
+      // Of one that cannot be told, its mount can be seen from here.
+      const pid_t who = HolderOf(options.path).value_or(getpid());
+      if (!IsBeingKilled(who) && HasMountOf(who, options.path)) throw;
       if (std::chrono::steady_clock::now() > deadline) {
         const std::optional<pid_t> killed = KilledHolder(options.path);
         if (!killed) throw;

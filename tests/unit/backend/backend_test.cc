@@ -217,7 +217,8 @@ TEST_P(BackendTest, ReadOnlyRefusesChangesAndStillReads) {
 TEST_P(BackendTest, NoAtimeIsTheVolumesOption) {
   const VolumeId live = MakeVolume();
   for (const bool no_atime : {false, true}) {
-    Reopen({.no_atime = no_atime});
+    Reopen(
+        {.access_times = {.rule = no_atime ? AccessTimeRule::kNone : AccessTimeRule::kRelative}});
     const auto volume = backend_->Open(live);
     WriteFileAt(volume->root_fd(), "file", "content");
     const timespec times[2] = {{.tv_sec = 1000}, {.tv_sec = 2000}};

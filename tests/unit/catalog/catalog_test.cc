@@ -39,16 +39,21 @@ class CatalogTest : public testing::Test {
     return id;
   }
   int64_t AddSnapshot(int64_t workspace, const std::string& name,
-                      std::optional<int64_t> parent = {}) {
+                      std::optional<int64_t> parent = {},
+                      SnapshotKind kind = SnapshotKind::kManual) {
     Catalog::Change change(*catalog_);
     const int64_t id = change.Insert(SnapshotRecord{.uuid = Uuid::Generate(),
                                                     .workspace_id = workspace,
                                                     .name = name,
                                                     .volume = VolumeId::Generate(),
                                                     .parent_id = parent,
+                                                    .kind = kind,
                                                     .view = catalog_->NextView()});
     change.Commit();
     return id;
+  }
+  int64_t AddKept(int64_t workspace, const std::string& name) {
+    return AddSnapshot(workspace, name, {}, SnapshotKind::kPreRollback);
   }
   int ErrnoOf(const std::function<void()>& action) {
     try {
@@ -144,7 +149,7 @@ TEST_F(CatalogTest, ListsInPiecesByAge) {
   };
   EXPECT_THAT(ids(catalog_->ListSnapshots(w, 0, SIZE_MAX)), ElementsAre(s1, s2, s3));
   EXPECT_THAT(ids(catalog_->ListSnapshots(w, s1, 1)), ElementsAre(s2));
-  EXPECT_EQ(catalog_->LatestSnapshot(w)->parent_name, "a");
+  EXPECT_EQ(catalog_->NewestSnapshot(w)->parent_name, "a");
   EXPECT_EQ(catalog_->CountSnapshots(w), 3U);
   EXPECT_EQ(catalog_->CountSnapshots(w + 1), 0U);
 }
@@ -257,20 +262,31 @@ TEST_F(CatalogTest, WhoHadFilesOpenGoesWithTheSnapshot) {
   EXPECT_EQ(database.PragmaInt("SELECT count(*) FROM open_writer"), 0);
 }
 
+TEST_F(CatalogTest, KeptStatesAreNoCheckpoints) {
+  const int64_t w = AddWorkspace("w");
+  const int64_t other = AddWorkspace("other");
+  AddKept(w, "kept 1");
+  EXPECT_EQ(catalog_->NewestCheckpoint(w, 1), std::nullopt);
+  EXPECT_EQ(catalog_->NewestSnapshot(w)->name, "kept 1");
+  AddSnapshot(w, "a");
+  AddKept(w, "kept 2");
+  AddSnapshot(w, "b");
+  AddSnapshot(other, "c");
+  AddKept(w, "kept 3");
+  EXPECT_EQ(catalog_->NewestCheckpoint(w, 1)->name, "b");
+  EXPECT_EQ(catalog_->NewestCheckpoint(w, 2)->name, "a");
+  EXPECT_EQ(catalog_->NewestCheckpoint(w, 3), std::nullopt);
+  EXPECT_EQ(catalog_->NewestCheckpoint(w, 0), std::nullopt);
+  EXPECT_EQ(catalog_->NewestCheckpoint(w, UINT64_MAX), std::nullopt);
+  EXPECT_EQ(catalog_->NewestSnapshot(w)->name, "kept 3");
+  EXPECT_EQ(catalog_->CountCheckpoints(w), 2U);
+  EXPECT_EQ(catalog_->CountSnapshots(w), 5U);
+}
+
 TEST_F(CatalogTest, SurplusUndoIsAllButTheNewestAndThePinned) {
   const int64_t workspace = AddWorkspace("w");
   const int64_t other = AddWorkspace("other");
-  const auto add = [&](int64_t to, const std::string& name) {
-    Catalog::Change change(*catalog_);
-    const int64_t id = change.Insert(SnapshotRecord{.uuid = Uuid::Generate(),
-                                                    .workspace_id = to,
-                                                    .name = name,
-                                                    .volume = VolumeId::Generate(),
-                                                    .kind = SnapshotKind::kPreRollback,
-                                                    .view = catalog_->NextView()});
-    change.Commit();
-    return id;
-  };
+  const auto add = [&](int64_t to, const std::string& name) { return AddKept(to, name); };
   const auto surplus = [&](size_t keep, size_t limit = SIZE_MAX) {
     std::vector<std::string> names;
     for (const SnapshotRecord& snapshot : catalog_->SurplusUndo(workspace, keep, limit)) {

@@ -1,7 +1,9 @@
 #include "catalog/lock.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -55,6 +57,23 @@ TEST(StoreLock, IsLeftBehindOnRequest) {
   const TestDirectory directory;
   { StoreLock(directory.fd()).Keep(); }
   EXPECT_TRUE(StoreLock(directory.fd()).was_left_behind());
+}
+
+// Who reads a disk that cannot be written to holds no more than the directory.
+TEST(StoreLock, AHeldDirectoryKeepsOthersOut) {
+  const TestDirectory directory;
+  const UniqueFd reader(openat(directory.fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  ASSERT_EQ(flock(reader.get(), LOCK_EX | LOCK_NB), 0);
+  for (const bool read_only : {false, true}) {
+    try {
+      const StoreLock lock(directory.fd(), read_only);
+      FAIL();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.errno_value(), EBUSY);
+      EXPECT_THAT(error.what(), HasSubstr("read-only"));
+    }
+    EXPECT_FALSE(ExistsAt(directory.fd(), "lock"));
+  }
 }
 
 TEST(StoreLock, OtherProgramsLocksLookDifferent) {

@@ -53,7 +53,7 @@ TEST(Names, ErrorsAreHarmlessToATerminal) {
     CheckName("workspace", "\x1b[2J");
     FAIL();
   } catch (const Error& error) {
-    EXPECT_THAT(error.what(), testing::HasSubstr("\"\\x1b[2J\" as the name of a workspace"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("\"\\033[2J\" as the name of a workspace"));
     EXPECT_THAT(error.what(), testing::HasSubstr("control characters"));
   }
 }

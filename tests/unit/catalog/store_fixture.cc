@@ -99,6 +99,11 @@ const std::map<std::string, std::function<void(Store&)>>& Steps() {
        [](Store& store) {
          Switch(store, "still", Find(store, "still", "a"), ExchangeMode::kKeepSnapshot);
        }},
+      {"rollback-read",
+       [](Store& store) {
+         TouchLive(store, "still");
+         Switch(store, "still", Find(store, "still", "a"), ExchangeMode::kKeepSnapshot);
+       }},
       {"exchange",
        [](Store& store) { Switch(store, "w", Find(store, "w", "a"), ExchangeMode::kExchange); }},
       {"promote",
@@ -125,6 +130,7 @@ class StepProcess : public testing::Environment {
       const std::string text = variable;
       const size_t colon = text.find(':');
       const auto store = Store::Open(TestStoreOptions(text.substr(colon + 1)));
+      store->Keep();
       Failpoint("step.begin");
       Steps().at(text.substr(0, colon))(*store);
     } catch (const std::exception& error) {
@@ -179,6 +185,7 @@ StoreOptions StoreTest::Options() const { return TestStoreOptions(StorePath()); 
 Store& StoreTest::Reopen(const StoreOptions& options) {
   store_.reset();
   store_ = Store::Open(options);
+  store_->Keep();
   return *store_;
 }
 
@@ -197,6 +204,12 @@ WorkspaceRecord StoreTest::MakeWorkspace(const std::string& name, const std::str
 void WriteLive(Store& store, const std::string& workspace, const std::string& content) {
   const auto volume = store.backend().Open(store.FindWorkspace(workspace).value().volume);
   WriteFileAt(volume->root_fd(), "f", content);
+}
+
+void TouchLive(Store& store, const std::string& workspace) {
+  const auto volume = store.backend().Open(store.FindWorkspace(workspace).value().volume);
+  const std::array<timespec, 2> times = {timespec{.tv_sec = 1}, timespec{.tv_nsec = UTIME_OMIT}};
+  CheckSyscall(utimensat(volume->root_fd(), "f", times.data(), 0), "set an access time");
 }
 
 std::string ReadVolume(Store& store, const VolumeId& volume) {

@@ -74,6 +74,8 @@ std::string TestBackend();
 std::string TestBackendMark();
 StoreView Look(Store& store);
 void WriteLive(Store& store, const std::string& workspace, const std::string& content);
+// Changes the access time of that file, as who reads it does.
+void TouchLive(Store& store, const std::string& workspace);
 std::string ReadVolume(Store& store, const VolumeId& volume);
 std::set<std::string> SidecarVolumes(Store& store);
 

@@ -50,6 +50,28 @@ TEST_F(StoreOpenTest, RefusesADirectoryOfSomethingElse) {
   EXPECT_THAT(Files(), ElementsAre("Documents", "lock"));
 }
 
+TEST_F(StoreOpenTest, WhatNobodyIsServedFromIsTakenAway) {
+  { const auto store = Store::Open(Options()); }  // no Keep
+  EXPECT_FALSE(fs::exists(StorePath()));
+  fs::create_directories(StorePath() + "/lost+found");
+  { const auto store = Store::Open(Options()); }
+  EXPECT_THAT(Files(), ElementsAre("lost+found"));
+  Reopen();
+  Close();
+  { const auto store = Store::Open(Options()); }  // it was kept once
+  EXPECT_THAT(Files(), Contains("catalog.db"));
+}
+
+TEST_F(StoreOpenTest, ANoteThatIsWrongTakesNothingAway) {
+  Fill();
+  Close();
+  std::ofstream(StorePath() + "/unfinished") << "made\n";
+  Reopen();
+  ExpectFilled();
+  Close();
+  EXPECT_THAT(Files(), Not(Contains("unfinished")));
+}
+
 TEST_F(StoreOpenTest, TakesAnEmptyFilesystem) {
   fs::create_directories(StorePath() + "/lost+found");
   StoreOptions options = Options();

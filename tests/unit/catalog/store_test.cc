@@ -112,7 +112,7 @@ TEST_F(LoopStoreTest, ACheckpointHoldsTheStateAndAllThatIsKnownOfIt) {
   EXPECT_NE(first.view, second.view);
   EXPECT_NE(first.view, workspace.view);
   EXPECT_THAT(Names("w"), ElementsAre("s1", "s2"));
-  EXPECT_EQ(store().LatestSnapshot(workspace.id)->name, "s2");
+  EXPECT_EQ(store().NewestCheckpoint(workspace.id)->name, "s2");
   EXPECT_EQ(store().CountSnapshots(workspace.id), 2U);
   EXPECT_EQ(store().ListSnapshots(workspace.id, first.id, 10).size(), 1U);
   ExpectSound();
@@ -180,7 +180,7 @@ TEST_F(LoopStoreTest, DeletingGivesChildrenTheParentOfTheDeleted) {
   EXPECT_FALSE(store().ChangedSinceParent(Workspace("w").id));
   store().DeleteSnapshot(c.id, false);
   EXPECT_EQ(Workspace("w").parent_id, a.id);
-  EXPECT_TRUE(store().ChangedSinceParent(Workspace("w").id));
+  EXPECT_FALSE(store().ChangedSinceParent(Workspace("w").id));  // by a comparison
   EXPECT_EQ(ErrnoOf([&] { store().DeleteSnapshot(c.id, false); }), ENOENT);
   store().DeleteSnapshot(a.id, false);
   EXPECT_EQ(Workspace("w").parent_id, std::nullopt);
@@ -245,6 +245,29 @@ TEST_F(LoopStoreTest, RollbackKeepsTheStateBefore) {
   Rollback("w", *result.kept);  // undone; nothing had changed, so nothing is kept
   EXPECT_EQ(Read(Workspace("w").volume), "two");
   EXPECT_EQ(Names("w").size(), 2U);
+  ExpectSound();
+}
+
+TEST_F(LoopStoreTest, RollbackOfATreeThatWasOnlyReadKeepsNothing) {
+  MakeWorkspace("w", "one");
+  const SnapshotRecord a = Checkpoint("w", "a");
+  Write("w", "two");
+  const SnapshotRecord b = Checkpoint("w", "b");
+  TouchLive(store(), "w");
+  EXPECT_FALSE(store().ChangedSinceParent(Workspace("w").id));
+  std::optional<SnapshotRecord> kept_for_a_moment;
+  const RollbackResult result =
+      store().Rollback({.workspace_id = Workspace("w").id, .snapshot_id = a.id}, {},
+                       [&](const RollbackResult& during) { kept_for_a_moment = during.kept; });
+  EXPECT_FALSE(result.kept);
+  ASSERT_TRUE(result.equal_to);
+  EXPECT_EQ(result.equal_to->id, b.id);
+  ASSERT_TRUE(kept_for_a_moment);
+  ASSERT_TRUE(result.dropped);
+  EXPECT_EQ(result.dropped->id, kept_for_a_moment->id);
+  EXPECT_THAT(Names("w"), ElementsAre("a", "b"));
+  EXPECT_EQ(Read(Workspace("w").volume), "one");
+  EXPECT_EQ(Read(b.volume), "two");
   ExpectSound();
 }
 

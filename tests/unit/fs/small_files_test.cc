@@ -17,6 +17,22 @@ TEST(SmallFiles, RemembersAndForgets) {
   EXPECT_FALSE(files.Contains(node));
 }
 
+// Relatime wants a read of each that comes to the file underneath once a day.
+TEST(SmallFiles, ForgetsAllOnceAnHour) {
+  constexpr int64_t kStart = 1'000'000;
+  SmallFiles files;
+  const NodeId node = MakeNumber(7, 1234);
+  files.DropOld(kStart);
+  files.Add(node);
+  files.DropOld(kStart + 3599);
+  EXPECT_TRUE(files.Contains(node));
+  files.DropOld(kStart + 3600);
+  EXPECT_FALSE(files.Contains(node));
+  files.Add(node);
+  files.DropOld(kStart + 3601);
+  EXPECT_TRUE(files.Contains(node));
+}
+
 TEST(SmallFiles, KeepsAWholeTreeOfNeighbours) {
   constexpr uint64_t kFiles = 20'000;
   SmallFiles files;

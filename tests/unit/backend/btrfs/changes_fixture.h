@@ -6,12 +6,16 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "backend/base/error.h"
 #include "backend/btrfs/changes.h"
+#include "backend/btrfs/quick_look.h"
+#include "backend/btrfs/subvolume_files.h"
+#include "backend/compare/tree_walk.h"
 #include "tests/unit/backend/btrfs/change_oracle.h"
 #include "tests/unit/backend/btrfs/scratch_btrfs.h"
 
@@ -45,11 +49,20 @@ class ChangesFixture : public ::testing::Test {
   // What turns `older` into `newer`, in lines, after checking all ways to find it.
   static std::vector<std::string> Compare(const UniqueFd& older, const UniqueFd& newer) {
     const auto expected = Lines(ExpectedChanges(older.get(), newer.get()));
-    const auto changes = CompareSubvolumes(older.get(), newer.get());
+    const auto changes = CompareSubvolumes(older.get(), newer.get(), bounds_);
     EXPECT_EQ(Lines(changes), expected);
     EXPECT_EQ(CheckOutcome(older.get(), newer.get(), changes), "");
     EXPECT_EQ(Lines(CompareSubvolumesByWalk(older.get(), newer.get())), expected) << "by walk";
+    ExpectQuickLooksAllow(older, newer, changes.empty());
     return Lines(changes);
+  }
+
+  // What a quick look takes for different is.
+  static void ExpectQuickLooksAllow(const UniqueFd& older, const UniqueFd& newer, bool are_equal) {
+    if (!are_equal) return;
+    EXPECT_TRUE(SubvolumesMayBeEqual(older.get(), newer.get(), SIZE_MAX));
+    EXPECT_TRUE(
+        MayBeEqualByWalking(SubvolumeFiles(older.get()), SubvolumeFiles(newer.get()), SIZE_MAX));
   }
 
   // The same in both directions, for volumes of one history, where the kernel's stream must do.
@@ -66,6 +79,8 @@ class ChangesFixture : public ::testing::Test {
   std::vector<std::string> ChangesSince(const UniqueFd& older) const {
     return CompareRelated(older, Snapshot());
   }
+
+  inline static PathBounds bounds_;
 
  private:
   inline static std::unique_ptr<ScratchBtrfs> filesystem_;

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
+#include <filesystem>
 #include <thread>
 
 #include "tests/unit/backend/btrfs/changes_fixture.h"
@@ -20,7 +22,7 @@ class ChangesTest : public ChangesFixture {};
 TEST_F(ChangesTest, AVolumeDoesNotDifferFromItself) {
   Live().Write("a", "1");
   const UniqueFd snapshot = Snapshot();
-  EXPECT_THAT(CompareSubvolumes(snapshot.get(), snapshot.get()), IsEmpty());
+  EXPECT_THAT(CompareSubvolumes(snapshot.get(), snapshot.get(), bounds_), IsEmpty());
 }
 
 TEST_F(ChangesTest, NothingChanged) {
@@ -31,8 +33,8 @@ TEST_F(ChangesTest, NothingChanged) {
 
 TEST_F(ChangesTest, WritableVolumesAreRefused) {
   const UniqueFd before = Snapshot();
-  EXPECT_THROW(CompareSubvolumes(before.get(), live_fd()), Error);
-  EXPECT_THROW(CompareSubvolumes(live_fd(), before.get()), Error);
+  EXPECT_THROW(CompareSubvolumes(before.get(), live_fd(), bounds_), Error);
+  EXPECT_THROW(CompareSubvolumes(live_fd(), before.get(), bounds_), Error);
 }
 
 TEST_F(ChangesTest, AddedRemovedModified) {
@@ -68,7 +70,8 @@ TEST_F(ChangesTest, EverythingInARemovedTreeIsListed) {
 
 // The oracle knows nothing of it, so these look at the answer alone.
 std::vector<std::string> ChangesBetween(const UniqueFd& older, const UniqueFd& newer) {
-  std::vector<std::string> lines = Lines(CompareSubvolumes(older.get(), newer.get()));
+  PathBounds bounds;
+  std::vector<std::string> lines = Lines(CompareSubvolumes(older.get(), newer.get(), bounds));
   EXPECT_EQ(Lines(CompareSubvolumesByWalk(older.get(), newer.get())), lines) << "by walk";
   EXPECT_EQ(Lines(CompareSubvolumesBySend(older.get(), newer.get())), lines) << "by stream";
   return lines;
@@ -167,6 +170,78 @@ TEST_F(ChangesTest, PathsBeyondTheKernelsLimit) {
   EXPECT_EQ(Compare(after, before).back(), "- " + path);
 }
 
+TEST_F(ChangesTest, PathsThatMayBeBeyondTheKernelsLimitAreKnownBefore) {
+  Live().MakeDirectory("a");
+  Live().MakeDirectory(std::string(250, 'x'));
+  const UniqueFd shallow = Snapshot();
+  EXPECT_FALSE(bounds_.MayExceedPathMax(shallow.get(), shallow.get()));
+  MakeDeepFile(Live().Open("a", O_RDONLY | O_DIRECTORY).get(), 7);  // 1,413 bytes
+  const UniqueFd some = Snapshot();
+  EXPECT_FALSE(bounds_.MayExceedPathMax(shallow.get(), some.get()));
+  EXPECT_FALSE(bounds_.MayExceedPathMax(some.get(), shallow.get()));
+  // Deeper by the names above alone.
+  UniqueFd last = Snapshot();
+  for (int i = 0; i < 10; ++i) {
+    const std::string above = std::string(250, 'x') + std::to_string(i);
+    Live().MakeDirectory(above);
+    Live().Rename("a", above + "/a");
+    Live().Rename(above, "a");
+    last = Snapshot();
+  }
+  EXPECT_FALSE(bounds_.MayExceedPathMax(some.get(), last.get()));
+  std::string above;
+  for (int i = 0; i < 12; ++i) {
+    above += std::string(250, 'y');
+    Live().MakeDirectory(above);
+    above += "/";
+  }
+  Live().Rename("a", above + "a");
+  const UniqueFd deep = Snapshot();
+  EXPECT_TRUE(bounds_.MayExceedPathMax(last.get(), deep.get()));
+  EXPECT_TRUE(bounds_.MayExceedPathMax(deep.get(), last.get()));
+  EXPECT_TRUE(PathBounds().MayExceedPathMax(last.get(), deep.get()));
+  EXPECT_TRUE(PathBounds().MayExceedPathMax(deep.get(), last.get()));
+}
+
+// What one line of states does not share with the other may have been written before both.
+TEST_F(ChangesTest, LinesOfStatesWithADeepPathBeforeTheyParted) {
+  const std::string path = MakeDeepFile(live_fd(), 25);
+  const UniqueFd both = Snapshot();
+  const UniqueFd one = filesystem().Snapshot(both.get(), NewName(), /*read_only=*/false);
+  const UniqueFd other = filesystem().Snapshot(both.get(), NewName(), /*read_only=*/false);
+  const std::string top = path.substr(0, path.find('/'));
+  std::filesystem::remove_all(fmt::format("/proc/self/fd/{}/{}", one.get(), top));
+  Tree(one.get()).Write("a", "1");
+  Tree(other.get()).Write("b", "1");
+  for (const bool sealed : {false, true}) {
+    const UniqueFd first = sealed ? UniqueFd(dup(one.get())) : Snapshot(one);
+    const UniqueFd second = sealed ? UniqueFd(dup(other.get())) : Snapshot(other);
+    EXPECT_TRUE(PathBounds().MayExceedPathMax(first.get(), second.get()));
+    EXPECT_TRUE(PathBounds().MayExceedPathMax(second.get(), first.get()));
+    EXPECT_TRUE(PathBounds().MayExceedPathMax(first.get(), both.get()));
+    EXPECT_TRUE(PathBounds().MayExceedPathMax(both.get(), first.get()));
+  }
+}
+
+TEST_F(ChangesTest, AQuickLookKnowsItsLimits) {
+  for (int i = 0; i < 5; ++i) Live().Write(fmt::format("f{}", i), "1");
+  const UniqueFd before = Snapshot();
+  for (int i = 0; i < 5; ++i) Live().SetAtime(fmt::format("f{}", i), 1);
+  const UniqueFd read = Snapshot();
+  EXPECT_TRUE(SubvolumesMayBeEqual(before.get(), read.get(), SIZE_MAX));
+  EXPECT_FALSE(SubvolumesMayBeEqual(before.get(), read.get(), 2));
+  EXPECT_FALSE(MayBeEqualByWalking(SubvolumeFiles(before.get()), SubvolumeFiles(read.get()), 2));
+  // What was there before does not count, though all of it may have been written in one transaction.
+  EXPECT_TRUE(SubvolumesMayBeEqual(read.get(), Snapshot().get(), 1));
+  Live().SetAtime("f1", 2);
+  EXPECT_TRUE(SubvolumesMayBeEqual(read.get(), Snapshot().get(), 1));
+  Live().Unlink("f3");
+  filesystem().Sync();
+  EXPECT_FALSE(SubvolumesMayBeEqual(before.get(), live_fd(), SIZE_MAX));
+  EXPECT_FALSE(
+      MayBeEqualByWalking(SubvolumeFiles(before.get()), SubvolumeFiles(live_fd()), SIZE_MAX));
+}
+
 TEST_F(ChangesTest, NestedSubvolumesAreLeftOut) {
   Live().Write("a", "1");
   const UniqueFd before = Snapshot();
@@ -255,7 +330,7 @@ TEST_F(ChangesTest, TimeGoesWithTheChangesNotWithTheFiles) {
   Live().Write("d3/3000", "1");
   const UniqueFd after = Snapshot();
   const auto start = std::chrono::steady_clock::now();
-  const auto changes = CompareSubvolumes(before.get(), after.get());
+  const auto changes = CompareSubvolumes(before.get(), after.get(), bounds_);
   const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
   EXPECT_THAT(Lines(changes), ElementsAre("M d3/3000", "R d7/ -> moved/"));
   RecordProperty("milliseconds", fmt::format("{:.1f}", time.count()));

@@ -44,8 +44,10 @@ class TemplateStoreTest : public testing::Test {
 
   std::string ReadIn(const TemplateInfo& info) {
     const auto loop = store_->Attach(info.id);
-    const UniqueFd root = ImageFilesystem::Named(info.filesystem)
-                              .Mount(loop->path(), {.how = ImageMount::kSettled, .no_atime = true});
+    const UniqueFd root =
+        ImageFilesystem::Named(info.filesystem)
+            .Mount(loop->path(),
+                   {.how = ImageMount::kSettled, .access_times = {.rule = AccessTimeRule::kNone}});
     return ReadFileAt(root.get(), "file");
   }
 

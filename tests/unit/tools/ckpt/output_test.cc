@@ -12,28 +12,6 @@
 namespace ckptfs::cli {
 namespace {
 
-TEST(QuoteName, LeavesPlainNamesAlone) {
-  for (const char* name : {"a", "a b", "äöü/ß", "-x", "a'b", "$HOME", "日本"}) {
-    EXPECT_EQ(QuoteName(name), name);
-  }
-}
-
-TEST(QuoteName, QuotesWhatWouldMislead) {
-  EXPECT_EQ(QuoteName("a\nb"), R"("a\nb")");
-  EXPECT_EQ(QuoteName("tab\there"), R"("tab\there")");
-  EXPECT_EQ(QuoteName("q\"b\\"), R"("q\"b\\")");
-  EXPECT_EQ(QuoteName("\x1b[31m"), R"("\033[31m")");
-  EXPECT_EQ(QuoteName("bad\xff"), R"("bad\377")");
-  EXPECT_EQ(QuoteName("c1\xc2\x9b"), R"("c1\302\233")");
-  EXPECT_EQ(QuoteName("a -> b"), R"("a -> b")");
-  EXPECT_EQ(QuoteName(""), R"("")");
-  EXPECT_EQ(QuoteName(std::string("nul\0", 4)), R"("nul\000")");
-}
-
-TEST(OneLine, EscapesControlsOnly) {
-  EXPECT_EQ(OneLine("a \"quoted\" word\nand more\x7f"), "a \"quoted\" word\\nand more\\177");
-}
-
 TEST(FormatBytes, HasOneUnitAndOneDecimal) {
   EXPECT_EQ(FormatBytes(0), "0 B");
   EXPECT_EQ(FormatBytes(1023), "1023 B");
@@ -60,6 +38,45 @@ TEST(Table, AlignsByCharactersNotBytes) {
             "NAME     N  LAST\n"
             "ä        1  x\n"
             "longer  22\n");
+}
+
+TEST(Table, AlignsByColumnsOfATerminal) {
+  Table table({"NAME", "N"});
+  table.Add({"日本", "1"});
+  table.Add({"e\xcc\x81", "2"});
+  table.Add({"\u202ea\u200b", "3"});
+  EXPECT_EQ(table.Format(),
+            "NAME                       N\n"
+            "日本                       1\n"
+            "e\xcc\x81                          2\n"
+            "\\342\\200\\256a\\342\\200\\213  3\n");
+}
+
+TEST(Table, IsNoWiderThanTheTerminal) {
+  const auto make = [] {
+    Table table({"NAME", "CREATED", "MESSAGE"});
+    table.MayShorten(2, 7);
+    table.MayShorten(0, 8);
+    return table;
+  };
+  Table table = make();
+  table.Add({std::string(255, 'n'), "2026-11-20T21:22:33Z", "a message of some length"});
+  table.Add({"日本語日本語日本語", "2026-11-20T21:22:33Z", "m"});
+  for (size_t columns : {50, 60, 80, 200}) {
+    const std::string text = table.Format(columns);
+    for (size_t begin = 0; begin < text.size();) {
+      const size_t end = text.find('\n', begin);
+      EXPECT_LE(DisplayColumns(text.substr(begin, end - begin)), columns);
+      begin = end + 1;
+    }
+    EXPECT_NE(text.find("2026-11-20T21:22:33Z"), std::string::npos) << text;
+  }
+  EXPECT_NE(table.Format(50).find("nnnnnnnn…nnnnnnnn"), std::string::npos) << table.Format(50);
+  EXPECT_NE(table.Format().find(std::string(255, 'n')), std::string::npos);  // piped
+  // What has room is left alone.
+  Table small = make();
+  small.Add({"a name", "today", "a message"});
+  EXPECT_EQ(small.Format(80), small.Format());
 }
 
 TEST(ChangeLine, HasALetterForEachKind) {

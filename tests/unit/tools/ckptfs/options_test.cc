@@ -56,7 +56,7 @@ TEST(OptionsTest, TakesEveryOption) {
   EXPECT_EQ(line.fuse.io_uring, IoUring::kOff);
   EXPECT_FALSE(line.store.create);
   EXPECT_TRUE(line.store.read_only);
-  EXPECT_TRUE(line.store.backend_options.no_atime);
+  EXPECT_EQ(line.store.backend_options.access_times.rule, AccessTimeRule::kNone);
   EXPECT_EQ(line.fuse.kernel_options.back(), "suid");
 }
 
@@ -83,6 +83,38 @@ TEST(OptionsTest, SaysWhatIsWrong) {
   EXPECT_NE(WhyNot({"/s", "/m", "/x"}).find("3 operands"), std::string::npos);
   EXPECT_NE(WhyNot({"-z", "/s", "/m"}).find("-z"), std::string::npos);
   EXPECT_NE(WhyNot({"/s", "/m", "-o"}).find("needs a value"), std::string::npos);
+}
+
+TEST(OptionsTest, AFlagTakesNoValueAndTheOthersDo) {
+  EXPECT_NE(WhyNot({"-o", "ro=1", "/s", "/m"}).find("takes no value. Give it as ro"),
+            std::string::npos);
+  EXPECT_NE(WhyNot({"-o", "noatime=", "/s", "/m"}).find("takes no value"), std::string::npos);
+  for (const char* name : {"backend", "size", "pool_data", "snapdir", "undo_keep", "io_uring"}) {
+    EXPECT_NE(WhyNot({"-o", std::string(name) + "=", "/s", "/m"}).find("needs a value"),
+              std::string::npos)
+        << name;
+  }
+}
+
+TEST(OptionsTest, OfThoseThatExcludeEachOtherTheLastOneCounts) {
+  const auto parse = [](const char* options) { return Parse({"-o", options, "/s", "/m"}); };
+  const auto rule = [&](const char* options) {
+    return parse(options).store.backend_options.access_times.rule;
+  };
+  EXPECT_FALSE(parse("ro,rw").store.read_only);
+  EXPECT_TRUE(parse("rw,ro").store.backend_options.read_only);
+  EXPECT_EQ(rule("suid"), AccessTimeRule::kDefault);
+  EXPECT_EQ(rule("norelatime"), AccessTimeRule::kDefault);
+  EXPECT_EQ(rule("nostrictatime,atime"), AccessTimeRule::kDefault);
+  EXPECT_EQ(rule("noatime,relatime"), AccessTimeRule::kRelative);
+  EXPECT_EQ(rule("noatime,strictatime"), AccessTimeRule::kStrict);
+  EXPECT_EQ(rule("strictatime,noatime"), AccessTimeRule::kNone);
+  EXPECT_EQ(rule("noatime,atime"), AccessTimeRule::kRelative);
+  EXPECT_EQ(rule("strictatime,nostrictatime"), AccessTimeRule::kRelative);
+  EXPECT_TRUE(parse("nodiratime,lazytime").store.backend_options.access_times.spare_directories);
+  EXPECT_TRUE(parse("nodiratime,lazytime").store.backend_options.access_times.lazy);
+  EXPECT_FALSE(parse("lazytime,nolazytime").store.backend_options.access_times.lazy);
+  EXPECT_FALSE(parse("nodiratime,diratime").store.backend_options.access_times.spare_directories);
 }
 
 TEST(OptionsTest, ABackslashKeepsACommaInAValue) {
