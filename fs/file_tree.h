@@ -64,14 +64,17 @@ class FileTree {
   // --- Attributes (file_tree_attributes.cc) ------------------------------------------------------
   Attributes GetAttributes(NodeId node);
   struct statx GetStatx(NodeId node, double& timeout_s);
-  Attributes SetAttributes(NodeId node, const AttributeChange& change, const Caller& caller);
+  // `holds_pages`, here and below: what KernelPages::Holds said of the node (of the one that is written
+  // to). Then this may wait for other requests: not on a thread that these need.
+  Attributes SetAttributes(NodeId node, const AttributeChange& change, const Caller& caller,
+                           bool holds_pages);
   std::string ReadLink(NodeId node);
   // Empty if there is none of that name.
   std::optional<std::string> GetXattr(NodeId node, const char* name);
   std::string ListXattrs(NodeId node);
   // `in_group`: whether the caller belongs to a group (asked only where it matters).
   void SetXattr(NodeId node, const char* name, std::string_view value, int flags,
-                const Caller& caller, const std::function<bool(gid_t)>& in_group);
+                const Caller& caller, const std::function<bool(gid_t)>& in_group, bool holds_pages);
   void RemoveXattr(NodeId node, const char* name);
   struct statvfs GetStatvfs();
 
@@ -96,8 +99,14 @@ class FileTree {
   std::vector<WriterHandle> Writers(Slot slot);
   // For files that the kernel does not read and write itself.
   std::shared_ptr<const UniqueFd> DataFd(NodeId node) const;
+  // The same, to be read up to `end`.
+  std::shared_ptr<const UniqueFd> ReadFd(NodeId node, uint64_t end) const;
   // The same for a write by that handle.
   std::shared_ptr<const UniqueFd> WriteFd(NodeId node, uint64_t handle) const;
+  // Whether a write there leaves a gap after the end of a file of which the kernel holds pages. Then
+  // BeforeGrowth comes first, with no gate passed; it may wait for other requests.
+  bool LeavesGap(NodeId node, off_t offset) const noexcept;
+  void BeforeGrowth(NodeId node, off_t offset) const;
   // Hands all that has been written to these files so far to the disk, stores through mappings
   // included; a snapshot made later has it. Files that are gone count for nothing.
   void WriteOut(const std::vector<WriterHandle>& writers);
@@ -106,10 +115,11 @@ class FileTree {
   std::unique_ptr<Gate::Pass> PassGate(NodeId node) const;
   // By a handle of Open, or 0.
   void Sync(NodeId node, uint64_t handle, bool data_only);
-  void Allocate(NodeId node, int mode, off_t offset, off_t length, const Caller& caller);
-  ssize_t CopyRange(NodeId from, off_t from_offset, NodeId to, off_t to_offset, size_t length);
-  // May wait for other requests: not on a thread that these need.
-  off_t Seek(NodeId node, off_t offset, int whence);
+  void Allocate(NodeId node, int mode, off_t offset, off_t length, const Caller& caller,
+                bool holds_pages);
+  ssize_t CopyRange(NodeId from, off_t from_offset, NodeId to, off_t to_offset, size_t length,
+                    bool holds_pages);
+  off_t Seek(NodeId node, off_t offset, int whence, bool holds_pages);
   // FS_IOC_GETFLAGS and its kin, which the kernel has checked: `argument` is in and out.
   void FlagsIoctl(NodeId node, unsigned long request, void* argument);
 
@@ -124,6 +134,9 @@ class FileTree {
   struct Change;
 
   Change BeginChange(NodeId node);
+  void ApplyAttributes(const Node& node, int fd, const AttributeChange& change,
+                       const Caller& caller) const;
+  void ApplySize(const Node& node, int fd, const AttributeChange& change) const;
   // Of a live tree's file: whether it belongs to a state that is the live one no longer.
   static bool IsLeftBehind(const Node& node);
   // A file that is about to lose its last name, held if the kernel may still ask for it.

@@ -87,37 +87,56 @@ struct statx FileTree::GetStatx(NodeId node_id, double& timeout_s) {
   return status;
 }
 
-Attributes FileTree::SetAttributes(NodeId node_id, const AttributeChange& change,
-                                   const Caller& caller) {
-  const Change begun = BeginChange(node_id);
-  const Node& node = begun.node;
-  const NodeFd fd = OpenPath(node);
-  const ProcPath path(fd.get());
+void FileTree::ApplySize(const Node& node, int fd, const AttributeChange& change) const {
+  const KeepSetId keep(change.keep_set_id);
+  if (change.by_descriptor) {
+    const UniqueFd writable = OpenAnew(node, O_WRONLY);
+    CheckSyscall(ftruncate(writable.get(), change.size), "change a size");
+  } else {
+    CheckSyscall(truncate(ProcPath(fd).c_str(), change.size), "change a size");
+  }
+}
+
+// What can fail for want of space comes first: then nothing has been changed.
+void FileTree::ApplyAttributes(const Node& node, int fd, const AttributeChange& change,
+                               const Caller& caller) const {
+  if (change.set_size) ApplySize(node, fd, change);
   if (change.set_uid || change.set_gid) {
     const KeepSetId keep(caller.uid == 0);
-    CheckSyscall(fchownat(fd.get(), "", change.set_uid ? change.uid : static_cast<uid_t>(-1),
+    CheckSyscall(fchownat(fd, "", change.set_uid ? change.uid : static_cast<uid_t>(-1),
                           change.set_gid ? change.gid : static_cast<gid_t>(-1), AT_EMPTY_PATH),
                  "change an owner");
   }
   if (change.set_mode) {
     const KeepSetId keep((change.mode & S_ISGID) != 0);  // the kernel took out what may not be set
-    CheckSyscall(chmod(path.c_str(), change.mode & ~S_IFMT), "change a mode");
-  }
-  if (change.set_size) {
-    const KeepSetId keep(change.keep_set_id);
-    if (change.by_descriptor) {
-      const UniqueFd writable = OpenAnew(node, O_WRONLY);
-      CheckSyscall(ftruncate(writable.get(), change.size), "change a size");
-    } else {
-      CheckSyscall(truncate(path.c_str(), change.size), "change a size");
-    }
+    CheckSyscall(chmod(ProcPath(fd).c_str(), change.mode & ~S_IFMT), "change a mode");
   }
   if (change.atime.tv_nsec != UTIME_OMIT || change.mtime.tv_nsec != UTIME_OMIT) {
     const timespec times[2] = {change.atime, change.mtime};
-    CheckSyscall(utimensat(fd.get(), "", times, AT_EMPTY_PATH), "change times");
+    CheckSyscall(utimensat(fd, "", times, AT_EMPTY_PATH), "change times");
   }
-  if (node.is_root) mount_.ListsChanged(node.workspace->id());
-  return GetAttributes(node_id);
+}
+
+Attributes FileTree::SetAttributes(NodeId node_id, const AttributeChange& change,
+                                   const Caller& caller, bool holds_pages) {
+  // Or what a mapping stored before would overwrite the times when it is written back.
+  if (holds_pages && !change.set_size) mount_.pages.WriteBack(node_id);
+  Attributes attributes;
+  off_t old_size = change.size;
+  {
+    const Change begun = BeginChange(node_id);
+    const Node& node = begun.node;
+    const NodeFd fd = OpenPath(node);
+    if (holds_pages && change.set_size) {
+      old_size = static_cast<off_t>(StatxAt(fd.get(), "").stx_size);
+    }
+    ApplyAttributes(node, fd.get(), change, caller);
+    if (node.is_root) mount_.ListsChanged(node.workspace->id());
+    attributes = GetAttributes(node_id);
+  }
+  // Nobody sees the new size before the answer: the kernel takes none from elsewhere meanwhile.
+  if (holds_pages && change.set_size) mount_.pages.ZeroTail(node_id, old_size, change.size);
+  return attributes;
 }
 
 std::string FileTree::ReadLink(NodeId node_id) {
@@ -157,7 +176,10 @@ std::string FileTree::ListXattrs(NodeId node_id) {
 }
 
 void FileTree::SetXattr(NodeId node_id, const char* name, std::string_view value, int flags,
-                        const Caller& caller, const std::function<bool(gid_t)>& in_group) {
+                        const Caller& caller, const std::function<bool(gid_t)>& in_group,
+                        bool holds_pages) {
+  // Or what a mapping stored before would take capabilities away when it is written back.
+  if (holds_pages) mount_.pages.WriteBack(node_id);
   const Change change = BeginChange(node_id);
   if (std::string_view(name) == XATTR_NAME_CAPS) mount_.open_files.MayHaveCapability(node_id);
   const NodeFd fd = OpenPath(change.node);

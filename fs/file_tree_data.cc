@@ -141,7 +141,7 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
   // From now on attributes are asked for every time (Timeout); forget those told before. And the
   // pages: nobody has the file open who could be using them.
   if (reply.first_writer && reply.backing_id != 0) {
-    mount_.kernel.InvalidateContent(node_id);
+    mount_.kernel.InvalidateContent(node_id, 0);
   } else if (reply.first_writer) {
     mount_.kernel.InvalidateAttributes(node_id);
   }
@@ -232,6 +232,26 @@ std::shared_ptr<const UniqueFd> FileTree::DataFd(NodeId node_id) const {
   return fd;
 }
 
+std::shared_ptr<const UniqueFd> FileTree::ReadFd(NodeId node_id, uint64_t end) const {
+  auto fd = DataFd(node_id);
+  mount_.open_files.NoteRead(node_id, end);
+  return fd;
+}
+
+bool FileTree::LeavesGap(NodeId node_id, off_t offset) const noexcept {
+  if (!mount_.pages.Holds(node_id)) return false;
+  const auto fd = mount_.open_files.DataFd(node_id);
+  struct stat status {};
+  return fd && fstat(fd->get(), &status) == 0 && offset > status.st_size;
+}
+
+void FileTree::BeforeGrowth(NodeId node_id, off_t offset) const {
+  const NodeFd fd = OpenPath(mount_.Resolve(node_id));
+  const auto size = static_cast<off_t>(StatxAt(fd.get(), "").stx_size);
+  if (offset <= size) return;
+  mount_.pages.DropTail(node_id, size, [this, node_id] { PassGate(node_id); });
+}
+
 // The snapshot of a volume writes its data out, too, but passes over pages that are being written
 // to. Of one that a program wrote to all the time, 18 of 40 snapshots by btrfs's own ioctl had an
 // older state than the program's last write before it, by up to 300 ms.
@@ -272,8 +292,9 @@ void FileTree::Sync(NodeId node_id, uint64_t handle, bool data_only) {
   }
 }
 
-void FileTree::Allocate(NodeId node_id, int mode, off_t offset, off_t length,
-                        const Caller& caller) {
+void FileTree::Allocate(NodeId node_id, int mode, off_t offset, off_t length, const Caller& caller,
+                        bool holds_pages) {
+  if (holds_pages) BeforeGrowth(node_id, offset + length);
   const Change change = BeginChange(node_id);
   const KeepSetId keep(caller.uid == 0);
   const UniqueFd fd = OpenAnew(change.node, O_RDWR);
@@ -281,7 +302,8 @@ void FileTree::Allocate(NodeId node_id, int mode, off_t offset, off_t length,
 }
 
 ssize_t FileTree::CopyRange(NodeId from_id, off_t from_offset, NodeId to_id, off_t to_offset,
-                            size_t length) {
+                            size_t length, bool holds_pages) {
+  if (holds_pages) BeforeGrowth(to_id, to_offset);
   // Before the gate is passed: a snapshot whose data turns out to be missing is marked in the
   // store, whose lock a rollback holds while it waits for this gate.
   const UniqueFd from = OpenAnew(mount_.Resolve(from_id), O_RDONLY);
@@ -291,9 +313,9 @@ ssize_t FileTree::CopyRange(NodeId from_id, off_t from_offset, NodeId to_id, off
                       "copy between files");
 }
 
-off_t FileTree::Seek(NodeId node_id, off_t offset, int whence) {
+off_t FileTree::Seek(NodeId node_id, off_t offset, int whence, bool holds_pages) {
   // What was stored to the kernel's pages must not be taken for a hole.
-  if (mount_.open_files.MayHoldPages(node_id)) mount_.kernel.InvalidateContent(node_id);
+  if (holds_pages) mount_.pages.WriteBack(node_id);
   const UniqueFd fd = OpenAnew(mount_.Resolve(node_id), O_RDONLY);
   return CheckSyscall(lseek(fd.get(), offset, whence), "seek in a file");
 }

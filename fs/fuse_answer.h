@@ -144,6 +144,19 @@ void AnswerChange(fuse_req_t request, const char* operation, const Handle& handl
   AnswerInWaitingRoom(request, operation, handle);
 }
 
+// For what has pages of a file written back or changed first, if the kernel may hold any that a mapping
+// has stored to; `handle` is told whether.
+template <typename Handle>
+void AnswerWithPages(fuse_req_t request, const char* operation, NodeId node, const Handle& handle) {
+  const bool holds_pages = HandlersOf(request).mount.pages.Holds(node);
+  const auto run = [handle, holds_pages] { handle(holds_pages); };
+  if (holds_pages) {
+    AnswerInWaitingRoom(request, operation, run);
+  } else {
+    AnswerChange(request, operation, run);
+  }
+}
+
 // On the thread for verbs, which take long and wait for other requests.
 template <typename Handle>
 void AnswerLater(fuse_req_t request, const char* operation, Handle handle) {

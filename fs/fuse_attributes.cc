@@ -91,11 +91,12 @@ void SetAttributes(fuse_req_t request, fuse_ino_t node, struct stat* attributes,
     });
     return;
   }
-  AnswerChange(request, "setattr", [=] {
+  AnswerWithPages(request, "setattr", node, [=](bool holds_pages) {
     FuseHandlers& handlers = HandlersOf(request);
-    ReplyAttributes(request, handlers.snapshots.Owns(node)
-                                 ? handlers.snapshots.SetAttributes(node, change)
-                                 : handlers.files.SetAttributes(node, change, CallerOf(request)));
+    ReplyAttributes(
+        request, handlers.snapshots.Owns(node)
+                     ? handlers.snapshots.SetAttributes(node, change)
+                     : handlers.files.SetAttributes(node, change, CallerOf(request), holds_pages));
   });
 }
 
@@ -166,11 +167,18 @@ void SetXattr(fuse_req_t request, fuse_ino_t node, const char* name, const char*
     return;
   }
   if (!handlers.snapshots.Owns(node)) {
-    AnswerChange(request, "setxattr", [=] {
-      HandlersOf(request).files.SetXattr(node, name, view, flags, CallerOf(request),
-                                         [=](gid_t group) { return IsInGroup(request, group); });
+    // Copied, as the next request may come where this one's words are.
+    const auto handle = [=, name = std::string(name), value = std::string(view)](bool holds_pages) {
+      HandlersOf(request).files.SetXattr(
+          node, name.c_str(), value, flags, CallerOf(request),
+          [=](gid_t group) { return IsInGroup(request, group); }, holds_pages);
       ReplyError(request, 0);
-    });
+    };
+    if (std::string_view(name) == XATTR_NAME_CAPS) {
+      AnswerWithPages(request, "setxattr", node, handle);
+    } else {
+      AnswerChange(request, "setxattr", [=] { handle(false); });
+    }
     return;
   }
   AnswerLater(request, "setxattr",

@@ -123,7 +123,7 @@ void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, fuse_f
       handlers.pending_reads.Read(request, SessionOf(*file), size);
       return;
     }
-    const auto fd = handlers.files.DataFd(node);
+    const auto fd = handlers.files.ReadFd(node, static_cast<uint64_t>(offset) + size);
     fuse_bufvec source = PartOfFile(fd->get(), offset, size);
     // A pipe for each thread is worth its while for large reads only.
     const bool is_small = handlers.mount.open_files.passthrough();
@@ -134,12 +134,15 @@ void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, fuse_f
 
 void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* written, off_t offset,
            fuse_file_info* file) {
-  AnswerChange(request, "write", [request, node, written = *written, offset, file = *file] {
+  // Not of what the kernel writes back, which is within what it takes for the file, and holds its page.
+  const bool leaves_gap = file->writepage == 0 && HandlersOf(request).files.LeavesGap(node, offset);
+  const auto handle = [request, node, written = *written, offset, leaves_gap, file = *file] {
     fuse_bufvec source = written;
     FuseHandlers& handlers = HandlersOf(request);
     if (handlers.snapshots.ControlScope(node)) {
       throw Error(EINVAL, "write to a control file", "requests are made by ioctl", "Use ckpt");
     }
+    if (leaves_gap) handlers.files.BeforeGrowth(node, offset);
     auto pass = handlers.files.PassGate(node);
     const KeepSetId keep(file.kill_suidgid == 0);
     const auto fd = handlers.files.WriteFd(node, file.fh);
@@ -148,7 +151,12 @@ void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* written, off_t offs
     if (size < 0) throw Error(static_cast<int>(-size), "write to a file");
     pass.reset();  // to reply may mean to wait for a ring's thread
     Reply([&] { return fuse_reply_write(request, static_cast<size_t>(size)); });
-  });
+  };
+  if (leaves_gap) {
+    AnswerElsewhere(request, "write", handle);
+  } else {
+    AnswerChange(request, "write", handle);
+  }
 }
 
 void Sync(fuse_req_t request, fuse_ino_t node, int data_only, fuse_file_info* file) {
@@ -160,8 +168,8 @@ void Sync(fuse_req_t request, fuse_ino_t node, int data_only, fuse_file_info* fi
 
 void Allocate(fuse_req_t request, fuse_ino_t node, int mode, off_t offset, off_t length,
               fuse_file_info* /*file*/) {
-  AnswerChange(request, "fallocate", [=] {
-    HandlersOf(request).files.Allocate(node, mode, offset, length, CallerOf(request));
+  AnswerWithPages(request, "fallocate", node, [=](bool holds_pages) {
+    HandlersOf(request).files.Allocate(node, mode, offset, length, CallerOf(request), holds_pages);
     ReplyError(request, 0);
   });
 }
@@ -169,29 +177,24 @@ void Allocate(fuse_req_t request, fuse_ino_t node, int mode, off_t offset, off_t
 void CopyRange(fuse_req_t request, fuse_ino_t from, off_t from_offset, fuse_file_info* /*in*/,
                fuse_ino_t to, off_t to_offset, fuse_file_info* /*out*/, size_t length,
                int /*flags*/) {
-  const auto handle = [=] {
+  const auto handle = [=](bool holds_pages) {
     const ssize_t copied =
-        HandlersOf(request).files.CopyRange(from, from_offset, to, to_offset, length);
+        HandlersOf(request).files.CopyRange(from, from_offset, to, to_offset, length, holds_pages);
     Reply([&] { return fuse_reply_write(request, static_cast<size_t>(copied)); });
   };
   constexpr size_t kLongBytes = 1 << 20;
-  if (length > kLongBytes) {
-    AnswerElsewhere(request, "copy_file_range", handle);
+  if (length > kLongBytes && !HandlersOf(request).mount.pages.Holds(to)) {
+    AnswerElsewhere(request, "copy_file_range", [=] { handle(false); });
   } else {
-    AnswerChange(request, "copy_file_range", handle);
+    AnswerWithPages(request, "copy_file_range", to, handle);
   }
 }
 
 void Seek(fuse_req_t request, fuse_ino_t node, off_t offset, int whence, fuse_file_info* /*file*/) {
-  const auto handle = [=] {
-    const off_t found = HandlersOf(request).files.Seek(node, offset, whence);
+  AnswerWithPages(request, "lseek", node, [=](bool holds_pages) {
+    const off_t found = HandlersOf(request).files.Seek(node, offset, whence, holds_pages);
     Reply([&] { return fuse_reply_lseek(request, found); });
-  };
-  if (HandlersOf(request).mount.open_files.MayHoldPages(node)) {
-    AnswerInWaitingRoom(request, "lseek", handle);  // pages are written back by requests
-  } else {
-    Answer(request, "lseek", handle);
-  }
+  });
 }
 
 void ControlIoctl(fuse_req_t request, unsigned int command, const fuse_file_info& file,

@@ -18,7 +18,8 @@ class FuseKernelCache : public KernelCache {
   void Detach() { Attach(nullptr); }
 
   void InvalidateAttributes(NodeId node) noexcept override;
-  void InvalidateContent(NodeId node) noexcept override;
+  void InvalidateContent(NodeId node, int64_t offset) noexcept override;
+  void ZeroPages(NodeId node, int64_t begin, int64_t end) noexcept override;
   bool IncrementEpoch() noexcept override;
   void ExpireName(NodeId directory, const std::string& name) noexcept override;
   void AwaitListings(NodeId directory) noexcept override;

@@ -10,6 +10,7 @@
 #include "fs/detached_states.h"
 #include "fs/directory_fds.h"
 #include "fs/kernel_cache.h"
+#include "fs/kernel_pages.h"
 #include "fs/live_workspace.h"
 #include "fs/mapped_files.h"
 #include "fs/notifier.h"
@@ -93,6 +94,7 @@ struct MountContext {
   Notifier notifier;
   TaskThread listings;  // MountVerbs::SettleListings, and NoteMissing
   // These have threads that use what is above.
+  KernelPages pages{kernel, open_files};
   DetachedStates detached;
   PeriodicTask tidier;  // of `mapped`, `directory_fds` and `volumes`
 };

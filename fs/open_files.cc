@@ -2,7 +2,9 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <limits>
 #include <utility>
 
 #include "backend/base/error.h"
@@ -72,6 +74,16 @@ void OpenFiles::OpenFirst(NodeId node, File& file, const OpenWish& wish, const F
   if (!wish.for_writing) file.append_only = IsAppendOnly(StatxAt(file.data_fd->get(), ""));
 }
 
+// The kernel drops its pages at an open that does not keep them, and what is read before that with them.
+// Where nobody can have stored to them meanwhile, that is forgotten here now.
+void OpenFiles::NotePagesAtOpen(File& file, bool keeps_pages) {
+  if (keeps_pages && file.opens == 1) {
+    file.read_end = std::numeric_limits<uint64_t>::max();
+  } else if (!keeps_pages && file.writers.empty()) {
+    file.read_end = 0;
+  }
+}
+
 OpenReply OpenFiles::Open(NodeId node, const OpenWish& asked, const FileOpener& opener) {
   Shard& shard = ShardOf(node);
   const std::lock_guard lock(shard.mutex);
@@ -105,6 +117,7 @@ OpenReply OpenFiles::Open(NodeId node, const OpenWish& asked, const FileOpener& 
     reply.keeps_pages = small_.Contains(node);
     small_.Add(node);  // the kernel drops what it has, once
   }
+  if (reply.backing_id == 0 && !reply.uncached) NotePagesAtOpen(file, reply.keeps_pages);
   if (wish.for_writing) {
     reply.first_writer = file.writers.empty();
     file.writers.push_front({.node = node,
@@ -211,6 +224,23 @@ bool OpenFiles::MayHoldPages(NodeId node) const {
   const auto position = shard.files.find(node);
   return position != shard.files.end() && position->second.backing_id == 0 &&
          !position->second.writers.empty();
+}
+
+void OpenFiles::NoteRead(NodeId node, uint64_t end) {
+  Shard& shard = ShardOf(node);
+  const std::lock_guard lock(shard.mutex);
+  const auto position = shard.files.find(node);
+  if (position == shard.files.end()) return;
+  position->second.read_end = std::max(position->second.read_end, end);
+}
+
+bool OpenFiles::TakePagesRead(NodeId node, uint64_t begin) {
+  Shard& shard = ShardOf(node);
+  const std::lock_guard lock(shard.mutex);
+  const auto position = shard.files.find(node);
+  if (position == shard.files.end() || position->second.read_end <= begin) return false;
+  position->second.read_end = begin;
+  return true;
 }
 
 std::vector<WriterHandle> OpenFiles::Writers(Slot slot) const {

@@ -106,6 +106,11 @@ class OpenFiles {
   bool HasWritersOr(NodeId node, const std::function<bool()>& look) const;
   // Whether a mapping may have stored to pages of the kernel's that have not come to the daemon yet.
   bool MayHoldPages(NodeId node) const;
+  // The kernel is about to be given what a file that goes through the daemon holds before `end`.
+  void NoteRead(NodeId node, uint64_t end);
+  // Whether the kernel may hold pages of such a file, from that offset on, that were read whole; forgets
+  // them, for who has them dropped next.
+  bool TakePagesRead(NodeId node, uint64_t begin);
   // The handles that are open for writing on nodes with that slot.
   std::vector<WriterHandle> Writers(Slot slot) const;
 
@@ -150,6 +155,7 @@ class OpenFiles {
     std::shared_ptr<const UniqueFd> append_fd;  // of handles that are append_only
     bool append_only = false;                   // when it was opened first
     uint32_t opens = 0;
+    uint64_t read_end = 0;  // of what the kernel may have read since it last dropped its pages
     bool no_capability = false;
     std::list<WriterHandle> writers;  // list: a handle is the address of its element
   };
@@ -162,6 +168,7 @@ class OpenFiles {
   Shard& ShardOf(NodeId node) { return shards_[(node ^ node >> kInodeBits) % kShards]; }
   const Shard& ShardOf(NodeId node) const { return shards_[(node ^ node >> kInodeBits) % kShards]; }
   void OpenFirst(NodeId node, File& file, const OpenWish& wish, const FileOpener& opener);
+  static void NotePagesAtOpen(File& file, bool keeps_pages);
   // False if the kernel has no passthrough, which is remembered.
   bool PassThrough(File& file, UniqueFd& fd);
 

@@ -17,7 +17,8 @@ constexpr NodeId kNode = 1234;
 class CountingKernel : public KernelCache {
  public:
   void InvalidateAttributes(NodeId /*node*/) noexcept override {}
-  void InvalidateContent(NodeId /*node*/) noexcept override {}
+  void InvalidateContent(NodeId /*node*/, int64_t /*offset*/) noexcept override {}
+  void ZeroPages(NodeId /*node*/, int64_t /*begin*/, int64_t /*end*/) noexcept override {}
   bool IncrementEpoch() noexcept override { return true; }
   void ExpireName(NodeId /*directory*/, const std::string& /*name*/) noexcept override {}
   void AwaitListings(NodeId /*directory*/) noexcept override {}
