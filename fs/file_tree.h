@@ -113,6 +113,8 @@ class FileTree {
   // Keeps a write that comes to the daemon out of the moment of a checkpoint. Null for a file that
   // no gate is before.
   std::unique_ptr<Gate::Pass> PassGate(NodeId node) const;
+  // What a write by that handle owes for O_DSYNC or O_SYNC among its flags, if any of them is.
+  void SyncWritten(NodeId node, uint64_t handle, int fd, int flags) const;
   // By a handle of Open, or 0.
   void Sync(NodeId node, uint64_t handle, bool data_only);
   void Allocate(NodeId node, int mode, off_t offset, off_t length, const Caller& caller,
@@ -157,6 +159,7 @@ class FileTree {
   // The daemon's own descriptor of an open file, made now if there is none yet. Null if the kernel
   // passes its data through, and so keeps it reachable.
   std::shared_ptr<const UniqueFd> KeepReachable(NodeId node) const;
+  void SyncBy(NodeId node, uint64_t handle, int fd, bool data_only) const;
   CreatedFile FinishCreate(const Change& change, UniqueFd fd, int flags, const Caller& caller);
 
   MountContext& mount_;

@@ -277,16 +277,27 @@ std::unique_ptr<Gate::Pass> FileTree::PassGate(NodeId node_id) const {
   return std::make_unique<Gate::Pass>(view->workspace->gate(), node_id);
 }
 
+void FileTree::SyncBy(NodeId node_id, uint64_t handle, int fd, bool data_only) const {
+  if ((data_only ? fdatasync(fd) : fsync(fd)) == 0) return;
+  const int lost = errno;
+  mount_.open_files.NoteLostWrites(node_id, handle, lost);
+  mount_.open_files.TakeLostWrites(node_id, handle);  // told now
+  throw Error(lost, "sync a file");
+}
+
+// The kernel sends an FSYNC after a write through its page cache, and none after one past it (of an
+// append-only file): only the flags of the WRITE tell.
+void FileTree::SyncWritten(NodeId node_id, uint64_t handle, int fd, int flags) const {
+  if ((flags & O_DSYNC) == 0 || !mount_.open_files.IsUncached(node_id, handle)) return;
+  constexpr int kBeyondData = O_SYNC & ~O_DSYNC;
+  SyncBy(node_id, handle, fd, (flags & kBeyondData) == 0);
+}
+
 void FileTree::Sync(NodeId node_id, uint64_t handle, bool data_only) {
   // A program that makes sure of one file before it writes to another finds them so in a checkpoint.
   const auto pass = PassGate(node_id);
   const UniqueFd fd = OpenAnew(mount_.Resolve(node_id), O_RDONLY);
-  if ((data_only ? fdatasync(fd.get()) : fsync(fd.get())) != 0) {
-    const int lost = errno;
-    mount_.open_files.NoteLostWrites(node_id, handle, lost);
-    mount_.open_files.TakeLostWrites(node_id, handle);  // told now
-    throw Error(lost, "sync a file");
-  }
+  SyncBy(node_id, handle, fd.get(), data_only);
   if (const int lost = mount_.open_files.TakeLostWrites(node_id, handle); lost != 0) {
     throw Error(lost, "sync a file", "writes to it were lost, as another program was told");
   }

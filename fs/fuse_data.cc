@@ -136,7 +136,8 @@ void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* written, off_t offs
            fuse_file_info* file) {
   // Not of what the kernel writes back, which is within what it takes for the file, and holds its page.
   const bool leaves_gap = file->writepage == 0 && HandlersOf(request).files.LeavesGap(node, offset);
-  const auto handle = [request, node, written = *written, offset, leaves_gap, file = *file] {
+  const bool is_synchronous = file->writepage == 0 && (file->flags & O_DSYNC) != 0;
+  const auto handle = [=, written = *written, file = *file] {
     fuse_bufvec source = written;
     FuseHandlers& handlers = HandlersOf(request);
     if (handlers.snapshots.ControlScope(node)) {
@@ -150,9 +151,10 @@ void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* written, off_t offs
     const ssize_t size = fuse_buf_copy(&target, &source, static_cast<fuse_buf_copy_flags>(0));
     if (size < 0) throw Error(static_cast<int>(-size), "write to a file");
     pass.reset();  // to reply may mean to wait for a ring's thread
+    if (is_synchronous) handlers.files.SyncWritten(node, file.fh, fd->get(), file.flags);
     Reply([&] { return fuse_reply_write(request, static_cast<size_t>(size)); });
   };
-  if (leaves_gap) {
+  if (leaves_gap || is_synchronous) {
     AnswerElsewhere(request, "write", handle);
   } else {
     AnswerChange(request, "write", handle);

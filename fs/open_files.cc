@@ -123,7 +123,8 @@ OpenReply OpenFiles::Open(NodeId node, const OpenWish& asked, const FileOpener& 
     file.writers.push_front({.node = node,
                              .pid = wish.pid,
                              .through_daemon = reply.backing_id == 0,
-                             .append_only = wish.append_only});
+                             .append_only = wish.append_only,
+                             .uncached = reply.uncached});
     reply.handle = reinterpret_cast<uint64_t>(&file.writers.front());
     if (reply.backing_id != 0 || reply.uncached) small_.Remove(node);
   }
@@ -308,6 +309,17 @@ std::shared_ptr<const UniqueFd> OpenFiles::AppendFd(NodeId node, uint64_t handle
     return writer.append_only ? position->second.append_fd : nullptr;
   }
   return nullptr;
+}
+
+bool OpenFiles::IsUncached(NodeId node, uint64_t handle) const {
+  const Shard& shard = ShardOf(node);
+  const std::lock_guard lock(shard.mutex);
+  const auto position = shard.files.find(node);
+  if (position == shard.files.end()) return false;
+  for (const WriterHandle& writer : position->second.writers) {
+    if (reinterpret_cast<uint64_t>(&writer) == handle) return writer.uncached;
+  }
+  return false;
 }
 
 std::shared_ptr<const UniqueFd> OpenFiles::DataFd(NodeId node) const {

@@ -36,6 +36,7 @@ struct WriterHandle {
   pid_t pid = 0;                // thread id of the opener
   bool through_daemon = false;  // the kernel may have pages of it that a mapping has stored to
   bool append_only = false;     // writes by it go to AppendFd
+  bool uncached = false;        // OpenReply::uncached
   int lost_writes = 0;          // errno that its next fsync has to tell; 0: none
 };
 
@@ -122,6 +123,8 @@ class OpenFiles {
   std::shared_ptr<const UniqueFd> DataFd(NodeId node) const;
   // The one for what is written by that handle, if that may only append; else null.
   std::shared_ptr<const UniqueFd> AppendFd(NodeId node, uint64_t handle) const;
+  // Whether the kernel writes past its page cache by that handle.
+  bool IsUncached(NodeId node, uint64_t handle) const;
   // Open nodes with that slot that go through the daemon and have no descriptor yet.
   std::vector<NodeId> WithoutFd(Slot slot) const;
   // Gives such a file the descriptor that `open` makes. Returns what DataFd does then.
