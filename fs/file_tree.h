@@ -136,6 +136,7 @@ class FileTree {
   struct Change;
 
   Change BeginChange(NodeId node);
+  Attributes AttributesBy(const Node& node, int fd) const;
   void ApplyAttributes(const Node& node, int fd, const AttributeChange& change,
                        const Caller& caller) const;
   void ApplySize(const Node& node, int fd, const AttributeChange& change) const;
@@ -154,6 +155,8 @@ class FileTree {
   Entry MakeEntry(const Node& parent, int parent_fd, const char* name);
   Entry MakeEntry(const Node& parent, const struct statx& status, FileId directory_id,
                   const Timeout& timeout);
+  Entry MakeEntryOfNew(const Node& parent, int parent_fd, const char* name, int removal_flags);
+  static void RemoveNew(int parent_fd, const char* name, int removal_flags) noexcept;
   bool IsMapped(NodeId node) const;
   bool IsOpenUnderneath(NodeId node) const;
   // The daemon's own descriptor of an open file, made now if there is none yet. Null if the kernel

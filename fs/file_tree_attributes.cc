@@ -66,13 +66,17 @@ FileTree::NodeFd FileTree::OpenPath(const Node& node) const {
 
 Attributes FileTree::GetAttributes(NodeId node_id) {
   const Node node = mount_.Resolve(node_id);
-  IsMapped(node_id);
+  if (node.is_root) return AttributesBy(node, node.volume->root_fd());
+  return AttributesBy(node, OpenPath(node).get());
+}
+
+Attributes FileTree::AttributesBy(const Node& node, int fd) const {
+  IsMapped(node.id);
   const Timeout timeout(*this, node.in_writing);
-  const struct statx status = node.is_root ? StatxAt(node.volume->root_fd(), "")
-                                           : mount_.unlinked.Stat(node.id, OpenPath(node).get());
+  const struct statx status = node.is_root ? StatxAt(fd, "") : mount_.unlinked.Stat(node.id, fd);
   const uint64_t inode = node.is_root ? kRootInode : status.stx_ino;
   return {.stat = StatOf(status, MakeNumber(node.view->number, inode)),
-          .timeout_s = timeout.Of(node_id)};
+          .timeout_s = timeout.Of(node.id)};
 }
 
 struct statx FileTree::GetStatx(NodeId node_id, double& timeout_s) {
@@ -132,7 +136,7 @@ Attributes FileTree::SetAttributes(NodeId node_id, const AttributeChange& change
     }
     ApplyAttributes(node, fd.get(), change, caller);
     if (node.is_root) mount_.ListsChanged(node.workspace->id());
-    attributes = GetAttributes(node_id);
+    attributes = AttributesBy(node, fd.get());  // for which no further descriptor is needed
   }
   // Nobody sees the new size before the answer: the kernel takes none from elsewhere meanwhile.
   if (holds_pages && change.set_size) mount_.pages.ZeroTail(node_id, old_size, change.size);

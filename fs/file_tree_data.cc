@@ -90,13 +90,7 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
   } else {
     node = mount_.Resolve(node_id);
   }
-  if ((flags & O_TRUNC) != 0) {
-    const KeepSetId keep(keep_set_id);
-    const UniqueFd writable = OpenForData(node, O_WRONLY);
-    CheckSyscall(ftruncate(writable.get(), 0), "truncate a file");
-  } else {
-    PrepareWorkerThread();  // the kernel keeps this thread's credentials for its writes
-  }
+  PrepareWorkerThread();  // the kernel keeps this thread's credentials for its writes
   UniqueFd path;
   bool may_pass_through = true;
   bool append_only = false;
@@ -125,18 +119,22 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
                                             .append_only = append_only},
                                            opener);
   reply.uncached |= node.in_writing && reply.backing_id == 0;
-  // From where it lies the file could not be opened later, should that be deleted; or it has been.
-  if (!node.workspace || IsLeftBehind(node)) {
-    try {
-      KeepReachable(node_id);
-    } catch (...) {
-      mount_.open_files.Release(node_id, reply.handle);
-      throw;
+  try {
+    // From where it lies the file could not be opened later, should that be deleted; or it has been.
+    if (!node.workspace || IsLeftBehind(node)) KeepReachable(node_id);
+    // After it counts as open: LastName::Done looks there after it has put the file here.
+    if (const auto place = node.view->nameless.Find(node_id)) {
+      mount_.unlinked.AddLost(node_id, *place);
     }
-  }
-  // After it counts as open: LastName::Done looks there after it has put the file here.
-  if (const auto place = node.view->nameless.Find(node_id)) {
-    mount_.unlinked.AddLost(node_id, *place);
+    // Last: what fails has changed nothing.
+    if ((flags & O_TRUNC) != 0) {
+      const KeepSetId keep(keep_set_id);
+      const UniqueFd writable = OpenForData(node, O_WRONLY);
+      CheckSyscall(ftruncate(writable.get(), 0), "truncate a file");
+    }
+  } catch (...) {
+    mount_.open_files.Release(node_id, reply.handle);
+    throw;
   }
   // From now on attributes are asked for every time (Timeout); forget those told before. And the
   // pages: nobody has the file open who could be using them.
@@ -189,10 +187,12 @@ bool FileTree::IsOpenUnderneath(NodeId node_id) const {
       fcntl(fd.get(), F_SETLEASE, F_UNLCK);
       return false;
     });
-  } catch (const Error&) {
-    // It has lost its last name, or its data: nobody will ask for its attributes.
+  } catch (const Error& error) {
+    // It has lost its last name, or its data: nobody will ask for its attributes. Or it cannot be looked
+    // at for the moment.
+    const int reason = error.errno_value();
+    return reason == EMFILE || reason == ENFILE || reason == ENOMEM;
   }
-  return false;
 }
 
 bool FileTree::IsMapped(NodeId node_id) const {
