@@ -67,14 +67,13 @@ class FileTree {
   // `holds_pages`, here and below: what KernelPages::Holds said of the node (of the one that is written
   // to). Then this may wait for other requests: not on a thread that these need.
   Attributes SetAttributes(NodeId node, const AttributeChange& change, const Caller& caller,
-                           bool holds_pages);
+                           const InGroup& in_group, bool holds_pages);
   std::string ReadLink(NodeId node);
   // Empty if there is none of that name.
   std::optional<std::string> GetXattr(NodeId node, const char* name);
   std::string ListXattrs(NodeId node);
-  // `in_group`: whether the caller belongs to a group (asked only where it matters).
   void SetXattr(NodeId node, const char* name, std::string_view value, int flags,
-                const Caller& caller, const std::function<bool(gid_t)>& in_group, bool holds_pages);
+                const Caller& caller, const InGroup& in_group, bool holds_pages);
   void RemoveXattr(NodeId node, const char* name);
   struct statvfs GetStatvfs();
 
@@ -85,7 +84,8 @@ class FileTree {
 
   // --- Data (file_tree_data.cc) ------------------------------------------------------------------
   // `keep_set_id`: that the caller may leave set-id bits to a file that it truncates (CAP_FSETID).
-  OpenReply Open(NodeId node, int flags, bool keep_set_id, const Caller& caller);
+  OpenReply Open(NodeId node, int flags, bool keep_set_id, const Caller& caller,
+                 const InGroup& in_group);
   void Release(NodeId node, uint64_t handle);
   // What is open of that slot can be read although its volume may be destroyed from now on.
   void KeepAllReachable(Slot slot);
@@ -118,9 +118,9 @@ class FileTree {
   // By a handle of Open, or 0.
   void Sync(NodeId node, uint64_t handle, bool data_only);
   void Allocate(NodeId node, int mode, off_t offset, off_t length, const Caller& caller,
-                bool holds_pages);
+                const InGroup& in_group, bool holds_pages);
   ssize_t CopyRange(NodeId from, off_t from_offset, NodeId to, off_t to_offset, size_t length,
-                    bool holds_pages);
+                    const Caller& caller, const InGroup& in_group, bool holds_pages);
   off_t Seek(NodeId node, off_t offset, int whence, bool holds_pages);
   // FS_IOC_GETFLAGS and its kin, which the kernel has checked: `argument` is in and out.
   void FlagsIoctl(NodeId node, unsigned long request, void* argument);
@@ -138,8 +138,9 @@ class FileTree {
   Change BeginChange(NodeId node);
   Attributes AttributesBy(const Node& node, int fd) const;
   void ApplyAttributes(const Node& node, int fd, const AttributeChange& change,
-                       const Caller& caller) const;
-  void ApplySize(const Node& node, int fd, const AttributeChange& change) const;
+                       const Caller& caller, const InGroup& in_group) const;
+  void ApplySize(const Node& node, int fd, const AttributeChange& change,
+                 const InGroup& in_group) const;
   // Of a live tree's file: whether it belongs to a state that is the live one no longer.
   static bool IsLeftBehind(const Node& node);
   // A file that is about to lose its last name, held if the kernel may still ask for it.

@@ -91,8 +91,9 @@ struct statx FileTree::GetStatx(NodeId node_id, double& timeout_s) {
   return status;
 }
 
-void FileTree::ApplySize(const Node& node, int fd, const AttributeChange& change) const {
-  const KeepSetId keep(change.keep_set_id);
+void FileTree::ApplySize(const Node& node, int fd, const AttributeChange& change,
+                         const InGroup& in_group) const {
+  const KeepSetIdOf keep(change.keep_set_id, fd, in_group);
   if (change.by_descriptor) {
     const UniqueFd writable = OpenAnew(node, O_WRONLY);
     CheckSyscall(ftruncate(writable.get(), change.size), "change a size");
@@ -103,10 +104,11 @@ void FileTree::ApplySize(const Node& node, int fd, const AttributeChange& change
 
 // What can fail for want of space comes first: then nothing has been changed.
 void FileTree::ApplyAttributes(const Node& node, int fd, const AttributeChange& change,
-                               const Caller& caller) const {
-  if (change.set_size) ApplySize(node, fd, change);
+                               const Caller& caller, const InGroup& in_group) const {
+  if (change.set_size) ApplySize(node, fd, change, in_group);
   if (change.set_uid || change.set_gid) {
-    const KeepSetId keep(caller.uid == 0);
+    const KeepSetIdOf keep(caller.uid == 0, fd, in_group,
+                           change.set_gid ? std::optional(change.gid) : std::nullopt);
     CheckSyscall(fchownat(fd, "", change.set_uid ? change.uid : static_cast<uid_t>(-1),
                           change.set_gid ? change.gid : static_cast<gid_t>(-1), AT_EMPTY_PATH),
                  "change an owner");
@@ -122,7 +124,8 @@ void FileTree::ApplyAttributes(const Node& node, int fd, const AttributeChange& 
 }
 
 Attributes FileTree::SetAttributes(NodeId node_id, const AttributeChange& change,
-                                   const Caller& caller, bool holds_pages) {
+                                   const Caller& caller, const InGroup& in_group,
+                                   bool holds_pages) {
   // Or what a mapping stored before would overwrite the times when it is written back.
   if (holds_pages && !change.set_size) mount_.pages.WriteBack(node_id);
   Attributes attributes;
@@ -134,7 +137,7 @@ Attributes FileTree::SetAttributes(NodeId node_id, const AttributeChange& change
     if (holds_pages && change.set_size) {
       old_size = static_cast<off_t>(StatxAt(fd.get(), "").stx_size);
     }
-    ApplyAttributes(node, fd.get(), change, caller);
+    ApplyAttributes(node, fd.get(), change, caller, in_group);
     if (node.is_root) mount_.ListsChanged(node.workspace->id());
     attributes = AttributesBy(node, fd.get());  // for which no further descriptor is needed
   }
@@ -180,8 +183,7 @@ std::string FileTree::ListXattrs(NodeId node_id) {
 }
 
 void FileTree::SetXattr(NodeId node_id, const char* name, std::string_view value, int flags,
-                        const Caller& caller, const std::function<bool(gid_t)>& in_group,
-                        bool holds_pages) {
+                        const Caller& caller, const InGroup& in_group, bool holds_pages) {
   // Or what a mapping stored before would take capabilities away when it is written back.
   if (holds_pages) mount_.pages.WriteBack(node_id);
   const Change change = BeginChange(node_id);

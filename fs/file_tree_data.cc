@@ -75,7 +75,8 @@ bool FileTree::IsLeftBehind(const Node& node) {
   return node.view->kind == View::Kind::kLiveFiles && node.workspace->live()->files != node.view;
 }
 
-OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Caller& caller) {
+OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Caller& caller,
+                         const InGroup& in_group) {
   const bool for_writing = IsOpenForWriting(flags);
   // An open for writing passes the gate: a rollback that looks for writers inside it misses none.
   std::optional<Change> change;
@@ -90,7 +91,6 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
   } else {
     node = mount_.Resolve(node_id);
   }
-  PrepareWorkerThread();  // the kernel keeps this thread's credentials for its writes
   UniqueFd path;
   bool may_pass_through = true;
   bool append_only = false;
@@ -99,8 +99,7 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
     const struct statx status = StatxAt(path.get(), "");
     RefuseProtected(status, flags);
     append_only = (status.stx_attributes & STATX_ATTR_APPEND) != 0;
-    // Root's writes leave set-id bits alone. With passthrough all writes look alike, and clear them.
-    may_pass_through = caller.uid != 0 || (status.stx_mode & (S_ISUID | S_ISGID)) == 0;
+    may_pass_through = !HasSetId(status.stx_mode);
   }
   const FileOpener opener{
       .for_passthrough =
@@ -111,6 +110,7 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
   // What can change by a mapping or by another node must not be read from pages of this one.
   const bool may_use_page_cache = !for_writing && (flags & (O_TRUNC | O_DIRECT | O_NOATIME)) == 0 &&
                                   !node.in_writing && !IsMapped(node_id);
+  const InGroupOf as(caller);  // the kernel keeps this thread's credentials for its writes
   OpenReply reply = mount_.open_files.Open(node_id,
                                            {.for_writing = for_writing,
                                             .pid = caller.pid,
@@ -128,8 +128,8 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
     }
     // Last: what fails has changed nothing.
     if ((flags & O_TRUNC) != 0) {
-      const KeepSetId keep(keep_set_id);
       const UniqueFd writable = OpenForData(node, O_WRONLY);
+      const KeepSetIdOf keep(keep_set_id, writable.get(), in_group);
       CheckSyscall(ftruncate(writable.get(), 0), "truncate a file");
     }
   } catch (...) {
@@ -304,22 +304,24 @@ void FileTree::Sync(NodeId node_id, uint64_t handle, bool data_only) {
 }
 
 void FileTree::Allocate(NodeId node_id, int mode, off_t offset, off_t length, const Caller& caller,
-                        bool holds_pages) {
+                        const InGroup& in_group, bool holds_pages) {
   if (holds_pages) BeforeGrowth(node_id, offset + length);
   const Change change = BeginChange(node_id);
-  const KeepSetId keep(caller.uid == 0);
   const UniqueFd fd = OpenAnew(change.node, O_RDWR);
+  const KeepSetIdOf keep(caller.uid == 0, fd.get(), in_group);
   CheckSyscall(fallocate(fd.get(), mode, offset, length), "allocate space in a file");
 }
 
 ssize_t FileTree::CopyRange(NodeId from_id, off_t from_offset, NodeId to_id, off_t to_offset,
-                            size_t length, bool holds_pages) {
+                            size_t length, const Caller& caller, const InGroup& in_group,
+                            bool holds_pages) {
   if (holds_pages) BeforeGrowth(to_id, to_offset);
   // Before the gate is passed: a snapshot whose data turns out to be missing is marked in the
   // store, whose lock a rollback holds while it waits for this gate.
   const UniqueFd from = OpenAnew(mount_.Resolve(from_id), O_RDONLY);
   const Change change = BeginChange(to_id);
   const UniqueFd to = OpenAnew(change.node, O_WRONLY);
+  const KeepSetIdOf keep(caller.uid == 0, to.get(), in_group);
   return CheckSyscall(copy_file_range(from.get(), &from_offset, to.get(), &to_offset, length, 0),
                       "copy between files");
 }

@@ -198,13 +198,13 @@ CreatedFile FileTree::FinishCreate(const Change& change, UniqueFd fd, int flags,
             },
         .for_daemon = [&] { return std::move(fd); },
     };
-    // As in Open: root's writes leave set-id bits alone.
-    const bool has_set_id = (created.entry.attributes.stat.st_mode & (S_ISUID | S_ISGID)) != 0;
-    created.open = mount_.open_files.Open(created.entry.node,
-                                          {.for_writing = for_writing,
-                                           .pid = caller.pid,
-                                           .may_pass_through = caller.uid != 0 || !has_set_id},
-                                          opener);
+    const InGroupOf as(caller);
+    created.open = mount_.open_files.Open(
+        created.entry.node,
+        {.for_writing = for_writing,
+         .pid = caller.pid,
+         .may_pass_through = !HasSetId(created.entry.attributes.stat.st_mode)},
+        opener);
     mount_.open_files.NoteNoCapability(created.entry.node);
   } catch (...) {
     Forget(created.entry.node, 1);

@@ -30,10 +30,12 @@ std::vector<gid_t> GroupsOf(fuse_req_t request) {
   return groups;
 }
 
-bool IsInGroup(fuse_req_t request, gid_t group) {
-  if (fuse_req_ctx(request)->gid == group) return true;
-  const std::vector<gid_t> groups = GroupsOf(request);
-  return std::find(groups.begin(), groups.end(), group) != groups.end();
+InGroup InGroupsOf(fuse_req_t request) {
+  return [request](gid_t group) {
+    if (fuse_req_ctx(request)->gid == group) return true;
+    const std::vector<gid_t> groups = GroupsOf(request);
+    return std::find(groups.begin(), groups.end(), group) != groups.end();
+  };
 }
 
 int ReplyError(fuse_req_t request, int error_number) {

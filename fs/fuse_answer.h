@@ -25,7 +25,7 @@ FuseHandlers& HandlersOf(fuse_req_t request);
 Caller CallerOf(fuse_req_t request);
 // The further groups of the thread that asks, if it is there still.
 std::vector<gid_t> GroupsOf(fuse_req_t request);
-bool IsInGroup(fuse_req_t request, gid_t group);
+InGroup InGroupsOf(fuse_req_t request);
 
 // While it exists the calling thread answers requests of that ring (null: of none).
 class AnswersFor {

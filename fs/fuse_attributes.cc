@@ -93,10 +93,10 @@ void SetAttributes(fuse_req_t request, fuse_ino_t node, struct stat* attributes,
   }
   AnswerWithPages(request, "setattr", node, [=](bool holds_pages) {
     FuseHandlers& handlers = HandlersOf(request);
-    ReplyAttributes(
-        request, handlers.snapshots.Owns(node)
-                     ? handlers.snapshots.SetAttributes(node, change)
-                     : handlers.files.SetAttributes(node, change, CallerOf(request), holds_pages));
+    ReplyAttributes(request, handlers.snapshots.Owns(node)
+                                 ? handlers.snapshots.SetAttributes(node, change)
+                                 : handlers.files.SetAttributes(node, change, CallerOf(request),
+                                                                InGroupsOf(request), holds_pages));
   });
 }
 
@@ -169,9 +169,8 @@ void SetXattr(fuse_req_t request, fuse_ino_t node, const char* name, const char*
   if (!handlers.snapshots.Owns(node)) {
     // Copied, as the next request may come where this one's words are.
     const auto handle = [=, name = std::string(name), value = std::string(view)](bool holds_pages) {
-      HandlersOf(request).files.SetXattr(
-          node, name.c_str(), value, flags, CallerOf(request),
-          [=](gid_t group) { return IsInGroup(request, group); }, holds_pages);
+      HandlersOf(request).files.SetXattr(node, name.c_str(), value, flags, CallerOf(request),
+                                         InGroupsOf(request), holds_pages);
       ReplyError(request, 0);
     };
     if (std::string_view(name) == XATTR_NAME_CAPS) {

@@ -67,8 +67,8 @@ void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* opened) {
       OpenControl(request, *scope, &file);
       return;
     }
-    const OpenReply open =
-        handlers.files.Open(node, file.flags, file.kill_suidgid == 0, CallerOf(request));
+    const OpenReply open = handlers.files.Open(node, file.flags, file.kill_suidgid == 0,
+                                               CallerOf(request), InGroupsOf(request));
     Describe(file, open);
     if (Reply([&] { return fuse_reply_open(request, &file); }) != 0) {
       handlers.files.Release(node, open.handle);
@@ -145,11 +145,13 @@ void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* written, off_t offs
     }
     if (leaves_gap) handlers.files.BeforeGrowth(node, offset);
     auto pass = handlers.files.PassGate(node);
-    const KeepSetId keep(file.kill_suidgid == 0);
     const auto fd = handlers.files.WriteFd(node, file.fh);
+    std::optional<KeepSetIdOf> keep(std::in_place, file.kill_suidgid == 0, fd->get(),
+                                    InGroupsOf(request));
     fuse_bufvec target = PartOfFile(fd->get(), offset, fuse_buf_size(&source));
     const ssize_t size = fuse_buf_copy(&target, &source, static_cast<fuse_buf_copy_flags>(0));
     if (size < 0) throw Error(static_cast<int>(-size), "write to a file");
+    keep.reset();
     pass.reset();  // to reply may mean to wait for a ring's thread
     if (is_synchronous) handlers.files.SyncWritten(node, file.fh, fd->get(), file.flags);
     Reply([&] { return fuse_reply_write(request, static_cast<size_t>(size)); });
@@ -171,7 +173,8 @@ void Sync(fuse_req_t request, fuse_ino_t node, int data_only, fuse_file_info* fi
 void Allocate(fuse_req_t request, fuse_ino_t node, int mode, off_t offset, off_t length,
               fuse_file_info* /*file*/) {
   AnswerWithPages(request, "fallocate", node, [=](bool holds_pages) {
-    HandlersOf(request).files.Allocate(node, mode, offset, length, CallerOf(request), holds_pages);
+    HandlersOf(request).files.Allocate(node, mode, offset, length, CallerOf(request),
+                                       InGroupsOf(request), holds_pages);
     ReplyError(request, 0);
   });
 }
@@ -181,7 +184,8 @@ void CopyRange(fuse_req_t request, fuse_ino_t from, off_t from_offset, fuse_file
                int /*flags*/) {
   const auto handle = [=](bool holds_pages) {
     const ssize_t copied =
-        HandlersOf(request).files.CopyRange(from, from_offset, to, to_offset, length, holds_pages);
+        HandlersOf(request).files.CopyRange(from, from_offset, to, to_offset, length,
+                                            CallerOf(request), InGroupsOf(request), holds_pages);
     Reply([&] { return fuse_reply_write(request, static_cast<size_t>(copied)); });
   };
   constexpr size_t kLongBytes = 1 << 20;

@@ -57,17 +57,19 @@ void OpenFiles::OpenFirst(NodeId node, File& file, const OpenWish& wish, const F
   const bool may_cache = wish.may_use_page_cache && passthrough_;
   if (may_cache && small_.Contains(node)) return;
   UniqueFd fd;  // until the end: a file without a name lives by it
+  bool has_set_id = false;
   if (passthrough_ && wish.may_pass_through) {
     fd = opener.for_passthrough();
     if (!wish.for_writing) {
       const struct statx status = StatxAt(fd.get(), "");
       file.append_only = IsAppendOnly(status);
+      has_set_id = HasSetId(status.stx_mode);
       if (may_cache && !file.append_only && status.stx_size <= kSmallBytesMax) {
         file.data_fd = std::make_shared<const UniqueFd>(NotReserved(std::move(fd)));
         return;
       }
     }
-    if (!file.append_only && PassThrough(file, fd)) return;
+    if (!file.append_only && !has_set_id && PassThrough(file, fd)) return;
   }
   file.data_fd = std::make_shared<const UniqueFd>(NotReserved(opener.for_daemon()));
   file.can_write = true;

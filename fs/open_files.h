@@ -74,7 +74,9 @@ struct FileOpener {
 //   may be out of date: see SmallFiles, and FileTree::Open, which has the kernel drop the pages
 //   before the first passthrough writer. Whoever opens the file for writing meanwhile writes through
 //   the daemon.
-// - The daemon, where there is no passthrough. The kernel's page cache as well.
+// - The daemon, where there is no passthrough. The kernel's page cache as well. Also for files with set-id
+//   bits: whether a write clears those is for the writer's privileges and groups to say, and with
+//   passthrough all writes look alike.
 // - The daemon without a page cache, for append-only files. The kernel does not know that they are, and
 //   so would let a writer map them, or take O_APPEND off a descriptor: neither gets at what was written
 //   before here, as such an open cannot be mapped and its writes go to a descriptor that only appends.
