@@ -31,12 +31,19 @@ std::string ReadSized(std::string_view what, Call call) {
   return value;
 }
 
+// What a program could put there would be taken for what ckptfs notes down itself, and never be seen.
+void RefuseOwnXattr(const char* name) {
+  if (!IsOwnXattr(name)) return;
+  throw Error(EPERM, std::string("change ") + name, "the name is reserved for ckptfs",
+              "Choose another name");
+}
+
 // Of a list as listxattr(2) gives it: without what ckptfs itself has put there.
 std::string WithoutOwnXattrs(const std::string& names) {
   std::string others;
   for (const char* name = names.data(); name < names.data() + names.size();
        name += std::strlen(name) + 1) {
-    if (!std::string_view(name).starts_with(kOwnXattrPrefix)) others.append(name).push_back('\0');
+    if (!IsOwnXattr(name)) others.append(name).push_back('\0');
   }
   return others;
 }
@@ -160,7 +167,9 @@ std::optional<std::string> FileTree::GetXattr(NodeId node_id, const char* name) 
   if (std::string_view(name) == XATTR_NAME_CAPS && mount_.open_files.HasNoCapability(node_id)) {
     return std::nullopt;
   }
-  const NodeFd fd = OpenPath(mount_.Resolve(node_id));
+  const Node node = mount_.Resolve(node_id);
+  if (node.workspace && IsOwnXattr(name)) return std::nullopt;  // as in ListXattrs
+  const NodeFd fd = OpenPath(node);
   const ProcPath path(fd.get());
   bool found = true;
   std::string value = ReadSized("read an extended attribute", [&](char* buffer, size_t size) {
@@ -187,6 +196,7 @@ void FileTree::SetXattr(NodeId node_id, const char* name, std::string_view value
   // Or what a mapping stored before would take capabilities away when it is written back.
   if (holds_pages) mount_.pages.WriteBack(node_id);
   const Change change = BeginChange(node_id);
+  RefuseOwnXattr(name);
   if (std::string_view(name) == XATTR_NAME_CAPS) mount_.open_files.MayHaveCapability(node_id);
   const NodeFd fd = OpenPath(change.node);
   bool keep_set_gid = false;
@@ -204,6 +214,7 @@ void FileTree::SetXattr(NodeId node_id, const char* name, std::string_view value
 
 void FileTree::RemoveXattr(NodeId node_id, const char* name) {
   const Change change = BeginChange(node_id);
+  RefuseOwnXattr(name);
   const NodeFd fd = OpenPath(change.node);
   CheckSyscall(removexattr(ProcPath(fd.get()).c_str(), name), "remove an extended attribute");
   if (change.node.is_root) mount_.ListsChanged(change.node.workspace->id());
