@@ -280,15 +280,28 @@ std::vector<NodeId> OpenFiles::WithoutFd(Slot slot) const {
   return nodes;
 }
 
+OpenFiles::File* OpenFiles::FindThroughDaemon(Shard& shard, NodeId node) {
+  const auto position = shard.files.find(node);
+  if (position == shard.files.end() || position->second.backing_id != 0) return nullptr;
+  return &position->second;
+}
+
 std::shared_ptr<const UniqueFd> OpenFiles::GiveFd(NodeId node,
                                                   const std::function<UniqueFd()>& open) {
   Shard& shard = ShardOf(node);
+  {
+    const std::lock_guard lock(shard.mutex);
+    const File* file = FindThroughDaemon(shard, node);
+    if (file == nullptr) return nullptr;
+    if (file->data_fd) return file->data_fd;
+  }
+  // Without the lock: it may have to look here whether the file is open.
+  auto fd = std::make_shared<const UniqueFd>(open());
   const std::lock_guard lock(shard.mutex);
-  const auto position = shard.files.find(node);
-  if (position == shard.files.end() || position->second.backing_id != 0) return nullptr;
-  File& file = position->second;
-  if (!file.data_fd) file.data_fd = std::make_shared<const UniqueFd>(open());
-  return file.data_fd;
+  File* file = FindThroughDaemon(shard, node);
+  if (file == nullptr) return nullptr;
+  if (!file->data_fd) file->data_fd = std::move(fd);  // else somebody else was first
+  return file->data_fd;
 }
 
 std::shared_ptr<const UniqueFd> OpenFiles::AnyFd(NodeId node) const {

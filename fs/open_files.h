@@ -50,7 +50,10 @@ struct OpenWish {
   bool append_only = false;  // for writing: whether the file has that attribute (chattr +a)
 };
 
-// How an open file is reached. Each may be called with a lock of OpenFiles held.
+// How an open file is reached. Each is called with the lock of OpenFiles held that the node has, and so
+// must call nothing of it: that rules out MountContext::Resolve, and whatever sends a request to the
+// mount. To wait for the lease of FileTree::IsOpenUnderneath is safe: that is taken and given back with
+// the same lock held.
 struct FileOpener {
   // For passthrough, O_PATH or O_RDONLY; with OpenWish::may_use_page_cache the latter.
   std::function<UniqueFd()> for_passthrough;
@@ -129,7 +132,7 @@ class OpenFiles {
   bool IsUncached(NodeId node, uint64_t handle) const;
   // Open nodes with that slot that go through the daemon and have no descriptor yet.
   std::vector<NodeId> WithoutFd(Slot slot) const;
-  // Gives such a file the descriptor that `open` makes. Returns what DataFd does then.
+  // Gives such a file the descriptor that `open` makes, which may call this. Returns what DataFd does then.
   std::shared_ptr<const UniqueFd> GiveFd(NodeId node, const std::function<UniqueFd()>& open);
 
   // A descriptor, if only O_PATH, of an open file, by which it can be reached even when its volume
@@ -173,6 +176,8 @@ class OpenFiles {
   Shard& ShardOf(NodeId node) { return shards_[(node ^ node >> kInodeBits) % kShards]; }
   const Shard& ShardOf(NodeId node) const { return shards_[(node ^ node >> kInodeBits) % kShards]; }
   void OpenFirst(NodeId node, File& file, const OpenWish& wish, const FileOpener& opener);
+  // Null also if the kernel serves it itself. With the shard locked.
+  static File* FindThroughDaemon(Shard& shard, NodeId node);
   static void NotePagesAtOpen(File& file, bool keeps_pages);
   // False if the kernel has no passthrough, which is remembered.
   bool PassThrough(File& file, UniqueFd& fd);
