@@ -146,6 +146,8 @@ class FileTree {
   // A file that is about to lose its last name, held if the kernel may still ask for it.
   struct LastName;
   LastName HoldLastName(const Node& parent, int parent_fd, const char* name);
+  // What is kept of a node that may be known no longer.
+  void LetGo(NodeId node, const std::shared_ptr<View>& view);
   NodeFd OpenPath(const Node& node) const;
   static UniqueFd OpenForData(const Node& node, int flags);
   // The same of a file that somebody has open.

@@ -390,7 +390,21 @@ void FileTree::Forget(NodeId node, uint64_t lookups) {
   const Slot slot = SlotOf(node);
   const std::shared_ptr<View> view = mount_.slots.Find(slot);
   if (!view) return;
+  try {
+    LetGo(node, view);
+  } catch (const std::exception& error) {
+    // The kernel has forgotten it all the same: it is counted.
+    spdlog::error("a file that the kernel has forgotten: {}", error.what());
+  }
+  if (view->kind == View::Kind::kLiveDirectories && InodeOf(node) != kRootInode) {
+    view->workspace->directories().Forget(node, lookups);
+  }
+  mount_.slots.Forget(slot, lookups);
+}
+
+void FileTree::LetGo(NodeId node, const std::shared_ptr<View>& view) {
   view->nameless.Forget(node);
+  Failpoint("forget.before-all");
   // A lookup that is taken back may not be the last; the kernel's own FORGET comes after RELEASE.
   if (mount_.unlinked.Contains(node) && !mount_.open_files.IsOpen(node)) {
     mount_.unlinked.ForgetLater(node, view);
@@ -398,10 +412,6 @@ void FileTree::Forget(NodeId node, uint64_t lookups) {
   // Not all lookups may be gone (one that a full listing takes back): only what is mapped no longer
   // is dropped, which is so for every node that the kernel has let go of.
   IsMapped(node);
-  if (view->kind == View::Kind::kLiveDirectories && InodeOf(node) != kRootInode) {
-    view->workspace->directories().Forget(node, lookups);
-  }
-  mount_.slots.Forget(slot, lookups);
 }
 
 }  // namespace ckptfs

@@ -38,6 +38,24 @@ InGroup InGroupsOf(fuse_req_t request) {
   };
 }
 
+int ErrnoOfException(const char* operation) noexcept {
+  try {
+    throw;
+  } catch (const Error& error) {
+    const bool is_odd = error.errno_value() == EIO;
+    spdlog::log(is_odd ? spdlog::level::err : spdlog::level::debug, "{}: {}", operation,
+                error.what());
+    return error.errno_value();
+  } catch (const std::bad_alloc&) {
+    return ENOMEM;
+  } catch (const std::exception& error) {
+    spdlog::error("{}: {}", operation, error.what());
+  } catch (...) {
+    spdlog::error("{}: an unknown exception", operation);
+  }
+  return EIO;
+}
+
 int ReplyError(fuse_req_t request, int error_number) {
   return Reply([&] { return fuse_reply_err(request, error_number); });
 }

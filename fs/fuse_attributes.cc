@@ -209,15 +209,15 @@ void GetStatfs(fuse_req_t request, fuse_ino_t /*node*/) {
 }  // namespace
 
 void SetAttributeOperations(fuse_lowlevel_ops& operations) {
-  operations.getattr = GetAttributes;
-  operations.setattr = SetAttributes;
-  operations.readlink = ReadLink;
-  operations.statfs = GetStatfs;
-  operations.setxattr = SetXattr;
-  operations.getxattr = GetXattr;
-  operations.listxattr = ListXattrs;
-  operations.removexattr = RemoveXattr;
-  operations.statx = GetStatx;
+  operations.getattr = Callback<GetAttributes>::Call;
+  operations.setattr = Callback<SetAttributes>::Call;
+  operations.readlink = Callback<ReadLink>::Call;
+  operations.statfs = Callback<GetStatfs>::Call;
+  operations.setxattr = Callback<SetXattr>::Call;
+  operations.getxattr = Callback<GetXattr>::Call;
+  operations.listxattr = Callback<ListXattrs>::Call;
+  operations.removexattr = Callback<RemoveXattr>::Call;
+  operations.statx = Callback<GetStatx>::Call;
 }
 
 }  // namespace ckptfs

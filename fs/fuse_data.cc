@@ -243,18 +243,18 @@ void Ioctl(fuse_req_t request, fuse_ino_t node, unsigned int command, void* /*ar
 }  // namespace
 
 void SetDataOperations(fuse_lowlevel_ops& operations) {
-  operations.open = Open;
-  operations.read = Read;
-  operations.write_buf = Write;
-  operations.release = Release;
-  operations.fsync = Sync;
-  operations.fsyncdir = Sync;
-  operations.create = Create;
-  operations.ioctl = Ioctl;
-  operations.fallocate = Allocate;
-  operations.copy_file_range = CopyRange;
-  operations.lseek = Seek;
-  operations.tmpfile = CreateUnnamed;
+  operations.open = Callback<Open>::Call;
+  operations.read = Callback<Read>::Call;
+  operations.write_buf = Callback<Write>::Call;
+  operations.release = Callback<Release>::Call;
+  operations.fsync = Callback<Sync>::Call;
+  operations.fsyncdir = Callback<Sync>::Call;
+  operations.create = Callback<Create>::Call;
+  operations.ioctl = Callback<Ioctl>::Call;
+  operations.fallocate = Callback<Allocate>::Call;
+  operations.copy_file_range = Callback<CopyRange>::Call;
+  operations.lseek = Callback<Seek>::Call;
+  operations.tmpfile = Callback<CreateUnnamed>::Call;
 }
 
 }  // namespace ckptfs

@@ -126,3 +126,11 @@ check_eq "file 1" "$(stat -c '%n %h' W/* | sed 's,W/,,')" "what is there"
 mkdir .snapshots/W/s
 check_eq "file 1" "$(stat -c '%n %h' .snapshots/W/s/* | sed 's,.*/,,')" "what a checkpoint has"
 cd / || exit 1
+unmount_store "$scratch/store2" "$scratch/mnt2"
+
+test_case "what the kernel has forgotten is forgotten, whatever fails in it"
+CKPTFS_FAILPOINT=forget.before-all=12 serve_store "$scratch/store2" "$scratch/mnt2" "$scratch/log2" ''
+for i in {1..200}; do echo "$i" >"$scratch/mnt2/W/$i"; done
+rm "$scratch"/mnt2/W/*
+await 10 "it was forgotten" grep -q "the kernel has forgotten" "$scratch/log2"
+check "the daemon lives" touch "$scratch/mnt2/W/after"
