@@ -51,7 +51,7 @@ void AnswerStream::Close() {
   {
     const std::lock_guard lock(mutex_);
     closed_ = true;
-    buffer_ = std::string();
+    std::string().swap(buffer_);  // with its memory
     offset_ = 0;
   }
   drained_.notify_all();
