@@ -149,7 +149,7 @@ Attributes FileTree::SetAttributes(NodeId node_id, const AttributeChange& change
     attributes = AttributesBy(node, fd.get());  // for which no further descriptor is needed
   }
   // Nobody sees the new size before the answer: the kernel takes none from elsewhere meanwhile.
-  if (holds_pages && change.set_size) mount_.pages.ZeroTail(node_id, old_size, change.size);
+  if (holds_pages && change.set_size) mount_.pages.SizeChanged(node_id, old_size, change.size);
   return attributes;
 }
 

@@ -13,6 +13,8 @@ namespace {
 // The kernel takes microseconds for what is asked of it here, or the time of a WRITE.
 constexpr std::chrono::milliseconds kPatience{100};
 
+constexpr std::chrono::milliseconds kAtOnce{1};
+
 off_t PageBytes() {
   static const off_t bytes = sysconf(_SC_PAGESIZE);
   return bytes;
@@ -34,20 +36,36 @@ std::future<void> KernelPages::Begin(const std::function<void()>& task) {
   return done->get_future();
 }
 
+void KernelPages::WriteBack(NodeId node) {
+  files_.TakePagesRead(node, 0);  // the kernel drops them
+  kernel_.InvalidateContent(node, 0);
+}
+
 void KernelPages::DropTail(NodeId node, off_t size, const std::function<void()>& pass_gate) {
   const off_t begin = PageBegin(size);
   if (begin == size || !files_.TakePagesRead(node, static_cast<uint64_t>(begin))) return;
   const auto done = Begin([this, node, begin] { kernel_.InvalidateContent(node, begin); });
   if (done.wait_for(kPatience) == std::future_status::ready) return;
+  // A WRITE that waited at the gate has only just got through, if it was shut.
+  const auto begin_of_pass = std::chrono::steady_clock::now();
   pass_gate();
-  done.wait_for(kPatience);
+  const bool was_shut = std::chrono::steady_clock::now() - begin_of_pass > kAtOnce;
+  done.wait_for(was_shut ? kPatience : kPatience / 10);
 }
 
-void KernelPages::ZeroTail(NodeId node, off_t old_size, off_t new_size) {
-  const off_t begin = PageBegin(old_size);
-  if (begin == old_size || new_size <= old_size) return;
-  const off_t end = std::min(new_size, begin + PageBytes());
-  const auto done = Begin([this, node, old_size, end] { kernel_.ZeroPages(node, old_size, end); });
+void KernelPages::SizeChanged(NodeId node, off_t old_size, off_t new_size) {
+  const off_t page = PageBegin(old_size);
+  if (new_size > old_size && page != old_size) {
+    const off_t end = std::min(new_size, page + PageBytes());
+    ZeroTail(node, old_size, end);
+    if (end == new_size) return;  // which the kernel now takes for the old size
+  }
+  // At the answer it drops all pages of a file that has another size.
+  if (new_size != old_size) files_.TakePagesRead(node, 0);
+}
+
+void KernelPages::ZeroTail(NodeId node, off_t begin, off_t end) {
+  const auto done = Begin([this, node, begin, end] { kernel_.ZeroPages(node, begin, end); });
   if (done.wait_for(kPatience) == std::future_status::ready) return;
   spdlog::warn(
       "a page of a file that grows is in use for long: what was stored past its end may show");

@@ -33,18 +33,19 @@ class KernelPages {
 
   // Every store so far is in the file when this returns. Not while the kernel changes the file's size
   // (SETATTR): it sends no WRITE of its own then.
-  void WriteBack(NodeId node) { kernel_.InvalidateContent(node, 0); }
+  void WriteBack(NodeId node);
 
   // Before a file of `size` bytes grows otherwise than by SETATTR: writes back and drops its last page,
   // of which the kernel sends no more than it still takes for the file. `pass_gate` waits until the gate
   // that such a WRITE passes has been open.
   void DropTail(NodeId node, off_t size, const std::function<void()>& pass_gate);
 
-  // After it has grown by SETATTR, until whose answer nothing is written back: zeroes in the last page
-  // what is content from now on.
-  void ZeroTail(NodeId node, off_t old_size, off_t new_size);
+  // After SETATTR has given it another size, and before the answer, until which nothing is written back:
+  // zeroes in the last page what is content from now on.
+  void SizeChanged(NodeId node, off_t old_size, off_t new_size);
 
  private:
+  void ZeroTail(NodeId node, off_t begin, off_t end);
   std::future<void> Begin(const std::function<void()>& task);
 
   KernelCache& kernel_;
