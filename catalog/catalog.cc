@@ -330,6 +330,13 @@ uint64_t Catalog::CountCheckpoints(int64_t workspace_id) const {
   return row.Step() ? static_cast<uint64_t>(row.Int(0)) : 0;
 }
 
+int64_t Catalog::LargestSnapshotId(int64_t workspace_id) const {
+  const std::lock_guard lock(read_mutex_);
+  Statement row =
+      reader_.Query("SELECT max(id) FROM snapshot WHERE workspace_id = ?", workspace_id);
+  return row.Step() ? row.Int(0) : 0;
+}
+
 std::vector<VolumeId> Catalog::VolumesOfChildren(int64_t snapshot_id) const {
   const std::lock_guard lock(read_mutex_);
   std::vector<VolumeId> volumes;

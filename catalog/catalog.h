@@ -88,6 +88,7 @@ class Catalog {
   std::optional<SnapshotRecord> NewestCheckpoint(int64_t workspace_id, uint64_t n) const;
   uint64_t CountSnapshots(int64_t workspace_id) const;
   uint64_t CountCheckpoints(int64_t workspace_id) const;
+  int64_t LargestSnapshotId(int64_t workspace_id) const;  // 0: it has none
   // Rows, live trees and snapshots, whose parent is that snapshot; their volumes.
   std::vector<VolumeId> VolumesOfChildren(int64_t snapshot_id) const;
 

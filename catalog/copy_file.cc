@@ -16,6 +16,7 @@
 #include "backend/base/proc_path.h"
 #include "backend/base/unique_fd.h"
 #include "catalog/tree_walk.h"
+#include "catalog/unlinked_directory.h"
 
 namespace ckptfs {
 namespace {
@@ -84,6 +85,7 @@ uint64_t CopyExtendedAttributes(int source_fd, int destination_fd, std::string_v
   const ProcPath destination(destination_fd);
   uint64_t left_out = 0;
   for (const std::string& name : ListAttributes(source, path)) {
+    if (IsOwnXattr(name)) continue;  // of another tree's books
     std::string value;
     try {
       value = GetAttribute(source, name, path);

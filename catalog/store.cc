@@ -84,6 +84,10 @@ uint64_t Store::CountCheckpoints(int64_t workspace_id) const {
   return impl_->catalog->CountCheckpoints(workspace_id);
 }
 
+int64_t Store::LargestSnapshotId(int64_t workspace_id) const {
+  return impl_->catalog->LargestSnapshotId(workspace_id);
+}
+
 std::optional<OpenWriterList> Store::OpenWriters(int64_t snapshot_id) const {
   return impl_->catalog->OpenWriters(snapshot_id);
 }

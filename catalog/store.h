@@ -152,6 +152,7 @@ class Store {
   std::optional<SnapshotRecord> NewestCheckpoint(int64_t workspace_id, uint64_t n = 1) const;
   uint64_t CountSnapshots(int64_t workspace_id) const;
   uint64_t CountCheckpoints(int64_t workspace_id) const;
+  int64_t LargestSnapshotId(int64_t workspace_id) const;  // 0: it has none
   // Who had files open for writing when that snapshot was taken. Empty: that is not known (states
   // that rollbacks kept; snapshots of an older ckptfs, or from before a rebuild of the catalog).
   std::optional<OpenWriterList> OpenWriters(int64_t snapshot_id) const;

@@ -27,9 +27,11 @@ namespace ckptfs {
 //
 // Functions take an open volume, may be called by any thread, and throw Error.
 
-// The attribute. Only root can read one of trusted.*, and none of it is shown in a live tree.
+// The attribute. Only root can read one of trusted.*, and none of it is shown in a live tree, nor can be
+// set there, nor is taken over by an import.
 inline constexpr char kLastPathXattr[] = "trusted.ckptfs.last_path";
 inline constexpr std::string_view kOwnXattrPrefix = "trusted.ckptfs.";
+inline bool IsOwnXattr(std::string_view name) { return name.starts_with(kOwnXattrPrefix); }
 
 // A descriptor of the directory, for reading; not valid if there is none. EEXIST if something else
 // has its name.

@@ -38,6 +38,8 @@ struct AttributeChange {
   timespec mtime{0, UTIME_OMIT};
 };
 
+inline bool HasSetId(mode_t mode) { return (mode & (S_ISUID | S_ISGID)) != 0; }
+
 // Copies what stat(2) shows; the inode number becomes `number`.
 struct stat StatOf(const struct statx& from, uint64_t number);
 

@@ -6,14 +6,13 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <condition_variable>
-#include <deque>
 #include <exception>
 #include <list>
 #include <mutex>
 #include <thread>
 #include <utility>
 
+#include "fs/answer_stream.h"
 #include "fs/control_protocol.h"
 #include "fs/control_requests.h"
 
@@ -22,8 +21,6 @@ namespace {
 
 // Requests that run at once; one more gets EAGAIN.
 constexpr size_t kMaxRunning = 64;
-// A request waits when its reader is this far behind.
-constexpr size_t kMaxBufferedBytes = size_t{8} << 20;
 // Of requests that users other than root have handed over and not started, all together.
 constexpr size_t kMaxWaitingBytes = size_t{32} << 20;
 // Of kMaxRunning for one user other than root. A request takes its place for as long as its answer is
@@ -31,125 +28,6 @@ constexpr size_t kMaxWaitingBytes = size_t{32} << 20;
 constexpr size_t kMaxRunningOfUser = 16;
 // Of kMaxRunning: where answers are not read, root can still see what there is.
 constexpr size_t kKeptForRoot = 16;
-
-using ReadDone = std::function<void(std::string data)>;
-
-// The answer of one request on its way from the thread that runs it to whoever reads. Shared by
-// the two: the session ends with the descriptor, the thread with the operation. Any thread may
-// call any function; callbacks are called without a lock.
-class AnswerStream : public control::Answer {
- public:
-  void Send(const wire::Json& line) override {
-    std::string text = wire::ToLine(line);
-    std::vector<Ready> ready;
-    {
-      std::unique_lock lock(mutex_);
-      drained_.wait(lock, [this] { return closed_ || Buffered() < kMaxBufferedBytes; });
-      if (closed_) return;
-      buffer_ += text;
-      ready = Match();
-    }
-    Deliver(ready);
-  }
-
-  bool IsAbandoned() const override {
-    const std::lock_guard lock(mutex_);
-    return closed_;
-  }
-
-  // A request will send: from now on reads wait.
-  void Start() {
-    const std::lock_guard lock(mutex_);
-    state_ = State::kRunning;
-  }
-
-  // Nothing more comes.
-  void End() {
-    std::vector<Ready> ready;
-    {
-      const std::lock_guard lock(mutex_);
-      state_ = State::kEnded;
-      ready = Match();
-    }
-    Deliver(ready);
-  }
-
-  void Read(size_t max_bytes, ReadDone done) {
-    std::vector<Ready> ready;
-    {
-      const std::lock_guard lock(mutex_);
-      readers_.push_back({max_bytes, std::move(done)});
-      ready = Match();
-    }
-    Deliver(ready);
-  }
-
-  void Interrupt() { FinishReaders("\n"); }
-
-  // The reader is gone, or the server stops: what is still sent goes nowhere.
-  void Close() {
-    {
-      const std::lock_guard lock(mutex_);
-      closed_ = true;
-      buffer_.clear();
-      offset_ = 0;
-    }
-    drained_.notify_all();
-    FinishReaders("");
-  }
-
- private:
-  enum class State { kIdle, kRunning, kEnded };
-  struct Reader {
-    size_t max_bytes = 0;
-    ReadDone done;
-  };
-  struct Ready {
-    ReadDone done;
-    std::string data;
-  };
-
-  size_t Buffered() const { return buffer_.size() - offset_; }
-
-  // Takes the readers that can be served now. Under the lock.
-  std::vector<Ready> Match() {
-    std::vector<Ready> ready;
-    while (!readers_.empty() && (Buffered() > 0 || closed_ || state_ != State::kRunning)) {
-      Reader reader = std::move(readers_.front());
-      readers_.pop_front();
-      std::string data = buffer_.substr(offset_, reader.max_bytes);
-      offset_ += data.size();
-      if (Buffered() == 0) {
-        buffer_.clear();
-        offset_ = 0;
-      }
-      ready.push_back({std::move(reader.done), std::move(data)});
-    }
-    if (!ready.empty()) drained_.notify_all();
-    return ready;
-  }
-
-  static void Deliver(std::vector<Ready>& ready) {
-    for (Ready& one : ready) one.done(std::move(one.data));
-  }
-
-  void FinishReaders(const std::string& data) {
-    std::deque<Reader> readers;
-    {
-      const std::lock_guard lock(mutex_);
-      readers.swap(readers_);
-    }
-    for (Reader& reader : readers) reader.done(data);
-  }
-
-  mutable std::mutex mutex_;
-  std::condition_variable drained_;
-  State state_ = State::kIdle;
-  bool closed_ = false;
-  std::string buffer_;
-  size_t offset_ = 0;  // of the first byte in buffer_ that has not been read
-  std::deque<Reader> readers_;
-};
 
 // Runs a request to its end, whatever happens in it.
 void RunRequest(Verbs& verbs, const ControlCaller& caller, const std::string& text,
@@ -279,7 +157,9 @@ class Session : public ControlSession {
     }
   }
 
-  void Read(size_t max_bytes, ReadDone done) override { answer_->Read(max_bytes, std::move(done)); }
+  void Read(size_t max_bytes, AnswerStream::ReadDone done) override {
+    answer_->Read(max_bytes, std::move(done));
+  }
 
   void Interrupt() override { answer_->Interrupt(); }
 

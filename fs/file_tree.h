@@ -64,14 +64,16 @@ class FileTree {
   // --- Attributes (file_tree_attributes.cc) ------------------------------------------------------
   Attributes GetAttributes(NodeId node);
   struct statx GetStatx(NodeId node, double& timeout_s);
-  Attributes SetAttributes(NodeId node, const AttributeChange& change, const Caller& caller);
+  // `holds_pages`, here and below: what KernelPages::Holds said of the node (of the one that is written
+  // to). Then this may wait for other requests: not on a thread that these need.
+  Attributes SetAttributes(NodeId node, const AttributeChange& change, const Caller& caller,
+                           const InGroup& in_group, bool holds_pages);
   std::string ReadLink(NodeId node);
   // Empty if there is none of that name.
   std::optional<std::string> GetXattr(NodeId node, const char* name);
   std::string ListXattrs(NodeId node);
-  // `in_group`: whether the caller belongs to a group (asked only where it matters).
   void SetXattr(NodeId node, const char* name, std::string_view value, int flags,
-                const Caller& caller, const std::function<bool(gid_t)>& in_group);
+                const Caller& caller, const InGroup& in_group, bool holds_pages);
   void RemoveXattr(NodeId node, const char* name);
   struct statvfs GetStatvfs();
 
@@ -82,7 +84,8 @@ class FileTree {
 
   // --- Data (file_tree_data.cc) ------------------------------------------------------------------
   // `keep_set_id`: that the caller may leave set-id bits to a file that it truncates (CAP_FSETID).
-  OpenReply Open(NodeId node, int flags, bool keep_set_id, const Caller& caller);
+  OpenReply Open(NodeId node, int flags, bool keep_set_id, const Caller& caller,
+                 const InGroup& in_group);
   void Release(NodeId node, uint64_t handle);
   // What is open of that slot can be read although its volume may be destroyed from now on.
   void KeepAllReachable(Slot slot);
@@ -96,20 +99,29 @@ class FileTree {
   std::vector<WriterHandle> Writers(Slot slot);
   // For files that the kernel does not read and write itself.
   std::shared_ptr<const UniqueFd> DataFd(NodeId node) const;
+  // The same, to be read up to `end`.
+  std::shared_ptr<const UniqueFd> ReadFd(NodeId node, uint64_t end) const;
   // The same for a write by that handle.
   std::shared_ptr<const UniqueFd> WriteFd(NodeId node, uint64_t handle) const;
+  // Whether a write there leaves a gap after the end of a file of which the kernel holds pages. Then
+  // BeforeGrowth comes first, with no gate passed; it may wait for other requests.
+  bool LeavesGap(NodeId node, off_t offset) const noexcept;
+  void BeforeGrowth(NodeId node, off_t offset) const;
   // Hands all that has been written to these files so far to the disk, stores through mappings
   // included; a snapshot made later has it. Files that are gone count for nothing.
   void WriteOut(const std::vector<WriterHandle>& writers);
   // Keeps a write that comes to the daemon out of the moment of a checkpoint. Null for a file that
   // no gate is before.
   std::unique_ptr<Gate::Pass> PassGate(NodeId node) const;
+  // What a write by that handle owes for O_DSYNC or O_SYNC among its flags, if any of them is.
+  void SyncWritten(NodeId node, uint64_t handle, int fd, int flags) const;
   // By a handle of Open, or 0.
   void Sync(NodeId node, uint64_t handle, bool data_only);
-  void Allocate(NodeId node, int mode, off_t offset, off_t length, const Caller& caller);
-  ssize_t CopyRange(NodeId from, off_t from_offset, NodeId to, off_t to_offset, size_t length);
-  // May wait for other requests: not on a thread that these need.
-  off_t Seek(NodeId node, off_t offset, int whence);
+  void Allocate(NodeId node, int mode, off_t offset, off_t length, const Caller& caller,
+                const InGroup& in_group, bool holds_pages);
+  ssize_t CopyRange(NodeId from, off_t from_offset, NodeId to, off_t to_offset, size_t length,
+                    const Caller& caller, const InGroup& in_group, bool holds_pages);
+  off_t Seek(NodeId node, off_t offset, int whence, bool holds_pages);
   // FS_IOC_GETFLAGS and its kin, which the kernel has checked: `argument` is in and out.
   void FlagsIoctl(NodeId node, unsigned long request, void* argument);
 
@@ -124,11 +136,18 @@ class FileTree {
   struct Change;
 
   Change BeginChange(NodeId node);
+  Attributes AttributesBy(const Node& node, int fd) const;
+  void ApplyAttributes(const Node& node, int fd, const AttributeChange& change,
+                       const Caller& caller, const InGroup& in_group) const;
+  void ApplySize(const Node& node, int fd, const AttributeChange& change,
+                 const InGroup& in_group) const;
   // Of a live tree's file: whether it belongs to a state that is the live one no longer.
   static bool IsLeftBehind(const Node& node);
   // A file that is about to lose its last name, held if the kernel may still ask for it.
   struct LastName;
   LastName HoldLastName(const Node& parent, int parent_fd, const char* name);
+  // What is kept of a node that may be known no longer.
+  void LetGo(NodeId node, const std::shared_ptr<View>& view);
   NodeFd OpenPath(const Node& node) const;
   static UniqueFd OpenForData(const Node& node, int flags);
   // The same of a file that somebody has open.
@@ -141,11 +160,14 @@ class FileTree {
   Entry MakeEntry(const Node& parent, int parent_fd, const char* name);
   Entry MakeEntry(const Node& parent, const struct statx& status, FileId directory_id,
                   const Timeout& timeout);
+  Entry MakeEntryOfNew(const Node& parent, int parent_fd, const char* name, int removal_flags);
+  static void RemoveNew(int parent_fd, const char* name, int removal_flags) noexcept;
   bool IsMapped(NodeId node) const;
   bool IsOpenUnderneath(NodeId node) const;
   // The daemon's own descriptor of an open file, made now if there is none yet. Null if the kernel
   // passes its data through, and so keeps it reachable.
   std::shared_ptr<const UniqueFd> KeepReachable(NodeId node) const;
+  void SyncBy(NodeId node, uint64_t handle, int fd, bool data_only) const;
   CreatedFile FinishCreate(const Change& change, UniqueFd fd, int flags, const Caller& caller);
 
   MountContext& mount_;

@@ -31,12 +31,19 @@ std::string ReadSized(std::string_view what, Call call) {
   return value;
 }
 
+// What a program could put there would be taken for what ckptfs notes down itself, and never be seen.
+void RefuseOwnXattr(const char* name) {
+  if (!IsOwnXattr(name)) return;
+  throw Error(EPERM, std::string("change ") + name, "the name is reserved for ckptfs",
+              "Choose another name");
+}
+
 // Of a list as listxattr(2) gives it: without what ckptfs itself has put there.
 std::string WithoutOwnXattrs(const std::string& names) {
   std::string others;
   for (const char* name = names.data(); name < names.data() + names.size();
        name += std::strlen(name) + 1) {
-    if (!std::string_view(name).starts_with(kOwnXattrPrefix)) others.append(name).push_back('\0');
+    if (!IsOwnXattr(name)) others.append(name).push_back('\0');
   }
   return others;
 }
@@ -66,13 +73,17 @@ FileTree::NodeFd FileTree::OpenPath(const Node& node) const {
 
 Attributes FileTree::GetAttributes(NodeId node_id) {
   const Node node = mount_.Resolve(node_id);
-  IsMapped(node_id);
+  if (node.is_root) return AttributesBy(node, node.volume->root_fd());
+  return AttributesBy(node, OpenPath(node).get());
+}
+
+Attributes FileTree::AttributesBy(const Node& node, int fd) const {
+  IsMapped(node.id);
   const Timeout timeout(*this, node.in_writing);
-  const struct statx status = node.is_root ? StatxAt(node.volume->root_fd(), "")
-                                           : mount_.unlinked.Stat(node.id, OpenPath(node).get());
+  const struct statx status = node.is_root ? StatxAt(fd, "") : mount_.unlinked.Stat(node.id, fd);
   const uint64_t inode = node.is_root ? kRootInode : status.stx_ino;
   return {.stat = StatOf(status, MakeNumber(node.view->number, inode)),
-          .timeout_s = timeout.Of(node_id)};
+          .timeout_s = timeout.Of(node.id)};
 }
 
 struct statx FileTree::GetStatx(NodeId node_id, double& timeout_s) {
@@ -87,38 +98,60 @@ struct statx FileTree::GetStatx(NodeId node_id, double& timeout_s) {
   return status;
 }
 
-Attributes FileTree::SetAttributes(NodeId node_id, const AttributeChange& change,
-                                   const Caller& caller) {
-  const Change begun = BeginChange(node_id);
-  const Node& node = begun.node;
-  const NodeFd fd = OpenPath(node);
-  const ProcPath path(fd.get());
+void FileTree::ApplySize(const Node& node, int fd, const AttributeChange& change,
+                         const InGroup& in_group) const {
+  const KeepSetIdOf keep(change.keep_set_id, fd, in_group);
+  if (change.by_descriptor) {
+    const UniqueFd writable = OpenAnew(node, O_WRONLY);
+    CheckSyscall(ftruncate(writable.get(), change.size), "change a size");
+  } else {
+    CheckSyscall(truncate(ProcPath(fd).c_str(), change.size), "change a size");
+  }
+}
+
+// What can fail for want of space comes first: then nothing has been changed.
+void FileTree::ApplyAttributes(const Node& node, int fd, const AttributeChange& change,
+                               const Caller& caller, const InGroup& in_group) const {
+  if (change.set_size) ApplySize(node, fd, change, in_group);
   if (change.set_uid || change.set_gid) {
-    const KeepSetId keep(caller.uid == 0);
-    CheckSyscall(fchownat(fd.get(), "", change.set_uid ? change.uid : static_cast<uid_t>(-1),
+    const KeepSetIdOf keep(caller.uid == 0, fd, in_group,
+                           change.set_gid ? std::optional(change.gid) : std::nullopt);
+    CheckSyscall(fchownat(fd, "", change.set_uid ? change.uid : static_cast<uid_t>(-1),
                           change.set_gid ? change.gid : static_cast<gid_t>(-1), AT_EMPTY_PATH),
                  "change an owner");
   }
   if (change.set_mode) {
     const KeepSetId keep((change.mode & S_ISGID) != 0);  // the kernel took out what may not be set
-    CheckSyscall(chmod(path.c_str(), change.mode & ~S_IFMT), "change a mode");
-  }
-  if (change.set_size) {
-    const KeepSetId keep(change.keep_set_id);
-    if (change.by_descriptor) {
-      const UniqueFd writable = OpenAnew(node, O_WRONLY);
-      CheckSyscall(ftruncate(writable.get(), change.size), "change a size");
-    } else {
-      CheckSyscall(truncate(path.c_str(), change.size), "change a size");
-    }
+    CheckSyscall(chmod(ProcPath(fd).c_str(), change.mode & ~S_IFMT), "change a mode");
   }
   if (change.atime.tv_nsec != UTIME_OMIT || change.mtime.tv_nsec != UTIME_OMIT) {
     const timespec times[2] = {change.atime, change.mtime};
-    CheckSyscall(utimensat(fd.get(), "", times, AT_EMPTY_PATH), "change times");
+    CheckSyscall(utimensat(fd, "", times, AT_EMPTY_PATH), "change times");
   }
-  if (node.is_root) mount_.ListsChanged(node.workspace->id());
-  mount_.open_files.AttributesChanged(node_id);
-  return GetAttributes(node_id);
+}
+
+Attributes FileTree::SetAttributes(NodeId node_id, const AttributeChange& change,
+                                   const Caller& caller, const InGroup& in_group,
+                                   bool holds_pages) {
+  // Or what a mapping stored before would overwrite the times when it is written back.
+  if (holds_pages && !change.set_size) mount_.pages.WriteBack(node_id);
+  Attributes attributes;
+  off_t old_size = change.size;
+  {
+    const Change begun = BeginChange(node_id);
+    const Node& node = begun.node;
+    const NodeFd fd = OpenPath(node);
+    if (holds_pages && change.set_size) {
+      old_size = static_cast<off_t>(StatxAt(fd.get(), "").stx_size);
+    }
+    ApplyAttributes(node, fd.get(), change, caller, in_group);
+    if (node.is_root) mount_.ListsChanged(node.workspace->id());
+    mount_.open_files.AttributesChanged(node_id);
+    attributes = AttributesBy(node, fd.get());  // for which no further descriptor is needed
+  }
+  // Nobody sees the new size before the answer: the kernel takes none from elsewhere meanwhile.
+  if (holds_pages && change.set_size) mount_.pages.SizeChanged(node_id, old_size, change.size);
+  return attributes;
 }
 
 std::string FileTree::ReadLink(NodeId node_id) {
@@ -135,7 +168,9 @@ std::optional<std::string> FileTree::GetXattr(NodeId node_id, const char* name) 
   if (std::string_view(name) == XATTR_NAME_CAPS && mount_.open_files.HasNoCapability(node_id)) {
     return std::nullopt;
   }
-  const NodeFd fd = OpenPath(mount_.Resolve(node_id));
+  const Node node = mount_.Resolve(node_id);
+  if (node.workspace && IsOwnXattr(name)) return std::nullopt;  // as in ListXattrs
+  const NodeFd fd = OpenPath(node);
   const ProcPath path(fd.get());
   bool found = true;
   std::string value = ReadSized("read an extended attribute", [&](char* buffer, size_t size) {
@@ -158,8 +193,11 @@ std::string FileTree::ListXattrs(NodeId node_id) {
 }
 
 void FileTree::SetXattr(NodeId node_id, const char* name, std::string_view value, int flags,
-                        const Caller& caller, const std::function<bool(gid_t)>& in_group) {
+                        const Caller& caller, const InGroup& in_group, bool holds_pages) {
+  // Or what a mapping stored before would take capabilities away when it is written back.
+  if (holds_pages) mount_.pages.WriteBack(node_id);
   const Change change = BeginChange(node_id);
+  RefuseOwnXattr(name);
   if (std::string_view(name) == XATTR_NAME_CAPS) mount_.open_files.MayHaveCapability(node_id);
   const NodeFd fd = OpenPath(change.node);
   bool keep_set_gid = false;
@@ -178,6 +216,7 @@ void FileTree::SetXattr(NodeId node_id, const char* name, std::string_view value
 
 void FileTree::RemoveXattr(NodeId node_id, const char* name) {
   const Change change = BeginChange(node_id);
+  RefuseOwnXattr(name);
   const NodeFd fd = OpenPath(change.node);
   CheckSyscall(removexattr(ProcPath(fd.get()).c_str(), name), "remove an extended attribute");
   if (change.node.is_root) mount_.ListsChanged(change.node.workspace->id());

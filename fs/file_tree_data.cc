@@ -75,7 +75,8 @@ bool FileTree::IsLeftBehind(const Node& node) {
   return node.view->kind == View::Kind::kLiveFiles && node.workspace->live()->files != node.view;
 }
 
-OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Caller& caller) {
+OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Caller& caller,
+                         const InGroup& in_group) {
   const bool for_writing = IsOpenForWriting(flags);
   // An open for writing passes the gate: a rollback that looks for writers inside it misses none.
   std::optional<Change> change;
@@ -90,13 +91,6 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
   } else {
     node = mount_.Resolve(node_id);
   }
-  if ((flags & O_TRUNC) != 0) {
-    const KeepSetId keep(keep_set_id);
-    const UniqueFd writable = OpenForData(node, O_WRONLY);
-    CheckSyscall(ftruncate(writable.get(), 0), "truncate a file");
-  } else {
-    PrepareWorkerThread();  // the kernel keeps this thread's credentials for its writes
-  }
   UniqueFd path;
   bool may_pass_through = true;
   bool append_only = false;
@@ -105,8 +99,7 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
     const struct statx status = StatxAt(path.get(), "");
     RefuseProtected(status, flags);
     append_only = (status.stx_attributes & STATX_ATTR_APPEND) != 0;
-    // Root's writes leave set-id bits alone. With passthrough all writes look alike, and clear them.
-    may_pass_through = caller.uid != 0 || (status.stx_mode & (S_ISUID | S_ISGID)) == 0;
+    may_pass_through = !HasSetId(status.stx_mode);
   }
   const FileOpener opener{
       .for_passthrough =
@@ -118,6 +111,7 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
   const bool may_use_page_cache = !for_writing && !mount_.options.strict_access_times &&
                                   (flags & (O_TRUNC | O_DIRECT | O_NOATIME)) == 0 &&
                                   !node.in_writing && !IsMapped(node_id);
+  const InGroupOf as(caller);  // the kernel keeps this thread's credentials for its writes
   OpenReply reply = mount_.open_files.Open(node_id,
                                            {.for_writing = for_writing,
                                             .pid = caller.pid,
@@ -126,23 +120,27 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
                                             .append_only = append_only},
                                            opener);
   reply.uncached |= node.in_writing && reply.backing_id == 0;
-  // From where it lies the file could not be opened later, should that be deleted; or it has been.
-  if (!node.workspace || IsLeftBehind(node)) {
-    try {
-      KeepReachable(node_id);
-    } catch (...) {
-      mount_.open_files.Release(node_id, reply.handle);
-      throw;
+  try {
+    // From where it lies the file could not be opened later, should that be deleted; or it has been.
+    if (!node.workspace || IsLeftBehind(node)) KeepReachable(node_id);
+    // After it counts as open: LastName::Done looks there after it has put the file here.
+    if (const auto place = node.view->nameless.Find(node_id)) {
+      mount_.unlinked.AddLost(node_id, *place);
     }
-  }
-  // After it counts as open: LastName::Done looks there after it has put the file here.
-  if (const auto place = node.view->nameless.Find(node_id)) {
-    mount_.unlinked.AddLost(node_id, *place);
+    // Last: what fails has changed nothing.
+    if ((flags & O_TRUNC) != 0) {
+      const UniqueFd writable = OpenForData(node, O_WRONLY);
+      const KeepSetIdOf keep(keep_set_id, writable.get(), in_group);
+      CheckSyscall(ftruncate(writable.get(), 0), "truncate a file");
+    }
+  } catch (...) {
+    mount_.open_files.Release(node_id, reply.handle);
+    throw;
   }
   // From now on attributes are asked for every time (Timeout); forget those told before. And the
   // pages: nobody has the file open who could be using them.
   if (reply.first_writer && reply.backing_id != 0) {
-    mount_.kernel.InvalidateContent(node_id);
+    mount_.kernel.InvalidateContent(node_id, 0);
   } else if (reply.first_writer) {
     mount_.kernel.InvalidateAttributes(node_id);
   }
@@ -190,10 +188,12 @@ bool FileTree::IsOpenUnderneath(NodeId node_id) const {
       fcntl(fd.get(), F_SETLEASE, F_UNLCK);
       return false;
     });
-  } catch (const Error&) {
-    // It has lost its last name, or its data: nobody will ask for its attributes.
+  } catch (const Error& error) {
+    // It has lost its last name, or its data: nobody will ask for its attributes. Or it cannot be looked
+    // at for the moment.
+    const int reason = error.errno_value();
+    return reason == EMFILE || reason == ENFILE || reason == ENOMEM;
   }
-  return false;
 }
 
 bool FileTree::IsMapped(NodeId node_id) const {
@@ -233,6 +233,26 @@ std::shared_ptr<const UniqueFd> FileTree::DataFd(NodeId node_id) const {
   return fd;
 }
 
+std::shared_ptr<const UniqueFd> FileTree::ReadFd(NodeId node_id, uint64_t end) const {
+  auto fd = DataFd(node_id);
+  mount_.open_files.NoteRead(node_id, end);
+  return fd;
+}
+
+bool FileTree::LeavesGap(NodeId node_id, off_t offset) const noexcept {
+  if (!mount_.pages.Holds(node_id)) return false;
+  const auto fd = mount_.open_files.DataFd(node_id);
+  struct stat status {};
+  return fd && fstat(fd->get(), &status) == 0 && offset > status.st_size;
+}
+
+void FileTree::BeforeGrowth(NodeId node_id, off_t offset) const {
+  const NodeFd fd = OpenPath(mount_.Resolve(node_id));
+  const auto size = static_cast<off_t>(StatxAt(fd.get(), "").stx_size);
+  if (offset <= size) return;
+  mount_.pages.DropTail(node_id, size, [this, node_id] { PassGate(node_id); });
+}
+
 // The snapshot of a volume writes its data out, too, but passes over pages that are being written
 // to. Of one that a program wrote to all the time, 18 of 40 snapshots by btrfs's own ioctl had an
 // older state than the program's last write before it, by up to 300 ms.
@@ -258,43 +278,58 @@ std::unique_ptr<Gate::Pass> FileTree::PassGate(NodeId node_id) const {
   return std::make_unique<Gate::Pass>(view->workspace->gate(), node_id);
 }
 
+void FileTree::SyncBy(NodeId node_id, uint64_t handle, int fd, bool data_only) const {
+  if ((data_only ? fdatasync(fd) : fsync(fd)) == 0) return;
+  const int lost = errno;
+  mount_.open_files.NoteLostWrites(node_id, handle, lost);
+  mount_.open_files.TakeLostWrites(node_id, handle);  // told now
+  throw Error(lost, "sync a file");
+}
+
+// The kernel sends an FSYNC after a write through its page cache, and none after one past it (of an
+// append-only file): only the flags of the WRITE tell.
+void FileTree::SyncWritten(NodeId node_id, uint64_t handle, int fd, int flags) const {
+  if ((flags & O_DSYNC) == 0 || !mount_.open_files.IsUncached(node_id, handle)) return;
+  constexpr int kBeyondData = O_SYNC & ~O_DSYNC;
+  SyncBy(node_id, handle, fd, (flags & kBeyondData) == 0);
+}
+
 void FileTree::Sync(NodeId node_id, uint64_t handle, bool data_only) {
   // A program that makes sure of one file before it writes to another finds them so in a checkpoint.
   const auto pass = PassGate(node_id);
   const UniqueFd fd = OpenAnew(mount_.Resolve(node_id), O_RDONLY);
-  if ((data_only ? fdatasync(fd.get()) : fsync(fd.get())) != 0) {
-    const int lost = errno;
-    mount_.open_files.NoteLostWrites(node_id, handle, lost);
-    mount_.open_files.TakeLostWrites(node_id, handle);  // told now
-    throw Error(lost, "sync a file");
-  }
+  SyncBy(node_id, handle, fd.get(), data_only);
   if (const int lost = mount_.open_files.TakeLostWrites(node_id, handle); lost != 0) {
     throw Error(lost, "sync a file", "writes to it were lost, as another program was told");
   }
 }
 
-void FileTree::Allocate(NodeId node_id, int mode, off_t offset, off_t length,
-                        const Caller& caller) {
+void FileTree::Allocate(NodeId node_id, int mode, off_t offset, off_t length, const Caller& caller,
+                        const InGroup& in_group, bool holds_pages) {
+  if (holds_pages) BeforeGrowth(node_id, offset + length);
   const Change change = BeginChange(node_id);
-  const KeepSetId keep(caller.uid == 0);
   const UniqueFd fd = OpenAnew(change.node, O_RDWR);
+  const KeepSetIdOf keep(caller.uid == 0, fd.get(), in_group);
   CheckSyscall(fallocate(fd.get(), mode, offset, length), "allocate space in a file");
 }
 
 ssize_t FileTree::CopyRange(NodeId from_id, off_t from_offset, NodeId to_id, off_t to_offset,
-                            size_t length) {
+                            size_t length, const Caller& caller, const InGroup& in_group,
+                            bool holds_pages) {
+  if (holds_pages) BeforeGrowth(to_id, to_offset);
   // Before the gate is passed: a snapshot whose data turns out to be missing is marked in the
   // store, whose lock a rollback holds while it waits for this gate.
   const UniqueFd from = OpenAnew(mount_.Resolve(from_id), O_RDONLY);
   const Change change = BeginChange(to_id);
   const UniqueFd to = OpenAnew(change.node, O_WRONLY);
+  const KeepSetIdOf keep(caller.uid == 0, to.get(), in_group);
   return CheckSyscall(copy_file_range(from.get(), &from_offset, to.get(), &to_offset, length, 0),
                       "copy between files");
 }
 
-off_t FileTree::Seek(NodeId node_id, off_t offset, int whence) {
+off_t FileTree::Seek(NodeId node_id, off_t offset, int whence, bool holds_pages) {
   // What was stored to the kernel's pages must not be taken for a hole.
-  if (mount_.open_files.MayHoldPages(node_id)) mount_.kernel.InvalidateContent(node_id);
+  if (holds_pages) mount_.pages.WriteBack(node_id);
   const UniqueFd fd = OpenAnew(mount_.Resolve(node_id), O_RDONLY);
   return CheckSyscall(lseek(fd.get(), offset, whence), "seek in a file");
 }

@@ -1,13 +1,19 @@
 // FileTree: listings.
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "catalog/names.h"
 #include "fs/file_tree_internal.h"
+#include "fs/list_position.h"
 
 namespace ckptfs {
 namespace {
@@ -23,6 +29,53 @@ bool IsDotName(const char* name) {
 }
 
 mode_t TypeOf(unsigned char d_type) { return DTTOIF(d_type); }
+
+// Whether positions are the numbers that entries were given one after the other. Elsewhere (ext4, xfs)
+// they are places, and end by themselves.
+bool HasNumberedEntries(int directory_fd) {
+  struct statfs status {};
+  CheckSyscall(fstatfs(directory_fd, &status), "look at a filesystem");
+  return status.f_type == BTRFS_SUPER_MAGIC;
+}
+
+// Whether any entry has that number or a larger one.
+bool HasEntryFrom(int directory_fd, int64_t number) {
+  std::array<char, 512> buffer{};  // room for one
+  CheckSyscall(lseek(directory_fd, number, SEEK_SET), "list a directory");
+  return CheckSyscall(getdents64(directory_fd, buffer.data(), buffer.size()), "list a directory") >
+         0;
+}
+
+// The largest number of an entry, of which `below` is one: nothing tells it, but to look for one is quick.
+// More than ListPosition::kLastMax: it is too large to be kept.
+int64_t LargestNumber(int directory_fd, int64_t below) {
+  int64_t step = 1;
+  while (HasEntryFrom(directory_fd, below + step)) {
+    below += step;
+    if (below > ListPosition::kLastMax) return below;
+    step *= 2;
+  }
+  int64_t beyond = below + step;
+  while (beyond - below > 1) {
+    const int64_t middle = below + (beyond - below) / 2;
+    (HasEntryFrom(directory_fd, middle) ? below : beyond) = middle;
+  }
+  return below;
+}
+
+// The same, of a directory from which these entries were read, from position `begin` on.
+int64_t LargestNumber(int directory_fd, int64_t begin, std::string_view entries) {
+  int64_t number = begin;
+  int64_t next = begin;
+  for (size_t at = 0; at < entries.size();) {
+    const auto* found = reinterpret_cast<const dirent64*>(entries.data() + at);
+    number = std::exchange(next, found->d_off);
+    at += found->d_reclen;
+  }
+  const int64_t largest = LargestNumber(directory_fd, number);
+  CheckSyscall(lseek(directory_fd, next, SEEK_SET), "list a directory");
+  return largest;
+}
 
 }  // namespace
 
@@ -50,20 +103,31 @@ void FileTree::List(NodeId directory_id, off_t offset, size_t size_hint, bool wi
     }
   }
   if (offset == kAfterSnapshotsName) offset = 0;
-  if (offset != 0) CheckSyscall(lseek(directory.get(), offset, SEEK_SET), "list a directory");
+  const bool has_numbers = HasNumberedEntries(directory.get());
+  ListPosition position =
+      has_numbers ? ListPosition::Decode(offset) : ListPosition{.next = offset, .last = 0};
+  if (position.AtEnd()) return;
+  if (offset != 0)
+    CheckSyscall(lseek(directory.get(), position.next, SEEK_SET), "list a directory");
   std::vector<char> buffer(std::clamp(size_hint, size_t{4096}, kBufferBytesMax));
   while (true) {
     const ssize_t size =
         CheckSyscall(getdents64(directory.get(), buffer.data(), buffer.size()), "list a directory");
     if (size == 0) return;
+    if (has_numbers && position.last == 0) {
+      const std::string_view entries(buffer.data(), static_cast<size_t>(size));
+      position.last = LargestNumber(directory.get(), position.next, entries);
+    }
     for (ssize_t at = 0; at < size;) {
       const auto* found = reinterpret_cast<const dirent64*>(buffer.data() + at);
       at += found->d_reclen;
+      if (position.AtEnd()) return;  // it has the number that the one before said comes next
+      position.next = found->d_off;
       if (node.is_root && found->d_name == kUnlinkedName) continue;
       ListedName listed{.name = found->d_name,
                         .number = 0,
                         .type = TypeOf(found->d_type),
-                        .next = found->d_off,
+                        .next = position.Encode(),
                         .entry = std::nullopt};
       const View& view = node.workspace && listed.type != S_IFDIR ? *node.files : *node.view;
       const bool names_root = found->d_ino == node.volume->root_inode();

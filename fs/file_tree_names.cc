@@ -1,9 +1,11 @@
 // FileTree: finding, making, moving and removing names.
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backend/base/failpoint.h"
 #include "catalog/names.h"
 #include "catalog/unlinked_directory.h"
 #include "fs/descriptor_limit.h"
@@ -101,6 +103,25 @@ Entry FileTree::Lookup(NodeId parent_id, const char* name) {
   return MakeEntry(parent, Directory(mount_, parent).fd(), name);
 }
 
+// What has just been made under that name; nothing is left of it if it cannot be told. Nobody has seen
+// the name: the kernel holds the directory's lock, and a checkpoint waits at the gate.
+Entry FileTree::MakeEntryOfNew(const Node& parent, int parent_fd, const char* name,
+                               int removal_flags) {
+  try {
+    Failpoint("make.before-entry");
+    return MakeEntry(parent, parent_fd, name);
+  } catch (...) {
+    RemoveNew(parent_fd, name, removal_flags);
+    throw;
+  }
+}
+
+void FileTree::RemoveNew(int parent_fd, const char* name, int removal_flags) noexcept {
+  if (unlinkat(parent_fd, name, removal_flags) == 0) return;
+  spdlog::error("{} was made by a call that then failed, and cannot be removed: {}", name,
+                std::generic_category().message(errno));
+}
+
 Entry FileTree::MakeNode(NodeId parent_id, const char* name, mode_t mode, dev_t device,
                          const Caller& caller) {
   const Change change = BeginChange(parent_id);
@@ -111,7 +132,7 @@ Entry FileTree::MakeNode(NodeId parent_id, const char* name, mode_t mode, dev_t 
     const ActAs as(caller);
     CheckSyscall(mknodat(directory.fd(), name, mode, device), "make a node");
   }
-  return MakeEntry(change.node, directory.fd(), name);
+  return MakeEntryOfNew(change.node, directory.fd(), name, 0);
 }
 
 Entry FileTree::MakeDirectory(NodeId parent_id, const char* name, mode_t mode,
@@ -124,7 +145,7 @@ Entry FileTree::MakeDirectory(NodeId parent_id, const char* name, mode_t mode,
     const ActAs as(caller);
     CheckSyscall(mkdirat(directory.fd(), name, mode), "make a directory");
   }
-  return MakeEntry(change.node, directory.fd(), name);
+  return MakeEntryOfNew(change.node, directory.fd(), name, AT_REMOVEDIR);
 }
 
 Entry FileTree::MakeSymlink(NodeId parent_id, const char* name, const char* target,
@@ -136,7 +157,7 @@ Entry FileTree::MakeSymlink(NodeId parent_id, const char* name, const char* targ
     const ActAs as(caller);
     CheckSyscall(symlinkat(target, directory.fd(), name), "make a symlink");
   }
-  return MakeEntry(change.node, directory.fd(), name);
+  return MakeEntryOfNew(change.node, directory.fd(), name, 0);
 }
 
 Entry FileTree::MakeLink(NodeId node_id, NodeId new_parent, const char* new_name) {
@@ -154,10 +175,13 @@ Entry FileTree::MakeLink(NodeId node_id, NodeId new_parent, const char* new_name
   }
   const Directory directory(mount_, change.node);
   const NodeFd fd = OpenPath(node);
+  // One that had no name is held by the new one only, from now on.
+  const bool had_name = !mount_.unlinked.Contains(node_id);
   mount_.unlinked.GiveName(node_id, *node.volume, fd.get(), [&] {
     CheckSyscall(linkat(fd.get(), "", directory.fd(), new_name, AT_EMPTY_PATH), "link a file");
   });
-  return MakeEntry(change.node, directory.fd(), new_name);
+  return had_name ? MakeEntryOfNew(change.node, directory.fd(), new_name, 0)
+                  : MakeEntry(change.node, directory.fd(), new_name);
 }
 
 CreatedFile FileTree::FinishCreate(const Change& change, UniqueFd fd, int flags,
@@ -179,13 +203,13 @@ CreatedFile FileTree::FinishCreate(const Change& change, UniqueFd fd, int flags,
             },
         .for_daemon = [&] { return std::move(fd); },
     };
-    // As in Open: root's writes leave set-id bits alone.
-    const bool has_set_id = (created.entry.attributes.stat.st_mode & (S_ISUID | S_ISGID)) != 0;
-    created.open = mount_.open_files.Open(created.entry.node,
-                                          {.for_writing = for_writing,
-                                           .pid = caller.pid,
-                                           .may_pass_through = caller.uid != 0 || !has_set_id},
-                                          opener);
+    const InGroupOf as(caller);
+    created.open = mount_.open_files.Open(
+        created.entry.node,
+        {.for_writing = for_writing,
+         .pid = caller.pid,
+         .may_pass_through = !HasSetId(created.entry.attributes.stat.st_mode)},
+        opener);
     mount_.open_files.NoteNoCapability(created.entry.node);
   } catch (...) {
     Forget(created.entry.node, 1);
@@ -212,7 +236,12 @@ CreatedFile FileTree::Create(NodeId parent_id, const char* name, mode_t mode, in
     if (errno == EEXIST && (flags & O_EXCL) == 0) throw Error(ESTALE, "create a file");
     ThrowErrno("create a file");
   }
-  return FinishCreate(change, std::move(fd), flags, caller);
+  try {
+    return FinishCreate(change, std::move(fd), flags, caller);
+  } catch (...) {
+    RemoveNew(directory.fd(), name, 0);
+    throw;
+  }
 }
 
 CreatedFile FileTree::CreateUnnamed(NodeId parent_id, mode_t mode, int flags,
@@ -231,8 +260,14 @@ CreatedFile FileTree::CreateUnnamed(NodeId parent_id, mode_t mode, int flags,
   }
   CreatedFile created = FinishCreate(change, std::move(fd), flags, caller);
   const NodeId node = created.entry.node;
-  mount_.unlinked.AddUnnamed(
-      node, {.directory = change.node.file, .name = "#" + std::to_string(InodeOf(node))});
+  try {
+    mount_.unlinked.AddUnnamed(
+        node, {.directory = change.node.file, .name = "#" + std::to_string(InodeOf(node))});
+  } catch (...) {
+    mount_.open_files.Release(node, created.open.handle);
+    Forget(node, 1);
+    throw;
+  }
   return created;
 }
 
@@ -247,8 +282,17 @@ struct FileTree::LastName {
   UniqueFd fd;  // none for a large file: only its last name is remembered
   std::unique_ptr<UnlinkedFiles::Removal> removal;  // of a file that is open
 
-  // The name has gone.
-  void Done(MountContext& mount) {
+  // The name has gone, which a call that fails must not have done.
+  void Done(MountContext& mount) noexcept {
+    try {
+      Keep(mount);
+    } catch (const std::exception& error) {
+      spdlog::error("a file that is still in use after its last name has gone: {}", error.what());
+    }
+  }
+
+ private:
+  void Keep(MountContext& mount) {
     if (directory != 0) {
       const std::shared_ptr<View> view = mount.slots.Find(SlotOf(directory));
       if (view) view->workspace->directories().Remove(directory);
@@ -353,7 +397,21 @@ void FileTree::Forget(NodeId node, uint64_t lookups) {
   const Slot slot = SlotOf(node);
   const std::shared_ptr<View> view = mount_.slots.Find(slot);
   if (!view) return;
+  try {
+    LetGo(node, view);
+  } catch (const std::exception& error) {
+    // The kernel has forgotten it all the same: it is counted.
+    spdlog::error("a file that the kernel has forgotten: {}", error.what());
+  }
+  if (view->kind == View::Kind::kLiveDirectories && InodeOf(node) != kRootInode) {
+    view->workspace->directories().Forget(node, lookups);
+  }
+  mount_.slots.Forget(slot, lookups);
+}
+
+void FileTree::LetGo(NodeId node, const std::shared_ptr<View>& view) {
   view->nameless.Forget(node);
+  Failpoint("forget.before-all");
   // A lookup that is taken back may not be the last; the kernel's own FORGET comes after RELEASE.
   if (mount_.unlinked.Contains(node) && !mount_.open_files.IsOpen(node)) {
     mount_.unlinked.ForgetLater(node, view);
@@ -361,10 +419,6 @@ void FileTree::Forget(NodeId node, uint64_t lookups) {
   // Not all lookups may be gone (one that a full listing takes back): only what is mapped no longer
   // is dropped, which is so for every node that the kernel has let go of.
   IsMapped(node);
-  if (view->kind == View::Kind::kLiveDirectories && InodeOf(node) != kRootInode) {
-    view->workspace->directories().Forget(node, lookups);
-  }
-  mount_.slots.Forget(slot, lookups);
 }
 
 }  // namespace ckptfs

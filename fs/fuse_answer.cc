@@ -30,10 +30,30 @@ std::vector<gid_t> GroupsOf(fuse_req_t request) {
   return groups;
 }
 
-bool IsInGroup(fuse_req_t request, gid_t group) {
-  if (fuse_req_ctx(request)->gid == group) return true;
-  const std::vector<gid_t> groups = GroupsOf(request);
-  return std::find(groups.begin(), groups.end(), group) != groups.end();
+InGroup InGroupsOf(fuse_req_t request) {
+  return [request](gid_t group) {
+    if (fuse_req_ctx(request)->gid == group) return true;
+    const std::vector<gid_t> groups = GroupsOf(request);
+    return std::find(groups.begin(), groups.end(), group) != groups.end();
+  };
+}
+
+int ErrnoOfException(const char* operation) noexcept {
+  try {
+    throw;
+  } catch (const Error& error) {
+    const bool is_odd = error.errno_value() == EIO;
+    spdlog::log(is_odd ? spdlog::level::err : spdlog::level::debug, "{}: {}", operation,
+                error.what());
+    return error.errno_value();
+  } catch (const std::bad_alloc&) {
+    return ENOMEM;
+  } catch (const std::exception& error) {
+    spdlog::error("{}: {}", operation, error.what());
+  } catch (...) {
+    spdlog::error("{}: an unknown exception", operation);
+  }
+  return EIO;
 }
 
 int ReplyError(fuse_req_t request, int error_number) {

@@ -25,7 +25,7 @@ FuseHandlers& HandlersOf(fuse_req_t request);
 Caller CallerOf(fuse_req_t request);
 // The further groups of the thread that asks, if it is there still.
 std::vector<gid_t> GroupsOf(fuse_req_t request);
-bool IsInGroup(fuse_req_t request, gid_t group);
+InGroup InGroupsOf(fuse_req_t request);
 
 // While it exists the calling thread answers requests of that ring (null: of none).
 class AnswersFor {
@@ -69,31 +69,40 @@ fuse_entry_param EntryParam(const FuseHandlers& handlers, const Entry& entry);
 void ReplyEntry(fuse_req_t request, const Entry& entry);
 void ReplyAttributes(fuse_req_t request, NodeId node, const Attributes& attributes);
 
-// Runs `handle`, which replies; replies with the errno of what it throws. The only place where an
-// exception meets the kernel. False, without a reply, if it was not to wait at a gate that is shut.
+// The errno of the exception that is being handled, which it logs.
+int ErrnoOfException(const char* operation) noexcept;
+
+// Runs `handle`, which replies; replies with the errno of what it throws. False, without a reply, if it
+// was not to wait at a gate that is shut.
 template <typename Handle>
 bool AnswerOnce(fuse_req_t request, const char* operation, const Handle& handle) noexcept {
-  int error_number = EIO;
   try {
     PrepareWorkerThread();
     handle();
     return true;
   } catch (const Gate::IsShut&) {
     return false;
-  } catch (const Error& error) {
-    error_number = error.errno_value();
-    if (error_number == EIO)
-      spdlog::error("{}: {}", operation, error.what());
-    else
-      spdlog::debug("{}: {}", operation, error.what());
-  } catch (const std::bad_alloc&) {
-    error_number = ENOMEM;
-  } catch (const std::exception& error) {
-    spdlog::error("{}: {}", operation, error.what());
+  } catch (...) {
+    ReplyError(request, ErrnoOfException(operation));
   }
-  ReplyError(request, error_number);
   return true;
 }
+
+// What libfuse calls for a request, as it stands in its table: Callback<Lookup>::Call. libfuse is C, and
+// nothing may be thrown through it. Functions in which an exception can only come before somebody is to
+// answer (memory for what outlives them) need no more; what answers does it by the functions below.
+template <auto kFunction>
+struct Callback;
+template <typename... Arguments, void (*kFunction)(fuse_req_t, Arguments...)>
+struct Callback<kFunction> {
+  static void Call(fuse_req_t request, Arguments... arguments) noexcept {
+    try {
+      kFunction(request, arguments...);
+    } catch (...) {
+      ReplyError(request, ErrnoOfException("request"));
+    }
+  }
+};
 
 // The same for requests that may meet a rollback. One that has chosen the volume before the switch
 // can find that volume destroyed, and in the restored one it would have succeeded: it is done again.
@@ -149,6 +158,19 @@ void AnswerChange(fuse_req_t request, const char* operation, const Handle& handl
     if (Answer(request, operation, handle)) return;
   }
   AnswerInWaitingRoom(request, operation, handle);
+}
+
+// For what has pages of a file written back or changed first, if the kernel may hold any that a mapping
+// has stored to; `handle` is told whether.
+template <typename Handle>
+void AnswerWithPages(fuse_req_t request, const char* operation, NodeId node, const Handle& handle) {
+  const bool holds_pages = HandlersOf(request).mount.pages.Holds(node);
+  const auto run = [handle, holds_pages] { handle(holds_pages); };
+  if (holds_pages) {
+    AnswerInWaitingRoom(request, operation, run);
+  } else {
+    AnswerChange(request, operation, run);
+  }
 }
 
 // On the thread for verbs, which take long and wait for other requests.

@@ -134,12 +134,13 @@ void SetAttributes(fuse_req_t request, fuse_ino_t node, struct stat* attributes,
     });
     return;
   }
-  AnswerChange(request, "setattr", [=] {
+  AnswerWithPages(request, "setattr", node, [=](bool holds_pages) {
     FuseHandlers& handlers = HandlersOf(request);
     ReplyAttributes(request, node,
                     handlers.snapshots.Owns(node)
                         ? handlers.snapshots.SetAttributes(node, change)
-                        : handlers.files.SetAttributes(node, change, CallerOf(request)));
+                        : handlers.files.SetAttributes(node, change, CallerOf(request),
+                                                       InGroupsOf(request), holds_pages));
   });
 }
 
@@ -210,11 +211,17 @@ void SetXattr(fuse_req_t request, fuse_ino_t node, const char* name, const char*
     return;
   }
   if (!handlers.snapshots.Owns(node)) {
-    AnswerChange(request, "setxattr", [=] {
-      HandlersOf(request).files.SetXattr(node, name, view, flags, CallerOf(request),
-                                         [=](gid_t group) { return IsInGroup(request, group); });
+    // Copied, as the next request may come where this one's words are.
+    const auto handle = [=, name = std::string(name), value = std::string(view)](bool holds_pages) {
+      HandlersOf(request).files.SetXattr(node, name.c_str(), value, flags, CallerOf(request),
+                                         InGroupsOf(request), holds_pages);
       ReplyError(request, 0);
-    });
+    };
+    if (std::string_view(name) == XATTR_NAME_CAPS) {
+      AnswerWithPages(request, "setxattr", node, handle);
+    } else {
+      AnswerChange(request, "setxattr", [=] { handle(false); });
+    }
     return;
   }
   AnswerLater(request, "setxattr",
@@ -246,15 +253,15 @@ void GetStatfs(fuse_req_t request, fuse_ino_t /*node*/) {
 }  // namespace
 
 void SetAttributeOperations(fuse_lowlevel_ops& operations) {
-  operations.getattr = GetAttributes;
-  operations.setattr = SetAttributes;
-  operations.readlink = ReadLink;
-  operations.statfs = GetStatfs;
-  operations.setxattr = SetXattr;
-  operations.getxattr = GetXattr;
-  operations.listxattr = ListXattrs;
-  operations.removexattr = RemoveXattr;
-  operations.statx = GetStatx;
+  operations.getattr = Callback<GetAttributes>::Call;
+  operations.setattr = Callback<SetAttributes>::Call;
+  operations.readlink = Callback<ReadLink>::Call;
+  operations.statfs = Callback<GetStatfs>::Call;
+  operations.setxattr = Callback<SetXattr>::Call;
+  operations.getxattr = Callback<GetXattr>::Call;
+  operations.listxattr = Callback<ListXattrs>::Call;
+  operations.removexattr = Callback<RemoveXattr>::Call;
+  operations.statx = Callback<GetStatx>::Call;
 }
 
 }  // namespace ckptfs

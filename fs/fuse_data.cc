@@ -67,8 +67,8 @@ void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* opened) {
       OpenControl(request, *scope, &file);
       return;
     }
-    const OpenReply open =
-        handlers.files.Open(node, file.flags, file.kill_suidgid == 0, CallerOf(request));
+    const OpenReply open = handlers.files.Open(node, file.flags, file.kill_suidgid == 0,
+                                               CallerOf(request), InGroupsOf(request));
     Describe(file, open);
     if (Reply([&] { return fuse_reply_open(request, &file); }) != 0) {
       handlers.files.Release(node, open.handle);
@@ -123,7 +123,7 @@ void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, fuse_f
       handlers.pending_reads.Read(request, SessionOf(*file), size);
       return;
     }
-    const auto fd = handlers.files.DataFd(node);
+    const auto fd = handlers.files.ReadFd(node, static_cast<uint64_t>(offset) + size);
     fuse_bufvec source = PartOfFile(fd->get(), offset, size);
     // A pipe for each thread is worth its while for large reads only.
     const bool is_small = handlers.mount.open_files.passthrough();
@@ -134,21 +134,33 @@ void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, fuse_f
 
 void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* written, off_t offset,
            fuse_file_info* file) {
-  AnswerChange(request, "write", [request, node, written = *written, offset, file = *file] {
+  // Not of what the kernel writes back, which is within what it takes for the file, and holds its page.
+  const bool leaves_gap = file->writepage == 0 && HandlersOf(request).files.LeavesGap(node, offset);
+  const bool is_synchronous = file->writepage == 0 && (file->flags & O_DSYNC) != 0;
+  const auto handle = [=, written = *written, file = *file] {
     fuse_bufvec source = written;
     FuseHandlers& handlers = HandlersOf(request);
     if (handlers.snapshots.ControlScope(node)) {
       throw Error(EINVAL, "write to a control file", "requests are made by ioctl", "Use ckpt");
     }
+    if (leaves_gap) handlers.files.BeforeGrowth(node, offset);
     auto pass = handlers.files.PassGate(node);
-    const KeepSetId keep(file.kill_suidgid == 0);
     const auto fd = handlers.files.WriteFd(node, file.fh);
+    std::optional<KeepSetIdOf> keep(std::in_place, file.kill_suidgid == 0, fd->get(),
+                                    InGroupsOf(request));
     fuse_bufvec target = PartOfFile(fd->get(), offset, fuse_buf_size(&source));
     const ssize_t size = fuse_buf_copy(&target, &source, static_cast<fuse_buf_copy_flags>(0));
     if (size < 0) throw Error(static_cast<int>(-size), "write to a file");
+    keep.reset();
     pass.reset();  // to reply may mean to wait for a ring's thread
+    if (is_synchronous) handlers.files.SyncWritten(node, file.fh, fd->get(), file.flags);
     Reply([&] { return fuse_reply_write(request, static_cast<size_t>(size)); });
-  });
+  };
+  if (leaves_gap || is_synchronous) {
+    AnswerElsewhere(request, "write", handle);
+  } else {
+    AnswerChange(request, "write", handle);
+  }
 }
 
 void Sync(fuse_req_t request, fuse_ino_t node, int data_only, fuse_file_info* file) {
@@ -165,8 +177,9 @@ void Sync(fuse_req_t request, fuse_ino_t node, int data_only, fuse_file_info* fi
 
 void Allocate(fuse_req_t request, fuse_ino_t node, int mode, off_t offset, off_t length,
               fuse_file_info* /*file*/) {
-  AnswerChange(request, "fallocate", [=] {
-    HandlersOf(request).files.Allocate(node, mode, offset, length, CallerOf(request));
+  AnswerWithPages(request, "fallocate", node, [=](bool holds_pages) {
+    HandlersOf(request).files.Allocate(node, mode, offset, length, CallerOf(request),
+                                       InGroupsOf(request), holds_pages);
     ReplyError(request, 0);
   });
 }
@@ -174,29 +187,25 @@ void Allocate(fuse_req_t request, fuse_ino_t node, int mode, off_t offset, off_t
 void CopyRange(fuse_req_t request, fuse_ino_t from, off_t from_offset, fuse_file_info* /*in*/,
                fuse_ino_t to, off_t to_offset, fuse_file_info* /*out*/, size_t length,
                int /*flags*/) {
-  const auto handle = [=] {
+  const auto handle = [=](bool holds_pages) {
     const ssize_t copied =
-        HandlersOf(request).files.CopyRange(from, from_offset, to, to_offset, length);
+        HandlersOf(request).files.CopyRange(from, from_offset, to, to_offset, length,
+                                            CallerOf(request), InGroupsOf(request), holds_pages);
     Reply([&] { return fuse_reply_write(request, static_cast<size_t>(copied)); });
   };
   constexpr size_t kLongBytes = 1 << 20;
-  if (length > kLongBytes) {
-    AnswerElsewhere(request, "copy_file_range", handle);
+  if (length > kLongBytes && !HandlersOf(request).mount.pages.Holds(to)) {
+    AnswerElsewhere(request, "copy_file_range", [=] { handle(false); });
   } else {
-    AnswerChange(request, "copy_file_range", handle);
+    AnswerWithPages(request, "copy_file_range", to, handle);
   }
 }
 
 void Seek(fuse_req_t request, fuse_ino_t node, off_t offset, int whence, fuse_file_info* /*file*/) {
-  const auto handle = [=] {
-    const off_t found = HandlersOf(request).files.Seek(node, offset, whence);
+  AnswerWithPages(request, "lseek", node, [=](bool holds_pages) {
+    const off_t found = HandlersOf(request).files.Seek(node, offset, whence, holds_pages);
     Reply([&] { return fuse_reply_lseek(request, found); });
-  };
-  if (HandlersOf(request).mount.open_files.MayHoldPages(node)) {
-    AnswerInWaitingRoom(request, "lseek", handle);  // pages are written back by requests
-  } else {
-    Answer(request, "lseek", handle);
-  }
+  });
 }
 
 void ControlIoctl(fuse_req_t request, unsigned int command, const fuse_file_info& file,
@@ -239,18 +248,18 @@ void Ioctl(fuse_req_t request, fuse_ino_t node, unsigned int command, void* /*ar
 }  // namespace
 
 void SetDataOperations(fuse_lowlevel_ops& operations) {
-  operations.open = Open;
-  operations.read = Read;
-  operations.write_buf = Write;
-  operations.release = Release;
-  operations.fsync = Sync;
-  operations.fsyncdir = Sync;
-  operations.create = Create;
-  operations.ioctl = Ioctl;
-  operations.fallocate = Allocate;
-  operations.copy_file_range = CopyRange;
-  operations.lseek = Seek;
-  operations.tmpfile = CreateUnnamed;
+  operations.open = Callback<Open>::Call;
+  operations.read = Callback<Read>::Call;
+  operations.write_buf = Callback<Write>::Call;
+  operations.release = Callback<Release>::Call;
+  operations.fsync = Callback<Sync>::Call;
+  operations.fsyncdir = Callback<Sync>::Call;
+  operations.create = Callback<Create>::Call;
+  operations.ioctl = Callback<Ioctl>::Call;
+  operations.fallocate = Callback<Allocate>::Call;
+  operations.copy_file_range = Callback<CopyRange>::Call;
+  operations.lseek = Callback<Seek>::Call;
+  operations.tmpfile = Callback<CreateUnnamed>::Call;
 }
 
 }  // namespace ckptfs

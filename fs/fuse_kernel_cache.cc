@@ -6,6 +6,8 @@
 #include <spdlog/spdlog.h>
 #include <sys/ioctl.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -51,11 +53,23 @@ bool FuseKernelCache::InvalidateAttributes(NodeId node) noexcept {
   return result == 0;
 }
 
-void FuseKernelCache::InvalidateContent(NodeId node) noexcept {
+void FuseKernelCache::InvalidateContent(NodeId node, int64_t offset) noexcept {
   const auto session = Session();
   if (!session) return;
-  WarnUnlessUnknown(fuse_lowlevel_notify_inval_inode(session.get(), node, 0, 0),
+  WarnUnlessUnknown(fuse_lowlevel_notify_inval_inode(session.get(), node, offset, 0),
                     "drop cached content");
+}
+
+void FuseKernelCache::ZeroPages(NodeId node, int64_t begin, int64_t end) noexcept {
+  const auto session = Session();
+  if (!session) return;
+  static const std::array<char, size_t{64} << 10> zeros{};  // the largest page that there is
+  const auto size = static_cast<size_t>(end - begin);
+  fuse_bufvec source = FUSE_BUFVEC_INIT(std::min(size, zeros.size()));
+  source.buf[0].mem = const_cast<char*>(zeros.data());  // libfuse reads it
+  WarnUnlessUnknown(fuse_lowlevel_notify_store(session.get(), node, begin, &source,
+                                               static_cast<fuse_buf_copy_flags>(0)),
+                    "store to cached pages");
 }
 
 void FuseKernelCache::ExpireName(NodeId directory, const std::string& name) noexcept {

@@ -18,7 +18,8 @@ class FuseKernelCache : public KernelCache {
   void Detach() { Attach(nullptr); }
 
   bool InvalidateAttributes(NodeId node) noexcept override;
-  void InvalidateContent(NodeId node) noexcept override;
+  void InvalidateContent(NodeId node, int64_t offset) noexcept override;
+  void ZeroPages(NodeId node, int64_t begin, int64_t end) noexcept override;
   void ExpireName(NodeId directory, const std::string& name) noexcept override;
   void DropNamesBelow(NodeId directory, const std::string& name) noexcept override;
   void AwaitLookups(NodeId directory) noexcept override;

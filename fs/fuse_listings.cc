@@ -85,8 +85,8 @@ void ReadDirectoryPlus(fuse_req_t request, fuse_ino_t node, size_t size, off_t o
 }  // namespace
 
 void SetListingOperations(fuse_lowlevel_ops& operations) {
-  operations.readdir = ReadDirectory;
-  operations.readdirplus = ReadDirectoryPlus;
+  operations.readdir = Callback<ReadDirectory>::Call;
+  operations.readdirplus = Callback<ReadDirectoryPlus>::Call;
 }
 
 }  // namespace ckptfs

@@ -86,8 +86,9 @@ class Arguments {
   fuse_args args_ = FUSE_ARGS_INIT(0, nullptr);
 };
 
+// spdlog throws nothing: what goes wrong in it, it tells itself.
 __attribute__((format(printf, 2, 0))) void LogFromLibrary(fuse_log_level level, const char* format,
-                                                          va_list arguments) {
+                                                          va_list arguments) noexcept {
   char line[1024];
   const int size = vsnprintf(line, sizeof(line), format, arguments);
   std::string_view text(line, std::min(static_cast<size_t>(std::max(size, 0)), sizeof(line) - 1));

@@ -27,17 +27,24 @@ void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
   });
 }
 
-void Forget(fuse_req_t request, fuse_ino_t node, uint64_t lookups) {
-  if (!IsVirtual(node)) HandlersOf(request).files.Forget(node, lookups);
+// Has no answer that could tell of a failure.
+void ForgetOne(fuse_req_t request, fuse_ino_t node, uint64_t lookups) noexcept {
+  if (IsVirtual(node)) return;
+  try {
+    PrepareWorkerThread();
+    HandlersOf(request).files.Forget(node, lookups);
+  } catch (...) {
+    ErrnoOfException("forget");
+  }
+}
+
+void Forget(fuse_req_t request, fuse_ino_t node, uint64_t lookups) noexcept {
+  ForgetOne(request, node, lookups);
   fuse_reply_none(request);
 }
 
-void ForgetMany(fuse_req_t request, size_t count, fuse_forget_data* forgets) {
-  for (size_t i = 0; i < count; ++i) {
-    if (!IsVirtual(forgets[i].ino)) {
-      HandlersOf(request).files.Forget(forgets[i].ino, forgets[i].nlookup);
-    }
-  }
+void ForgetMany(fuse_req_t request, size_t count, fuse_forget_data* forgets) noexcept {
+  for (size_t i = 0; i < count; ++i) ForgetOne(request, forgets[i].ino, forgets[i].nlookup);
   fuse_reply_none(request);
 }
 
@@ -138,16 +145,16 @@ void Rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t 
 }  // namespace
 
 void SetNameOperations(fuse_lowlevel_ops& operations) {
-  operations.lookup = Lookup;
+  operations.lookup = Callback<Lookup>::Call;
   operations.forget = Forget;
   operations.forget_multi = ForgetMany;
-  operations.mknod = MakeNode;
-  operations.mkdir = MakeDirectory;
-  operations.unlink = Unlink;
-  operations.rmdir = RemoveDirectory;
-  operations.symlink = MakeSymlink;
-  operations.rename = Rename;
-  operations.link = MakeLink;
+  operations.mknod = Callback<MakeNode>::Call;
+  operations.mkdir = Callback<MakeDirectory>::Call;
+  operations.unlink = Callback<Unlink>::Call;
+  operations.rmdir = Callback<RemoveDirectory>::Call;
+  operations.symlink = Callback<MakeSymlink>::Call;
+  operations.rename = Callback<Rename>::Call;
+  operations.link = Callback<MakeLink>::Call;
 }
 
 }  // namespace ckptfs

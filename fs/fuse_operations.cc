@@ -16,7 +16,7 @@ namespace {
 
 constexpr unsigned int kMaxWriteBytes = 256 << 10;
 
-void Initialise(void* user_data, fuse_conn_info* connection) {
+void Negotiate(void* user_data, fuse_conn_info* connection) {
   auto& handlers = *static_cast<FuseHandlers*>(user_data);
   for (const uint64_t wanted :
        {uint64_t{FUSE_CAP_PARALLEL_DIROPS}, uint64_t{FUSE_CAP_CACHE_SYMLINKS},
@@ -59,6 +59,14 @@ void Initialise(void* user_data, fuse_conn_info* connection) {
   handlers.mount.can_expire_names = fuse_get_feature_flag(connection, FUSE_CAP_EXPIRE_ONLY);
   if (!handlers.mount.can_expire_names) {
     spdlog::info("this kernel cannot expire names (6.2): they are looked up every time");
+  }
+}
+
+void Initialise(void* user_data, fuse_conn_info* connection) noexcept {
+  try {
+    Negotiate(user_data, connection);
+  } catch (...) {
+    ErrnoOfException("init");
   }
 }
 

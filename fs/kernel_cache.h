@@ -19,10 +19,14 @@ class KernelCache {
   // request handlers may call it. Returns whether the kernel knows the node.
   virtual bool InvalidateAttributes(NodeId node) noexcept = 0;
 
-  // Drops attributes and the cached listing of a directory, or the cached pages of a file, after
-  // writing dirty ones back. Waits for pages that other requests hold: for the notifier, and for a
-  // file that nobody has open by any page.
-  virtual void InvalidateContent(NodeId node) noexcept = 0;
+  // Drops attributes and the cached listing of a directory, or the cached pages of a file from that
+  // offset on, after writing dirty ones back. Waits for pages that other requests hold: for the notifier,
+  // for KernelPages, and for a file that nobody has open by any page.
+  virtual void InvalidateContent(NodeId node, int64_t offset) noexcept = 0;
+
+  // Stores zeros to the cached pages of a file, and makes it as large as that for the kernel. Waits for
+  // pages as above.
+  virtual void ZeroPages(NodeId node, int64_t begin, int64_t end) noexcept = 0;
 
   // Makes the kernel look that one name up anew before it next uses it; what is below it is left alone.
   // Takes the directory's lock, as AwaitLookups does.

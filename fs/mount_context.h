@@ -10,6 +10,7 @@
 #include "fs/detached_states.h"
 #include "fs/directory_fds.h"
 #include "fs/kernel_cache.h"
+#include "fs/kernel_pages.h"
 #include "fs/live_workspace.h"
 #include "fs/mapped_files.h"
 #include "fs/mount_helper.h"
@@ -105,6 +106,7 @@ struct MountContext {
   TaskThread missing;    // NoteMissing
   WaitingRoom settlers;  // SettlingNames
   // These have threads that use what is above.
+  KernelPages pages{kernel, open_files};
   DetachedStates detached;
   PeriodicTask tidier;  // of `mapped`, `directory_fds` and `volumes`
 };

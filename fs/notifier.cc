@@ -32,7 +32,7 @@ void Notifier::Run(const std::stop_token& stop) {
     lock.unlock();
     for (const NodeId node : batch) {
       if (stop.stop_requested()) break;
-      kernel_.InvalidateContent(node);
+      kernel_.InvalidateContent(node, 0);
     }
     lock.lock();
     ++done_;

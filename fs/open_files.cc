@@ -2,8 +2,10 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <ctime>
+#include <limits>
 #include <utility>
 
 #include "backend/base/error.h"
@@ -63,21 +65,33 @@ void OpenFiles::OpenFirst(NodeId node, File& file, const OpenWish& wish, const F
   const bool may_cache = wish.may_use_page_cache && passthrough_;
   if (may_cache && small_.Contains(node)) return;
   UniqueFd fd;  // until the end: a file without a name lives by it
+  bool has_set_id = false;
   if (passthrough_ && wish.may_pass_through) {
     fd = opener.for_passthrough();
     if (!wish.for_writing) {
       const struct statx status = StatxAt(fd.get(), "");
       file.append_only = IsAppendOnly(status);
+      has_set_id = HasSetId(status.stx_mode);
       if (may_cache && !file.append_only && status.stx_size <= kSmallBytesMax) {
         file.data_fd = std::make_shared<const UniqueFd>(NotReserved(std::move(fd)));
         return;
       }
     }
-    if (!file.append_only && PassThrough(file, fd)) return;
+    if (!file.append_only && !has_set_id && PassThrough(file, fd)) return;
   }
   file.data_fd = std::make_shared<const UniqueFd>(NotReserved(opener.for_daemon()));
   file.can_write = true;
   if (!wish.for_writing) file.append_only = IsAppendOnly(StatxAt(file.data_fd->get(), ""));
+}
+
+// The kernel drops its pages at an open that does not keep them, and what is read before that with them.
+// Where nobody can have stored to them meanwhile, that is forgotten here now.
+void OpenFiles::NotePagesAtOpen(File& file, bool keeps_pages) {
+  if (keeps_pages && file.opens == 1) {
+    file.read_end = std::numeric_limits<uint64_t>::max();
+  } else if (!keeps_pages && file.writers.empty()) {
+    file.read_end = 0;
+  }
 }
 
 OpenReply OpenFiles::Open(NodeId node, const OpenWish& asked, const FileOpener& opener) {
@@ -114,12 +128,14 @@ OpenReply OpenFiles::Open(NodeId node, const OpenWish& asked, const FileOpener& 
     reply.keeps_pages = small_.Contains(node);
     small_.Add(node);  // the kernel drops what it has, once
   }
+  if (reply.backing_id == 0 && !reply.uncached) NotePagesAtOpen(file, reply.keeps_pages);
   if (wish.for_writing) {
     reply.first_writer = file.writers.empty();
     file.writers.push_front({.node = node,
                              .pid = wish.pid,
                              .through_daemon = reply.backing_id == 0,
-                             .append_only = wish.append_only});
+                             .append_only = wish.append_only,
+                             .uncached = reply.uncached});
     reply.handle = reinterpret_cast<uint64_t>(&file.writers.front());
     if (reply.backing_id != 0 || reply.uncached) small_.Remove(node);
   }
@@ -222,6 +238,23 @@ bool OpenFiles::MayHoldPages(NodeId node) const {
          !position->second.writers.empty();
 }
 
+void OpenFiles::NoteRead(NodeId node, uint64_t end) {
+  Shard& shard = ShardOf(node);
+  const std::lock_guard lock(shard.mutex);
+  const auto position = shard.files.find(node);
+  if (position == shard.files.end()) return;
+  position->second.read_end = std::max(position->second.read_end, end);
+}
+
+bool OpenFiles::TakePagesRead(NodeId node, uint64_t begin) {
+  Shard& shard = ShardOf(node);
+  const std::lock_guard lock(shard.mutex);
+  const auto position = shard.files.find(node);
+  if (position == shard.files.end() || position->second.read_end <= begin) return false;
+  position->second.read_end = begin;
+  return true;
+}
+
 std::vector<WriterHandle> OpenFiles::Writers(Slot slot) const {
   std::vector<WriterHandle> writers;
   for (const Shard& shard : shards_) {
@@ -256,15 +289,28 @@ std::vector<NodeId> OpenFiles::WithoutFd(Slot slot) const {
   return nodes;
 }
 
+OpenFiles::File* OpenFiles::FindThroughDaemon(Shard& shard, NodeId node) {
+  const auto position = shard.files.find(node);
+  if (position == shard.files.end() || position->second.backing_id != 0) return nullptr;
+  return &position->second;
+}
+
 std::shared_ptr<const UniqueFd> OpenFiles::GiveFd(NodeId node,
                                                   const std::function<UniqueFd()>& open) {
   Shard& shard = ShardOf(node);
+  {
+    const std::lock_guard lock(shard.mutex);
+    const File* file = FindThroughDaemon(shard, node);
+    if (file == nullptr) return nullptr;
+    if (file->data_fd) return file->data_fd;
+  }
+  // Without the lock: it may have to look here whether the file is open.
+  auto fd = std::make_shared<const UniqueFd>(open());
   const std::lock_guard lock(shard.mutex);
-  const auto position = shard.files.find(node);
-  if (position == shard.files.end() || position->second.backing_id != 0) return nullptr;
-  File& file = position->second;
-  if (!file.data_fd) file.data_fd = std::make_shared<const UniqueFd>(open());
-  return file.data_fd;
+  File* file = FindThroughDaemon(shard, node);
+  if (file == nullptr) return nullptr;
+  if (!file->data_fd) file->data_fd = std::move(fd);  // else somebody else was first
+  return file->data_fd;
 }
 
 std::shared_ptr<const UniqueFd> OpenFiles::AnyFd(NodeId node) const {
@@ -287,6 +333,17 @@ std::shared_ptr<const UniqueFd> OpenFiles::AppendFd(NodeId node, uint64_t handle
     return writer.append_only ? position->second.append_fd : nullptr;
   }
   return nullptr;
+}
+
+bool OpenFiles::IsUncached(NodeId node, uint64_t handle) const {
+  const Shard& shard = ShardOf(node);
+  const std::lock_guard lock(shard.mutex);
+  const auto position = shard.files.find(node);
+  if (position == shard.files.end()) return false;
+  for (const WriterHandle& writer : position->second.writers) {
+    if (reinterpret_cast<uint64_t>(&writer) == handle) return writer.uncached;
+  }
+  return false;
 }
 
 std::shared_ptr<const UniqueFd> OpenFiles::DataFd(NodeId node) const {

@@ -36,6 +36,7 @@ struct WriterHandle {
   pid_t pid = 0;                // thread id of the opener
   bool through_daemon = false;  // the kernel may have pages of it that a mapping has stored to
   bool append_only = false;     // writes by it go to AppendFd
+  bool uncached = false;        // OpenReply::uncached
   int lost_writes = 0;          // errno that its next fsync has to tell; 0: none
 };
 
@@ -49,7 +50,10 @@ struct OpenWish {
   bool append_only = false;  // for writing: whether the file has that attribute (chattr +a)
 };
 
-// How an open file is reached. Each may be called with a lock of OpenFiles held.
+// How an open file is reached. Each is called with the lock of OpenFiles held that the node has, and so
+// must call nothing of it: that rules out MountContext::Resolve, and whatever sends a request to the
+// mount. To wait for the lease of FileTree::IsOpenUnderneath is safe: that is taken and given back with
+// the same lock held.
 struct FileOpener {
   // For passthrough, O_PATH or O_RDONLY; with OpenWish::may_use_page_cache the latter.
   std::function<UniqueFd()> for_passthrough;
@@ -73,7 +77,9 @@ struct FileOpener {
 //   may be out of date: see SmallFiles, and FileTree::Open, which has the kernel drop the pages
 //   before the first passthrough writer. Whoever opens the file for writing meanwhile writes through
 //   the daemon.
-// - The daemon, where there is no passthrough. The kernel's page cache as well.
+// - The daemon, where there is no passthrough. The kernel's page cache as well. Also for files with set-id
+//   bits: whether a write clears those is for the writer's privileges and groups to say, and with
+//   passthrough all writes look alike.
 // - The daemon without a page cache, for append-only files. The kernel does not know that they are, and
 //   so would let a writer map them, or take O_APPEND off a descriptor: neither gets at what was written
 //   before here, as such an open cannot be mapped and its writes go to a descriptor that only appends.
@@ -106,6 +112,11 @@ class OpenFiles {
   bool HasWritersOr(NodeId node, const std::function<bool()>& look) const;
   // Whether a mapping may have stored to pages of the kernel's that have not come to the daemon yet.
   bool MayHoldPages(NodeId node) const;
+  // The kernel is about to be given what a file that goes through the daemon holds before `end`.
+  void NoteRead(NodeId node, uint64_t end);
+  // Whether the kernel may hold pages of such a file, from that offset on, that were read whole; forgets
+  // them, for who has them dropped next.
+  bool TakePagesRead(NodeId node, uint64_t begin);
   // The handles that are open for writing on nodes with that slot.
   std::vector<WriterHandle> Writers(Slot slot) const;
 
@@ -117,9 +128,11 @@ class OpenFiles {
   std::shared_ptr<const UniqueFd> DataFd(NodeId node) const;
   // The one for what is written by that handle, if that may only append; else null.
   std::shared_ptr<const UniqueFd> AppendFd(NodeId node, uint64_t handle) const;
+  // Whether the kernel writes past its page cache by that handle.
+  bool IsUncached(NodeId node, uint64_t handle) const;
   // Open nodes with that slot that go through the daemon and have no descriptor yet.
   std::vector<NodeId> WithoutFd(Slot slot) const;
-  // Gives such a file the descriptor that `open` makes. Returns what DataFd does then.
+  // Gives such a file the descriptor that `open` makes, which may call this. Returns what DataFd does then.
   std::shared_ptr<const UniqueFd> GiveFd(NodeId node, const std::function<UniqueFd()>& open);
 
   // A descriptor, if only O_PATH, of an open file, by which it can be reached even when its volume
@@ -151,6 +164,7 @@ class OpenFiles {
     std::shared_ptr<const UniqueFd> append_fd;  // of handles that are append_only
     bool append_only = false;                   // when it was opened first
     uint32_t opens = 0;
+    uint64_t read_end = 0;  // of what the kernel may have read since it last dropped its pages
     bool no_capability = false;
     std::list<WriterHandle> writers;  // list: a handle is the address of its element
   };
@@ -163,6 +177,9 @@ class OpenFiles {
   Shard& ShardOf(NodeId node) { return shards_[(node ^ node >> kInodeBits) % kShards]; }
   const Shard& ShardOf(NodeId node) const { return shards_[(node ^ node >> kInodeBits) % kShards]; }
   void OpenFirst(NodeId node, File& file, const OpenWish& wish, const FileOpener& opener);
+  // Null also if the kernel serves it itself. With the shard locked.
+  static File* FindThroughDaemon(Shard& shard, NodeId node);
+  static void NotePagesAtOpen(File& file, bool keeps_pages);
   // False if the kernel has no passthrough, which is remembered.
   bool PassThrough(File& file, UniqueFd& fd);
 

@@ -36,14 +36,21 @@ void PendingReads::Finish(fuse_req* request, const std::string& data) {
 
 // The request may have been answered meanwhile, and its memory may be another one's: that one's
 // reader then gets an empty line too many, which it skips.
-void PendingReads::OnInterrupt(fuse_req* request, void* self) {
-  auto& reads = *static_cast<PendingReads*>(self);
-  reads.interrupter_.Post([&reads, request] {
+void PendingReads::OnInterrupt(fuse_req* request, void* self) noexcept {
+  try {
+    static_cast<PendingReads*>(self)->Interrupt(request);
+  } catch (...) {
+    ErrnoOfException("interrupt");
+  }
+}
+
+void PendingReads::Interrupt(fuse_req* request) {
+  interrupter_.Post([this, request] {
     std::shared_ptr<ControlSession> session;
     {
-      const std::lock_guard lock(reads.mutex_);
-      const auto waiting = reads.waiting_.find(request);
-      if (waiting != reads.waiting_.end()) session = waiting->second.session.lock();
+      const std::lock_guard lock(mutex_);
+      const auto waiting = waiting_.find(request);
+      if (waiting != waiting_.end()) session = waiting->second.session.lock();
     }
     if (session) session->Interrupt();
   });

@@ -25,7 +25,8 @@ class PendingReads {
 
  private:
   void Finish(fuse_req* request, const std::string& data);
-  static void OnInterrupt(fuse_req* request, void* self);
+  void Interrupt(fuse_req* request);
+  static void OnInterrupt(fuse_req* request, void* self) noexcept;
 
   std::mutex mutex_;
   struct Waiting {

@@ -7,6 +7,7 @@
 
 #include "backend/base/error.h"
 #include "catalog/names.h"
+#include "fs/list_position.h"
 #include "fs/snapshot_tree_internal.h"
 
 namespace ckptfs {
@@ -196,18 +197,22 @@ void SnapshotTree::ListWorkspaces(NodeId directory, off_t offset, bool with_attr
     if (with_attributes) listed.entry = EntryOfList(kAllSnapshotsNode);
     if (!sink(listed)) return;
   }
-  const int64_t after = std::max<off_t>(offset - kFirstEntryOffset - 1, 0);
   std::vector<WorkspaceRecord> records = mount_.store.ListWorkspaces();
   std::sort(records.begin(), records.end(),
             [](const auto& left, const auto& right) { return left.id < right.id; });
+  constexpr int64_t kBeforeFirst = kFirstEntryOffset + 1;
+  ListPosition position = ListPosition::Decode(std::max(offset, off_t{kBeforeFirst}));
+  if (position.last == 0 && !records.empty()) position.last = records.back().id + kBeforeFirst - 1;
   for (const WorkspaceRecord& record : records) {
-    if (record.id <= after) continue;
+    if (record.id + kBeforeFirst <= position.next) continue;
+    if (record.id + kBeforeFirst - 1 > position.last) return;
+    position.next = record.id + kBeforeFirst;
     const NodeId list = MakeVirtualNode(VirtualKind::kRootList, static_cast<uint64_t>(record.id));
     ListedName listed{
         .name = record.name.c_str(),
         .number = directory == kMountRootNode ? MakeNumber(record.view, kRootInode) : list,
         .type = S_IFDIR,
-        .next = record.id + kFirstEntryOffset + 1,
+        .next = position.Encode(),
         .entry = std::nullopt};
     if (with_attributes) {
       listed.entry = directory == kMountRootNode ? EntryOfWorkspace(record) : EntryOfList(list);
@@ -222,21 +227,26 @@ void SnapshotTree::ListWorkspaces(NodeId directory, off_t offset, bool with_attr
 void SnapshotTree::ListSnapshots(const SnapshotList& list, off_t offset, bool with_attributes,
                                  const ListSink& sink) {
   constexpr size_t kBatch = 256;
-  int64_t after = offset - kFirstEntryOffset;
-  while (true) {
-    const auto records = mount_.store.ListSnapshots(list.workspace.id, after, kBatch);
+  ListPosition position = ListPosition::Decode(offset);
+  if (position.last == 0) {
+    position.last = mount_.store.LargestSnapshotId(list.workspace.id) + kFirstEntryOffset - 1;
+  }
+  while (!position.AtEnd()) {
+    const auto records =
+        mount_.store.ListSnapshots(list.workspace.id, position.next - kFirstEntryOffset, kBatch);
     for (const SnapshotRecord& record : records) {
+      if (record.id + kFirstEntryOffset - 1 > position.last) return;
+      position.next = record.id + kFirstEntryOffset;
       ListedName listed{.name = record.name.c_str(),
                         .number = MakeNumber(record.view, kRootInode),
                         .type = S_IFDIR,
-                        .next = record.id + kFirstEntryOffset,
+                        .next = position.Encode(),
                         .entry = std::nullopt};
       if (with_attributes) listed.entry = EntryOfSnapshot(record, list.place);
       if (!sink(listed)) {
         if (listed.entry) FileTree(mount_).Forget(listed.entry->node, 1);
         return;
       }
-      after = record.id;
     }
     if (records.size() < kBatch) return;
   }
@@ -256,6 +266,7 @@ void SnapshotTree::Sync(NodeId directory) const {
 
 void SnapshotTree::List(NodeId directory, off_t offset, bool with_attributes,
                         const ListSink& sink) {
+  // Positions of these do not say yet where the listing ends.
   for (; offset < kFirstEntryOffset; ++offset) {
     if (!sink({.name = offset == 0 ? "." : "..",
                .number = directory,

@@ -51,12 +51,18 @@ SetIdSwitch& ThreadSetIdSwitch() {
   return set_id_switch;
 }
 
+// setgroups(2) of the C library would be for all threads.
+void SetThreadGroups(const std::vector<gid_t>& groups) {
+  CheckSyscall(syscall(SYS_setgroups, groups.size(), groups.data()), "set the thread's groups");
+}
+
 bool Prepare() {
   CheckSyscall(unshare(CLONE_FS), "give a thread a umask of its own");
   const int bits = CheckSyscall(prctl(PR_GET_SECUREBITS), "read the thread's secure bits");
   CheckSyscall(prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP),
                "set the thread's secure bits");
   umask(0);
+  SetThreadGroups({});
   ThreadSetIdSwitch().Set(false);
   return true;
 }
@@ -69,11 +75,6 @@ void SetSeesAll(cap_flag_value_t sees_all) {
   CheckSyscall(cap_set_flag(caps.get(), CAP_EFFECTIVE, kSeeAll.size(), kSeeAll.data(), sees_all),
                "change a set of capabilities");
   CheckSyscall(cap_set_proc(caps.get()), "set the thread's capabilities");
-}
-
-// setgroups(2) of the C library would be for all threads.
-void SetThreadGroups(const std::vector<gid_t>& groups) {
-  CheckSyscall(syscall(SYS_setgroups, groups.size(), groups.data()), "set the thread's groups");
 }
 
 }  // namespace
@@ -101,15 +102,11 @@ ActAs::~ActAs() {
 
 SeeAs::SeeAs(uid_t uid, gid_t gid, const std::vector<gid_t>& groups) {
   PrepareWorkerThread();
-  own_groups_.resize(
-      static_cast<size_t>(CheckSyscall(getgroups(0, nullptr), "read the thread's groups")));
-  CheckSyscall(getgroups(static_cast<int>(own_groups_.size()), own_groups_.data()),
-               "read the thread's groups");
   SetThreadGroups(groups);
   try {
     SetSeesAll(CAP_CLEAR);
   } catch (...) {
-    SetThreadGroups(own_groups_);
+    SetThreadGroups({});
     throw;
   }
   setfsgid(gid);
@@ -121,7 +118,7 @@ SeeAs::~SeeAs() {
   setfsgid(0);
   try {
     SetSeesAll(CAP_SET);
-    SetThreadGroups(own_groups_);
+    SetThreadGroups({});
   } catch (const Error&) {
     // What the thread had a moment ago it may have again.
     std::terminate();
@@ -141,6 +138,42 @@ KeepSetId::~KeepSetId() {
     // Dropping a capability that the thread has cannot fail.
     std::terminate();
   }
+}
+
+KeepSetIdOf::KeepSetIdOf(bool keep, int fd, const InGroup& in_group, std::optional<gid_t> new_group)
+    : keep_(keep) {
+  if (keep) return;
+  struct stat status {};
+  CheckSyscall(fstat(fd, &status), "look at a file's mode");
+  if ((status.st_mode & S_ISGID) == 0 || (status.st_mode & S_IXGRP) != 0) return;
+  const bool is_in_group = in_group(status.st_gid);
+  if (new_group && in_group(*new_group)) {
+    SetThreadGroups({*new_group});
+    in_new_group_ = true;
+  }
+  constexpr gid_t kSome = 1;
+  setfsgid(is_in_group ? status.st_gid : status.st_gid == 0 ? kSome : 0);
+  in_other_group_ = true;
+}
+
+KeepSetIdOf::~KeepSetIdOf() {
+  if (in_other_group_) setfsgid(0);
+  if (!in_new_group_) return;
+  try {
+    SetThreadGroups({});
+  } catch (const Error&) {
+    // What the thread was before it can be again.
+    std::terminate();
+  }
+}
+
+InGroupOf::InGroupOf(const Caller& caller) : is_other_(caller.gid != 0) {
+  PrepareWorkerThread();
+  if (is_other_) setfsgid(caller.gid);
+}
+
+InGroupOf::~InGroupOf() {
+  if (is_other_) setfsgid(0);
 }
 
 }  // namespace ckptfs

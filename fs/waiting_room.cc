@@ -1,6 +1,6 @@
 #include "fs/waiting_room.h"
 
-#include <system_error>
+#include <exception>
 #include <thread>
 #include <utility>
 
@@ -25,7 +25,8 @@ void WaitingRoom::Post(std::function<void()> task) {
   try {
     std::thread([this] { Run(); }).detach();
     ++threads_;
-  } catch (const std::system_error&) {  // it waits for one of those that there are
+  } catch (
+      const std::exception&) {  // no thread, no memory: it waits for one of those that there are
   }
 }
 

@@ -30,6 +30,7 @@ cd "$m" || exit 1
 mkdir W other
 chmod 777 W
 echo one >other/file
+for i in {0..19}; do echo kept >"other/kept$i"; done
 mkdir .snapshots/other/one
 prlimit --pid "$(<"$store/lock")" --nofile="$limit:$limit"
 
@@ -84,6 +85,18 @@ read -r failure count <"$scratch/said"
 check_eq ENFILE "$failure" "the end of it, after $count files"
 check "most of the limit could be used" test "$count" -gt $((limit / 2))
 refused "Too many open files" touch other/new
+check_not "a file that could not be opened was not made" test -e other/new
+refused "Too many open files" python3 -c 'import os; os.open("other", os.O_TMPFILE | os.O_RDWR)'
+# Those that there are can be opened a little longer.
+check_eq "ENFILE, and all that could be opened" "$(python3 -c 'import errno, os
+held = []
+try:
+    for i in range(20): held.append(os.open(f"other/kept{i}", os.O_WRONLY | os.O_TRUNC))
+except OSError as error:
+    empty = sum(os.stat(f"other/kept{i}").st_size == 0 for i in range(20))
+    print(errno.errorcode[error.errno] + ", and", "all that" if empty == len(held) else f"{empty} of", "could be opened")
+')" "files that were truncated"
+check_eq 21 "$(find other -type f | wc -l)" "files"
 verbs
 let_go
 for ((i = 0; i < 100; ++i)); do
@@ -99,3 +112,25 @@ check "making a file" touch other/newer
 verbs
 let_go
 cd / || exit 1
+
+test_case "what is made and then cannot be told is not there"
+CKPTFS_FAILPOINT=make.before-entry=12 serve_store "$scratch/store2" "$scratch/mnt2" "$scratch/log2" ''
+cd "$scratch/mnt2" || exit 1
+mkdir W
+echo one >W/file
+refused "Cannot allocate memory" mkdir W/directory
+refused "Cannot allocate memory" mkfifo W/fifo
+refused "Cannot allocate memory" ln -s target W/symlink
+refused "Cannot allocate memory" ln W/file W/link
+check_eq "file 1" "$(stat -c '%n %h' W/* | sed 's,W/,,')" "what is there"
+mkdir .snapshots/W/s
+check_eq "file 1" "$(stat -c '%n %h' .snapshots/W/s/* | sed 's,.*/,,')" "what a checkpoint has"
+cd / || exit 1
+unmount_store "$scratch/store2" "$scratch/mnt2"
+
+test_case "what the kernel has forgotten is forgotten, whatever fails in it"
+CKPTFS_FAILPOINT=forget.before-all=12 serve_store "$scratch/store2" "$scratch/mnt2" "$scratch/log2" ''
+for i in {1..200}; do echo "$i" >"$scratch/mnt2/W/$i"; done
+rm "$scratch"/mnt2/W/*
+await 10 "it was forgotten" grep -q "the kernel has forgotten" "$scratch/log2"
+check "the daemon lives" touch "$scratch/mnt2/W/after"

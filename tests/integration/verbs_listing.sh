@@ -74,3 +74,25 @@ for _ in {1..10}; do
     check_eq "$count $count" "$(wc -l <<<"$names") $(sort -u <<<"$names" | wc -l)" "names while the list changes"
 done
 wait $!
+
+test_case "a listing ends although snapshots and workspaces come and go"
+# list_while DIRECTORY PYTHON-STATEMENTS: lists it while these are done, for each entry, with `i` counting;
+# prints whether that came to an end.
+list_while() {
+    (cd "$m" && python3 -c "
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+libc.syscall.restype = ctypes.c_long
+fd = os.open('$1', os.O_RDONLY)
+buffer = ctypes.create_string_buffer(120)
+for i in range(300):
+    if libc.syscall(217, fd, buffer, ctypes.c_long(120)) <= 0:
+        print('ends')
+        break
+    $2
+")
+}
+if [[ $(uname -m) == x86_64 ]]; then # getdents64 has another number elsewhere
+    check_eq ends "$(list_while .snapshots/W "os.mkdir(f'.snapshots/W/new{i}'); os.mkdir(f'.snapshots/W/newer{i}'); i and os.rmdir(f'.snapshots/W/new{i - 1}')")" "of snapshots"
+    check_eq ends "$(list_while . "[os.mkdir(f'new{i}-{j}') for j in range(8)]")" "of workspaces"
+fi

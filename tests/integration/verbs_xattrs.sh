@@ -50,6 +50,34 @@ refused "No such attribute" getfattr -n user.ckptfs.message W
 refused "No such attribute" getfattr -n user.ckptfs.unknown $s
 refused "No such attribute" getfattr -n user.unknown $s
 
+test_case "names that are ckptfs's own, on ordinary files"
+for path in W W/file; do
+    refused "Operation not permitted" setfattr -n trusted.ckptfs.last_path -v x $path
+    refused "Operation not permitted" setfattr -n trusted.ckptfs.other -v x $path
+    refused "Operation not permitted" setfattr -x trusted.ckptfs.last_path $path
+    refused "No such attribute" getfattr -n trusted.ckptfs.last_path $path
+    check_eq '' "$(getfattr -d -m 'trusted' $path 2>&1)" "none"
+done
+# A file that was open without a name, and has one again.
+python3 -c 'import os
+fd = os.open("W/given", os.O_CREAT | os.O_RDWR)
+os.unlink("W/given")
+assert os.listxattr(fd) == [], os.listxattr(fd)
+os.mkdir(".snapshots/W/open")'
+hidden=$(find .snapshots/W/open/.ckptfs-unlinked -type f)
+check_eq given "$(getfattr --only-values -n trusted.ckptfs.last_path "$hidden")" "in a snapshot"
+check "a copy of it" cp -a "$hidden" W/copy
+rmdir .snapshots/W/open && rm W/copy
+mkdir "$scratch/import"
+echo x >"$scratch/import/file"
+if setfattr -n trusted.ckptfs.last_path -v x "$scratch/import/file" 2>/dev/null; then
+    setfattr -n trusted.mine -v y "$scratch/import/file"
+    check "ckpt init" ckpt init --mount "$m" "$scratch/import"
+    check_eq trusted.mine "$(getfattr --absolute-names -m trusted "$m/import/file" | sed -n 2,3p | xargs)" "imported"
+    mkdir .snapshots/import/s
+    check_eq trusted.mine "$(getfattr -m trusted .snapshots/import/s/file | sed -n 2,3p | xargs)" "in a snapshot"
+fi
+
 test_case "message"
 for text in "before the refactoring" "" $'two\nlines' "ümläut 日本語" "$(printf 'x%.0s' {1..10000})"; do
     check "set" set_to message "$text" $s

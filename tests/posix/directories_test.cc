@@ -55,6 +55,60 @@ TEST_F(Directories, NamesOfAnyLengthAndBytes) {
   EXPECT_ERRNO(ENAMETOOLONG, stat(longer.c_str(), &status));
 }
 
+// What is renamed while it is listed gets a new place, at the end.
+TEST_F(Directories, AListingEndsWhereTheDirectoryDid) {
+  constexpr size_t kFiles = 3000;
+  ASSERT_OK(mkdir(Path("d").c_str(), 0755));
+  for (size_t i = 0; i < kFiles; ++i) WriteFile(Path("d/" + std::to_string(i)), "");
+  const auto next = [](const Listing& listing) -> std::string {
+    const dirent* entry = readdir(listing.get());
+    return entry != nullptr ? entry->d_name : "";
+  };
+  const auto rename_twice = [&](const std::string& name) {
+    if (name == "." || name == "..") return;
+    ASSERT_OK(rename(Path("d/" + name).c_str(), Path("d/away").c_str()));
+    ASSERT_OK(rename(Path("d/away").c_str(), Path("d/" + name).c_str()));
+  };
+  for (int round = 0; round < 2; ++round) {
+    SCOPED_TRACE(round);
+    const Listing one = OpenListing(Path("d"));
+    const Listing other = OpenListing(Path("d"));
+    size_t listed = 0;
+    std::string name;
+    while (!(name = next(one)).empty() && listed < 2 * kFiles) {
+      ++listed;
+      rename_twice(name);
+      next(other);
+    }
+    EXPECT_EQ(listed, kFiles + 2);
+    EXPECT_EQ(next(one), "") << "an end is an end";
+    rewinddir(one.get());
+    std::set<std::string> again;
+    while (!(name = next(one)).empty()) again.insert(name);
+    EXPECT_EQ(again.size(), kFiles + 2);
+  }
+}
+
+TEST_F(Directories, APlaceInAListing) {
+  ASSERT_OK(mkdir(Path("d").c_str(), 0755));
+  for (int i = 0; i < 2000; ++i) WriteFile(Path("d/" + std::to_string(i)), "");
+  const Listing listing = OpenListing(Path("d"));
+  std::vector<std::pair<long, std::string>> places;
+  while (true) {
+    const long place = telldir(listing.get());
+    const dirent* entry = readdir(listing.get());
+    if (entry == nullptr) break;
+    places.emplace_back(place, entry->d_name);
+  }
+  ASSERT_EQ(places.size(), 2002U);
+  for (const size_t at : {size_t{1500}, size_t{3}, size_t{2001}, size_t{0}, size_t{700}}) {
+    seekdir(listing.get(), places[at].first);
+    const dirent* entry = readdir(listing.get());
+    ASSERT_NE(entry, nullptr) << at;
+    EXPECT_EQ(entry->d_name, places[at].second);
+  }
+}
+
 TEST_F(Directories, MakeAndRemove) {
   ASSERT_OK(mkdir(Path("d").c_str(), 0755));
   EXPECT_ERRNO(EEXIST, mkdir(Path("d").c_str(), 0755));

@@ -1,7 +1,12 @@
 // Mapped files.
+#include <fmt/format.h>
+#include <linux/capability.h>
+#include <linux/falloc.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 
@@ -130,6 +135,171 @@ TEST_F(Mmap, AFileThatGrowsUnderItsMapping) {
   EXPECT_EQ(ReadAt(fd.get(), 3 * kPage, 9), "now there");
   WriteAt(fd.get(), 10 * kPage, "later");
   EXPECT_EQ(shared.Text(10 * kPage, 5), "later");
+}
+
+// One way in which a file of `size` bytes grows, and what it then has more.
+struct Growth {
+  const char* name;
+  std::function<void(int fd, const std::string& path, off_t size)> grow;
+  std::string more;
+};
+
+std::vector<Growth> Growths() {
+  const std::string zeros(50, '\0');
+  return {
+      {"ftruncate",
+       [](int fd, const std::string&, off_t size) { EXPECT_OK(ftruncate(fd, size + 50)); }, zeros},
+      {"truncate",
+       [](int, const std::string& path, off_t size) {
+         EXPECT_OK(truncate(path.c_str(), size + 9000));
+       },
+       std::string(9000, '\0')},
+      {"fallocate",
+       [](int fd, const std::string&, off_t size) { EXPECT_OK(fallocate(fd, 0, 0, size + 50)); },
+       zeros},
+      {"zero range",
+       [](int fd, const std::string&, off_t size) {
+         EXPECT_OK(fallocate(fd, FALLOC_FL_ZERO_RANGE, size + 20, 30));
+       },
+       zeros},
+      {"a write in the same page",
+       [](int fd, const std::string&, off_t size) { WriteAt(fd, size + 50, "e"); }, zeros + "e"},
+      {"a write pages further on",
+       [](int fd, const std::string&, off_t size) { WriteAt(fd, size + 20'000, "e"); },
+       std::string(20'000, '\0') + "e"},
+      {"a direct write",
+       [](int, const std::string& path, off_t size) {
+         const off_t at = (size + kBlock) / kBlock * kBlock;
+         PageBuffer block(1);
+         std::memset(block.get(), 'd', kPage);
+         const UniqueFd direct = Open(path, O_WRONLY | O_DIRECT);
+         EXPECT_EQ(pwrite(direct.get(), block.get(), kPage, at), static_cast<ssize_t>(kPage));
+         EXPECT_OK(ftruncate(direct.get(), size + 50));
+       },
+       zeros},
+      {"an append, then ftruncate",
+       [](int fd, const std::string& path, off_t size) {
+         const UniqueFd appending = Open(path, O_WRONLY | O_APPEND);
+         EXPECT_EQ(write(appending.get(), "app", 3), 3);
+         EXPECT_OK(ftruncate(fd, size + 53));
+       },
+       "app" + zeros},
+      {"copy_file_range",
+       [](int fd, const std::string& path, off_t size) {
+         WriteFile(path + ".source", "source");
+         const UniqueFd source = Open(path + ".source", O_RDONLY);
+         off_t from = 0;
+         off_t to = size + 50;
+         EXPECT_EQ(copy_file_range(source.get(), &from, fd, &to, 6, 0), 6);
+       },
+       zeros + "source"},
+      {"two steps",
+       [](int fd, const std::string&, off_t size) {
+         EXPECT_OK(ftruncate(fd, size + 20));
+         WriteAt(fd, size + 50, "e");
+       },
+       zeros + "e"},
+  };
+}
+
+// A mapping's last page is whole in memory, past the end of the file too.
+TEST_F(Mmap, BytesStoredPastTheEndNeverBecomeContent) {
+  for (const Growth& growth : Growths()) {
+    for (const size_t size :
+         {size_t{1}, kPage - 100, kPage + 700, 16 * kPage - 300, 24 * kPage + 1}) {
+      for (const bool has_reader : {false, true}) {
+        SCOPED_TRACE(
+            fmt::format("{}, {} bytes{}", growth.name, size, has_reader ? ", a reader" : ""));
+        const std::string content = Pattern(size, 7);
+        unlink(Path("f").c_str());
+        WriteFile(Path("f"), content);
+        const UniqueFd reader(has_reader ? open(Path("f").c_str(), O_RDONLY | O_CLOEXEC) : -1);
+        if (has_reader) {
+          EXPECT_EQ(ReadAt(reader.get(), 0, size), content);
+        }
+        const UniqueFd fd = Open(Path("f"), O_RDWR);
+        const size_t mapped = (size + kPage - 1) / kPage * kPage;
+        {
+          const Mapping one(fd.get(), mapped, kReadWrite, MAP_SHARED);
+          const Mapping other(fd.get(), mapped, kReadWrite, MAP_SHARED);
+          one.Store(size, std::string((mapped - size) / 2, 'Z'));
+          other.Store(size + (mapped - size) / 2,
+                      std::string(mapped - size - (mapped - size) / 2, 'Y'));
+          growth.grow(fd.get(), Path("f"), static_cast<off_t>(size));
+          EXPECT_TRUE(ReadFile(Path("f")) == content + growth.more);
+          EXPECT_EQ(one.Text(size, std::min(mapped - size, growth.more.size())),
+                    growth.more.substr(0, mapped - size));
+          one.Store(0, std::string(1, content[0]));
+          EXPECT_OK(fsync(fd.get()));
+        }
+        EXPECT_TRUE(ReadFile(Path("f")) == content + growth.more)
+            << "when all has been written back";
+      }
+    }
+  }
+}
+
+// The kernel may have dropped the page that was read; then it holds the new one during the write.
+TEST_F(Mmap, AGapInAPageThatWasDropped) {
+  WriteFile(Path("f"), "some");
+  const UniqueFd fd = Open(Path("f"), O_RDWR);
+  std::string content = "some";
+  for (int round = 0; round < 5; ++round) {
+    EXPECT_EQ(ReadAt(fd.get(), 0, kPage), content);
+    Open(Path("f"), O_RDWR);
+    WriteAt(fd.get(), static_cast<off_t>(content.size()) + 30, "e");
+    content += std::string(30, '\0') + "e";
+  }
+  EXPECT_EQ(ReadFile(Path("f")), content);
+}
+
+// With a reader since before, too, and in files of a size for which that matters.
+TEST_F(Mmap, TimesSetAfterAStoreStay) {
+  constexpr timespec kTimes[2] = {{.tv_sec = 1'500'000'000, .tv_nsec = 123'456'789},
+                                  {.tv_sec = 1'400'000'000, .tv_nsec = 987'654'321}};
+  for (const size_t size : {size_t{100}, 40 * kPage}) {
+    for (const bool by_path : {false, true}) {
+      SCOPED_TRACE(fmt::format("{} bytes, by {}", size, by_path ? "path" : "descriptor"));
+      unlink(Path("f").c_str());
+      WriteFile(Path("f"), Pattern(size, 2));
+      const UniqueFd reader = Open(Path("f"), O_RDONLY);
+      ReadAt(reader.get(), 0, 10);
+      UniqueFd fd = Open(Path("f"), O_RDWR);
+      const auto expect_time = [&](const char* after) {
+        EXPECT_EQ(Mtime(Stat(Path("f"))), Nanoseconds(kTimes[1])) << "after " << after;
+      };
+      {
+        const Mapping shared(fd.get(), size, kReadWrite, MAP_SHARED);
+        shared.Store(0, "stored");
+        EXPECT_OK(by_path ? utimensat(AT_FDCWD, Path("f").c_str(), kTimes, 0)
+                          : futimens(fd.get(), kTimes));
+        expect_time("utimensat");
+        shared.Sync();
+        expect_time("msync");
+        EXPECT_OK(fsync(fd.get()));
+        expect_time("fsync");
+      }
+      expect_time("munmap");
+      fd.Reset();
+      sync();
+      expect_time("close");
+      EXPECT_EQ(ReadFile(Path("f")).substr(0, 6), "stored");
+    }
+  }
+}
+
+TEST_F(Mmap, CapabilitiesSetAfterAStoreStay) {
+  vfs_cap_data capabilities{};
+  capabilities.magic_etc = VFS_CAP_REVISION_2 | VFS_CAP_FLAGS_EFFECTIVE;
+  capabilities.data[0].permitted = 1U << CAP_NET_RAW;
+  const UniqueFd reader = Open(Path("file"), O_RDONLY);
+  ReadAt(reader.get(), 0, 10);
+  const UniqueFd fd = Open(Path("file"), O_RDWR);
+  const Mapping shared(fd.get(), kPage, kReadWrite, MAP_SHARED);
+  shared.Store(0, "stored");
+  ASSERT_OK(fsetxattr(fd.get(), "security.capability", &capabilities, XATTR_CAPS_SZ_2, 0));
+  shared.Sync();
+  EXPECT_EQ(fgetxattr(fd.get(), "security.capability", nullptr, 0), XATTR_CAPS_SZ_2);
 }
 
 TEST_F(Mmap, StoresSurviveTheirProcess) {

@@ -1,4 +1,6 @@
 // Set-user-id, set-group-id and sticky bits, and file capabilities.
+#include <fmt/format.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <linux/falloc.h>
 #include <sys/mman.h>
@@ -72,6 +74,143 @@ TEST_F(SetId, EveryWayToWriteClears) {
             0777U);
   EXPECT_EQ(AfterAlice(06777, [this] { EXPECT_OK(truncate(file().c_str(), 5)); }), 0777U);
   EXPECT_EQ(AfterAlice(06777, [this] { Open(file(), O_WRONLY | O_TRUNC); }), 0777U);
+}
+
+// A way to write to a file that is there, by a user who may.
+struct WayToWrite {
+  const char* name;
+  std::function<void(const std::string& path)> write;
+};
+
+std::vector<WayToWrite> WaysToWrite() {
+  const auto by_fd = [](int flags, const std::function<void(int)>& act) {
+    return [=](const std::string& path) {
+      const UniqueFd fd = Open(path, O_WRONLY | flags);
+      act(fd.get());
+    };
+  };
+  return {
+      {"write", by_fd(0, [](int fd) { WriteAt(fd, 0, "x"); })},
+      {"append", by_fd(O_APPEND, [](int fd) { EXPECT_EQ(write(fd, "x", 1), 1); })},
+      {"a large write", by_fd(0, [](int fd) { WriteAt(fd, 100, std::string(300'000, 'x')); })},
+      {"truncate", [](const std::string& path) { EXPECT_OK(truncate(path.c_str(), 3)); }},
+      {"ftruncate", by_fd(0, [](int fd) { EXPECT_OK(ftruncate(fd, 3)); })},
+      {"O_TRUNC", by_fd(O_TRUNC, [](int) {})},
+      {"fallocate", by_fd(0, [](int fd) { EXPECT_OK(fallocate(fd, 0, 0, 9000)); })},
+      {"a hole", by_fd(0,
+                       [](int fd) {
+                         EXPECT_OK(
+                             fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096));
+                       })},
+      {"copy_file_range",
+       [](const std::string& path) {
+         const UniqueFd other = Open(path + ".source", O_RDONLY);
+         const UniqueFd to = Open(path, O_WRONLY);
+         off_t begin = 0;
+         off_t end = 50;
+         EXPECT_EQ(copy_file_range(other.get(), &begin, to.get(), &end, 6, 0), 6);
+       }},
+  };
+}
+
+// Who writes to a file of Alice's and the team's.
+struct Writer {
+  const char* name;
+  User user;
+  bool is_in_group;
+  mode_t permission;  // that the writer needs
+};
+const std::array<Writer, 6> kWriters{{
+    {"root", {}, false, 0},
+    {"the owner, in the group", {kAlice.uid, kAlice.gid, {1, kTeam}}, true, 0200},
+    {"the owner, in the group first of all", {kAlice.uid, kTeam, {}}, true, 0200},
+    {"the owner, not in the group", kAlice, false, 0200},
+    {"another, in the group", {kBob.uid, kBob.gid, {kTeam}}, true, 0020},
+    {"another, not in the group", kBob, false, 0002},
+}};
+
+// setattr_should_drop_suidgid in the kernel; native filesystems show that it is so.
+mode_t AfterWriteBy(const Writer& writer, mode_t mode) {
+  if (writer.user.uid == 0) return mode;
+  mode &= ~mode_t{S_ISUID};
+  if ((mode & S_ISGID) != 0 && ((mode & S_IXGRP) != 0 || !writer.is_in_group))
+    mode &= ~mode_t{S_ISGID};
+  return mode;
+}
+
+class SetIdOfEveryWriter : public SetId, public ::testing::WithParamInterface<size_t> {
+ protected:
+  // A file of that size with that mode that nobody has opened yet.
+  void MakeFile(mode_t mode) const {
+    unlink(Path("f").c_str());
+    WriteFile(Path("f"), Pattern(GetParam(), 3));
+    Chown(Path("f"), kAlice.uid, kTeam);
+    Chmod(Path("f"), mode);
+  }
+};
+INSTANTIATE_TEST_SUITE_P(SmallAndLarge, SetIdOfEveryWriter, ::testing::Values(100, 300'000));
+
+TEST_P(SetIdOfEveryWriter, KeepsAndLosesThemAsNatively) {
+  WriteFile(Path("f.source"), "source");
+  for (const mode_t mode :
+       {02644, 02664, 02666, 02606, 02755, 02777, 04755, 04666, 06755, 06766, 02745}) {
+    for (const Writer& writer : kWriters) {
+      if ((mode & writer.permission) != writer.permission) continue;
+      for (const WayToWrite& way : WaysToWrite()) {
+        for (const bool has_reader : {false, true}) {
+          SCOPED_TRACE(fmt::format("{:o}, {} by {}{}", mode, way.name, writer.name,
+                                   has_reader ? ", with a reader" : ""));
+          MakeFile(mode);
+          const UniqueFd reader(has_reader ? open(Path("f").c_str(), O_RDONLY | O_CLOEXEC) : -1);
+          if (writer.user.uid == 0) {
+            way.write(Path("f"));
+          } else {
+            EXPECT_TRUE(AsUser(writer.user, [&] { way.write(Path("f")); }));
+          }
+          EXPECT_EQ(Mode(Path("f")), AfterWriteBy(writer, mode));
+        }
+      }
+    }
+  }
+}
+
+// The kernel may read and write the file itself by then.
+TEST_P(SetIdOfEveryWriter, SetWhileItIsOpen) {
+  const User owner{.uid = kAlice.uid, .gid = kTeam, .groups = {}};
+  for (const bool is_owner : {true, false}) {
+    MakeFile(0666);
+    Signal opened;
+    Signal go_on;
+    Child writer([&] {
+      const User& user = is_owner ? owner : kBob;
+      ASSERT_OK(setgroups(0, nullptr));
+      ASSERT_OK(setresgid(user.gid, user.gid, user.gid));
+      ASSERT_OK(setresuid(user.uid, user.uid, user.uid));
+      const UniqueFd fd = Open(Path("f"), O_RDWR);
+      opened.Send();
+      go_on.Await();
+      WriteAt(fd.get(), 0, "y");
+    });
+    opened.Await();
+    Chmod(Path("f"), 02666);
+    go_on.Send();
+    EXPECT_TRUE(writer.Succeeded());
+    EXPECT_EQ(Mode(Path("f")), is_owner ? 02666U : 0666U);
+  }
+}
+
+TEST_P(SetIdOfEveryWriter, ChownKeepsAndLosesThemAsNatively) {
+  const User member{.uid = kAlice.uid, .gid = kAlice.gid, .groups = {kTeam}};
+  for (const mode_t mode : {02644, 06644, 02755, 06755}) {
+    for (const bool is_member : {true, false}) {
+      MakeFile(mode);
+      EXPECT_TRUE(AsUser(is_member ? member : kAlice, [&] {
+        EXPECT_OK(chown(Path("f").c_str(), static_cast<uid_t>(-1), kAlice.gid));
+      }));
+      const mode_t expected = mode == 02755 || mode == 06755 || !is_member ? mode & 0777 : 02644;
+      EXPECT_EQ(Mode(Path("f")), expected) << fmt::format("{:o}, {}", mode, is_member);
+    }
+  }
 }
 
 TEST_F(SetId, AnOpenDescriptorThatStartedEarlierClears) {

@@ -65,7 +65,7 @@ int RunRollback(const RollbackOptions& options) {
   }
   PrintLine(fmt::format("rolled back {} to {}; {}", text("workspace"), text("snapshot"), before));
   for (const Json& path : result.value("unmounted", Json::array())) {
-    PrintLine(fmt::format("unmounted {}", OneLine(wire::ToBytes(path, "read a path"))));
+    PrintLine(fmt::format("unmounted {}", ShellQuote(wire::ToBytes(path, "read a path"))));
   }
   return kDone;
 }

@@ -17,7 +17,8 @@ constexpr NodeId kNode = 1234;
 class CountingKernel : public KernelCache {
  public:
   bool InvalidateAttributes(NodeId /*node*/) noexcept override { return false; }
-  void InvalidateContent(NodeId /*node*/) noexcept override {}
+  void InvalidateContent(NodeId /*node*/, int64_t /*offset*/) noexcept override {}
+  void ZeroPages(NodeId /*node*/, int64_t /*begin*/, int64_t /*end*/) noexcept override {}
   void ExpireName(NodeId /*directory*/, const std::string& /*name*/) noexcept override {}
   void DropNamesBelow(NodeId /*directory*/, const std::string& /*name*/) noexcept override {}
   void AwaitLookups(NodeId /*directory*/) noexcept override {}
@@ -102,6 +103,54 @@ TEST_F(OpenFilesTest, EachWriterIsToldOnceThatWritesWereLost) {
   files_.Release(kNode, other.handle);
   EXPECT_EQ(files_.TakeLostWrites(kNode, third.handle), EIO);
   EXPECT_EQ(files_.TakeLostWrites(kNode, Open(kWrite).handle), 0);  // who comes later
+}
+
+// As whoever resolves a node of a snapshot that is being deleted does: with a lock held it would not end.
+TEST_F(OpenFilesTest, WhoMakesADescriptorMayLookHere) {
+  Open(kRead);
+  files_.Release(kNode, 0);
+  Open(kRead);  // kept in the kernel's pages: no descriptor yet
+  ASSERT_FALSE(files_.DataFd(kNode));
+  const auto given = files_.GiveFd(kNode, [this] {
+    EXPECT_TRUE(files_.IsOpen(kNode));
+    EXPECT_FALSE(files_.AnyFd(kNode));
+    return EmptyFile();
+  });
+  EXPECT_TRUE(given);
+  EXPECT_EQ(files_.DataFd(kNode), given);
+  files_.Release(kNode, 0);
+  EXPECT_FALSE(files_.GiveFd(kNode, EmptyFile)) << "it is open no longer";
+}
+
+TEST_F(OpenFilesTest, WhatADescriptorIsGivenForMayBeClosedMeanwhile) {
+  Open(kRead);
+  files_.Release(kNode, 0);
+  Open(kRead);
+  EXPECT_FALSE(files_.GiveFd(kNode, [this] {
+    files_.Release(kNode, 0);
+    return EmptyFile();
+  }));
+}
+
+TEST_F(OpenFilesTest, KnowsWhatTheKernelHasReadSinceItDroppedItsPages) {
+  constexpr OpenWish kThroughDaemon{.for_writing = true, .may_pass_through = false};
+  Open(kThroughDaemon);
+  EXPECT_FALSE(files_.TakePagesRead(kNode, 0));
+  files_.NoteRead(kNode, 4096);
+  EXPECT_FALSE(files_.TakePagesRead(kNode, 4096));
+  EXPECT_TRUE(files_.TakePagesRead(kNode, 0));
+  EXPECT_FALSE(files_.TakePagesRead(kNode, 0)) << "who asked has them dropped";
+  files_.NoteRead(kNode, 4096);
+  Open(kThroughDaemon);
+  EXPECT_TRUE(files_.TakePagesRead(kNode, 0))
+      << "the other writer may store to them before they go";
+}
+
+TEST_F(OpenFilesTest, PagesThatWereKeptMayHaveBeenReadWhole) {
+  Open(kRead);
+  files_.Release(kNode, 0);
+  EXPECT_TRUE(Open(kRead).keeps_pages);
+  EXPECT_TRUE(files_.TakePagesRead(kNode, 4096));
 }
 
 TEST_F(OpenFilesTest, LooksUnderneathOnlyWhereNobodyWrites) {
