@@ -6,10 +6,12 @@
 #include <sys/xattr.h>
 
 #include <cerrno>
+#include <chrono>
 #include <fstream>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "backend/base/error.h"
@@ -20,12 +22,20 @@
 namespace ckptfs {
 namespace {
 
-// The number of the system call that a thread is in; -1 if it is not known.
+// The number of the system call in which a thread waits; -1 if it is not known. Right after it has asked it
+// may still be on its way to sleep, which is told as "running".
 long SystemCallOf(pid_t thread) {
-  std::ifstream file("/proc/" + std::to_string(thread) + "/syscall");
-  long number = -1;
-  if (!(file >> number)) return -1;
-  return number;
+  constexpr int kLooks = 50;
+  constexpr std::chrono::microseconds kPause{200};
+  const std::string path = "/proc/" + std::to_string(thread) + "/syscall";
+  for (int look = 0; look < kLooks; ++look) {
+    std::ifstream file(path);
+    long number = -1;
+    if (file >> number) return number;
+    if (!file.is_open()) break;
+    std::this_thread::sleep_for(kPause);
+  }
+  return -1;
 }
 
 // Which has the directory locked when it asks for attributes.
@@ -42,16 +52,19 @@ void AnswerAttributes(fuse_req_t request, fuse_ino_t node, const char* operation
                       const Handle& handle) {
   const FuseHandlers& handlers = HandlersOf(request);
   const pid_t thread = fuse_req_ctx(request)->pid;
-  const auto stopped = StoppedAt(handlers, node);
-  const bool waits = stopped || handlers.mount.stale_names.Contains(node);
-  const long call = waits ? SystemCallOf(thread) : -1;
-  if (!waits || thread == handlers.mount.helper.looker() || IsListing(call)) {
+  // Who settles the names cannot wait until they are.
+  const auto stopped =
+      thread == handlers.mount.helper.looker() ? nullptr : StoppedAt(handlers, node);
+  if (!stopped && !handlers.mount.stale_names.Contains(node)) {
     Answer(request, operation, handle);
     return;
   }
-  AnswerInWaitingRoom(request, operation, [request, node, thread, stopped, call, handle] {
-    if ((stopped && !stopped->AwaitWalks(node, IsRename(call))) ||
-        HandlersOf(request).mount.stale_names.SendsBack(node, thread)) {
+  AnswerInWaitingRoom(request, operation, [request, node, thread, stopped, handle] {
+    const long call = SystemCallOf(thread);
+    const bool is_sent_back =
+        !IsListing(call) && ((stopped && !stopped->AwaitWalks(node, IsRename(call))) ||
+                             HandlersOf(request).mount.stale_names.SendsBack(node, thread));
+    if (is_sent_back) {
       ReplyError(request, ESTALE);
     } else {
       handle();

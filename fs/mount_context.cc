@@ -48,6 +48,15 @@ std::string MountContext::NameOf(int64_t workspace_id) const {
   return record ? record->name : "?";
 }
 
+std::shared_ptr<Volume> MountContext::VolumeOfFiles(const View& view) {
+  if (view.twin() == nullptr) return view.volume;
+  try {
+    return volumes.Open(*view.twin());
+  } catch (const Error&) {  // it has been deleted since
+    return view.volume;
+  }
+}
+
 Node MountContext::Resolve(NodeId node_id) {
   Node node{.id = node_id, .view = slots.Find(SlotOf(node_id))};
   if (!node.view) throw Error(ESTALE, "find a file");
@@ -68,7 +77,7 @@ Node MountContext::Resolve(NodeId node_id) {
     }
     case View::Kind::kLiveFiles:
       node.workspace = node.view->workspace;
-      node.volume = node.view->volume;
+      node.volume = VolumeOfFiles(*node.view);
       break;
     case View::Kind::kSnapshot:
       node.in_writing = detached.Contains(node.view->volume_id);

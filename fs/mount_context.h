@@ -62,6 +62,7 @@ struct MountContext {
   // What a node id stands for now. Throws Error: ESTALE if it is known no longer, EIO if its data
   // is missing.
   Node Resolve(NodeId node_id);
+  std::shared_ptr<Volume> VolumeOfFiles(const View& view);
   // In the store, a moment later.
   void NoteMissing(int64_t snapshot_id);
 

@@ -129,12 +129,6 @@ void StopAll(WaitingRoom& threads, int socket, const Request& request, const cha
   }
 }
 
-// What the helper knows of the mount.
-struct Mount {
-  std::string mountpoint;
-  dev_t device = 0;
-};
-
 // False when the daemon's end of the socket is closed.
 template <typename Message>
 bool Receive(int socket, Message& message) {
@@ -147,35 +141,34 @@ bool Receive(int socket, Message& message) {
 
 // Serves until the daemon's end of the socket is closed.
 [[noreturn]] void RunStops(int socket) {
-  Mount mount;
+  std::string mountpoint;
+  dev_t device = 0;
   WaitingRoom threads(kThreadsKept);
   Request request;
   while (Receive(socket, request)) {
     if (request.token != 0) {
-      StopAll(threads, socket, request, mount.mountpoint.c_str(), mount.device);
+      StopAll(threads, socket, request, mountpoint.c_str(), device);
     } else {
-      mount.mountpoint = request.mountpoint.data();
-      mount.device = DeviceOfMount(mount.mountpoint);
+      mountpoint = request.mountpoint.data();
+      device = DeviceOfMount(mountpoint);
     }
   }
   _exit(0);
 }
 
+// Nothing is kept open, not even for the length of a call: the mount could not be unmounted.
 [[noreturn]] void RunNames(int socket) {
-  Mount mount;
+  std::string mountpoint;
   NameRequest request;
   while (Receive(socket, request)) {
-    const std::string path = request.path.data();
     if (request.number == 0) {
-      mount = {.mountpoint = path, .device = DeviceOfMount(path)};
+      mountpoint = request.path.data();
       continue;
     }
-    {
-      const UniqueFd root = OpenMount(mount.mountpoint.c_str(), mount.device);
-      struct statx status {};
-      static_cast<void>(statx(root.get(), path.c_str(), AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC,
-                              STATX_TYPE, &status));
-    }
+    const std::string path = mountpoint + "/" + request.path.data();
+    struct statx status {};
+    static_cast<void>(statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC,
+                            STATX_TYPE, &status));
     send(socket, &request.number, sizeof(request.number), MSG_NOSIGNAL);
   }
   _exit(0);

@@ -128,6 +128,7 @@ RollbackResult MountVerbs::Commit(LiveRollback& rollback, std::vector<NodeId>& s
     return hold;
   };
   hooks.has_writers = [&] { return !busy_files_.InLive(workspace).empty(); };
+  std::shared_ptr<View> old;
   RollbackResult done;
   try {
     done = mount_.store.Rollback(rollback.request, hooks, [&](const RollbackResult& switched) {
@@ -142,6 +143,7 @@ RollbackResult MountVerbs::Commit(LiveRollback& rollback, std::vector<NodeId>& s
     if (writers_came) busy_files_.RefuseOpenWriters(workspace);
     throw;
   }
+  if (old && done.equal_to) old->SetTwin(done.equal_to->volume);
   mount_.volumes.Drop(done.old_volume);
   if (done.dropped) SnapshotDeleted(*done.dropped);
   if (rollback.exchange()) mount_.volumes.Drop(rollback.snapshot.volume);

@@ -100,9 +100,12 @@ void SettlingNames::DropUnused() {
   const std::string name = mount_.NameOf(workspace_->id());
   const NodeId root = workspace_->root_node();
   if (root == root_) {
+    // First looked up: by its name it is reached only if it has one in the kernel's books.
+    mount_.helper.LookUp(name, kLookUpMax);
     AwaitLookups(kMountRootNode);
     mount_.kernel.DropNamesBelow(kMountRootNode, name);
     mount_.helper.LookUp(name, kLookUpMax);
+    if (mount_.NameOf(workspace_->id()) != name && !workspace_->retired()) DropUnused();  // renamed
     return;
   }
   // Replaced by name: what is known is known below the old root, which has no name any more, or has been

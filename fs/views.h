@@ -53,8 +53,20 @@ struct View {
   std::atomic<uint64_t> number{0};
   NamelessFiles nameless;
 
+  // Of kLiveFiles: a rollback has dropped `volume`, as its state was that of a snapshot, in whose volume
+  // each file has the same inode number. Who is about to open one for reading finds it there. Only by
+  // the thread of the rollback; not as long as anybody can write to `volume`.
+  void SetTwin(const VolumeId& twin) {
+    if (has_twin_) return;
+    twin_ = twin;
+    has_twin_ = true;
+  }
+  const VolumeId* twin() const noexcept { return has_twin_ ? &twin_ : nullptr; }
+
  private:
   friend class SlotTable;
+  VolumeId twin_;
+  std::atomic<bool> has_twin_{false};
   std::atomic<uint64_t> lookups_{0};  // that the kernel holds on nodes of this slot
   bool pinned_ = false;               // in use although the kernel may know no node of it
 };

@@ -1,5 +1,5 @@
 #!/bin/bash
-# ckptfs on Linux 6.12: passthrough, but neither FUSE over io_uring nor an epoch of names to count up.
+# ckptfs on Linux 6.12: passthrough, but no FUSE over io_uring.
 # Everything works the same there; the scripts are those that need most of the kernel's caches.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
