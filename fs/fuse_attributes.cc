@@ -1,10 +1,12 @@
 // The adapter's requests about attributes.
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 18)
 
+#include <fcntl.h>
 #include <linux/xattr.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <fstream>
@@ -22,27 +24,73 @@
 namespace ckptfs {
 namespace {
 
-// The number of the system call in which a thread waits; -1 if it is not known. Right after it has asked it
-// may still be on its way to sleep, which is told as "running".
-long SystemCallOf(pid_t thread) {
+// The system call in which a thread waits.
+struct SystemCall {
+  long number = -1;  // not known
+  std::array<unsigned long, 3> arguments{};
+};
+
+// Right after it has asked, the thread may still be on its way to sleep, which is told as "running".
+SystemCall SystemCallOf(pid_t thread) {
   constexpr int kLooks = 50;
   constexpr std::chrono::microseconds kPause{200};
   const std::string path = "/proc/" + std::to_string(thread) + "/syscall";
   for (int look = 0; look < kLooks; ++look) {
     std::ifstream file(path);
-    long number = -1;
-    if (file >> number) return number;
+    SystemCall call;
+    if (file >> call.number) {
+      for (unsigned long& argument : call.arguments) file >> std::hex >> argument;
+      return call;
+    }
     if (!file.is_open()) break;
     std::this_thread::sleep_for(kPause);
   }
-  return -1;
+  return {};
 }
 
 // Which has the directory locked when it asks for attributes.
-bool IsListing(long call) { return call == SYS_getdents64 || call == SYS_getdents; }
+bool IsListing(const SystemCall& call) {
+  return call.number == SYS_getdents64 || call.number == SYS_getdents;
+}
 
-bool IsRename(long call) {
-  return call == SYS_rename || call == SYS_renameat || call == SYS_renameat2;
+// Whether such a call, one that changes names, may have a directory locked when it asks for the attributes
+// of `node`. A rename asks for those of the directory that it moves, too, and may have got to a workspace's
+// root without a walk through any directory of it.
+LiveWorkspace::Holds LocksHeldBy(const SystemCall& call, NodeId node) {
+  using Holds = LiveWorkspace::Holds;
+  switch (call.number) {
+    case SYS_rename:
+    case SYS_renameat:
+    case SYS_renameat2:
+      return InodeOf(node) == kRootInode ? Holds::kPerhapsAgain : Holds::kPerhaps;
+    case SYS_open:
+      return (call.arguments[1] & O_CREAT) != 0 ? Holds::kPerhaps : Holds::kNothing;
+    case SYS_openat:
+      return (call.arguments[2] & O_CREAT) != 0 ? Holds::kPerhaps : Holds::kNothing;
+    case SYS_stat:
+    case SYS_lstat:
+    case SYS_fstat:
+    case SYS_newfstatat:
+    case SYS_statx:
+    case SYS_access:
+    case SYS_faccessat:
+    case SYS_faccessat2:
+    case SYS_readlink:
+    case SYS_readlinkat:
+    case SYS_chdir:
+    case SYS_fchdir:
+    case SYS_execve:
+    case SYS_execveat:
+    case SYS_statfs:
+    case SYS_getxattr:
+    case SYS_lgetxattr:
+    case SYS_listxattr:
+    case SYS_llistxattr:
+    case SYS_inotify_add_watch:
+      return Holds::kNothing;
+    default:
+      return Holds::kPerhaps;
+  }
 }
 
 // For requests of attributes, by which the kernel finds out who may search a directory. They may have to
@@ -60,9 +108,9 @@ void AnswerAttributes(fuse_req_t request, fuse_ino_t node, const char* operation
     return;
   }
   AnswerInWaitingRoom(request, operation, [request, node, thread, stopped, handle] {
-    const long call = SystemCallOf(thread);
+    const SystemCall call = SystemCallOf(thread);
     const bool is_sent_back =
-        !IsListing(call) && ((stopped && !stopped->AwaitWalks(node, IsRename(call))) ||
+        !IsListing(call) && ((stopped && !stopped->AwaitWalks(thread, LocksHeldBy(call, node))) ||
                              HandlersOf(request).mount.stale_names.SendsBack(node, thread));
     if (is_sent_back) {
       ReplyError(request, ESTALE);

@@ -65,7 +65,8 @@ void FuseKernelCache::ZeroPages(NodeId node, int64_t begin, int64_t end) noexcep
   if (!session) return;
   static const std::array<char, size_t{64} << 10> zeros{};  // the largest page that there is
   const auto size = static_cast<size_t>(end - begin);
-  fuse_bufvec source = FUSE_BUFVEC_INIT(std::min(size, zeros.size()));
+  fuse_bufvec source{.count = 1};  // FUSE_BUFVEC_INIT is for C
+  source.buf[0].size = std::min(size, zeros.size());
   source.buf[0].mem = const_cast<char*>(zeros.data());  // libfuse reads it
   WarnUnlessUnknown(fuse_lowlevel_notify_store(session.get(), node, begin, &source,
                                                static_cast<fuse_buf_copy_flags>(0)),

@@ -86,27 +86,32 @@ LiveWorkspace::WalkStop::~WalkStop() {
   workspace_.walks_go_on_.notify_all();
 }
 
-bool LiveWorkspace::AwaitWalks(NodeId directory, bool in_rename) {
+bool LiveWorkspace::AwaitWalks(pid_t thread, Holds holds) {
   constexpr std::chrono::milliseconds kPoll{5};
-  constexpr std::chrono::milliseconds kOwnLockMax{20};
-  constexpr std::chrono::milliseconds kRenameMax{500};
+  constexpr std::chrono::milliseconds kLockWaitMax{20};
+  constexpr std::chrono::milliseconds kLockWaitAgainMax{500};
   // Names are dropped a million a second.
   constexpr std::chrono::seconds kMax{20};
   const auto began = std::chrono::steady_clock::now();
   std::unique_lock lock(mutex_);
+  // The first thing that the kernel asks for on its second walk, before it takes a lock.
+  const bool again = sent_back_.erase(thread) != 0;
+  if (again && holds == Holds::kPerhaps) holds = Holds::kNothing;
+  const auto lock_wait_max = again ? kLockWaitAgainMax : kLockWaitMax;
   while (!walks_go_on_.wait_for(lock, kPoll, [this] { return walk_stops_ == 0; })) {
     const auto now = std::chrono::steady_clock::now();
-    if (now - began > (in_rename ? kRenameMax : kMax)) return false;
+    if (now - began > kMax) return false;
     const int64_t lock_wait_ns = lock_wait_began_ns_;
-    if (lock_wait_ns == 0 || lock_wait_directory_ != directory) continue;
-    if (now.time_since_epoch() - std::chrono::nanoseconds(lock_wait_ns) > kOwnLockMax) return false;
+    if (holds == Holds::kNothing || lock_wait_ns == 0) continue;
+    if (now.time_since_epoch() - std::chrono::nanoseconds(lock_wait_ns) < lock_wait_max) continue;
+    sent_back_.insert(thread);
+    return false;
   }
+  sent_back_.clear();
   return true;
 }
 
-LiveWorkspace::LockWait::LockWait(LiveWorkspace& workspace, NodeId directory)
-    : workspace_(workspace) {
-  workspace_.lock_wait_directory_ = directory;
+LiveWorkspace::LockWait::LockWait(LiveWorkspace& workspace) : workspace_(workspace) {
   workspace_.lock_wait_began_ns_ = std::chrono::steady_clock::now().time_since_epoch().count();
 }
 

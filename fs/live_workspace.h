@@ -1,12 +1,15 @@
 // The workspaces that are being served.
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -93,17 +96,17 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
     std::atomic<int>& count_;
   };
   bool StopsWalks() const noexcept { return walk_stops_ != 0; }
-  // For a request for the attributes of `directory`: returns when there is none any more; or false, after a
-  // while, where that may never be, as the asking thread may hold a lock for which whoever settles the
-  // names is waiting. `in_rename`: that thread is in a rename(2), which locks other directories than the
-  // one that it asks about.
-  bool AwaitWalks(NodeId directory, bool in_rename);
+  // For a request of `thread`: returns when there is none any more; or false, after a while, where that may
+  // never be, as the thread may hold the lock of a directory for which whoever settles the names is
+  // waiting. It is sent back then, and comes again.
+  enum class Holds { kNothing, kPerhaps, kPerhapsAgain };  // the last: also when it comes again
+  bool AwaitWalks(pid_t thread, Holds holds);
   // Held by the thread that settles names.
   std::mutex& settling() noexcept { return settling_; }
-  // By that thread: while it exists, it may be waiting for the lock of that directory.
+  // By that thread: while it exists, it may be waiting for the lock of a directory.
   class LockWait {
    public:
-    LockWait(LiveWorkspace& workspace, NodeId directory);
+    explicit LockWait(LiveWorkspace& workspace);
     ~LockWait() { workspace_.lock_wait_began_ns_ = 0; }
     LockWait(const LockWait&) = delete;
     LockWait& operator=(const LockWait&) = delete;
@@ -139,7 +142,6 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   std::atomic<int> walk_stops_{0};
   std::mutex settling_;
   std::atomic<int64_t> lock_wait_began_ns_{0};  // of the monotonic clock; 0: no wait
-  std::atomic<NodeId> lock_wait_directory_{0};
   std::condition_variable walks_go_on_;
   // The newest snapshot's id when a state of another workspace last took this one's place, or was itself
   // replaced by an older one. Snapshots up to that one may be of either line of states.
@@ -150,6 +152,7 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   Slot root_slot_ = 0;         // of the root's node
   Slot directories_slot_ = 0;  // that directories new to the kernel get; perhaps the same
   std::vector<std::pair<NodeId, std::string>> moved_names_;
+  std::set<pid_t> sent_back_;  // by AwaitWalks, and not seen since
 };
 
 // Workspaces by id, made when first looked at. Any thread may call anything.

@@ -15,7 +15,7 @@ RolledBack MountVerbs::RollbackInPlace(const RollbackRequest& request, bool forc
   done.unmounted = RefuseForeignMounts(request.workspace_id, rollback.what, force);
   done.result = Run(rollback);
   NamesChanged(rollback, nullptr, 0);
-  if (!done.unmounted.empty()) rollback.workspace->AwaitWalks(kMountRootNode, /*in_rename=*/false);
+  if (!done.unmounted.empty()) rollback.workspace->AwaitWalks(0, LiveWorkspace::Holds::kNothing);
   return done;
 }
 

@@ -102,8 +102,7 @@ void SettlingNames::DropUnused() {
   if (root == root_) {
     // First looked up: by its name it is reached only if it has one in the kernel's books.
     mount_.helper.LookUp(name, kLookUpMax);
-    AwaitLookups(kMountRootNode);
-    mount_.kernel.DropNamesBelow(kMountRootNode, name);
+    DropNamesBelow(kMountRootNode, name);
     mount_.helper.LookUp(name, kLookUpMax);
     if (mount_.NameOf(workspace_->id()) != name && !workspace_->retired()) DropUnused();  // renamed
     return;
@@ -111,10 +110,8 @@ void SettlingNames::DropUnused() {
   // Replaced by name: what is known is known below the old root, which has no name any more, or has been
   // found in the new one since.
   for (const std::string& directory : DirectoriesInRoot()) {
-    AwaitLookups(root_);
-    AwaitLookups(root);
-    mount_.kernel.DropNamesBelow(root_, directory);
-    mount_.kernel.DropNamesBelow(root, directory);
+    DropNamesBelow(root_, directory);
+    DropNamesBelow(root, directory);
     mount_.helper.LookUp(name + "/" + directory, kLookUpMax);
   }
 }
@@ -146,12 +143,17 @@ FileId SettlingNames::FileOf(NodeId directory, const Volume& volume) const {
 }
 
 void SettlingNames::ExpireName(NodeId directory, const std::string& name) {
-  const LiveWorkspace::LockWait wait(*workspace_, directory);
+  const LiveWorkspace::LockWait wait(*workspace_);
   mount_.kernel.ExpireName(directory, name);
 }
 
+void SettlingNames::DropNamesBelow(NodeId directory, const std::string& name) {
+  const LiveWorkspace::LockWait wait(*workspace_);
+  mount_.kernel.DropNamesBelow(directory, name);
+}
+
 void SettlingNames::AwaitLookups(NodeId directory) {
-  const LiveWorkspace::LockWait wait(*workspace_, directory);
+  const LiveWorkspace::LockWait wait(*workspace_);
   mount_.kernel.AwaitLookups(directory);
 }
 

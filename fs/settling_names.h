@@ -24,10 +24,10 @@ namespace ckptfs {
 // attributes takes no lock. From the constructor on, until the names are settled:
 //
 // - The kernel has no attributes of the tree's directories, and is told some only when all is over: that
-//   is where walks wait. (One that asks with a directory locked, as it has found the permission withdrawn
-//   on its way, would wait for us and we for it: after a while it is told ESTALE, gives the lock back and
-//   walks once more. getdents(2) always asks with the directory locked, to know whether a listing that is
-//   kept is still right; it does not wait.) So a walk finds the state before, if it got past this point before, or the state
+//   is where walks wait. (One that asks with a directory locked, as the attributes went while it was on its
+//   way to change a name, would wait for us and we for it: after a while it is told ESTALE, gives the lock
+//   back and walks once more. getdents(2) always asks with the directory locked, to know whether a listing
+//   that is kept is still right; it does not wait.) So a walk finds the state before, if it got past this point before, or the state
 //   after the switch.
 // - Names that the kernel is told it may use once (LiveWorkspace::KeepsNames).
 //
@@ -62,6 +62,7 @@ class SettlingNames {
   void DropUnused();
   void ExpireUsed(NodeId directory, const Volume& after);
   void ExpireName(NodeId directory, const std::string& name);
+  void DropNamesBelow(NodeId directory, const std::string& name);
   void AwaitLookups(NodeId directory);
   void SettleListings();
   // The directories in the root that the kernel may know.

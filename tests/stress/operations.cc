@@ -25,6 +25,7 @@ constexpr int kUsingOrMaking[] = {ENOENT, EBUSY, EEXIST};
 constexpr int kPromoting[] = {ENOENT, EBUSY, ENOTEMPTY};
 constexpr int kExchanging[] = {ENOENT, EBUSY, EPERM};
 constexpr int kUsingInPlace[] = {ENOENT, EBUSY, EPERM};
+constexpr int kNamingSnapshot[] = {ENOENT, EEXIST, EPERM};
 constexpr int kAncestor[] = {ENOENT, ENOTEMPTY, EEXIST, EBUSY};
 constexpr int kOwnChild[] = {ENOENT, EINVAL, EPERM, EBUSY};
 constexpr int kNotServed[] = {ENOENT, EPERM, EEXIST};
@@ -54,7 +55,7 @@ constexpr Rule kRules[] = {
     {"mv W V", false, kMaking},
     {"mkdir .snapshots/W/S", false, kMaking},
     {"rmdir .snapshots/W/S", false, kUsing},
-    {"mv .snapshots/W/S .snapshots/W/T", false, kMaking},
+    {"mv .snapshots/W/S .snapshots/W/T", false, kNamingSnapshot},
     {"mv -T S .live", false, kUsingInPlace},
     {"mv -T S W", false, kUsing},
     {"mv -T S N", false, kUsingOrMaking},
