@@ -40,7 +40,7 @@ int64_t Catalog::Change::Insert(const WorkspaceRecord& workspace) {
       workspace.id, workspace.name, workspace.volume, workspace.created_ns, workspace.view,
       workspace.parent_id, workspace.parent_marker, workspace.created_ns);
   const int64_t id = database_.LastInsertId();
-  RaiseNextView(workspace.view + 1);
+  NoteGiven(workspace.view);
   return id;
 }
 
@@ -56,7 +56,7 @@ int64_t Catalog::Change::Insert(const SnapshotRecord& snapshot) {
       snapshot.root.mode, snapshot.root.uid, snapshot.root.gid, Blob{snapshot.root.acl},
       Blob{snapshot.root.xattr_names}, snapshot.unlinked_open);
   const int64_t id = database_.LastInsertId();
-  RaiseNextView(snapshot.view + 1);
+  NoteGiven(snapshot.view);
   return id;
 }
 
@@ -155,7 +155,7 @@ void Catalog::Change::Update(const SnapshotRecord& snapshot) {
       snapshot.metadata, snapshot.pinned, ToString(snapshot.kind), snapshot.view,
       snapshot.root.mode, snapshot.root.uid, snapshot.root.gid, Blob{snapshot.root.acl},
       Blob{snapshot.root.xattr_names}, snapshot.unlinked_open, snapshot.id);
-  RaiseNextView(snapshot.view + 1);
+  NoteGiven(snapshot.view);
 }
 
 void Catalog::Change::TouchSnapshots(int64_t workspace_id, int64_t now_ns) {
@@ -165,8 +165,12 @@ void Catalog::Change::TouchSnapshots(int64_t workspace_id, int64_t now_ns) {
       now_ns, workspace_id);
 }
 
-void Catalog::Change::AddTombstone(const VolumeId& volume, int64_t now_ns) {
-  database_.Run("INSERT OR IGNORE INTO tombstone (volume, since_ns) VALUES (?, ?)", volume, now_ns);
+void Catalog::Change::AddTombstone(const VolumeId& volume, std::optional<uint64_t> view,
+                                   int64_t now_ns) {
+  const std::optional<int64_t> number =
+      view ? std::optional(static_cast<int64_t>(*view)) : std::nullopt;
+  database_.Run("INSERT OR IGNORE INTO tombstone (volume, since_ns, view) VALUES (?, ?, ?)", volume,
+                now_ns, number);
 }
 
 void Catalog::Change::DropTombstone(const VolumeId& volume) {
@@ -180,10 +184,6 @@ void Catalog::Change::SetMountRoot(const RootAttributes& root) {
 
 void Catalog::Change::SetGeneration(uint64_t generation) {
   database_.Run("UPDATE store SET generation = ?", generation);
-}
-
-void Catalog::Change::RaiseNextView(uint64_t view) {
-  database_.Run("UPDATE store SET next_view = max(next_view, ?)", std::min(view, kMaxView + 1));
 }
 
 uint64_t Catalog::Change::Commit() {

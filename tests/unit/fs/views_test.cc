@@ -43,7 +43,7 @@ TEST(SlotTableTest, ARenewedSnapshotGetsANewSlotAndKeepsTheOldOneServed) {
   SlotTable slots;
   const SnapshotRecord snapshot = Snapshot(1);
   const Slot before = slots.AcquireSnapshot(snapshot, Place::kRoot)->slot;
-  slots.RenewSnapshot(snapshot.id);
+  slots.RenewSnapshot(snapshot.id, Place::kRoot);
   const Slot after = slots.AcquireSnapshot(snapshot, Place::kRoot)->slot;
   EXPECT_NE(before, after);
   EXPECT_NE(slots.Find(before), nullptr);
