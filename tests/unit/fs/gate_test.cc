@@ -12,14 +12,14 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr NodeId kNode = 7;
+constexpr NodeId kGateNode = 7;
 
 TEST(GateTest, ClosingWaitsForThoseInside) {
   Gate gate;
   std::atomic<bool> left = false;
   std::atomic<bool> inside = false;
   std::thread user([&] {
-    const Gate::Pass pass(gate, kNode);
+    const Gate::Pass pass(gate, kGateNode);
     inside = true;
     std::this_thread::sleep_for(milliseconds(30));
     left = true;
@@ -40,7 +40,7 @@ TEST(GateTest, NobodyEntersWhileItIsClosed) {
     const Gate::Closed closed(gate);
     for (int i = 0; i < 4; ++i) {
       users.emplace_back([&] {
-        const Gate::Pass pass(gate, kNode);
+        const Gate::Pass pass(gate, kGateNode);
         ++entered;
       });
     }
@@ -56,13 +56,13 @@ TEST(GateTest, TellsWhoWaits) {
   std::thread user;
   {
     const Gate::Closed closed(gate);
-    EXPECT_FALSE(gate.Waits(kNode));
-    user = std::thread([&] { const Gate::Pass pass(gate, kNode); });
-    while (!gate.Waits(kNode)) std::this_thread::yield();
-    EXPECT_FALSE(gate.Waits(kNode + 1));
+    EXPECT_FALSE(gate.Waits(kGateNode));
+    user = std::thread([&] { const Gate::Pass pass(gate, kGateNode); });
+    while (!gate.Waits(kGateNode)) std::this_thread::yield();
+    EXPECT_FALSE(gate.Waits(kGateNode + 1));
   }
   user.join();
-  EXPECT_FALSE(gate.Waits(kNode));
+  EXPECT_FALSE(gate.Waits(kGateNode));
 }
 
 TEST(GateTest, AStreamOfUsersDoesNotStarveTheCloser) {
@@ -73,7 +73,7 @@ TEST(GateTest, AStreamOfUsersDoesNotStarveTheCloser) {
   for (int i = 0; i < 3; ++i) {
     users.emplace_back([&] {
       while (!stop) {
-        const Gate::Pass pass(gate, kNode);
+        const Gate::Pass pass(gate, kGateNode);
         std::this_thread::sleep_for(std::chrono::microseconds(100));
       }
     });
