@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -133,6 +134,7 @@ class Catalog {
   bool IsUsed(uint64_t view) const;
   bool IsFull(const ViewRange& range) const;
   void VisitUsed(uint64_t first, uint64_t last, const std::function<bool(uint64_t)>& visit) const;
+  void ViewsReleased();
   // Of a transaction that was written and could not be synced: the next start would find it in the log
   // and take it for one that has happened.
   void TakeBack() noexcept;
@@ -141,6 +143,9 @@ class Catalog {
   const std::string log_name_;  // of SQLite's write-ahead log, in the store's directory
   mutable std::mutex read_mutex_;
   mutable Database reader_;
+  // Ranges of view numbers, by their first, that rows and tombstones had used up when somebody looked, and of
+  // which none was given back since. Guarded by read_mutex_.
+  mutable std::set<uint64_t> full_ranges_;
   std::mutex write_mutex_;
   Database writer_;
   Durability durability_ = Durability::kAtOnce;  // of the transaction that is under way
@@ -209,6 +214,7 @@ class Catalog::Change {
   Catalog& catalog_;
   Database& database_;
   std::optional<Transaction> transaction_;
+  bool releases_views_ = false;
 };
 
 }  // namespace ckptfs

@@ -26,6 +26,7 @@ void Catalog::Change::End(bool has_changes) {
     if (may_be_written) catalog_.TakeBack();
     throw;
   }
+  if (releases_views_) catalog_.ViewsReleased();
   if (catalog_.durability_ != Durability::kAtOnce) {
     catalog_.unflushed_ = true;
   } else if (has_changes) {
@@ -83,10 +84,12 @@ void Catalog::Change::RenameWorkspace(int64_t id, const std::string& name) {
 }
 
 void Catalog::Change::DeleteWorkspace(int64_t id) {
+  releases_views_ = true;
   database_.Run("DELETE FROM workspace WHERE id = ?", id);
 }
 
 void Catalog::Change::DeleteAllRows() {
+  releases_views_ = true;
   database_.Run("PRAGMA defer_foreign_keys = ON");  // until the end of this transaction
   database_.Run("DELETE FROM tombstone");
   database_.Run("DELETE FROM snapshot");
@@ -94,6 +97,7 @@ void Catalog::Change::DeleteAllRows() {
 }
 
 void Catalog::Change::DeleteSnapshot(const SnapshotRecord& snapshot) {
+  releases_views_ = true;
   database_.Run("UPDATE snapshot SET parent_id = ? WHERE parent_id = ?", snapshot.parent_id,
                 snapshot.id);
   // The live tree's marker said "equal to the deleted snapshot". About that one's parent it says
@@ -147,6 +151,7 @@ void Catalog::Change::SetUsage(int64_t id, uint64_t referenced_bytes, uint64_t e
 }
 
 void Catalog::Change::Update(const SnapshotRecord& snapshot) {
+  releases_views_ = true;
   database_.Run(
       "UPDATE snapshot SET uuid = ?, name = ?, volume = ?, created_ns = ?, message = ?, "
       "metadata = ?, pinned = ?, kind = ?, view = ?, root_mode = ?, root_uid = ?, root_gid = ?, "
@@ -174,6 +179,7 @@ void Catalog::Change::AddTombstone(const VolumeId& volume, std::optional<uint64_
 }
 
 void Catalog::Change::DropTombstone(const VolumeId& volume) {
+  releases_views_ = true;
   database_.Run("DELETE FROM tombstone WHERE volume = ?", volume);
 }
 

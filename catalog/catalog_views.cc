@@ -8,7 +8,7 @@
 
 namespace ckptfs {
 
-// All that follow are called with read_mutex_.
+// All up to VisitUsed are called with read_mutex_.
 
 uint64_t Catalog::LastGiven(const ViewRange& range) const {
   Statement row = reader_.Query("SELECT given FROM view_range WHERE first = ?", range.first);
@@ -61,13 +61,23 @@ uint64_t Catalog::NextView(ViewUse use, const IsViewHeld& is_held) const {
     VisitUsed(first, last, visit);
   };
   for (const ViewRange& range : RangesFor(use)) {
+    if (full_ranges_.contains(range.first)) continue;
     const uint64_t given = LastGiven(range);
     const uint64_t next = given < range.last ? given + 1 : range.first;
-    if (IsUsed(next) && IsFull(range)) continue;
+    if (IsUsed(next) && IsFull(range)) {
+      full_ranges_.insert(range.first);
+      continue;
+    }
     if (const auto view = NextFreeView(range, given, visit_used, is_held)) return *view;
   }
   throw Error(ENOSPC, "number a new tree", "all view numbers, 2^24 less a few, are in use",
               "Delete snapshots");
+}
+
+// After a commit, so that whoever saw the catalog as it was before has noted what is full by now.
+void Catalog::ViewsReleased() {
+  const std::lock_guard lock(read_mutex_);
+  full_ranges_.clear();
 }
 
 // Moves on what NextView counts from.

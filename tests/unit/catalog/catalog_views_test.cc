@@ -140,7 +140,11 @@ TEST_F(CatalogViewsTest, WorkspacesTakeWhateverIsBelow8192) {
   AddMany("workspace", 4098, 8191);
   EXPECT_EQ(AddWorkspace("x").view, 8192U);
   EXPECT_EQ(AddSnapshot("t").view, 8193U);
-  Sql("DELETE FROM workspace WHERE view = 77");
+  {
+    Catalog::Change change(*catalog_);
+    change.DeleteWorkspace(catalog_->FindWorkspace("77")->id);
+    change.Commit();
+  }
   EXPECT_EQ(AddWorkspace("y").view, 77U);
 }
 
