@@ -153,6 +153,7 @@ std::unique_ptr<Catalog> Catalog::Open(int store_fd, const std::string& file_nam
   catalog->ListWorkspaces();
   catalog->ListAllSnapshots();
   catalog->Tombstones();
+  for (const ViewRange& range : kViewRanges) catalog->LastGiven(range);
   return catalog;
 }
 
@@ -251,9 +252,11 @@ std::optional<WorkspaceRecord> Catalog::FindWorkspaceByVolume(const VolumeId& vo
   return OneWorkspace(reader_.Query(CKPTFS_SELECT_WORKSPACE "WHERE volume = ?", volume));
 }
 
-std::optional<WorkspaceRecord> Catalog::FindWorkspaceByView(uint64_t view) const {
+std::optional<WorkspaceRecord> Catalog::FindWorkspaceByView(uint64_t view,
+                                                            int64_t created_ns) const {
   const std::lock_guard lock(read_mutex_);
-  return OneWorkspace(reader_.Query(CKPTFS_SELECT_WORKSPACE "WHERE view = ?", view));
+  return OneWorkspace(
+      reader_.Query(CKPTFS_SELECT_WORKSPACE "WHERE view = ? AND created_ns = ?", view, created_ns));
 }
 
 int64_t Catalog::SnapshotsChangedNs(int64_t workspace_id) const {
@@ -401,26 +404,6 @@ std::optional<TemplateInfo> Catalog::FindTemplate(const std::string& name) const
   Statement statement = reader_.Query(CKPTFS_SELECT_TEMPLATE "WHERE name = ?", name);
   if (!statement.Step()) return std::nullopt;
   return ReadTemplate(statement);
-}
-
-uint64_t Catalog::NextView() const {
-  const std::lock_guard lock(read_mutex_);
-  {
-    Statement counter = reader_.Query("SELECT next_view FROM store");
-    const uint64_t next = counter.Step() ? static_cast<uint64_t>(counter.Int(0)) : 1;
-    if (next <= kMaxView) return next;
-  }
-  // All have been given out once: take the smallest that is free. Both tables are read in the
-  // order of their index, up to the first gap.
-  Statement used =
-      reader_.Query("SELECT view FROM workspace UNION ALL SELECT view FROM snapshot ORDER BY 1");
-  uint64_t candidate = 1;
-  while (used.Step() && static_cast<uint64_t>(used.Int(0)) <= candidate) {
-    if (static_cast<uint64_t>(used.Int(0)) == candidate) ++candidate;
-  }
-  if (candidate <= kMaxView) return candidate;
-  throw Error(ENOSPC, "number a new tree", "all 2^24 - 1 view numbers are in use",
-              "Delete snapshots");
 }
 
 void Catalog::CopyTo(const std::string& file_name) {

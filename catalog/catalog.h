@@ -3,15 +3,18 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "backend/templates.h"
 #include "catalog/records.h"
 #include "catalog/sqlite.h"
+#include "catalog/view_numbers.h"
 
 namespace ckptfs {
 
@@ -23,9 +26,6 @@ struct StoreFacts {
   std::string backend_selection;
   int64_t backend_selected_ns = 0;
 };
-
-// View numbers are the high 24 bits of st_ino; 0 belongs to what is in no volume.
-inline constexpr uint64_t kMaxView = (uint64_t{1} << 24) - 1;
 
 // When a transaction survives a power cut.
 enum class Durability {
@@ -72,7 +72,8 @@ class Catalog {
   std::optional<WorkspaceRecord> FindWorkspace(const std::string& name) const;
   std::optional<WorkspaceRecord> FindWorkspace(int64_t id) const;
   std::optional<WorkspaceRecord> FindWorkspaceByVolume(const VolumeId& volume) const;
-  std::optional<WorkspaceRecord> FindWorkspaceByView(uint64_t view) const;
+  // The one that a sidecar means. The time tells it from a former one, whose number it has been given.
+  std::optional<WorkspaceRecord> FindWorkspaceByView(uint64_t view, int64_t created_ns) const;
   int64_t SnapshotsChangedNs(int64_t workspace_id) const;  // 0: no such workspace
 
   std::vector<SnapshotRecord> ListSnapshots(int64_t workspace_id, int64_t after_id,
@@ -103,8 +104,11 @@ class Catalog {
   std::vector<TemplateInfo> ListTemplates() const;  // by name, which is the label
   std::optional<TemplateInfo> FindTemplate(const std::string& name) const;
 
-  // The number that the next new row should have. Throws ENOSPC if 2^24 - 1 are in use.
-  uint64_t NextView() const;
+  // The number that the next new row should have: one that no row and no tombstone has, and that is
+  // not held. It is the same until a row with it is put in, so whoever asks must keep others from
+  // asking until then. Throws ENOSPC if all are in use.
+  uint64_t NextView(ViewUse use, const IsViewHeld& is_held = nullptr) const;
+  bool IsViewUsed(uint64_t view) const;
 
   // Makes all transactions durable that are not yet; returns at once if there are none. Changes go on
   // meanwhile. If the disk fails at it nobody can tell what of them it has: no Change begins any more,
@@ -126,6 +130,11 @@ class Catalog {
  private:
   Catalog(int store_fd, const std::string& file_name);
   void SetDurability(Durability durability);
+  uint64_t LastGiven(const ViewRange& range) const;
+  bool IsUsed(uint64_t view) const;
+  bool IsFull(const ViewRange& range) const;
+  void VisitUsed(uint64_t first, uint64_t last, const std::function<bool(uint64_t)>& visit) const;
+  void ViewsReleased();
   // Of a transaction that was written and could not be synced: the next start would find it in the log
   // and take it for one that has happened.
   void TakeBack() noexcept;
@@ -134,6 +143,9 @@ class Catalog {
   const std::string log_name_;  // of SQLite's write-ahead log, in the store's directory
   mutable std::mutex read_mutex_;
   mutable Database reader_;
+  // Ranges of view numbers, by their first, that rows and tombstones had used up when somebody looked, and of
+  // which none was given back since. Guarded by read_mutex_.
+  mutable std::set<uint64_t> full_ranges_;
   std::mutex write_mutex_;
   Database writer_;
   Durability durability_ = Durability::kAtOnce;  // of the transaction that is under way
@@ -177,7 +189,9 @@ class Catalog::Change {
   // The workspace's list of snapshots is another one from now on.
   void TouchSnapshots(int64_t workspace_id, int64_t now_ns);
 
-  void AddTombstone(const VolumeId& volume, int64_t now_ns);
+  // `view`: the number that goes with the volume, and is not given again before DropTombstone: until
+  // then a power cut may bring volume and sidecar back. Empty: none does.
+  void AddTombstone(const VolumeId& volume, std::optional<uint64_t> view, int64_t now_ns);
   void DropTombstone(const VolumeId& volume);
 
   // EEXIST if the name is taken.
@@ -186,8 +200,6 @@ class Catalog::Change {
 
   void SetMountRoot(const RootAttributes& root);
   void SetGeneration(uint64_t generation);
-  // No row gets a number below `view` before all of those above are used up.
-  void RaiseNextView(uint64_t view);
 
   // Commits and returns the store's new generation.
   uint64_t Commit();
@@ -196,11 +208,13 @@ class Catalog::Change {
 
  private:
   void End(bool has_changes);
+  void NoteGiven(uint64_t view);
 
   std::lock_guard<std::mutex> lock_;
   Catalog& catalog_;
   Database& database_;
   std::optional<Transaction> transaction_;
+  bool releases_views_ = false;
 };
 
 }  // namespace ckptfs

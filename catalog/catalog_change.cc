@@ -26,6 +26,7 @@ void Catalog::Change::End(bool has_changes) {
     if (may_be_written) catalog_.TakeBack();
     throw;
   }
+  if (releases_views_) catalog_.ViewsReleased();
   if (catalog_.durability_ != Durability::kAtOnce) {
     catalog_.unflushed_ = true;
   } else if (has_changes) {
@@ -40,7 +41,7 @@ int64_t Catalog::Change::Insert(const WorkspaceRecord& workspace) {
       workspace.id, workspace.name, workspace.volume, workspace.created_ns, workspace.view,
       workspace.parent_id, workspace.parent_marker, workspace.created_ns);
   const int64_t id = database_.LastInsertId();
-  RaiseNextView(workspace.view + 1);
+  NoteGiven(workspace.view);
   return id;
 }
 
@@ -56,7 +57,7 @@ int64_t Catalog::Change::Insert(const SnapshotRecord& snapshot) {
       snapshot.root.mode, snapshot.root.uid, snapshot.root.gid, Blob{snapshot.root.acl},
       Blob{snapshot.root.xattr_names}, snapshot.unlinked_open);
   const int64_t id = database_.LastInsertId();
-  RaiseNextView(snapshot.view + 1);
+  NoteGiven(snapshot.view);
   return id;
 }
 
@@ -83,10 +84,12 @@ void Catalog::Change::RenameWorkspace(int64_t id, const std::string& name) {
 }
 
 void Catalog::Change::DeleteWorkspace(int64_t id) {
+  releases_views_ = true;
   database_.Run("DELETE FROM workspace WHERE id = ?", id);
 }
 
 void Catalog::Change::DeleteAllRows() {
+  releases_views_ = true;
   database_.Run("PRAGMA defer_foreign_keys = ON");  // until the end of this transaction
   database_.Run("DELETE FROM tombstone");
   database_.Run("DELETE FROM snapshot");
@@ -94,6 +97,7 @@ void Catalog::Change::DeleteAllRows() {
 }
 
 void Catalog::Change::DeleteSnapshot(const SnapshotRecord& snapshot) {
+  releases_views_ = true;
   database_.Run("UPDATE snapshot SET parent_id = ? WHERE parent_id = ?", snapshot.parent_id,
                 snapshot.id);
   // The live tree's marker said "equal to the deleted snapshot". About that one's parent it says
@@ -147,6 +151,7 @@ void Catalog::Change::SetUsage(int64_t id, uint64_t referenced_bytes, uint64_t e
 }
 
 void Catalog::Change::Update(const SnapshotRecord& snapshot) {
+  releases_views_ = true;
   database_.Run(
       "UPDATE snapshot SET uuid = ?, name = ?, volume = ?, created_ns = ?, message = ?, "
       "metadata = ?, pinned = ?, kind = ?, view = ?, root_mode = ?, root_uid = ?, root_gid = ?, "
@@ -155,7 +160,7 @@ void Catalog::Change::Update(const SnapshotRecord& snapshot) {
       snapshot.metadata, snapshot.pinned, ToString(snapshot.kind), snapshot.view,
       snapshot.root.mode, snapshot.root.uid, snapshot.root.gid, Blob{snapshot.root.acl},
       Blob{snapshot.root.xattr_names}, snapshot.unlinked_open, snapshot.id);
-  RaiseNextView(snapshot.view + 1);
+  NoteGiven(snapshot.view);
 }
 
 void Catalog::Change::TouchSnapshots(int64_t workspace_id, int64_t now_ns) {
@@ -165,11 +170,16 @@ void Catalog::Change::TouchSnapshots(int64_t workspace_id, int64_t now_ns) {
       now_ns, workspace_id);
 }
 
-void Catalog::Change::AddTombstone(const VolumeId& volume, int64_t now_ns) {
-  database_.Run("INSERT OR IGNORE INTO tombstone (volume, since_ns) VALUES (?, ?)", volume, now_ns);
+void Catalog::Change::AddTombstone(const VolumeId& volume, std::optional<uint64_t> view,
+                                   int64_t now_ns) {
+  const std::optional<int64_t> number =
+      view ? std::optional(static_cast<int64_t>(*view)) : std::nullopt;
+  database_.Run("INSERT OR IGNORE INTO tombstone (volume, since_ns, view) VALUES (?, ?, ?)", volume,
+                now_ns, number);
 }
 
 void Catalog::Change::DropTombstone(const VolumeId& volume) {
+  releases_views_ = true;
   database_.Run("DELETE FROM tombstone WHERE volume = ?", volume);
 }
 
@@ -180,10 +190,6 @@ void Catalog::Change::SetMountRoot(const RootAttributes& root) {
 
 void Catalog::Change::SetGeneration(uint64_t generation) {
   database_.Run("UPDATE store SET generation = ?", generation);
-}
-
-void Catalog::Change::RaiseNextView(uint64_t view) {
-  database_.Run("UPDATE store SET next_view = max(next_view, ?)", std::min(view, kMaxView + 1));
 }
 
 uint64_t Catalog::Change::Commit() {

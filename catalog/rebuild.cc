@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <set>
 
 #include "backend/base/error.h"
@@ -37,7 +38,14 @@ class Planner {
     std::optional<Sidecar> sidecar;  // empty: none, or damaged
   };
 
+  // A workspace as sidecars name it. The time tells it from a former one, whose number it has been given.
+  using WorkspaceName = std::pair<uint64_t, int64_t>;  // view, created_ns
+
   void ReadSidecars(const std::vector<Sidecar>& known);
+  std::vector<Sidecar*> AllSidecars(bool of_live_trees);
+  void MakeViewsUnique();
+  void NumberWorkspaces();
+  void NumberSnapshots();
   void TakeLiveTrees();
   void TakeSnapshots();
   void TakeNameless();
@@ -46,7 +54,7 @@ class Planner {
   void AddSnapshot(const Sidecar& sidecar);
   void AddRecovered(const VolumeId& volume, uint64_t workspace_view, const std::string& why);
   uint64_t GuessWorkspace(const VolumeId& volume) const;
-  uint64_t TakeView(uint64_t wanted);
+  uint64_t TakeView(ViewUse use);
   void RememberIds(const Sidecar& row);
 
   const Backend& backend_;
@@ -54,7 +62,9 @@ class Planner {
   uint64_t store_generation_ = 0;
   std::map<VolumeId, Candidate> left_;
   std::map<VolumeId, int64_t> snapshot_ids_;
-  std::map<uint64_t, int64_t> workspace_ids_;
+  std::map<WorkspaceName, int64_t> known_workspaces_;
+  std::set<uint64_t> known_views_;
+  std::map<uint64_t, int64_t> workspace_ids_;  // by the view that it has here
 
   std::map<uint64_t, size_t> workspaces_;  // by view, into plan_.workspaces
   std::set<std::string> workspace_names_;
@@ -106,8 +116,11 @@ void Planner::ReadSidecars(const std::vector<Sidecar>& known) {
 }
 
 void Planner::RememberIds(const Sidecar& row) {
-  workspace_ids_[row.workspace.view] = row.workspace.id;
-  if (row.role == SidecarRole::kSnapshot) snapshot_ids_[row.volume] = row.snapshot.id;
+  known_workspaces_[{row.workspace.view, row.workspace.created_ns}] = row.workspace.id;
+  known_views_.insert(row.workspace.view);
+  if (row.role != SidecarRole::kSnapshot) return;
+  snapshot_ids_[row.volume] = row.snapshot.id;
+  known_views_.insert(row.snapshot.view);
 }
 
 RebuildPlan Planner::Make() {
@@ -116,13 +129,7 @@ RebuildPlan Planner::Make() {
   std::erase_if(left_, [](const auto& entry) {
     return entry.second.sidecar && entry.second.sidecar->IsUnfinished();
   });
-  for (const auto& [id, candidate] : left_) {
-    if (!candidate.sidecar) continue;
-    views_.insert(candidate.sidecar->workspace.view);
-    if (candidate.sidecar->role == SidecarRole::kSnapshot) {
-      views_.insert(candidate.sidecar->snapshot.view);
-    }
-  }
+  MakeViewsUnique();
   TakeLiveTrees();
   TakeSnapshots();
   MakeAbsentWorkspaces();
@@ -132,6 +139,63 @@ RebuildPlan Planner::Make() {
                      return a.snapshot.created_ns < b.snapshot.created_ns;
                    });
   return std::move(plan_);
+}
+
+// Those of live trees, or of snapshots: the newest workspace or snapshot first.
+std::vector<Sidecar*> Planner::AllSidecars(bool of_live_trees) {
+  std::vector<Sidecar*> found;
+  for (auto& [id, candidate] : left_) {
+    if (!candidate.sidecar) continue;
+    const bool of_live_tree = candidate.sidecar->role == SidecarRole::kWorkspace;
+    if (of_live_tree == of_live_trees) found.push_back(&*candidate.sidecar);
+  }
+  const auto created_ns = [&](const Sidecar* sidecar) {
+    return of_live_trees ? sidecar->workspace.created_ns : sidecar->snapshot.created_ns;
+  };
+  std::stable_sort(found.begin(), found.end(), [&](const Sidecar* a, const Sidecar* b) {
+    return created_ns(a) > created_ns(b);
+  });
+  return found;
+}
+
+// A number is given again when what had it is gone for good. Only debris of what failed, whose removal
+// failed too, can be there with the number of something else: that is newer, and keeps it. Numbers of
+// live trees come before those of snapshots. What has to take another gets none that the catalog knew:
+// a mount may be serving by those.
+void Planner::MakeViewsUnique() {
+  NumberWorkspaces();
+  NumberSnapshots();
+}
+
+void Planner::NumberWorkspaces() {
+  std::map<WorkspaceName, uint64_t> views;
+  std::vector<WorkspaceName> left_over;
+  std::vector<Sidecar*> sidecars = AllSidecars(/*of_live_trees=*/true);
+  const std::vector<Sidecar*> of_snapshots = AllSidecars(/*of_live_trees=*/false);
+  sidecars.insert(sidecars.end(), of_snapshots.begin(), of_snapshots.end());
+  for (const Sidecar* sidecar : sidecars) {
+    const WorkspaceName name(sidecar->workspace.view, sidecar->workspace.created_ns);
+    if (!views.emplace(name, name.first).second) continue;
+    if (!views_.insert(name.first).second) left_over.push_back(name);
+  }
+  for (const Sidecar* sidecar : of_snapshots) known_views_.insert(sidecar->snapshot.view);
+  for (const WorkspaceName& name : left_over) views[name] = TakeView(ViewUse::kWorkspace);
+  for (Sidecar* sidecar : sidecars) {
+    uint64_t& view = sidecar->workspace.view;
+    view = views.at({view, sidecar->workspace.created_ns});
+  }
+  for (const auto& [name, id] : known_workspaces_) {
+    const auto found = views.find(name);
+    if (found != views.end()) workspace_ids_[found->second] = id;
+  }
+}
+
+void Planner::NumberSnapshots() {
+  std::vector<Sidecar*> left_over;
+  for (Sidecar* sidecar : AllSidecars(/*of_live_trees=*/false)) {
+    if (!views_.insert(sidecar->snapshot.view).second) left_over.push_back(sidecar);
+  }
+  for (Sidecar* sidecar : left_over) sidecar->snapshot.view = TakeView(ViewUse::kSnapshot);
 }
 
 // Of several volumes that call themselves the live tree of one workspace the last committed one is
@@ -263,7 +327,7 @@ void Planner::TakeNameless() {
     workspace.name = RecoveredName(volume);
     workspace.volume = volume;
     workspace.created_ns = NowNs();
-    workspace.view = TakeView(1);
+    workspace.view = TakeView(ViewUse::kWorkspace);
     plan_.remarks.push_back(
         fmt::format("volume {} has no sidecar that tells its name: it is workspace {}",
                     volume.str(), workspace.name));
@@ -300,7 +364,7 @@ void Planner::AddRecovered(const VolumeId& volume, uint64_t workspace_view,
   sidecar.snapshot.uuid = volume;
   sidecar.snapshot.name = RecoveredName(volume);
   sidecar.snapshot.message = "Recovered when the catalog was rebuilt: " + why;
-  sidecar.snapshot.view = TakeView(1);
+  sidecar.snapshot.view = TakeView(ViewUse::kSnapshot);
   const std::shared_ptr<Volume> opened = backend_.Open(volume);
   sidecar.snapshot.root = ReadRootAttributes(*opened);
   struct stat status {};
@@ -312,9 +376,24 @@ void Planner::AddRecovered(const VolumeId& volume, uint64_t workspace_view,
   AddSnapshot(sidecar);
 }
 
-uint64_t Planner::TakeView(uint64_t wanted) {
-  while (!views_.insert(wanted).second) ++wanted;
-  return wanted;
+// What was given last is lost with the catalog: the numbers above all that are there come first.
+uint64_t Planner::TakeView(ViewUse use) {
+  std::set<uint64_t> used = known_views_;
+  used.insert(views_.begin(), views_.end());
+  const auto visit = [&](uint64_t first, uint64_t last, const std::function<bool(uint64_t)>& see) {
+    for (auto i = used.lower_bound(first); i != used.end() && *i <= last && see(*i); ++i) {
+    }
+  };
+  for (const ViewRange& range : RangesFor(use)) {
+    const auto above = used.upper_bound(range.last);
+    const uint64_t largest = above == used.begin() ? 0 : *std::prev(above);
+    const uint64_t given = std::max(largest, range.first - 1);
+    const auto view = NextFreeView(range, given, visit, nullptr);
+    if (!view) continue;
+    views_.insert(*view);
+    return *view;
+  }
+  throw Error(ENOSPC, "number a tree that was found", "all view numbers are in use");
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ struct WorkspaceRecord {
   std::string name;
   VolumeId volume;
   int64_t created_ns = 0;
-  // The high part of st_ino of everything in the live tree; see fs/. Never changes.
+  // The high part of st_ino of everything in the live tree (catalog/view_numbers.h). Never changes.
   uint64_t view = 0;
   // The snapshot that the live state derives from: the newest checkpoint taken of it, or the one
   // it was rolled back to or forked from.

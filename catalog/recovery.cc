@@ -132,7 +132,7 @@ void Recovery::AdoptCheckpoints() {
 // Returns false if it could not be, which JudgeVolumesWithoutRow tells of.
 bool Recovery::Adopt(const Sidecar& sidecar) {
   const std::optional<WorkspaceRecord> workspace =
-      store_.catalog->FindWorkspaceByView(sidecar.workspace.view);
+      store_.catalog->FindWorkspaceByView(sidecar.workspace.view, sidecar.workspace.created_ns);
   if (!workspace || workspace->volume != sidecar.workspace.volume) return false;
   SnapshotRecord snapshot = sidecar.snapshot;
   snapshot.volume = sidecar.volume;
@@ -176,7 +176,7 @@ void Recovery::JudgeVolumesWithoutRow() {
   if (debris.empty()) return;
   // If power goes and they come back, later transactions would make them look like volumes of lost rows.
   Catalog::Change change(*store_.catalog);
-  for (const VolumeId& volume : debris) change.AddTombstone(volume, NowNs());
+  for (const VolumeId& volume : debris) change.AddTombstone(volume, std::nullopt, NowNs());
   change.CommitUncounted();
   for (const VolumeId& volume : debris) store_.Destroy(volume);
 }

@@ -10,7 +10,7 @@ namespace {
 
 // Version 1. Ids are never used twice (AUTOINCREMENT), so that a late answer about a deleted row
 // cannot be taken for one about a new row. Volumes, names and view numbers are unique in each
-// table; that they are so over both is kept by the counter, and verified by fsck.
+// table; that they are so over both is kept by whoever gives them, and verified by fsck.
 constexpr char kVersion1[] = R"sql(
 CREATE TABLE store (
   id                  INTEGER PRIMARY KEY CHECK (id = 1),
@@ -115,8 +115,25 @@ constexpr char kVersion4[] = R"sql(
 CREATE INDEX snapshot_checkpoint ON snapshot (workspace_id, id) WHERE kind = 'manual';
 )sql";
 
+// Version 5. View numbers are given again, in ranges (catalog/view_numbers.h), each of which has a
+// counter of its own. A number whose tombstone stands is still taken.
+constexpr char kVersion5[] = R"sql(
+CREATE TABLE view_range (
+  first INTEGER PRIMARY KEY,
+  given INTEGER NOT NULL  -- the number given last; before there was one: that below the first
+) STRICT;
+WITH
+  counter (given) AS (SELECT coalesce((SELECT next_view FROM store), 1) - 1),
+  range (first, last) AS (VALUES (1, 4095), (4096, 8191), (8192, 16777215))
+INSERT INTO view_range SELECT first, max(first - 1, min(last, given)) FROM range, counter;
+ALTER TABLE store DROP COLUMN next_view;
+
+ALTER TABLE tombstone ADD COLUMN view INTEGER;
+CREATE INDEX tombstone_by_view ON tombstone (view) WHERE view IS NOT NULL;
+)sql";
+
 // A change of the tables is a new entry; one that stands here is never edited.
-constexpr std::array kMigrations = {kVersion1, kVersion2, kVersion3, kVersion4};
+constexpr std::array kMigrations = {kVersion1, kVersion2, kVersion3, kVersion4, kVersion5};
 
 void Apply(Database& database, size_t migration) {
   database.Execute(kMigrations[migration]);

@@ -115,6 +115,11 @@ void Store::SetMountRoot(const RootAttributes& root) {
   }
 }
 
+void Store::SetViewHolder(IsViewHeld is_held) {
+  const std::lock_guard lock(impl_->operations);
+  impl_->is_view_held = std::move(is_held);
+}
+
 void Store::MarkMissing(int64_t snapshot_id) {
   const std::lock_guard lock(impl_->operations);
   const std::optional<SnapshotRecord> snapshot = impl_->catalog->FindSnapshot(snapshot_id);

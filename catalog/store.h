@@ -11,6 +11,7 @@
 
 #include "backend/backend.h"
 #include "catalog/records.h"
+#include "catalog/view_numbers.h"
 
 namespace ckptfs {
 
@@ -237,6 +238,11 @@ class Store {
   // Owner and mode of the mount root (0755, root, unless changed by SetMountRoot).
   RootAttributes MountRoot() const;
   void SetMountRoot(const RootAttributes& root);
+
+  // Whoever serves the store says here which view numbers he has told of files that somebody may still
+  // have, which outlives a deletion; they are not given again meanwhile. It is called under the mutex
+  // of the operations, and must call nothing here. Empty: none.
+  void SetViewHolder(IsViewHeld is_held);
 
   // Marks a snapshot's data as missing (found out while in use); logged once.
   void MarkMissing(int64_t snapshot_id);

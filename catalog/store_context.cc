@@ -145,6 +145,8 @@ std::string StoreContext::FreeSnapshotName(int64_t workspace_id, const std::stri
   });
 }
 
+uint64_t StoreContext::NextView(ViewUse use) const { return catalog->NextView(use, is_view_held); }
+
 PreparedVolume::PreparedVolume(StoreContext& store, const Sidecar& sidecar)
     : store_(store), id_(sidecar.volume) {
   store_.sidecars->Prepare(sidecar);
@@ -171,7 +173,7 @@ PreparedVolume::~PreparedVolume() {
     // Later transactions would make its sidecar look like one of a lost row: a tombstone will not.
     try {
       Catalog::Change change(*store_.catalog);
-      change.AddTombstone(id_, NowNs());
+      change.AddTombstone(id_, std::nullopt, NowNs());
       change.CommitUncounted();
     } catch (const std::exception& second) {
       spdlog::error("remember that volume {} is debris: {}", id_.str(), second.what());

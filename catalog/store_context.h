@@ -73,6 +73,9 @@ class StoreContext {
   // Makes a volume that was live read-only, for recovery.
   void Seal(const VolumeId& volume) const noexcept;
 
+  // The number of a tree to come, with `operations` held until it has its row: no two get the same.
+  uint64_t NextView(ViewUse use) const;
+
   // A time for a new snapshot of that workspace: now, and later than that of the newest.
   int64_t SnapshotTime(int64_t workspace_id) const;
   // `wanted`, or wanted-2, wanted-3, ... if that workspace has a snapshot of this name.
@@ -92,6 +95,7 @@ class StoreContext {
   UnsealedStates unsealed;
   std::unique_ptr<Janitor> janitor;
   std::mutex operations;
+  IsViewHeld is_view_held;    // Store::SetViewHolder; guarded by `operations`
   const CautiousClock clock;  // for ages that decide about a deletion
 
   // Facts that are known once the backend is open.

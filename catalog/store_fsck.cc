@@ -191,7 +191,7 @@ void Checker::CheckRows() {
   }
 }
 
-// View numbers are unique in each table by its rules, over both by the counter alone.
+// View numbers are unique in each table by its rules, over both by whoever gives them.
 void Checker::CheckViews() {
   std::set<uint64_t> used;
   for (const WorkspaceRecord& workspace : workspaces_) used.insert(workspace.view);
@@ -201,7 +201,7 @@ void Checker::CheckViews() {
                      snapshot.view),
          fmt::format("snapshot {} has a view number of its own", snapshot.name), [&] {
            SnapshotRecord other = snapshot;
-           other.view = store_.catalog->NextView();
+           other.view = store_.NextView(ViewUse::kSnapshot);
            Catalog::Change change(*store_.catalog);
            change.Update(other);
            store_.Commit(change);
@@ -279,7 +279,7 @@ void Checker::CheckStranger(const VolumeId& volume, bool read_only) {
 // Gives a volume the row that its sidecar tells of; returns what it is called now.
 std::string Checker::Adopt(const Sidecar& sidecar) {
   const std::optional<WorkspaceRecord> workspace =
-      store_.catalog->FindWorkspaceByView(sidecar.workspace.view);
+      store_.catalog->FindWorkspaceByView(sidecar.workspace.view, sidecar.workspace.created_ns);
   if (sidecar.role == SidecarRole::kSnapshot) {
     if (!workspace) {
       throw Error(ENOENT, "give volume " + sidecar.volume.str() + " an entry",
@@ -291,6 +291,7 @@ std::string Checker::Adopt(const Sidecar& sidecar) {
     WorkspaceRecord again = sidecar.workspace;
     again.volume = sidecar.volume;
     again.parent_marker = 0;
+    if (store_.catalog->IsViewUsed(again.view)) again.view = store_.NextView(ViewUse::kWorkspace);
     again.name = FirstFreeName(again.name, [&](const std::string& name) {
       return store_.catalog->FindWorkspace(name).has_value();
     });
@@ -311,7 +312,7 @@ std::string Checker::Adopt(const Sidecar& sidecar) {
                        .volume = sidecar.volume,
                        .created_ns = store_.SnapshotTime(workspace->id),
                        .message = "Recovered by fsck: a live tree that had lost its entry",
-                       .view = store_.catalog->NextView(),
+                       .view = store_.NextView(ViewUse::kSnapshot),
                        .root = ReadRootAttributes(*opened)};
   return AdoptSnapshot(*workspace, state, sidecar.parent);
 }
@@ -321,9 +322,9 @@ std::string Checker::AdoptSnapshot(const WorkspaceRecord& workspace, SnapshotRec
   snapshot.id = 0;
   snapshot.workspace_id = workspace.id;
   snapshot.name = store_.FreeSnapshotName(workspace.id, snapshot.name);
-  bool view_taken = store_.catalog->FindWorkspaceByView(snapshot.view).has_value();
-  for (const SnapshotRecord& other : snapshots_) view_taken |= other.view == snapshot.view;
-  if (view_taken) snapshot.view = store_.catalog->NextView();
+  if (store_.catalog->IsViewUsed(snapshot.view)) {
+    snapshot.view = store_.NextView(ViewUse::kSnapshot);
+  }
   const std::optional<SnapshotRecord> parent_row =
       parent.empty() ? std::nullopt : store_.catalog->FindSnapshot(parent);
   snapshot.parent_id = parent_row ? std::optional(parent_row->id) : std::nullopt;
@@ -332,7 +333,6 @@ std::string Checker::AdoptSnapshot(const WorkspaceRecord& workspace, SnapshotRec
   change.Insert(snapshot);
   change.TouchSnapshots(workspace.id, NowNs());
   store_.Commit(change);
-  snapshots_.push_back(snapshot);
   return fmt::format("snapshot {} of {}", snapshot.name, workspace.name);
 }
 

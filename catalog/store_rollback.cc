@@ -183,7 +183,7 @@ SnapshotRecord RollbackJob::StateBefore(LiveHold* hold) const {
                        .created_ns = store_.SnapshotTime(workspace_.id),
                        .parent_id = workspace_.parent_id,
                        .kind = SnapshotKind::kPreRollback,
-                       .view = store_.catalog->NextView(),
+                       .view = store_.NextView(ViewUse::kSnapshot),
                        .root = ReadRootAttributes(*live_)};
   if (hold != nullptr) state.unlinked_open = static_cast<int64_t>(hold->GatherUnlinked());
   if (!exchange()) {
@@ -206,7 +206,7 @@ void RollbackJob::Switch(PreparedVolume& fresh) {
   if (exchange()) {
     stale_ = store_.catalog->VolumesOfChildren(snapshot_.id);
     change.DeleteSnapshot(snapshot_);
-    change.AddTombstone(snapshot_.volume, NowNs());
+    change.AddTombstone(snapshot_.volume, snapshot_.view, NowNs());
     parent = snapshot_.parent_id;
     marker = 0;  // equal to no snapshot
   }
@@ -219,7 +219,7 @@ void RollbackJob::Switch(PreparedVolume& fresh) {
     kept_->id = change.Insert(*kept_);
     change.TouchSnapshots(workspace_.id, kept_->created_ns);
   } else if (live_) {
-    change.AddTombstone(workspace_.volume, NowNs());
+    change.AddTombstone(workspace_.volume, std::nullopt, NowNs());  // the workspace has its number
   }
   store_.Commit(change);
   // Nothing from here on may fail: it has happened.

@@ -97,7 +97,7 @@ SnapshotRecord Store::Checkpoint(int64_t workspace_id, const CheckpointRequest& 
                           .metadata = request.metadata,
                           .pinned = request.pinned,
                           .parent_id = workspace.parent_id,
-                          .view = store.catalog->NextView()};
+                          .view = store.NextView(ViewUse::kSnapshot)};
   // A state has one volume for ever: its UUID serves for both, and a snapshot whose sidecar is lost
   // is still known by it to those that derive from it.
   snapshot.uuid = snapshot.volume;
@@ -175,7 +175,7 @@ void DeleteForGood(StoreContext& store, const SnapshotRecord& snapshot) {
   store.WithReserve([&] {
     Catalog::Change change(*store.catalog);
     change.DeleteSnapshot(snapshot);
-    change.AddTombstone(snapshot.volume, NowNs());
+    change.AddTombstone(snapshot.volume, snapshot.view, NowNs());
     change.TouchSnapshots(snapshot.workspace_id, NowNs());
     store.Commit(change);
   });

@@ -83,7 +83,7 @@ WorkspaceRecord Store::CreateWorkspace(const std::string& name, const RootAttrib
   WorkspaceRecord workspace{.name = name,
                             .volume = VolumeId::Generate(),
                             .created_ns = NowNs(),
-                            .view = store.catalog->NextView()};
+                            .view = store.NextView(ViewUse::kWorkspace)};
   Failpoint("workspace.before-sidecar");
   PreparedVolume volume(store, WorkspaceSidecar(workspace, SidecarState::kPrepared));
   // On disk: a sidecar without a volume. Recovery removes it.
@@ -129,7 +129,7 @@ class ImportedWorkspace final : public Store::PendingWorkspace {
     const std::lock_guard lock(store_.operations);
     RequireFreeName(store_, record_.name, "make workspace " + record_.name);
     record_.created_ns = NowNs();
-    record_.view = store_.catalog->NextView();
+    record_.view = store_.NextView(ViewUse::kWorkspace);
     store_.sidecars->PrepareFilled(WorkspaceSidecar(record_, SidecarState::kPrepared));
     store_.backend->WaitDurable();
     Failpoint("import.before-commit");
@@ -174,7 +174,7 @@ WorkspaceRecord Store::Fork(int64_t snapshot_id, const std::string& name) {
   WorkspaceRecord workspace{.name = name,
                             .volume = VolumeId::Generate(),
                             .created_ns = NowNs(),
-                            .view = store.catalog->NextView(),
+                            .view = store.NextView(ViewUse::kWorkspace),
                             .parent_id = snapshot.id};
   Sidecar sidecar = WorkspaceSidecar(workspace, SidecarState::kPrepared);
   sidecar.parent = snapshot.uuid;
@@ -234,7 +234,7 @@ void Store::RemoveWorkspace(int64_t workspace_id, const LiveHooks& hooks,
     store.WithReserve([&] {
       Catalog::Change change(*store.catalog);
       change.DeleteWorkspace(workspace_id);
-      change.AddTombstone(workspace.volume, NowNs());
+      change.AddTombstone(workspace.volume, workspace.view, NowNs());
       store.Commit(change);
     });
     // On disk: no workspace, and a tombstone for its volume, which recovery destroys.

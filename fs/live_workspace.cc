@@ -34,7 +34,7 @@ void LiveWorkspace::Switch(std::shared_ptr<Volume> volume, uint64_t old_number, 
     }
   }
   if (!old->files) return;
-  if (old_number != 0) old->files->number = old_number;
+  if (old_number != 0) slots_.Renumber(*old->files, old_number);
   if (!keep_slot) slots_.Unpin(old->files->slot);
 }
 

@@ -41,7 +41,13 @@ MountContext::MountContext(Store& store_in, KernelCache& kernel_in, MountOptions
         const bool maybe_mapped = FileTree(*this).ForgetSomeUnmapped();
         const bool open_volumes = volumes.DropIdle();
         return directory_fds.DropIdle() || maybe_mapped || open_volumes;
-      }) {}
+      }) {
+  // Of a store with many snapshots the one that was deleted last has the only number that is free, and
+  // somebody may be reading it yet.
+  store.SetViewHolder([this](uint64_t view) { return slots.HasNumber(view); });
+}
+
+MountContext::~MountContext() { store.SetViewHolder(nullptr); }
 
 std::string MountContext::NameOf(int64_t workspace_id) const {
   const auto record = store.FindWorkspace(workspace_id);

@@ -58,6 +58,9 @@ struct Node {
 // Owned by the mount; outlives every request. All members may be used by any thread.
 struct MountContext {
   MountContext(Store& store, KernelCache& kernel, MountOptions options, MountHelper& mount_helper);
+  ~MountContext();
+  MountContext(const MountContext&) = delete;
+  MountContext& operator=(const MountContext&) = delete;
 
   // What a node id stands for now. Throws Error: ESTALE if it is known no longer, EIO if its data
   // is missing.

@@ -2,7 +2,7 @@
 //
 // Both are `high << 40 | inode number`, so no table of known files is needed. In a node id the high
 // part is a slot (fs/views.h): one view of one volume for as long as somebody looks at it. In
-// st_ino it is a view number that the catalog keeps for ever. Slot 0 and view 0 stand for the
+// st_ino it is a view number, which the catalog keeps as long as the tree is there. Slot 0 and view 0 stand for the
 // directories and files that no volume holds: the mount root, .snapshots and what is in it.
 #pragma once
 

@@ -5,11 +5,16 @@
 #include <iterator>
 
 #include "backend/base/error.h"
+#include "catalog/view_numbers.h"
 
 namespace ckptfs {
 namespace {
 
 constexpr std::chrono::seconds kVolumeIdle{5};
+
+// What catalog/view_numbers.h is about.
+static_assert((kSnapshotViews.last + 1) << kInodeBits == uint64_t{1} << 53);
+static_assert(kMaxView << kInodeBits >> kInodeBits == kMaxView);
 
 }  // namespace
 
@@ -24,6 +29,7 @@ std::shared_ptr<View> SlotTable::AddLocked(std::shared_ptr<View> view) {
     views_.push_back(view);
   }
   ++in_use_;
+  numbers_.insert(view->number);
   return view;
 }
 
@@ -31,6 +37,10 @@ void SlotTable::RemoveLocked(const View& view) {
   if (view.kind == View::Kind::kSnapshot) {
     const auto known = snapshots_.find({view.snapshot_id, view.place});
     if (known != snapshots_.end() && known->second == view.slot) snapshots_.erase(known);
+  }
+  for (const uint64_t number : {view.number.load(), view.former_number_}) {
+    const auto counted = numbers_.find(number);
+    if (counted != numbers_.end()) numbers_.erase(counted);
   }
   const Slot slot = view.slot;
   free_.push_back(slot);
@@ -133,6 +143,20 @@ void SlotTable::Forget(Slot slot, uint64_t lookups) {
   if (!views_[slot] || views_[slot]->lookups_ != 0 || views_[slot]->pinned_) return;
   removed = views_[slot];
   RemoveLocked(*removed);
+}
+
+void SlotTable::Renumber(View& view, uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  if (view.number == number) return;
+  const uint64_t former = view.number.exchange(number);
+  if (views_[view.slot].get() != &view) return;
+  view.former_number_ = former;
+  numbers_.insert(number);
+}
+
+bool SlotTable::HasNumber(uint64_t number) const {
+  const std::shared_lock lock(mutex_);
+  return numbers_.contains(number);
 }
 
 size_t SlotTable::size() const {

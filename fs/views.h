@@ -10,6 +10,7 @@
 #include <mutex>
 #include <shared_mutex>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "backend/backend.h"
@@ -49,7 +50,7 @@ struct View {
   Place place = Place::kRoot;                // kSnapshot
   RootAttributes root;                       // kSnapshot: of its root, for ever
   // The high part of st_ino. Of kLiveFiles it changes once, when a rollback leaves its volume to a
-  // snapshot.
+  // snapshot (SlotTable::Renumber).
   std::atomic<uint64_t> number{0};
   NamelessFiles nameless;
 
@@ -69,6 +70,7 @@ struct View {
   std::atomic<bool> has_twin_{false};
   std::atomic<uint64_t> lookups_{0};  // that the kernel holds on nodes of this slot
   bool pinned_ = false;               // in use although the kernel may know no node of it
+  uint64_t former_number_ = 0;        // that the kernel may show until it asks again; 0: none
 };
 
 // Gives out slots and takes them back when nobody can name a node of theirs any more. A slot is not
@@ -102,6 +104,11 @@ class SlotTable {
   void Count(const View& view);
   void Forget(Slot slot, uint64_t lookups);
 
+  void Renumber(View& view, uint64_t number);
+  // Whether some slot that is in use has, or had, that number: if not, nobody has anything open or stands
+  // in anything that shows it.
+  bool HasNumber(uint64_t number) const;
+
   size_t size() const;
 
  private:
@@ -124,6 +131,7 @@ class SlotTable {
   std::vector<Slot> free_;
   size_t in_use_ = 0;
   std::unordered_map<SnapshotKey, Slot, SnapshotKeyHash> snapshots_;
+  std::unordered_multiset<uint64_t> numbers_;
 };
 
 // Volumes of snapshots that are being looked into. No more are kept open than the backend likes

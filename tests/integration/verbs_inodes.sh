@@ -81,7 +81,7 @@ cd / && unmount_store "$store" "$m" && mount_store "$store" "$m" && cd "$m" || e
 check_eq '' "$(collisions)" "numbers of two files, after a remount"
 check_eq "$number" "$(stat -c %i .snapshots/W/s1/hard1)" "still"
 
-test_case "numbers of what is gone are not given again"
+test_case "numbers of what is gone are not given again at once"
 mkdir .snapshots/W/t && old=$(stat -c %i .snapshots/W/t .snapshots/W/t/hard1) && rmdir .snapshots/W/t
 mkdir .snapshots/W/t
 check_eq 0 "$(comm -12 <(sort <<<"$old") <(stat -c %i .snapshots/W/t .snapshots/W/t/hard1 | sort) | wc -l)" "a snapshot"
@@ -112,4 +112,69 @@ check_eq '' "$(du -s W .snapshots 2>&1 >/dev/null)" "nor by du"
 check_not "cp refuses nothing as the same file" cmp -s W/dir/f7 .snapshots/W/s1/dir/f7
 check "cp over the live file" cp .snapshots/W/s1/dir/f7 W/dir/f7
 check_eq 7 "$(cat W/dir/f7)" "what it copied"
+
+# What JavaScript takes for one number with its neighbours, of all that is in the mount.
+too_large() { inodes | awk '$1 >= 2 ^ 53'; }
+# As if so many numbers of trees had been given; the store must not be in use.
+set_given() { query "$store" "UPDATE view_range SET given = max(first - 1, CASE first WHEN 1 THEN min($1, 4095) WHEN 4096
+    THEN min($1, 8191) ELSE $1 END)"; }
+away() { cd / && unmount_store "$store" "$m"; }
+back() { mount_store "$store" "$m" && cd "$m" || exit 1; }
+
+test_case "after many checkpoints numbers are below 2^53"
+check_eq '' "$(too_large)" "before"
+inodes >"$scratch/before"
+for given in 8191 8400 1000000; do
+    away && set_given "$given" && back
+    mkdir "N$given" && mkdir "N$given/d" && echo 1 >"N$given/d/one" && echo 2 >"N$given/d/two"
+    mkdir ".snapshots/N$given/s" && mv -T ".snapshots/N$given/s" "F$given"
+    number=$(stat -c %i "N$given" "N$given/d/one")
+    echo changed >"N$given/d/one" && mv -T ".snapshots/N$given/s" ".snapshots/N$given/.live"
+    check_eq "$number" "$(stat -c %i "N$given" "N$given/d/one")" "$given: over a rollback"
+    check_eq 2 "$(find ".snapshots/N$given" -mindepth 1 -maxdepth 1 -type d | wc -l)" "$given: the state before is kept"
+    check_eq '' "$(too_large)" "$given: numbers that JavaScript cannot tell apart"
+    check_eq '' "$(collisions)" "$given: numbers of two files"
+    inodes | sort >"$scratch/then"
+    away && back
+    check_eq '' "$(diff "$scratch/then" <(inodes | sort))" "$given: over a remount"
+done
+check_eq '' "$(comm -23 <(sort "$scratch/before") "$scratch/then")" "what was there has the numbers that it had"
+
+# With all numbers below 2^53 in use but one, that is the one of what was deleted last.
+test_case "a number is not given to another while a file that had it is open"
+away
+query "$store" "CREATE TABLE others AS WITH RECURSIVE n (v) AS (SELECT 4096 UNION ALL SELECT v + 1 FROM n WHERE v < 8191)
+    SELECT v FROM n WHERE v NOT IN (SELECT view FROM snapshot);
+    INSERT INTO tombstone (volume, since_ns, view) SELECT printf('00000000-0000-4000-8000-%012x', v), 1, v FROM others
+    WHERE v <> (SELECT max(v) FROM others)"
+# The daemon drops at its start what nothing is left of: these are to stay.
+query "$store" "CREATE TRIGGER stay BEFORE DELETE ON tombstone WHEN old.volume LIKE '00000000-%' BEGIN SELECT raise(IGNORE); END"
+back
+mkdir .snapshots/W/last
+small=$(stat -c %i .snapshots/W/last/hard1)
+check "the last one that is free" test "$small" -lt $((1 << 53))
+exec 5<.snapshots/W/last/hard1
+rmdir .snapshots/W/last
+gone() { [[ -z $(query "$store" "SELECT 1 FROM tombstone WHERE volume NOT LIKE '00000000-%'") ]]; }
+await 20 "the end of the volume" gone
+mkdir .snapshots/W/meanwhile
+check "another one, while it is open" test "$(stat -c %i .snapshots/W/meanwhile/hard1)" -ge $((1 << 53))
+check_eq "$small" "$(stat -L -c %i /proc/self/fd/5 5<&5)" "what is open has the number still"
+exec 5<&-
+check "a large number is a number" test -n "$(cat .snapshots/W/meanwhile/hard1)"
+# The kernel may keep what was closed for as long as it has memory, and the number with it.
+has_small() { [[ $(stat -c %i .snapshots/W/next/hard1) == "$small" ]]; }
+again() {
+    has_small && return
+    echo 2 >/proc/sys/vm/drop_caches
+    rmdir .snapshots/W/next
+    mkdir .snapshots/W/next && has_small
+}
+await 20 "the small one again, when nobody has it" again
+mkdir large && check "workspaces have small ones" test "$(stat -c %i large)" -lt $((1 << 53))
+away
+query "$store" "DROP TRIGGER stay; DROP TABLE others"
+back
+run ckpt fsck
+check_eq 0 "$status" "fsck: $output$errors"
 cd /

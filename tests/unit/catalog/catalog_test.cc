@@ -31,10 +31,11 @@ class CatalogTest : public testing::Test {
   }
   int64_t AddWorkspace(const std::string& name) {
     Catalog::Change change(*catalog_);
-    const int64_t id = change.Insert(WorkspaceRecord{.name = name,
-                                                     .volume = VolumeId::Generate(),
-                                                     .created_ns = 1,
-                                                     .view = catalog_->NextView()});
+    const int64_t id =
+        change.Insert(WorkspaceRecord{.name = name,
+                                      .volume = VolumeId::Generate(),
+                                      .created_ns = 1,
+                                      .view = catalog_->NextView(ViewUse::kWorkspace)});
     change.Commit();
     return id;
   }
@@ -42,13 +43,14 @@ class CatalogTest : public testing::Test {
                       std::optional<int64_t> parent = {},
                       SnapshotKind kind = SnapshotKind::kManual) {
     Catalog::Change change(*catalog_);
-    const int64_t id = change.Insert(SnapshotRecord{.uuid = Uuid::Generate(),
-                                                    .workspace_id = workspace,
-                                                    .name = name,
-                                                    .volume = VolumeId::Generate(),
-                                                    .parent_id = parent,
-                                                    .kind = kind,
-                                                    .view = catalog_->NextView()});
+    const int64_t id =
+        change.Insert(SnapshotRecord{.uuid = Uuid::Generate(),
+                                     .workspace_id = workspace,
+                                     .name = name,
+                                     .volume = VolumeId::Generate(),
+                                     .parent_id = parent,
+                                     .kind = kind,
+                                     .view = catalog_->NextView(ViewUse::kSnapshot)});
     change.Commit();
     return id;
   }
@@ -121,7 +123,6 @@ TEST_F(CatalogTest, ARowComesBackAsItWasPutIn) {
   EXPECT_EQ(found.root.acl, snapshot.root.acl);
   EXPECT_EQ(found.root.xattr_names, snapshot.root.xattr_names);
   EXPECT_EQ(found.unlinked_open, 3);
-  EXPECT_EQ(catalog_->NextView(), 100U);
   EXPECT_EQ(catalog_->FindSnapshot(found.uuid)->id, found.id);
   EXPECT_EQ(catalog_->FindSnapshotByVolume(found.volume)->id, found.id);
 }
@@ -175,23 +176,6 @@ TEST_F(CatalogTest, IdsAreNotUsedTwice) {
     change.Commit();
   }
   EXPECT_GT(AddSnapshot(w, "s"), s);
-}
-
-TEST_F(CatalogTest, ViewNumbersAreUsedAgainWhenAllHaveBeen) {
-  const int64_t w = AddWorkspace("w");  // 1
-  const int64_t s2 = AddSnapshot(w, "s2");
-  AddSnapshot(w, "s3");
-  {
-    Catalog::Change change(*catalog_);
-    change.RaiseNextView(kMaxView);
-    change.Commit();
-  }
-  EXPECT_EQ(catalog_->FindSnapshot(AddSnapshot(w, "last"))->view, kMaxView);
-  EXPECT_EQ(catalog_->FindSnapshot(AddSnapshot(w, "s4"))->view, 4U);
-  Catalog::Change change(*catalog_);
-  change.DeleteSnapshot(catalog_->FindSnapshot(s2).value());
-  change.Commit();
-  EXPECT_EQ(catalog_->NextView(), 2U);
 }
 
 TEST_F(CatalogTest, AChangedListHasALaterTime) {

@@ -60,7 +60,7 @@ TEST(SpaceReserve, LetsTheCatalogGoOnWhenItsDiskIsFull) {
     Catalog::Change transaction(*catalog);
     transaction.Insert(WorkspaceRecord{.name = "w" + std::to_string(made),
                                        .volume = VolumeId::Generate(),
-                                       .view = catalog->NextView()});
+                                       .view = catalog->NextView(ViewUse::kWorkspace)});
     transaction.Commit();
     ++made;
   };

@@ -88,6 +88,39 @@ CREATE INDEX snapshot_by_parent    ON snapshot (parent_id);
 CREATE INDEX workspace_by_parent   ON workspace (parent_id);
 )sql";
 
+// What later programs had made of that: as .dump tells it, if with the tables in another order.
+constexpr const char* kSinceVersion1[] = {R"sql(
+PRAGMA user_version = 2;
+ALTER TABLE snapshot ADD COLUMN open_writers INTEGER;
+CREATE TABLE open_writer (
+  snapshot_id INTEGER NOT NULL REFERENCES snapshot (id) ON DELETE CASCADE,
+  position    INTEGER NOT NULL,
+  path        BLOB    NOT NULL,
+  pid         INTEGER NOT NULL,
+  command     BLOB    NOT NULL,
+  PRIMARY KEY (snapshot_id, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX snapshot_undo ON snapshot (workspace_id, id)
+  WHERE kind = 'pre-rollback' AND pinned = 0 AND missing = 0;
+)sql",
+                                          R"sql(
+PRAGMA user_version = 3;
+CREATE TABLE template (
+  uuid       TEXT    PRIMARY KEY,
+  name       TEXT    NOT NULL UNIQUE,
+  created_ns INTEGER NOT NULL,
+  filesystem TEXT    NOT NULL,
+  size_bytes INTEGER NOT NULL,
+  inode      INTEGER NOT NULL,
+  sha256     TEXT    NOT NULL
+) STRICT;
+)sql",
+                                          R"sql(
+PRAGMA user_version = 4;
+CREATE INDEX snapshot_checkpoint ON snapshot (workspace_id, id) WHERE kind = 'manual';
+)sql"};
+constexpr int kLastWithOneCounter = 4;  // the version
+
 std::vector<std::string> SchemaOf(Database& database) {
   std::vector<std::string> tables;
   Statement rows = database.Query(
@@ -100,13 +133,14 @@ std::vector<std::string> SchemaOf(Database& database) {
   return tables;
 }
 
-class MigrationTest : public testing::Test {
+class MigrationTest : public testing::TestWithParam<int> {
  protected:
   MigrationTest() {
     WriteFileAt(directory_.fd(), "old.db", "");
-    Database database(directory_.fd(), "old.db");
-    database.Execute(kVersion1Catalog);
+    Sql(kVersion1Catalog);
+    for (int version = 2; version <= GetParam(); ++version) Sql(kSinceVersion1[version - 2]);
   }
+  void Sql(const std::string& text) { Database(directory_.fd(), "old.db").Execute(text); }
   std::unique_ptr<Catalog> Open() {
     return Catalog::Open(directory_.fd(), "old.db", CatalogCheck::kFull);
   }
@@ -114,7 +148,7 @@ class MigrationTest : public testing::Test {
   TestDirectory directory_;
 };
 
-TEST_F(MigrationTest, KeepsEveryRow) {
+TEST_P(MigrationTest, KeepsEveryRow) {
   const auto catalog = Open();
   EXPECT_THAT(catalog->Verify(), IsEmpty());
   EXPECT_EQ(catalog->Facts().backend_type, "btrfs-loop");
@@ -131,7 +165,7 @@ TEST_F(MigrationTest, KeepsEveryRow) {
                                  "pre-rollback-20261121T011702Z pre-rollback"));
 }
 
-TEST_F(MigrationTest, WhatIsNewIsThereAndUnknownOfWhatIsOld) {
+TEST_P(MigrationTest, WhatIsNewIsThereAndUnknownOfWhatIsOld) {
   const auto catalog = Open();
   EXPECT_FALSE(catalog->OpenWriters(1).has_value());
   EXPECT_THAT(catalog->SurplusUndo(1, 0, 10), testing::SizeIs(1));
@@ -144,7 +178,7 @@ TEST_F(MigrationTest, WhatIsNewIsThereAndUnknownOfWhatIsOld) {
 }
 
 // The two ways to the tables of today come to the same.
-TEST_F(MigrationTest, GivesTheTablesThatANewCatalogHas) {
+TEST_P(MigrationTest, GivesTheTablesThatANewCatalogHas) {
   Open();
   Catalog::Create(directory_.fd(), "new.db", {.uuid = Uuid::Generate(), .backend_type = "x"});
   Database migrated(directory_.fd(), "old.db");
@@ -153,13 +187,47 @@ TEST_F(MigrationTest, GivesTheTablesThatANewCatalogHas) {
   EXPECT_EQ(SchemaOf(migrated), SchemaOf(fresh));
 }
 
-TEST_F(MigrationTest, IsDoneOnceHoweverOftenItIsOpened) {
+TEST_P(MigrationTest, IsDoneOnceHoweverOftenItIsOpened) {
   Open();
   const auto catalog = Open();
   EXPECT_THAT(catalog->ListAllSnapshots(), testing::SizeIs(3));
 }
 
-TEST_F(MigrationTest, LeavesACatalogOfANewerProgramAlone) {
+TEST_P(MigrationTest, ViewNumbersGoOnWhereTheCounterWas) {
+  const auto catalog = Open();
+  EXPECT_EQ(catalog->FindWorkspace("V")->view, 2U);
+  EXPECT_EQ(catalog->FindSnapshot(3)->view, 5U);
+  EXPECT_EQ(catalog->NextView(ViewUse::kWorkspace), 6U);
+  EXPECT_EQ(catalog->NextView(ViewUse::kSnapshot), 4096U);
+}
+
+TEST_P(MigrationTest, LargeViewNumbersStayAndNewOnesAreSmall) {
+  Sql("UPDATE store SET next_view = 1000001; UPDATE workspace SET view = 9000 WHERE name = 'V';"
+      "UPDATE snapshot SET view = 1000000 WHERE name = 'two'");
+  const auto catalog = Open();
+  EXPECT_EQ(catalog->FindWorkspace("V")->view, 9000U);
+  EXPECT_EQ(catalog->FindSnapshot(2)->view, 1'000'000U);
+  EXPECT_EQ(catalog->NextView(ViewUse::kWorkspace), 2U) << "1 is W's";
+  EXPECT_EQ(catalog->NextView(ViewUse::kSnapshot), 4096U);
+  const auto none_small = [](uint64_t view) { return view <= kSnapshotViews.last; };
+  EXPECT_EQ(catalog->NextView(ViewUse::kSnapshot, none_small), 1'000'001U);
+}
+
+TEST_P(MigrationTest, ACounterThatHadComeToItsEndGoesRound) {
+  Sql("UPDATE store SET next_view = 16777216");
+  const auto catalog = Open();
+  const auto none_small = [](uint64_t view) { return view <= kSnapshotViews.last; };
+  EXPECT_EQ(catalog->NextView(ViewUse::kSnapshot, none_small), 8192U);
+}
+
+TEST_P(MigrationTest, TombstonesOfOldHaveNoNumber) {
+  Sql("INSERT INTO tombstone VALUES ('00000000-0000-4000-8000-000000000001', 1)");
+  const auto catalog = Open();
+  EXPECT_THAT(catalog->Tombstones(), testing::SizeIs(1));
+  EXPECT_FALSE(catalog->IsViewUsed(0));
+}
+
+TEST_P(MigrationTest, LeavesACatalogOfANewerProgramAlone) {
   {
     Database database(directory_.fd(), "old.db");
     database.Execute("PRAGMA user_version = 99");
@@ -173,6 +241,9 @@ TEST_F(MigrationTest, LeavesACatalogOfANewerProgramAlone) {
   Database database(directory_.fd(), "old.db");
   EXPECT_EQ(database.PragmaInt("PRAGMA user_version"), 99);
 }
+
+INSTANTIATE_TEST_SUITE_P(From, MigrationTest, testing::Range(1, kLastWithOneCounter + 1),
+                         [](const auto& version) { return std::to_string(version.param); });
 
 }  // namespace
 }  // namespace ckptfs

@@ -72,6 +72,34 @@ TEST(SlotTableTest, AnUnpinnedSlotGoesWithItsLastLookup) {
   EXPECT_EQ(slots.Find(slot), nullptr);
 }
 
+TEST(SlotTableTest, ANumberIsHeldWhileTheKernelKnowsOneOfItsNodes) {
+  SlotTable slots;
+  const SnapshotRecord snapshot = Snapshot(1);
+  EXPECT_FALSE(slots.HasNumber(snapshot.view));
+  const Slot root = slots.AcquireSnapshot(snapshot, Place::kRoot)->slot;
+  const Slot inner = slots.AcquireSnapshot(snapshot, Place::kInner)->slot;
+  slots.Forget(root, 1);
+  EXPECT_TRUE(slots.HasNumber(snapshot.view));
+  slots.Forget(inner, 1);
+  EXPECT_FALSE(slots.HasNumber(snapshot.view));
+}
+
+TEST(SlotTableTest, FilesOfAStateThatWasRolledBackHoldBothNumbers) {
+  SlotTable slots;
+  const auto files = slots.AddLiveFiles(nullptr, nullptr, 5);
+  slots.Count(*files);
+  slots.Renumber(*files, 4100);
+  EXPECT_EQ(files->number, 4100U);
+  slots.Unpin(files->slot);
+  EXPECT_TRUE(slots.HasNumber(5)) << "the kernel shows it until it asks again";
+  EXPECT_TRUE(slots.HasNumber(4100));
+  slots.Forget(files->slot, 1);
+  EXPECT_FALSE(slots.HasNumber(5));
+  EXPECT_FALSE(slots.HasNumber(4100));
+  slots.Renumber(*files, 4101);
+  EXPECT_FALSE(slots.HasNumber(4101)) << "nobody can ask for these files any more";
+}
+
 TEST(SlotTableTest, CountingOnASlotThatHasGoneIsStale) {
   SlotTable slots;
   EXPECT_THROW(slots.Count(99), Error);
