@@ -6,13 +6,13 @@
 #include <sys/xattr.h>
 
 #include <cerrno>
-#include <fstream>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "backend/base/error.h"
+#include "fs/asking_thread.h"
 #include "fs/fuse_answer.h"
 #include "fs/fuse_operations.h"
 #include "fs/snapshot_xattrs.h"
@@ -20,16 +20,11 @@
 namespace ckptfs {
 namespace {
 
-// The number of the system call that a thread is in; -1 if it is not known.
-long SystemCallOf(pid_t thread) {
-  std::ifstream file("/proc/" + std::to_string(thread) + "/syscall");
-  long number = -1;
-  if (!(file >> number)) return -1;
-  return number;
+// Which asks for no permission to walk, and has the directory locked: to find the name of what a handle
+// names, the kernel lists the parent.
+bool IsListing(long call) {
+  return call == SYS_getdents64 || call == SYS_getdents || call == SYS_open_by_handle_at;
 }
-
-// Which has the directory locked when it asks for attributes.
-bool IsListing(long call) { return call == SYS_getdents64 || call == SYS_getdents; }
 
 bool IsRename(long call) {
   return call == SYS_rename || call == SYS_renameat || call == SYS_renameat2;

@@ -212,8 +212,10 @@ void MountVerbs::NamesChanged(const LiveRollback& rollback, const RenamePlaces* 
                              snapshot.name);
     }
   }
-  if (places == nullptr) return;
-  SnapshotMoved(snapshot, *places);
+  if (places != nullptr) SnapshotMoved(snapshot, *places);
+  if (rollback.exchange()) {  // it has gone, another has its name
+    for (const Place place : kPlaces) mount_.slots.RenewSnapshot(snapshot.id, place);
+  }
 }
 
 // --- What the kernel has without a path walk -------------------------------------------------------

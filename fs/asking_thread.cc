@@ -1,0 +1,25 @@
+#include "fs/asking_thread.h"
+
+#include <chrono>
+#include <fstream>
+#include <string>
+#include <thread>
+
+namespace ckptfs {
+
+// Right after it has asked it may still be on its way to sleep, which is told as "running".
+long SystemCallOf(pid_t thread) {
+  constexpr int kLooks = 50;
+  constexpr std::chrono::microseconds kPause{200};
+  const std::string path = "/proc/" + std::to_string(thread) + "/syscall";
+  for (int look = 0; look < kLooks; ++look) {
+    std::ifstream file(path);
+    long number = -1;
+    if (file >> number) return number;
+    if (!file.is_open()) break;
+    std::this_thread::sleep_for(kPause);
+  }
+  return -1;
+}
+
+}  // namespace ckptfs
