@@ -24,6 +24,11 @@ look() {
     check_eq 0 "$status" "$1: $errors"
     check_match '^[0-9]+ [0-9]+$' "$output" "$1 ($2)"
 }
+# remount [OPTIONS]
+remount() {
+    unmount_store "$store" "$m" || { fail "unmount" && exit 1; }
+    mount_store "$store" "$m" "${1-}" || { fail "mount" && exit 1; }
+}
 forget() { sync && echo 3 >/proc/sys/vm/drop_caches; }
 # expect MODE: with what the kernel knows, and without.
 expect() {
@@ -49,7 +54,7 @@ make_tree W && mkdir "$m/.snapshots/W/s" || exit 1
 
 for options in snapdir=hidden snapdir=visible io_uring=on; do
     if [[ $options != snapdir=hidden ]]; then
-        unmount_store "$store" "$m" && mount_store "$store" "$m" "$options" || exit 1
+        remount "$options"
     fi
     test_case "files and directories of a workspace ($options)"
     mapfile -t files < <(find "$m/W" -not -path '*/.snapshots*')
@@ -67,9 +72,9 @@ done
 
 test_case "with snapdir=off there is no list in the workspace"
 save "$m/W/.snapshots" "$m/W/.snapshots/s"
-unmount_store "$store" "$m" && mount_store "$store" "$m" snapdir=off || exit 1
+remount snapdir=off
 look stale "what the other mount showed"
-unmount_store "$store" "$m" && mount_store "$store" "$m" || exit 1
+remount
 
 test_case "a file that is renamed is the same"
 echo moved >"$m/W/before" && mkdir "$m/W/from" && save "$m/W/before" "$m/W/from"
@@ -157,7 +162,7 @@ mapfile -t files < <(find "$m"/many* "$m"/.snapshots/many* "$m"/many*/.snapshots
 save "$m" "$m/.snapshots" "${files[@]}"
 expect same
 for order in "6 5 4 3 2 1" "3 1 2 6 4 5"; do
-    unmount_store "$store" "$m" && mount_store "$store" "$m" || exit 1
+    remount
     for i in $order; do find "$m/.snapshots/many$i" "$m/many$i" "$m/many$i/.snapshots/s" -type f -exec cat {} + >/dev/null; done
     expect noted
     check "what no volume holds is found" test "$(opened)" -ge 8
