@@ -52,6 +52,9 @@ class Volume {
   // or what open(2) gives.
   virtual UniqueFd OpenInode(FileId file, int flags) const = 0;
 
+  // Whether a file that is made may get the inode number of one that has gone, while this is open.
+  virtual bool ReusesInodeNumbers() const noexcept { return false; }
+
   // The identity of `name` in the directory `dir_fd` of this volume, symlinks not followed; of
   // `dir_fd` itself if `name` is empty. Throws Error as name_to_handle_at(2) does, and EXDEV if
   // the name leads out of this volume (a nested subvolume, a mount).

@@ -19,7 +19,7 @@ struct Attributes {
 // never gets it, the lookup has to be taken back (FileTree::Forget).
 struct Entry {
   NodeId node = 0;  // 0: there is no such name
-  uint64_t generation = 0;
+  uint32_t generation = 0;
   Attributes attributes;
   double entry_timeout_s = 0;
 };

@@ -58,6 +58,13 @@ class FileTree {
   void RemoveDirectory(NodeId parent, const char* name);
   void Rename(NodeId parent, const char* name, NodeId new_parent, const char* new_name,
               unsigned int flags, const Caller& caller);
+  // For file handles (file_tree_handles.cc): the node itself, which the kernel may have forgotten, unless it
+  // is a root. ESTALE if what it stood for has gone, or has got another.
+  Entry FindAgain(NodeId node);
+  // The parent of a directory that is no root; nothing if that is the root.
+  std::optional<Entry> FindParent(NodeId directory);
+  // By what the kernel knows a file of a live tree.
+  NodeHandle HandleOf(NodeId file) const;
   // The kernel knows `node` no longer by that many lookups.
   void Forget(NodeId node, uint64_t lookups);
 
@@ -143,6 +150,7 @@ class FileTree {
                  const InGroup& in_group) const;
   // Of a live tree's file: whether it belongs to a state that is the live one no longer.
   static bool IsLeftBehind(const Node& node);
+  static void RefuseOldHandle(const Node& node, const Caller& caller);
   // A file that is about to lose its last name, held if the kernel may still ask for it.
   struct LastName;
   LastName HoldLastName(const Node& parent, int parent_fd, const char* name);
@@ -158,8 +166,14 @@ class FileTree {
   double NameSeconds(const Node& parent) const;
   // Says "no such name" if there is none.
   Entry MakeEntry(const Node& parent, int parent_fd, const char* name);
-  Entry MakeEntry(const Node& parent, const struct statx& status, FileId directory_id,
+  Entry MakeEntry(const Node& parent, const struct statx& status, FileId id,
                   const Timeout& timeout);
+  // Of a node with a lookup counted. `near`: a node of the same tree.
+  Entry MakeEntry(const Node& near, NodeHandle handle, const struct statx& status,
+                  const Timeout& timeout) const;
+  static bool NeedsIdentity(const Node& near, mode_t mode);
+  // Of a file that is no directory, or is a snapshot's; `volume` is the view's.
+  static uint32_t GenerationOf(const View& view, const Volume& volume, FileId id);
   Entry MakeEntryOfNew(const Node& parent, int parent_fd, const char* name, int removal_flags);
   static void RemoveNew(int parent_fd, const char* name, int removal_flags) noexcept;
   bool IsMapped(NodeId node) const;

@@ -3,11 +3,13 @@
 #include <linux/fs.h>
 #include <spdlog/spdlog.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <utility>
 
 #include "backend/base/proc_path.h"
+#include "fs/asking_thread.h"
 #include "fs/file_tree_internal.h"
 
 namespace ckptfs {
@@ -75,6 +77,14 @@ bool FileTree::IsLeftBehind(const Node& node) {
   return node.view->kind == View::Kind::kLiveFiles && node.workspace->live()->files != node.view;
 }
 
+// A file of the state before that somebody uses, and until the names are settled (SettlingNames) any, the
+// kernel knows, and opens by its handle without having asked for it. Who opens it by a path has found it
+// there before the rollback, or by a descriptor that he has.
+void FileTree::RefuseOldHandle(const Node& node, const Caller& caller) {
+  if (!IsLeftBehind(node) || SystemCallOf(caller.pid).number != SYS_open_by_handle_at) return;
+  throw Error(ESTALE, "open a file", "a rollback has put another in its place");
+}
+
 OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Caller& caller,
                          const InGroup& in_group) {
   const bool for_writing = IsOpenForWriting(flags);
@@ -90,6 +100,7 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
     }
   } else {
     node = mount_.Resolve(node_id);
+    RefuseOldHandle(node, caller);
   }
   UniqueFd path;
   bool may_pass_through = true;

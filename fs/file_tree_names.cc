@@ -59,23 +59,36 @@ double FileTree::NameSeconds(const Node& parent) const {
   return keeps ? mount_.KeepSeconds() : 0;
 }
 
-Entry FileTree::MakeEntry(const Node& parent, const struct statx& status, FileId directory_id,
-                          const Timeout& timeout) {
-  Entry entry;
-  const bool is_directory = S_ISDIR(status.stx_mode);
-  const View& view = parent.workspace && !is_directory ? *parent.files : *parent.view;
-  const uint64_t number = MakeNumber(view.number, status.stx_ino);
-  if (parent.workspace && is_directory) {
-    entry.node = parent.workspace->AcquireDirectory(directory_id);
-    entry.generation = directory_id.generation;
-  } else {
-    entry.node = MakeNumber(view.slot, status.stx_ino);
-    mount_.slots.Count(view);
-  }
-  entry.attributes.stat = StatOf(status, number);
+bool FileTree::NeedsIdentity(const Node& near, mode_t mode) {
+  return S_ISDIR(mode) || (near.workspace && near.volume->ReusesInodeNumbers());
+}
+
+uint32_t FileTree::GenerationOf(const View& view, const Volume& volume, FileId id) {
+  const bool is_needed = view.workspace && volume.ReusesInodeNumbers();
+  return is_needed ? view.generation ^ id.generation : view.generation;
+}
+
+Entry FileTree::MakeEntry(const Node& near, NodeHandle handle, const struct statx& status,
+                          const Timeout& timeout) const {
+  const View& view = near.workspace && !S_ISDIR(status.stx_mode) ? *near.files : *near.view;
+  Entry entry{.node = handle.node, .generation = handle.generation};
+  entry.attributes.stat = StatOf(status, MakeNumber(view.number, status.stx_ino));
   entry.attributes.timeout_s = timeout.Of(entry.node);
-  entry.entry_timeout_s = NameSeconds(parent);
+  entry.entry_timeout_s = NameSeconds(near);
   return entry;
+}
+
+Entry FileTree::MakeEntry(const Node& parent, const struct statx& status, FileId id,
+                          const Timeout& timeout) {
+  const bool is_directory = S_ISDIR(status.stx_mode);
+  if (parent.workspace && is_directory) {
+    return MakeEntry(parent, parent.workspace->AcquireDirectory(id), status, timeout);
+  }
+  const View& view = parent.workspace ? *parent.files : *parent.view;
+  const NodeHandle handle{.node = MakeNumber(view.slot, status.stx_ino),
+                          .generation = GenerationOf(view, *parent.volume, id)};
+  mount_.slots.Count(view);
+  return MakeEntry(parent, handle, status, timeout);
 }
 
 Entry FileTree::MakeEntry(const Node& parent, int parent_fd, const char* name) {
@@ -86,7 +99,7 @@ Entry FileTree::MakeEntry(const Node& parent, int parent_fd, const char* name) {
     return Entry{.entry_timeout_s = NameSeconds(parent)};
   }
   FileId id;
-  if (S_ISDIR(status.stx_mode)) {
+  if (NeedsIdentity(parent, status.stx_mode)) {
     id = parent.volume->Identify(parent_fd, name);
     // A revalidation holds no lock: the name may have gone to another file in between.
     if (id.inode != status.stx_ino) throw Error(ESTALE, "look up a name that is being changed");
@@ -190,17 +203,16 @@ CreatedFile FileTree::FinishCreate(const Change& change, UniqueFd fd, int flags,
   // What the kernel is told now stays true until it is told otherwise: before anything can be stored
   // through a mapping the file must be given a size, and then the kernel asks anew.
   const Timeout timeout(*this, change.node.in_writing);
-  created.entry = MakeEntry(change.node, StatxAt(fd.get(), ""), FileId{}, timeout);
+  const struct statx status = StatxAt(fd.get(), "");
+  FileId id{.inode = status.stx_ino};
+  if (NeedsIdentity(change.node, status.stx_mode)) id = change.node.volume->Identify(fd.get(), "");
+  created.entry = MakeEntry(change.node, status, id, timeout);
   const bool for_writing = IsOpenForWriting(flags);
   try {
     const FileOpener opener{
         // The kernel keeps what it is given as long as anybody has the file open, for reading too: a
         // descriptor that can write would be taken for a writer all that time (IsOpenUnderneath).
-        .for_passthrough =
-            [&] {
-              const uint64_t inode = InodeOf(created.entry.node);
-              return change.node.volume->OpenInode({.inode = inode}, O_PATH | O_NOFOLLOW);
-            },
+        .for_passthrough = [&] { return change.node.volume->OpenInode(id, O_PATH | O_NOFOLLOW); },
         .for_daemon = [&] { return std::move(fd); },
     };
     const InGroupOf as(caller);
@@ -325,7 +337,7 @@ FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, con
   if (is_directory) {
     const FileId id = parent.volume->Identify(parent_fd, name);
     mount_.directory_fds.Drop(*parent.volume, id.inode);
-    last.directory = parent.workspace->AcquireDirectory(id);
+    last.directory = parent.workspace->AcquireDirectory(id).node;
     Forget(last.directory, 1);
   }
   // Too many open files: then it is as gone as its name.

@@ -6,17 +6,14 @@
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 
-#include <array>
 #include <cerrno>
-#include <chrono>
-#include <fstream>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include "backend/base/error.h"
+#include "fs/asking_thread.h"
 #include "fs/fuse_answer.h"
 #include "fs/fuse_operations.h"
 #include "fs/snapshot_xattrs.h"
@@ -24,33 +21,11 @@
 namespace ckptfs {
 namespace {
 
-// The system call in which a thread waits.
-struct SystemCall {
-  long number = -1;  // not known
-  std::array<unsigned long, 3> arguments{};
-};
-
-// Right after it has asked, the thread may still be on its way to sleep, which is told as "running".
-SystemCall SystemCallOf(pid_t thread) {
-  constexpr int kLooks = 50;
-  constexpr std::chrono::microseconds kPause{200};
-  const std::string path = "/proc/" + std::to_string(thread) + "/syscall";
-  for (int look = 0; look < kLooks; ++look) {
-    std::ifstream file(path);
-    SystemCall call;
-    if (file >> call.number) {
-      for (unsigned long& argument : call.arguments) file >> std::hex >> argument;
-      return call;
-    }
-    if (!file.is_open()) break;
-    std::this_thread::sleep_for(kPause);
-  }
-  return {};
-}
-
-// Which has the directory locked when it asks for attributes.
+// Which asks for no permission to walk, and has the directory locked: to find the name of what a handle
+// names, the kernel lists the parent.
 bool IsListing(const SystemCall& call) {
-  return call.number == SYS_getdents64 || call.number == SYS_getdents;
+  return call.number == SYS_getdents64 || call.number == SYS_getdents ||
+         call.number == SYS_open_by_handle_at;
 }
 
 // Whether such a call, one that changes names, may have a directory locked when it asks for the attributes

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <string>
+#include <string_view>
 
 #include "backend/base/error.h"
 #include "fs/fuse_answer.h"
@@ -14,7 +15,22 @@
 namespace ckptfs {
 namespace {
 
+using std::literals::operator""sv;
+
+// The kernel asks for these two only when somebody opens a file handle and it has forgotten the node, or
+// where that directory lies.
+void LookupByHandle(fuse_req_t request, fuse_ino_t node, bool parent) {
+  AnswerElsewhere(request, "lookup by handle", [=] {
+    SnapshotTree& snapshots = HandlersOf(request).snapshots;
+    ReplyEntry(request, parent ? snapshots.FindParent(node) : snapshots.FindAgain(node));
+  });
+}
+
 void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  if (name == "."sv || name == ".."sv) {
+    LookupByHandle(request, parent, name == ".."sv);
+    return;
+  }
   Answer(request, "lookup", [&] {
     FuseHandlers& handlers = HandlersOf(request);
     if (handlers.snapshots.IsReserved(parent, name)) {

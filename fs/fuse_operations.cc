@@ -26,7 +26,7 @@ void Negotiate(void* user_data, fuse_conn_info* connection) {
         uint64_t{FUSE_CAP_DONT_MASK}, uint64_t{FUSE_CAP_HANDLE_KILLPRIV_V2},
         uint64_t{FUSE_CAP_AUTO_INVAL_DATA}, uint64_t{FUSE_CAP_ASYNC_DIO},
         uint64_t{FUSE_CAP_SPLICE_WRITE}, uint64_t{FUSE_CAP_SPLICE_MOVE},
-        uint64_t{FUSE_CAP_PASSTHROUGH}}) {
+        uint64_t{FUSE_CAP_EXPORT_SUPPORT}, uint64_t{FUSE_CAP_PASSTHROUGH}}) {
     fuse_set_feature_flag(connection, wanted);
   }
   if (handlers.mount.options.strict_access_times) {

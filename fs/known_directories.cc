@@ -8,28 +8,53 @@
 
 namespace ckptfs {
 
-NodeId KnownDirectories::Acquire(FileId file, const std::function<Slot()>& current_slot,
-                                 const std::function<Slot()>& new_slot) {
-  const std::lock_guard lock(mutex_);
-  const Slot slot = current_slot();
+NodeHandle KnownDirectories::HandleOf(uint64_t inode, const Known& known,
+                                      uint32_t slot_generation) {
+  constexpr uint32_t kFarApart = 0x9e3779b1;
+  return {.node = MakeNumber(known.slot, inode),
+          .generation = known.generation ^ slot_generation ^ known.line * kFarApart};
+}
+
+// With the mutex held.
+std::optional<NodeHandle> KnownDirectories::FindAgain(FileId file, Slot slot, bool& taken) {
   const auto [begin, end] = by_inode_.equal_range(file.inode);
-  bool taken = false;
   for (auto it = begin; it != end; ++it) {
     Known& known = it->second;
     if (known.generation == file.generation && known.line == line_ && !known.removed) {
+      const uint32_t slot_generation = slots_.Count(known.slot);
       ++known.lookups;
-      slots_.Count(known.slot);
-      return MakeNumber(known.slot, file.inode);
+      return HandleOf(file.inode, known, slot_generation);
     }
     taken |= known.slot == slot;
   }
+  return std::nullopt;
+}
+
+// With the mutex held; counted in the slot.
+NodeHandle KnownDirectories::Add(FileId file, Slot slot, uint32_t slot_generation) {
+  const Known known{.slot = slot, .generation = file.generation, .lookups = 1, .line = line_};
+  by_inode_.emplace(file.inode, known);
+  return HandleOf(file.inode, known, slot_generation);
+}
+
+NodeHandle KnownDirectories::Acquire(FileId file, const std::function<Slot()>& current_slot,
+                                     const std::function<Slot()>& new_slot) {
+  const std::lock_guard lock(mutex_);
+  const Slot slot = current_slot();
+  bool taken = false;
+  if (const auto known = FindAgain(file, slot, taken)) return *known;
   const Slot chosen = taken ? new_slot() : slot;
-  const NodeId node = MakeNumber(chosen, file.inode);
-  slots_.Count(chosen);
-  by_inode_.emplace(
-      file.inode,
-      Known{.slot = chosen, .generation = file.generation, .lookups = 1, .line = line_});
-  return node;
+  static_cast<void>(MakeNumber(chosen, file.inode));  // throws before anything is counted
+  return Add(file, chosen, slots_.Count(chosen));
+}
+
+NodeHandle KnownDirectories::AcquireAgain(FileId file, const View& view) {
+  const std::lock_guard lock(mutex_);
+  bool taken = false;
+  if (const auto known = FindAgain(file, view.slot, taken)) return *known;
+  if (taken) throw Error(ESTALE, "find a directory", "its number is another's");
+  slots_.Count(view);
+  return Add(file, view.slot, view.generation);
 }
 
 // With the mutex held.

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -27,6 +28,10 @@ namespace ckptfs {
 // say, can list nothing and make nothing in it, and so could nobody else if a rollback brought it back
 // under its old id. So it gets another (`Remove`).
 //
+// Its handles are to last as long as it is the same directory, also when the kernel has forgotten it: the
+// generation that the kernel is told is made of the directory's own, of its slot's, as slots are handed out
+// anew at each mount, and of how often all was disowned.
+//
 // A directory that is first seen when its natural node id (current slot, inode number) is still
 // taken by an older directory of another generation gets an id in a new slot.
 //
@@ -40,8 +45,11 @@ class KnownDirectories {
   // pinned; `new_slot` makes another one if that id is taken. Both are called with the table's lock
   // held. Counting both under one lock keeps a forget that comes meanwhile from freeing the
   // slot in between.
-  NodeId Acquire(FileId file, const std::function<Slot()>& current_slot,
-                 const std::function<Slot()>& new_slot);
+  NodeHandle Acquire(FileId file, const std::function<Slot()>& current_slot,
+                     const std::function<Slot()>& new_slot);
+  // The same for a directory of which somebody has a handle with a slot: that of `view`. Throws Error ESTALE
+  // if the directory has got another id since.
+  NodeHandle AcquireAgain(FileId file, const View& view);
 
   // The generation behind a node id; 0 (any) if it is not known. Throws Error ESTALE if it was
   // disowned.
@@ -72,7 +80,7 @@ class KnownDirectories {
     Slot slot = 0;
     uint32_t generation = 0;
     uint64_t lookups = 0;
-    uint64_t line = 0;
+    uint32_t line = 0;
     bool listed = false;
     bool removed = false;
   };
@@ -80,11 +88,16 @@ class KnownDirectories {
   using Table = std::unordered_multimap<uint64_t, Known>;
 
   Table::iterator Find(NodeId node);
+  // That directory if it is known, counting one lookup; else empty. `taken`: whether another has its number
+  // in that slot.
+  std::optional<NodeHandle> FindAgain(FileId file, Slot slot, bool& taken);
+  NodeHandle Add(FileId file, Slot slot, uint32_t slot_generation);
+  static NodeHandle HandleOf(uint64_t inode, const Known& known, uint32_t slot_generation);
 
   SlotTable& slots_;
   mutable std::mutex mutex_;
   Table by_inode_;
-  uint64_t line_ = 0;  // counts the calls of Disown
+  uint32_t line_ = 0;  // counts the calls of Disown
 };
 
 }  // namespace ckptfs

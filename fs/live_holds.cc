@@ -32,11 +32,15 @@ MomentHold::MomentHold(MountContext& mount, const std::shared_ptr<LiveWorkspace>
 }
 
 void MomentHold::StopWrites(MountContext& mount, const Gate& gate) {
-  std::vector<NodeId> nodes;
+  std::vector<NodeHandle> open;
   for (const WriterHandle& writer : writers_) {
-    if (mount.open_files.HasWriters(writer.node)) nodes.push_back(writer.node);
+    if (!mount.open_files.HasWriters(writer.node)) continue;
+    try {
+      open.push_back(FileTree(mount).HandleOf(writer.node));
+    } catch (const Error&) {  // closed and removed just now
+    }
   }
-  stopped_ = mount.write_stop.Stop(nodes, [&](NodeId node) { return gate.Waits(node); });
+  stopped_ = mount.write_stop.Stop(std::move(open), [&](NodeId node) { return gate.Waits(node); });
 }
 
 }  // namespace ckptfs

@@ -43,12 +43,12 @@ NodeId LiveWorkspace::root_node() const {
   return MakeNumber(root_slot_, kRootInode);
 }
 
-NodeId LiveWorkspace::AcquireRoot() const {
+NodeHandle LiveWorkspace::AcquireRoot() const {
   // Counted with the lock held: the slot is pinned as long as it is the root's, and cannot have
   // become another view's meanwhile.
   const std::lock_guard lock(mutex_);
-  slots_.Count(root_slot_);
-  return MakeNumber(root_slot_, kRootInode);
+  const uint32_t generation = slots_.Count(root_slot_);
+  return {.node = MakeNumber(root_slot_, kRootInode), .generation = generation};
 }
 
 void LiveWorkspace::RenewRoot() {
@@ -127,7 +127,7 @@ std::vector<std::pair<NodeId, std::string>> LiveWorkspace::TakeMovedNames() {
   return std::exchange(moved_names_, {});
 }
 
-NodeId LiveWorkspace::AcquireDirectory(FileId file) {
+NodeHandle LiveWorkspace::AcquireDirectory(FileId file) {
   return directories_.Acquire(
       file,
       [this] {

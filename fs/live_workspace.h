@@ -54,7 +54,7 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   NodeId root_node() const;
   // The same, counting one lookup that a reply gives the kernel. Throws ESTALE if the workspace has
   // been removed.
-  NodeId AcquireRoot() const;
+  NodeHandle AcquireRoot() const;
   // Gives the root a new node id, for when the kernel has declared the old one dead.
   void RenewRoot();
 
@@ -120,7 +120,7 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   std::vector<std::pair<NodeId, std::string>> TakeMovedNames();
 
   // Ids for a directory of the live tree, as KnownDirectories::Acquire.
-  NodeId AcquireDirectory(FileId file);
+  NodeHandle AcquireDirectory(FileId file);
 
   // Gives up all slots: the workspace has been removed.
   void Retire();

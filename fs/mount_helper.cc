@@ -35,7 +35,7 @@ namespace {
 struct Request {
   uint64_t token = 0;
   uint64_t count = 0;
-  std::array<NodeId, MountHelper::kFilesMax> nodes{};
+  std::array<NodeHandle, MountHelper::kFilesMax> files{};
   std::array<char, 4096> mountpoint{};
 };
 
@@ -67,10 +67,11 @@ UniqueFd OpenMount(const char* mountpoint, dev_t device) {
 }
 
 // The handle by which FUSE itself knows a node (fuse_encode_fh in the kernel's fs/fuse/inode.c):
-// its number in two halves, then its generation, which is 0 for what is no directory.
-UniqueFd OpenNode(int mount_fd, NodeId node) {
+// its number in two halves, then its generation.
+UniqueFd OpenNode(int mount_fd, const NodeHandle& file) {
   constexpr int kNodeAndGeneration = 0x81;
-  const std::array words = {static_cast<uint32_t>(node >> 32), static_cast<uint32_t>(node), 0U};
+  const std::array words = {static_cast<uint32_t>(file.node >> 32),
+                            static_cast<uint32_t>(file.node), file.generation};
   alignas(file_handle) std::array<std::byte, sizeof(file_handle) + sizeof(words)> buffer{};
   auto* handle = reinterpret_cast<file_handle*>(buffer.data());
   handle->handle_bytes = sizeof(words);
@@ -93,8 +94,8 @@ class Calls {
   Calls& operator=(const Calls&) = delete;
 
   // Returns when the daemon has answered.
-  void Stop(NodeId node) {
-    const UniqueFd fd = OpenNode(mount_.get(), node);
+  void Stop(const NodeHandle& file) {
+    const UniqueFd fd = OpenNode(mount_.get(), file);
     if (!fd.valid()) return Note(errno);
     if (setxattr(ProcPath(fd.get()).c_str(), MountHelper::kXattrName, &token_, sizeof(token_), 0) !=
         0) {
@@ -124,8 +125,8 @@ void StopAll(WaitingRoom& threads, int socket, const Request& request, const cha
     return;
   }
   const auto calls = std::make_shared<Calls>(socket, request.token, std::move(mount));
-  for (size_t i = 0; i < std::min<size_t>(request.count, request.nodes.size()); ++i) {
-    threads.Post([calls, node = request.nodes[i]] { calls->Stop(node); });
+  for (size_t i = 0; i < std::min<size_t>(request.count, request.files.size()); ++i) {
+    threads.Post([calls, file = request.files[i]] { calls->Stop(file); });
   }
 }
 
@@ -251,11 +252,11 @@ void MountHelper::SetMountpoint(const std::string& mountpoint) {
   send(names_socket_.get(), &names, sizeof(names), MSG_NOSIGNAL);
 }
 
-bool MountHelper::Start(uint64_t token, const std::vector<NodeId>& nodes) {
+bool MountHelper::Start(uint64_t token, const std::vector<NodeHandle>& files) {
   auto request = std::make_unique<Request>();
   request->token = token;
-  request->count = std::min(nodes.size(), kFilesMax);
-  std::copy_n(nodes.begin(), request->count, request->nodes.begin());
+  request->count = std::min(files.size(), kFilesMax);
+  std::copy_n(files.begin(), request->count, request->files.begin());
   // Never waits: a helper that does not take its requests is as good as gone.
   return send(socket_.get(), request.get(), sizeof(Request), MSG_NOSIGNAL | MSG_DONTWAIT) ==
          sizeof(Request);

@@ -48,7 +48,7 @@ class MountHelper {
   // Tells it where the mount is, once that is there.
   void SetMountpoint(const std::string& mountpoint);
   // False if the helper is gone or cannot take it.
-  bool Start(uint64_t token, const std::vector<NodeId>& nodes);
+  bool Start(uint64_t token, const std::vector<NodeHandle>& files);
   // The next report that arrives before `deadline`. Each Start is reported once, when all its calls
   // have returned and the mount has been let go.
   std::optional<Report> Receive(std::chrono::steady_clock::time_point deadline);

@@ -129,6 +129,7 @@ void MountVerbs::SnapshotDeleted(const SnapshotRecord& record) {
   if (const auto slot = mount_.detached.Drop(record.volume)) mount_.slots.Unpin(*slot);
   mount_.volumes.Drop(record.volume);
   mount_.directory_fds.Drop(record.volume);
+  for (const Place place : kPlaces) mount_.slots.RenewSnapshot(record.id, place);
 }
 
 void MountVerbs::NameGone(const SnapshotRecord& record, Place place) {

@@ -133,6 +133,8 @@ RollbackResult MountVerbs::Commit(LiveRollback& rollback, std::vector<NodeId>& s
   try {
     done = mount_.store.Rollback(rollback.request, hooks, [&](const RollbackResult& switched) {
       const auto live = workspace.live();
+      old = live->files;
+      if (old && switched.equal_to) old->SetTwin(switched.equal_to->volume);
       if (live->volume && !switched.kept && !switched.equal_to)
         rollback.names->Remember(*live->volume);
       if (switched.in_writing) stale = FilesWithPages(workspace);
@@ -214,8 +216,10 @@ void MountVerbs::NamesChanged(const LiveRollback& rollback, const RenamePlaces* 
                              snapshot.name);
     }
   }
-  if (places == nullptr) return;
-  SnapshotMoved(snapshot, *places);
+  if (places != nullptr) SnapshotMoved(snapshot, *places);
+  if (rollback.exchange()) {  // it has gone, another has its name
+    for (const Place place : kPlaces) mount_.slots.RenewSnapshot(snapshot.id, place);
+  }
 }
 
 // --- What the kernel has without a path walk -------------------------------------------------------

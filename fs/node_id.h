@@ -35,6 +35,16 @@ inline uint64_t MakeNumber(uint64_t high, uint64_t inode) {
 // a file: btrfs starts at 256, ext4 keeps it for bad blocks, xfs starts at 128.)
 inline constexpr uint64_t kRootInode = 1;
 
+// By what the kernel's file handles (name_to_handle_at(2)) name a file, and what a reply that names a node
+// has to tell. A node that stands for one file now and for another later has another generation then: the
+// kernel opens no handle of the former (ESTALE). As long as the kernel knows a node, every reply has to
+// tell the same generation of it, or the kernel takes the file for a bad one.
+struct NodeHandle {
+  NodeId node = 0;
+  uint32_t generation = 0;  // 0 for nodes that no volume holds, which never stand for anything else
+  bool operator==(const NodeHandle&) const = default;
+};
+
 constexpr Slot SlotOf(NodeId node) { return static_cast<Slot>(node >> kInodeBits); }
 constexpr uint64_t InodeOf(NodeId node) { return node & kMaxInode; }
 

@@ -88,7 +88,8 @@ Entry SnapshotTree::EntryOfVirtual(NodeId node) {
 
 Entry SnapshotTree::EntryOfWorkspace(const WorkspaceRecord& record) {
   const auto workspace = mount_.workspaces.Get(record.id);
-  Entry entry{.node = workspace->AcquireRoot()};
+  const NodeHandle root = workspace->AcquireRoot();
+  Entry entry{.node = root.node, .generation = root.generation};
   const auto live = workspace->live();
   if (live->volume) {
     entry.attributes.stat =
@@ -102,7 +103,7 @@ Entry SnapshotTree::EntryOfWorkspace(const WorkspaceRecord& record) {
 
 Entry SnapshotTree::EntryOfSnapshot(const SnapshotRecord& record, Place place) {
   const auto view = mount_.slots.AcquireSnapshot(record, place);
-  Entry entry{.node = MakeNumber(view->slot, kRootInode)};
+  Entry entry{.node = MakeNumber(view->slot, kRootInode), .generation = view->generation};
   entry.attributes = RootOfSnapshot(record);
   entry.entry_timeout_s = mount_.KeepSeconds();
   return entry;

@@ -42,6 +42,11 @@ class SnapshotTree {
 
   Entry Lookup(NodeId parent, const char* name);
   Entry LookupReserved(NodeId parent, const char* name);
+  // For file handles (snapshot_tree_handles.cc): a node, of volumes too, that the kernel may have forgotten,
+  // and the directory that one is in. They wait for a look at another name of the mount, perhaps. ESTALE if
+  // what the node stood for has gone.
+  Entry FindAgain(NodeId node);
+  Entry FindParent(NodeId node);
   Attributes GetAttributes(NodeId node);
   Attributes SetAttributes(NodeId node, const AttributeChange& change);
   std::string ReadLink(NodeId node) const;
@@ -86,6 +91,11 @@ class SnapshotTree {
   Entry EntryOfVirtual(NodeId node);
   // Of a directory that is there as long as its workspace: the kernel may keep its name.
   Entry EntryOfList(NodeId node);
+  Entry RootAgain(const View& view);
+  Entry VirtualAgain(NodeId node);
+  Entry ParentOfVirtual(NodeId node);
+  // Where a directory lies that no listing shows, in words for MountHelper::LookUp; empty for others.
+  std::string HiddenPath(NodeId node) const;
   Entry LookupInMountRoot(const char* name);
   Entry LookupInAllSnapshots(const char* name);
   Entry LookupInList(const SnapshotList& list, const char* name);

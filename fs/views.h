@@ -8,6 +8,7 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <shared_mutex>
 #include <unordered_map>
 #include <unordered_set>
@@ -43,6 +44,9 @@ struct View {
 
   Kind kind = Kind::kSnapshot;
   Slot slot = 0;
+  // Tells the nodes of this view from those that others have with this slot, in file handles. A view that a
+  // kept slot (SlotTable) gets anew has the same.
+  uint32_t generation = 0;
   std::shared_ptr<LiveWorkspace> workspace;  // kLiveDirectories, kLiveFiles
   std::shared_ptr<Volume> volume;            // kLiveFiles
   VolumeId volume_id;                        // kSnapshot; opened when first looked into
@@ -75,8 +79,14 @@ struct View {
 
 // Gives out slots and takes them back when nobody can name a node of theirs any more. A slot is not
 // used for anything else while the kernel knows one of its nodes. Any thread may call anything.
+//
+// File handles name nodes that the kernel has forgotten. Those of a snapshot are to stay good as long as
+// the snapshot is there: its slot, once it has one, is kept for it, without a view (72 bytes), when the
+// kernel has forgotten the last of its nodes. The slots of live trees are pinned as long as they matter.
 class SlotTable {
  public:
+  SlotTable();
+
   // A pinned slot for a live tree. Throws Error ENFILE when all 2^24 are in use.
   Slot AddLiveDirectories(std::shared_ptr<LiveWorkspace> workspace, uint64_t number);
   std::shared_ptr<View> AddLiveFiles(std::shared_ptr<LiveWorkspace> workspace,
@@ -85,19 +95,26 @@ class SlotTable {
 
   // The slot of a snapshot in one place, with one lookup counted for its root.
   std::shared_ptr<View> AcquireSnapshot(const SnapshotRecord& snapshot, Place place);
-  // The next AcquireSnapshot there gives a new slot. For when the kernel has moved the snapshot's
-  // directory elsewhere in its own books (a rename that rolled back).
+  // The next AcquireSnapshot there gives a new slot, and the old one is kept no longer. For when the kernel
+  // has moved the snapshot's directory elsewhere in its own books (a rename that rolled back), or the
+  // snapshot has been deleted.
   void RenewSnapshot(int64_t snapshot_id, Place place);
+  // For which snapshot that slot is, or is kept.
+  struct SnapshotPlace {
+    int64_t snapshot_id = 0;
+    Place place = Place::kRoot;
+  };
+  std::optional<SnapshotPlace> SnapshotOf(Slot slot) const;
 
-  // The root of a snapshot in one place, if it has a slot there; else 0.
+  // The root of a snapshot in one place, if the kernel knows a node of it there; else 0.
   NodeId RootOf(int64_t snapshot_id, Place place) const;
 
   // Null if the slot is not in use.
   std::shared_ptr<View> Find(Slot slot) const;
 
-  // Counts one lookup that a reply gives the kernel. Throws ESTALE if the slot has gone, which only
-  // a lookup that races against the removal of its workspace can meet.
-  void Count(Slot slot);
+  // Counts one lookup that a reply gives the kernel, and returns the view's generation. Throws ESTALE if
+  // the slot has gone, which only a lookup that races against the removal of its workspace can meet.
+  uint32_t Count(Slot slot);
   // The same for who holds a view that nobody may have pinned or looked up any more: a rollback
   // lets go of the files of the state before while they are still being looked up. ESTALE, on which
   // the kernel looks again, if the slot has gone or is another view's.
@@ -112,25 +129,28 @@ class SlotTable {
   size_t size() const;
 
  private:
-  struct SnapshotKey {
-    int64_t snapshot_id;
-    Place place;
-    bool operator==(const SnapshotKey&) const = default;
-  };
-  struct SnapshotKeyHash {
-    size_t operator()(const SnapshotKey& key) const noexcept {
-      return std::hash<int64_t>{}(key.snapshot_id * 2 + static_cast<int64_t>(key.place));
-    }
+  // A snapshot and its place in one number that is not 0.
+  using SnapshotKey = uint64_t;
+  static SnapshotKey KeyOf(int64_t snapshot_id, Place place) {
+    return static_cast<uint64_t>(snapshot_id) << 1 | (place == Place::kInner ? 1 : 0);
+  }
+  struct Seat {
+    std::shared_ptr<View> view;
+    SnapshotKey snapshot = 0;  // for which it is, or is kept; 0: for none
+    uint32_t generation = 0;
   };
 
   std::shared_ptr<View> AddLocked(std::shared_ptr<View> view);
+  void SeatLocked(const std::shared_ptr<View>& view);
   void RemoveLocked(const View& view);
+  void FreeLocked(Slot slot);
 
   mutable std::shared_mutex mutex_;
-  std::vector<std::shared_ptr<View>> views_{nullptr};  // by slot; 0 is no view
+  std::vector<Seat> seats_{1};  // by slot; 0 is no view's
   std::vector<Slot> free_;
   size_t in_use_ = 0;
-  std::unordered_map<SnapshotKey, Slot, SnapshotKeyHash> snapshots_;
+  uint32_t last_generation_;  // before it is scattered
+  std::unordered_map<SnapshotKey, Slot> snapshots_;
   std::unordered_multiset<uint64_t> numbers_;
 };
 

@@ -26,10 +26,10 @@ bool IsPassing(int error) {
 }  // namespace
 
 std::unique_ptr<WriteStop::Stopped> WriteStop::Stop(
-    const std::vector<NodeId>& nodes, const std::function<bool(NodeId)>& waits_at_gate) {
-  if (nodes.empty() || given_up_) return nullptr;
-  std::vector<NodeId> files = nodes;
-  std::sort(files.begin(), files.end());
+    std::vector<NodeHandle> files, const std::function<bool(NodeId)>& waits_at_gate) {
+  if (files.empty() || given_up_) return nullptr;
+  std::sort(files.begin(), files.end(),
+            [](const auto& left, const auto& right) { return left.node < right.node; });
   files.erase(std::unique(files.begin(), files.end()), files.end());
   if (files.size() > MountHelper::kFilesMax) {
     spdlog::warn("{} files are open for writing: a checkpoint orders the writes to {} of them only",
@@ -47,8 +47,9 @@ std::unique_ptr<WriteStop::Stopped> WriteStop::Stop(
   lock.lock();
   const auto deadline = std::chrono::steady_clock::now() + kStopWait;
   const auto all_wait = [&] {
-    return std::all_of(files.begin(), files.end(),
-                       [&](NodeId file) { return parked_.contains(file) || waits_at_gate(file); });
+    return std::all_of(files.begin(), files.end(), [&](const NodeHandle& file) {
+      return parked_.contains(file.node) || waits_at_gate(file.node);
+    });
   };
   while (!all_wait() && std::chrono::steady_clock::now() < deadline) {
     parked_one_.wait_for(lock, kGatePoll);  // the gate notifies nobody

@@ -50,11 +50,11 @@ class WriteStop {
 
   explicit WriteStop(MountHelper& helper) : helper_(helper) {}
 
-  // Stops writes to `nodes`, files of which each is open for writing. `waits_at_gate` tells whether
+  // Stops writes to `files`, of which each is open for writing. `waits_at_gate` tells whether
   // a change of that file waits at the gate. Null if nothing can be stopped (the helper is gone, or
   // was refused: said once in the log); later ones then find nothing to do. Beyond
   // MountHelper::kFilesMax files the rest goes on.
-  std::unique_ptr<Stopped> Stop(const std::vector<NodeId>& nodes,
+  std::unique_ptr<Stopped> Stop(std::vector<NodeHandle> files,
                                 const std::function<bool(NodeId)>& waits_at_gate);
 
   // Whether a setxattr is one of the helper's; it is then answered by `answer`, at once or, while

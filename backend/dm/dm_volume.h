@@ -16,6 +16,7 @@ class DmVolume final : public Volume {
   int root_fd() const noexcept override { return activation_->root_fd(); }
   uint64_t root_inode() const noexcept override { return root_inode_; }
   UniqueFd OpenInode(FileId file, int flags) const override;
+  bool ReusesInodeNumbers() const noexcept override { return true; }
   FileId Identify(int dir_fd, const char* name) const override;
   // A name by which the file was looked up, if the kernel has not forgotten it.
   std::string PathOf(uint64_t inode) const override;

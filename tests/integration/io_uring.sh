@@ -11,7 +11,9 @@ store=$scratch/store m=$scratch/mnt log=$scratch/log
 
 # Not in the harness's trap: the switch is the machine's.
 put_back() {
+    local code=$?
     echo "$was" >"$switch"
+    (exit "$code") # for the clean-up to see
     cleanup
 }
 trap put_back EXIT

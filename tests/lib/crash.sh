@@ -226,8 +226,11 @@ trace_operation() {
     rm "$scratch/trace.daemon"
 }
 
-# numbered WHO FIRST: of the names on stdin those after line FIRST, with their count so far.
-numbered() { awk -v who="$1" -v first="$2" '{ n[$0]++ } NR > first { print who, $0 "@" n[$0] }'; }
+# numbered WHO FIRST: of the names on stdin those after line FIRST, with their count so far. But of those that
+# are passed when the kernel wants memory back: nothing says how often.
+numbered() {
+    awk -v who="$1" -v first="$2" '{ n[$0]++ } NR > first && !/^forget[.]/ { print who, $0 "@" n[$0] }'
+}
 
 # kill_operation NAME WHO POINT: a fresh start, killed at POINT. Sets $succeeded.
 kill_operation() {

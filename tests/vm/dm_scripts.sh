@@ -11,7 +11,7 @@ declare -A scripts=([dm-snapshot]="templates dm_full_disk"
 seconds=800
 [[ -z ${CKPTFS_DM_SCRIPTS-} ]] || seconds=10800
 if [[ ${CKPTFS_DM_SCRIPTS-} == all ]]; then
-    CKPTFS_DM_SCRIPTS='templates dm_full_disk dm_thin open_writers standing undo_limit unlinked_open'
+    CKPTFS_DM_SCRIPTS='templates dm_full_disk dm_thin handles open_writers standing undo_limit unlinked_open'
     for script in "$(dirname "$harness_directory")"/integration/verbs_*.sh; do
         CKPTFS_DM_SCRIPTS+=" $(basename "$script" .sh)"
     done

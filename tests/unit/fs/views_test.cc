@@ -52,6 +52,40 @@ TEST(SlotTableTest, ARenewedSnapshotGetsANewSlotAndKeepsTheOldOneServed) {
   EXPECT_EQ(slots.AcquireSnapshot(snapshot, Place::kRoot)->slot, after);
 }
 
+TEST(SlotTableTest, ASnapshotKeepsItsSlotAndGenerationWhenTheKernelHasForgottenIt) {
+  SlotTable slots;
+  const SnapshotRecord snapshot = Snapshot(1);
+  const auto before = slots.AcquireSnapshot(snapshot, Place::kInner);
+  const Slot slot = before->slot;
+  slots.Forget(slot, 1);
+  ASSERT_EQ(slots.Find(slot), nullptr);
+  EXPECT_EQ(slots.RootOf(1, Place::kInner), 0U) << "the kernel knows none of its nodes";
+  const auto kept = slots.SnapshotOf(slot);
+  ASSERT_TRUE(kept.has_value());
+  EXPECT_EQ(kept->snapshot_id, 1);
+  EXPECT_EQ(kept->place, Place::kInner);
+  EXPECT_NE(slots.AcquireSnapshot(Snapshot(2), Place::kInner)->slot, slot);
+  const auto after = slots.AcquireSnapshot(snapshot, Place::kInner);
+  EXPECT_EQ(after->slot, slot);
+  EXPECT_EQ(after->generation, before->generation);
+}
+
+TEST(SlotTableTest, TheSlotOfADeletedSnapshotIsFreeForAViewOfAnotherGeneration) {
+  SlotTable slots;
+  const auto forgotten = slots.AcquireSnapshot(Snapshot(1), Place::kRoot);
+  const Slot slot = forgotten->slot;
+  slots.Forget(slot, 1);
+  slots.RenewSnapshot(1, Place::kRoot);
+  EXPECT_FALSE(slots.SnapshotOf(slot).has_value());
+  const auto other = slots.AcquireSnapshot(Snapshot(2), Place::kRoot);
+  EXPECT_EQ(other->slot, slot);
+  EXPECT_NE(other->generation, forgotten->generation);
+  slots.RenewSnapshot(2, Place::kRoot);  // deleted while the kernel knows it
+  EXPECT_NE(slots.Find(slot), nullptr);
+  slots.Forget(slot, 1);
+  EXPECT_EQ(slots.AcquireSnapshot(Snapshot(3), Place::kRoot)->slot, slot);
+}
+
 TEST(SlotTableTest, APinnedSlotStaysWithoutLookups) {
   SlotTable slots;
   const Slot slot = slots.AddLiveDirectories(nullptr, 5);
@@ -122,9 +156,9 @@ TEST(LiveWorkspaceTest, ItsRootIsCountedUntilItIsRetired) {
   SlotTable slots;
   const auto workspace = std::make_shared<LiveWorkspace>(1, 5, slots);
   workspace->Switch(nullptr, 0);
-  const NodeId before = workspace->AcquireRoot();
+  const NodeId before = workspace->AcquireRoot().node;
   workspace->RenewRoot();
-  const NodeId after = workspace->AcquireRoot();
+  const NodeId after = workspace->AcquireRoot().node;
   EXPECT_NE(before, after);
   workspace->Retire();
   slots.Forget(SlotOf(before), 1);
@@ -135,7 +169,8 @@ TEST(LiveWorkspaceTest, ItsRootIsCountedUntilItIsRetired) {
 
 class KnownDirectoriesTest : public testing::Test {
  protected:
-  NodeId Acquire(FileId file) {
+  NodeId Acquire(FileId file) { return AcquireHandle(file).node; }
+  NodeHandle AcquireHandle(FileId file) {
     return known_.Acquire(
         file, [this] { return current_; },
         [this] { return current_ = slots_.AddLiveDirectories(nullptr, 1); });
@@ -188,6 +223,49 @@ TEST_F(KnownDirectoriesTest, ARemovedDirectoryThatIsBackHasAnotherNode) {
   EXPECT_EQ(known_.GenerationOf(old_node), 5U) << "of whoever holds it still";
   Forget(old_node);
   EXPECT_EQ(known_.size(), 1U);
+}
+
+TEST_F(KnownDirectoriesTest, AForgottenDirectoryIsFoundAgainByItsHandle) {
+  const NodeHandle before = AcquireHandle({300, 5});
+  Forget(before.node);
+  const auto view = slots_.Find(SlotOf(before.node));
+  current_ = slots_.AddLiveDirectories(nullptr, 1);
+  EXPECT_EQ(known_.AcquireAgain({300, 5}, *view), before);
+  EXPECT_EQ(AcquireHandle({300, 5}), before) << "one directory has one node";
+}
+
+TEST_F(KnownDirectoriesTest, AHandleOfADirectoryThatHasGotAnotherNodeIsNotAnswered) {
+  const NodeHandle before = AcquireHandle({300, 5});
+  Forget(before.node);
+  const auto view = slots_.Find(SlotOf(before.node));
+  current_ = slots_.AddLiveDirectories(nullptr, 1);
+  const NodeHandle now = AcquireHandle({300, 5});
+  EXPECT_NE(now.node, before.node);
+  EXPECT_EQ(known_.AcquireAgain({300, 5}, *view), now);
+  Acquire({301, 9});
+  AcquireHandle({300, 9});  // takes another slot
+  const auto other = slots_.Find(SlotOf(now.node));
+  EXPECT_THROW(known_.AcquireAgain({300, 7}, *other), Error);
+}
+
+TEST_F(KnownDirectoriesTest, AHandleTellsWhichDirectoryHadTheNumber) {
+  const NodeHandle first = AcquireHandle({300, 5});
+  Forget(first.node);
+  const NodeHandle second = AcquireHandle({300, 6});
+  Forget(second.node);
+  EXPECT_EQ(second.node, first.node);
+  EXPECT_NE(second.generation, first.generation);
+  known_.Disown();
+  const NodeHandle disowned = AcquireHandle({300, 5});
+  EXPECT_EQ(disowned.node, first.node);
+  EXPECT_NE(disowned.generation, first.generation) << "perhaps another workspace's";
+  SlotTable other_mount;
+  const Slot slot = other_mount.AddLiveDirectories(nullptr, 1);
+  KnownDirectories others(other_mount);
+  const NodeHandle other = others.Acquire(
+      {300, 5}, [&] { return slot; }, [&] { return slot; });
+  EXPECT_EQ(other.node, first.node);
+  EXPECT_NE(other.generation, first.generation);
 }
 
 TEST_F(KnownDirectoriesTest, AForgottenDirectoryCostsNothing) {
