@@ -15,8 +15,6 @@
 namespace ckptfs {
 namespace {
 
-using std::literals::operator""sv;
-
 // The kernel asks for these two only when somebody opens a file handle and it has forgotten the node, or
 // where that directory lies.
 void LookupByHandle(fuse_req_t request, fuse_ino_t node, bool parent) {
@@ -27,8 +25,9 @@ void LookupByHandle(fuse_req_t request, fuse_ino_t node, bool parent) {
 }
 
 void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
-  if (name == "."sv || name == ".."sv) {
-    LookupByHandle(request, parent, name == ".."sv);
+  const std::string_view asked = name;
+  if (asked == "." || asked == "..") {
+    LookupByHandle(request, parent, asked == "..");
     return;
   }
   Answer(request, "lookup", [&] {

@@ -44,6 +44,7 @@ namespace ckptfs {
 class SettlingNames {
  public:
   SettlingNames(MountContext& mount, std::shared_ptr<LiveWorkspace> workspace);
+  ~SettlingNames() = default;
   SettlingNames(const SettlingNames&) = delete;
   SettlingNames& operator=(const SettlingNames&) = delete;
 

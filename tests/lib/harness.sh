@@ -57,10 +57,12 @@ trap 'exit 130' INT TERM
 
 # Waits until no daemon holds a store of this test any more.
 await_stores() {
-    local lock
+    local lock fd
     for lock in "$scratch"/*/lock "$scratch"/*/*/lock; do
-        [[ -e $lock ]] || continue
-        flock --timeout 20 "$lock" true || echo "note: $lock is still held"
+        # By a descriptor: flock(1) itself would make a file anew that the daemon removes just then.
+        { exec {fd}<"$lock"; } 2>/dev/null || continue
+        flock --timeout 20 "$fd" || echo "note: $lock is still held"
+        exec {fd}<&-
     done
 }
 
