@@ -64,6 +64,7 @@ std::vector<std::string> MountVerbs::RefuseForeignMounts(int64_t workspace_id,
   }
   spdlog::warn("{}: takes away what is mounted in it: {}", what, Describe(mounts));
   std::vector<std::string> targets;
+  targets.reserve(mounts.size());
   for (const ForeignMount& mount : mounts) targets.push_back(mount.target);
   return targets;
 }

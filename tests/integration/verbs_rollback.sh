@@ -86,7 +86,10 @@ check_eq 1 "$(kept_count W)" "kept states"
 # However much was made in the same moment as the checkpoint.
 mkdir M && (cd M && for ((i = 0; i < 60; i++)); do mkdir $i && (cd $i && touch {1..100}); done) && mkdir .snapshots/M/s
 touch -a -d 2001-01-01 M/3/7 M/50/50
-check_eq "rolled back M to s; the state before was that of s" "$(ckpt rollback -w M -s s)" "one of many files read"
+# On device-mapper a tree of more than 5,000 files is not looked through.
+was="the state before was that of s"
+[[ ${CKPTFS_TEST_BACKEND-} != dm-* ]] || was="the state before is kept as pre-rollback-[0-9TZ-]+"
+check_match "^rolled back M to s; $was\$" "$(ckpt rollback -w M -s s)" "one of many files read"
 # Each difference that ckpt diff tells of, by itself; each state that is kept for it goes again.
 for change in "echo x >>W/file" "rm W/file" "rm W/src/a" "mv W/src/a W/src/b" "mkdir W/src/empty" \
     "touch -m -d 2001-01-01 W/file" "chmod 123 W/src" "chown 5:6 W/file" "setfattr -n user.y -v 1 W/src" \
