@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <chrono>
@@ -112,7 +113,7 @@ void SettlingNames::DropUnused() {
   for (const std::string& directory : DirectoriesInRoot()) {
     DropNamesBelow(root_, directory);
     DropNamesBelow(root, directory);
-    mount_.helper.LookUp(name + "/" + directory, kLookUpMax);
+    mount_.helper.LookUp(fmt::format("{}/{}", name, directory), kLookUpMax);
   }
 }
 
