@@ -73,9 +73,7 @@ struct MountContext {
   // has changed: their times with the snapshots, their permissions with those of the workspace's root.
   // Request handlers may call it.
   void ListsChanged(int64_t workspace_id) {
-    for (const VirtualKind kind : {VirtualKind::kRootList, VirtualKind::kInnerList}) {
-      kernel.InvalidateAttributes(MakeVirtualNode(kind, static_cast<uint64_t>(workspace_id)));
-    }
+    for (const Place place : kPlaces) kernel.InvalidateAttributes(ListNode(workspace_id, place));
   }
 
   // A workspace's name, for messages: "?" if it is gone.

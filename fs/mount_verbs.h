@@ -11,6 +11,7 @@
 
 #include "catalog/undo_limiter.h"
 #include "fs/busy_files.h"
+#include "fs/foreign_mounts.h"
 #include "fs/mount_context.h"
 #include "fs/settling_names.h"
 #include "fs/verbs.h"
@@ -96,10 +97,11 @@ class MountVerbs : public Verbs {
   };
 
   LiveRollback Begin(const RollbackRequest& request, bool force) const;
+  ForeignMounts MountsOf(int64_t workspace_id) const;
   // Throws EBUSY if something is mounted in the workspace, unless `force`; then tells what.
-  std::vector<std::string> RefuseForeignMounts(int64_t workspace_id, const std::string& what,
-                                               bool force) const;
-  void RefuseBindMounts(int64_t workspace_id, const std::string& what) const;
+  static std::vector<std::string> RefuseMountsInside(const ForeignMounts& found,
+                                                     const std::string& what, bool force);
+  static void RefuseBindMounts(const ForeignMounts& found, const std::string& what);
   void RefuseWriters(const LiveRollback& rollback) const;
   RollbackResult Run(LiveRollback& rollback);
   RollbackResult Commit(LiveRollback& rollback, std::vector<NodeId>& stale);

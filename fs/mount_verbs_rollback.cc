@@ -12,7 +12,7 @@ namespace ckptfs {
 RolledBack MountVerbs::RollbackInPlace(const RollbackRequest& request, bool force) {
   LiveRollback rollback = Begin(request, force);
   RolledBack done;
-  done.unmounted = RefuseForeignMounts(request.workspace_id, rollback.what, force);
+  done.unmounted = RefuseMountsInside(MountsOf(request.workspace_id), rollback.what, force);
   done.result = Run(rollback);
   NamesChanged(rollback, nullptr, 0);
   if (!done.unmounted.empty()) rollback.workspace->AwaitWalks(0, LiveWorkspace::Holds::kNothing);
@@ -21,7 +21,7 @@ RolledBack MountVerbs::RollbackInPlace(const RollbackRequest& request, bool forc
 
 void MountVerbs::RollbackOntoLive(const RollbackRequest& request, const RenamePlaces& places) {
   LiveRollback rollback = Begin(request, /*force=*/false);
-  RefuseForeignMounts(request.workspace_id, rollback.what, /*force=*/false);
+  RefuseMountsInside(MountsOf(request.workspace_id), rollback.what, /*force=*/false);
   const NodeId live = rollback.workspace->live_node(places.from);
   Run(rollback);
   rollback.workspace->RenewLiveNodes();
@@ -31,8 +31,9 @@ void MountVerbs::RollbackOntoLive(const RollbackRequest& request, const RenamePl
 void MountVerbs::RollbackByName(const RollbackRequest& request, const RenamePlaces& places) {
   LiveRollback rollback = Begin(request, /*force=*/false);
   rollback.new_root = true;
-  RefuseForeignMounts(request.workspace_id, rollback.what, /*force=*/false);
-  RefuseBindMounts(request.workspace_id, rollback.what);
+  const ForeignMounts mounts = MountsOf(request.workspace_id);
+  RefuseMountsInside(mounts, rollback.what, /*force=*/false);
+  RefuseBindMounts(mounts, rollback.what);
   const NodeId root = rollback.workspace->root_node();
   Run(rollback);
   NamesChanged(rollback, &places, root);
@@ -53,10 +54,13 @@ MountVerbs::LiveRollback MountVerbs::Begin(const RollbackRequest& request, bool 
   return rollback;
 }
 
-std::vector<std::string> MountVerbs::RefuseForeignMounts(int64_t workspace_id,
-                                                         const std::string& what,
-                                                         bool force) const {
-  const auto mounts = FindForeignMounts(mount_.device, mount_.NameOf(workspace_id)).inside;
+ForeignMounts MountVerbs::MountsOf(int64_t workspace_id) const {
+  return FindForeignMounts(mount_.device, mount_.NameOf(workspace_id));
+}
+
+std::vector<std::string> MountVerbs::RefuseMountsInside(const ForeignMounts& found,
+                                                        const std::string& what, bool force) {
+  const std::vector<ForeignMount>& mounts = found.inside;
   if (mounts.empty()) return {};
   if (!force) {
     throw Error(EBUSY, what, "something is mounted in it: " + Describe(mounts),
@@ -70,8 +74,8 @@ std::vector<std::string> MountVerbs::RefuseForeignMounts(int64_t workspace_id,
 }
 
 // The kernel declares the root dead that those mounts have.
-void MountVerbs::RefuseBindMounts(int64_t workspace_id, const std::string& what) const {
-  const auto mounts = FindForeignMounts(mount_.device, mount_.NameOf(workspace_id)).of_it;
+void MountVerbs::RefuseBindMounts(const ForeignMounts& found, const std::string& what) {
+  const std::vector<ForeignMount>& mounts = found.of_it;
   if (mounts.empty()) return;
   throw Error(EBUSY, what, "it is mounted elsewhere, and would be dead there: " + Describe(mounts),
               "Roll back in place: mv -T SNAPSHOT .snapshots/W/.live, or ckpt rollback");
