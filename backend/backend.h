@@ -254,8 +254,9 @@ BackendChoice ChooseBackend(int store_fd, const std::string& requested);
 void CreateBackend(int store_fd, const std::string& type, const BackendOptions& options);
 
 // Takes away what CreateBackend has made, whole or not, of a store that nobody has been served from: there
-// is nothing in it yet. It must not be open. What is not such a thing stays. Failures are logged.
-void RemoveBackends(int store_fd) noexcept;
+// is nothing in it yet. It must not be open. What is not such a thing stays. Of what lies outside of the store
+// only that is touched which `options` name. Failures are logged.
+void RemoveBackends(int store_fd, const BackendOptions& options) noexcept;
 
 // True if a backend of some type was made in this store directory; its type if so. Used when the
 // catalog is lost.

@@ -13,6 +13,19 @@
 
 namespace ckptfs {
 
+// --- What a record can hold ----------------------------------------------------------------------
+//
+// Rows and sidecars are read from stores that others may have made. What is read is checked against these,
+// and what is written keeps to them, so the rest of the program need not ask again.
+
+// More than any clock tells (the year 2200): so times and counters can be counted on without overflow.
+inline constexpr int64_t kTimeNsMax = int64_t{7'258'118'400} * 1'000'000'000;
+inline constexpr uint64_t kMaxGeneration = uint64_t{1} << 62;
+inline constexpr int64_t kMaxRowId = int64_t{1} << 53;
+inline constexpr size_t kMaxMessageBytes = size_t{64} << 10;
+inline constexpr size_t kMaxMetadataBytes = size_t{64} << 10;
+inline constexpr size_t kMaxXattrBytes = size_t{64} << 10;  // XATTR_SIZE_MAX and XATTR_LIST_MAX
+
 // A workspace: a name and the writable volume that is its live state.
 struct WorkspaceRecord {
   int64_t id = 0;
@@ -74,6 +87,24 @@ struct SnapshotRecord {
   RootAttributes root;
   int64_t unlinked_open = 0;
 };
+
+// What tells a snapshot and its volume apart from others.
+struct SnapshotVolume {
+  int64_t id = 0;
+  int64_t workspace_id = 0;
+  std::string name;
+  VolumeId volume;
+  SnapshotState state = SnapshotState::kOk;
+};
+
+// Each throws Error EUCLEAN that says what in the record cannot be. Ids are not looked at where they are 0
+// (a sidecar has none), nor is what refers to other records.
+void RequireSoundName(const char* what, const std::string& name);
+void RequireSound(const RootAttributes& root);
+void RequireSound(const WorkspaceRecord& workspace);
+void RequireSound(const SnapshotRecord& snapshot);
+// `time_ns` as one that can be: of files of others, which may have any.
+int64_t SoundTime(int64_t seconds, int64_t ns);
 
 // A file of a workspace that a process has, or had at a checkpoint, open for writing.
 struct OpenWriter {

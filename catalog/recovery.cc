@@ -31,7 +31,7 @@ class Recovery {
   std::optional<Sidecar> ReadSidecar(const VolumeId& volume) const;  // empty also if damaged
   bool IsDebris(const VolumeId& volume) const;
   void SetStates();
-  void SetState(Catalog::Change& change, const SnapshotRecord& snapshot);
+  void SetState(Catalog::Change& change, const SnapshotVolume& snapshot);
   void SealSnapshots();
   void RemoveUnlinkedFiles();
   void ReconcileSidecars();
@@ -43,7 +43,7 @@ class Recovery {
   bool may_adopt_ = true;  // false: the catalog is older than the store
   std::unordered_map<VolumeId, bool> volumes_;  // and whether read-only
   std::vector<WorkspaceRecord> workspaces_;
-  std::vector<SnapshotRecord> snapshots_;
+  std::vector<SnapshotVolume> snapshots_;
   std::set<VolumeId> owned_;  // have a row or a tombstone
 };
 
@@ -56,9 +56,9 @@ void Recovery::Run() {
     volumes_[volume.id] = volume.read_only;
   }
   workspaces_ = store_.catalog->ListWorkspaces();
-  snapshots_ = store_.catalog->ListAllSnapshots();
+  snapshots_ = store_.catalog->ListSnapshotVolumes();
   for (const WorkspaceRecord& workspace : workspaces_) owned_.insert(workspace.volume);
-  for (const SnapshotRecord& snapshot : snapshots_) owned_.insert(snapshot.volume);
+  for (const SnapshotVolume& snapshot : snapshots_) owned_.insert(snapshot.volume);
 
   RepeatDestructions();
   Failpoint("recovery.after-tombstones");
@@ -126,7 +126,7 @@ void Recovery::AdoptCheckpoints() {
   const uint64_t before = generation_;
   while (found.count(generation_ + 1) == 1 && Adopt(found.find(generation_ + 1)->second)) {
   }
-  if (generation_ != before) snapshots_ = store_.catalog->ListAllSnapshots();
+  if (generation_ != before) snapshots_ = store_.catalog->ListSnapshotVolumes();
 }
 
 // Returns false if it could not be, which JudgeVolumesWithoutRow tells of.
@@ -205,7 +205,7 @@ bool Recovery::IsDebris(const VolumeId& volume) const {
 
 void Recovery::SetStates() {
   Catalog::Change change(*store_.catalog);
-  for (const SnapshotRecord& snapshot : snapshots_) SetState(change, snapshot);
+  for (const SnapshotVolume& snapshot : snapshots_) SetState(change, snapshot);
   // Found again by the next start: no news for the store.
   change.CommitUncounted();
   for (const WorkspaceRecord& workspace : workspaces_) {
@@ -222,7 +222,7 @@ void Recovery::SetStates() {
   }
 }
 
-void Recovery::SetState(Catalog::Change& change, const SnapshotRecord& snapshot) {
+void Recovery::SetState(Catalog::Change& change, const SnapshotVolume& snapshot) {
   const bool there = volumes_.contains(snapshot.volume);
   const SnapshotState state = there ? SnapshotState::kOk : SnapshotState::kMissing;
   const std::optional<WorkspaceRecord> workspace =
@@ -243,7 +243,7 @@ void Recovery::SetState(Catalog::Change& change, const SnapshotRecord& snapshot)
 // and its volume still writable.
 void Recovery::SealSnapshots() {
   if (!may_mend_) return;
-  for (const SnapshotRecord& snapshot : snapshots_) {
+  for (const SnapshotVolume& snapshot : snapshots_) {
     const auto volume = volumes_.find(snapshot.volume);
     if (volume != volumes_.end() && !volume->second) store_.Seal(snapshot.volume);
   }
@@ -285,8 +285,9 @@ void Recovery::ReconcileSidecars() {
   for (const WorkspaceRecord& workspace : store_.catalog->ListWorkspaces()) {
     write(store_.sidecars->Describe(workspace));
   }
-  for (const SnapshotRecord& snapshot : store_.catalog->ListAllSnapshots()) {
-    write(store_.sidecars->Describe(snapshot));
+  for (const SnapshotVolume& snapshot : store_.catalog->ListSnapshotVolumes()) {
+    const std::optional<SnapshotRecord> record = store_.catalog->FindSnapshot(snapshot.id);
+    if (record) write(store_.sidecars->Describe(*record));
   }
   const MetaDirectory::Listing listing = store_.meta->List();
   for (const std::string& name : listing.leftovers) store_.meta->RemoveLeftover(name);

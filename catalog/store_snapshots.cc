@@ -13,8 +13,6 @@
 namespace ckptfs {
 namespace {
 
-constexpr size_t kMaxMessageBytes = size_t{64} << 10;
-constexpr size_t kMaxMetadataBytes = size_t{64} << 10;
 constexpr int kMaxMetadataDepth = 64;  // printing JSON recurses
 
 void CheckMessage(std::string_view message) {

@@ -14,6 +14,7 @@
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/partial_file.h"
+#include "backend/base/store_file.h"
 #include "backend/dm/device_mapper.h"
 #include "backend/dm/template_store.h"
 #include "backend/dm/volume_file.h"
@@ -143,7 +144,10 @@ void WriteStoreMark(int store_fd, const std::string& name, const StoreMark& mark
 
 StoreMark ReadStoreMark(int store_fd, const std::string& name) {
   const std::string attempted = fmt::format("read {} of the store", name);
-  const UniqueFd fd(openat(store_fd, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  const UniqueFd fd = TryOpenStoreFile(store_fd, name, O_RDONLY, kMarkBytesMax);
+  if (!fd.valid() && errno == EUCLEAN) {
+    throw Error(EUCLEAN, attempted, StoreFileOddity(store_fd, name, kMarkBytesMax), kPutBack);
+  }
   if (!fd.valid() && errno == ENOENT) {
     throw Error(ENOENT, attempted, "it is not there, and volumes are", kPutBack);
   }
