@@ -50,7 +50,8 @@ class CatalogTest : public testing::Test {
                                      .volume = VolumeId::Generate(),
                                      .parent_id = parent,
                                      .kind = kind,
-                                     .view = catalog_->NextView(ViewUse::kSnapshot)});
+                                     .view = catalog_->NextView(ViewUse::kSnapshot),
+                                     .root = {.mode = S_IFDIR | 0755}});
     change.Commit();
     return id;
   }
