@@ -34,6 +34,8 @@ class Recovery {
   void SetState(Catalog::Change& change, const SnapshotVolume& snapshot);
   void SealSnapshots();
   void RemoveUnlinkedFiles();
+  template <typename Action>
+  void TellIfHindered(const std::string& what, const Action& action);
   void ReconcileSidecars();
 
   StoreContext& store_;
@@ -267,20 +269,29 @@ void Recovery::RemoveUnlinkedFiles() {
   }
 }
 
+// Runs what the store is as good without, for now: who is to make room has to get in first, and so has who is
+// to see to what stands where files should be.
+template <typename Action>
+void Recovery::TellIfHindered(const std::string& what, const Action& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    const int number = error.errno_value();
+    const bool is_full = number == ENOSPC || number == EDQUOT;
+    if (!is_full && number != EISDIR && number != ENOTEMPTY) throw;
+    spdlog::warn("{}: {}; fsck writes it when {}", what, error.what(),
+                 is_full ? "there is room" : "the directory of that name is gone");
+  }
+}
+
 // The catalog is right. Sidecars of rows that changed just before the crash follow now, and those
 // of volumes that were never made, or are no more, go.
 void Recovery::ReconcileSidecars() {
   if (!may_mend_) return;
   size_t written = 0;
   const auto write = [&](const Sidecar& right) {
-    try {
-      written += store_.sidecars->WriteIfStale(right) ? 1 : 0;
-    } catch (const Error& error) {
-      // Who is to make room has to get in first.
-      if (error.errno_value() != ENOSPC && error.errno_value() != EDQUOT) throw;
-      spdlog::warn("sidecar of volume {}: {}; fsck writes it when there is room",
-                   right.volume.str(), error.what());
-    }
+    TellIfHindered("sidecar of volume " + right.volume.str(),
+                   [&] { written += store_.sidecars->WriteIfStale(right) ? 1 : 0; });
   };
   for (const WorkspaceRecord& workspace : store_.catalog->ListWorkspaces()) {
     write(store_.sidecars->Describe(workspace));
@@ -290,16 +301,20 @@ void Recovery::ReconcileSidecars() {
     if (record) write(store_.sidecars->Describe(*record));
   }
   const MetaDirectory::Listing listing = store_.meta->List();
-  for (const std::string& name : listing.leftovers) store_.meta->RemoveLeftover(name);
+  for (const std::string& name : listing.leftovers) {
+    TellIfHindered("the rest of a sidecar", [&] { store_.meta->RemoveLeftover(name); });
+  }
   size_t removed = 0;
   for (const VolumeId& volume : listing.sidecars) {
     if (owned_.contains(volume) || volumes_.contains(volume) || store_.rebuilt()) continue;
-    removed += store_.meta->Remove(volume) ? 1 : 0;
+    TellIfHindered("sidecar of volume " + volume.str(),
+                   [&] { removed += store_.meta->Remove(volume) ? 1 : 0; });
   }
   const StoreFacts facts = store_.catalog->Facts();
   const std::optional<MetaDirectory::StoreFile> file = store_.meta->ReadStore();
   if (!file || file->facts.uuid != facts.uuid) {
-    store_.meta->WriteStore(facts, store_.catalog->MountRoot());
+    TellIfHindered("store.json",
+                   [&] { store_.meta->WriteStore(facts, store_.catalog->MountRoot()); });
   }
   if (written + removed == 0) return;
   spdlog::warn("{}: {} sidecars were brought up to date and {} removed", store_.options.path,

@@ -27,6 +27,7 @@ outcome='' told=''
 attempt() {
     local what=$1 options=${2-} before
     shift $(($# < 2 ? $# : 2))
+    ! is_mounted "$mnt" || release # where something else was expected
     before=$(manifest "$outside")
     { find "$outside" -type f && printf '%s\n' "$@"; } | grep . >"$scratch/watched"
     python3 "$harness_directory/touched.py" "$seconds_max" "$scratch/watched" -- \
@@ -192,7 +193,8 @@ for kind in "${kinds[@]}"; do
     mkdir "$store"
     for name in lock unfinished catalog.db-wal reserve; do plant "$kind" "$store/$name"; done
     attempt "$kind"
-    check_eq refused "$outcome" "$kind"
+    # A file of any content is a note that a first mount was cut short: it is done anew.
+    if [[ $kind == huge ]]; then either "$kind"; else check_eq refused "$outcome" "$kind"; fi
 done
 
 # --- In the image --------------------------------------------------------------------------------------------
