@@ -30,7 +30,7 @@ void RequireView(uint64_t view) {
 void RequireCommon(int64_t id, const VolumeId& volume, int64_t created_ns, uint64_t view) {
   RequireInRange("an id", id, 0, kMaxRowId);
   if (volume.empty()) Unsound("it names no volume");
-  RequireInRange("a time", created_ns, -kTimeNsMax, kTimeNsMax);
+  RequireInRange("a time", created_ns, 0, kTimeNsMax);
   RequireView(view);
 }
 
@@ -82,8 +82,7 @@ void RequireSound(const SnapshotRecord& snapshot) {
 
 int64_t SoundTime(int64_t seconds, int64_t ns) {
   constexpr int64_t kNsPerSecond = 1'000'000'000;
-  const int64_t whole =
-      std::clamp(seconds, -kTimeNsMax / kNsPerSecond, kTimeNsMax / kNsPerSecond - 1);
+  const int64_t whole = std::clamp<int64_t>(seconds, 0, kTimeNsMax / kNsPerSecond - 1);
   return whole * kNsPerSecond + std::clamp<int64_t>(ns, 0, kNsPerSecond - 1);
 }
 

@@ -18,8 +18,9 @@ namespace ckptfs {
 // Rows and sidecars are read from stores that others may have made. What is read is checked against these,
 // and what is written keeps to them, so the rest of the program need not ask again.
 
-// More than any clock tells (the year 2200): so times and counters can be counted on without overflow.
-inline constexpr int64_t kTimeNsMax = int64_t{7'258'118'400} * 1'000'000'000;
+// The year 2240. The kernel's clock can be set to times from 1970 to 2232, so with others there is no counting
+// on without overflow.
+inline constexpr int64_t kTimeNsMax = int64_t{8'520'336'000} * 1'000'000'000;
 inline constexpr uint64_t kMaxGeneration = uint64_t{1} << 62;
 inline constexpr int64_t kMaxRowId = int64_t{1} << 53;
 inline constexpr size_t kMaxMessageBytes = size_t{64} << 10;

@@ -107,7 +107,7 @@ Json OptionalId(const Uuid& id) { return id.empty() ? Json(nullptr) : Json(id.st
 
 int64_t TimeFrom(const ReadJson& json) {
   const std::optional<int64_t> time_ns = ParseRfc3339(json.get<std::string>());
-  if (!time_ns || *time_ns > kTimeNsMax || *time_ns < -kTimeNsMax) {
+  if (!time_ns || *time_ns < 0 || *time_ns > kTimeNsMax) {
     Damaged("it holds something else in the place of a time");
   }
   return *time_ns;

@@ -11,7 +11,8 @@ mnt=$scratch/mnt
 image=$scratch/image
 saved=$scratch/saved
 outside=$scratch/outside
-readonly seconds_max=10
+# Of an attempt; on a machine with nothing else to do it takes less than one.
+readonly seconds_max=${CKPTFS_HOSTILE_SECONDS:-10}
 mkdir "$mnt" "$image" "$outside" "$outside/directory"
 mounts+=("$mnt" "$image")
 # What is there can be mounted, so it cannot be left to hang: each attempt ends within this time.
@@ -64,7 +65,9 @@ release() {
     unmount "$mnt" && await_free
 }
 
-# usable WHAT [WARNING]: it is mounted, all is there, and can be changed; the next mount finds nothing to mend.
+# usable WHAT [WARNING]: it is mounted, all is there, and can be changed. Of each test case the first that was
+# mended is mounted once more: then there is nothing to mend.
+mended_in=''
 usable() {
     local what=$1 warning=${2-}
     checks=$((checks + 1))
@@ -79,7 +82,8 @@ usable() {
     check "$what: delete" rmdir "$mnt/.snapshots/w/after"
     check "$what: new workspace" mkdir "$mnt/fresh"
     check "$what: unmount" release
-    [[ -n $warning ]] || return 0
+    [[ -n $warning && $mended_in != "$current_case" ]] || return 0
+    mended_in=$current_case
     attempt "$what, again"
     check_eq mounted "$outcome" "$what: the second mount ($errors)"
     [[ $outcome == mounted ]] || return 0
@@ -214,6 +218,7 @@ for name in "meta/$live.json" "meta/$snapshot.json" meta/store.json "meta/$live.
         in_image "plant $kind $name"
         attempt "$kind"
         usable "$kind"
+        [[ $kind == fifo || $kind == directory ]] || continue
         # Once more, with all sidecars looked at: for a catalog, and after a crash.
         restore
         in_image "plant $kind $name"
