@@ -246,11 +246,9 @@ StoreFacts Catalog::Facts() const {
 uint64_t Catalog::Generation() const {
   const std::lock_guard lock(read_mutex_);
   Statement row = reader_.Query("SELECT generation FROM store");
-  const uint64_t generation = row.Step() ? static_cast<uint64_t>(row.Int(0)) : 0;
-  if (generation > kMaxGeneration) {
-    throw Error(EUCLEAN, "read catalog.db", "the count of its changes is out of range");
-  }
-  return generation;
+  const int64_t generation = row.Step() ? row.Int(0) : 0;
+  RowCheck::RequireRange("a count of changes", generation, generation, 2 * kMaxGeneration);
+  return static_cast<uint64_t>(generation);
 }
 
 RootAttributes Catalog::MountRoot() const {

@@ -21,7 +21,8 @@ namespace ckptfs {
 // The year 2240. The kernel's clock can be set to times from 1970 to 2232, so with others there is no counting
 // on without overflow.
 inline constexpr int64_t kTimeNsMax = int64_t{8'520'336'000} * 1'000'000'000;
-inline constexpr uint64_t kMaxGeneration = uint64_t{1} << 62;
+// Of sidecars and the like. What counts on from there has room above it.
+inline constexpr uint64_t kMaxGeneration = uint64_t{1} << 61;
 inline constexpr int64_t kMaxRowId = int64_t{1} << 53;
 inline constexpr size_t kMaxMessageBytes = size_t{64} << 10;
 inline constexpr size_t kMaxMetadataBytes = size_t{64} << 10;
