@@ -150,8 +150,10 @@ TEST_F(MetaDirectoryTest, ASidecarOfAnotherVolumeIsDamaged) {
 
 TEST_F(MetaDirectoryTest, CountsGenerations) {
   EXPECT_EQ(meta_.Generation(), 0U);
-  meta_.SetGeneration(UINT64_MAX);
-  EXPECT_EQ(meta_.Generation(), UINT64_MAX);
+  meta_.SetGeneration(kMaxGeneration);
+  EXPECT_EQ(meta_.Generation(), kMaxGeneration);
+  meta_.SetGeneration(kMaxGeneration + 1);
+  EXPECT_THROW(meta_.Generation(), Error);
   ASSERT_EQ(fsetxattr(directory_.fd(), "user.ckptfs.generation", "1x", 2, 0), 0);
   EXPECT_THROW(meta_.Generation(), Error);
 }
