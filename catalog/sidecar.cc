@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "backend/base/error.h"
+#include "backend/base/json_number.h"
 #include "backend/base/text.h"
 #include "backend/base/time.h"
 #include "catalog/records.h"
@@ -73,10 +74,8 @@ Json ToJson(const RootAttributes& root) {
   return json;
 }
 
-// Of other kinds of numbers nlohmann::json makes something.
 uint64_t NumberFrom(const ReadJson& json, uint64_t max) {
-  if (!json.is_number_unsigned()) Damaged("it holds something else in the place of a number");
-  const auto number = json.get<uint64_t>();
+  const auto number = WholeNumber<uint64_t>(json);
   if (number > max) Damaged("a number is out of range");
   return number;
 }

@@ -13,6 +13,7 @@
 #include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
+#include "backend/base/json_number.h"
 #include "backend/base/partial_file.h"
 #include "backend/base/store_file.h"
 #include "backend/dm/device_mapper.h"
@@ -160,7 +161,7 @@ StoreMark ReadStoreMark(int store_fd, const std::string& name) {
     if (json.at("format") != 1) {
       throw Error(ENOTSUP, attempted, "it was made by a newer ckptfs", "Mount it with that one");
     }
-    return {.default_size = json.at("default_size_bytes"),
+    return {.default_size = WholeNumber<uint64_t>(json.at("default_size_bytes")),
             .data_device = json.value("data_device", ""),
             .metadata_device = json.value("metadata_device", "")};
   } catch (const nlohmann::json::exception&) {

@@ -14,6 +14,7 @@
 #include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
+#include "backend/base/json_number.h"
 #include "backend/base/partial_file.h"
 #include "backend/base/sparse_copy.h"
 #include "backend/base/store_file.h"
@@ -51,12 +52,14 @@ std::optional<TemplateInfo> ParseNote(const std::string& text) {
     if (!id) return std::nullopt;
     return TemplateInfo{.id = *id,
                         .label = json.at("label"),
-                        .created_ns = json.at("created_ns"),
+                        .created_ns = WholeNumber<int64_t>(json.at("created_ns")),
                         .filesystem = json.at("filesystem"),
-                        .size_bytes = json.at("size_bytes"),
-                        .inode = json.at("inode"),
+                        .size_bytes = WholeNumber<uint64_t>(json.at("size_bytes")),
+                        .inode = WholeNumber<uint64_t>(json.at("inode")),
                         .sha256 = json.at("sha256")};
   } catch (const nlohmann::json::exception&) {
+    return std::nullopt;
+  } catch (const Error&) {  // a number that is none
     return std::nullopt;
   }
 }

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "backend/base/error.h"
+#include "backend/base/json_number.h"
 #include "backend/base/store_file.h"
 #include "backend/dm/sector_json.h"
 
@@ -77,8 +78,10 @@ VolumeHeader ReadVolumeHeader(int fd) {
       header.base = *base;
       header.read_only = json.at("read_only");
       header.in_use = json.at("in_use");
-      header.marker = json.at("marker");
-      if (json.contains("thin_device")) header.thin_device = json.at("thin_device");
+      header.marker = WholeNumber<uint64_t>(json.at("marker"));
+      if (json.contains("thin_device")) {
+        header.thin_device = WholeNumber<uint32_t>(json.at("thin_device"));
+      }
       return header;
     }
   } catch (const nlohmann::json::exception&) {
