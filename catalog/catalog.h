@@ -165,6 +165,8 @@ class Catalog::Change {
   int64_t Insert(const WorkspaceRecord& workspace);
   int64_t Insert(const SnapshotRecord& snapshot);
 
+  // The snapshot that the live tree derives from, as it is in this transaction.
+  std::optional<int64_t> LiveParent(int64_t workspace_id);
   void SetLive(int64_t workspace_id, const VolumeId& volume, std::optional<int64_t> parent_id,
                uint64_t parent_marker);
   void RenameWorkspace(int64_t id, const std::string& name);

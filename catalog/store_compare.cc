@@ -18,7 +18,7 @@ class ScratchSnapshot {
  public:
   // Of a live tree.
   ScratchSnapshot(StoreContext& store, int64_t workspace_id, const LiveHooks& hooks) {
-    const std::lock_guard lock(store.operations);
+    const OperationLocks::Hold operation = store.operations.Lock({workspace_id});
     const WorkspaceRecord workspace = store.Workspace(workspace_id);
     Prepare(store, "compare the live tree of " + workspace.name);
     const std::unique_ptr<LiveHold> hold = Hold(hooks, workspace_id);
@@ -27,7 +27,7 @@ class ScratchSnapshot {
   }
   // Of a kept state in which programs go on writing to files.
   ScratchSnapshot(StoreContext& store, const SnapshotRecord& kept) {
-    const std::lock_guard lock(store.operations);
+    const OperationLocks::Hold operation = store.operations.Lock({kept.workspace_id});
     Prepare(store, "compare with snapshot " + kept.name);
     store.backend->Snapshot(kept.volume, volume_->id());
   }
@@ -104,7 +104,7 @@ bool Store::ChangedSinceParent(int64_t workspace_id, const LiveHooks& hooks) {
   std::optional<SnapshotRecord> parent;
   try {
     // Not to race against a rollback, which puts another volume in the place of this one.
-    const std::lock_guard lock(store.operations);
+    const OperationLocks::Hold operation = store.operations.Lock({workspace_id});
     const WorkspaceRecord workspace = store.Workspace(workspace_id);
     if (workspace.parent_id) parent = store.catalog->FindSnapshot(*workspace.parent_id);
     if (!parent || parent->state != SnapshotState::kOk) return true;
