@@ -130,6 +130,7 @@ class Catalog {
  private:
   Catalog(int store_fd, const std::string& file_name);
   void SetDurability(Durability durability);
+  std::vector<SnapshotRecord> SnapshotsBehind(int64_t workspace_id, int64_t id, size_t limit) const;
   uint64_t LastGiven(const ViewRange& range) const;
   bool IsUsed(uint64_t view) const;
   bool IsFull(const ViewRange& range) const;
