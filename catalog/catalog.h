@@ -186,7 +186,6 @@ class Catalog::Change {
   void SetParent(int64_t id, std::optional<int64_t> parent_id);
   // Goes with the snapshot. Once for each; not more than kRecordedWritersMax names.
   void SetOpenWriters(int64_t id, const OpenWriterList& writers);
-  void SetUsage(int64_t id, uint64_t referenced_bytes, uint64_t exclusive_bytes, int64_t when_ns);
   // Everything of `snapshot` into the row with its id, but for parent and state.
   void Update(const SnapshotRecord& snapshot);
   // The workspace's list of snapshots is another one from now on.

@@ -148,13 +148,6 @@ void Catalog::Change::SetOpenWriters(int64_t id, const OpenWriterList& writers) 
   }
 }
 
-void Catalog::Change::SetUsage(int64_t id, uint64_t referenced_bytes, uint64_t exclusive_bytes,
-                               int64_t when_ns) {
-  database_.Run(
-      "UPDATE snapshot SET referenced_bytes = ?, exclusive_bytes = ?, usage_ns = ? WHERE id = ?",
-      referenced_bytes, exclusive_bytes, when_ns, id);
-}
-
 void Catalog::Change::Update(const SnapshotRecord& snapshot) {
   releases_views_ = true;
   database_.Run(

@@ -214,7 +214,7 @@ class Store {
   // Without `newer` the live tree is compared, by a snapshot that nobody sees.
   std::vector<Change> Diff(int64_t older_snapshot_id, std::optional<int64_t> newer_snapshot_id,
                            int64_t workspace_id, const LiveHooks& hooks);
-  // Computed now, and remembered in the catalog.
+  // Computed now.
   VolumeUsage SnapshotUsage(int64_t snapshot_id);
 
   // --- Templates (store_templates.cc) ---------------------------------------------------------

@@ -6,7 +6,6 @@
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
-#include "backend/base/time.h"
 #include "catalog/store_context.h"
 
 namespace ckptfs {
@@ -123,12 +122,7 @@ VolumeUsage Store::SnapshotUsage(int64_t snapshot_id) {
   StoreContext& store = *impl_;
   const SnapshotRecord snapshot = store.Snapshot(snapshot_id);
   store.RequireData(snapshot, "measure snapshot " + snapshot.name);
-  const VolumeUsage usage = store.backend->Usage(snapshot.volume);
-  if (store.IsReadOnly() || store.unsealed.Contains(snapshot.volume)) return usage;
-  Catalog::Change change(*store.catalog);
-  change.SetUsage(snapshot_id, usage.referenced_bytes, usage.exclusive_bytes, NowNs());
-  change.CommitUncounted();
-  return usage;
+  return store.backend->Usage(snapshot.volume);
 }
 
 }  // namespace ckptfs

@@ -16,17 +16,17 @@ namespace {
 using std::chrono::milliseconds;
 
 // Takes locks on a thread of its own, and lets them go when it is destroyed.
-class Operation {
+class Holder {
  public:
-  Operation(OperationLocks& locks, std::vector<int64_t> workspaces, bool all = false)
+  Holder(OperationLocks& locks, std::vector<int64_t> workspaces, bool all = false)
       : thread_([this, &locks, workspaces = std::move(workspaces), all] {
           const OperationLocks::Hold hold = all ? locks.LockAll() : locks.Lock(workspaces);
           holds_.set_value();
           end_.get_future().wait();
         }) {}
-  ~Operation() { end_.set_value(); }
-  Operation(const Operation&) = delete;
-  Operation& operator=(const Operation&) = delete;
+  ~Holder() { end_.set_value(); }
+  Holder(const Holder&) = delete;
+  Holder& operator=(const Holder&) = delete;
 
   bool HoldsSoon() { return held_.wait_for(milliseconds(5000)) == std::future_status::ready; }
   bool Waits() { return held_.wait_for(milliseconds(50)) == std::future_status::timeout; }
@@ -40,19 +40,19 @@ class Operation {
 
 TEST(OperationLocksTest, OtherWorkspacesDoNotWait) {
   OperationLocks locks;
-  Operation first(locks, {1});
+  Holder first(locks, {1});
   ASSERT_TRUE(first.HoldsSoon());
-  Operation second(locks, {2, 3});
+  Holder second(locks, {2, 3});
   EXPECT_TRUE(second.HoldsSoon());
-  Operation none(locks, {});
+  Holder none(locks, {});
   EXPECT_TRUE(none.HoldsSoon());
 }
 
 TEST(OperationLocksTest, TheSameWorkspaceWaits) {
   OperationLocks locks;
-  auto first = std::make_unique<Operation>(locks, std::vector<int64_t>{1, 2});
+  auto first = std::make_unique<Holder>(locks, std::vector<int64_t>{1, 2});
   ASSERT_TRUE(first->HoldsSoon());
-  Operation second(locks, {2});
+  Holder second(locks, {2});
   EXPECT_TRUE(second.Waits());
   first.reset();
   EXPECT_TRUE(second.HoldsSoon());
@@ -60,12 +60,12 @@ TEST(OperationLocksTest, TheSameWorkspaceWaits) {
 
 TEST(OperationLocksTest, WhoCameFirstIsServedFirst) {
   OperationLocks locks;
-  auto holder = std::make_unique<Operation>(locks, std::vector<int64_t>{1});
+  auto holder = std::make_unique<Holder>(locks, std::vector<int64_t>{1});
   ASSERT_TRUE(holder->HoldsSoon());
   // Waits for 1, and has its place in the queue for 2.
-  auto both = std::make_unique<Operation>(locks, std::vector<int64_t>{1, 2});
+  auto both = std::make_unique<Holder>(locks, std::vector<int64_t>{1, 2});
   ASSERT_TRUE(both->Waits());
-  Operation later(locks, {2});
+  Holder later(locks, {2});
   EXPECT_TRUE(later.Waits()) << "it would starve who waits for both";
   holder.reset();
   ASSERT_TRUE(both->HoldsSoon());
@@ -75,11 +75,11 @@ TEST(OperationLocksTest, WhoCameFirstIsServedFirst) {
 
 TEST(OperationLocksTest, TheWholeStoreIsHeldAlone) {
   OperationLocks locks;
-  auto first = std::make_unique<Operation>(locks, std::vector<int64_t>{});
+  auto first = std::make_unique<Holder>(locks, std::vector<int64_t>{});
   ASSERT_TRUE(first->HoldsSoon());
-  auto all = std::make_unique<Operation>(locks, std::vector<int64_t>{}, /*all=*/true);
+  auto all = std::make_unique<Holder>(locks, std::vector<int64_t>{}, /*all=*/true);
   EXPECT_TRUE(all->Waits());
-  Operation last(locks, {7});
+  Holder last(locks, {7});
   EXPECT_TRUE(last.Waits());
   first.reset();
   ASSERT_TRUE(all->HoldsSoon());
