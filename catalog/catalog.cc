@@ -480,9 +480,15 @@ void Catalog::CopyTo(const std::string& file_name) {
 std::vector<std::string> Catalog::Verify() const {
   const std::lock_guard lock(read_mutex_);
   std::vector<std::string> problems;
-  Statement pages = reader_.Query("PRAGMA integrity_check(20)");
-  while (pages.Step()) {
-    if (pages.Text(0) != "ok") problems.push_back("catalog.db: " + OneLine(pages.Text(0)));
+  try {
+    Statement pages = reader_.Query("PRAGMA integrity_check(20)");
+    while (pages.Step()) {
+      if (pages.Text(0) != "ok") problems.push_back("catalog.db: " + OneLine(pages.Text(0)));
+    }
+  } catch (const Error& error) {  // too damaged for that
+    if (error.errno_value() != EUCLEAN) throw;
+    problems.push_back("catalog.db: " + error.why());
+    return problems;
   }
   Statement keys = reader_.Query("PRAGMA foreign_key_check");
   while (keys.Step()) {
