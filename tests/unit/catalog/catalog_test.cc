@@ -43,15 +43,14 @@ class CatalogTest : public testing::Test {
                       std::optional<int64_t> parent = {},
                       SnapshotKind kind = SnapshotKind::kManual) {
     Catalog::Change change(*catalog_);
-    const int64_t id =
-        change.Insert(SnapshotRecord{.uuid = Uuid::Generate(),
-                                     .workspace_id = workspace,
-                                     .name = name,
-                                     .volume = VolumeId::Generate(),
-                                     .parent_id = parent,
-                                     .kind = kind,
-                                     .view = catalog_->NextView(ViewUse::kSnapshot),
-                                     .root = {.mode = S_IFDIR | 0755}});
+    const int64_t id = change.Insert(SnapshotRecord{.uuid = Uuid::Generate(),
+                                                    .workspace_id = workspace,
+                                                    .name = name,
+                                                    .volume = VolumeId::Generate(),
+                                                    .parent_id = parent,
+                                                    .kind = kind,
+                                                    .view = catalog_->NextView(ViewUse::kSnapshot),
+                                                    .root = {.mode = S_IFDIR | 0755}});
     change.Commit();
     return id;
   }
