@@ -58,7 +58,8 @@ content() { cat "$mnt/.snapshots/w/a/file" "$mnt/w/file" 2>&1 | xargs; }
 await_free() {
     local i
     for ((i = 0; i < 500; i++)); do
-        [[ -e $store/lock ]] || return 0
+        # And the image: the next one may get its inode number, and would be taken for it.
+        [[ -e $store/lock || -n $(losetup -j "$store/volumes.img") ]] || return 0
         sleep 0.01
     done
 }
