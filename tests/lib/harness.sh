@@ -7,6 +7,8 @@
 
 set -u -o pipefail
 export LC_ALL=C
+# So that failpoints count (backend/base/failpoint.h).
+export CKPTFS_TESTING=may-kill-the-daemon
 
 readonly SKIPPED=77
 # Absolute: tests change their working directory.

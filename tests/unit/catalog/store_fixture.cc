@@ -355,6 +355,7 @@ pid_t StartStep(const std::string& name, const std::string& path, const std::str
   const std::string traced = "CKPTFS_FAILPOINT_TRACE=" + trace;
   std::vector<const char*> environment = {step.c_str(), search.c_str(), backend.c_str(),
                                           libraries.c_str(), no_udev.c_str()};
+  environment.push_back("CKPTFS_TESTING=may-kill-the-daemon");
   if (!failpoint.empty()) environment.push_back(point.c_str());
   if (!trace.empty()) environment.push_back(traced.c_str());
   environment.push_back(nullptr);
