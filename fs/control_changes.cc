@@ -20,6 +20,7 @@ Json NameOrNull(const std::optional<SnapshotRecord>& snapshot) {
 
 Json Checkpoint(const Request& request) {
   const WorkspaceRecord workspace = request.ChangedWorkspace();
+  request.Require(Right::kCheckpoint, &workspace);
   CheckpointRequest wanted;
   if (request.Has("name")) {
     wanted.name = request.Text("name");
@@ -46,6 +47,7 @@ Json Checkpoint(const Request& request) {
 
 Json Rollback(const Request& request) {
   const WorkspaceRecord workspace = request.ChangedWorkspace();
+  request.Require(Right::kRollBack, &workspace);
   const SnapshotRecord snapshot = request.Snapshot(workspace);
   const auto [result, unmounted] =
       request.verbs.RollbackInPlace({workspace.id, snapshot.id}, request.Flag("force", false));
@@ -61,6 +63,7 @@ Json Rollback(const Request& request) {
 Json Fork(const Request& request) {
   const WorkspaceRecord workspace = request.ChangedWorkspace();
   const SnapshotRecord snapshot = request.Snapshot(workspace);
+  request.Require(Right::kFork, &workspace, &snapshot);
   return Json{{"workspace", request.verbs.Fork(snapshot.id, request.Text("name")).name},
               {"snapshot", snapshot.name}};
 }
@@ -73,6 +76,7 @@ Json Delete(const Request& request) {
                 "this is not the name of a snapshot", "Give the snapshot's own name");
   }
   const SnapshotRecord snapshot = request.Snapshot(workspace);
+  request.Require(Right::kChangeSnapshot, &workspace, &snapshot);
   request.verbs.DeleteSnapshot(snapshot.id, request.Flag("force", false));
   return Json{{"workspace", workspace.name}, {"snapshot", snapshot.name}};
 }
@@ -80,6 +84,7 @@ Json Delete(const Request& request) {
 Json Pin(const Request& request) {
   const WorkspaceRecord workspace = request.ChangedWorkspace();
   const SnapshotRecord snapshot = request.Snapshot(workspace);
+  request.Require(Right::kChangeSnapshot, &workspace, &snapshot);
   const bool pinned = request.Flag("pinned", true);
   request.verbs.SetPinned(snapshot.id, pinned);
   return Json{{"workspace", workspace.name}, {"snapshot", snapshot.name}, {"pinned", pinned}};
@@ -87,9 +92,13 @@ Json Pin(const Request& request) {
 
 Json Fsck(const Request& request) {
   const bool repair = request.Flag("repair", false);
-  // Root may ask for a repair with a descriptor for reading: where the mount is read-only because
-  // of what the repair is to mend, the kernel gives no other. The store has the last word.
-  if (request.caller.uid != 0 || request.caller.workspace_id) request.RequireChangesToMount();
+  request.Require(Right::kManageStore);
+  // A repair may be asked for with a descriptor for reading where the store is read-only because of what
+  // the repair is to mend: the kernel gives no other there. A mount that only this caller has read-only is so
+  // for a repair too.
+  if (request.caller.workspace_id || (repair && !request.store().Status().read_only)) {
+    request.RequireChangesToMount();
+  }
   FsckReport report = request.store().Fsck(repair);
   if (repair) {
     // What is left is found by looking again.

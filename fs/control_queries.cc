@@ -72,7 +72,12 @@ size_t SendVisible(const Request& request, std::vector<Change> changes, const Vo
 
 std::vector<WorkspaceRecord> WorkspacesInScope(const Request& request) {
   if (request.caller.workspace_id || request.workspace) return {request.Workspace()};
+  if (!request.MayListWorkspaces()) return {};
   return request.store().ListWorkspaces();
+}
+
+bool HidesWorkspaces(const Request& request) {
+  return !request.caller.workspace_id && !request.MayListWorkspaces();
 }
 
 // Files that had no name any more but were open when the snapshot was taken.
@@ -104,12 +109,13 @@ void AddOpenWriters(Json& json, const std::optional<OpenWriterList>& writers,
   }
 }
 
-// To whoever asks within one workspace, of the others only that there is something; root may know all.
+// To whoever asks within one workspace, or may not list the mount root, of the others only that there is
+// something; root may know all.
 std::vector<std::string> Warnings(const Request& request, const StoreStatus& status,
                                   const SpaceInfo& space) {
   Store& store = request.store();
   const BackendHealth health = store.backend().Health();
-  const bool of_all = !request.caller.workspace_id || request.caller.uid == 0;
+  const bool of_all = request.caller.uid == 0 || request.MayListWorkspaces();
   std::vector<std::string> warnings;
   if (of_all) {
     warnings = status.warnings;
@@ -260,6 +266,7 @@ Json Status(const Request& request) {
               {"clean_start", status.clean_start},
               {"read_only", status.read_only},
               {"workspaces", std::move(workspaces)},
+              {wire::kWorkspacesHidden, HidesWorkspaces(request)},
               {"fs_total_bytes", space.total_bytes},
               {"fs_used_bytes", space.used_bytes},
               {"warnings", Warnings(request, status, space)}};
@@ -318,6 +325,7 @@ Json Df(const Request& request) {
               {"fs_used_bytes", space.used_bytes},
               {"fs_free_bytes", space.free_bytes},
               {"templates", std::move(templates)},
+              {wire::kWorkspacesHidden, HidesWorkspaces(request)},
               {"workspaces", std::move(workspaces)}};
 }
 

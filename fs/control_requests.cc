@@ -59,7 +59,25 @@ SnapshotRecord NewestCheckpoint(const Request& request, const WorkspaceRecord& w
               "'ckpt list' shows them");
 }
 
+Asker AskerOf(const ControlCaller& caller) {
+  return {caller.uid, caller.gid, [&caller] {
+            return FurtherCredentials{.groups = caller.groups, .powers = caller.powers};
+          }};
+}
+
 }  // namespace
+
+void Request::Require(Right right, const WorkspaceRecord* about,
+                      const SnapshotRecord* snapshot) const {
+  // The control file has the permissions of the workspace's root.
+  const bool may_write = about != nullptr && caller.may_change && caller.workspace_id == about->id;
+  RequireRight(store(), right, AskerOf(caller),
+               {.workspace = about, .snapshot = snapshot, .may_write_workspace = may_write});
+}
+
+bool Request::MayListWorkspaces() const {
+  return !caller.workspace_id && HasRight(store(), Right::kListWorkspaces, AskerOf(caller), {});
+}
 
 bool Request::Has(const char* name) const {
   const auto found = args.find(name);
@@ -122,7 +140,8 @@ void Request::RequireChangesToMount() const {
                 "Use that of the mount root");
   }
   if (!caller.may_change) {
-    throw Error(EACCES, command, "you may only look at this mount", "Run it as root");
+    throw Error(EACCES, command, "you may only look at this mount",
+                "Run it as somebody who may write the mount root");
   }
 }
 

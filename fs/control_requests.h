@@ -8,6 +8,7 @@
 #include "catalog/import.h"
 #include "fs/control.h"
 #include "fs/control_wire.h"
+#include "fs/rights.h"
 #include "fs/verbs.h"
 
 namespace ckptfs::control {
@@ -45,6 +46,13 @@ struct Request {
   WorkspaceRecord Workspace() const;
   // The same for a command that changes: EACCES if the descriptor is not open for writing.
   WorkspaceRecord ChangedWorkspace() const;
+  // Throws what RequireRight does if the caller has not that right, on the workspace and its snapshot or,
+  // without one, on the mount.
+  void Require(Right right, const WorkspaceRecord* workspace = nullptr,
+               const SnapshotRecord* snapshot = nullptr) const;
+  // Whether the caller may be told the names of all workspaces. Not within one: whoever has its control file
+  // may be in a container, from which the mount root cannot be seen.
+  bool MayListWorkspaces() const;
   // For commands on the whole mount. EPERM within a workspace, EACCES without write permission.
   void RequireChangesToMount() const;
   // The snapshot that argument "snapshot" names in this workspace ("latest" is the newest checkpoint), or

@@ -28,6 +28,8 @@ inline constexpr const char* kResult = "result";
 inline constexpr const char* kError = "error";
 // How many lines of a comparison are left out, as the caller may not see them.
 inline constexpr const char* kHidden = "hidden";
+inline constexpr const char* kWorkspacesHidden =
+    "workspaces_hidden";  // as the caller may not list them
 
 // --- Commands that ask ---------------------------------------------------------------------------
 // {} -> {scope: "mount" | "workspace", workspace: name or null, mountpoint, version}

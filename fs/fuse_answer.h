@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "backend/base/error.h"
+#include "fs/asker.h"
 #include "fs/fuse_operations.h"
 #include "fs/gate.h"
 #include "fs/ring_thread.h"
@@ -26,6 +27,8 @@ Caller CallerOf(fuse_req_t request);
 // The further groups of the thread that asks, if it is there still.
 std::vector<gid_t> GroupsOf(fuse_req_t request);
 InGroup InGroupsOf(fuse_req_t request);
+// To be used before the request is answered.
+Asker AskerOf(fuse_req_t request);
 
 // While it exists the calling thread answers requests of that ring (null: of none).
 class AnswersFor {

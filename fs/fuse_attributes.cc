@@ -262,7 +262,8 @@ void SetXattr(fuse_req_t request, fuse_ino_t node, const char* name, const char*
   }
   AnswerVerb(request, "setxattr", node,
              [request, node, name = std::string(name), value = std::string(view), flags] {
-               HandlersOf(request).snapshots.SetXattr(node, name.c_str(), value, flags);
+               HandlersOf(request).snapshots.SetXattr(node, name.c_str(), value, flags,
+                                                      AskerOf(request));
                ReplyError(request, 0);
              });
 }

@@ -40,13 +40,14 @@ using SessionHandle = std::shared_ptr<ControlSession>;
 
 void OpenControl(fuse_req_t request, std::optional<int64_t> scope, fuse_file_info* file) {
   const Caller caller = CallerOf(request);
-  auto session = std::make_unique<SessionHandle>(
-      HandlersOf(request).control->Open({.pid = caller.pid,
-                                         .uid = caller.uid,
-                                         .gid = caller.gid,
-                                         .groups = GroupsOf(request),
-                                         .may_change = IsOpenForWriting(file->flags),
-                                         .workspace_id = scope}));
+  auto session = std::make_unique<SessionHandle>(HandlersOf(request).control->Open(
+      {.pid = caller.pid,
+       .uid = caller.uid,
+       .gid = caller.gid,
+       .groups = GroupsOf(request),
+       .powers = caller.uid == 0 ? Powers() : PowersOf(caller.pid),
+       .may_change = IsOpenForWriting(file->flags),
+       .workspace_id = scope}));
   file->fh = reinterpret_cast<uint64_t>(session.get());
   file->direct_io = 1;
   file->nonseekable = 1;

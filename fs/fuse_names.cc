@@ -143,7 +143,8 @@ void Rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t 
   }
   if (!SnapshotTree::IsVerb(parent, new_parent)) {
     AnswerChange(request, "rename", [=] {
-      HandlersOf(request).snapshots.Rename(parent, name, new_parent, new_name, flags);
+      HandlersOf(request).snapshots.Rename(parent, name, new_parent, new_name, flags,
+                                           AskerOf(request));
       ReplyError(request, 0);
     });
     return;
@@ -152,7 +153,7 @@ void Rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t 
              [request, parent, name = std::string(name), new_parent,
               new_name = std::string(new_name), flags] {
                HandlersOf(request).snapshots.Rename(parent, name.c_str(), new_parent,
-                                                    new_name.c_str(), flags);
+                                                    new_name.c_str(), flags, AskerOf(request));
                ReplyError(request, 0);
              });
 }
