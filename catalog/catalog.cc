@@ -36,7 +36,8 @@ WorkspaceRecord ReadWorkspace(const Statement& row) {
 #define CKPTFS_SELECT_SNAPSHOT                                                          \
   "SELECT s.id, s.uuid, s.workspace_id, s.name, s.volume, s.created_ns, s.message, "    \
   "s.metadata, s.pinned, s.parent_id, p.name, s.kind, s.missing, s.view, s.root_mode, " \
-  "s.root_uid, s.root_gid, s.root_acl, s.unlinked_open, s.root_xattr_names "            \
+  "s.root_uid, s.root_gid, s.root_acl, s.unlinked_open, s.root_xattr_names, s.moment, " \
+  "s.moment_reason "                                                                    \
   "FROM snapshot AS s LEFT JOIN snapshot AS p ON p.id = s.parent_id "
 
 SnapshotRecord ReadSnapshot(const Statement& row) {
@@ -62,6 +63,8 @@ SnapshotRecord ReadSnapshot(const Statement& row) {
   record.root.acl = row.Text(17);
   record.unlinked_open = row.Int(18);
   record.root.xattr_names = row.Text(19);
+  record.moment = MomentFrom(row.Text(20));
+  record.moment_reason = row.Text(21);
   return record;
 }
 

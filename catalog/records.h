@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "backend/base/uuid.h"
@@ -53,8 +54,20 @@ inline RootAttributes NewDirectoryBelow(const RootAttributes& above, mode_t mode
 enum class SnapshotKind { kManual, kPreRollback };
 enum class SnapshotState { kOk, kMissing };
 
-const char* ToString(SnapshotKind kind);    // "manual", "pre-rollback"
-const char* ToString(SnapshotState state);  // "ok", "missing"
+// Whether a snapshot is one moment of all that programs wrote while it was made.
+enum class SnapshotMoment {
+  kUnknown,  // made before that was recorded
+  kOne,
+  // As after a power cut: all that was written before is in it, but of what was written meanwhile
+  // perhaps a later part without an earlier one.
+  kCrashConsistent,
+};
+
+const char* ToString(SnapshotKind kind);      // "manual", "pre-rollback"
+const char* ToString(SnapshotState state);    // "ok", "missing"
+const char* ToString(SnapshotMoment moment);  // "unknown", "one", "crash-consistent"
+// kUnknown for any other text.
+SnapshotMoment MomentFrom(std::string_view text);
 
 struct SnapshotRecord {
   int64_t id = 0;
@@ -73,6 +86,8 @@ struct SnapshotRecord {
   uint64_t view = 0;  // as in WorkspaceRecord
   RootAttributes root;
   int64_t unlinked_open = 0;
+  SnapshotMoment moment = SnapshotMoment::kUnknown;
+  std::string moment_reason;  // why it is not one moment, for its user; empty unless it is so
 };
 
 // A file of a workspace that a process has, or had at a checkpoint, open for writing.

@@ -132,8 +132,17 @@ ALTER TABLE tombstone ADD COLUMN view INTEGER;
 CREATE INDEX tombstone_by_view ON tombstone (view) WHERE view IS NOT NULL;
 )sql";
 
+// Version 6. Whether a snapshot is one moment, and if not, why, in words. Nobody knows it of older ones,
+// whose programs told the log only.
+constexpr char kVersion6[] = R"sql(
+ALTER TABLE snapshot ADD COLUMN moment TEXT NOT NULL DEFAULT 'unknown'
+  CHECK (moment IN ('unknown', 'one', 'crash-consistent'));
+ALTER TABLE snapshot ADD COLUMN moment_reason TEXT NOT NULL DEFAULT '';
+)sql";
+
 // A change of the tables is a new entry; one that stands here is never edited.
-constexpr std::array kMigrations = {kVersion1, kVersion2, kVersion3, kVersion4, kVersion5};
+constexpr std::array kMigrations = {kVersion1, kVersion2, kVersion3,
+                                    kVersion4, kVersion5, kVersion6};
 
 void Apply(Database& database, size_t migration) {
   database.Execute(kMigrations[migration]);

@@ -108,7 +108,9 @@ Json ToJson(const SnapshotRecord& snapshot, const Uuid& parent) {
           {"parent", OptionalId(parent)},
           {"view", snapshot.view},
           {"root", ToJson(snapshot.root)},
-          {"unlinked_open", snapshot.unlinked_open}};
+          {"unlinked_open", snapshot.unlinked_open},
+          {"moment", ToString(snapshot.moment)},
+          {"moment_reason", snapshot.moment_reason}};
 }
 
 void ReadSnapshot(const Json& json, Sidecar& sidecar) {
@@ -127,6 +129,9 @@ void ReadSnapshot(const Json& json, Sidecar& sidecar) {
   snapshot.view = ViewFrom(json.at("view"));
   snapshot.root = RootFrom(json.at("root"));
   snapshot.unlinked_open = json.at("unlinked_open").get<int64_t>();
+  // An older ckptfs wrote neither, and passes over both.
+  snapshot.moment = MomentFrom(json.value("moment", std::string()));
+  snapshot.moment_reason = json.value("moment_reason", std::string());
   sidecar.parent = OptionalIdFrom(json, "parent");
 }
 

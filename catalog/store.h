@@ -53,6 +53,8 @@ class LiveHold {
   // Sees to it that files which are open but have no name are found in kUnlinkedName by whoever
   // copies the live tree while this exists. Returns how many there are. Called at most once.
   virtual uint64_t GatherUnlinked() { return 0; }
+  // Why what is copied while this exists is not one moment of all that programs write; empty: it is.
+  virtual std::string WhyNotOneMoment() const { return {}; }
 };
 
 // Finds out who had files open for writing, after the fact: by what was noted at that moment, and

@@ -184,7 +184,10 @@ SnapshotRecord RollbackJob::StateBefore(LiveHold* hold) const {
                        .parent_id = workspace_.parent_id,
                        .kind = SnapshotKind::kPreRollback,
                        .view = store_.NextView(ViewUse::kSnapshot),
-                       .root = ReadRootAttributes(*live_)};
+                       .root = ReadRootAttributes(*live_),
+                       // The tree itself and no copy: all that was ever written to it is there.
+                       .moment = SnapshotMoment::kOne,
+                       .moment_reason = {}};
   if (hold != nullptr) state.unlinked_open = static_cast<int64_t>(hold->GatherUnlinked());
   if (!exchange()) {
     if (state.parent_id) state.parent_name = store_.Snapshot(*state.parent_id).name;

@@ -116,6 +116,9 @@ SnapshotRecord Store::Checkpoint(int64_t workspace_id, const CheckpointRequest& 
   std::unique_ptr<LiveHold> hold = Hold(hooks, workspace_id);
   const WriterFinder find_writers = hooks.note_writers ? hooks.note_writers(workspace_id) : nullptr;
   if (hold) snapshot.unlinked_open = static_cast<int64_t>(hold->GatherUnlinked());
+  if (hold) snapshot.moment_reason = hold->WhyNotOneMoment();
+  snapshot.moment =
+      snapshot.moment_reason.empty() ? SnapshotMoment::kOne : SnapshotMoment::kCrashConsistent;
   snapshot.created_ns = store.SnapshotTime(workspace_id);
   snapshot.root = ReadRootAttributes(*live);
   Failpoint("checkpoint.before-sidecar");

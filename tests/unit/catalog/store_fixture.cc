@@ -254,8 +254,9 @@ StoreView Look(Store& store) {
       const std::string name = workspace.name + "/" + WithoutTimes(snapshot.name);
       view.snapshots[name] = ReadVolume(store, snapshot.volume);
       view.rows[name] =
-          fmt::format("{}, {}, {}, of {}", snapshot.message, snapshot.metadata,
-                      snapshot.pinned ? "pinned" : "-", WithoutTimes(snapshot.parent_name));
+          fmt::format("{}, {}, {}, of {}, {}, {}", snapshot.message, snapshot.metadata,
+                      snapshot.pinned ? "pinned" : "-", WithoutTimes(snapshot.parent_name),
+                      ToString(snapshot.moment), snapshot.moment_reason);
     }
   }
   return view;

@@ -85,6 +85,31 @@ TEST_F(LoopStoreTest, AnImportIsUnseenUntilItIsCommitted) {
   EXPECT_EQ(ErrnoOf([&] { late->Commit(); }), EEXIST);
 }
 
+TEST_F(LoopStoreTest, ACheckpointSaysWhetherItIsOneMoment) {
+  MakeWorkspace("w", "one");
+  struct Hold : LiveHold {
+    explicit Hold(std::string reason) : why(std::move(reason)) {}
+    std::string WhyNotOneMoment() const override { return why; }
+    std::string why;
+  };
+  const auto made = [&](const std::string& name, const std::string& why) {
+    return store().Checkpoint(Workspace("w").id, {.name = name},
+                              {.hold = [&](int64_t) { return std::make_unique<Hold>(why); }});
+  };
+  EXPECT_EQ(made("whole", "").moment, SnapshotMoment::kOne);
+  EXPECT_EQ(made("torn", "it is so").moment, SnapshotMoment::kCrashConsistent);
+  Write("w", "two");
+  const auto rolled_back = store().Rollback(
+      {.workspace_id = Workspace("w").id, .snapshot_id = Snapshot("w", "torn").id}, {}, nullptr);
+  ASSERT_TRUE(rolled_back.kept);
+  Reopen();
+  EXPECT_EQ(Snapshot("w", "whole").moment_reason, "");
+  EXPECT_EQ(Snapshot("w", "torn").moment, SnapshotMoment::kCrashConsistent);
+  EXPECT_EQ(Snapshot("w", "torn").moment_reason, "it is so");
+  EXPECT_EQ(Snapshot("w", rolled_back.kept->name).moment, SnapshotMoment::kOne);
+  ExpectSound();
+}
+
 TEST_F(LoopStoreTest, ACheckpointHoldsTheStateAndAllThatIsKnownOfIt) {
   MakeWorkspace("w", "one");
   std::vector<int64_t> held;
