@@ -142,17 +142,20 @@ std::vector<std::string> Warnings(const Request& request, const StoreStatus& sta
 Json ToJson(const SnapshotRecord& snapshot, const std::string& workspace) {
   Json metadata = wire::Parse(snapshot.metadata);
   if (metadata.is_discarded()) metadata = snapshot.metadata;
-  return Json{{"workspace", workspace},
-              {"name", snapshot.name},
-              {"id", snapshot.uuid.str()},
-              {"created", FormatRfc3339(snapshot.created_ns)},
-              {"message", snapshot.message},
-              {"metadata", std::move(metadata)},
-              {"pinned", snapshot.pinned},
-              {"missing", snapshot.state == SnapshotState::kMissing},
-              {"parent", snapshot.parent_name.empty() ? Json() : Json(snapshot.parent_name)},
-              {"kind", ToString(snapshot.kind)},
-              {"unlinked_open", snapshot.unlinked_open}};
+  return Json{
+      {"workspace", workspace},
+      {"name", snapshot.name},
+      {"id", snapshot.uuid.str()},
+      {"created", FormatRfc3339(snapshot.created_ns)},
+      {"message", snapshot.message},
+      {"metadata", std::move(metadata)},
+      {"pinned", snapshot.pinned},
+      {"missing", snapshot.state == SnapshotState::kMissing},
+      {"parent", snapshot.parent_name.empty() ? Json() : Json(snapshot.parent_name)},
+      {"kind", ToString(snapshot.kind)},
+      {"unlinked_open", snapshot.unlinked_open},
+      {"moment", ToString(snapshot.moment)},
+      {"moment_reason", snapshot.moment_reason.empty() ? Json() : Json(snapshot.moment_reason)}};
 }
 
 std::vector<Change> Inverted(std::vector<Change> changes) {

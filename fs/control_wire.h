@@ -32,7 +32,8 @@ inline constexpr const char* kHidden = "hidden";
 // --- Commands that ask ---------------------------------------------------------------------------
 // {} -> {scope: "mount" | "workspace", workspace: name or null, mountpoint, version}
 inline constexpr const char* kHello = "hello";
-// {} -> array of snapshots, oldest first; items before it if they are many
+// {} -> array of snapshots, oldest first; items before it if they are many. Of each: moment ("one",
+// "crash-consistent" or "unknown") and moment_reason (text or null)
 inline constexpr const char* kList = "list";
 // {snapshot} -> a snapshot with state, referenced_bytes and exclusive_bytes (null if missing), and
 // open_for_writing: [{path, pid, command}] of open_for_writing_total (null: not known), and

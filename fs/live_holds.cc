@@ -27,11 +27,11 @@ MomentHold::MomentHold(MountContext& mount, const std::shared_ptr<LiveWorkspace>
   FileTree files(mount);
   writers_ = files.Writers(live->files->slot);
   // Without passthrough every write passes the gate.
-  if (mount.open_files.passthrough()) StopWrites(mount, workspace->gate());
+  if (mount.open_files.passthrough()) StopWrites(mount, *workspace);
   files.WriteOut(writers_);
 }
 
-void MomentHold::StopWrites(MountContext& mount, const Gate& gate) {
+void MomentHold::StopWrites(MountContext& mount, LiveWorkspace& workspace) {
   std::vector<NodeHandle> open;
   for (const WriterHandle& writer : writers_) {
     if (!mount.open_files.HasWriters(writer.node)) continue;
@@ -40,7 +40,8 @@ void MomentHold::StopWrites(MountContext& mount, const Gate& gate) {
     } catch (const Error&) {  // closed and removed just now
     }
   }
-  stopped_ = mount.write_stop.Stop(std::move(open), [&](NodeId node) { return gate.Waits(node); });
+  stopped_ = mount.write_stop.Stop(workspace.id(), std::move(open),
+                                   [&](NodeId node) { return workspace.gate().Waits(node); });
 }
 
 }  // namespace ckptfs

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "catalog/store.h"
@@ -32,12 +33,15 @@ class MomentHold : public LiveHold {
   MomentHold(MountContext& mount, const std::shared_ptr<LiveWorkspace>& workspace);
 
   uint64_t GatherUnlinked() override { return gate_.GatherUnlinked(); }
+  std::string WhyNotOneMoment() const override { return stopped_ ? stopped_->gap() : ""; }
+  // It is not one moment, for writes that may well have ended by now.
+  bool IsWorthAnotherTry() const { return stopped_ && stopped_->is_gap_passing(); }
 
   // Who could write at that moment.
   const std::vector<WriterHandle>& writers() const noexcept { return writers_; }
 
  private:
-  void StopWrites(MountContext& mount, const Gate& gate);
+  void StopWrites(MountContext& mount, LiveWorkspace& workspace);
 
   // Ends after the gate has opened: its end waits for calls that may stand behind a change at the
   // gate, in the queue for a file's lock.

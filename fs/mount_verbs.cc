@@ -1,5 +1,7 @@
 #include "fs/mount_verbs.h"
 
+#include <spdlog/spdlog.h>
+
 #include <cerrno>
 
 #include "backend/base/error.h"
@@ -48,6 +50,10 @@ LiveHooks MountVerbs::Hooks() {
             mount_.notifier.InvalidateContent(FilesWithPages(*workspace));
             mount_.notifier.Drain();
             auto hold = std::make_unique<MomentHold>(mount_, workspace);
+            if (hold->IsWorthAnotherTry()) {
+              hold.reset();  // all go on meanwhile
+              hold = std::make_unique<MomentHold>(mount_, workspace);
+            }
             *writers = hold->writers();
             return hold;
           },
@@ -105,6 +111,10 @@ SnapshotRecord MountVerbs::Checkpoint(int64_t workspace_id, const CheckpointRequ
   const std::string workspace = mount_.NameOf(workspace_id);
   return Logged("checkpoint " + workspace + "/" + request.name, [&] {
     SnapshotRecord made = mount_.store.Checkpoint(workspace_id, request, Hooks());
+    if (made.moment != SnapshotMoment::kOne) {
+      spdlog::warn("checkpoint {}/{} is {}, not one moment: {}", workspace, made.name,
+                   ToString(made.moment), made.moment_reason);
+    }
     mount_.ListsChanged(workspace_id);
     return made;
   });

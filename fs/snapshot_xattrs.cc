@@ -11,9 +11,9 @@ namespace {
 
 constexpr std::string_view kPrefix = "user.ckptfs.";
 
-constexpr std::array<std::string_view, 10> kNames = {
-    "message", "metadata",        "pinned",          "id", "created", "parent", "kind",
-    "state",   "exclusive_bytes", "referenced_bytes"};
+constexpr std::array<std::string_view, 11> kNames = {
+    "message", "metadata",        "pinned",          "id", "created", "parent", "kind", "state",
+    "moment",  "exclusive_bytes", "referenced_bytes"};
 
 bool ParsePinned(std::string_view value) {
   if (value == "1") return true;
@@ -37,6 +37,7 @@ std::optional<std::string> GetSnapshotXattr(Store& store, const SnapshotRecord& 
   if (name == "parent") return snapshot.parent_name;
   if (name == "kind") return ToString(snapshot.kind);
   if (name == "state") return ToString(snapshot.state);
+  if (name == "moment") return ToString(snapshot.moment);
   if (name == "exclusive_bytes") {
     return std::to_string(store.SnapshotUsage(snapshot.id).exclusive_bytes);
   }

@@ -6,7 +6,8 @@
 
 namespace ckptfs {
 
-WaitingRoom::WaitingRoom(std::chrono::seconds idle) : idle_time_(idle), threads_(1) {
+WaitingRoom::WaitingRoom(std::chrono::seconds idle, size_t threads_max)
+    : idle_time_(idle), threads_max_(threads_max), threads_(1) {
   std::thread([this] { Run(); }).detach();
 }
 
@@ -21,13 +22,26 @@ void WaitingRoom::Post(std::function<void()> task) {
   const std::lock_guard lock(mutex_);
   tasks_.push_back(std::move(task));
   changed_.notify_one();
-  if (tasks_.size() <= idle_ || threads_ == kThreadsMax) return;
+  if (tasks_.size() > idle_) MakeThread();  // or it waits for one of those that there are
+}
+
+bool WaitingRoom::TryPost(std::function<void()> task) {
+  const std::lock_guard lock(mutex_);
+  if (tasks_.size() >= idle_ && !MakeThread()) return false;
+  tasks_.push_back(std::move(task));
+  changed_.notify_one();
+  return true;
+}
+
+bool WaitingRoom::MakeThread() {
+  if (threads_ >= threads_max_) return false;
   try {
     std::thread([this] { Run(); }).detach();
-    ++threads_;
-  } catch (
-      const std::exception&) {  // no thread, no memory: it waits for one of those that there are
+  } catch (const std::exception&) {  // no thread, no memory
+    return false;
   }
+  ++threads_;
+  return true;
 }
 
 void WaitingRoom::Run() {

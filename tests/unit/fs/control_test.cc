@@ -75,6 +75,8 @@ TEST_F(ControlTest, CheckpointsListsAndShows) {
   EXPECT_TRUE(one["parent"].is_null());
   EXPECT_EQ(one["kind"], "manual");
   EXPECT_EQ(one["unlinked_open"], 0);
+  EXPECT_EQ(one["moment"], "one");
+  EXPECT_TRUE(one["moment_reason"].is_null());
   EXPECT_TRUE(one.contains("id"));
   EXPECT_TRUE(one.contains("created"));
   EXPECT_EQ(list.items[1]["parent"], "one");

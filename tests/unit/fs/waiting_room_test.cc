@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <latch>
+#include <thread>
 
 namespace ckptfs {
 namespace {
@@ -24,6 +26,16 @@ TEST(WaitingRoom, ItsEndWaitsForWhatWasPosted) {
     for (int i = 0; i < 1000; ++i) room.Post([&] { ++done; });
   }
   EXPECT_EQ(done, 1000);
+}
+
+TEST(WaitingRoom, WhatWouldWaitForAThreadIsRefusedIfItIsToBe) {
+  std::latch go_on(1);
+  WaitingRoom room(std::chrono::seconds(5), /*threads_max=*/2);
+  EXPECT_TRUE(room.TryPost([&] { go_on.wait(); }));
+  EXPECT_TRUE(room.TryPost([&] { go_on.wait(); }));
+  EXPECT_FALSE(room.TryPost([] {}));
+  go_on.count_down();
+  while (!room.TryPost([] {})) std::this_thread::yield();
 }
 
 }  // namespace
