@@ -143,6 +143,7 @@ class FileTree {
   struct Change;
 
   Change BeginChange(NodeId node);
+  Change BeginChange(NodeId node, NodeId locked);  // as Gate::Pass has it
   Attributes AttributesBy(const Node& node, int fd) const;
   void ApplyAttributes(const Node& node, int fd, const AttributeChange& change,
                        const Caller& caller, const InGroup& in_group) const;

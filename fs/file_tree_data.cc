@@ -92,7 +92,8 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
   std::optional<Change> change;
   Node node;
   if (for_writing || (flags & O_TRUNC) != 0) {
-    change.emplace(BeginChange(node_id));
+    // The kernel takes no lock to open a file, not even to truncate it so: others can write to it.
+    change.emplace(BeginChange(node_id, /*locked=*/0));
     node = change->node;
     // So the writers of a state that was replaced only become fewer, and their end is the end.
     if (IsLeftBehind(node)) {

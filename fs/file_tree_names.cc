@@ -31,7 +31,9 @@ bool KeepsSetGid(mode_t mode) { return (mode & S_ISGID) != 0; }
 
 }  // namespace
 
-FileTree::Change FileTree::BeginChange(NodeId node) {
+FileTree::Change FileTree::BeginChange(NodeId node) { return BeginChange(node, node); }
+
+FileTree::Change FileTree::BeginChange(NodeId node, NodeId locked) {
   const std::shared_ptr<View> view = mount_.slots.Find(SlotOf(node));
   if (!view) throw Error(ESTALE, "find a file");
   if (!view->workspace) throw Error(EROFS, "change a file of a snapshot");
@@ -39,7 +41,7 @@ FileTree::Change FileTree::BeginChange(NodeId node) {
     throw Error(EROFS, "change a file", "the catalog is older than the store",
                 "Run ckpt fsck --repair");
   }
-  Change change{.pass = std::make_unique<Gate::Pass>(view->workspace->gate(), node), .node = {}};
+  Change change{.pass = std::make_unique<Gate::Pass>(view->workspace->gate(), locked), .node = {}};
   change.node = mount_.Resolve(node);
   if (change.node.volume->HasStopped()) {
     throw Error(ENOSPC, "change a file", "the workspace has stopped for want of space",

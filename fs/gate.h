@@ -20,8 +20,9 @@ class Gate {
   // closing that waits for the first.
   class Pass {
    public:
-    // `node`: what is going to be changed, or the directory in which.
-    Pass(Gate& gate, NodeId node) : gate_(gate) { gate_.Enter(node); }
+    // `locked`: what is going to be changed, or the directory in which, if the kernel holds its lock for
+    // who asked; 0: it does not.
+    Pass(Gate& gate, NodeId locked) : gate_(gate) { gate_.Enter(locked); }
     ~Pass() { gate_.Leave(); }
     Pass(const Pass&) = delete;
     Pass& operator=(const Pass&) = delete;
@@ -54,7 +55,7 @@ class Gate {
     Gate& gate_;
   };
 
-  // Whether an operation on that node waits for the gate to open.
+  // Whether an operation that has the lock of that node waits for the gate to open.
   bool Waits(NodeId node) const {
     const std::lock_guard lock(mutex_);
     return std::find(waiting_.begin(), waiting_.end(), node) != waiting_.end();

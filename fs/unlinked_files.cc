@@ -264,18 +264,24 @@ UnlinkedFiles::Gathered::~Gathered() {
   }
 }
 
+std::vector<NodeId> UnlinkedFiles::ToBeLocked(Slot slot) const {
+  const std::lock_guard lock(slots_mutex_);
+  const auto found = slots_.find(slot);
+  if (found == slots_.end()) return {};
+  return {found->second.others.begin(), found->second.others.end()};
+}
+
 std::unique_ptr<UnlinkedFiles::Gathered> UnlinkedFiles::Gather(Slot slot, const Volume& volume,
-                                                               bool keep_copies) {
-  std::vector<NodeId> others;
-  {
-    const std::lock_guard lock(slots_mutex_);
-    const auto found = slots_.find(slot);
-    if (found == slots_.end()) return std::make_unique<Gathered>(UniqueFd(), keep_copies);
-    others.assign(found->second.others.begin(), found->second.others.end());
-  }
+                                                               bool keep_copies,
+                                                               const IsStill& is_still) {
+  const std::vector<NodeId> others = ToBeLocked(slot);
   auto gathered = std::make_unique<Gathered>(
       others.empty() ? UniqueFd() : MakeUnlinkedDirectory(volume), keep_copies);
   for (const NodeId node : others) {
+    if (!is_still(node)) {
+      ++gathered->left_out_;
+      continue;
+    }
     try {
       GatherOne(node, volume, *gathered);
     } catch (const std::exception& error) {

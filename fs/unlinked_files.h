@@ -86,12 +86,14 @@ class UnlinkedFiles {
     Gathered& operator=(const Gathered&) = delete;
 
     uint64_t count() const noexcept { return linked_ + copies_.size(); }
+    uint64_t left_out() const noexcept { return left_out_; }
 
    private:
     friend class UnlinkedFiles;
     UniqueFd directory_;
     bool keep_copies_;
     uint64_t linked_ = 0;
+    uint64_t left_out_ = 0;
     std::vector<std::string> copies_;
   };
 
@@ -118,10 +120,19 @@ class UnlinkedFiles {
   // and waits at the gate. `view` is that of the node.
   void ForgetLater(NodeId node, std::shared_ptr<View> view);
 
+  // Whether nobody is writing to a file just now, nor can begin to.
+  using IsStill = std::function<bool(NodeId)>;
+
+  // Those with that slot of which the next Gather has to take the lock of the file underneath.
+  std::vector<NodeId> ToBeLocked(Slot slot) const;
+
   // With the gate closed: sees to it that all files of this kind with that slot are found in the
   // hidden directory of `volume`. Takes time only for those that were not at the last call. One for
-  // which that fails is logged and left out: it is lost at a crash, as it would be natively.
-  std::unique_ptr<Gathered> Gather(Slot slot, const Volume& volume, bool keep_copies);
+  // which that fails is logged and left out: it is lost at a crash, as it would be natively. So is one
+  // that is not still: a write(2) holds the lock of the file underneath for as long as it lasts, which may
+  // be for ever.
+  std::unique_ptr<Gathered> Gather(Slot slot, const Volume& volume, bool keep_copies,
+                                   const IsStill& is_still);
 
  private:
   enum class Link { kImpossible, kPossible, kThere };

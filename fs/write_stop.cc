@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <system_error>
+#include <unordered_set>
 #include <utility>
 
 namespace ckptfs {
@@ -27,9 +28,8 @@ std::unique_ptr<WriteStop::Stopped> WriteStop::Stop(int64_t workspace,
                                                     std::vector<NodeHandle> files,
                                                     const GateLook& waits_at_gate) {
   if (files.empty()) return nullptr;
-  std::sort(files.begin(), files.end(),
-            [](const auto& left, const auto& right) { return left.node < right.node; });
-  files.erase(std::unique(files.begin(), files.end()), files.end());
+  std::unordered_set<NodeId> seen;
+  std::erase_if(files, [&seen](const NodeHandle& file) { return !seen.insert(file.node).second; });
   auto stopped = std::make_unique<Stopped>(*this, workspace);
   const auto deadline = Clock::now() + kStopWait;
   std::unique_lock lock(mutex_);  // its end comes before that of `stopped`, should anything throw
@@ -52,6 +52,13 @@ std::unique_ptr<WriteStop::Stopped> WriteStop::Stop(int64_t workspace,
   }
   NoteGap(*stopped, missing);
   return stopped;
+}
+
+bool WriteStop::Stopped::Holds(NodeId node) const {
+  const std::lock_guard lock(owner_.mutex_);
+  const auto call = owner_.calls_.find(node);
+  return call != owner_.calls_.end() && call->second.stop == this &&
+         call->second.state == Call::State::kHolding;
 }
 
 void WriteStop::Reserve(Stopped& stopped, std::vector<NodeHandle>& files,

@@ -54,6 +54,8 @@ class WriteStop {
     const std::string& gap() const noexcept { return gap_; }
     // The gap is of writes that began a moment ago: another stop may well find them ended.
     bool is_gap_passing() const noexcept { return is_gap_passing_; }
+    // Whether writes to that file wait, by a call of their own.
+    bool Holds(NodeId node) const;
 
    private:
     friend class WriteStop;
@@ -92,7 +94,8 @@ class WriteStop {
   WriteStop(const WriteStop&) = delete;
   WriteStop& operator=(const WriteStop&) = delete;
 
-  // Stops writes to `files`, of which each is open for writing. Null if there are none.
+  // Stops writes to `files`, of which each is open for writing: the first, if they are too many. Null if
+  // there are none.
   std::unique_ptr<Stopped> Stop(int64_t workspace, std::vector<NodeHandle> files,
                                 const GateLook& waits_at_gate);
 

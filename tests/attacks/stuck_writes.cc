@@ -1,5 +1,6 @@
-// stuck_writes --memory DIR --uid UID --files N PATH: as an ordinary user, has N files PATH-0, PATH-1 ... open,
-// each with a write(2) that does not end while this runs. Its bytes are to come from a mapping of a file of a
+// stuck_writes --memory DIR --uid UID --files N PATH: as an ordinary user, has N files PATH-0, PATH-1 ... open
+// (with --nameless: files without a name in the directory PATH), each with a write(2) that does not end
+// while this runs. Its bytes are to come from a mapping of a file of a
 // filesystem that never answers a READ; anybody may mount such a one, here root does, on DIR. Says
 // "stuck" when all have begun, and ends when its standard input does; the writes then fail.
 //
@@ -89,9 +90,18 @@ void ReadNever(fuse_req_t /*request*/, fuse_ino_t /*node*/, size_t /*size*/, off
 
 // --- The writer ----------------------------------------------------------------------------------
 
-// Most of the way into the call: what comes after this is the write itself.
-void WriteFrom(const void* memory, const std::string& path, std::atomic<int>& begun) {
-  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+struct Writes {
+  std::string path;
+  uid_t uid = 65534;
+  int files = 1;
+  bool nameless = false;
+};
+
+void WriteFrom(const void* memory, const Writes& writes, int number, std::atomic<int>& begun) {
+  const std::string path =
+      writes.nameless ? writes.path : fmt::format("{}-{}", writes.path, number);
+  const int flags = writes.nameless ? O_TMPFILE : O_CREAT;
+  const int fd = open(path.c_str(), O_WRONLY | O_CLOEXEC | flags, 0644);
   if (fd < 0) {
     std::perror(path.c_str());
     _exit(1);
@@ -101,10 +111,10 @@ void WriteFrom(const void* memory, const std::string& path, std::atomic<int>& be
   close(fd);
 }
 
-[[noreturn]] void WriteForEver(const std::string& directory, const std::string& path, uid_t uid,
-                               int files) {
+[[noreturn]] void WriteForEver(const std::string& directory, const Writes& writes) {
   const rlimit many{.rlim_cur = 65536, .rlim_max = 65536};
   setrlimit(RLIMIT_NOFILE, &many);
+  const uid_t uid = writes.uid;
   if (setresgid(uid, uid, uid) != 0 || setresuid(uid, uid, uid) != 0) _exit(1);
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // a change of user takes it away
   const int fd = open((directory + "/" + kFileName).c_str(), O_RDONLY | O_CLOEXEC);
@@ -112,10 +122,10 @@ void WriteFrom(const void* memory, const std::string& path, std::atomic<int>& be
   if (fd < 0 || memory == MAP_FAILED) _exit(1);
   std::atomic<int> begun = 0;
   std::vector<std::jthread> threads;
-  for (int i = 0; i < files; ++i) {
-    threads.emplace_back([&, i] { WriteFrom(memory, fmt::format("{}-{}", path, i), begun); });
+  for (int i = 0; i < writes.files; ++i) {
+    threads.emplace_back([&, i] { WriteFrom(memory, writes, i, begun); });
   }
-  while (begun < files) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  while (begun < writes.files) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
   std::puts("stuck");
   std::fflush(stdout);
@@ -137,13 +147,12 @@ pid_t Start(const Run& run) {
 int Main(int argc, char** argv) {
   CLI::App app("Writes that do not end");
   std::string directory;
-  std::string path;
-  uid_t uid = 65534;
-  int files = 1;
+  Writes writes;
   app.add_option("--memory", directory, "Where to mount the memory that never comes")->required();
-  app.add_option("--uid", uid, "Who writes");
-  app.add_option("--files", files, "How many files");
-  app.add_option("path", path, "Their name, without the number")->required();
+  app.add_option("--uid", writes.uid, "Who writes");
+  app.add_option("--files", writes.files, "How many files");
+  app.add_flag("--nameless", writes.nameless, "Files that have no name, in the directory PATH");
+  app.add_option("path", writes.path, "Their name, without the number")->required();
   CLI11_PARSE(app, argc, argv);
 
   int ready[2];
@@ -156,7 +165,7 @@ int Main(int argc, char** argv) {
   char byte = 0;
   while (read(ready[0], &byte, 1) < 0 && errno == EINTR) {
   }
-  const pid_t writer = Start([&] { WriteForEver(directory, path, uid, files); });
+  const pid_t writer = Start([&] { WriteForEver(directory, writes); });
   while (read(STDIN_FILENO, &byte, 1) > 0) {
   }
   kill(filesystem, SIGKILL);

@@ -24,13 +24,13 @@ helper_pid() {
 }
 helper_threads() { find "/proc/$(helper_pid)/task" -mindepth 1 -maxdepth 1 | wc -l; }
 
-# stick WORKSPACE FILES: the user's writes there begin, and go on until `end_attack`.
+# stick WORKSPACE FILES [OPTION...]: the user's writes there begin, and go on until `end_attack`.
 declare -a attacks=()
 stick() {
-    local memory=$scratch/memory-$1 fd
+    local memory=$scratch/memory-$1-${#attacks[@]}-$RANDOM fd
     mkdir "$memory" && mkfifo "$memory.end"
     mounts+=("$memory")
-    "$bin/stuck_writes" --memory "$memory" --files "$2" "$m/$1/f" <"$memory.end" >"$memory.out" &
+    "$bin/stuck_writes" --memory "$memory" --files "$2" "${@:3}" "$m/$1/f" <"$memory.end" >"$memory.out" &
     processes+=($!)
     exec {fd}>"$memory.end"
     attacks+=("$fd")
@@ -118,6 +118,18 @@ memory=$(awk '/^VmRSS/ { print $2 }' "/proc/$helper/status")
 echo "the helper has $threads threads and $memory KiB"
 check "threads ($threads)" test "$threads" -le $((7 * 64 + 60))
 check "memory ($memory KiB)" test "$memory" -le 65536
+
+test_case "files without a name that are being written to"
+mkdir attacker/f
+chown 65534:65534 attacker/f
+stick attacker 3 --nameless
+check "the user's checkpoint" timeout 20 "${user[@]}" mkdir .snapshots/attacker/nameless
+check_match 'not in it' "$(ckpt show -w attacker -s nameless --format json | jq -r .moment_reason)" "what it says"
+check "the checkpoint of somebody else" timeout 20 mkdir .snapshots/victim/nameless
+run timeout 20 ckpt rollback --force -w attacker before
+check_eq 0 "$status" "a rollback beside such writes ($errors)"
+check_match 'open files of workspace attacker that have no name are not kept' "$(<"$scratch/log")" "the log"
+check "the checkpoint of somebody else" timeout 20 rmdir .snapshots/victim/nameless
 
 test_case "afterwards"
 end_attack
