@@ -9,7 +9,7 @@
 #include "fs/mount_verbs.h"
 #include "fs/pending_reads.h"
 #include "fs/snapshot_tree.h"
-#include "fs/task_thread.h"
+#include "fs/verb_queue.h"
 #include "fs/waiting_room.h"
 
 struct fuse_lowlevel_ops;
@@ -37,7 +37,7 @@ struct FuseHandlers {
   PendingReads pending_reads;
   std::unique_ptr<ControlServer> control;
   // Last: their tasks use all of the above.
-  TaskThread verb_thread;
+  VerbQueue verb_queue;
   WaitingRoom waiting_room;
 };
 

@@ -22,12 +22,12 @@ void WaitingRoom::Post(std::function<void()> task) {
   const std::lock_guard lock(mutex_);
   tasks_.push_back(std::move(task));
   changed_.notify_one();
-  if (tasks_.size() > idle_) MakeThread();  // or it waits for one of those that there are
+  if (tasks_.size() > threads_ - busy_) MakeThread();  // or it waits for one of those that there are
 }
 
 bool WaitingRoom::TryPost(std::function<void()> task) {
   const std::lock_guard lock(mutex_);
-  if (tasks_.size() >= idle_ && !MakeThread()) return false;
+  if (tasks_.size() >= threads_ - busy_ && !MakeThread()) return false;
   tasks_.push_back(std::move(task));
   changed_.notify_one();
   return true;
@@ -47,20 +47,20 @@ bool WaitingRoom::MakeThread() {
 void WaitingRoom::Run() {
   std::unique_lock lock(mutex_);
   while (true) {
-    ++idle_;
     const bool called =
         changed_.wait_for(lock, idle_time_, [this] { return stopping_ || !tasks_.empty(); });
-    --idle_;
     if (tasks_.empty()) {
       if (called || threads_ > 1) break;
       continue;
     }
     std::function<void()> task = std::move(tasks_.front());
     tasks_.pop_front();
+    ++busy_;
     lock.unlock();
     task();
     task = nullptr;  // what it holds may take long to go
     lock.lock();
+    --busy_;
   }
   // With the lock held: the destructor goes on when it is given back, after the last use of this.
   if (--threads_ == 0) std::notify_all_at_thread_exit(changed_, std::move(lock));

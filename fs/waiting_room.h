@@ -40,7 +40,7 @@ class WaitingRoom {
   std::condition_variable changed_;
   std::deque<std::function<void()>> tasks_;
   size_t threads_ = 0;
-  size_t idle_ = 0;
+  size_t busy_ = 0;  // of them
   bool stopping_ = false;
 };
 
