@@ -52,7 +52,7 @@ bool ChooseUring(IoUring wanted) {
 // With few processors one ring may be given them all; with many they spread.
 // An entry costs a page, and address space for the largest request.
 unsigned int RingDepth() {
-  constexpr unsigned int kAllHeld = WriteStop::kHeldMax + WriteStop::kStopsMax * WriteStop::kSmall;
+  constexpr unsigned int kAllHeld = WriteStop::kHeldMax + WriteStop::kHeldSmallMax;
   constexpr unsigned int kOthers = 32;
   constexpr unsigned int kFewEntries = 2048;
   constexpr unsigned int kEntriesMax = 8192;

@@ -54,7 +54,7 @@ struct NameRequest {
 constexpr std::chrono::seconds kThreadsKept{60};
 // More calls than these are never out: those that wait for a file, and those that hold one.
 constexpr size_t kThreadsMax =
-    StopShares::kCeiling + WriteStop::kHeldMax + WriteStop::kStopsMax * WriteStop::kSmall;
+    StopShares::kCeiling + WriteStop::kHeldMax + WriteStop::kHeldSmallMax;
 // At the daemon's end, for a helper to end too. One that waits for a file cannot.
 constexpr std::chrono::milliseconds kEndWait{500};
 

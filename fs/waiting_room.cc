@@ -22,7 +22,8 @@ void WaitingRoom::Post(std::function<void()> task) {
   const std::lock_guard lock(mutex_);
   tasks_.push_back(std::move(task));
   changed_.notify_one();
-  if (tasks_.size() > threads_ - busy_) MakeThread();  // or it waits for one of those that there are
+  if (tasks_.size() > threads_ - busy_)
+    MakeThread();  // or it waits for one of those that there are
 }
 
 bool WaitingRoom::TryPost(std::function<void()> task) {

@@ -69,20 +69,23 @@ void WriteStop::Reserve(Stopped& stopped, std::vector<NodeHandle>& files,
                     files.size(), kFilesMax);
     files.resize(kFilesMax);
   }
-  if (files.size() <= kSmall) return;
-  const size_t wanted = files.size() - kSmall;
-  if (room_grew_.wait_until(lock, deadline, [&] { return room_ >= wanted; })) {
-    room_ -= wanted;
-    stopped.reserved_ = wanted;
-    return;
+  const size_t small = std::min(files.size(), kSmall);
+  const size_t large = files.size() - small;
+  const auto take = [&](size_t& room, size_t& reserved, size_t wanted, size_t of_room) {
+    if (!room_grew_.wait_until(lock, deadline, [&] { return wanted * of_room <= room; }))
+      return false;
+    room -= wanted;
+    reserved = wanted;
+    return true;
+  };
+  if (take(small_room_, stopped.reserved_small_, small, 1)) {
+    if (large == 0 || take(room_, stopped.reserved_, large, 2)) return;
   }
   stopped.gap_ = fmt::format(
-      "{} files were open for writing, and those of other checkpoints at the same time left room "
-      "to "
-      "stop writes to {}",
-      files.size(), kSmall);
+      "{} files were open for writing, and checkpoints of others left room to stop writes to {}",
+      files.size(), stopped.reserved_small_);
   stopped.is_gap_passing_ = true;
-  files.resize(kSmall);
+  files.resize(stopped.reserved_small_);
 }
 
 // Gives the helper as many of the files as there is room for. What waits at the gate needs no call.
@@ -200,6 +203,7 @@ void WriteStop::Release(Stopped& stopped) {
   lock.unlock();
   for (const auto& answer : answers) answer();
   lock.lock();
+  small_room_ += stopped.reserved_small_;
   room_ += stopped.reserved_;
   room_grew_.notify_all();
   stopped.changed_.wait_for(lock, kReportWait, [&] { return stopped.out_ == 0; });

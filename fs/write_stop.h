@@ -64,7 +64,8 @@ class WriteStop {
     std::string gap_;
     bool is_gap_passing_ = false;
     size_t files_ = 0;
-    size_t reserved_ = 0;  // of WriteStop::room_
+    size_t reserved_small_ = 0;  // of WriteStop::small_room_
+    size_t reserved_ = 0;        // of WriteStop::room_
 
     // Guarded by the owner's mutex.
     bool is_ending_ = false;
@@ -81,12 +82,12 @@ class WriteStop {
 
   // Of one workspace; the rest is not stopped.
   static constexpr size_t kFilesMax = 256;
-  // In all stops that last, but for the first kSmall files of each: a request of each file stays
-  // unanswered, and the kernel has room for so many (fuse_mount.cc).
-  static constexpr size_t kHeldMax = 2 * kFilesMax;
-  static constexpr size_t kSmall = 32;
-  // At the same time, as far as room was made for their small parts.
-  static constexpr size_t kStopsMax = 8;
+  // In all stops that last: a request of each file stays unanswered, and the kernel has room for so many
+  // (fuse_mount.cc). The first kSmall files of each stop are counted apart, so that what has few files open
+  // does not depend on what others have; of the room for the others none takes more than half.
+  static constexpr size_t kSmall = 16;
+  static constexpr size_t kHeldSmallMax = 24 * kSmall;
+  static constexpr size_t kHeldMax = 3 * kFilesMax;
 
   // `calls` outlives it.
   explicit WriteStop(StopCalls& calls);
@@ -148,6 +149,7 @@ class WriteStop {
   StopCalls& helper_;
   std::mutex mutex_;  // guards what follows
   std::condition_variable room_grew_;
+  size_t small_room_ = kHeldSmallMax;
   size_t room_ = kHeldMax;
   StopShares shares_;                       // of calls that are kOut
   std::unordered_map<NodeId, Call> calls_;  // that have not been reported

@@ -208,7 +208,7 @@ TEST_F(WriteStopTest, StopsOfTwoWorkspacesDoNotWaitForEachOther) {
 
 TEST_F(WriteStopTest, LargeStopsShareTheRoomAndSmallOnesNeedNone) {
   auto first = Stop(1, Files(1000, 256));
-  const auto second = Stop(2, Files(2000, 256));
+  auto second = Stop(2, Files(2000, 256));
   EXPECT_EQ(first->gap() + second->gap(), "");
   EXPECT_THAT(Stop(3, Files(3000, 256))->gap(), HasSubstr("256 files"));
   EXPECT_EQ(Stop(4, Files(4000, WriteStop::kSmall))->gap(), "");
