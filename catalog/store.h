@@ -53,6 +53,8 @@ class LiveHold {
   // Sees to it that files which are open but have no name are found in kUnlinkedName by whoever
   // copies the live tree while this exists. Returns how many there are. Called at most once.
   virtual uint64_t GatherUnlinked() { return 0; }
+  // How many of those it could not do that for in the time that the others can be kept waiting.
+  virtual uint64_t UnlinkedLeftOut() const { return 0; }
 };
 
 // Finds out who had files open for writing, after the fact: by what was noted at that moment, and

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <memory>
 #include <new>
+#include <string>
 #include <utility>
 
 #include "backend/base/error.h"
@@ -73,14 +74,14 @@ void ReplyAttributes(fuse_req_t request, NodeId node, const Attributes& attribut
 int ErrnoOfException(const char* operation) noexcept;
 
 // Runs `handle`, which replies; replies with the errno of what it throws. False, without a reply, if it
-// was not to wait at a gate that is shut.
+// would have had to wait, and was not to.
 template <typename Handle>
 bool AnswerOnce(fuse_req_t request, const char* operation, const Handle& handle) noexcept {
   try {
     PrepareWorkerThread();
     handle();
     return true;
-  } catch (const Gate::IsShut&) {
+  } catch (const Gate::MustNotWait&) {
     return false;
   } catch (...) {
     ReplyError(request, ErrnoOfException(operation));
@@ -124,35 +125,39 @@ bool Answer(fuse_req_t request, const char* operation, const Handle& handle) noe
   });
 }
 
-// For what waits for other requests, however they come. `handle` is copied and outlives the caller.
+// A name of a request: a copy of this has its own, as the next request may come where that one's words are.
+class RequestText {
+ public:
+  explicit RequestText(const char* text) : text_(text) {}
+  RequestText(const RequestText& other) : own_(other.c_str()) {}
+  RequestText(RequestText&&) noexcept = default;
+  RequestText& operator=(const RequestText&) = delete;
+  RequestText& operator=(RequestText&&) = delete;
+  ~RequestText() = default;
+
+  const char* c_str() const noexcept { return text_ != nullptr ? text_ : own_.c_str(); }
+
+ private:
+  const char* text_ = nullptr;
+  std::string own_;
+};
+
+// For what waits, for other requests or for the disk. `handle` is copied and outlives the caller: it holds
+// what it needs by value, names as RequestText.
 template <typename Handle>
 void AnswerInWaitingRoom(fuse_req_t request, const char* operation, const Handle& handle) {
   HandlersOf(request).waiting_room.Post(
-      [request, operation, handle, ring = AnswersFor::RingAtHand()] {
+      CallerOf(request).uid, [request, operation, handle, ring = AnswersFor::RingAtHand()] {
         const AnswersFor answers(ring);
         Answer(request, operation, handle);
       });
 }
 
-// For what may take long. The thread that a ring has for all requests of one processor must not be
-// kept by it. `handle` is copied and outlives the caller: it holds what it needs by value, but for
-// names and data, which such a request keeps until the reply.
-template <typename Handle>
-void AnswerElsewhere(fuse_req_t request, const char* operation, const Handle& handle) {
-  if (!fuse_req_is_uring(request)) {
-    Answer(request, operation, handle);
-    return;
-  }
-  AnswerInWaitingRoom(request, operation, handle);
-}
-
-// For what passes a gate: elsewhere, as above, if that is shut.
+// For what passes a gate, or finds out that it takes long (Gate::BeforeLongWork): in the waiting room then.
+// The thread that reads requests, the only one of a processor where they come by a ring, and one of not
+// too many otherwise, is not kept by it.
 template <typename Handle>
 void AnswerChange(fuse_req_t request, const char* operation, const Handle& handle) {
-  if (!fuse_req_is_uring(request)) {
-    Answer(request, operation, handle);
-    return;
-  }
   {
     const Gate::NoWaiting no_waiting;
     if (Answer(request, operation, handle)) return;

@@ -87,11 +87,12 @@ void ReplyCreated(fuse_req_t request, const CreatedFile& created, fuse_file_info
 
 void Create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode,
             fuse_file_info* file) {
-  AnswerChange(request, "create", [request, parent, name, mode, file = *file] {
+  AnswerChange(request, "create", [request, parent, name = RequestText(name), mode, file = *file] {
     RefuseVirtual(parent, "make a file");
     ReplyCreated(
         request,
-        HandlersOf(request).files.Create(parent, name, mode, file.flags, CallerOf(request)), file);
+        HandlersOf(request).files.Create(parent, name.c_str(), mode, file.flags, CallerOf(request)),
+        file);
   });
 }
 
@@ -132,13 +133,40 @@ void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, fuse_f
   });
 }
 
+// What a request brings to be written: a copy of this has its own.
+class RequestData {
+ public:
+  explicit RequestData(const fuse_bufvec& data) : data_(data) {}
+  RequestData(const RequestData& other) : data_(other.data_) {
+    if ((data_.buf[0].flags & FUSE_BUF_IS_FD) != 0) return;
+    own_.assign(static_cast<const char*>(other.Source().buf[0].mem) + data_.off,
+                data_.buf[0].size - data_.off);
+    data_.buf[0].size = own_.size();
+    data_.off = 0;
+  }
+  RequestData(RequestData&&) noexcept = default;
+  RequestData& operator=(const RequestData&) = delete;
+  RequestData& operator=(RequestData&&) = delete;
+  ~RequestData() = default;
+
+  fuse_bufvec Source() const {
+    fuse_bufvec source = data_;
+    if (!own_.empty()) source.buf[0].mem = const_cast<char*>(own_.data());  // which is read only
+    return source;
+  }
+
+ private:
+  fuse_bufvec data_;
+  std::string own_;
+};
+
 void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* written, off_t offset,
            fuse_file_info* file) {
   // Not of what the kernel writes back, which is within what it takes for the file, and holds its page.
   const bool leaves_gap = file->writepage == 0 && HandlersOf(request).files.LeavesGap(node, offset);
   const bool is_synchronous = file->writepage == 0 && (file->flags & O_DSYNC) != 0;
-  const auto handle = [=, written = *written, file = *file] {
-    fuse_bufvec source = written;
+  const auto handle = [=, written = RequestData(*written), file = *file] {
+    fuse_bufvec source = written.Source();
     FuseHandlers& handlers = HandlersOf(request);
     if (handlers.snapshots.ControlScope(node)) {
       throw Error(EINVAL, "write to a control file", "requests are made by ioctl", "Use ckpt");
@@ -157,14 +185,14 @@ void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* written, off_t offs
     Reply([&] { return fuse_reply_write(request, static_cast<size_t>(size)); });
   };
   if (leaves_gap || is_synchronous) {
-    AnswerElsewhere(request, "write", handle);
+    AnswerInWaitingRoom(request, "write", handle);
   } else {
     AnswerChange(request, "write", handle);
   }
 }
 
 void Sync(fuse_req_t request, fuse_ino_t node, int data_only, fuse_file_info* file) {
-  AnswerElsewhere(request, "fsync", [=, handle = file->fh] {
+  AnswerInWaitingRoom(request, "fsync", [=, handle = file->fh] {
     FuseHandlers& handlers = HandlersOf(request);
     if (IsVirtual(node)) {
       handlers.snapshots.Sync(node);
@@ -188,17 +216,12 @@ void CopyRange(fuse_req_t request, fuse_ino_t from, off_t from_offset, fuse_file
                fuse_ino_t to, off_t to_offset, fuse_file_info* /*out*/, size_t length,
                int /*flags*/) {
   const auto handle = [=](bool holds_pages) {
-    const ssize_t copied =
+    const size_t copied =
         HandlersOf(request).files.CopyRange(from, from_offset, to, to_offset, length,
                                             CallerOf(request), InGroupsOf(request), holds_pages);
-    Reply([&] { return fuse_reply_write(request, static_cast<size_t>(copied)); });
+    Reply([&] { return fuse_reply_write(request, copied); });
   };
-  constexpr size_t kLongBytes = 1 << 20;
-  if (length > kLongBytes && !HandlersOf(request).mount.pages.Holds(to)) {
-    AnswerElsewhere(request, "copy_file_range", [=] { handle(false); });
-  } else {
-    AnswerWithPages(request, "copy_file_range", to, handle);
-  }
+  AnswerWithPages(request, "copy_file_range", to, handle);
 }
 
 void Seek(fuse_req_t request, fuse_ino_t node, off_t offset, int whence, fuse_file_info* /*file*/) {

@@ -16,6 +16,7 @@ class GateHold : public LiveHold {
   GateHold(MountContext& mount, std::shared_ptr<LiveWorkspace> workspace, bool becomes_snapshot);
 
   uint64_t GatherUnlinked() override;
+  uint64_t UnlinkedLeftOut() const override { return gathered_ ? gathered_->left_out() : 0; }
 
  private:
   MountContext& mount_;
@@ -32,6 +33,7 @@ class MomentHold : public LiveHold {
   MomentHold(MountContext& mount, const std::shared_ptr<LiveWorkspace>& workspace);
 
   uint64_t GatherUnlinked() override { return gate_.GatherUnlinked(); }
+  uint64_t UnlinkedLeftOut() const override { return gate_.UnlinkedLeftOut(); }
 
   // Who could write at that moment.
   const std::vector<WriterHandle>& writers() const noexcept { return writers_; }

@@ -42,11 +42,11 @@ LiveHooks MountVerbs::Hooks() {
             const auto workspace = mount_.workspaces.Get(workspace_id);
             // Before the gate closes: what takes long where much was written a moment ago, and what is
             // written back, as it passes the gate.
-            if (const auto files = workspace->live()->files) {
-              FileTree(mount_).ForgetUnmapped(files->slot);
+            if (const auto live = workspace->live(); live->files) {
+              FileTree(mount_).ForgetUnmapped(live->files->slot);
+              mount_.pages.WriteBackAll(live->files->slot, FilesWithPages(*workspace));
+              mount_.unlinked.GatherAhead(live->files->slot, workspace->gate(), *live->volume);
             }
-            mount_.notifier.InvalidateContent(FilesWithPages(*workspace));
-            mount_.notifier.Drain();
             auto hold = std::make_unique<MomentHold>(mount_, workspace);
             *writers = hold->writers();
             return hold;

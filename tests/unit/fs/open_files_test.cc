@@ -41,7 +41,9 @@ class OpenFilesTest : public ::testing::Test {
   }
 
   CountingKernel kernel_;
-  OpenFiles files_{kernel_};
+  uint64_t descriptors_ = 100;
+  DescriptorShares shares_{[this] { return descriptors_; }};
+  OpenFiles files_{kernel_, shares_};
   bool mapped_ = false;
 };
 
