@@ -381,14 +381,15 @@ size_t FileTree::CopyRange(NodeId from_id, off_t from_offset, NodeId to_id, off_
                            bool holds_pages) {
   // Then the rest is for the next call. Who kills the caller does not wait for long.
   constexpr std::chrono::milliseconds kCallMax{100};
-  constexpr size_t kShortBytes = size_t{1} << 20;
+  constexpr size_t kShortBytes = size_t{64} << 10;
   constexpr off_t kBlockBytes = 4096;
+  // If so, data is written out first. The kernel would do that too: inside the gate.
+  const bool may_share = (from_offset | to_offset) % kBlockBytes == 0;
   if (holds_pages) BeforeGrowth(to_id, to_offset);
-  if (length > kShortBytes) Gate::BeforeLongWork();
+  if (may_share || length > kShortBytes) Gate::BeforeLongWork();
   // Before the gate is passed: a snapshot whose data turns out to be missing is marked in the
   // store, whose lock a rollback holds while it waits for this gate.
   const UniqueFd from = OpenAnew(mount_.Resolve(from_id), O_RDONLY);
-  const bool may_share = (from_offset | to_offset) % kBlockBytes == 0;
   const auto end = std::chrono::steady_clock::now() + kCallMax;
   const auto approach = ApproachGate(to_id);
   Pieces pieces;
@@ -397,7 +398,6 @@ size_t FileTree::CopyRange(NodeId from_id, off_t from_offset, NodeId to_id, off_
   do {
     const auto at = static_cast<off_t>(copied);
     const size_t piece = std::min(length - copied, static_cast<size_t>(pieces.bytes()));
-    // To be shared, data is written out first: while all go on.
     if (may_share) {
       sync_file_range(from.get(), from_offset + at, static_cast<off_t>(piece), kWriteOutNow);
     }

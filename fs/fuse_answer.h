@@ -73,20 +73,24 @@ void ReplyAttributes(fuse_req_t request, NodeId node, const Attributes& attribut
 // The errno of the exception that is being handled, which it logs.
 int ErrnoOfException(const char* operation) noexcept;
 
-// Runs `handle`, which replies; replies with the errno of what it throws. False, without a reply, if it
-// would have had to wait, and was not to.
+// What a thread that reads requests has found of one.
+enum class Outcome : uint8_t { kAnswered, kMustWait, kTakesLong };
+
+// Runs `handle`, which replies; replies with the errno of what it throws. Without a reply, if it was neither
+// to wait nor to take long (Gate::NoWaiting), and would have.
 template <typename Handle>
-bool AnswerOnce(fuse_req_t request, const char* operation, const Handle& handle) noexcept {
+Outcome AnswerOnce(fuse_req_t request, const char* operation, const Handle& handle) noexcept {
   try {
     PrepareWorkerThread();
     handle();
-    return true;
   } catch (const Gate::MustNotWait&) {
-    return false;
+    return Outcome::kMustWait;
+  } catch (const Gate::MustNotWork&) {
+    return Outcome::kTakesLong;
   } catch (...) {
     ReplyError(request, ErrnoOfException(operation));
   }
-  return true;
+  return Outcome::kAnswered;
 }
 
 // What libfuse calls for a request, as it stands in its table: Callback<Lookup>::Call. libfuse is C, and
@@ -108,7 +112,7 @@ struct Callback<kFunction> {
 // The same for requests that may meet a rollback. One that has chosen the volume before the switch
 // can find that volume destroyed, and in the restored one it would have succeeded: it is done again.
 template <typename Handle>
-bool Answer(fuse_req_t request, const char* operation, const Handle& handle) noexcept {
+Outcome Answer(fuse_req_t request, const char* operation, const Handle& handle) noexcept {
   return AnswerOnce(request, operation, [&] {
     const std::atomic<uint64_t>& switches = HandlersOf(request).mount.switches;
     uint64_t before = 0;
@@ -142,27 +146,35 @@ class RequestText {
   std::string own_;
 };
 
-// For what waits, for other requests or for the disk. `handle` is copied and outlives the caller: it holds
-// what it needs by value, names as RequestText.
+// `handle` is copied and outlives the caller: it holds what it needs by value, names as RequestText.
 template <typename Handle>
-void AnswerInWaitingRoom(fuse_req_t request, const char* operation, const Handle& handle) {
-  HandlersOf(request).waiting_room.Post(
-      CallerOf(request).uid, [request, operation, handle, ring = AnswersFor::RingAtHand()] {
-        const AnswersFor answers(ring);
-        Answer(request, operation, handle);
-      });
+void AnswerIn(WaitingRoom& room, fuse_req_t request, const char* operation, const Handle& handle) {
+  room.Post(CallerOf(request).uid, [request, operation, handle, ring = AnswersFor::RingAtHand()] {
+    const AnswersFor answers(ring);
+    Answer(request, operation, handle);
+  });
 }
 
-// For what passes a gate, or finds out that it takes long (Gate::BeforeLongWork): in the waiting room then.
-// The thread that reads requests, the only one of a processor where they come by a ring, and one of not
-// too many otherwise, is not kept by it.
+// For what waits, for other requests or for the disk.
+template <typename Handle>
+void AnswerInWaitingRoom(fuse_req_t request, const char* operation, const Handle& handle) {
+  AnswerIn(HandlersOf(request).waiting_room, request, operation, handle);
+}
+
+// For what passes a gate, or may find out that it takes long (Gate::BeforeLongWork): the thread that reads
+// requests, the only one of a processor where they come by a ring, and one of not too many otherwise, is
+// kept by neither.
 template <typename Handle>
 void AnswerChange(fuse_req_t request, const char* operation, const Handle& handle) {
+  Outcome outcome = Outcome::kAnswered;
   {
     const Gate::NoWaiting no_waiting;
-    if (Answer(request, operation, handle)) return;
+    outcome = Answer(request, operation, handle);
   }
-  AnswerInWaitingRoom(request, operation, handle);
+  if (outcome == Outcome::kAnswered) return;
+  FuseHandlers& handlers = HandlersOf(request);
+  AnswerIn(outcome == Outcome::kMustWait ? handlers.waiting_room : handlers.workers, request,
+           operation, handle);
 }
 
 // For what has pages of a file written back or changed first, if the kernel may hold any that a mapping
@@ -172,7 +184,7 @@ void AnswerWithPages(fuse_req_t request, const char* operation, NodeId node, con
   const bool holds_pages = HandlersOf(request).mount.pages.Holds(node);
   const auto run = [handle, holds_pages] { handle(holds_pages); };
   if (holds_pages) {
-    AnswerInWaitingRoom(request, operation, run);
+    AnswerInWaitingRoom(request, operation, run);  // which may take long there
   } else {
     AnswerChange(request, operation, run);
   }

@@ -133,12 +133,14 @@ void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, fuse_f
   });
 }
 
-// What a request brings to be written: a copy of this has its own.
+// What a request brings to be written: a copy of this has its own, unless it came by a ring, where it stays
+// until the reply.
 class RequestData {
  public:
-  explicit RequestData(const fuse_bufvec& data) : data_(data) {}
-  RequestData(const RequestData& other) : data_(other.data_) {
-    if ((data_.buf[0].flags & FUSE_BUF_IS_FD) != 0) return;
+  RequestData(fuse_req_t request, const fuse_bufvec& data)
+      : data_(data), stays_(fuse_req_is_uring(request)) {}
+  RequestData(const RequestData& other) : data_(other.data_), stays_(other.stays_) {
+    if (stays_ || (data_.buf[0].flags & FUSE_BUF_IS_FD) != 0) return;
     own_.assign(static_cast<const char*>(other.Source().buf[0].mem) + data_.off,
                 data_.buf[0].size - data_.off);
     data_.buf[0].size = own_.size();
@@ -157,6 +159,7 @@ class RequestData {
 
  private:
   fuse_bufvec data_;
+  bool stays_;
   std::string own_;
 };
 
@@ -165,7 +168,7 @@ void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* written, off_t offs
   // Not of what the kernel writes back, which is within what it takes for the file, and holds its page.
   const bool leaves_gap = file->writepage == 0 && HandlersOf(request).files.LeavesGap(node, offset);
   const bool is_synchronous = file->writepage == 0 && (file->flags & O_DSYNC) != 0;
-  const auto handle = [=, written = RequestData(*written), file = *file] {
+  const auto handle = [=, written = RequestData(request, *written), file = *file] {
     fuse_bufvec source = written.Source();
     FuseHandlers& handlers = HandlersOf(request);
     if (handlers.snapshots.ControlScope(node)) {
@@ -184,7 +187,9 @@ void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* written, off_t offs
     if (is_synchronous) handlers.files.SyncWritten(node, file.fh, fd->get(), file.flags);
     Reply([&] { return fuse_reply_write(request, static_cast<size_t>(size)); });
   };
-  if (leaves_gap || is_synchronous) {
+  // The kernel lets nobody write faster than the disk for long: whoever does so must not keep the only thread
+  // of a processor.
+  if (leaves_gap || is_synchronous || fuse_req_is_uring(request)) {
     AnswerInWaitingRoom(request, "write", handle);
   } else {
     AnswerChange(request, "write", handle);

@@ -47,11 +47,12 @@ class Gate {
 
   // Thrown on a thread with a NoWaiting by a Pass that would wait, and by BeforeLongWork.
   class MustNotWait {};
+  class MustNotWork {};
 
   // Before something that would keep the thread for long. What has been done so far is done again by
   // another one.
   static void BeforeLongWork() {
-    if (refuses_to_wait_) throw MustNotWait();
+    if (refuses_to_wait_) throw MustNotWork();
   }
 
   // While it exists its thread does not wait at any gate.

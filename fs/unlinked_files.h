@@ -137,6 +137,7 @@ class UnlinkedFiles {
 
  private:
   static constexpr std::chrono::milliseconds kGatherMax{100};
+  static constexpr size_t kForgettersMax = 8;
 
   enum class Link { kImpossible, kPossible, kThere };
   struct File {
@@ -169,7 +170,8 @@ class UnlinkedFiles {
   std::atomic<uint64_t> count_{0};
   mutable std::mutex slots_mutex_;
   std::map<Slot, SlotFiles> slots_;
-  WaitingRoom forgetters_;  // of slots; last: their tasks use all of the above
+  // Of slots. Last: their tasks use all of the above.
+  WaitingRoom forgetters_{std::chrono::seconds(5), kForgettersMax};
 };
 
 }  // namespace ckptfs

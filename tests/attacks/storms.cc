@@ -225,14 +225,12 @@ void Opens(const Request& request) {
 // A file that cannot be linked any more, and checkpoints, which have to have its data.
 void Unlinked(const Request& request) {
   const std::string name = request.directory + "/unlinked";
-  {
-    const UniqueFd fd = Open(name, O_CREAT | O_RDWR);
-    MakeNodatacow(fd);
-    Fill(fd, request.mib * kMiB);
-  }
+  Open(name, O_CREAT | O_RDWR);
   const UniqueFd path = Open(name, O_PATH);
   CheckSyscall(unlink(name.c_str()), "remove");
-  const UniqueFd held = Open(ProcPath(path.get()).c_str(), O_RDONLY);
+  const UniqueFd held = Open(ProcPath(path.get()).c_str(), O_RDWR);
+  MakeNodatacow(held);
+  Fill(held, request.mib * kMiB);
   const std::string snapshot = request.snapshots + "/" + request.prefix;
   OnThreads(1, [&](int) -> std::function<void()> {
     return [snapshot] {

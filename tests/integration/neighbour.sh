@@ -41,8 +41,8 @@ attack() {
     processes+=($!)
     attacks+=("$name")
     attackers[$name]=$!
-    await 120 "$name is ready" grep -q ready "$scratch/$name.out"
-    kill -STOP "${attackers[$name]}"
+    await 120 "$name is ready ($(<"$scratch/$name.err"))" grep -q ready "$scratch/$name.out"
+    kill -STOP "${attackers[$name]}" 2>/dev/null
 }
 
 attack unlinked storms unlinked "$loud/unlinked" --snapshots "$loud_snapshots" --mib 700
@@ -54,7 +54,7 @@ attack large-fsyncs storms large-fsyncs "$loud/large-fsyncs" --count 2 --mib 256
 attack writes storms writes "$loud/writes" --mib 512
 attack names storms names "$loud/names" --count 16
 attack mappings storms mappings "$loud/mappings" --count 2 --mib 64
-attack opens storms opens "$loud/opens" --count 20000
+attack opens storms opens "$loud/opens" --count 15000
 
 # What was left to be written is no matter of the next one's.
 settle() { sync "$m" "$m/loud" 2>/dev/null; }
@@ -69,10 +69,10 @@ checkpoints() {
 beside() {
     local series=$1 name
     shift
-    for name in "$@"; do kill -CONT "${attackers[$name]}"; done
+    for name in "$@"; do kill -CONT "${attackers[$name]}" 2>/dev/null; done
     sleep 0.3
     checkpoints "$series"
-    for name in "$@"; do kill -STOP "${attackers[$name]}"; done
+    for name in "$@"; do kill -STOP "${attackers[$name]}" 2>/dev/null; done
     settle
 }
 
@@ -95,6 +95,7 @@ alone=$(quantile alone 99)
 limit=$((alone * 3 > alone + floor_us ? alone * 3 : alone + floor_us))
 printf '%-14s %9s %9s %9s\n' "" p50 p99 max
 for series in alone "${attacks[@]}" all; do
+    [[ -s $scratch/times-$series ]] || continue # and it has failed
     p99=$(quantile "$series" 99)
     printf '%-14s %9s %9s %9s\n' "$series" "$(in_ms "$(quantile "$series" 50)")" "$(in_ms "$p99")" \
         "$(in_ms "$(quantile "$series" 100)")"

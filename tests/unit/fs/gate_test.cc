@@ -110,7 +110,7 @@ TEST(GateTest, WhoApproachesStandsAtItAlready) {
 TEST(GateTest, LongWorkIsNotBegunWhereNobodyMayWait) {
   Gate::BeforeLongWork();
   const Gate::NoWaiting no_waiting;
-  EXPECT_THROW(Gate::BeforeLongWork(), Gate::MustNotWait);
+  EXPECT_THROW(Gate::BeforeLongWork(), Gate::MustNotWork);
 }
 
 TEST(GateTest, TwoClosersTakeTurns) {
