@@ -41,7 +41,7 @@ attack() {
     processes+=($!)
     attacks+=("$name")
     attackers[$name]=$!
-    await 120 "$name is ready ($(<"$scratch/$name.err"))" grep -q ready "$scratch/$name.out"
+    await 120 "$name is ready" grep -q ready "$scratch/$name.out"
     kill -STOP "${attackers[$name]}" 2>/dev/null
 }
 
