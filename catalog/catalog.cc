@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <limits>
 
 #include "backend/base/unique_fd.h"
@@ -268,11 +269,26 @@ int64_t Catalog::SnapshotsChangedNs(int64_t workspace_id) const {
 
 std::vector<SnapshotRecord> Catalog::ListSnapshots(int64_t workspace_id, int64_t after_id,
                                                    size_t limit) const {
-  const auto most = static_cast<size_t>(std::numeric_limits<int64_t>::max());
+  // Whoever lists very many keeps others from the connection for no longer than this takes.
+  constexpr size_t kAtOnce = 64;
+  std::vector<SnapshotRecord> all;
+  while (all.size() < limit) {
+    const size_t wanted = std::min(kAtOnce, limit - all.size());
+    std::vector<SnapshotRecord> some = SnapshotsBehind(workspace_id, after_id, wanted);
+    const bool is_last = some.size() < wanted;
+    if (!some.empty()) after_id = some.back().id;
+    std::move(some.begin(), some.end(), std::back_inserter(all));
+    if (is_last) break;
+  }
+  return all;
+}
+
+std::vector<SnapshotRecord> Catalog::SnapshotsBehind(int64_t workspace_id, int64_t id,
+                                                     size_t limit) const {
   const std::lock_guard lock(read_mutex_);
   return AllSnapshots(reader_.Query(CKPTFS_SELECT_SNAPSHOT
                                     "WHERE s.workspace_id = ? AND s.id > ? ORDER BY s.id LIMIT ?",
-                                    workspace_id, after_id, std::min(limit, most)));
+                                    workspace_id, id, limit));
 }
 
 std::vector<SnapshotRecord> Catalog::ListAllSnapshots() const {

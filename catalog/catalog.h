@@ -130,6 +130,7 @@ class Catalog {
  private:
   Catalog(int store_fd, const std::string& file_name);
   void SetDurability(Durability durability);
+  std::vector<SnapshotRecord> SnapshotsBehind(int64_t workspace_id, int64_t id, size_t limit) const;
   uint64_t LastGiven(const ViewRange& range) const;
   bool IsUsed(uint64_t view) const;
   bool IsFull(const ViewRange& range) const;
@@ -165,6 +166,8 @@ class Catalog::Change {
   int64_t Insert(const WorkspaceRecord& workspace);
   int64_t Insert(const SnapshotRecord& snapshot);
 
+  // The snapshot that the live tree derives from, as it is in this transaction.
+  std::optional<int64_t> LiveParent(int64_t workspace_id);
   void SetLive(int64_t workspace_id, const VolumeId& volume, std::optional<int64_t> parent_id,
                uint64_t parent_marker);
   void RenameWorkspace(int64_t id, const std::string& name);
@@ -183,7 +186,6 @@ class Catalog::Change {
   void SetParent(int64_t id, std::optional<int64_t> parent_id);
   // Goes with the snapshot. Once for each; not more than kRecordedWritersMax names.
   void SetOpenWriters(int64_t id, const OpenWriterList& writers);
-  void SetUsage(int64_t id, uint64_t referenced_bytes, uint64_t exclusive_bytes, int64_t when_ns);
   // Everything of `snapshot` into the row with its id, but for parent and state.
   void Update(const SnapshotRecord& snapshot);
   // The workspace's list of snapshots is another one from now on.

@@ -73,6 +73,11 @@ void Catalog::Change::DeleteTemplate(const TemplateId& id) {
   database_.Run("DELETE FROM template WHERE uuid = ?", id);
 }
 
+std::optional<int64_t> Catalog::Change::LiveParent(int64_t workspace_id) {
+  Statement row = database_.Query("SELECT parent_id FROM workspace WHERE id = ?", workspace_id);
+  return row.Step() ? row.OptionalInt(0) : std::nullopt;
+}
+
 void Catalog::Change::SetLive(int64_t workspace_id, const VolumeId& volume,
                               std::optional<int64_t> parent_id, uint64_t parent_marker) {
   database_.Run("UPDATE workspace SET volume = ?, parent_id = ?, parent_marker = ? WHERE id = ?",
@@ -141,13 +146,6 @@ void Catalog::Change::SetOpenWriters(int64_t id, const OpenWriterList& writers) 
         "VALUES (?, ?, ?, ?, ?)",
         id, i, Blob{writer.path}, writer.pid, Blob{writer.command});
   }
-}
-
-void Catalog::Change::SetUsage(int64_t id, uint64_t referenced_bytes, uint64_t exclusive_bytes,
-                               int64_t when_ns) {
-  database_.Run(
-      "UPDATE snapshot SET referenced_bytes = ?, exclusive_bytes = ?, usage_ns = ? WHERE id = ?",
-      referenced_bytes, exclusive_bytes, when_ns, id);
 }
 
 void Catalog::Change::Update(const SnapshotRecord& snapshot) {

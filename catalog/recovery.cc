@@ -1,8 +1,8 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <map>
 #include <set>
 #include <unordered_map>
 
@@ -26,6 +26,7 @@ class Recovery {
   void CompareGenerations();
   void RepeatDestructions();
   void AdoptCheckpoints();
+  bool IsLostCheckpoint(const Sidecar& sidecar) const;
   bool Adopt(const Sidecar& sidecar);
   void JudgeVolumesWithoutRow();
   std::optional<Sidecar> ReadSidecar(const VolumeId& volume) const;  // empty also if damaged
@@ -108,32 +109,43 @@ void Recovery::RepeatDestructions() {
 
 // Checkpoints whose callers were told of them, or were about to be, and whose transactions the catalog
 // has not: they are not durable at once, as snapshot and sidecar are (Store::Checkpoint). All other
-// transactions make those before them durable, so these are the last ones, without a gap. With -o ro they get
-// rows in the copy of the catalog alone.
+// transactions make those before them durable. With -o ro they get rows in the copy of the catalog alone.
 void Recovery::AdoptCheckpoints() {
   if (!may_adopt_) return;
-  std::multimap<uint64_t, Sidecar> found;  // by the number of the transaction
+  std::vector<Sidecar> found;
   for (const auto& [volume, read_only] : volumes_) {
     if (owned_.contains(volume)) continue;
     std::optional<Sidecar> sidecar = ReadSidecar(volume);
-    if (!sidecar || sidecar->role != SidecarRole::kSnapshot ||
-        sidecar->state != SidecarState::kPrepared || sidecar->generation <= generation_) {
-      continue;
-    }
-    const uint64_t transaction = sidecar->generation;
-    found.emplace(transaction, *std::move(sidecar));
+    if (sidecar && IsLostCheckpoint(*sidecar)) found.push_back(*std::move(sidecar));
   }
-  const uint64_t before = generation_;
-  while (found.count(generation_ + 1) == 1 && Adopt(found.find(generation_ + 1)->second)) {
-  }
-  if (generation_ != before) snapshots_ = store_.catalog->ListAllSnapshots();
+  // A checkpoint derives from an older one of its workspace.
+  std::sort(found.begin(), found.end(), [](const Sidecar& a, const Sidecar& b) {
+    return a.snapshot.created_ns < b.snapshot.created_ns;
+  });
+  bool adopted = false;
+  for (const Sidecar& sidecar : found) adopted |= Adopt(sidecar);
+  if (adopted) snapshots_ = store_.catalog->ListAllSnapshots();
+}
+
+// Operations on other workspaces may have had their transactions between its sidecar and its own, so the
+// generation tells only that this one was to come. That it was lost, and not taken back, is known by its
+// workspace: of one the checkpoints are made one after the other, and anything that takes a snapshot away, or
+// gives the workspace another live tree, would have made it durable.
+bool Recovery::IsLostCheckpoint(const Sidecar& sidecar) const {
+  if (sidecar.role != SidecarRole::kSnapshot || sidecar.state != SidecarState::kPrepared)
+    return false;
+  const std::optional<WorkspaceRecord> workspace =
+      store_.catalog->FindWorkspaceByView(sidecar.workspace.view, sidecar.workspace.created_ns);
+  if (!workspace || workspace->volume != sidecar.workspace.volume) return false;
+  const std::optional<SnapshotRecord> newest = store_.catalog->NewestSnapshot(workspace->id);
+  return !newest || newest->created_ns < sidecar.snapshot.created_ns;
 }
 
 // Returns false if it could not be, which JudgeVolumesWithoutRow tells of.
 bool Recovery::Adopt(const Sidecar& sidecar) {
   const std::optional<WorkspaceRecord> workspace =
       store_.catalog->FindWorkspaceByView(sidecar.workspace.view, sidecar.workspace.created_ns);
-  if (!workspace || workspace->volume != sidecar.workspace.volume) return false;
+  if (!workspace) return false;
   SnapshotRecord snapshot = sidecar.snapshot;
   snapshot.volume = sidecar.volume;
   snapshot.workspace_id = workspace->id;
@@ -199,8 +211,9 @@ bool Recovery::IsDebris(const VolumeId& volume) const {
   if (!seen_) return false;
   // Somebody may have been told that it is there.
   if (sidecar->role == SidecarRole::kSnapshot) return false;
-  // The transaction that was to give it a row would have been the next one, and did not happen.
-  return sidecar->state == SidecarState::kPrepared && sidecar->generation == generation_ + 1;
+  // The transaction that was to give it a row did not happen: it would be durable. Those of others may have
+  // come before it.
+  return sidecar->state == SidecarState::kPrepared && sidecar->generation <= generation_ + 1;
 }
 
 void Recovery::SetStates() {

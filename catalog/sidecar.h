@@ -22,8 +22,8 @@ enum class SidecarRole {
 
 // How far the operation that made the volume had come when the sidecar was written.
 enum class SidecarState {
-  kFilling,    // made, and being filled; it has no row yet
-  kPrepared,   // the catalog's transaction number `generation` gives it a row, or nothing does
+  kFilling,  // made, and being filled; it has no row yet
+  kPrepared,  // a transaction of the catalog gives it a row, number `generation` or later, or nothing does
   kCommitted,  // it has had a row
 };
 
@@ -33,7 +33,7 @@ struct Sidecar {
   VolumeId volume;
   SidecarRole role = SidecarRole::kScratch;
   SidecarState state = SidecarState::kPrepared;
-  // kPrepared: of the transaction to come. kCommitted: of the catalog when this was written.
+  // kPrepared: of the next transaction then. kCommitted: of the catalog when this was written.
   uint64_t generation = 0;
   // Of which workspace the volume is: name, view, created_ns; and, as of `generation`, its live
   // volume. With role kWorkspace also parent_marker. Ids are not kept.

@@ -101,7 +101,7 @@ int64_t Store::SnapshotsChangedNs(int64_t workspace_id) const {
 RootAttributes Store::MountRoot() const { return impl_->catalog->MountRoot(); }
 
 void Store::SetMountRoot(const RootAttributes& root) {
-  const std::lock_guard lock(impl_->operations);
+  const OperationLocks::Hold hold = impl_->operations.Lock({StoreContext::kMountRootLock});
   impl_->RequireWritable("change the mount root");
   Catalog::Change change(*impl_->catalog);
   change.SetMountRoot(root);
@@ -115,13 +115,9 @@ void Store::SetMountRoot(const RootAttributes& root) {
   }
 }
 
-void Store::SetViewHolder(IsViewHeld is_held) {
-  const std::lock_guard lock(impl_->operations);
-  impl_->is_view_held = std::move(is_held);
-}
+void Store::SetViewHolder(IsViewHeld is_held) { impl_->given_views.SetHolder(std::move(is_held)); }
 
 void Store::MarkMissing(int64_t snapshot_id) {
-  const std::lock_guard lock(impl_->operations);
   const std::optional<SnapshotRecord> snapshot = impl_->catalog->FindSnapshot(snapshot_id);
   if (!snapshot || snapshot->state == SnapshotState::kMissing) return;
   Catalog::Change change(*impl_->catalog);

@@ -114,8 +114,8 @@ struct FsckReport {
 };
 
 // The store of one mount. Owns the lock, the catalog and the backend. Every function may be called
-// by any thread; operations that change the store are serialised by one mutex inside, which is
-// never held while waiting for a live tree's user other than in LiveHooks::hold.
+// by any thread; operations that change the same workspace, or its snapshots, come one after the
+// other, in the order in which they were called (OperationLocks), and the others go on beside them.
 //
 // Each changing operation is atomic across crashes: what is on disk at each step, and what
 // recovery makes of it, is written down beside its implementation. All names are checked
@@ -216,7 +216,7 @@ class Store {
   // Without `newer` the live tree is compared, by a snapshot that nobody sees.
   std::vector<Change> Diff(int64_t older_snapshot_id, std::optional<int64_t> newer_snapshot_id,
                            int64_t workspace_id, const LiveHooks& hooks);
-  // Computed now, and remembered in the catalog.
+  // Computed now.
   VolumeUsage SnapshotUsage(int64_t snapshot_id);
 
   // --- Templates (store_templates.cc) ---------------------------------------------------------
@@ -242,8 +242,8 @@ class Store {
   void SetMountRoot(const RootAttributes& root);
 
   // Whoever serves the store says here which view numbers he has told of files that somebody may still
-  // have, which outlives a deletion; they are not given again meanwhile. It is called under the mutex
-  // of the operations, and must call nothing here. Empty: none.
+  // have, which outlives a deletion; they are not given again meanwhile. It is called with locks held, and
+  // must call nothing here. Empty: none.
   void SetViewHolder(IsViewHeld is_held);
 
   // Marks a snapshot's data as missing (found out while in use); logged once.

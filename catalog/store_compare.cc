@@ -6,7 +6,6 @@
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
-#include "backend/base/time.h"
 #include "catalog/store_context.h"
 
 namespace ckptfs {
@@ -18,7 +17,7 @@ class ScratchSnapshot {
  public:
   // Of a live tree.
   ScratchSnapshot(StoreContext& store, int64_t workspace_id, const LiveHooks& hooks) {
-    const std::lock_guard lock(store.operations);
+    const OperationLocks::Hold operation = store.operations.Lock({workspace_id});
     const WorkspaceRecord workspace = store.Workspace(workspace_id);
     Prepare(store, "compare the live tree of " + workspace.name);
     const std::unique_ptr<LiveHold> hold = Hold(hooks, workspace_id);
@@ -27,7 +26,7 @@ class ScratchSnapshot {
   }
   // Of a kept state in which programs go on writing to files.
   ScratchSnapshot(StoreContext& store, const SnapshotRecord& kept) {
-    const std::lock_guard lock(store.operations);
+    const OperationLocks::Hold operation = store.operations.Lock({kept.workspace_id});
     Prepare(store, "compare with snapshot " + kept.name);
     store.backend->Snapshot(kept.volume, volume_->id());
   }
@@ -104,7 +103,7 @@ bool Store::ChangedSinceParent(int64_t workspace_id, const LiveHooks& hooks) {
   std::optional<SnapshotRecord> parent;
   try {
     // Not to race against a rollback, which puts another volume in the place of this one.
-    const std::lock_guard lock(store.operations);
+    const OperationLocks::Hold operation = store.operations.Lock({workspace_id});
     const WorkspaceRecord workspace = store.Workspace(workspace_id);
     if (workspace.parent_id) parent = store.catalog->FindSnapshot(*workspace.parent_id);
     if (!parent || parent->state != SnapshotState::kOk) return true;
@@ -123,12 +122,7 @@ VolumeUsage Store::SnapshotUsage(int64_t snapshot_id) {
   StoreContext& store = *impl_;
   const SnapshotRecord snapshot = store.Snapshot(snapshot_id);
   store.RequireData(snapshot, "measure snapshot " + snapshot.name);
-  const VolumeUsage usage = store.backend->Usage(snapshot.volume);
-  if (store.IsReadOnly() || store.unsealed.Contains(snapshot.volume)) return usage;
-  Catalog::Change change(*store.catalog);
-  change.SetUsage(snapshot_id, usage.referenced_bytes, usage.exclusive_bytes, NowNs());
-  change.CommitUncounted();
-  return usage;
+  return store.backend->Usage(snapshot.volume);
 }
 
 }  // namespace ckptfs

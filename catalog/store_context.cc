@@ -145,7 +145,10 @@ std::string StoreContext::FreeSnapshotName(int64_t workspace_id, const std::stri
   });
 }
 
-uint64_t StoreContext::NextView(ViewUse use) const { return catalog->NextView(use, is_view_held); }
+StoreContext::HeldSnapshot StoreContext::HoldSnapshot(int64_t id) {
+  OperationLocks::Hold hold = operations.Lock({Snapshot(id).workspace_id});
+  return {std::move(hold), Snapshot(id)};
+}
 
 PreparedVolume::PreparedVolume(StoreContext& store, const Sidecar& sidecar)
     : store_(store), id_(sidecar.volume) {

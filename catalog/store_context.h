@@ -12,8 +12,10 @@
 #include "catalog/catalog.h"
 #include "catalog/cautious_clock.h"
 #include "catalog/first_mount.h"
+#include "catalog/given_views.h"
 #include "catalog/janitor.h"
 #include "catalog/lock.h"
+#include "catalog/operation_locks.h"
 #include "catalog/reserve.h"
 #include "catalog/sidecar.h"
 #include "catalog/sidecar_writer.h"
@@ -25,7 +27,7 @@ namespace ckptfs {
 // An open store. Members are destroyed from the last to the first: the background work ends while
 // catalog and backend are still there, and the lock goes when all else has gone.
 //
-// `operations` serialises whatever changes the store; those who read rows need no lock.
+// `operations` says who may change what at the same time; those who read rows need no lock.
 class StoreContext {
  public:
   StoreContext(StoreOptions store_options, std::unique_ptr<MadeDirectory> made_directory,
@@ -73,8 +75,15 @@ class StoreContext {
   // Makes a volume that was live read-only, for recovery.
   void Seal(const VolumeId& volume) const noexcept;
 
-  // The number of a tree to come, with `operations` held until it has its row: no two get the same.
-  uint64_t NextView(ViewUse use) const;
+  // The number of a tree to come. To be kept until that has its row.
+  GivenViews::Number NextView(ViewUse use) { return given_views.Take(*catalog, use); }
+
+  // A snapshot that nobody else changes or deletes, nor anything of its workspace. Throws ENOENT.
+  struct HeldSnapshot {
+    OperationLocks::Hold hold;
+    SnapshotRecord snapshot;  // as it is now
+  };
+  HeldSnapshot HoldSnapshot(int64_t id);
 
   // A time for a new snapshot of that workspace: now, and later than that of the newest.
   int64_t SnapshotTime(int64_t workspace_id) const;
@@ -94,8 +103,10 @@ class StoreContext {
   std::unique_ptr<SidecarWriter> sidecars;
   UnsealedStates unsealed;
   std::unique_ptr<Janitor> janitor;
-  std::mutex operations;
-  IsViewHeld is_view_held;    // Store::SetViewHolder; guarded by `operations`
+  OperationLocks operations;
+  // No workspace has this id.
+  static constexpr int64_t kMountRootLock = 0;
+  GivenViews given_views;
   const CautiousClock clock;  // for ages that decide about a deletion
 
   // Facts that are known once the backend is open.
@@ -137,10 +148,10 @@ class PreparedVolume {
   bool committed_ = false;
 };
 
-// The rows of a checkpoint of the live tree `live`, whose change marker was `marker`. Returns the
-// snapshot's id.
-int64_t InsertCheckpoint(Catalog::Change& change, const SnapshotRecord& snapshot,
-                         const VolumeId& live, uint64_t marker);
+// The rows of a checkpoint of the live tree `live`, whose change marker was `marker`. Its parent is that of
+// the live tree at this moment. Returns the snapshot's id.
+int64_t InsertCheckpoint(Catalog::Change& change, SnapshotRecord snapshot, const VolumeId& live,
+                         uint64_t marker);
 
 // Owner, mode and ACL of a volume's root, as they are now.
 RootAttributes ReadRootAttributes(const Volume& volume);
@@ -160,7 +171,7 @@ bool DiffersFromSnapshot(StoreContext& store, const SnapshotRecord& snapshot, co
 // is to replace is served meanwhile. If power goes in it, the volume is debris as it was before.
 void RemoveUnlinked(StoreContext& store, const VolumeId& fresh);
 
-// Deletes a snapshot, pinned or not, with `operations` held. When it returns it is gone for good;
+// Deletes a snapshot, pinned or not, with its workspace held. When it returns it is gone for good;
 // its space comes back in the background.
 void DeleteForGood(StoreContext& store, const SnapshotRecord& snapshot);
 

@@ -401,7 +401,7 @@ void Checker::CheckStoreFile() {
 
 FsckReport Store::Fsck(bool repair) {
   StoreContext& store = *impl_;
-  const std::lock_guard lock(store.operations);
+  const OperationLocks::Hold hold = store.operations.LockAll();
   if (repair && store.options.read_only) store.RequireWritable("repair the store");
   store.janitor->Drain();
   return Checker(store, repair).Run();

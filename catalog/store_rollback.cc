@@ -36,7 +36,7 @@ class RollbackJob {
   void Clone(const PreparedVolume& fresh);
   Sidecar FreshSidecar() const;
   bool LiveIsUnchanged() const;
-  SnapshotRecord StateBefore(LiveHold* hold) const;
+  SnapshotRecord StateBefore(LiveHold* hold);
   void Switch(PreparedVolume& fresh);
   bool KeptIsItsParent() const noexcept;
   void DropKept();
@@ -57,6 +57,7 @@ class RollbackJob {
   std::optional<SnapshotRecord> kept_;
   std::optional<SnapshotRecord> equal_to_;
   std::optional<SnapshotRecord> dropped_;
+  std::optional<GivenViews::Number> kept_view_;
   std::vector<VolumeId> stale_;  // whose sidecars are out of date after the commit
 };
 
@@ -176,14 +177,15 @@ bool RollbackJob::LiveIsUnchanged() const {
   return store_.backend->ChangeMarker(workspace_.volume) == workspace_.parent_marker;
 }
 
-SnapshotRecord RollbackJob::StateBefore(LiveHold* hold) const {
+SnapshotRecord RollbackJob::StateBefore(LiveHold* hold) {
+  kept_view_.emplace(store_.NextView(ViewUse::kSnapshot));
   SnapshotRecord state{.uuid = workspace_.volume,
                        .workspace_id = workspace_.id,
                        .volume = workspace_.volume,
                        .created_ns = store_.SnapshotTime(workspace_.id),
                        .parent_id = workspace_.parent_id,
                        .kind = SnapshotKind::kPreRollback,
-                       .view = store_.NextView(ViewUse::kSnapshot),
+                       .view = *kept_view_,
                        .root = ReadRootAttributes(*live_)};
   if (hold != nullptr) state.unlinked_open = static_cast<int64_t>(hold->GatherUnlinked());
   if (!exchange()) {
@@ -281,11 +283,30 @@ void RollbackJob::Finish() {
   for (const VolumeId& volume : stale_) store_.janitor->Refresh(volume);
 }
 
+// The workspace, that of the snapshot, and that of the snapshot which the live tree derives from: that one
+// is not to be deleted by somebody else while the live tree is dropped for being equal to it.
+std::vector<int64_t> WorkspacesOf(const StoreContext& store, const RollbackRequest& request) {
+  std::vector<int64_t> workspaces{request.workspace_id,
+                                  store.Snapshot(request.snapshot_id).workspace_id};
+  const std::optional<int64_t> parent_id = store.Workspace(request.workspace_id).parent_id;
+  const auto parent = parent_id ? store.catalog->FindSnapshot(*parent_id) : std::nullopt;
+  if (parent) workspaces.push_back(parent->workspace_id);
+  return workspaces;
+}
+
+OperationLocks::Hold HoldFor(StoreContext& store, const RollbackRequest& request) {
+  while (true) {
+    const std::vector<int64_t> workspaces = WorkspacesOf(store, request);
+    OperationLocks::Hold hold = store.operations.Lock(workspaces);
+    if (WorkspacesOf(store, request) == workspaces) return hold;
+  }
+}
+
 }  // namespace
 
 RollbackResult Store::Rollback(const RollbackRequest& request, const LiveHooks& hooks,
                                const std::function<void(const RollbackResult&)>& switched) {
-  const std::lock_guard lock(impl_->operations);
+  const OperationLocks::Hold hold = HoldFor(*impl_, request);
   return RollbackJob(*impl_, request).Run(hooks, switched);
 }
 

@@ -73,8 +73,10 @@ Sidecar SnapshotSidecar(const StoreContext& store, const WorkspaceRecord& worksp
 
 }  // namespace
 
-int64_t InsertCheckpoint(Catalog::Change& change, const SnapshotRecord& snapshot,
-                         const VolumeId& live, uint64_t marker) {
+int64_t InsertCheckpoint(Catalog::Change& change, SnapshotRecord snapshot, const VolumeId& live,
+                         uint64_t marker) {
+  // Not as it was at the beginning: it may be another workspace's, and have been deleted since.
+  snapshot.parent_id = change.LiveParent(snapshot.workspace_id);
   const int64_t id = change.Insert(snapshot);
   change.SetLive(snapshot.workspace_id, live, id, marker);
   change.TouchSnapshots(snapshot.workspace_id, snapshot.created_ns);
@@ -86,10 +88,11 @@ SnapshotRecord Store::Checkpoint(int64_t workspace_id, const CheckpointRequest& 
   CheckMessage(request.message);
   CheckMetadata(request.metadata);
   StoreContext& store = *impl_;
-  const std::lock_guard lock(store.operations);
+  const OperationLocks::Hold operation = store.operations.Lock({workspace_id});
   const WorkspaceRecord workspace = store.Workspace(workspace_id);
   const std::string attempted = "checkpoint workspace " + workspace.name;
   store.RequireWritable(attempted);
+  const GivenViews::Number view = store.NextView(ViewUse::kSnapshot);
   SnapshotRecord snapshot{.workspace_id = workspace_id,
                           .name = NameFor(store, workspace, request.name, NowNs()),
                           .volume = VolumeId::Generate(),
@@ -97,7 +100,7 @@ SnapshotRecord Store::Checkpoint(int64_t workspace_id, const CheckpointRequest& 
                           .metadata = request.metadata,
                           .pinned = request.pinned,
                           .parent_id = workspace.parent_id,
-                          .view = store.NextView(ViewUse::kSnapshot)};
+                          .view = view};
   // A state has one volume for ever: its UUID serves for both, and a snapshot whose sidecar is lost
   // is still known by it to those that derive from it.
   snapshot.uuid = snapshot.volume;
@@ -151,8 +154,8 @@ SnapshotRecord Store::Checkpoint(int64_t workspace_id, const CheckpointRequest& 
 
 void Store::DeleteSnapshot(int64_t snapshot_id, bool force) {
   StoreContext& store = *impl_;
-  const std::lock_guard lock(store.operations);
-  const SnapshotRecord snapshot = store.Snapshot(snapshot_id);
+  const StoreContext::HeldSnapshot held = store.HoldSnapshot(snapshot_id);
+  const SnapshotRecord& snapshot = held.snapshot;
   const std::string attempted = "delete snapshot " + snapshot.name;
   store.RequireWritable(attempted);
   if (snapshot.pinned) {
@@ -209,8 +212,8 @@ void EditSnapshot(StoreContext& store, const SnapshotRecord& snapshot, const Edi
 
 void Store::RenameSnapshot(int64_t snapshot_id, const std::string& new_name) {
   StoreContext& store = *impl_;
-  const std::lock_guard lock(store.operations);
-  const SnapshotRecord snapshot = store.Snapshot(snapshot_id);
+  const StoreContext::HeldSnapshot held = store.HoldSnapshot(snapshot_id);
+  const SnapshotRecord& snapshot = held.snapshot;
   if (snapshot.name == new_name) return;
   CheckName("snapshot", new_name);
   const std::string attempted = "rename snapshot " + snapshot.name;
@@ -227,8 +230,8 @@ void Store::RenameSnapshot(int64_t snapshot_id, const std::string& new_name) {
 void Store::SetMessage(int64_t snapshot_id, const std::string& message) {
   CheckMessage(message);
   StoreContext& store = *impl_;
-  const std::lock_guard lock(store.operations);
-  const SnapshotRecord snapshot = store.Snapshot(snapshot_id);
+  const StoreContext::HeldSnapshot held = store.HoldSnapshot(snapshot_id);
+  const SnapshotRecord& snapshot = held.snapshot;
   store.RequireWritable("set the message of snapshot " + snapshot.name);
   EditSnapshot(store, snapshot,
                [&](Catalog::Change& change) { change.SetMessage(snapshot_id, message); });
@@ -237,8 +240,8 @@ void Store::SetMessage(int64_t snapshot_id, const std::string& message) {
 void Store::SetMetadata(int64_t snapshot_id, const std::string& json) {
   CheckMetadata(json);
   StoreContext& store = *impl_;
-  const std::lock_guard lock(store.operations);
-  const SnapshotRecord snapshot = store.Snapshot(snapshot_id);
+  const StoreContext::HeldSnapshot held = store.HoldSnapshot(snapshot_id);
+  const SnapshotRecord& snapshot = held.snapshot;
   store.RequireWritable("set the metadata of snapshot " + snapshot.name);
   EditSnapshot(store, snapshot,
                [&](Catalog::Change& change) { change.SetMetadata(snapshot_id, json); });
@@ -246,8 +249,8 @@ void Store::SetMetadata(int64_t snapshot_id, const std::string& json) {
 
 void Store::SetPinned(int64_t snapshot_id, bool pinned) {
   StoreContext& store = *impl_;
-  const std::lock_guard lock(store.operations);
-  const SnapshotRecord snapshot = store.Snapshot(snapshot_id);
+  const StoreContext::HeldSnapshot held = store.HoldSnapshot(snapshot_id);
+  const SnapshotRecord& snapshot = held.snapshot;
   store.RequireWritable("pin or unpin snapshot " + snapshot.name);
   if (snapshot.pinned == pinned) return;
   EditSnapshot(store, snapshot,

@@ -46,7 +46,7 @@ TemplateInfo Add(StoreContext& store, const std::string& name, const Make& make)
   // The long part, in which others may change the store. On disk if power goes here or before the
   // commit: an image that no row names, which the next start removes.
   TemplateInfo info = make(keeper);
-  const std::lock_guard lock(store.operations);
+  const OperationLocks::Hold hold = store.operations.Lock({});
   Failpoint("template.before-commit");
   try {
     require_free();
@@ -100,13 +100,13 @@ TemplateInfo Store::AddTemplateFromImage(const std::string& name, int image_fd) 
 
 TemplateInfo Store::AddTemplateFromSnapshot(const std::string& name, int64_t snapshot_id) {
   return Add(*impl_, name, [&](TemplateKeeper& keeper) {
-    const SnapshotRecord snapshot = impl_->Snapshot(snapshot_id);
-    const std::string attempted = "flatten snapshot " + snapshot.name;
-    impl_->RequireData(snapshot, attempted);
-    {
-      const std::lock_guard lock(impl_->operations);
-      impl_->RequireSettled(snapshot, attempted);
-    }
+    const SnapshotRecord snapshot = [&] {
+      const StoreContext::HeldSnapshot held = impl_->HoldSnapshot(snapshot_id);
+      const std::string attempted = "flatten snapshot " + held.snapshot.name;
+      impl_->RequireData(held.snapshot, attempted);
+      impl_->RequireSettled(held.snapshot, attempted);
+      return held.snapshot;
+    }();
     return keeper.Flatten(name, snapshot.volume);
   });
 }
@@ -125,7 +125,8 @@ TemplateInfo Store::AddTemplate(const std::string& name, const std::string& file
 void Store::RemoveTemplate(const std::string& name) {
   StoreContext& store = *impl_;
   const std::string attempted = "remove template " + name;
-  const std::lock_guard lock(store.operations);
+  // All: a workspace that is being made from it has no row yet, by which its users are known.
+  const OperationLocks::Hold hold = store.operations.LockAll();
   store.RequireWritable(attempted);
   TemplateKeeper& keeper = RequireTemplates(store, attempted);
   const std::optional<TemplateInfo> info = store.catalog->FindTemplate(name);

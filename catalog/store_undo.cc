@@ -11,8 +11,8 @@ constexpr size_t kCandidatesMax = 100;
 
 }  // namespace
 
-// One step deletes one state, with the lock of the operations held for as long as rmdir(2) of it
-// would. Which one is decided with the lock held: never one that was pinned a moment before. On
+// One step deletes one state, with the workspace held for as long as rmdir(2) of it would. Which one is
+// decided meanwhile: never one that was pinned a moment before. On
 // disk: as for Store::DeleteSnapshot; killed between two steps, the next mount goes on with what is
 // left.
 UndoLimitStep Store::LimitUndo(int64_t workspace_id) {
@@ -22,7 +22,7 @@ UndoLimitStep Store::LimitUndo(int64_t workspace_id) {
   };
   // Mostly there is nothing to do, and no operation need wait for that to be found out.
   if (store.IsReadOnly() || surplus().empty()) return {};
-  const std::lock_guard lock(store.operations);
+  const OperationLocks::Hold hold = store.operations.Lock({workspace_id});
   UndoLimitStep step;
   for (const SnapshotRecord& snapshot : surplus()) {
     const std::chrono::nanoseconds age(store.clock.NowNs() - snapshot.created_ns);

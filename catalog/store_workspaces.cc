@@ -74,16 +74,15 @@ WorkspaceRecord Store::CreateWorkspace(const std::string& name, const RootAttrib
                                        const std::string& from) {
   const std::string attempted = "make workspace " + name;
   StoreContext& store = *impl_;
-  const std::lock_guard lock(store.operations);
+  const OperationLocks::Hold operation = store.operations.Lock({});
   RequireFreeName(store, name, "make a workspace");
   store.RequireWritable(attempted);
   const std::optional<TemplateId> base = FindBase(store, from, attempted);
   store.backend->RequireSpaceForNewVolume();
 
-  WorkspaceRecord workspace{.name = name,
-                            .volume = VolumeId::Generate(),
-                            .created_ns = NowNs(),
-                            .view = store.NextView(ViewUse::kWorkspace)};
+  const GivenViews::Number view = store.NextView(ViewUse::kWorkspace);
+  WorkspaceRecord workspace{
+      .name = name, .volume = VolumeId::Generate(), .created_ns = NowNs(), .view = view};
   Failpoint("workspace.before-sidecar");
   PreparedVolume volume(store, WorkspaceSidecar(workspace, SidecarState::kPrepared));
   // On disk: a sidecar without a volume. Recovery removes it.
@@ -126,10 +125,11 @@ class ImportedWorkspace final : public Store::PendingWorkspace {
   WorkspaceRecord Commit() override {
     // The long part, in which others may change the store.
     store_.backend->Sync(record_.volume);
-    const std::lock_guard lock(store_.operations);
+    const OperationLocks::Hold operation = store_.operations.Lock({});
     RequireFreeName(store_, record_.name, "make workspace " + record_.name);
     record_.created_ns = NowNs();
-    record_.view = store_.NextView(ViewUse::kWorkspace);
+    const GivenViews::Number view = store_.NextView(ViewUse::kWorkspace);
+    record_.view = view;
     store_.sidecars->PrepareFilled(WorkspaceSidecar(record_, SidecarState::kPrepared));
     store_.backend->WaitDurable();
     Failpoint("import.before-commit");
@@ -162,8 +162,8 @@ std::unique_ptr<Store::PendingWorkspace> Store::PrepareWorkspace(const std::stri
 
 WorkspaceRecord Store::Fork(int64_t snapshot_id, const std::string& name) {
   StoreContext& store = *impl_;
-  const std::lock_guard lock(store.operations);
-  const SnapshotRecord snapshot = store.Snapshot(snapshot_id);
+  const StoreContext::HeldSnapshot held = store.HoldSnapshot(snapshot_id);
+  const SnapshotRecord& snapshot = held.snapshot;
   const std::string attempted = fmt::format("fork snapshot {}", snapshot.name);
   RequireFreeName(store, name, attempted);
   store.RequireWritable(attempted);
@@ -171,10 +171,11 @@ WorkspaceRecord Store::Fork(int64_t snapshot_id, const std::string& name) {
   store.RequireSettled(snapshot, attempted);
   store.backend->RequireSpaceForNewVolume();
 
+  const GivenViews::Number view = store.NextView(ViewUse::kWorkspace);
   WorkspaceRecord workspace{.name = name,
                             .volume = VolumeId::Generate(),
                             .created_ns = NowNs(),
-                            .view = store.NextView(ViewUse::kWorkspace),
+                            .view = view,
                             .parent_id = snapshot.id};
   Sidecar sidecar = WorkspaceSidecar(workspace, SidecarState::kPrepared);
   sidecar.parent = snapshot.uuid;
@@ -199,7 +200,7 @@ WorkspaceRecord Store::Fork(int64_t snapshot_id, const std::string& name) {
 
 void Store::RenameWorkspace(int64_t workspace_id, const std::string& new_name) {
   StoreContext& store = *impl_;
-  const std::lock_guard lock(store.operations);
+  const OperationLocks::Hold operation = store.operations.Lock({workspace_id});
   const WorkspaceRecord workspace = store.Workspace(workspace_id);
   if (workspace.name == new_name) return;
   const std::string attempted = "rename workspace " + workspace.name;
@@ -217,7 +218,7 @@ void Store::RenameWorkspace(int64_t workspace_id, const std::string& new_name) {
 void Store::RemoveWorkspace(int64_t workspace_id, const LiveHooks& hooks,
                             const std::function<bool()>& is_empty) {
   StoreContext& store = *impl_;
-  const std::lock_guard lock(store.operations);
+  const OperationLocks::Hold operation = store.operations.Lock({workspace_id});
   const WorkspaceRecord workspace = store.Workspace(workspace_id);
   const std::string attempted = "remove workspace " + workspace.name;
   store.RequireWritable(attempted);

@@ -8,43 +8,67 @@ namespace ckptfs {
 
 void UnsealedStates::Add(const VolumeId& volume, bool in_writing) {
   const std::lock_guard lock(mutex_);
-  in_writing_[volume] = in_writing;
+  states_[volume].in_writing = in_writing;
 }
 
 void UnsealedStates::WritersGone(const VolumeId& volume) {
   const std::lock_guard lock(mutex_);
-  if (const auto known = in_writing_.find(volume); known != in_writing_.end()) {
-    known->second = false;
+  if (const auto known = states_.find(volume); known != states_.end()) {
+    known->second.in_writing = false;
   }
 }
 
 bool UnsealedStates::IsInWriting(const VolumeId& volume) const {
   const std::lock_guard lock(mutex_);
-  const auto known = in_writing_.find(volume);
-  return known != in_writing_.end() && known->second;
+  const auto known = states_.find(volume);
+  return known != states_.end() && known->second.in_writing;
 }
 
 bool UnsealedStates::Contains(const VolumeId& volume) const {
   const std::lock_guard lock(mutex_);
-  return in_writing_.contains(volume);
+  return states_.contains(volume);
+}
+
+void UnsealedStates::AwaitSealed(std::unique_lock<std::mutex>& lock, const VolumeId& volume) {
+  sealed_.wait(lock, [&] {
+    const auto known = states_.find(volume);
+    return known == states_.end() || !known->second.being_sealed;
+  });
 }
 
 void UnsealedStates::SealIfQuiet(Backend& backend, const VolumeId& volume) {
-  const std::lock_guard lock(mutex_);
-  const auto known = in_writing_.find(volume);
-  if (known == in_writing_.end() || known->second) return;
-  backend.Seal(volume);
-  in_writing_.erase(known);
+  std::unique_lock lock(mutex_);
+  AwaitSealed(lock, volume);
+  const auto known = states_.find(volume);
+  if (known == states_.end() || known->second.in_writing) return;
+  known->second.being_sealed = true;  // nobody takes it out meanwhile
+  lock.unlock();
+  std::exception_ptr failure;
+  try {
+    backend.Seal(volume);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  lock.lock();
+  if (failure) {
+    known->second.being_sealed = false;
+  } else {
+    states_.erase(known);
+  }
+  sealed_.notify_all();
+  lock.unlock();
+  if (failure) std::rethrow_exception(failure);
 }
 
 void UnsealedStates::Drop(const VolumeId& volume) {
-  const std::lock_guard lock(mutex_);
-  in_writing_.erase(volume);
+  std::unique_lock lock(mutex_);
+  AwaitSealed(lock, volume);
+  states_.erase(volume);
 }
 
 void UnsealedStates::SealAll(Backend& backend) noexcept {
   const std::lock_guard lock(mutex_);
-  for (const auto& [volume, in_writing] : in_writing_) {
+  for (const auto& [volume, state] : states_) {
     try {
       backend.Seal(volume);
     } catch (const std::exception& error) {
@@ -52,7 +76,7 @@ void UnsealedStates::SealAll(Backend& backend) noexcept {
                     error.what());
     }
   }
-  in_writing_.clear();
+  states_.clear();
 }
 
 }  // namespace ckptfs

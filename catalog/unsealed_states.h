@@ -1,6 +1,7 @@
 // States that rollbacks kept, and whose volumes are still writable.
 #pragma once
 
+#include <condition_variable>
 #include <map>
 #include <mutex>
 
@@ -18,8 +19,8 @@ namespace ckptfs {
 // On disk it is a snapshot with a writable volume, both times. If power goes, recovery seals it: no
 // process of before can have it open then.
 //
-// Owned by the store's context. Any thread may call any function; the lock is held while a volume is
-// sealed, so that none is destroyed at the same time.
+// Owned by the store's context. Any thread may call any function. To seal a volume may take long, as all that
+// is dirty is written first: only who is about to do something with that same volume waits for it.
 class UnsealedStates {
  public:
   void Add(const VolumeId& volume, bool in_writing);
@@ -30,14 +31,23 @@ class UnsealedStates {
   // Nobody writes to it and it is read-only on return: nothing happens if it is not listed. One that
   // is in writing is left alone.
   void SealIfQuiet(Backend& backend, const VolumeId& volume);
-  // The volume is about to be destroyed.
+  // The volume is about to be destroyed. Waits while it is being sealed.
   void Drop(const VolumeId& volume);
   // At the end of a mount, when nobody can reach its files any more.
   void SealAll(Backend& backend) noexcept;
 
  private:
+  struct State {
+    bool in_writing = false;
+    bool being_sealed = false;
+  };
+
+  // Waits for whoever seals that volume.
+  void AwaitSealed(std::unique_lock<std::mutex>& lock, const VolumeId& volume);
+
   mutable std::mutex mutex_;
-  std::map<VolumeId, bool> in_writing_;
+  std::condition_variable sealed_;
+  std::map<VolumeId, State> states_;
 };
 
 }  // namespace ckptfs

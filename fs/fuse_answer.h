@@ -190,10 +190,12 @@ void AnswerWithPages(fuse_req_t request, const char* operation, NodeId node, con
   }
 }
 
-// On the thread for verbs, which take long and wait for other requests.
+// For verbs, which take long and wait for other requests. `node`: the list, or the snapshot, which is changed.
 template <typename Handle>
-void AnswerLater(fuse_req_t request, const char* operation, Handle handle) {
-  HandlersOf(request).verb_thread.Post(
+void AnswerVerb(fuse_req_t request, const char* operation, NodeId node, Handle handle) {
+  FuseHandlers& handlers = HandlersOf(request);
+  handlers.verb_queue.Post(
+      fuse_req_ctx(request)->uid, handlers.snapshots.WorkspaceOf(node),
       [request, operation, handle = std::move(handle), ring = AnswersFor::RingAtHand()] {
         const AnswersFor answers(ring);
         AnswerOnce(request, operation, handle);

@@ -165,7 +165,7 @@ void SetAttributes(fuse_req_t request, fuse_ino_t node, struct stat* attributes,
                    fuse_file_info* file) {
   const AttributeChange change = ChangeOf(*attributes, valid, file != nullptr);
   if (node == kMountRootNode) {  // which is a change of the store
-    AnswerLater(request, "setattr", [=] {
+    AnswerVerb(request, "setattr", node, [=] {
       ReplyAttributes(request, node, HandlersOf(request).snapshots.SetAttributes(node, change));
     });
     return;
@@ -260,11 +260,11 @@ void SetXattr(fuse_req_t request, fuse_ino_t node, const char* name, const char*
     }
     return;
   }
-  AnswerLater(request, "setxattr",
-              [request, node, name = std::string(name), value = std::string(view), flags] {
-                HandlersOf(request).snapshots.SetXattr(node, name.c_str(), value, flags);
-                ReplyError(request, 0);
-              });
+  AnswerVerb(request, "setxattr", node,
+             [request, node, name = std::string(name), value = std::string(view), flags] {
+               HandlersOf(request).snapshots.SetXattr(node, name.c_str(), value, flags);
+               ReplyError(request, 0);
+             });
 }
 
 void RemoveXattr(fuse_req_t request, fuse_ino_t node, const char* name) {

@@ -79,7 +79,7 @@ void MakeDirectory(fuse_req_t request, fuse_ino_t parent, const char* name, mode
     });
     return;
   }
-  AnswerLater(request, "mkdir", [request, parent, name = std::string(name), mode] {
+  AnswerVerb(request, "mkdir", parent, [request, parent, name = std::string(name), mode] {
     ReplyEntry(request, HandlersOf(request).snapshots.MakeDirectory(parent, name.c_str(), mode,
                                                                     CallerOf(request)));
   });
@@ -120,7 +120,7 @@ void RemoveDirectory(fuse_req_t request, fuse_ino_t parent, const char* name) {
     });
     return;
   }
-  AnswerLater(request, "rmdir", [request, parent, name = std::string(name)] {
+  AnswerVerb(request, "rmdir", parent, [request, parent, name = std::string(name)] {
     HandlersOf(request).snapshots.RemoveDirectory(parent, name.c_str());
     ReplyError(request, 0);
   });
@@ -151,13 +151,13 @@ void Rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t 
                  });
     return;
   }
-  AnswerLater(request, "rename",
-              [request, parent, name = std::string(name), new_parent,
-               new_name = std::string(new_name), flags] {
-                HandlersOf(request).snapshots.Rename(parent, name.c_str(), new_parent,
-                                                     new_name.c_str(), flags);
-                ReplyError(request, 0);
-              });
+  AnswerVerb(request, "rename", SnapshotTree::ListOf(parent, new_parent),
+             [request, parent, name = std::string(name), new_parent,
+              new_name = std::string(new_name), flags] {
+               HandlersOf(request).snapshots.Rename(parent, name.c_str(), new_parent,
+                                                    new_name.c_str(), flags);
+               ReplyError(request, 0);
+             });
 }
 
 }  // namespace

@@ -11,7 +11,7 @@
 #include "fs/mount_verbs.h"
 #include "fs/pending_reads.h"
 #include "fs/snapshot_tree.h"
-#include "fs/task_thread.h"
+#include "fs/verb_queue.h"
 #include "fs/waiting_room.h"
 
 struct fuse_lowlevel_ops;
@@ -39,7 +39,7 @@ struct FuseHandlers {
   PendingReads pending_reads;
   std::unique_ptr<ControlServer> control;
   // Last: their tasks use all of the above.
-  TaskThread verb_thread;
+  VerbQueue verb_queue;
   WaitingRoom waiting_room;
   // For long work (copies, cuts, removals of large files). More than there are processors do it no sooner,
   // and only get in the way of whoever has little to be done.

@@ -54,6 +54,26 @@ std::optional<std::optional<int64_t>> SnapshotTree::ControlScope(NodeId node) co
   return static_cast<int64_t>(IdOf(node));
 }
 
+int64_t SnapshotTree::WorkspaceOf(NodeId node) const {
+  if (IsVirtual(node)) {
+    const VirtualKind kind = VirtualKindOf(node);
+    const bool is_list = kind == VirtualKind::kRootList || kind == VirtualKind::kInnerList;
+    return is_list ? static_cast<int64_t>(IdOf(node)) : 0;
+  }
+  const auto view = mount_.slots.Find(SlotOf(node));
+  const auto snapshot = view ? mount_.store.FindSnapshot(view->snapshot_id) : std::nullopt;
+  return snapshot ? snapshot->workspace_id : 0;
+}
+
+NodeId SnapshotTree::ListOf(NodeId parent, NodeId new_parent) {
+  const auto is_list = [](NodeId node) {
+    const VirtualKind kind = VirtualKindOf(node);
+    return kind == VirtualKind::kRootList || kind == VirtualKind::kInnerList;
+  };
+  if (is_list(parent)) return parent;
+  return is_list(new_parent) ? new_parent : kMountRootNode;
+}
+
 WorkspaceRecord SnapshotTree::WorkspaceById(int64_t id) const {
   auto record = mount_.store.FindWorkspace(id);
   if (!record) throw Error(ENOENT, "find a workspace", "it has been removed");

@@ -69,6 +69,11 @@ class SnapshotTree {
   void Rename(NodeId parent, const char* name, NodeId new_parent, const char* new_name,
               unsigned int flags);
 
+  // The workspace in whose lists that node is, or of whose snapshots it is one; 0: none.
+  int64_t WorkspaceOf(NodeId node) const;
+  // Of a rename between directories of this class, the list of snapshots; the root if there is none.
+  static NodeId ListOf(NodeId parent, NodeId new_parent);
+
   // The workspace that a control file belongs to; empty: the whole mount. Nothing at all (outer
   // optional) if the node is no control file.
   std::optional<std::optional<int64_t>> ControlScope(NodeId node) const;

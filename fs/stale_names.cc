@@ -33,7 +33,7 @@ void StaleNames::Add(NodeId node, NodeId directory, const std::string& name) {
   }
   // After it: attributes that are told from now on are not kept.
   kernel_.InvalidateAttributes(node);
-  teller_.Post([this, node, directory, name] {
+  tellers_.Post([this, node, directory, name] {
     kernel_.ExpireName(directory, name);
     Expired(node);
   });

@@ -13,8 +13,8 @@
 
 #include "fs/kernel_cache.h"
 #include "fs/periodic_task.h"
-#include "fs/task_thread.h"
 #include "fs/views.h"
+#include "fs/waiting_room.h"
 
 namespace ckptfs {
 
@@ -67,7 +67,7 @@ class StaleNames {
   std::unordered_map<pid_t, Clock::time_point> sent_back_;
   // These use all of the above, and the second the first.
   PeriodicTask dropper_;
-  TaskThread teller_;
+  WaitingRoom tellers_;  // a thread for each name: one that waits for a list keeps no other waiting
 };
 
 }  // namespace ckptfs
