@@ -96,6 +96,12 @@ std::vector<SnapshotRecord> AllSnapshots(Statement statement) {
   return records;
 }
 
+// Texts and the like, which users choose.
+size_t BytesOf(const SnapshotRecord& record) {
+  return record.message.size() + record.metadata.size() + record.root.acl.size() +
+         record.root.xattr_names.size();
+}
+
 // SQLite's verdicts are of several lines.
 std::string OneLine(std::string text) {
   std::replace(text.begin(), text.end(), '\n', ' ');
@@ -272,13 +278,13 @@ std::vector<SnapshotRecord> Catalog::ListSnapshots(int64_t workspace_id, int64_t
   // Whoever lists very many keeps others from the connection for no longer than this takes.
   constexpr size_t kAtOnce = 64;
   std::vector<SnapshotRecord> all;
-  while (all.size() < limit) {
+  for (size_t bytes = 0; all.size() < limit && (limit == SIZE_MAX || bytes < kPageBytesMax);) {
     const size_t wanted = std::min(kAtOnce, limit - all.size());
     std::vector<SnapshotRecord> some = SnapshotsBehind(workspace_id, after_id, wanted);
-    const bool is_last = some.size() < wanted;
-    if (!some.empty()) after_id = some.back().id;
+    if (some.empty()) break;
+    after_id = some.back().id;
+    for (const SnapshotRecord& record : some) bytes += BytesOf(record);
     std::move(some.begin(), some.end(), std::back_inserter(all));
-    if (is_last) break;
   }
   return all;
 }
@@ -286,9 +292,15 @@ std::vector<SnapshotRecord> Catalog::ListSnapshots(int64_t workspace_id, int64_t
 std::vector<SnapshotRecord> Catalog::SnapshotsBehind(int64_t workspace_id, int64_t id,
                                                      size_t limit) const {
   const std::lock_guard lock(read_mutex_);
-  return AllSnapshots(reader_.Query(CKPTFS_SELECT_SNAPSHOT
-                                    "WHERE s.workspace_id = ? AND s.id > ? ORDER BY s.id LIMIT ?",
-                                    workspace_id, id, limit));
+  Statement statement = reader_.Query(CKPTFS_SELECT_SNAPSHOT
+                                      "WHERE s.workspace_id = ? AND s.id > ? ORDER BY s.id LIMIT ?",
+                                      workspace_id, id, limit);
+  std::vector<SnapshotRecord> records;
+  for (size_t bytes = 0; bytes < kPageBytesMax && statement.Step();) {
+    records.push_back(ReadSnapshot(statement));
+    bytes += BytesOf(records.back());
+  }
+  return records;
 }
 
 std::vector<SnapshotRecord> Catalog::ListAllSnapshots() const {

@@ -76,6 +76,8 @@ class Catalog {
   std::optional<WorkspaceRecord> FindWorkspaceByView(uint64_t view, int64_t created_ns) const;
   int64_t SnapshotsChangedNs(int64_t workspace_id) const;  // 0: no such workspace
 
+  // By id, at most `limit`; fewer, but one, where their texts take much memory, unless it is SIZE_MAX.
+  static constexpr size_t kPageBytesMax = size_t{128} << 10;
   std::vector<SnapshotRecord> ListSnapshots(int64_t workspace_id, int64_t after_id,
                                             size_t limit) const;
   std::vector<SnapshotRecord> ListAllSnapshots() const;  // by id

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "catalog/metadata.h"
 #include "catalog/records.h"
 #include "catalog/view_numbers.h"
 
@@ -42,8 +43,14 @@ struct StoreStatus {
 struct CheckpointRequest {
   std::string name;  // empty: ckpt-<UTC time>, made unique
   std::string message;
-  std::string metadata = "{}";
+  Metadata metadata;
   bool pinned = false;
+};
+
+struct DiffRequest {
+  int64_t older_snapshot_id = 0;
+  std::optional<int64_t> newer_snapshot_id;  // empty: the live tree
+  int64_t workspace_id = 0;
 };
 
 // Keeps changing operations of one live tree waiting while it exists.
@@ -188,7 +195,7 @@ class Store {
   void DeleteSnapshot(int64_t snapshot_id, bool force);
   void RenameSnapshot(int64_t snapshot_id, const std::string& new_name);  // EEXIST, EINVAL
   void SetMessage(int64_t snapshot_id, const std::string& message);       // EINVAL: not UTF-8, NUL
-  void SetMetadata(int64_t snapshot_id, const std::string& json);         // EINVAL: no JSON object
+  void SetMetadata(int64_t snapshot_id, const Metadata& metadata);
   void SetPinned(int64_t snapshot_id, bool pinned);
 
   // Replaces the live state of a workspace. `switched` is called after the commit with the live
@@ -208,12 +215,13 @@ class Store {
 
   // True if the live state differs from its parent snapshot in what Diff tells of, or has none. Syncs the
   // volume. At once if nothing at all has been touched; else compares, by a snapshot that nobody sees.
-  bool ChangedSinceParent(int64_t workspace_id, const LiveHooks& hooks = {});
+  // Throws what the limits say.
+  bool ChangedSinceParent(int64_t workspace_id, const LiveHooks& hooks, WorkLimits& limits);
 
   // --- Comparisons and sizes -----------------------------------------------------------------
-  // Without `newer` the live tree is compared, by a snapshot that nobody sees.
-  std::vector<Change> Diff(int64_t older_snapshot_id, std::optional<int64_t> newer_snapshot_id,
-                           int64_t workspace_id, const LiveHooks& hooks);
+  // The live tree is compared by a snapshot that nobody sees.
+  // The list lives no longer than the limits, which it holds memory of.
+  ChangeList Diff(const DiffRequest& request, const LiveHooks& hooks, WorkLimits& limits);
   // Computed now.
   VolumeUsage SnapshotUsage(int64_t snapshot_id);
 

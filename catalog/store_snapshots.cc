@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <cerrno>
-#include <nlohmann/json.hpp>
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
@@ -14,8 +13,6 @@ namespace ckptfs {
 namespace {
 
 constexpr size_t kMaxMessageBytes = size_t{64} << 10;
-constexpr size_t kMaxMetadataBytes = size_t{64} << 10;
-constexpr int kMaxMetadataDepth = 64;  // printing JSON recurses
 
 void CheckMessage(std::string_view message) {
   constexpr char kAttempted[] = "set a snapshot's message";
@@ -28,25 +25,6 @@ void CheckMessage(std::string_view message) {
     throw Error(EINVAL, kAttempted, "it holds a NUL byte");
   }
   if (!IsValidUtf8(message)) throw Error(EINVAL, kAttempted, "it is not valid UTF-8");
-}
-
-void CheckMetadata(const std::string& json) {
-  constexpr char kAttempted[] = "set a snapshot's metadata";
-  if (json.size() > kMaxMetadataBytes) {
-    throw Error(EINVAL, kAttempted,
-                fmt::format("it has {} bytes, and {} is the most", json.size(), kMaxMetadataBytes));
-  }
-  bool too_deep = false;
-  const auto measure = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
-    too_deep |= depth > kMaxMetadataDepth;
-    return true;
-  };
-  const auto parsed = nlohmann::json::parse(json, measure, /*allow_exceptions=*/false);
-  if (!parsed.is_object()) throw Error(EINVAL, kAttempted, "it is not a JSON object");
-  if (too_deep) {
-    throw Error(EINVAL, kAttempted,
-                fmt::format("it is nested deeper than {} levels", kMaxMetadataDepth));
-  }
 }
 
 // Refuses a name that is bad or taken before anything is done.
@@ -86,7 +64,6 @@ int64_t InsertCheckpoint(Catalog::Change& change, SnapshotRecord snapshot, const
 SnapshotRecord Store::Checkpoint(int64_t workspace_id, const CheckpointRequest& request,
                                  const LiveHooks& hooks) {
   CheckMessage(request.message);
-  CheckMetadata(request.metadata);
   StoreContext& store = *impl_;
   const OperationLocks::Hold operation = store.operations.Lock({workspace_id});
   const WorkspaceRecord workspace = store.Workspace(workspace_id);
@@ -97,7 +74,7 @@ SnapshotRecord Store::Checkpoint(int64_t workspace_id, const CheckpointRequest& 
                           .name = NameFor(store, workspace, request.name, NowNs()),
                           .volume = VolumeId::Generate(),
                           .message = request.message,
-                          .metadata = request.metadata,
+                          .metadata = request.metadata.json(),
                           .pinned = request.pinned,
                           .parent_id = workspace.parent_id,
                           .view = view};
@@ -237,14 +214,13 @@ void Store::SetMessage(int64_t snapshot_id, const std::string& message) {
                [&](Catalog::Change& change) { change.SetMessage(snapshot_id, message); });
 }
 
-void Store::SetMetadata(int64_t snapshot_id, const std::string& json) {
-  CheckMetadata(json);
+void Store::SetMetadata(int64_t snapshot_id, const Metadata& metadata) {
   StoreContext& store = *impl_;
   const StoreContext::HeldSnapshot held = store.HoldSnapshot(snapshot_id);
   const SnapshotRecord& snapshot = held.snapshot;
   store.RequireWritable("set the metadata of snapshot " + snapshot.name);
   EditSnapshot(store, snapshot,
-               [&](Catalog::Change& change) { change.SetMetadata(snapshot_id, json); });
+               [&](Catalog::Change& change) { change.SetMetadata(snapshot_id, metadata.json()); });
 }
 
 void Store::SetPinned(int64_t snapshot_id, bool pinned) {

@@ -16,6 +16,12 @@ Json NameOrNull(const std::optional<SnapshotRecord>& snapshot) {
   return snapshot ? Json(snapshot->name) : Json();
 }
 
+// Given up, and no checkpoint made, if the asker is gone before this is known.
+bool Changed(const Request& request, const WorkspaceRecord& workspace) {
+  const Turn turn(request.limits);
+  return request.verbs.ChangedSinceParent(workspace.id, request.limits);
+}
+
 }  // namespace
 
 Json Checkpoint(const Request& request) {
@@ -27,17 +33,10 @@ Json Checkpoint(const Request& request) {
     CheckName("snapshot", wanted.name);
   }
   if (request.Has("message")) wanted.message = request.Text("message");
-  if (request.Has("metadata")) {
-    wanted.metadata = request.Text("metadata");
-    if (!wire::Parse(wanted.metadata).is_object()) {
-      throw Error(EINVAL, "read the metadata",
-                  fmt::format("it is no JSON object of at most {} levels", wire::kMaxJsonDepth));
-    }
-  }
+  if (request.Has("metadata")) wanted.metadata = Metadata::Checked(request.Text("metadata"));
   wanted.pinned = request.Flag("pinned", false);
   // What changes between this look and the checkpoint is in the next one.
-  if (request.Flag("if_changed", false) && workspace.parent_id &&
-      !request.verbs.ChangedSinceParent(workspace.id)) {
+  if (request.Flag("if_changed", false) && workspace.parent_id && !Changed(request, workspace)) {
     const auto parent = request.store().FindSnapshot(*workspace.parent_id);
     if (parent) return Json{{"unchanged_since", parent->name}, {"workspace", workspace.name}};
   }

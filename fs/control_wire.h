@@ -7,11 +7,14 @@
 #pragma once
 
 #include <cerrno>
+#include <cstddef>
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
 #include "backend/base/error.h"
+#include "backend/base/json_bounds.h"
 #include "catalog/names.h"
 
 namespace ckptfs::wire {
@@ -28,6 +31,8 @@ inline constexpr const char* kResult = "result";
 inline constexpr const char* kError = "error";
 // How many lines of a comparison are left out, as the caller may not see them.
 inline constexpr const char* kHidden = "hidden";
+// How many are, as their paths are longer than any program can use.
+inline constexpr const char* kTooLong = "too_long";
 
 // --- Commands that ask ---------------------------------------------------------------------------
 // {} -> {scope: "mount" | "workspace", workspace: name or null, mountpoint, version}
@@ -133,17 +138,12 @@ inline std::string ToLine(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
 }
 
-// Parses JSON of at most kMaxJsonDepth levels; a discarded value (is_discarded) if it is none.
-inline Json Parse(std::string_view text) {
-  bool too_deep = false;
-  Json json = Json::parse(
-      text.begin(), text.end(),
-      [&too_deep](int depth, Json::parse_event_t, const Json&) {
-        if (depth > kMaxJsonDepth) too_deep = true;
-        return !too_deep;  // deeper parts are thrown away as they come
-      },
-      false);
-  return too_deep ? Json(Json::value_t::discarded) : json;
+// Parses JSON of at most kMaxJsonDepth levels and that many values; a discarded value (is_discarded) if it is
+// none.
+inline Json Parse(std::string_view text, size_t values_max = SIZE_MAX) {
+  const JsonBounds bounds{.depth_max = kMaxJsonDepth, .values_max = values_max};
+  if (CheckJson(text, bounds) != JsonVerdict::kGood) return Json(Json::value_t::discarded);
+  return Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
 }
 
 }  // namespace ckptfs::wire

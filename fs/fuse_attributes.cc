@@ -261,8 +261,8 @@ void SetXattr(fuse_req_t request, fuse_ino_t node, const char* name, const char*
     return;
   }
   AnswerVerb(request, "setxattr", node,
-             [request, node, name = std::string(name), value = std::string(view), flags] {
-               HandlersOf(request).snapshots.SetXattr(node, name.c_str(), value, flags);
+             [request, node, value = SnapshotTree::CheckXattr(node, name, view), flags] {
+               HandlersOf(request).snapshots.SetXattr(node, value, flags);
                ReplyError(request, 0);
              });
 }

@@ -4,6 +4,7 @@
 
 #include "backend/base/error.h"
 #include "backend/base/time.h"
+#include "backend/compare/change_list.h"
 #include "catalog/names.h"
 #include "fs/file_tree.h"
 #include "fs/live_holds.h"
@@ -164,10 +165,10 @@ void MountVerbs::SetMessage(int64_t snapshot_id, const std::string& message) {
          [&] { mount_.store.SetMessage(snapshot_id, message); });
 }
 
-void MountVerbs::SetMetadata(int64_t snapshot_id, const std::string& json) {
+void MountVerbs::SetMetadata(int64_t snapshot_id, const Metadata& metadata) {
   const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
   Logged("set the metadata of " + NameOf(mount_, record),
-         [&] { mount_.store.SetMetadata(snapshot_id, json); });
+         [&] { mount_.store.SetMetadata(snapshot_id, metadata); });
 }
 
 WorkspaceRecord MountVerbs::Fork(int64_t snapshot_id, const std::string& name,
@@ -190,14 +191,12 @@ void MountVerbs::SnapshotMoved(const SnapshotRecord& snapshot, const RenamePlace
   if (root != 0) mount_.stale_names.Add(root, places.directory, places.name);
 }
 
-bool MountVerbs::ChangedSinceParent(int64_t workspace_id) {
-  return mount_.store.ChangedSinceParent(workspace_id, Hooks());
+bool MountVerbs::ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) {
+  return mount_.store.ChangedSinceParent(workspace_id, Hooks(), limits);
 }
 
-std::vector<Change> MountVerbs::Diff(int64_t older_snapshot_id,
-                                     std::optional<int64_t> newer_snapshot_id,
-                                     int64_t workspace_id) {
-  return mount_.store.Diff(older_snapshot_id, newer_snapshot_id, workspace_id, Hooks());
+ChangeList MountVerbs::Diff(const DiffRequest& request, WorkLimits& limits) {
+  return mount_.store.Diff(request, Hooks(), limits);
 }
 
 }  // namespace ckptfs

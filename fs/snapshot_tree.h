@@ -12,6 +12,7 @@
 #include "fs/file_tree.h"
 #include "fs/mount_context.h"
 #include "fs/mount_verbs.h"
+#include "fs/snapshot_xattrs.h"
 #include "fs/thread_credentials.h"
 
 namespace ckptfs {
@@ -53,7 +54,9 @@ class SnapshotTree {
   // Empty if there is none of that name.
   std::optional<std::string> GetXattr(NodeId node, const char* name);
   std::string ListXattrs(NodeId node);
-  void SetXattr(NodeId node, const char* name, std::string_view value, int flags);
+  // The value, found good: before the verb is waited for.
+  static SnapshotXattrValue CheckXattr(NodeId node, const char* name, std::string_view value);
+  void SetXattr(NodeId node, const SnapshotXattrValue& value, int flags);
   void RemoveXattr(NodeId node, const char* name);
   void List(NodeId directory, off_t offset, bool with_attributes, const ListSink& sink);
   // Of the mount's root: writes out all that programs have written to the workspaces, in the place of

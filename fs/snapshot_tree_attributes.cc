@@ -185,12 +185,16 @@ std::string SnapshotTree::ListXattrs(NodeId node) {
   return SnapshotXattrNames() + SnapshotAt(node).root.xattr_names;
 }
 
-void SnapshotTree::SetXattr(NodeId node, const char* name, std::string_view value, int flags) {
+SnapshotXattrValue SnapshotTree::CheckXattr(NodeId node, const char* name, std::string_view value) {
   if (IsVirtual(node)) throw NotServed("set an extended attribute");
   if (!IsSnapshotXattr(name)) throw Error(EROFS, "set an extended attribute of a snapshot");
+  return CheckSnapshotXattr(name, value);
+}
+
+void SnapshotTree::SetXattr(NodeId node, const SnapshotXattrValue& value, int flags) {
   const SnapshotRecord record = SnapshotAt(node);
   if ((flags & XATTR_CREATE) != 0) throw Error(EEXIST, "make an extended attribute");
-  SetSnapshotXattr(verbs_, record, name, value);
+  SetSnapshotXattr(verbs_, record, value);
 }
 
 void SnapshotTree::RemoveXattr(NodeId node, const char* name) {

@@ -46,13 +46,23 @@ std::optional<std::string> GetSnapshotXattr(Store& store, const SnapshotRecord& 
   return std::nullopt;
 }
 
-void SetSnapshotXattr(Verbs& verbs, const SnapshotRecord& snapshot, std::string_view name,
-                      std::string_view value) {
+SnapshotXattrValue CheckSnapshotXattr(std::string_view name, std::string_view value) {
   name.remove_prefix(kPrefix.size());
-  if (name == "message") return verbs.SetMessage(snapshot.id, std::string(value));
-  if (name == "metadata") return verbs.SetMetadata(snapshot.id, std::string(value));
-  if (name == "pinned") return verbs.SetPinned(snapshot.id, ParsePinned(value));
+  if (name == "message") return std::string(value);
+  if (name == "metadata") return Metadata::Checked(std::string(value));
+  if (name == "pinned") return ParsePinned(value);
   throw Error(EPERM, "set user.ckptfs." + std::string(name), "this attribute cannot be set");
+}
+
+void SetSnapshotXattr(Verbs& verbs, const SnapshotRecord& snapshot,
+                      const SnapshotXattrValue& value) {
+  if (const auto* message = std::get_if<std::string>(&value)) {
+    verbs.SetMessage(snapshot.id, *message);
+  } else if (const auto* metadata = std::get_if<Metadata>(&value)) {
+    verbs.SetMetadata(snapshot.id, *metadata);
+  } else {
+    verbs.SetPinned(snapshot.id, std::get<bool>(value));
+  }
 }
 
 std::string SnapshotXattrNames() {

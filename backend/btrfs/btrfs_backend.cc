@@ -266,19 +266,20 @@ uint64_t BtrfsBackend::ChangeMarker(const VolumeId& id) const {
 
 VolumeUsage BtrfsBackend::Usage(const VolumeId& id) const { return MeasureUsage(*Open(id)); }
 
-std::vector<Change> BtrfsBackend::Changes(const VolumeId& older, const VolumeId& newer) const {
+ChangeList BtrfsBackend::Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
+                                 Extent extent) const {
   const std::string attempted = fmt::format("compare volume {} with {}", older.str(), newer.str());
   const UniqueFd older_root = OpenRoot(older, attempted);
   const UniqueFd newer_root = OpenRoot(newer, attempted);
-  return CompareSubvolumes(older_root.get(), newer_root.get(), path_bounds_);
+  return CompareSubvolumes(older_root.get(), newer_root.get(), path_bounds_, limits, extent);
 }
 
-bool BtrfsBackend::MayBeEqual(const VolumeId& older, const VolumeId& newer,
-                              size_t files_max) const {
+bool BtrfsBackend::MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t files_max,
+                              WorkLimits& limits) const {
   const std::string attempted = fmt::format("look at volumes {} and {}", older.str(), newer.str());
   const UniqueFd older_root = OpenRoot(older, attempted);
   const UniqueFd newer_root = OpenRoot(newer, attempted);
-  return SubvolumesMayBeEqual(older_root.get(), newer_root.get(), files_max);
+  return SubvolumesMayBeEqual(older_root.get(), newer_root.get(), files_max, limits);
 }
 
 bool BtrfsBackend::CommitRemovals() const {

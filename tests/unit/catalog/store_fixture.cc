@@ -18,6 +18,7 @@
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
+#include "tests/unit/backend/comparisons.h"
 
 namespace ckptfs {
 namespace {
@@ -43,7 +44,10 @@ void CheckpointTwice(Store& store) {
   store.Checkpoint(workspace.id, {.name = "new"}, {});
   WriteFileAt(store.backend().Open(workspace.volume)->root_fd(), "f", "more");
   store.Checkpoint(workspace.id,
-                   {.name = "newer", .message = "why", .metadata = R"({"n":1})", .pinned = true},
+                   {.name = "newer",
+                    .message = "why",
+                    .metadata = Metadata::Checked(R"({"n":1})"),
+                    .pinned = true},
                    {});
   Failpoint("checkpoints.made");
 }
@@ -113,7 +117,10 @@ const std::map<std::string, std::function<void(Store&)>>& Steps() {
       {"fork", [](Store& store) { store.Fork(Find(store, "w", "a").id, "new"); }},
       {"diff",
        [](Store& store) {
-         store.Diff(Find(store, "w", "a").id, std::nullopt, store.FindWorkspace("w")->id, {});
+         store.Diff({.older_snapshot_id = Find(store, "w", "a").id,
+                     .newer_snapshot_id = std::nullopt,
+                     .workspace_id = store.FindWorkspace("w")->id},
+                    {}, NoLimits());
        }},
   };
   return steps;

@@ -45,7 +45,7 @@ class StoreOpenTest : public StoreTest {
     Write("w", "2");
     Checkpoint("w", "b");
     store().SetPinned(a.id, true);
-    store().SetMetadata(a.id, R"({"key":"value"})");
+    store().SetMetadata(a.id, Metadata::Checked(R"({"key":"value"})"));
     store().Fork(a.id, "fork");
     Write("fork", "3");
     Checkpoint("fork", "c");

@@ -211,21 +211,6 @@ TEST_F(ControlTest, ShowsChangesBothWays) {
   EXPECT_EQ(Ask(Root("w"), "diff", {{"from", "b"}, {"to", kLiveName}}).items.size(), 0U);
 }
 
-TEST_F(ControlTest, InvertsChangesUnderRenamedDirectories) {
-  const std::vector<Change> changes = {
-      {.kind = ChangeKind::kRenamed, .path = "new", .old_path = "old"},
-      {.kind = ChangeKind::kModified, .path = "new/file", .old_path = ""},
-      {.kind = ChangeKind::kRenamed, .path = "new/sub", .old_path = "old/was"},
-      {.kind = ChangeKind::kModified, .path = "new/sub/x", .old_path = ""},
-      {.kind = ChangeKind::kModified, .path = "newer", .old_path = ""}};
-  std::vector<std::string> paths;
-  for (const Change& change : control::Inverted(changes)) {
-    paths.push_back(change.old_path + ">" + change.path);
-  }
-  EXPECT_THAT(paths,
-              ElementsAre(">newer", "new>old", ">old/file", "new/sub>old/was", ">old/was/x"));
-}
-
 TEST_F(ControlTest, WarningsAboutOthersAreForRoot) {
   MakeWorkspace("w", "1");
   MakeWorkspace("other", "1");
