@@ -69,8 +69,8 @@ struct LiveHooks {
   // empty: nobody does.
   std::function<bool()> has_writers = nullptr;
   // Asked by a checkpoint while the tree is held: notes which files are open for writing, without
-  // looking any further. What it returns is called at most once, after the tree has been let go. May
-  // be empty, and return an empty function: nobody knows.
+  // looking any further. What it returns is called at most once, when the checkpoint is there and all
+  // locks have been given back. May be empty, and return an empty function: nobody knows.
   std::function<WriterFinder(int64_t workspace_id)> note_writers = nullptr;
 };
 

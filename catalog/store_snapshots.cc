@@ -1,8 +1,11 @@
 // Snapshots: made, deleted, edited.
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <cerrno>
+#include <exception>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
@@ -83,12 +86,35 @@ int64_t InsertCheckpoint(Catalog::Change& change, SnapshotRecord snapshot, const
   return id;
 }
 
+namespace {
+
+// Without the lock of the operations, as the search takes its time: others may delete the snapshot meanwhile.
+// On disk: a crash before this leaves a checkpoint of which is not known who had what open, as it does
+// where the row is made from the sidecar.
+void NoteWriters(Catalog& catalog, const SnapshotRecord& snapshot, const WriterFinder& find) {
+  const std::optional<OpenWriterList> writers = find(snapshot.volume);
+  if (!writers) return;
+  try {
+    Catalog::Change change(catalog, Durability::kWithNextFlush);
+    // While this change lasts there is no other.
+    const auto now = catalog.FindSnapshot(snapshot.id);
+    if (!now || now->volume != snapshot.volume) return;
+    change.SetOpenWriters(snapshot.id, *writers);
+    change.Commit();
+  } catch (const std::exception& error) {  // the checkpoint itself is there
+    spdlog::warn("note who has files open for writing: {}; the checkpoint does not tell",
+                 error.what());
+  }
+}
+
+}  // namespace
+
 SnapshotRecord Store::Checkpoint(int64_t workspace_id, const CheckpointRequest& request,
                                  const LiveHooks& hooks) {
   CheckMessage(request.message);
   CheckMetadata(request.metadata);
   StoreContext& store = *impl_;
-  const OperationLocks::Hold operation = store.operations.Lock({workspace_id});
+  std::optional<OperationLocks::Hold> operation = store.operations.Lock({workspace_id});
   const WorkspaceRecord workspace = store.Workspace(workspace_id);
   const std::string attempted = "checkpoint workspace " + workspace.name;
   store.RequireWritable(attempted);
@@ -135,21 +161,22 @@ SnapshotRecord Store::Checkpoint(int64_t workspace_id, const CheckpointRequest& 
   // it could tell of writes that came after, as data does not pass through anybody's hands.
   const uint64_t marker = store.backend->ChangeMarker(volume.id());
   hold.reset();
-  // Not in the sidecar: lost where the row is made from that.
-  const std::optional<OpenWriterList> writers =
-      find_writers ? find_writers(volume.id()) : std::nullopt;
 
   Failpoint("checkpoint.before-commit");
-  Catalog::Change change(*store.catalog, Durability::kWithNextFlush);
-  snapshot.id = InsertCheckpoint(change, snapshot, workspace.volume, marker);
-  if (writers) change.SetOpenWriters(snapshot.id, *writers);
-  change.Commit();
+  {
+    Catalog::Change change(*store.catalog, Durability::kWithNextFlush);
+    snapshot.id = InsertCheckpoint(change, snapshot, workspace.volume, marker);
+    change.Commit();
+  }
   // The sidecar says "prepared" still, and the live tree's names the snapshot before this one as its
   // parent: written anew soon, or by recovery.
   store.janitor->Refresh(workspace.volume);
   volume.Committed();
   Failpoint("checkpoint.after-commit");
-  return store.Snapshot(snapshot.id);
+  SnapshotRecord made = store.Snapshot(snapshot.id);
+  operation.reset();
+  if (find_writers) NoteWriters(*store.catalog, made, find_writers);
+  return made;
 }
 
 void Store::DeleteSnapshot(int64_t snapshot_id, bool force) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "backend/base/error.h"
+#include "backend/base/scouts.h"
 #include "backend/base/text.h"
 #include "fs/descriptor_limit.h"
 #include "fs/fuse_mount.h"
@@ -47,9 +48,10 @@ void Serve(CommandLine line, const std::function<void(const std::string& mountpo
   RequireRoot();
   RaiseDescriptorLimit();
   umask(0);
+  const Scouts scouts;  // before there is any thread, lock or device
   AbortMountsOfKilled(line.store.path);
   line.mount.mountpoint = PrepareMountpoint(line.mount.mountpoint, line.store.path);
-  MountHelper mount_helper;  // before there is any thread, lock or device
+  MountHelper mount_helper;  // before there is any of that, too
   const std::unique_ptr<Store> store = OpenAfterPredecessor(line.store);
   const StoreStatus status = store->Status();
   if (line.store.read_only) line.fuse.kernel_options.emplace_back("ro");
