@@ -58,13 +58,28 @@ int KeepPath(sqlite3_vfs* /*vfs*/, const char* name, int size, char* out) {
   return SQLITE_OK;
 }
 
-// Registers the variant of SQLite's file layer that KeepPath makes; once a process.
+sqlite3_vfs& ExclusiveVfs() {
+  static sqlite3_vfs& vfs = *sqlite3_vfs_find("unix-excl");
+  return vfs;
+}
+
+// As "unix-excl" and not as "unix": the index of the log is in memory, for all connections of this process, and
+// no other process can have the database meanwhile. Otherwise it would be a mapped file beside the database, and
+// to touch that while its disk fails ends the process with SIGBUS. SQLite goes by the name of the layer that is
+// handed on here.
+int OpenExclusively(sqlite3_vfs* /*vfs*/, const char* name, sqlite3_file* file, int flags,
+                    int* out_flags) {
+  return ExclusiveVfs().xOpen(&ExclusiveVfs(), name, file, flags, out_flags);
+}
+
+// Registers the variant of SQLite's file layer that these make; once a process.
 void RegisterVfs() {
   static sqlite3_vfs vfs = [] {
-    sqlite3_vfs copy = *sqlite3_vfs_find("unix");
+    sqlite3_vfs copy = ExclusiveVfs();
     copy.zName = kVfsName;
     copy.pNext = nullptr;
     copy.xFullPathname = KeepPath;
+    copy.xOpen = OpenExclusively;
     return copy;
   }();
   static const int registered = sqlite3_vfs_register(&vfs, /*makeDflt=*/0);
