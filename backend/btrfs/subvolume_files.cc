@@ -25,7 +25,7 @@ constexpr uint64_t kSubvolumeStubInode = 2;
 constexpr std::string_view kReadingNames = "read the names of a file";
 
 // As far as it is needed, the file handle that btrfs gives: fs/btrfs/export.h.
-struct BtrfsHandle {
+struct SubvolumeHandle {
   uint64_t inode;
   uint64_t root;
   uint32_t generation;
@@ -100,7 +100,7 @@ std::string DirectoryPath(int root_fd, uint64_t inode) {
 
 uint32_t SubvolumeFiles::GenerationOf(int fd, const std::string& path) const {
   const std::string handle = HandleOf(fd, path);
-  BtrfsHandle content = {};
+  SubvolumeHandle content = {};
   if (handle.size() < sizeof content) {
     throw Error(EBADMSG, fmt::format("get the file handle of {:?}", path),
                 "it is not of btrfs's form");
