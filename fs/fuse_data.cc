@@ -3,11 +3,13 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "backend/base/error.h"
@@ -34,6 +36,21 @@ fuse_bufvec PartOfFile(int fd, off_t offset, size_t size) {
   part.buf[0].fd = fd;
   part.buf[0].pos = offset;
   return part;
+}
+
+// All that there is up to the end of the file, or an error: where a disk has damaged the middle of what is asked
+// for, read(2) gives what comes before, and the kernel would take that for the end of the file. (So would
+// libfuse with it, where it reads for us.)
+size_t ReadWhole(int fd, std::span<char> to, off_t offset) {
+  size_t done = 0;
+  while (done < to.size()) {
+    const ssize_t got =
+        pread(fd, to.data() + done, to.size() - done, offset + static_cast<off_t>(done));
+    if (got < 0 && errno == EINTR) continue;
+    if (CheckSyscall(got, "read a file") == 0) break;
+    done += static_cast<size_t>(got);
+  }
+  return done;
 }
 
 using SessionHandle = std::shared_ptr<ControlSession>;
@@ -124,11 +141,9 @@ void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, fuse_f
       return;
     }
     const auto fd = handlers.files.ReadFd(node, static_cast<uint64_t>(offset) + size);
-    fuse_bufvec source = PartOfFile(fd->get(), offset, size);
-    // A pipe for each thread is worth its while for large reads only.
-    const bool is_small = handlers.mount.open_files.passthrough();
-    const fuse_buf_copy_flags way = is_small ? FUSE_BUF_NO_SPLICE : FUSE_BUF_SPLICE_MOVE;
-    Reply([&] { return fuse_reply_data(request, &source, way); });
+    const auto data = std::make_unique_for_overwrite<char[]>(size);
+    const size_t got = ReadWhole(fd->get(), {data.get(), size}, offset);
+    Reply([&] { return fuse_reply_buf(request, data.get(), got); });
   });
 }
 
