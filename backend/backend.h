@@ -17,6 +17,7 @@
 #include "backend/base/error.h"
 #include "backend/base/unique_fd.h"
 #include "backend/base/uuid.h"
+#include "backend/base/work_limits.h"
 #include "backend/templates.h"
 
 namespace ckptfs {
@@ -114,6 +115,11 @@ struct Change {
   bool is_directory = false;
 };
 
+class ChangeList;  // backend/compare/change_list.h
+
+// How much of what differs is wanted: all, or to know whether something does.
+enum class Extent { kAll, kFirst };
+
 struct BackendCapabilities {
   bool clone_is_constant_time = false;
   bool nested_volumes_possible = false;  // a nested subvolume can exist and is not snapshotted
@@ -206,12 +212,15 @@ class Backend {
   // proportional to the changes where the backend can (btrfs), else to the number of files. Modes, owners, extended attributes and contents count as
   // kModified, and so does a regular file's changed mtime; times of directories and access times
   // do not. A file that went into kPrivateDirectoryName is kRemoved, one that came out is kAdded.
-  virtual std::vector<Change> Changes(const VolumeId& older, const VolumeId& newer) const = 0;
+  // Throws what the limits say.
+  virtual ChangeList Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
+                             Extent extent) const = 0;
 
   // A quick look at what Changes would look at thoroughly. False if something is found in which the two
   // differ for certain, or if more than `files_max` files would have to be looked at; true: Changes may be
   // empty. `newer` may be writable, if nobody writes to it.
-  virtual bool MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t files_max) const = 0;
+  virtual bool MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t files_max,
+                          WorkLimits& limits) const = 0;
 
   virtual SpaceInfo Space() const = 0;
 
@@ -254,8 +263,9 @@ BackendChoice ChooseBackend(int store_fd, const std::string& requested);
 void CreateBackend(int store_fd, const std::string& type, const BackendOptions& options);
 
 // Takes away what CreateBackend has made, whole or not, of a store that nobody has been served from: there
-// is nothing in it yet. It must not be open. What is not such a thing stays. Failures are logged.
-void RemoveBackends(int store_fd) noexcept;
+// is nothing in it yet. It must not be open. What is not such a thing stays. Of what lies outside of the store
+// only that is touched which `options` name. Failures are logged.
+void RemoveBackends(int store_fd, const BackendOptions& options) noexcept;
 
 // True if a backend of some type was made in this store directory; its type if so. Used when the
 // catalog is lost.

@@ -30,6 +30,9 @@ uint64_t AllocatedBytes(const struct stat& status);
 // less.
 uint64_t FreeSpaceFloor(uint64_t total_bytes);
 
+// Of numbers that are read one after the other, the smaller may come out larger.
+constexpr uint64_t SubtractOrZero(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
+
 // "the disk has 3 MiB left, and 200 MiB are kept free"
 std::string DescribeShortage(std::string_view what, uint64_t left_bytes, uint64_t needed_bytes);
 

@@ -21,7 +21,9 @@
 #include <thread>
 
 #include "backend/base/error.h"
+#include "backend/base/packing.h"
 #include "backend/base/proc_path.h"
+#include "backend/base/scouts.h"
 
 namespace ckptfs {
 namespace {
@@ -29,6 +31,8 @@ namespace {
 constexpr int kAttachAttempts = 64;
 constexpr auto kNodeWait = std::chrono::milliseconds(200);
 constexpr auto kDetachWait = std::chrono::seconds(2);
+// For the filesystem of one device's file to answer.
+constexpr auto kDeviceMax = std::chrono::milliseconds(50);
 constexpr auto kPoll = std::chrono::milliseconds(10);
 
 UniqueFd OpenControl() {
@@ -63,6 +67,36 @@ UniqueFd OpenNode(int number, bool read_only) {
   }
 }
 
+// The devices of a machine with their files' paths, as sysfs tells them: that asks no filesystem.
+std::vector<AttachedFile> ListPaths() {
+  std::vector<AttachedFile> files;
+  const std::unique_ptr<DIR, int (*)(DIR*)> devices(opendir("/sys/block"), &closedir);
+  if (!devices) return files;                             // no sysfs: cannot tell
+  while (const dirent* entry = readdir(devices.get())) {  // NOLINT(concurrency-mt-unsafe): own DIR
+    const std::string device = entry->d_name;
+    if (!device.starts_with("loop")) continue;
+    std::ifstream link("/sys/block/" + device + "/loop/backing_file");
+    std::string path;
+    if (std::getline(link, path)) files.push_back({.device = "/dev/" + device, .path = path});
+  }
+  return files;
+}
+
+// A task of a scout: asks devices of the list that comes, from `first` on, for the number of what each has.
+void RunAskDevices(Scout& scout, std::string_view bytes) {
+  Unpacker request(bytes);
+  const uint64_t first = request.Number();
+  for (uint64_t index = 0; !request.empty(); ++index) {
+    const std::string device = request.Text();
+    if (index < first) continue;
+    scout.LookAt(index + 1);
+    const UniqueFd fd(open(device.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    loop_info64 info{};
+    if (!fd.valid() || ioctl(fd.get(), LOOP_GET_STATUS64, &info) != 0) continue;
+    scout.Report(Packer().Number(index).Number(info.lo_device).Number(info.lo_inode).bytes());
+  }
+}
+
 // The last component of the path that an open file was reached by.
 std::string NameOf(int file_fd) {
   const std::string path = PathOfDescriptor(file_fd);
@@ -86,25 +120,28 @@ std::optional<std::string> FindDeviceOf(int file_fd) {
 }  // namespace
 
 std::vector<AttachedFile> ListAttachedFiles(
-    const std::function<bool(const std::string& path)>& may_be_meant) {
-  std::vector<AttachedFile> files;
-  const std::unique_ptr<DIR, int (*)(DIR*)> devices(opendir("/sys/block"), &closedir);
-  if (!devices) return files;                             // no sysfs: cannot tell
-  while (const dirent* entry = readdir(devices.get())) {  // NOLINT(concurrency-mt-unsafe): own DIR
-    const std::string device = entry->d_name;
-    if (!device.starts_with("loop")) continue;
-    std::ifstream link("/sys/block/" + device + "/loop/backing_file");
-    std::string path;
-    if (!std::getline(link, path) || !may_be_meant(path)) continue;
-    const UniqueFd fd(open(("/dev/" + device).c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-    loop_info64 info{};
-    if (!fd.valid() || ioctl(fd.get(), LOOP_GET_STATUS64, &info) != 0) continue;
-    files.push_back({.device = "/dev/" + device,
-                     .path = path,
-                     .filesystem = info.lo_device,
-                     .inode = info.lo_inode});
-  }
-  return files;
+    const std::function<bool(const std::string& path)>& may_be_meant,
+    std::chrono::milliseconds time_max) {
+  std::vector<AttachedFile> files = ListPaths();
+  std::erase_if(files, [&](const AttachedFile& file) { return !may_be_meant(file.path); });
+  std::vector<AttachedFile> told;
+  if (files.empty()) return told;
+  const auto deadline = Scouts::Clock::now() + time_max;
+  Scouts::Outcome outcome;
+  do {
+    Packer request;
+    request.Number(outcome.place);
+    for (const AttachedFile& file : files) request.Text(file.device);
+    outcome = Scouts::Send(RunAskDevices, request.bytes(), deadline, kDeviceMax);
+    for (const std::string& report : outcome.reports) {
+      Unpacker fields(report);
+      AttachedFile& file = files.at(fields.Number());
+      file.filesystem = fields.Number();
+      file.inode = fields.Number();
+      told.push_back(file);
+    }
+  } while (outcome.end == Scouts::Outcome::End::kStuck && Scouts::Clock::now() < deadline);
+  return told;
 }
 
 std::optional<std::string> WaitUntilDetached(int file_fd) {

@@ -1,6 +1,7 @@
 // Block devices made of files.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -61,10 +62,11 @@ struct AttachedFile {
 };
 
 // All loop devices of the machine, of those whose file's path may be meant. (Opening a device delays its
-// detaching, and of a file on a filesystem that does not answer nobody learns anything.) What cannot be told
-// is left out.
+// detaching, and of a file on a filesystem that does not answer nobody learns anything: it is a scout that
+// asks, and for `time_max` at most.) What cannot be told is left out.
 std::vector<AttachedFile> ListAttachedFiles(
-    const std::function<bool(const std::string& path)>& may_be_meant);
+    const std::function<bool(const std::string& path)>& may_be_meant,
+    std::chrono::milliseconds time_max = std::chrono::seconds(2));
 
 // The path of a loop device that this file is attached to, if there is one. A device whose last user
 // died a moment ago is still being detached by the kernel: that is waited for, up to two seconds.

@@ -33,8 +33,13 @@ struct BackendEntry {
   bool (*exists)(int store_fd);
   std::unique_ptr<Backend> (*open)(int store_fd, const BackendOptions& options);
   // Takes away an empty one.
-  void (*remove)(int store_fd);
+  void (*remove)(int store_fd, const BackendOptions& options);
 };
+
+template <void (*Remove)(int)>
+void RemoveFrom(int store_fd, const BackendOptions& /*options*/) {
+  Remove(store_fd);
+}
 
 std::optional<std::string> NoObstacle(int /*store_fd*/) { return std::nullopt; }
 
@@ -54,11 +59,11 @@ std::unique_ptr<Backend> OpenDmThin(int store_fd, const BackendOptions& options)
 // "auto" takes the first without an obstacle.
 constexpr std::array kBackends = {
     BackendEntry{"btrfs-base", BaseHomeObstacle, CreateBaseHome, BaseHomeExists,
-                 OpenBtrfs<OpenBaseHome>, RemoveBaseHome},
+                 OpenBtrfs<OpenBaseHome>, RemoveFrom<RemoveBaseHome>},
     BackendEntry{"btrfs-loop", NoObstacle, CreateLoopHome, LoopHomeExists, OpenBtrfs<OpenLoopHome>,
-                 RemoveLoopHome},
+                 RemoveFrom<RemoveLoopHome>},
     BackendEntry{SnapshotBackend::kType, DmHomeObstacle, CreateSnapshotHome, SnapshotHomeExists,
-                 OpenDmSnapshot, RemoveSnapshotHome},
+                 OpenDmSnapshot, RemoveFrom<RemoveSnapshotHome>},
     BackendEntry{ThinBackend::kType, DmHomeObstacle, CreateThinHome, ThinHomeExists, OpenDmThin,
                  RemoveThinHome},
 };
@@ -132,10 +137,10 @@ void CreateBackend(int store_fd, const std::string& type, const BackendOptions& 
   entry.create(store_fd, options);
 }
 
-void RemoveBackends(int store_fd) noexcept {
+void RemoveBackends(int store_fd, const BackendOptions& options) noexcept {
   for (const BackendEntry& entry : kBackends) {
     try {
-      entry.remove(store_fd);
+      entry.remove(store_fd, options);
     } catch (const std::exception& error) {
       spdlog::warn("{}, of a store that could not be mounted", error.what());
     }

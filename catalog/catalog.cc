@@ -10,7 +10,9 @@
 #include <iterator>
 #include <limits>
 
+#include "backend/base/store_file.h"
 #include "backend/base/unique_fd.h"
+#include "catalog/row_check.h"
 #include "catalog/schema.h"
 
 namespace ckptfs {
@@ -30,6 +32,7 @@ WorkspaceRecord ReadWorkspace(const Statement& row) {
   record.view = static_cast<uint64_t>(row.Int(4));
   record.parent_id = row.OptionalInt(5);
   record.parent_marker = static_cast<uint64_t>(row.Int(6));
+  RequireSound(record);
   return record;
 }
 
@@ -37,7 +40,8 @@ WorkspaceRecord ReadWorkspace(const Statement& row) {
 #define CKPTFS_SELECT_SNAPSHOT                                                          \
   "SELECT s.id, s.uuid, s.workspace_id, s.name, s.volume, s.created_ns, s.message, "    \
   "s.metadata, s.pinned, s.parent_id, p.name, s.kind, s.missing, s.view, s.root_mode, " \
-  "s.root_uid, s.root_gid, s.root_acl, s.unlinked_open, s.root_xattr_names "            \
+  "s.root_uid, s.root_gid, s.root_acl, s.unlinked_open, s.root_xattr_names, s.moment, " \
+  "s.moment_reason "                                                                    \
   "FROM snapshot AS s LEFT JOIN snapshot AS p ON p.id = s.parent_id "
 
 SnapshotRecord ReadSnapshot(const Statement& row) {
@@ -63,6 +67,9 @@ SnapshotRecord ReadSnapshot(const Statement& row) {
   record.root.acl = row.Text(17);
   record.unlinked_open = row.Int(18);
   record.root.xattr_names = row.Text(19);
+  record.moment = MomentFrom(row.Text(20));
+  record.moment_reason = row.Text(21);
+  RequireSound(record);
   return record;
 }
 
@@ -71,13 +78,15 @@ SnapshotRecord ReadSnapshot(const Statement& row) {
   "SELECT uuid, name, created_ns, filesystem, size_bytes, inode, sha256 FROM template "
 
 TemplateInfo ReadTemplate(const Statement& row) {
-  return {.id = row.Id(0),
-          .label = row.Text(1),
-          .created_ns = row.Int(2),
-          .filesystem = row.Text(3),
-          .size_bytes = static_cast<uint64_t>(row.Int(4)),
-          .inode = static_cast<uint64_t>(row.Int(5)),
-          .sha256 = row.Text(6)};
+  TemplateInfo info{.id = row.Id(0),
+                    .label = row.Text(1),
+                    .created_ns = row.Int(2),
+                    .filesystem = row.Text(3),
+                    .size_bytes = static_cast<uint64_t>(row.Int(4)),
+                    .inode = static_cast<uint64_t>(row.Int(5)),
+                    .sha256 = row.Text(6)};
+  RequireSoundName("template", info.label);
+  return info;
 }
 
 std::optional<WorkspaceRecord> OneWorkspace(Statement statement) {
@@ -94,6 +103,12 @@ std::vector<SnapshotRecord> AllSnapshots(Statement statement) {
   std::vector<SnapshotRecord> records;
   while (statement.Step()) records.push_back(ReadSnapshot(statement));
   return records;
+}
+
+// Texts and the like, which users choose.
+size_t BytesOf(const SnapshotRecord& record) {
+  return record.message.size() + record.metadata.size() + record.root.acl.size() +
+         record.root.xattr_names.size();
 }
 
 // SQLite's verdicts are of several lines.
@@ -150,11 +165,7 @@ std::unique_ptr<Catalog> Catalog::Open(int store_fd, const std::string& file_nam
     if (verdict != "ok") throw Error(EUCLEAN, "verify " + file_name, OneLine(verdict));
   }
   // What cannot be read now had better be found now, while it can still be rebuilt.
-  catalog->Facts();
-  catalog->ListWorkspaces();
-  catalog->ListAllSnapshots();
-  catalog->Tombstones();
-  for (const ViewRange& range : kViewRanges) catalog->LastGiven(range);
+  catalog->RequireSoundRows();
   return catalog;
 }
 
@@ -164,6 +175,34 @@ Catalog::~Catalog() {
   } catch (const std::exception& error) {
     spdlog::warn("{}; the next start does it", error.what());
   }
+}
+
+void Catalog::RequireSoundRows() const {
+  Facts();
+  Generation();
+  MountRoot();
+  ListTemplates();
+  RowCheck check;
+  {
+    const std::lock_guard lock(read_mutex_);
+    Statement workspaces = reader_.Query(CKPTFS_SELECT_WORKSPACE);
+    while (workspaces.Step()) check.Add(ReadWorkspace(workspaces));
+    Statement snapshots = reader_.Query(CKPTFS_SELECT_SNAPSHOT);
+    while (snapshots.Step()) check.Add(ReadSnapshot(snapshots));
+    // Of what SQLite itself counts on from, and of other numbers, the largest and the smallest.
+    Statement limits = reader_.Query(
+        "SELECT (SELECT max(seq) FROM sqlite_sequence), (SELECT min(seq) FROM sqlite_sequence), "
+        "(SELECT max(snapshots_changed_ns) FROM workspace), "
+        "(SELECT min(snapshots_changed_ns) FROM workspace), "
+        "(SELECT max(view) FROM tombstone), (SELECT min(view) FROM tombstone)");
+    limits.Step();
+    RowCheck::RequireRange("an id", limits.Int(0), limits.Int(1), kMaxRowId);
+    RowCheck::RequireRange("a time", limits.Int(2), limits.Int(3), kTimeNsMax);
+    RowCheck::RequireRange("a view number", limits.Int(4), limits.Int(5), kMaxView);
+    for (const ViewRange& range : kViewRanges) LastGiven(range);
+  }
+  for (const VolumeId& volume : Tombstones()) check.AddOwner(volume);
+  check.RequireReferences();
 }
 
 // With the mutex of changes. All that counts goes into the database itself, and the log is cut off.
@@ -193,7 +232,7 @@ void Catalog::Flush() {
   }
   // What SQLite has moved out of the log it has made durable first. The log carries none of SQLite's
   // locks, which a close of another descriptor would take away.
-  const UniqueFd log(openat(store_fd_, log_name_.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  const UniqueFd log = TryOpenStoreFile(store_fd_, log_name_, O_RDONLY);
   if (log.valid() ? fdatasync(log.get()) == 0 : errno == ENOENT) return;
   const int failure = errno;
   flush_failed_ = true;
@@ -217,17 +256,21 @@ StoreFacts Catalog::Facts() const {
 uint64_t Catalog::Generation() const {
   const std::lock_guard lock(read_mutex_);
   Statement row = reader_.Query("SELECT generation FROM store");
-  return row.Step() ? static_cast<uint64_t>(row.Int(0)) : 0;
+  const int64_t generation = row.Step() ? row.Int(0) : 0;
+  RowCheck::RequireRange("a count of changes", generation, generation, 2 * kMaxGeneration);
+  return static_cast<uint64_t>(generation);
 }
 
 RootAttributes Catalog::MountRoot() const {
   const std::lock_guard lock(read_mutex_);
   Statement row = reader_.Query("SELECT root_mode, root_uid, root_gid, root_acl FROM store");
   if (!row.Step()) throw Error(EUCLEAN, "read catalog.db", "the store's own row is not there");
-  return {.mode = static_cast<mode_t>(row.Int(0)),
-          .uid = static_cast<uid_t>(row.Int(1)),
-          .gid = static_cast<gid_t>(row.Int(2)),
-          .acl = row.Text(3)};
+  RootAttributes root{.mode = static_cast<mode_t>(row.Int(0)),
+                      .uid = static_cast<uid_t>(row.Int(1)),
+                      .gid = static_cast<gid_t>(row.Int(2)),
+                      .acl = row.Text(3)};
+  RequireSound(root);
+  return root;
 }
 
 std::vector<WorkspaceRecord> Catalog::ListWorkspaces() const {
@@ -272,13 +315,13 @@ std::vector<SnapshotRecord> Catalog::ListSnapshots(int64_t workspace_id, int64_t
   // Whoever lists very many keeps others from the connection for no longer than this takes.
   constexpr size_t kAtOnce = 64;
   std::vector<SnapshotRecord> all;
-  while (all.size() < limit) {
+  for (size_t bytes = 0; all.size() < limit && (limit == SIZE_MAX || bytes < kPageBytesMax);) {
     const size_t wanted = std::min(kAtOnce, limit - all.size());
     std::vector<SnapshotRecord> some = SnapshotsBehind(workspace_id, after_id, wanted);
-    const bool is_last = some.size() < wanted;
-    if (!some.empty()) after_id = some.back().id;
+    if (some.empty()) break;
+    after_id = some.back().id;
+    for (const SnapshotRecord& record : some) bytes += BytesOf(record);
     std::move(some.begin(), some.end(), std::back_inserter(all));
-    if (is_last) break;
   }
   return all;
 }
@@ -286,14 +329,35 @@ std::vector<SnapshotRecord> Catalog::ListSnapshots(int64_t workspace_id, int64_t
 std::vector<SnapshotRecord> Catalog::SnapshotsBehind(int64_t workspace_id, int64_t id,
                                                      size_t limit) const {
   const std::lock_guard lock(read_mutex_);
-  return AllSnapshots(reader_.Query(CKPTFS_SELECT_SNAPSHOT
-                                    "WHERE s.workspace_id = ? AND s.id > ? ORDER BY s.id LIMIT ?",
-                                    workspace_id, id, limit));
+  Statement statement = reader_.Query(CKPTFS_SELECT_SNAPSHOT
+                                      "WHERE s.workspace_id = ? AND s.id > ? ORDER BY s.id LIMIT ?",
+                                      workspace_id, id, limit);
+  std::vector<SnapshotRecord> records;
+  for (size_t bytes = 0; bytes < kPageBytesMax && statement.Step();) {
+    records.push_back(ReadSnapshot(statement));
+    bytes += BytesOf(records.back());
+  }
+  return records;
 }
 
 std::vector<SnapshotRecord> Catalog::ListAllSnapshots() const {
   const std::lock_guard lock(read_mutex_);
   return AllSnapshots(reader_.Query(CKPTFS_SELECT_SNAPSHOT "ORDER BY s.id"));
+}
+
+std::vector<SnapshotVolume> Catalog::ListSnapshotVolumes() const {
+  const std::lock_guard lock(read_mutex_);
+  std::vector<SnapshotVolume> volumes;
+  Statement rows =
+      reader_.Query("SELECT id, workspace_id, name, volume, missing FROM snapshot ORDER BY id");
+  while (rows.Step()) {
+    volumes.push_back({.id = rows.Int(0),
+                       .workspace_id = rows.Int(1),
+                       .name = rows.Text(2),
+                       .volume = rows.Id(3),
+                       .state = rows.Int(4) != 0 ? SnapshotState::kMissing : SnapshotState::kOk});
+  }
+  return volumes;
 }
 
 std::optional<SnapshotRecord> Catalog::FindSnapshot(int64_t workspace_id,
@@ -376,8 +440,8 @@ std::optional<OpenWriterList> Catalog::OpenWriters(int64_t snapshot_id) const {
     writers.total = static_cast<uint64_t>(row.Int(0));
   }
   Statement rows = reader_.Query(
-      "SELECT path, pid, command FROM open_writer WHERE snapshot_id = ? ORDER BY position",
-      snapshot_id);
+      "SELECT path, pid, command FROM open_writer WHERE snapshot_id = ? ORDER BY position LIMIT ?",
+      snapshot_id, kRecordedWritersMax);
   while (rows.Step()) {
     writers.named.push_back(
         {.pid = static_cast<pid_t>(rows.Int(1)), .command = rows.Text(2), .path = rows.Text(0)});
@@ -431,9 +495,15 @@ void Catalog::CopyTo(const std::string& file_name) {
 std::vector<std::string> Catalog::Verify() const {
   const std::lock_guard lock(read_mutex_);
   std::vector<std::string> problems;
-  Statement pages = reader_.Query("PRAGMA integrity_check(20)");
-  while (pages.Step()) {
-    if (pages.Text(0) != "ok") problems.push_back("catalog.db: " + OneLine(pages.Text(0)));
+  try {
+    Statement pages = reader_.Query("PRAGMA integrity_check(20)");
+    while (pages.Step()) {
+      if (pages.Text(0) != "ok") problems.push_back("catalog.db: " + OneLine(pages.Text(0)));
+    }
+  } catch (const Error& error) {  // too damaged for that
+    if (error.errno_value() != EUCLEAN) throw;
+    problems.push_back("catalog.db: " + error.why());
+    return problems;
   }
   Statement keys = reader_.Query("PRAGMA foreign_key_check");
   while (keys.Step()) {

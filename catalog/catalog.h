@@ -1,6 +1,7 @@
 // The rows of catalog.db.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -36,7 +37,7 @@ enum class Durability {
 };
 
 enum class CatalogCheck {
-  kQuick,  // the header, the tables and every row can be read
+  kQuick,  // the header, the tables and every row can be read, and are such as we write
   kFull,   // and SQLite finds all pages in order; linear in the file's size
 };
 
@@ -49,6 +50,8 @@ enum class CatalogCheck {
 class Catalog {
  public:
   static constexpr char kFileName[] = "catalog.db";
+  // Of the names of a catalog's file and what SQLite keeps beside it.
+  static constexpr std::array kSuffixes = {"", "-wal", "-shm", "-journal"};
 
   class Change;
 
@@ -76,9 +79,13 @@ class Catalog {
   std::optional<WorkspaceRecord> FindWorkspaceByView(uint64_t view, int64_t created_ns) const;
   int64_t SnapshotsChangedNs(int64_t workspace_id) const;  // 0: no such workspace
 
+  // By id, at most `limit`; fewer, but one, where their texts take much memory, unless it is SIZE_MAX.
+  static constexpr size_t kPageBytesMax = size_t{128} << 10;
   std::vector<SnapshotRecord> ListSnapshots(int64_t workspace_id, int64_t after_id,
                                             size_t limit) const;
   std::vector<SnapshotRecord> ListAllSnapshots() const;  // by id
+  // The same without what can make a row large: all of them may be in memory at once.
+  std::vector<SnapshotVolume> ListSnapshotVolumes() const;
   std::optional<SnapshotRecord> FindSnapshot(int64_t workspace_id, const std::string& name) const;
   std::optional<SnapshotRecord> FindSnapshot(int64_t id) const;
   std::optional<SnapshotRecord> FindSnapshot(const Uuid& uuid) const;
@@ -129,6 +136,8 @@ class Catalog {
 
  private:
   Catalog(int store_fd, const std::string& file_name);
+  // Throws Error EUCLEAN for rows that no transaction of ours can have left.
+  void RequireSoundRows() const;
   void SetDurability(Durability durability);
   std::vector<SnapshotRecord> SnapshotsBehind(int64_t workspace_id, int64_t id, size_t limit) const;
   uint64_t LastGiven(const ViewRange& range) const;

@@ -49,13 +49,14 @@ int64_t Catalog::Change::Insert(const SnapshotRecord& snapshot) {
   database_.Run(
       "INSERT INTO snapshot (id, uuid, workspace_id, name, volume, created_ns, message, metadata, "
       "pinned, parent_id, kind, missing, view, root_mode, root_uid, root_gid, root_acl, "
-      "root_xattr_names, unlinked_open) "
-      "VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      "root_xattr_names, unlinked_open, moment, moment_reason) "
+      "VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       snapshot.id, snapshot.uuid, snapshot.workspace_id, snapshot.name, snapshot.volume,
       snapshot.created_ns, snapshot.message, snapshot.metadata, snapshot.pinned, snapshot.parent_id,
       ToString(snapshot.kind), snapshot.state == SnapshotState::kMissing, snapshot.view,
       snapshot.root.mode, snapshot.root.uid, snapshot.root.gid, Blob{snapshot.root.acl},
-      Blob{snapshot.root.xattr_names}, snapshot.unlinked_open);
+      Blob{snapshot.root.xattr_names}, snapshot.unlinked_open, ToString(snapshot.moment),
+      snapshot.moment_reason);
   const int64_t id = database_.LastInsertId();
   NoteGiven(snapshot.view);
   return id;
@@ -153,11 +154,13 @@ void Catalog::Change::Update(const SnapshotRecord& snapshot) {
   database_.Run(
       "UPDATE snapshot SET uuid = ?, name = ?, volume = ?, created_ns = ?, message = ?, "
       "metadata = ?, pinned = ?, kind = ?, view = ?, root_mode = ?, root_uid = ?, root_gid = ?, "
-      "root_acl = ?, root_xattr_names = ?, unlinked_open = ? WHERE id = ?",
+      "root_acl = ?, root_xattr_names = ?, unlinked_open = ?, moment = ?, moment_reason = ? "
+      "WHERE id = ?",
       snapshot.uuid, snapshot.name, snapshot.volume, snapshot.created_ns, snapshot.message,
       snapshot.metadata, snapshot.pinned, ToString(snapshot.kind), snapshot.view,
       snapshot.root.mode, snapshot.root.uid, snapshot.root.gid, Blob{snapshot.root.acl},
-      Blob{snapshot.root.xattr_names}, snapshot.unlinked_open, snapshot.id);
+      Blob{snapshot.root.xattr_names}, snapshot.unlinked_open, ToString(snapshot.moment),
+      snapshot.moment_reason, snapshot.id);
   NoteGiven(snapshot.view);
 }
 

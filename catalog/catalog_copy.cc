@@ -1,27 +1,35 @@
 #include "catalog/catalog_copy.h"
 
 #include <fcntl.h>
-#include <sys/sendfile.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <cerrno>
 #include <string>
 
 #include "backend/base/error.h"
+#include "backend/base/sparse_copy.h"
+#include "backend/base/store_file.h"
 #include "backend/mount/detached_mount.h"
 #include "catalog/catalog.h"
 
 namespace ckptfs {
 namespace {
 
+// The copy takes memory.
+constexpr int64_t kCopiedBytesMax = int64_t{1} << 30;
+
 void CopyInto(int directory_fd, int from_fd, const std::string& name) {
   const std::string attempted = "copy " + name + " into memory";
-  const UniqueFd to(CheckSyscall(
-      openat(directory_fd, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600),
-      attempted));
-  constexpr size_t kPieceBytes = size_t{16} << 20;
-  while (CheckSyscall(sendfile(to.get(), from_fd, nullptr, kPieceBytes), attempted) > 0) {
+  struct stat status {};
+  CheckSyscall(fstat(from_fd, &status), attempted);
+  if (int64_t{status.st_blocks} * 512 > kCopiedBytesMax) {
+    throw Error(EFBIG, attempted, fmt::format("it takes more than {} MiB", kCopiedBytesMax >> 20),
+                "Mount the store without ro, which needs no copy");
   }
+  const UniqueFd to = ReplaceStoreFile(directory_fd, name);
+  CheckSyscall(to.get(), attempted);
+  CopySparse(from_fd, to.get());
 }
 
 }  // namespace
@@ -31,13 +39,9 @@ UniqueFd CopyCatalog(int store_fd) {
       MountDetached("tmpfs", "ckptfs-catalog", {.filesystem_options = {{"mode", "0700"}}});
   for (const char* suffix : {"", "-wal"}) {
     const std::string name = std::string(Catalog::kFileName) + suffix;
-    const UniqueFd from(
-        openat(store_fd, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    const UniqueFd from = TryOpenStoreFile(store_fd, name, O_RDONLY);
     if (!from.valid() && errno == ENOENT) continue;
-    struct stat status {};
-    const bool is_other =
-        from.valid() ? fstat(from.get(), &status) == 0 && !S_ISREG(status.st_mode) : errno == ELOOP;
-    if (is_other) continue;  // a catalog is made from the sidecars then
+    if (!from.valid() && errno == EUCLEAN) continue;  // a catalog is made from the sidecars then
     CheckSyscall(from.get(), "open " + name);
     CopyInto(copy.get(), from.get(), name);
   }

@@ -12,7 +12,9 @@ namespace ckptfs {
 
 uint64_t Catalog::LastGiven(const ViewRange& range) const {
   Statement row = reader_.Query("SELECT given FROM view_range WHERE first = ?", range.first);
-  if (row.Step()) return static_cast<uint64_t>(row.Int(0));
+  const bool known = row.Step();
+  const uint64_t given = known ? static_cast<uint64_t>(row.Int(0)) : 0;
+  if (known && given >= range.first - 1 && given <= range.last) return given;
   throw Error(EUCLEAN, "read catalog.db",
               fmt::format("it does not know the view numbers from {} on", range.first));
 }

@@ -14,6 +14,7 @@
 #include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
+#include "backend/base/store_file.h"
 #include "backend/base/unique_fd.h"
 #include "catalog/catalog.h"
 #include "catalog/reserve.h"
@@ -35,7 +36,7 @@ void RemoveFile(int store_fd, const std::string& name) {
 }
 
 bool SaysMade(int store_fd) {
-  const UniqueFd note(openat(store_fd, FirstMount::kFileName, O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  const UniqueFd note = TryOpenStoreFile(store_fd, FirstMount::kFileName, O_RDONLY);
   std::array<char, kMade.size()> text{};
   const ssize_t size = note.valid() ? read(note.get(), text.data(), text.size()) : 0;
   return size > 0 && std::string_view(text.data(), static_cast<size_t>(size)) == kMade;
@@ -47,10 +48,17 @@ MadeDirectory::~MadeDirectory() {
   if (made_) rmdir(path_.c_str());
 }
 
-bool IsUnfinishedStore(int store_fd) { return HasEntry(store_fd, FirstMount::kFileName); }
+bool IsUnfinishedStore(int store_fd) {
+  // What is no file is not ours; Begin, if it comes to that, is refused for it.
+  return HasEntry(store_fd, FirstMount::kFileName) &&
+         StoreFileOddity(store_fd, FirstMount::kFileName).empty();
+}
 
-FirstMount::FirstMount(int store_fd, MadeDirectory& directory)
-    : store_fd_(store_fd), directory_(directory), cut_short_(IsUnfinishedStore(store_fd)) {}
+FirstMount::FirstMount(int store_fd, MadeDirectory& directory, const BackendOptions& options)
+    : store_fd_(store_fd),
+      directory_(directory),
+      backend_options_(options),
+      cut_short_(IsUnfinishedStore(store_fd)) {}
 
 void FirstMount::Begin() {
   const std::string attempted = "begin a new store";
@@ -79,10 +87,10 @@ void FirstMount::Finish() {
 void FirstMount::TakeAway() const {
   const std::string catalog = Catalog::kFileName;
   for (const std::string& name : {catalog, catalog + ".new"}) {
-    for (const char* suffix : {"", "-wal", "-shm"}) RemoveFile(store_fd_, name + suffix);
+    for (const char* suffix : Catalog::kSuffixes) RemoveFile(store_fd_, name + suffix);
   }
   RemoveFile(store_fd_, SpaceReserve::kFileName);
-  RemoveBackends(store_fd_);
+  RemoveBackends(store_fd_, backend_options_);
   // Last: killed before, the next mount takes away what is left.
   RemoveFile(store_fd_, kFileName);
 }

@@ -34,7 +34,8 @@ class FirstMount {
   static constexpr char kFileName[] = "unfinished";
 
   // `directory` may be told that it was made for a first mount that was cut short.
-  FirstMount(int store_fd, MadeDirectory& directory);
+  // `options`: of this mount. They must outlive this.
+  FirstMount(int store_fd, MadeDirectory& directory, const BackendOptions& options);
   // Takes away what was made, if there was a beginning and no end.
   ~FirstMount();
   FirstMount(const FirstMount&) = delete;
@@ -60,6 +61,7 @@ class FirstMount {
 
   int store_fd_;
   MadeDirectory& directory_;
+  const BackendOptions& backend_options_;
   bool cut_short_ = false;
   bool under_way_ = false;
   bool nothing_there_ = false;

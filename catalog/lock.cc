@@ -14,6 +14,7 @@
 #include <string>
 
 #include "backend/base/error.h"
+#include "backend/base/store_file.h"
 
 namespace ckptfs {
 namespace {
@@ -51,13 +52,17 @@ StoreLock::StoreLock(int store_fd, bool read_only) : store_fd_(store_fd), read_o
 }
 
 UniqueFd StoreLock::OpenFile(bool& made, bool& again) const {
-  constexpr int kFlags = O_CLOEXEC | O_NOFOLLOW;
-  UniqueFd file(openat(store_fd_, kFileName, kFlags | O_RDWR | O_CREAT | O_EXCL, 0600));
+  constexpr int kNewFlags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
+  UniqueFd file(openat(store_fd_, kFileName, kNewFlags, 0600));
   made = file.valid();
   if (made) return file;
-  if (errno == EEXIST) file.Reset(openat(store_fd_, kFileName, kFlags | O_RDWR));
+  if (errno == EEXIST) file = TryOpenStoreFile(store_fd_, kFileName, O_RDWR);
   if (file.valid()) return file;
   const int error = errno;
+  if (error == EUCLEAN) {
+    throw Error(EUCLEAN, "lock the store", StoreFileOddity(store_fd_, kFileName),
+                fmt::format("Remove {} from the store's directory", kFileName));
+  }
   again = error == ENOENT;
   if (again) return file;
   if (!read_only_) {
@@ -66,7 +71,7 @@ UniqueFd StoreLock::OpenFile(bool& made, bool& again) const {
         error == EROFS ? "Its filesystem must be writable; to read what is in it: -o ro" : "");
   }
   // One that was left behind. flock(2) asks for no right to write.
-  file.Reset(openat(store_fd_, kFileName, kFlags | O_RDONLY));
+  file = TryOpenStoreFile(store_fd_, kFileName, O_RDONLY);
   if (!file.valid() && errno != ENOENT) ThrowErrno("lock the store");
   return file;
 }
@@ -138,7 +143,7 @@ StoreLock::~StoreLock() {
 
 std::optional<pid_t> StoreLock::Holder(const std::string& store_path) {
   const UniqueFd store(open(store_path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  const UniqueFd file(openat(store.get(), kFileName, O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  const UniqueFd file = TryOpenStoreFile(store.get(), kFileName, O_RDONLY);
   if (!file.valid() || flock(file.get(), LOCK_SH | LOCK_NB) == 0) return std::nullopt;
   const std::string pid = FirstBytes(file.get());
   if (!IsNumberLine(pid)) return std::nullopt;
@@ -146,7 +151,7 @@ std::optional<pid_t> StoreLock::Holder(const std::string& store_path) {
 }
 
 bool LooksLikeStoreLock(int store_fd) {
-  const UniqueFd file(openat(store_fd, StoreLock::kFileName, O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  const UniqueFd file = TryOpenStoreFile(store_fd, StoreLock::kFileName, O_RDONLY);
   return file.valid() && IsNumberLine(FirstBytes(file.get()));
 }
 

@@ -4,6 +4,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -11,6 +12,7 @@
 #include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/open_beneath.h"
+#include "backend/base/store_file.h"
 #include "backend/base/unique_fd.h"
 #include "backend/base/write_out.h"
 #include "catalog/sidecar.h"
@@ -22,7 +24,7 @@ constexpr std::string_view kSuffix = ".json";
 constexpr std::string_view kNewSuffix = ".new";
 constexpr char kGenerationXattr[] = "user.ckptfs.generation";
 // A message and metadata of 64 KiB each, six bytes for a byte in the worst case, and the rest.
-constexpr off_t kMaxFileBytes = off_t{1} << 20;
+constexpr uint64_t kMaxFileBytes = uint64_t{1} << 20;
 
 std::string FileName(const VolumeId& volume) { return volume.str() + std::string(kSuffix); }
 
@@ -51,7 +53,7 @@ void MetaDirectory::HandToDisk(int file_fd) const {
 
 void MetaDirectory::Replace(const std::string& name, std::string_view text) const {
   const std::string aside = name + std::string(kNewSuffix);
-  const UniqueFd file = OpenBeneath(fd_, aside.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  const UniqueFd file = ReplaceStoreFile(fd_, aside);
   if (!file.valid()) ThrowErrno("create " + aside);
   try {
     // On disk if power goes from here on: the file as it was before; the one aside is a leftover,
@@ -79,16 +81,16 @@ void MetaDirectory::Create(const Sidecar& sidecar) const {
 }
 
 std::optional<std::string> MetaDirectory::Slurp(const std::string& name) const {
-  const UniqueFd file = OpenBeneath(fd_, name.c_str(), O_RDONLY);
+  const UniqueFd file = TryOpenStoreFile(fd_, name, O_RDONLY, kMaxFileBytes);
   if (!file.valid()) {
     if (errno == ENOENT) return std::nullopt;
+    if (errno == EUCLEAN) {
+      throw Error(EUCLEAN, "read " + name, StoreFileOddity(fd_, name, kMaxFileBytes));
+    }
     ThrowErrno("open " + name);
   }
   struct stat status {};
   CheckSyscall(fstat(file.get(), &status), "stat " + name);
-  if (!S_ISREG(status.st_mode) || status.st_size > kMaxFileBytes) {
-    throw Error(EUCLEAN, "read " + name, "it is no file of a sensible size");
-  }
   std::string text(static_cast<size_t>(status.st_size), '\0');
   size_t filled = 0;
   while (filled < text.size()) {
@@ -152,11 +154,12 @@ uint64_t MetaDirectory::Generation() const {
   std::array<char, 32> text{};
   const ssize_t size = fgetxattr(fd_, kGenerationXattr, text.data(), text.size());
   if (size < 0 && errno == ENODATA) return 0;
-  if (size < 0) ThrowErrno("read the store's generation");
+  if (size < 0 && errno != ERANGE) ThrowErrno("read the store's generation");
   uint64_t generation = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + size, generation);
-  if (error != std::errc{} || end != text.data() + size) {
-    throw Error(EUCLEAN, "read the store's generation", "it is no number");
+  const char* const limit = text.data() + std::max<ssize_t>(size, 0);
+  const auto [end, error] = std::from_chars(text.data(), limit, generation);
+  if (error != std::errc{} || end != limit || generation > kMaxGeneration) {
+    throw Error(EUCLEAN, "read the store's generation", "it is no number that can be one");
   }
   return generation;
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <optional>
@@ -87,6 +88,14 @@ void CheckName(std::string_view what, std::string_view name) {
   }
   const std::string_view rule = BrokenRule(name);
   if (!rule.empty()) throw Error(EINVAL, attempted(), rule);
+}
+
+std::string NameWithSuffix(std::string_view name, int suffix) {
+  const std::string end = fmt::format("-{}", suffix);
+  size_t size = std::min(name.size(), kMaxNameBytes - end.size());
+  // Not within a character.
+  while (size < name.size() && (static_cast<uint8_t>(name[size]) & 0xc0) == 0x80) --size;
+  return std::string(name.substr(0, size)) + end;
 }
 
 bool IsReservedInWorkspace(std::string_view name) {

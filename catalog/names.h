@@ -26,11 +26,14 @@ void CheckName(std::string_view what, std::string_view name);
 
 bool IsValidUtf8(std::string_view text);
 
+// `name` with "-SUFFIX" behind it, and shortened so that it is a name still.
+std::string NameWithSuffix(std::string_view name, int suffix);
+
 // `wanted`, or wanted-2, wanted-3, ..., whichever `is_taken` says no to first.
 template <typename IsTaken>
 std::string FirstFreeName(const std::string& wanted, const IsTaken& is_taken) {
   std::string name = wanted;
-  for (int suffix = 2; is_taken(name); ++suffix) name = wanted + "-" + std::to_string(suffix);
+  for (int suffix = 2; is_taken(name); ++suffix) name = NameWithSuffix(wanted, suffix);
   return name;
 }
 

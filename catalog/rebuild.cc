@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <iterator>
 #include <set>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "backend/base/error.h"
 #include "backend/base/time.h"
@@ -21,10 +23,23 @@ std::string RecoveredName(const VolumeId& volume) {
   return "recovered-" + volume.str().substr(0, 8);
 }
 
-// `wanted`, or wanted-2, ... such that it is not in `taken`, into which it is put.
-std::string TakeName(std::set<std::string>& taken, const std::string& wanted) {
-  return FirstFreeName(wanted, [&](const std::string& name) { return !taken.insert(name).second; });
-}
+// Names that are taken, each given once. However many want the same one, each costs the same time.
+class Names {
+ public:
+  // `wanted`, or wanted-2, ...
+  std::string Take(const std::string& wanted) {
+    int& suffix = last_suffix_[wanted];
+    if (suffix++ == 0 && taken_.insert(wanted).second) return wanted;
+    while (true) {
+      std::string name = NameWithSuffix(wanted, ++suffix);
+      if (taken_.insert(name).second) return name;
+    }
+  }
+
+ private:
+  std::set<std::string> taken_;
+  std::unordered_map<std::string, int> last_suffix_;
+};
 
 // Makes the plan in steps, each of which takes volumes out of `left_`.
 class Planner {
@@ -53,8 +68,10 @@ class Planner {
   void AddWorkspace(WorkspaceRecord workspace, const Uuid& parent);
   void AddSnapshot(const Sidecar& sidecar);
   void AddRecovered(const VolumeId& volume, uint64_t workspace_view, const std::string& why);
+  void BreakCircles();
   uint64_t GuessWorkspace(const VolumeId& volume) const;
   uint64_t TakeView(ViewUse use);
+  bool FindView(uint64_t view);
   void RememberIds(const Sidecar& row);
 
   const Backend& backend_;
@@ -63,13 +80,14 @@ class Planner {
   std::map<VolumeId, Candidate> left_;
   std::map<VolumeId, int64_t> snapshot_ids_;
   std::map<WorkspaceName, int64_t> known_workspaces_;
-  std::set<uint64_t> known_views_;
   std::map<uint64_t, int64_t> workspace_ids_;  // by the view that it has here
 
   std::map<uint64_t, size_t> workspaces_;  // by view, into plan_.workspaces
-  std::set<std::string> workspace_names_;
-  std::map<uint64_t, std::set<std::string>> snapshot_names_;
-  std::set<uint64_t> views_;
+  Names workspace_names_;
+  std::map<uint64_t, Names> snapshot_names_;  // by the workspace's view
+  std::unordered_set<Uuid> snapshot_uuids_;
+  std::set<uint64_t> views_;       // of what is found
+  std::set<uint64_t> used_views_;  // these, and what the catalog knew
   // Of snapshots whose workspace has no live tree: what the newest of their sidecars says of it.
   std::map<uint64_t, WorkspaceRecord> absent_;
   std::map<uint64_t, int64_t> absent_newest_ns_;
@@ -117,10 +135,10 @@ void Planner::ReadSidecars(const std::vector<Sidecar>& known) {
 
 void Planner::RememberIds(const Sidecar& row) {
   known_workspaces_[{row.workspace.view, row.workspace.created_ns}] = row.workspace.id;
-  known_views_.insert(row.workspace.view);
+  used_views_.insert(row.workspace.view);
   if (row.role != SidecarRole::kSnapshot) return;
   snapshot_ids_[row.volume] = row.snapshot.id;
-  known_views_.insert(row.snapshot.view);
+  used_views_.insert(row.snapshot.view);
 }
 
 RebuildPlan Planner::Make() {
@@ -138,7 +156,28 @@ RebuildPlan Planner::Make() {
                    [](const RebuildPlan::Entry& a, const RebuildPlan::Entry& b) {
                      return a.snapshot.created_ns < b.snapshot.created_ns;
                    });
+  BreakCircles();
   return std::move(plan_);
+}
+
+// Sidecars that somebody has changed may call a snapshot its own ancestor. Where a chain of parents comes
+// back to itself it is cut.
+void Planner::BreakCircles() {
+  std::unordered_map<Uuid, RebuildPlan::Entry*> entries;
+  for (RebuildPlan::Entry& entry : plan_.snapshots) entries[entry.snapshot.uuid] = &entry;
+  std::unordered_set<Uuid> end;
+  std::unordered_set<Uuid> chain;
+  for (const RebuildPlan::Entry& first : plan_.snapshots) {
+    chain.clear();
+    auto at = entries.find(first.snapshot.uuid);
+    while (at != entries.end() && !end.contains(at->first)) {
+      chain.insert(at->first);
+      Uuid& parent = at->second->parent;
+      if (chain.contains(parent)) parent = Uuid();
+      at = entries.find(parent);
+    }
+    end.insert(chain.begin(), chain.end());
+  }
 }
 
 // Those of live trees, or of snapshots: the newest workspace or snapshot first.
@@ -176,9 +215,9 @@ void Planner::NumberWorkspaces() {
   for (const Sidecar* sidecar : sidecars) {
     const WorkspaceName name(sidecar->workspace.view, sidecar->workspace.created_ns);
     if (!views.emplace(name, name.first).second) continue;
-    if (!views_.insert(name.first).second) left_over.push_back(name);
+    if (!FindView(name.first)) left_over.push_back(name);
   }
-  for (const Sidecar* sidecar : of_snapshots) known_views_.insert(sidecar->snapshot.view);
+  for (const Sidecar* sidecar : of_snapshots) used_views_.insert(sidecar->snapshot.view);
   for (const WorkspaceName& name : left_over) views[name] = TakeView(ViewUse::kWorkspace);
   for (Sidecar* sidecar : sidecars) {
     uint64_t& view = sidecar->workspace.view;
@@ -193,7 +232,7 @@ void Planner::NumberWorkspaces() {
 void Planner::NumberSnapshots() {
   std::vector<Sidecar*> left_over;
   for (Sidecar* sidecar : AllSidecars(/*of_live_trees=*/false)) {
-    if (!views_.insert(sidecar->snapshot.view).second) left_over.push_back(sidecar);
+    if (!FindView(sidecar->snapshot.view)) left_over.push_back(sidecar);
   }
   for (Sidecar* sidecar : left_over) sidecar->snapshot.view = TakeView(ViewUse::kSnapshot);
 }
@@ -236,7 +275,7 @@ void Planner::AddWorkspace(WorkspaceRecord workspace, const Uuid& parent) {
   workspace.id = known == workspace_ids_.end() ? 0 : known->second;
   workspace.parent_id.reset();
   const std::string wanted = workspace.name;
-  workspace.name = TakeName(workspace_names_, wanted);
+  workspace.name = workspace_names_.Take(wanted);
   if (workspace.name != wanted) {
     plan_.remarks.push_back(
         fmt::format("two workspaces were called {}: one is now {}", wanted, workspace.name));
@@ -285,7 +324,12 @@ void Planner::AddSnapshot(const Sidecar& sidecar) {
   snapshot.id = known == snapshot_ids_.end() ? 0 : known->second;
   snapshot.volume = sidecar.volume;
   snapshot.state = SnapshotState::kOk;
-  snapshot.name = TakeName(snapshot_names_[entry.workspace_view], sidecar.snapshot.name);
+  snapshot.name = snapshot_names_[entry.workspace_view].Take(sidecar.snapshot.name);
+  // Two volumes with one sidecar's content, as in a copy: a snapshot's UUID is its volume's.
+  if (!snapshot_uuids_.insert(snapshot.uuid).second) {
+    snapshot.uuid = snapshot.volume;
+    while (!snapshot_uuids_.insert(snapshot.uuid).second) snapshot.uuid = Uuid::Generate();
+  }
   if (snapshot.name != sidecar.snapshot.name) {
     plan_.remarks.push_back(fmt::format("two snapshots of {} were called {}: one is now {}",
                                         sidecar.workspace.name, sidecar.snapshot.name,
@@ -369,28 +413,32 @@ void Planner::AddRecovered(const VolumeId& volume, uint64_t workspace_view,
   sidecar.snapshot.root = ReadRootAttributes(*opened);
   struct stat status {};
   CheckSyscall(fstat(opened->root_fd(), &status), "stat the root of volume " + volume.str());
-  sidecar.snapshot.created_ns =
-      int64_t{status.st_ctim.tv_sec} * 1'000'000'000 + status.st_ctim.tv_nsec;
+  sidecar.snapshot.created_ns = SoundTime(status.st_ctim.tv_sec, status.st_ctim.tv_nsec);
   plan_.remarks.push_back(
       fmt::format("volume {} is now snapshot {}: {}", volume.str(), sidecar.snapshot.name, why));
   AddSnapshot(sidecar);
 }
 
+// False if something else that was found has it.
+bool Planner::FindView(uint64_t view) {
+  used_views_.insert(view);
+  return views_.insert(view).second;
+}
+
 // What was given last is lost with the catalog: the numbers above all that are there come first.
 uint64_t Planner::TakeView(ViewUse use) {
-  std::set<uint64_t> used = known_views_;
-  used.insert(views_.begin(), views_.end());
   const auto visit = [&](uint64_t first, uint64_t last, const std::function<bool(uint64_t)>& see) {
-    for (auto i = used.lower_bound(first); i != used.end() && *i <= last && see(*i); ++i) {
+    for (auto i = used_views_.lower_bound(first); i != used_views_.end() && *i <= last && see(*i);
+         ++i) {
     }
   };
   for (const ViewRange& range : RangesFor(use)) {
-    const auto above = used.upper_bound(range.last);
-    const uint64_t largest = above == used.begin() ? 0 : *std::prev(above);
+    const auto above = used_views_.upper_bound(range.last);
+    const uint64_t largest = above == used_views_.begin() ? 0 : *std::prev(above);
     const uint64_t given = std::max(largest, range.first - 1);
     const auto view = NextFreeView(range, given, visit, nullptr);
     if (!view) continue;
-    views_.insert(*view);
+    FindView(*view);
     return *view;
   }
   throw Error(ENOSPC, "number a tree that was found", "all view numbers are in use");

@@ -7,11 +7,29 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "backend/base/uuid.h"
 
 namespace ckptfs {
+
+// --- What a record can hold ----------------------------------------------------------------------
+//
+// Rows and sidecars are read from stores that others may have made. What is read is checked against these,
+// and what is written keeps to them, so the rest of the program need not ask again.
+
+// The year 2240. The kernel's clock can be set to times from 1970 to 2232, so with others there is no counting
+// on without overflow.
+inline constexpr int64_t kTimeNsMax = int64_t{8'520'336'000} * 1'000'000'000;
+// Of what is taken in from sidecars: later times are counted on from it, a nanosecond each.
+inline constexpr int64_t kNotedTimeNsMax = kTimeNsMax - int64_t{1'000'000} * 1'000'000'000;
+// Of sidecars and the like. What counts on from there has room above it.
+inline constexpr uint64_t kMaxGeneration = uint64_t{1} << 61;
+inline constexpr int64_t kMaxRowId = int64_t{1} << 53;
+inline constexpr size_t kMaxMessageBytes = size_t{64} << 10;
+inline constexpr size_t kMaxMetadataBytes = size_t{64} << 10;
+inline constexpr size_t kMaxXattrBytes = size_t{64} << 10;  // XATTR_SIZE_MAX and XATTR_LIST_MAX
 
 // A workspace: a name and the writable volume that is its live state.
 struct WorkspaceRecord {
@@ -53,8 +71,20 @@ inline RootAttributes NewDirectoryBelow(const RootAttributes& above, mode_t mode
 enum class SnapshotKind { kManual, kPreRollback };
 enum class SnapshotState { kOk, kMissing };
 
-const char* ToString(SnapshotKind kind);    // "manual", "pre-rollback"
-const char* ToString(SnapshotState state);  // "ok", "missing"
+// Whether a snapshot is one moment of all that programs wrote while it was made.
+enum class SnapshotMoment {
+  kUnknown,  // made before that was recorded
+  kOne,
+  // As after a power cut: all that was written before is in it, but of what was written meanwhile
+  // perhaps a later part without an earlier one.
+  kCrashConsistent,
+};
+
+const char* ToString(SnapshotKind kind);      // "manual", "pre-rollback"
+const char* ToString(SnapshotState state);    // "ok", "missing"
+const char* ToString(SnapshotMoment moment);  // "unknown", "one", "crash-consistent"
+// kUnknown for any other text.
+SnapshotMoment MomentFrom(std::string_view text);
 
 struct SnapshotRecord {
   int64_t id = 0;
@@ -73,7 +103,27 @@ struct SnapshotRecord {
   uint64_t view = 0;  // as in WorkspaceRecord
   RootAttributes root;
   int64_t unlinked_open = 0;
+  SnapshotMoment moment = SnapshotMoment::kUnknown;
+  std::string moment_reason;  // why it is not one moment, for its user; empty unless it is so
 };
+
+// What tells a snapshot and its volume apart from others.
+struct SnapshotVolume {
+  int64_t id = 0;
+  int64_t workspace_id = 0;
+  std::string name;
+  VolumeId volume;
+  SnapshotState state = SnapshotState::kOk;
+};
+
+// Each throws Error EUCLEAN that says what in the record cannot be. Ids are not looked at where they are 0
+// (a sidecar has none), nor is what refers to other records.
+void RequireSoundName(const char* what, const std::string& name);
+void RequireSound(const RootAttributes& root);
+void RequireSound(const WorkspaceRecord& workspace);
+void RequireSound(const SnapshotRecord& snapshot);
+// `time_ns` as one that can be: of files of others, which may have any.
+int64_t SoundTime(int64_t seconds, int64_t ns);
 
 // A file of a workspace that a process has, or had at a checkpoint, open for writing.
 struct OpenWriter {

@@ -32,9 +32,11 @@ class Recovery {
   std::optional<Sidecar> ReadSidecar(const VolumeId& volume) const;  // empty also if damaged
   bool IsDebris(const VolumeId& volume) const;
   void SetStates();
-  void SetState(Catalog::Change& change, const SnapshotRecord& snapshot);
+  void SetState(Catalog::Change& change, const SnapshotVolume& snapshot);
   void SealSnapshots();
   void RemoveUnlinkedFiles();
+  template <typename Action>
+  void TellIfHindered(const std::string& what, const Action& action);
   void ReconcileSidecars();
 
   StoreContext& store_;
@@ -44,7 +46,7 @@ class Recovery {
   bool may_adopt_ = true;  // false: the catalog is older than the store
   std::unordered_map<VolumeId, bool> volumes_;  // and whether read-only
   std::vector<WorkspaceRecord> workspaces_;
-  std::vector<SnapshotRecord> snapshots_;
+  std::vector<SnapshotVolume> snapshots_;
   std::set<VolumeId> owned_;  // have a row or a tombstone
 };
 
@@ -57,9 +59,9 @@ void Recovery::Run() {
     volumes_[volume.id] = volume.read_only;
   }
   workspaces_ = store_.catalog->ListWorkspaces();
-  snapshots_ = store_.catalog->ListAllSnapshots();
+  snapshots_ = store_.catalog->ListSnapshotVolumes();
   for (const WorkspaceRecord& workspace : workspaces_) owned_.insert(workspace.volume);
-  for (const SnapshotRecord& snapshot : snapshots_) owned_.insert(snapshot.volume);
+  for (const SnapshotVolume& snapshot : snapshots_) owned_.insert(snapshot.volume);
 
   RepeatDestructions();
   Failpoint("recovery.after-tombstones");
@@ -124,7 +126,7 @@ void Recovery::AdoptCheckpoints() {
   });
   bool adopted = false;
   for (const Sidecar& sidecar : found) adopted |= Adopt(sidecar);
-  if (adopted) snapshots_ = store_.catalog->ListAllSnapshots();
+  if (adopted) snapshots_ = store_.catalog->ListSnapshotVolumes();
 }
 
 // Operations on other workspaces may have had their transactions between its sidecar and its own, so the
@@ -218,7 +220,7 @@ bool Recovery::IsDebris(const VolumeId& volume) const {
 
 void Recovery::SetStates() {
   Catalog::Change change(*store_.catalog);
-  for (const SnapshotRecord& snapshot : snapshots_) SetState(change, snapshot);
+  for (const SnapshotVolume& snapshot : snapshots_) SetState(change, snapshot);
   // Found again by the next start: no news for the store.
   change.CommitUncounted();
   for (const WorkspaceRecord& workspace : workspaces_) {
@@ -235,7 +237,7 @@ void Recovery::SetStates() {
   }
 }
 
-void Recovery::SetState(Catalog::Change& change, const SnapshotRecord& snapshot) {
+void Recovery::SetState(Catalog::Change& change, const SnapshotVolume& snapshot) {
   const bool there = volumes_.contains(snapshot.volume);
   const SnapshotState state = there ? SnapshotState::kOk : SnapshotState::kMissing;
   const std::optional<WorkspaceRecord> workspace =
@@ -256,7 +258,7 @@ void Recovery::SetState(Catalog::Change& change, const SnapshotRecord& snapshot)
 // and its volume still writable.
 void Recovery::SealSnapshots() {
   if (!may_mend_) return;
-  for (const SnapshotRecord& snapshot : snapshots_) {
+  for (const SnapshotVolume& snapshot : snapshots_) {
     const auto volume = volumes_.find(snapshot.volume);
     if (volume != volumes_.end() && !volume->second) store_.Seal(snapshot.volume);
   }
@@ -280,38 +282,52 @@ void Recovery::RemoveUnlinkedFiles() {
   }
 }
 
+// Runs what the store is as good without, for now: who is to make room has to get in first, and so has who is
+// to see to what stands where files should be.
+template <typename Action>
+void Recovery::TellIfHindered(const std::string& what, const Action& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    const int number = error.errno_value();
+    const bool is_full = number == ENOSPC || number == EDQUOT;
+    if (!is_full && number != EISDIR && number != ENOTEMPTY) throw;
+    spdlog::warn("{}: {}; fsck writes it when {}", what, error.what(),
+                 is_full ? "there is room" : "the directory of that name is gone");
+  }
+}
+
 // The catalog is right. Sidecars of rows that changed just before the crash follow now, and those
 // of volumes that were never made, or are no more, go.
 void Recovery::ReconcileSidecars() {
   if (!may_mend_) return;
   size_t written = 0;
   const auto write = [&](const Sidecar& right) {
-    try {
-      written += store_.sidecars->WriteIfStale(right) ? 1 : 0;
-    } catch (const Error& error) {
-      // Who is to make room has to get in first.
-      if (error.errno_value() != ENOSPC && error.errno_value() != EDQUOT) throw;
-      spdlog::warn("sidecar of volume {}: {}; fsck writes it when there is room",
-                   right.volume.str(), error.what());
-    }
+    TellIfHindered("sidecar of volume " + right.volume.str(),
+                   [&] { written += store_.sidecars->WriteIfStale(right) ? 1 : 0; });
   };
   for (const WorkspaceRecord& workspace : store_.catalog->ListWorkspaces()) {
     write(store_.sidecars->Describe(workspace));
   }
-  for (const SnapshotRecord& snapshot : store_.catalog->ListAllSnapshots()) {
-    write(store_.sidecars->Describe(snapshot));
+  for (const SnapshotVolume& snapshot : store_.catalog->ListSnapshotVolumes()) {
+    const std::optional<SnapshotRecord> record = store_.catalog->FindSnapshot(snapshot.id);
+    if (record) write(store_.sidecars->Describe(*record));
   }
   const MetaDirectory::Listing listing = store_.meta->List();
-  for (const std::string& name : listing.leftovers) store_.meta->RemoveLeftover(name);
+  for (const std::string& name : listing.leftovers) {
+    TellIfHindered("the rest of a sidecar", [&] { store_.meta->RemoveLeftover(name); });
+  }
   size_t removed = 0;
   for (const VolumeId& volume : listing.sidecars) {
     if (owned_.contains(volume) || volumes_.contains(volume) || store_.rebuilt()) continue;
-    removed += store_.meta->Remove(volume) ? 1 : 0;
+    TellIfHindered("sidecar of volume " + volume.str(),
+                   [&] { removed += store_.meta->Remove(volume) ? 1 : 0; });
   }
   const StoreFacts facts = store_.catalog->Facts();
   const std::optional<MetaDirectory::StoreFile> file = store_.meta->ReadStore();
   if (!file || file->facts.uuid != facts.uuid) {
-    store_.meta->WriteStore(facts, store_.catalog->MountRoot());
+    TellIfHindered("store.json",
+                   [&] { store_.meta->WriteStore(facts, store_.catalog->MountRoot()); });
   }
   if (written + removed == 0) return;
   spdlog::warn("{}: {} sidecars were brought up to date and {} removed", store_.options.path,

@@ -8,13 +8,14 @@
 #include <cerrno>
 #include <cstring>
 
+#include "backend/base/store_file.h"
 #include "backend/base/unique_fd.h"
 
 namespace ckptfs {
 
 void SpaceReserve::Make() const noexcept {
-  const UniqueFd file(
-      openat(store_fd_, kFileName, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  UniqueFd file = TryOpenStoreFile(store_fd_, kFileName, O_RDWR);
+  if (!file.valid() && errno == ENOENT) file = ReplaceStoreFile(store_fd_, kFileName);
   struct stat status {};
   if (!file.valid() || fstat(file.get(), &status) != 0) {
     spdlog::warn("make the catalog's reserve of space: {}", std::strerror(errno));
@@ -30,7 +31,7 @@ void SpaceReserve::Make() const noexcept {
 }
 
 bool SpaceReserve::Release() const noexcept {
-  const UniqueFd file(openat(store_fd_, kFileName, O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  const UniqueFd file = TryOpenStoreFile(store_fd_, kFileName, O_RDWR);
   struct stat status {};
   if (!file.valid() || fstat(file.get(), &status) != 0 || status.st_blocks == 0) return false;
   if (ftruncate(file.get(), 0) != 0) return false;

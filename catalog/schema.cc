@@ -4,6 +4,8 @@
 
 #include <array>
 #include <cerrno>
+#include <string>
+#include <vector>
 
 namespace ckptfs {
 namespace {
@@ -132,8 +134,29 @@ ALTER TABLE tombstone ADD COLUMN view INTEGER;
 CREATE INDEX tombstone_by_view ON tombstone (view) WHERE view IS NOT NULL;
 )sql";
 
+// Version 6. Whether a snapshot is one moment, and if not, why, in words. Nobody knows it of older ones,
+// whose programs told the log only.
+constexpr char kVersion6[] = R"sql(
+ALTER TABLE snapshot ADD COLUMN moment TEXT NOT NULL DEFAULT 'unknown'
+  CHECK (moment IN ('unknown', 'one', 'crash-consistent'));
+ALTER TABLE snapshot ADD COLUMN moment_reason TEXT NOT NULL DEFAULT '';
+)sql";
+
 // A change of the tables is a new entry; one that stands here is never edited.
-constexpr std::array kMigrations = {kVersion1, kVersion2, kVersion3, kVersion4, kVersion5};
+constexpr std::array kMigrations = {kVersion1, kVersion2, kVersion3,
+                                    kVersion4, kVersion5, kVersion6};
+
+// All that the database has of tables and the like, in SQL's words.
+std::vector<std::string> EntriesOf(Database& database) {
+  std::vector<std::string> entries;
+  Statement rows =
+      database.Query("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name");
+  while (rows.Step()) {
+    entries.push_back(
+        fmt::format("{} {} {} {}", rows.Text(0), rows.Text(1), rows.Text(2), rows.Text(3)));
+  }
+  return entries;
+}
 
 void Apply(Database& database, size_t migration) {
   database.Execute(kMigrations[migration]);
@@ -150,9 +173,22 @@ void ConfigureConnection(Database& database) {
   database.Execute(
       "PRAGMA journal_mode = WAL;"
       "PRAGMA synchronous = FULL;"
-      "PRAGMA foreign_keys = ON;"
-      "PRAGMA trusted_schema = OFF;");
+      "PRAGMA foreign_keys = ON;");
 }
+
+namespace {
+
+// A catalog that somebody has made up may have tables that act when they are read or written (columns and
+// rules that compute, indexes with conditions of their own, triggers, virtual tables) or that only look like
+// ours. So they have to be, word for word, what the migrations up to that version make.
+void RequireOwnSchema(Database& database, size_t version) {
+  Database reference(Database::InMemory{});
+  for (size_t migration = 0; migration < version; ++migration) Apply(reference, migration);
+  if (EntriesOf(database) == EntriesOf(reference)) return;
+  throw Error(EUCLEAN, "open catalog.db", "its tables are not those of a catalog");
+}
+
+}  // namespace
 
 void CreateSchema(Database& database) {
   database.Execute(fmt::format("PRAGMA application_id = {}", kCatalogApplicationId));
@@ -173,6 +209,7 @@ void MigrateSchema(Database& database) {
                             version, CurrentSchemaVersion()),
                 "Mount the store with the newer ckptfs that has written it");
   }
+  RequireOwnSchema(database, static_cast<size_t>(version));
   for (auto next = static_cast<size_t>(version); next < kMigrations.size(); ++next) {
     Transaction transaction(database);
     Apply(database, next);

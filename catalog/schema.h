@@ -18,7 +18,7 @@ void ConfigureConnection(Database& database);
 void CreateSchema(Database& database);
 
 // Brings a catalog to the current schema, each step a transaction of its own. Throws Error: EUCLEAN
-// if this is no catalog, ENOTSUP if a newer program has written it; the file is unchanged then.
+// if this is no catalog or has any other tables than one of its version has, ENOTSUP if a newer program has written it; the file is unchanged then.
 void MigrateSchema(Database& database);
 
 }  // namespace ckptfs

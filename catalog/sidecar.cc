@@ -5,16 +5,23 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdint>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "backend/base/error.h"
+#include "backend/base/json_number.h"
+#include "backend/base/text.h"
 #include "backend/base/time.h"
-#include "catalog/names.h"
+#include "catalog/records.h"
 
 namespace ckptfs {
 namespace {
 
 using Json = nlohmann::ordered_json;
+// For what is read: with many keys, looking for one among those in order takes a time that grows with their
+// square.
+using ReadJson = nlohmann::json;
 
 constexpr int kFormat = 1;
 
@@ -34,7 +41,11 @@ constexpr std::array kStates = {StateName{SidecarState::kFilling, "filling"},
                                 StateName{SidecarState::kPrepared, "prepared"},
                                 StateName{SidecarState::kCommitted, "committed"}};
 
-[[noreturn]] void Damaged(std::string_view why) { throw Error(EUCLEAN, "read a sidecar", why); }
+// What the parser says quotes the file, however long and odd that is.
+[[noreturn]] void Damaged(std::string_view why) {
+  constexpr size_t kMostTold = 200;
+  throw Error(EUCLEAN, "read a sidecar", PlainText(why.substr(0, kMostTold)));
+}
 
 std::string ToHex(std::string_view bytes) {
   std::string text;
@@ -63,37 +74,47 @@ Json ToJson(const RootAttributes& root) {
   return json;
 }
 
-RootAttributes RootFrom(const Json& json) {
+uint64_t NumberFrom(const ReadJson& json, uint64_t max) {
+  const auto number = WholeNumber<uint64_t>(json);
+  if (number > max) Damaged("a number is out of range");
+  return number;
+}
+
+RootAttributes RootFrom(const ReadJson& json) {
   RootAttributes root;
-  root.mode = json.at("mode").get<mode_t>();
-  root.uid = json.at("uid").get<uid_t>();
-  root.gid = json.at("gid").get<gid_t>();
+  constexpr uint64_t kMax = std::numeric_limits<uint32_t>::max();
+  root.mode = static_cast<mode_t>(NumberFrom(json.at("mode"), kMax));
+  root.uid = static_cast<uid_t>(NumberFrom(json.at("uid"), kMax));
+  root.gid = static_cast<gid_t>(NumberFrom(json.at("gid"), kMax));
   root.acl = FromHex(json.value("acl", std::string()));
   root.xattr_names = FromHex(json.value("xattr_names", std::string()));
+  RequireSound(root);
   return root;
 }
 
-Uuid IdFrom(const Json& json) {
+Uuid IdFrom(const ReadJson& json) {
   std::optional<Uuid> id = Uuid::Parse(json.get<std::string>());
   if (!id) Damaged("it holds something else in the place of a UUID");
   return *std::move(id);
 }
 
-Uuid OptionalIdFrom(const Json& json, const char* key) {
+Uuid OptionalIdFrom(const ReadJson& json, const char* key) {
   return json.contains(key) && !json.at(key).is_null() ? IdFrom(json.at(key)) : Uuid();
 }
 
 Json OptionalId(const Uuid& id) { return id.empty() ? Json(nullptr) : Json(id.str()); }
 
-int64_t TimeFrom(const Json& json) {
+int64_t TimeFrom(const ReadJson& json) {
   const std::optional<int64_t> time_ns = ParseRfc3339(json.get<std::string>());
-  if (!time_ns) Damaged("it holds something else in the place of a time");
+  if (!time_ns || *time_ns < 0 || *time_ns > kNotedTimeNsMax) {
+    Damaged("it holds something else in the place of a time");
+  }
   return *time_ns;
 }
 
-uint64_t ViewFrom(const Json& json) {
-  const auto view = json.get<uint64_t>();
-  if (view == 0 || view > kMaxView) Damaged("a view number is out of range");
+uint64_t ViewFrom(const ReadJson& json) {
+  const uint64_t view = NumberFrom(json, kMaxView);
+  if (view == 0) Damaged("a view number is out of range");
   return view;
 }
 
@@ -108,14 +129,15 @@ Json ToJson(const SnapshotRecord& snapshot, const Uuid& parent) {
           {"parent", OptionalId(parent)},
           {"view", snapshot.view},
           {"root", ToJson(snapshot.root)},
-          {"unlinked_open", snapshot.unlinked_open}};
+          {"unlinked_open", snapshot.unlinked_open},
+          {"moment", ToString(snapshot.moment)},
+          {"moment_reason", snapshot.moment_reason}};
 }
 
-void ReadSnapshot(const Json& json, Sidecar& sidecar) {
+void ReadSnapshot(const ReadJson& json, Sidecar& sidecar) {
   SnapshotRecord& snapshot = sidecar.snapshot;
   snapshot.uuid = IdFrom(json.at("id"));
   snapshot.name = json.at("name").get<std::string>();
-  CheckName("snapshot", snapshot.name);
   snapshot.volume = sidecar.volume;
   snapshot.created_ns = TimeFrom(json.at("created"));
   snapshot.message = json.at("message").get<std::string>();
@@ -126,8 +148,12 @@ void ReadSnapshot(const Json& json, Sidecar& sidecar) {
                       : SnapshotKind::kManual;
   snapshot.view = ViewFrom(json.at("view"));
   snapshot.root = RootFrom(json.at("root"));
-  snapshot.unlinked_open = json.at("unlinked_open").get<int64_t>();
+  snapshot.unlinked_open = static_cast<int64_t>(NumberFrom(json.at("unlinked_open"), kMaxRowId));
+  // An older ckptfs wrote neither, and passes over both.
+  snapshot.moment = MomentFrom(json.value("moment", std::string()));
+  snapshot.moment_reason = json.value("moment_reason", std::string());
   sidecar.parent = OptionalIdFrom(json, "parent");
+  RequireSound(snapshot);
 }
 
 Json ToJson(const Sidecar& sidecar) {
@@ -143,20 +169,20 @@ Json ToJson(const Sidecar& sidecar) {
   return json;
 }
 
-void ReadWorkspace(const Json& json, Sidecar& sidecar) {
+void ReadWorkspace(const ReadJson& json, Sidecar& sidecar) {
   WorkspaceRecord& workspace = sidecar.workspace;
   workspace.name = json.at("name").get<std::string>();
-  CheckName("workspace", workspace.name);
+  RequireSoundName("workspace", workspace.name);
   workspace.view = ViewFrom(json.at("view"));
   workspace.created_ns = TimeFrom(json.at("created"));
   workspace.volume = OptionalIdFrom(json, "volume");
   if (sidecar.role == SidecarRole::kWorkspace) {
     sidecar.parent = OptionalIdFrom(json, "parent");
-    workspace.parent_marker = json.at("parent_marker").get<uint64_t>();
+    workspace.parent_marker = NumberFrom(json.at("parent_marker"), UINT64_MAX);
   }
 }
 
-Sidecar FromJson(const Json& json) {
+Sidecar FromJson(const ReadJson& json) {
   if (json.at("format") != kFormat) Damaged("its format is not known");
   Sidecar sidecar;
   sidecar.volume = IdFrom(json.at("volume"));
@@ -173,7 +199,7 @@ Sidecar FromJson(const Json& json) {
     known_state = true;
   }
   if (!known_role || !known_state) Damaged("its role or state is not known");
-  sidecar.generation = json.at("generation").get<uint64_t>();
+  sidecar.generation = NumberFrom(json.at("generation"), kMaxGeneration);
   if (sidecar.role == SidecarRole::kScratch) return sidecar;
   if (sidecar.state != SidecarState::kFilling) ReadWorkspace(json.at("workspace"), sidecar);
   if (sidecar.role == SidecarRole::kSnapshot) ReadSnapshot(json.at("snapshot"), sidecar);
@@ -215,7 +241,7 @@ std::string SerializeSidecar(const Sidecar& sidecar) {
 
 Sidecar ParseSidecar(std::string_view text) {
   try {
-    return FromJson(Json::parse(text));
+    return FromJson(ReadJson::parse(text));
   } catch (const Json::exception& error) {
     Damaged(error.what());
   } catch (const Error& error) {
@@ -239,8 +265,8 @@ std::optional<MetaDirectory::StoreFile> MetaDirectory::ReadStore() const {
   try {
     const std::optional<std::string> text = Slurp("store.json");
     if (!text) return std::nullopt;
-    const Json json = Json::parse(*text);
-    const Json& backend = json.at("backend");
+    const ReadJson json = ReadJson::parse(*text);
+    const ReadJson& backend = json.at("backend");
     StoreFile file;
     file.facts.uuid = IdFrom(json.at("id"));
     file.facts.created_ns = TimeFrom(json.at("created"));
@@ -250,7 +276,7 @@ std::optional<MetaDirectory::StoreFile> MetaDirectory::ReadStore() const {
     file.mount_root = RootFrom(json.at("mount_root"));
     return file;
   } catch (const Json::exception& error) {
-    spdlog::warn("store.json is damaged: {}", error.what());
+    spdlog::warn("store.json is damaged: {}", PlainText(error.what()));
   } catch (const Error& error) {
     if (error.errno_value() != EUCLEAN) throw;
     spdlog::warn("store.json is damaged: {}", error.why());

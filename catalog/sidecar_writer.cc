@@ -2,6 +2,9 @@
 
 #include <spdlog/spdlog.h>
 
+#include <set>
+#include <utility>
+
 #include "backend/base/error.h"
 
 namespace ckptfs {
@@ -46,17 +49,29 @@ void SidecarWriter::PrepareFilled(Sidecar sidecar) {
 }
 
 void SidecarWriter::Refresh(const VolumeId& volume) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (!Write(volume)) return;
+  // It works again. What still fails comes back into the set.
+  for (const VolumeId& late : std::exchange(late_, {})) Write(late);
+}
+
+bool SidecarWriter::Write(const VolumeId& volume) noexcept {
   try {
-    const std::lock_guard lock(mutex_);
     if (const auto snapshot = catalog_.FindSnapshotByVolume(volume)) {
       meta_.Write(Describe(*snapshot));
     } else if (const auto workspace = catalog_.FindWorkspaceByVolume(volume)) {
       meta_.Write(Describe(*workspace));
     }
+    return true;
   } catch (const std::exception& error) {
-    spdlog::warn("sidecar of volume {}: {}; the next start after a crash, or fsck, writes it",
+    spdlog::warn("sidecar of volume {}: {}; it is written with the next one, or by fsck",
                  volume.str(), error.what());
   }
+  try {
+    late_.insert(volume);
+  } catch (const std::exception&) {  // no memory: left to fsck
+  }
+  return false;
 }
 
 bool SidecarWriter::WriteIfStale(const Sidecar& right) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <mutex>
+#include <set>
 
 #include "catalog/catalog.h"
 #include "catalog/sidecar.h"
@@ -25,18 +26,20 @@ class SidecarWriter {
   void Prepare(Sidecar sidecar);
   // The same for one that has a sidecar since somebody began to fill it.
   void PrepareFilled(Sidecar sidecar);
-  // Brings the sidecar of a volume up to date; does nothing if the volume has no row. Failures are
-  // logged only: the catalog has the truth.
+  // Brings the sidecar of a volume up to date, and with it those for which that has failed before, as on a full
+  // disk; does nothing if the volume has no row. Failures are logged only: the catalog has the truth.
   void Refresh(const VolumeId& volume) noexcept;
   // True if the sidecar had to be written: it was missing, damaged or out of date.
   bool WriteIfStale(const Sidecar& right);
 
  private:
+  bool Write(const VolumeId& volume) noexcept;  // with `mutex_`
   Uuid UuidOf(std::optional<int64_t> snapshot_id) const;
 
   const Catalog& catalog_;
   const MetaDirectory& meta_;
   std::mutex mutex_;  // from reading the row to the sidecar's rename
+  std::set<VolumeId> late_;
 };
 
 }  // namespace ckptfs

@@ -7,11 +7,21 @@
 #include <cstring>
 #include <utility>
 
+#include "backend/base/directory.h"
+#include "backend/base/store_file.h"
+#include "backend/base/text.h"
+
 namespace ckptfs {
 namespace {
 
 constexpr char kVfsName[] = "ckptfs";
 constexpr int kBusyTimeoutMs = 10'000;
+// A made-up database must not take all memory. Ours take a few MiB.
+constexpr int64_t kHeapBytesMax = int64_t{256} << 20;
+// Of one row: a message, metadata, an ACL and a list of attributes, of 64 KiB each, and names.
+constexpr int kRowBytesMax = 1 << 20;
+// More than a catalog of 10^5 snapshots with the longest messages and metadata has.
+constexpr uint64_t kFileBytesMax = uint64_t{16} << 30;
 
 int ErrnoOf(sqlite3* handle, int result) {
   const int system = handle == nullptr ? 0 : sqlite3_system_errno(handle);
@@ -36,8 +46,8 @@ int ErrnoOf(sqlite3* handle, int result) {
       return EACCES;
     case SQLITE_NOMEM:
       return ENOMEM;
-    case SQLITE_TOOBIG:
-      return E2BIG;
+    case SQLITE_TOOBIG:  // what we write is smaller
+      return EUCLEAN;
     case SQLITE_CANTOPEN:
       return system != 0 ? system : EIO;
     case SQLITE_IOERR:
@@ -58,17 +68,47 @@ int KeepPath(sqlite3_vfs* /*vfs*/, const char* name, int size, char* out) {
   return SQLITE_OK;
 }
 
-// Registers the variant of SQLite's file layer that KeepPath makes; once a process.
+sqlite3_vfs& ExclusiveVfs() {
+  static sqlite3_vfs& vfs = *sqlite3_vfs_find("unix-excl");
+  return vfs;
+}
+
+// As "unix-excl" and not as "unix": the index of the log is in memory, for all connections of this process, and
+// no other process can have the database meanwhile. Otherwise it would be a mapped file beside the database, and
+// to touch that while its disk fails ends the process with SIGBUS. SQLite goes by the name of the layer that is
+// handed on here.
+int OpenExclusively(sqlite3_vfs* /*vfs*/, const char* name, sqlite3_file* file, int flags,
+                    int* out_flags) {
+  return ExclusiveVfs().xOpen(&ExclusiveVfs(), name, file, flags, out_flags);
+}
+
+// Registers the variant of SQLite's file layer that these make; once a process.
 void RegisterVfs() {
   static sqlite3_vfs vfs = [] {
-    sqlite3_vfs copy = *sqlite3_vfs_find("unix");
+    sqlite3_vfs copy = ExclusiveVfs();
     copy.zName = kVfsName;
     copy.pNext = nullptr;
     copy.xFullPathname = KeepPath;
+    copy.xOpen = OpenExclusively;
     return copy;
   }();
   static const int registered = sqlite3_vfs_register(&vfs, /*makeDflt=*/0);
   if (registered != SQLITE_OK) throw Error(ENOMEM, "register SQLite's file layer");
+  sqlite3_hard_heap_limit64(kHeapBytesMax);
+}
+
+// What SQLite opens by its own rules (without following a symbolic link), and would wait for, or act on, if
+// it is something else than a file. A rollback journal is never ours, as the catalog has a log; and one that
+// somebody made up can name any file of the system as one to delete ("super-journal").
+void RefuseOddFiles(int directory_fd, const std::string& file_name) {
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    const std::string name = file_name + suffix;
+    const std::string oddity = StoreFileOddity(directory_fd, name, kFileBytesMax);
+    if (!oddity.empty()) throw Error(EUCLEAN, "open " + name, oddity);
+  }
+  if (!HasEntry(directory_fd, file_name + "-journal")) return;
+  throw Error(EUCLEAN, "open " + file_name,
+              "there is a rollback journal, which is none of ckptfs's");
 }
 
 }  // namespace
@@ -101,7 +141,14 @@ void Statement::Run() {
   }
 }
 
-int64_t Statement::Int(int column) const { return sqlite3_column_int64(statement_, column); }
+int64_t Statement::Int(int column) const {
+  const int type = sqlite3_column_type(statement_, column);
+  if (type != SQLITE_INTEGER && type != SQLITE_NULL) {
+    throw Error(EUCLEAN, "read " + database_->name_,
+                "it holds something else in the place of a number");
+  }
+  return sqlite3_column_int64(statement_, column);
+}
 
 bool Statement::IsNull(int column) const {
   return sqlite3_column_type(statement_, column) == SQLITE_NULL;
@@ -117,8 +164,10 @@ Uuid Statement::Id(int column) const {
   const std::string text = Text(column);
   std::optional<Uuid> id = Uuid::Parse(text);
   if (!id) {
+    constexpr size_t kMostQuoted = 64;
     throw Error(EUCLEAN, "read " + database_->name_,
-                fmt::format("it holds \"{}\" in the place of a UUID", text));
+                fmt::format("it holds \"{}\" in the place of a UUID",
+                            PlainText(std::string_view(text).substr(0, kMostQuoted))));
   }
   return *std::move(id);
 }
@@ -157,18 +206,46 @@ void Statement::Bind(int index, const std::optional<int64_t>& value) {
 }
 
 Database::Database(int directory_fd, const std::string& file_name) : name_(file_name) {
+  RefuseOddFiles(directory_fd, file_name);
+  Open(fmt::format("/proc/self/fd/{}/{}", directory_fd, file_name), SQLITE_OPEN_READWRITE);
+}
+
+Database::Database(InMemory /*in_memory*/) : name_("a database in memory") {
+  Open(":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY);
+}
+
+void Database::Open(const std::string& path, int flags) {
   RegisterVfs();
-  const std::string path = fmt::format("/proc/self/fd/{}/{}", directory_fd, file_name);
-  const int result = sqlite3_open_v2(path.c_str(), &handle_,
-                                     SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, kVfsName);
+  const int result = sqlite3_open_v2(path.c_str(), &handle_, flags | SQLITE_OPEN_NOMUTEX, kVfsName);
   try {
     if (result != SQLITE_OK) Throw(result, "open " + name_);
     sqlite3_extended_result_codes(handle_, 1);
     sqlite3_busy_timeout(handle_, kBusyTimeoutMs);
+    Harden();
   } catch (...) {
     Close();
     throw;
   }
+}
+
+// Before SQLite reads the file for the first time.
+void Database::Harden() {
+  const auto set = [this](int option, int value) {
+    const int result = sqlite3_db_config(handle_, option, value, nullptr);  // NOLINT: variadic
+    if (result != SQLITE_OK) Throw(result, "make safe " + name_);
+  };
+  set(SQLITE_DBCONFIG_DEFENSIVE, 1);
+  set(SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0);
+  set(SQLITE_DBCONFIG_ENABLE_TRIGGER, 0);
+  set(SQLITE_DBCONFIG_ENABLE_VIEW, 0);
+  set(SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0);
+  sqlite3_limit(handle_, SQLITE_LIMIT_LENGTH, kRowBytesMax);
+  sqlite3_limit(handle_, SQLITE_LIMIT_SQL_LENGTH, kRowBytesMax);
+  sqlite3_limit(handle_, SQLITE_LIMIT_ATTACHED, 1);  // for VACUUM INTO
+  sqlite3_limit(handle_, SQLITE_LIMIT_COLUMN, 100);
+  sqlite3_limit(handle_, SQLITE_LIMIT_EXPR_DEPTH, 100);
+  sqlite3_limit(handle_, SQLITE_LIMIT_WORKER_THREADS, 0);
+  Execute("PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY");
 }
 
 Database::~Database() { Close(); }

@@ -38,6 +38,7 @@ class Statement {
   // Runs a statement that gives no rows.
   void Run();
 
+  // 0 for NULL. Throws Error EUCLEAN if the column holds anything else that is no integer.
   int64_t Int(int column) const;
   bool IsNull(int column) const;
   std::string Text(int column) const;  // also of a blob, byte for byte
@@ -71,7 +72,15 @@ class Database {
   // Opens `file_name` in the directory `directory_fd`, which must exist. The directory is reached
   // through the descriptor for as long as this lives, whatever is mounted or moved at its path;
   // `directory_fd` must stay open as long.
+  //
+  // The file may be one that somebody else has made up: what SQLite offers to those is off (triggers, views,
+  // functions in a schema; see sqlite.org/security.html), its memory has a limit, and no file of the database
+  // is opened that is none (EUCLEAN). Whether the tables are those that they should be is for the owner to ask
+  // before anything is read of them.
   Database(int directory_fd, const std::string& file_name);
+  // An empty one in memory.
+  struct InMemory {};
+  explicit Database(InMemory in_memory);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
@@ -118,6 +127,8 @@ class Database {
       statement.Bind(index, value);
     }
   }
+  void Open(const std::string& path, int flags);
+  void Harden();
   Statement Take(std::string_view sql);
   void Close() noexcept;
 

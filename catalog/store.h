@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "catalog/metadata.h"
 #include "catalog/records.h"
 #include "catalog/view_numbers.h"
 
@@ -42,8 +43,14 @@ struct StoreStatus {
 struct CheckpointRequest {
   std::string name;  // empty: ckpt-<UTC time>, made unique
   std::string message;
-  std::string metadata = "{}";
+  Metadata metadata;
   bool pinned = false;
+};
+
+struct DiffRequest {
+  int64_t older_snapshot_id = 0;
+  std::optional<int64_t> newer_snapshot_id;  // empty: the live tree
+  int64_t workspace_id = 0;
 };
 
 // Keeps changing operations of one live tree waiting while it exists.
@@ -53,6 +60,8 @@ class LiveHold {
   // Sees to it that files which are open but have no name are found in kUnlinkedName by whoever
   // copies the live tree while this exists. Returns how many there are. Called at most once.
   virtual uint64_t GatherUnlinked() { return 0; }
+  // Why what is copied while this exists is not one moment of all that programs write; empty: it is.
+  virtual std::string WhyNotOneMoment() const { return {}; }
 };
 
 // Finds out who had files open for writing, after the fact: by what was noted at that moment, and
@@ -69,8 +78,8 @@ struct LiveHooks {
   // empty: nobody does.
   std::function<bool()> has_writers = nullptr;
   // Asked by a checkpoint while the tree is held: notes which files are open for writing, without
-  // looking any further. What it returns is called at most once, after the tree has been let go. May
-  // be empty, and return an empty function: nobody knows.
+  // looking any further. What it returns is called at most once, when the checkpoint is there and all
+  // locks have been given back. May be empty, and return an empty function: nobody knows.
   std::function<WriterFinder(int64_t workspace_id)> note_writers = nullptr;
 };
 
@@ -188,7 +197,7 @@ class Store {
   void DeleteSnapshot(int64_t snapshot_id, bool force);
   void RenameSnapshot(int64_t snapshot_id, const std::string& new_name);  // EEXIST, EINVAL
   void SetMessage(int64_t snapshot_id, const std::string& message);       // EINVAL: not UTF-8, NUL
-  void SetMetadata(int64_t snapshot_id, const std::string& json);         // EINVAL: no JSON object
+  void SetMetadata(int64_t snapshot_id, const Metadata& metadata);
   void SetPinned(int64_t snapshot_id, bool pinned);
 
   // Replaces the live state of a workspace. `switched` is called after the commit with the live
@@ -208,12 +217,13 @@ class Store {
 
   // True if the live state differs from its parent snapshot in what Diff tells of, or has none. Syncs the
   // volume. At once if nothing at all has been touched; else compares, by a snapshot that nobody sees.
-  bool ChangedSinceParent(int64_t workspace_id, const LiveHooks& hooks = {});
+  // Throws what the limits say.
+  bool ChangedSinceParent(int64_t workspace_id, const LiveHooks& hooks, WorkLimits& limits);
 
   // --- Comparisons and sizes -----------------------------------------------------------------
-  // Without `newer` the live tree is compared, by a snapshot that nobody sees.
-  std::vector<Change> Diff(int64_t older_snapshot_id, std::optional<int64_t> newer_snapshot_id,
-                           int64_t workspace_id, const LiveHooks& hooks);
+  // The live tree is compared by a snapshot that nobody sees.
+  // The list lives no longer than the limits, which it holds memory of.
+  ChangeList Diff(const DiffRequest& request, const LiveHooks& hooks, WorkLimits& limits);
   // Computed now.
   VolumeUsage SnapshotUsage(int64_t snapshot_id);
 

@@ -6,6 +6,8 @@
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
+#include "backend/base/low_priority.h"
+#include "backend/compare/change_list.h"
 #include "catalog/store_context.h"
 
 namespace ckptfs {
@@ -71,34 +73,39 @@ class ReadOnlyState {
 
 }  // namespace
 
-std::vector<Change> Store::Diff(int64_t older_snapshot_id, std::optional<int64_t> newer_snapshot_id,
-                                int64_t workspace_id, const LiveHooks& hooks) {
+ChangeList Store::Diff(const DiffRequest& request, const LiveHooks& hooks, WorkLimits& limits) {
   StoreContext& store = *impl_;
-  const ReadOnlyState older(store, store.Snapshot(older_snapshot_id));
-  if (newer_snapshot_id) {
-    const ReadOnlyState newer(store, store.Snapshot(*newer_snapshot_id));
-    return store.backend->Changes(older.id(), newer.id());
+  const ReadOnlyState older(store, store.Snapshot(request.older_snapshot_id));
+  if (request.newer_snapshot_id) {
+    const ReadOnlyState newer(store, store.Snapshot(*request.newer_snapshot_id));
+    const LowPriority low;
+    return store.backend->Changes(older.id(), newer.id(), limits, Extent::kAll);
   }
-  std::vector<Change> changes;
-  {
-    const ScratchSnapshot live(store, workspace_id, hooks);
-    changes = store.backend->Changes(older.id(), live.id());
-  }
+  ChangeList changes = [&] {
+    const ScratchSnapshot live(store, request.workspace_id, hooks);
+    const LowPriority low;
+    return store.backend->Changes(older.id(), live.id(), limits, Extent::kAll);
+  }();
   Failpoint("diff.after-destroy");
   return changes;
 }
 
 bool DiffersFromSnapshot(StoreContext& store, const SnapshotRecord& snapshot, const VolumeId& state,
-                         size_t files_max) {
+                         size_t files_max, WorkLimits& limits) {
   if (snapshot.state != SnapshotState::kOk || store.unsealed.IsInWriting(snapshot.volume))
     return true;
-  if (!store.backend->MayBeEqual(snapshot.volume, state, files_max)) return true;
-  store.unsealed.SealIfQuiet(*store.backend, snapshot.volume);
-  store.unsealed.SealIfQuiet(*store.backend, state);
-  return !store.backend->Changes(snapshot.volume, state).empty();
+  try {
+    if (!store.backend->MayBeEqual(snapshot.volume, state, files_max, limits)) return true;
+    store.unsealed.SealIfQuiet(*store.backend, snapshot.volume);
+    store.unsealed.SealIfQuiet(*store.backend, state);
+    return !store.backend->Changes(snapshot.volume, state, limits, Extent::kFirst).empty();
+  } catch (const LimitError& error) {
+    if (error.errno_value() != E2BIG) throw;
+    return true;  // what is too large to be compared is kept
+  }
 }
 
-bool Store::ChangedSinceParent(int64_t workspace_id, const LiveHooks& hooks) {
+bool Store::ChangedSinceParent(int64_t workspace_id, const LiveHooks& hooks, WorkLimits& limits) {
   StoreContext& store = *impl_;
   std::optional<SnapshotRecord> parent;
   try {
@@ -115,7 +122,7 @@ bool Store::ChangedSinceParent(int64_t workspace_id, const LiveHooks& hooks) {
     return true;  // its data is missing, which is no state of the parent's
   }
   const ScratchSnapshot live(store, workspace_id, hooks);
-  return DiffersFromSnapshot(store, *parent, live.id(), SIZE_MAX);
+  return DiffersFromSnapshot(store, *parent, live.id(), SIZE_MAX, limits);
 }
 
 VolumeUsage Store::SnapshotUsage(int64_t snapshot_id) {

@@ -25,7 +25,7 @@ StoreContext::StoreContext(StoreOptions store_options,
       made(std::move(made_directory)),
       directory(std::move(store_directory)),
       lock(std::move(store_lock)),
-      first_mount(directory.get(), *made),
+      first_mount(directory.get(), *made, options.backend_options),
       reserve(directory.get()) {
   status_.source = options.path;
   status_.clean_start = !lock->was_left_behind();

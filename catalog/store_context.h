@@ -162,9 +162,10 @@ std::unique_ptr<LiveHold> Hold(const LiveHooks& hooks, int64_t workspace_id);
 // The one answer to whether a state differs from the snapshot that it came from: it does if Changes says so, so
 // an access time alone is no difference. `state` is sealed for it if need be; nobody may be writing to it.
 // The quick look comes first; where it would take more than `files_max` files, they count as different. A
-// snapshot that programs go on writing to is like nothing: nobody knows yet what it will be. Throws Error.
+// snapshot that programs go on writing to is like nothing: nobody knows yet what it will be; what is
+// too large to be compared within the limits differs, too. Throws Error.
 bool DiffersFromSnapshot(StoreContext& store, const SnapshotRecord& snapshot, const VolumeId& state,
-                         size_t files_max);
+                         size_t files_max, WorkLimits& limits);
 
 // Takes out of a new live tree, which nobody has seen yet, the files that were unlinked but open when
 // its snapshot was taken: nobody has them open in this one. Takes a moment for each; the tree that it

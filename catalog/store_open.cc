@@ -60,13 +60,14 @@ class Opener {
 };
 
 void Opener::RemoveFile(const std::string& name) const {
-  if (unlinkat(catalog_fd_, name.c_str(), 0) != 0 && errno != ENOENT) ThrowErrno("remove " + name);
+  if (unlinkat(catalog_fd_, name.c_str(), 0) == 0 || errno == ENOENT) return;
+  ThrowErrno("remove " + name, "Move it out of the store's directory");
 }
 
 void Opener::Run() {
   if (store_.first_mount.was_cut_short()) ResumeFirstMount();
   // Left by a rebuild that was cut short; never in use.
-  for (const char* suffix : {"", "-wal", "-shm"}) RemoveFile(std::string(kNewCatalog) + suffix);
+  for (const char* suffix : Catalog::kSuffixes) RemoveFile(std::string(kNewCatalog) + suffix);
 
   if (Exists(Catalog::kFileName)) {
     store_.catalog = TryOpenCatalog();
@@ -134,7 +135,7 @@ void Opener::ResumeFirstMount() {
 void Opener::MakeStore() {
   RequireMayCreate();
   const StoreOptions& options = store_.options;
-  for (const char* suffix : {"-wal", "-shm"}) {
+  for (const char* suffix : Catalog::kSuffixes) {
     if (!Exists(std::string(Catalog::kFileName) + suffix)) continue;
     throw Error(EUCLEAN, Attempted(),
                 "catalog.db and the volumes are gone, but not all of the store",
@@ -251,7 +252,7 @@ void Opener::SetAsideCatalog() const {
   for (int suffix = 2; Exists(aside) || Exists(aside + "-wal"); ++suffix) {
     aside = fmt::format("{}-{}", stem, suffix);
   }
-  for (const char* suffix : {"-shm", "-wal", ""}) {
+  for (const char* suffix : {"-journal", "-shm", "-wal", ""}) {
     const std::string name = std::string(Catalog::kFileName) + suffix;
     if (!Exists(name)) continue;
     const std::string to = aside + suffix;

@@ -16,6 +16,7 @@ namespace {
 // A kept state in which more files were touched is kept unseen: a rollback after a search through a large tree
 // takes no longer for it than some tenths of a second.
 constexpr size_t kComparedFilesMax = 5000;
+constexpr size_t kComparedBytesMax = size_t{16} << 20;
 
 // One rollback. The new live tree is built first, unseen; one transaction switches; nothing that
 // was live is moved or deleted before that.
@@ -186,7 +187,10 @@ SnapshotRecord RollbackJob::StateBefore(LiveHold* hold) {
                        .parent_id = workspace_.parent_id,
                        .kind = SnapshotKind::kPreRollback,
                        .view = *kept_view_,
-                       .root = ReadRootAttributes(*live_)};
+                       .root = ReadRootAttributes(*live_),
+                       // The tree itself and no copy: all that was ever written to it is there.
+                       .moment = SnapshotMoment::kOne,
+                       .moment_reason = {}};
   if (hold != nullptr) state.unlinked_open = static_cast<int64_t>(hold->GatherUnlinked());
   if (!exchange()) {
     if (state.parent_id) state.parent_name = store_.Snapshot(*state.parent_id).name;
@@ -236,7 +240,9 @@ bool RollbackJob::KeptIsItsParent() const noexcept {
   if (exchange() || in_writing_ || kept_->unlinked_open > 0 || !kept_->parent_id) return false;
   try {
     const std::optional<SnapshotRecord> parent = store_.catalog->FindSnapshot(*kept_->parent_id);
-    return parent && !DiffersFromSnapshot(store_, *parent, kept_->volume, kComparedFilesMax);
+    FixedLimits limits(kComparedBytesMax);
+    return parent &&
+           !DiffersFromSnapshot(store_, *parent, kept_->volume, kComparedFilesMax, limits);
   } catch (const std::exception& error) {
     spdlog::warn("{}: the state before is kept, as it cannot be compared: {}", attempted_,
                  error.what());

@@ -1,8 +1,10 @@
 // Snapshots: made, deleted, edited.
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <cerrno>
-#include <nlohmann/json.hpp>
+#include <exception>
+#include <optional>
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
@@ -12,10 +14,6 @@
 
 namespace ckptfs {
 namespace {
-
-constexpr size_t kMaxMessageBytes = size_t{64} << 10;
-constexpr size_t kMaxMetadataBytes = size_t{64} << 10;
-constexpr int kMaxMetadataDepth = 64;  // printing JSON recurses
 
 void CheckMessage(std::string_view message) {
   constexpr char kAttempted[] = "set a snapshot's message";
@@ -28,25 +26,6 @@ void CheckMessage(std::string_view message) {
     throw Error(EINVAL, kAttempted, "it holds a NUL byte");
   }
   if (!IsValidUtf8(message)) throw Error(EINVAL, kAttempted, "it is not valid UTF-8");
-}
-
-void CheckMetadata(const std::string& json) {
-  constexpr char kAttempted[] = "set a snapshot's metadata";
-  if (json.size() > kMaxMetadataBytes) {
-    throw Error(EINVAL, kAttempted,
-                fmt::format("it has {} bytes, and {} is the most", json.size(), kMaxMetadataBytes));
-  }
-  bool too_deep = false;
-  const auto measure = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
-    too_deep |= depth > kMaxMetadataDepth;
-    return true;
-  };
-  const auto parsed = nlohmann::json::parse(json, measure, /*allow_exceptions=*/false);
-  if (!parsed.is_object()) throw Error(EINVAL, kAttempted, "it is not a JSON object");
-  if (too_deep) {
-    throw Error(EINVAL, kAttempted,
-                fmt::format("it is nested deeper than {} levels", kMaxMetadataDepth));
-  }
 }
 
 // Refuses a name that is bad or taken before anything is done.
@@ -83,12 +62,34 @@ int64_t InsertCheckpoint(Catalog::Change& change, SnapshotRecord snapshot, const
   return id;
 }
 
+namespace {
+
+// Without the lock of the operations, as the search takes its time: others may delete the snapshot meanwhile.
+// On disk: a crash before this leaves a checkpoint of which is not known who had what open, as it does
+// where the row is made from the sidecar.
+void NoteWriters(Catalog& catalog, const SnapshotRecord& snapshot, const WriterFinder& find) {
+  const std::optional<OpenWriterList> writers = find(snapshot.volume);
+  if (!writers) return;
+  try {
+    Catalog::Change change(catalog, Durability::kWithNextFlush);
+    // While this change lasts there is no other.
+    const auto now = catalog.FindSnapshot(snapshot.id);
+    if (!now || now->volume != snapshot.volume) return;
+    change.SetOpenWriters(snapshot.id, *writers);
+    change.Commit();
+  } catch (const std::exception& error) {  // the checkpoint itself is there
+    spdlog::warn("note who has files open for writing: {}; the checkpoint does not tell",
+                 error.what());
+  }
+}
+
+}  // namespace
+
 SnapshotRecord Store::Checkpoint(int64_t workspace_id, const CheckpointRequest& request,
                                  const LiveHooks& hooks) {
   CheckMessage(request.message);
-  CheckMetadata(request.metadata);
   StoreContext& store = *impl_;
-  const OperationLocks::Hold operation = store.operations.Lock({workspace_id});
+  std::optional<OperationLocks::Hold> operation = store.operations.Lock({workspace_id});
   const WorkspaceRecord workspace = store.Workspace(workspace_id);
   const std::string attempted = "checkpoint workspace " + workspace.name;
   store.RequireWritable(attempted);
@@ -97,7 +98,7 @@ SnapshotRecord Store::Checkpoint(int64_t workspace_id, const CheckpointRequest& 
                           .name = NameFor(store, workspace, request.name, NowNs()),
                           .volume = VolumeId::Generate(),
                           .message = request.message,
-                          .metadata = request.metadata,
+                          .metadata = request.metadata.json(),
                           .pinned = request.pinned,
                           .parent_id = workspace.parent_id,
                           .view = view};
@@ -119,6 +120,9 @@ SnapshotRecord Store::Checkpoint(int64_t workspace_id, const CheckpointRequest& 
   std::unique_ptr<LiveHold> hold = Hold(hooks, workspace_id);
   const WriterFinder find_writers = hooks.note_writers ? hooks.note_writers(workspace_id) : nullptr;
   if (hold) snapshot.unlinked_open = static_cast<int64_t>(hold->GatherUnlinked());
+  if (hold) snapshot.moment_reason = hold->WhyNotOneMoment();
+  snapshot.moment =
+      snapshot.moment_reason.empty() ? SnapshotMoment::kOne : SnapshotMoment::kCrashConsistent;
   snapshot.created_ns = store.SnapshotTime(workspace_id);
   snapshot.root = ReadRootAttributes(*live);
   Failpoint("checkpoint.before-sidecar");
@@ -135,21 +139,22 @@ SnapshotRecord Store::Checkpoint(int64_t workspace_id, const CheckpointRequest& 
   // it could tell of writes that came after, as data does not pass through anybody's hands.
   const uint64_t marker = store.backend->ChangeMarker(volume.id());
   hold.reset();
-  // Not in the sidecar: lost where the row is made from that.
-  const std::optional<OpenWriterList> writers =
-      find_writers ? find_writers(volume.id()) : std::nullopt;
 
   Failpoint("checkpoint.before-commit");
-  Catalog::Change change(*store.catalog, Durability::kWithNextFlush);
-  snapshot.id = InsertCheckpoint(change, snapshot, workspace.volume, marker);
-  if (writers) change.SetOpenWriters(snapshot.id, *writers);
-  change.Commit();
+  {
+    Catalog::Change change(*store.catalog, Durability::kWithNextFlush);
+    snapshot.id = InsertCheckpoint(change, snapshot, workspace.volume, marker);
+    change.Commit();
+  }
   // The sidecar says "prepared" still, and the live tree's names the snapshot before this one as its
   // parent: written anew soon, or by recovery.
   store.janitor->Refresh(workspace.volume);
   volume.Committed();
   Failpoint("checkpoint.after-commit");
-  return store.Snapshot(snapshot.id);
+  SnapshotRecord made = store.Snapshot(snapshot.id);
+  operation.reset();
+  if (find_writers) NoteWriters(*store.catalog, made, find_writers);
+  return made;
 }
 
 void Store::DeleteSnapshot(int64_t snapshot_id, bool force) {
@@ -237,14 +242,13 @@ void Store::SetMessage(int64_t snapshot_id, const std::string& message) {
                [&](Catalog::Change& change) { change.SetMessage(snapshot_id, message); });
 }
 
-void Store::SetMetadata(int64_t snapshot_id, const std::string& json) {
-  CheckMetadata(json);
+void Store::SetMetadata(int64_t snapshot_id, const Metadata& metadata) {
   StoreContext& store = *impl_;
   const StoreContext::HeldSnapshot held = store.HoldSnapshot(snapshot_id);
   const SnapshotRecord& snapshot = held.snapshot;
   store.RequireWritable("set the metadata of snapshot " + snapshot.name);
   EditSnapshot(store, snapshot,
-               [&](Catalog::Change& change) { change.SetMetadata(snapshot_id, json); });
+               [&](Catalog::Change& change) { change.SetMetadata(snapshot_id, metadata.json()); });
 }
 
 void Store::SetPinned(int64_t snapshot_id, bool pinned) {

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <exception>
 
 namespace ckptfs {
@@ -67,7 +68,11 @@ void UnsealedStates::Drop(const VolumeId& volume) {
 }
 
 void UnsealedStates::SealAll(Backend& backend) noexcept {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  sealed_.wait(lock, [this] {  // whoever seals one will look at it again
+    return std::none_of(states_.begin(), states_.end(),
+                        [](const auto& known) { return known.second.being_sealed; });
+  });
   for (const auto& [volume, state] : states_) {
     try {
       backend.Seal(volume);

@@ -1,16 +1,21 @@
 #include "fs/answer_stream.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace ckptfs {
 
-void AnswerStream::Send(const wire::Json& line) {
+void AnswerStream::Send(wire::Json line) {
   std::string text = wire::ToLine(line);
+  line = nullptr;  // which takes many times its text, and the wait may be long
   std::vector<Ready> ready;
   {
     std::unique_lock lock(mutex_);
-    drained_.wait(lock, [this] { return closed_ || Buffered() < kBufferedBytesMax; });
-    if (closed_) return;
+    const auto has_room = [this] { return closed_ || broken_ || Buffered() < kBufferedBytesMax; };
+    if (!has_room()) unread_since_ = std::chrono::steady_clock::now();
+    drained_.wait(lock, has_room);
+    unread_since_.reset();
+    if (closed_ || broken_) return;
     buffer_ += text;
     ready = Match();
   }
@@ -19,7 +24,27 @@ void AnswerStream::Send(const wire::Json& line) {
 
 bool AnswerStream::IsAbandoned() const {
   const std::lock_guard lock(mutex_);
-  return closed_;
+  return closed_ || broken_;
+}
+
+std::chrono::steady_clock::duration AnswerStream::UnreadFor() const {
+  const std::lock_guard lock(mutex_);
+  if (!unread_since_) return {};
+  return std::chrono::steady_clock::now() - *unread_since_;
+}
+
+void AnswerStream::Break(const Error& error) {
+  std::vector<Ready> ready;
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_ || broken_) return;
+    broken_ = true;
+    buffer_.resize(std::min(buffer_.size(), buffer_.find('\n', offset_) + 1));
+    buffer_ += wire::ToLine(wire::Json{{wire::kError, wire::FromError(error)}});
+    ready = Match();
+  }
+  drained_.notify_all();
+  Deliver(ready);
 }
 
 void AnswerStream::Start() {
@@ -67,6 +92,7 @@ size_t AnswerStream::HeldBytes() const {
 std::string AnswerStream::Take(size_t max_bytes) {
   std::string data = buffer_.substr(offset_, max_bytes);
   offset_ += data.size();
+  if (unread_since_) unread_since_ = std::chrono::steady_clock::now();
   if (offset_ >= Buffered()) {
     buffer_.erase(0, offset_);
     offset_ = 0;

@@ -1,11 +1,13 @@
 // The answer of one request to a control file.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,16 +18,18 @@ namespace ckptfs {
 // The answer of one request on its way from the thread that runs it to whoever reads. Shared by
 // the two: the session ends with the descriptor, the thread with the operation. Holds what has not been
 // read yet, and not much more: who sends waits for a reader that is kBufferedBytesMax behind, until that
-// has read or is gone. Any thread may call any function; callbacks are called without a lock.
+// has read or is gone, or until the request is broken off. Any thread may call any function; callbacks are called without a lock.
 class AnswerStream : public control::Answer {
  public:
   using ReadDone = std::function<void(std::string data)>;
 
   // A line more may be held. All requests that can run have to have room for as much.
-  static constexpr size_t kBufferedBytesMax = size_t{1} << 20;
+  static constexpr size_t kBufferedBytesMax = size_t{256} << 10;
 
-  void Send(const wire::Json& line) override;
+  void Send(wire::Json line) override;
   bool IsAbandoned() const override;
+  std::chrono::steady_clock::duration UnreadFor() const override;
+  void Break(const Error& error) override;
 
   // A request will send: from now on reads wait.
   void Start();
@@ -63,6 +67,8 @@ class AnswerStream : public control::Answer {
   std::condition_variable drained_;
   State state_ = State::kIdle;
   bool closed_ = false;
+  bool broken_ = false;
+  std::optional<std::chrono::steady_clock::time_point> unread_since_;
   std::string buffer_;
   size_t offset_ = 0;  // of the first byte in buffer_ that has not been read
   std::deque<Reader> readers_;

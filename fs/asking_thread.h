@@ -13,7 +13,8 @@ struct SystemCall {
   std::array<unsigned long, 3> arguments{};
 };
 
-// May take a moment. Any thread may call it.
+// By a scout, as the lock that the look takes is one of that process's: takes a moment, and some tens of
+// milliseconds at most, after which it is not known. Any thread may call it.
 SystemCall SystemCallOf(pid_t thread);
 
 }  // namespace ckptfs

@@ -10,6 +10,7 @@
 
 #include "backend/base/error.h"
 #include "fs/file_tree.h"
+#include "fs/process_search.h"
 
 namespace ckptfs {
 namespace {
@@ -19,6 +20,9 @@ namespace {
 constexpr std::chrono::milliseconds kReleaseWait{500};
 constexpr std::chrono::milliseconds kReleasePoll{2};
 
+// To find out whom to name.
+constexpr std::chrono::milliseconds kHoldersMax{300};
+constexpr std::chrono::milliseconds kLoopDevicesMax{200};  // in each of two steps
 constexpr size_t kNamedHoldersMax = 10;
 constexpr std::string_view kDeleted = " (deleted)";
 
@@ -28,7 +32,7 @@ void AwaitReleasesOf(dev_t device, const std::function<std::vector<HeldFile>()>&
   std::vector<HeldFile> files = held();
   while (!files.empty() && std::chrono::steady_clock::now() < deadline) {
     // Somebody who really holds a file will not let go by being waited for.
-    if (!FindHolders(device, files).empty()) return;
+    if (!FindHolders(device, files, deadline).holders.empty()) return;
     std::this_thread::sleep_for(kReleasePoll);
     files = held();
   }
@@ -75,7 +79,9 @@ std::vector<std::string> BusyFiles::HoldersOf(const std::vector<HeldFile>& files
   std::set<uint64_t> left;  // inode numbers
   for (const HeldFile& file : files) left.insert(InodeOf(file.number));
   std::vector<std::string> holders;
-  for (Holder& holder : FindHolders(mount_.device, files)) {
+  FoundHolders found =
+      FindHolders(mount_.device, files, std::chrono::steady_clock::now() + kHoldersMax);
+  for (Holder& holder : found.holders) {
     left.erase(InodeOf(holder.number));
     std::string name = WithoutPrefix(std::move(holder.path), root);
     if (name.ends_with(kDeleted)) {
@@ -83,8 +89,13 @@ std::vector<std::string> BusyFiles::HoldersOf(const std::vector<HeldFile>& files
       const std::string other = volume.PathOf(InodeOf(holder.number));
       if (!other.empty()) name = other;
     }
-    holders.push_back("pid " + std::to_string(holder.pid) + " (" + CommandOf(holder.pid) + ") " +
-                      name);
+    holders.push_back("pid " + std::to_string(holder.pid) + " (" + holder.command + ") " + name);
+  }
+  for (const Holder& holder : found.unseen) {
+    const uint64_t inode = InodeOf(holder.number);
+    if (left.erase(inode) == 0) continue;
+    holders.push_back("pid " + std::to_string(holder.pid) + " (" + holder.command +
+                      "), a process that cannot be looked at, " + volume.PathOf(inode));
   }
   std::map<uint64_t, std::string> names;
   for (const uint64_t inode : left) names[inode] = volume.PathOf(inode);
@@ -94,28 +105,39 @@ std::vector<std::string> BusyFiles::HoldersOf(const std::vector<HeldFile>& files
     holders.push_back(attached.device + " (a loop device: losetup -d detaches it) " + name);
     left.erase(InodeOf(attached.inode));
   }
-  if (!holders.empty()) return holders;  // what is left may have been closed just now
+  // What is left may have been closed just now.
+  if (!holders.empty() && found.is_complete) return holders;
   for (const uint64_t inode : left) {
     const std::string& name = names[inode];
     holders.push_back((name.empty() ? "a file without a name" : name) +
-                      " (by a process that cannot be seen from here, or by the kernel)");
+                      (found.is_complete
+                           ? " (by a process that cannot be seen from here, or by the kernel)"
+                           : " (by a process that cannot be looked at)"));
   }
   return holders;
 }
 
 // The kernel itself holds the file then, and whoever attached it has mostly ended. To ask the device makes
-// the kernel ask for attributes of the file, here: so not with a gate closed.
+// the kernel ask for attributes of the file, here: so not with a gate closed. (A scout asks.)
 std::vector<AttachedFile> BusyFiles::LoopDevicesOn(
     const std::vector<HeldFile>& files, const std::map<uint64_t, std::string>& names) const {
   if (names.empty() || mount_.device == 0) return {};
-  const auto may_be_meant = [&](const std::string& path) {
+  const auto is_here = [&](const std::string& path) {
+    return path.starts_with(mount_.options.mountpoint + "/");
+  };
+  const auto may_be_here = [&](const std::string& path) {
     // "/": it was attached by a bind mount, and moved out of what that shows.
-    return path == "/" || path.starts_with(mount_.options.mountpoint + "/") ||
-           std::any_of(names.begin(), names.end(), [&](const auto& name) {
+    return path == "/" || std::any_of(names.begin(), names.end(), [&](const auto& name) {
              return LastComponent(name.second) == LastComponent(path);
            });
   };
-  std::vector<AttachedFile> found = ListAttachedFiles(may_be_meant);
+  std::vector<AttachedFile> found = ListAttachedFiles(is_here, kLoopDevicesMax);
+  // Others may be on filesystems that take all the time that there is.
+  for (AttachedFile& file : ListAttachedFiles(
+           [&](const std::string& path) { return !is_here(path) && may_be_here(path); },
+           kLoopDevicesMax)) {
+    found.push_back(std::move(file));
+  }
   std::erase_if(found, [&](const AttachedFile& attached) {
     return attached.filesystem != mount_.device || !names.contains(InodeOf(attached.inode)) ||
            std::none_of(files.begin(), files.end(),

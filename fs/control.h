@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fs/asker.h"
 #include "fs/verbs.h"
 
 namespace ckptfs {
@@ -21,6 +22,7 @@ struct ControlCaller {
   uid_t uid = 0;
   gid_t gid = 0;
   std::vector<gid_t> groups;            // further ones, when it opened the file
+  Powers powers = {};                   // likewise
   bool may_change = false;              // the file was opened for reading and writing
   std::optional<int64_t> workspace_id;  // the scope; empty: the whole mount
 };

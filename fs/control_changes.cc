@@ -16,10 +16,17 @@ Json NameOrNull(const std::optional<SnapshotRecord>& snapshot) {
   return snapshot ? Json(snapshot->name) : Json();
 }
 
+// Given up, and no checkpoint made, if the asker is gone before this is known.
+bool Changed(const Request& request, const WorkspaceRecord& workspace) {
+  const Turn turn(request.limits);
+  return request.verbs.ChangedSinceParent(workspace.id, request.limits);
+}
+
 }  // namespace
 
 Json Checkpoint(const Request& request) {
   const WorkspaceRecord workspace = request.ChangedWorkspace();
+  request.Require(Right::kCheckpoint, &workspace);
   CheckpointRequest wanted;
   if (request.Has("name")) {
     wanted.name = request.Text("name");
@@ -27,17 +34,10 @@ Json Checkpoint(const Request& request) {
     CheckName("snapshot", wanted.name);
   }
   if (request.Has("message")) wanted.message = request.Text("message");
-  if (request.Has("metadata")) {
-    wanted.metadata = request.Text("metadata");
-    if (!wire::Parse(wanted.metadata).is_object()) {
-      throw Error(EINVAL, "read the metadata",
-                  fmt::format("it is no JSON object of at most {} levels", wire::kMaxJsonDepth));
-    }
-  }
+  if (request.Has("metadata")) wanted.metadata = Metadata::Checked(request.Text("metadata"));
   wanted.pinned = request.Flag("pinned", false);
   // What changes between this look and the checkpoint is in the next one.
-  if (request.Flag("if_changed", false) && workspace.parent_id &&
-      !request.verbs.ChangedSinceParent(workspace.id)) {
+  if (request.Flag("if_changed", false) && workspace.parent_id && !Changed(request, workspace)) {
     const auto parent = request.store().FindSnapshot(*workspace.parent_id);
     if (parent) return Json{{"unchanged_since", parent->name}, {"workspace", workspace.name}};
   }
@@ -46,6 +46,7 @@ Json Checkpoint(const Request& request) {
 
 Json Rollback(const Request& request) {
   const WorkspaceRecord workspace = request.ChangedWorkspace();
+  request.Require(Right::kRollBack, &workspace);
   const SnapshotRecord snapshot = request.Snapshot(workspace);
   const auto [result, unmounted] =
       request.verbs.RollbackInPlace({workspace.id, snapshot.id}, request.Flag("force", false));
@@ -61,6 +62,7 @@ Json Rollback(const Request& request) {
 Json Fork(const Request& request) {
   const WorkspaceRecord workspace = request.ChangedWorkspace();
   const SnapshotRecord snapshot = request.Snapshot(workspace);
+  request.Require(Right::kFork, &workspace, &snapshot);
   return Json{{"workspace", request.verbs.Fork(snapshot.id, request.Text("name")).name},
               {"snapshot", snapshot.name}};
 }
@@ -73,6 +75,7 @@ Json Delete(const Request& request) {
                 "this is not the name of a snapshot", "Give the snapshot's own name");
   }
   const SnapshotRecord snapshot = request.Snapshot(workspace);
+  request.Require(Right::kChangeSnapshot, &workspace, &snapshot);
   request.verbs.DeleteSnapshot(snapshot.id, request.Flag("force", false));
   return Json{{"workspace", workspace.name}, {"snapshot", snapshot.name}};
 }
@@ -80,6 +83,7 @@ Json Delete(const Request& request) {
 Json Pin(const Request& request) {
   const WorkspaceRecord workspace = request.ChangedWorkspace();
   const SnapshotRecord snapshot = request.Snapshot(workspace);
+  request.Require(Right::kChangeSnapshot, &workspace, &snapshot);
   const bool pinned = request.Flag("pinned", true);
   request.verbs.SetPinned(snapshot.id, pinned);
   return Json{{"workspace", workspace.name}, {"snapshot", snapshot.name}, {"pinned", pinned}};
@@ -87,9 +91,13 @@ Json Pin(const Request& request) {
 
 Json Fsck(const Request& request) {
   const bool repair = request.Flag("repair", false);
-  // Root may ask for a repair with a descriptor for reading: where the mount is read-only because
-  // of what the repair is to mend, the kernel gives no other. The store has the last word.
-  if (request.caller.uid != 0 || request.caller.workspace_id) request.RequireChangesToMount();
+  request.Require(Right::kManageStore);
+  // A repair may be asked for with a descriptor for reading where the store is read-only because of what
+  // the repair is to mend: the kernel gives no other there. A mount that only this caller has read-only is so
+  // for a repair too.
+  if (request.caller.workspace_id || (repair && !request.store().Status().read_only)) {
+    request.RequireChangesToMount();
+  }
   FsckReport report = request.store().Fsck(repair);
   if (repair) {
     // What is left is found by looking again.

@@ -77,6 +77,7 @@ ImportOptions ImportOptionsFor(const Request& request) {
 
 Json Import(const Request& request) {
   request.RequireChangesToMount();
+  // Others copy by themselves, into a workspace that mkdir makes for them.
   if (request.caller.uid != 0) {
     throw Error(EOPNOTSUPP, "import a tree", "the daemon does that for root only");
   }

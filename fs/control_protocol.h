@@ -12,8 +12,8 @@
 // One exchange a descriptor: the request, a JSON object, is handed over in pieces of at most
 // kMaxChunkBytes with ControlAppend ioctls, then started with the ControlRun ioctl. read(2) then
 // gives the answer: JSON objects, one a line, as they come (a read waits for the next), then end
-// of file. An empty line means nothing. Closing the descriptor early does not stop an operation
-// that has begun, but for an import, which is given up. fs/control_wire.h has the commands.
+// of file. An empty line means nothing. Closing the descriptor early does not stop a change that has begun, but for
+// an import; what only asks ends soon. fs/control_wire.h has the commands.
 //
 //   {"progress": {"done_bytes": N, "total_bytes": N, ...}}   (any number)
 //   {"items": [...]}     (parts of a long listing, any number, before its result)

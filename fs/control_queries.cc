@@ -2,10 +2,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
+#include "backend/base/low_priority.h"
 #include "backend/base/time.h"
+#include "backend/compare/change_list.h"
 #include "catalog/unlinked_directory.h"
 #include "fs/control_requests.h"
 #include "fs/control_visibility.h"
@@ -15,28 +16,39 @@ namespace {
 
 using wire::Json;
 
-// Elements of a long listing in one line of the answer.
+// Of a long listing in one line of the answer: elements, and about how many bytes of texts in them.
 constexpr size_t kItemsPerLine = 500;
+constexpr size_t kBytesPerLine = size_t{32} << 10;
+constexpr size_t kSnapshotsAtOnce = 100;
+// A change of a longer path is not told: sixteen times of what a program can use.
+constexpr size_t kToldPathBytesMax = size_t{64} << 10;
 
 // `ckpt status` warns when less than both is left.
 constexpr uint64_t kLowSpaceBytes = uint64_t{5} << 30;
 constexpr uint64_t kLowSpaceFraction = 10;
 
-// Sends the elements of a listing in lines of kItemsPerLine.
+// Sends the elements of a listing in lines.
 class ItemSender {
  public:
   explicit ItemSender(Answer& answer) : answer_(answer) {}
-  void Add(Json item) {
+  // `bytes`: of the texts in it.
+  void Add(Json item, size_t bytes) {
     items_.push_back(std::move(item));
-    if (items_.size() >= kItemsPerLine) Flush();
+    bytes_ += bytes;
+    if (items_.size() >= kItemsPerLine || bytes_ >= kBytesPerLine) Flush();
   }
   void Flush() {
-    if (!items_.empty()) answer_.Send(Json{{wire::kItems, std::exchange(items_, Json::array())}});
+    if (items_.empty()) return;
+    Json line;
+    line[wire::kItems] = std::exchange(items_, Json::array());
+    bytes_ = 0;
+    answer_.Send(std::move(line));
   }
 
  private:
   Answer& answer_;
   Json items_ = Json::array();
+  size_t bytes_ = 0;
 };
 
 const char* KindOf(const Change& change) {
@@ -53,26 +65,56 @@ const char* KindOf(const Change& change) {
   return "";
 }
 
-// Of a comparison of two states, those that the caller may see. Returns the number of others.
-size_t SendVisible(const Request& request, std::vector<Change> changes, const VolumeId& older,
-                   const VolumeId& newer) {
+// Of a comparison of two states, those that the caller may see. Returns how many others there are.
+Json SendVisible(const Request& request, const ChangeList& changes, const VolumeId& older,
+                 const VolumeId& newer) {
+  const LowPriority low;
   const Backend& backend = request.store().backend();
   VisibleNames visible_before(request.caller, backend, older);
   VisibleNames visible_after(request.caller, backend, newer);
-  const size_t hidden = TakeOutHidden(changes, visible_before, visible_after);
+  size_t hidden = 0;
+  size_t too_long = 0;
   ItemSender sender(request.answer);
-  for (const Change& change : changes) {
-    Json item{{"kind", KindOf(change)}, {"path", wire::FromBytes(change.path)}};
-    if (change.kind == ChangeKind::kRenamed) item["old_path"] = wire::FromBytes(change.old_path);
-    sender.Add(std::move(item));
-  }
+  changes.ForEach([&](const Change& change) {
+    const size_t bytes = change.path.size() + change.old_path.size();
+    if (std::max(change.path.size(), change.old_path.size()) > kToldPathBytesMax) {
+      ++too_long;
+    } else if (!Shows(change, visible_before, visible_after)) {
+      ++hidden;
+    } else {
+      Json item{{"kind", KindOf(change)}, {"path", wire::FromBytes(change.path)}};
+      if (change.kind == ChangeKind::kRenamed) item["old_path"] = wire::FromBytes(change.old_path);
+      sender.Add(std::move(item), bytes);
+    }
+  });
   sender.Flush();
-  return hidden;
+  return Json{{wire::kHidden, hidden}, {wire::kTooLong, too_long}};
+}
+
+// Each snapshot of a workspace, oldest first, while somebody waits for them.
+template <typename Visit>
+void ForEachSnapshot(const Request& request, int64_t workspace_id, const Visit& visit) {
+  int64_t after_id = 0;
+  for (;;) {
+    const std::vector<SnapshotRecord> page =
+        request.store().ListSnapshots(workspace_id, after_id, kSnapshotsAtOnce);
+    if (page.empty()) return;
+    for (const SnapshotRecord& snapshot : page) {
+      request.limits.RequireWanted();
+      visit(snapshot);
+    }
+    after_id = page.back().id;
+  }
 }
 
 std::vector<WorkspaceRecord> WorkspacesInScope(const Request& request) {
   if (request.caller.workspace_id || request.workspace) return {request.Workspace()};
+  if (!request.MayListWorkspaces()) return {};
   return request.store().ListWorkspaces();
+}
+
+bool HidesWorkspaces(const Request& request) {
+  return !request.caller.workspace_id && !request.MayListWorkspaces();
 }
 
 // Files that had no name any more but were open when the snapshot was taken.
@@ -104,12 +146,13 @@ void AddOpenWriters(Json& json, const std::optional<OpenWriterList>& writers,
   }
 }
 
-// To whoever asks within one workspace, of the others only that there is something; root may know all.
+// To whoever asks within one workspace, or may not list the mount root, of the others only that there is
+// something; root may know all.
 std::vector<std::string> Warnings(const Request& request, const StoreStatus& status,
                                   const SpaceInfo& space) {
   Store& store = request.store();
   const BackendHealth health = store.backend().Health();
-  const bool of_all = !request.caller.workspace_id || request.caller.uid == 0;
+  const bool of_all = request.caller.uid == 0 || request.MayListWorkspaces();
   std::vector<std::string> warnings;
   if (of_all) {
     warnings = status.warnings;
@@ -142,52 +185,20 @@ std::vector<std::string> Warnings(const Request& request, const StoreStatus& sta
 Json ToJson(const SnapshotRecord& snapshot, const std::string& workspace) {
   Json metadata = wire::Parse(snapshot.metadata);
   if (metadata.is_discarded()) metadata = snapshot.metadata;
-  return Json{{"workspace", workspace},
-              {"name", snapshot.name},
-              {"id", snapshot.uuid.str()},
-              {"created", FormatRfc3339(snapshot.created_ns)},
-              {"message", snapshot.message},
-              {"metadata", std::move(metadata)},
-              {"pinned", snapshot.pinned},
-              {"missing", snapshot.state == SnapshotState::kMissing},
-              {"parent", snapshot.parent_name.empty() ? Json() : Json(snapshot.parent_name)},
-              {"kind", ToString(snapshot.kind)},
-              {"unlinked_open", snapshot.unlinked_open}};
-}
-
-std::vector<Change> Inverted(std::vector<Change> changes) {
-  // Where a path of the newer side was in the older one: under the longest renamed path above it.
-  std::map<std::string, std::string> renamed;
-  for (const Change& change : changes) {
-    if (change.kind == ChangeKind::kRenamed) renamed[change.path] = change.old_path;
-  }
-  const auto older_path = [&renamed](const std::string& path) {
-    for (size_t end = path.size(); end != std::string::npos && end > 0;
-         end = path.rfind('/', end - 1)) {
-      const auto found = renamed.find(path.substr(0, end));
-      if (found != renamed.end()) return found->second + path.substr(end);
-    }
-    return path;
-  };
-  for (Change& change : changes) {
-    switch (change.kind) {
-      case ChangeKind::kAdded:
-        change.kind = ChangeKind::kRemoved;
-        break;
-      case ChangeKind::kRemoved:
-        change.kind = ChangeKind::kAdded;
-        break;
-      case ChangeKind::kModified:
-        change.path = older_path(change.path);
-        break;
-      case ChangeKind::kRenamed:
-        std::swap(change.path, change.old_path);
-        break;
-    }
-  }
-  std::stable_sort(changes.begin(), changes.end(),
-                   [](const Change& a, const Change& b) { return a.path < b.path; });
-  return changes;
+  return Json{
+      {"workspace", workspace},
+      {"name", snapshot.name},
+      {"id", snapshot.uuid.str()},
+      {"created", FormatRfc3339(snapshot.created_ns)},
+      {"message", snapshot.message},
+      {"metadata", std::move(metadata)},
+      {"pinned", snapshot.pinned},
+      {"missing", snapshot.state == SnapshotState::kMissing},
+      {"parent", snapshot.parent_name.empty() ? Json() : Json(snapshot.parent_name)},
+      {"kind", ToString(snapshot.kind)},
+      {"unlinked_open", snapshot.unlinked_open},
+      {"moment", ToString(snapshot.moment)},
+      {"moment_reason", snapshot.moment_reason.empty() ? Json() : Json(snapshot.moment_reason)}};
 }
 
 Json Hello(const Request& request) {
@@ -200,15 +211,12 @@ Json Hello(const Request& request) {
 
 Json List(const Request& request) {
   const WorkspaceRecord workspace = request.Workspace();
+  const LowPriority low;
   ItemSender sender(request.answer);
-  int64_t after_id = 0;
-  for (;;) {
-    const std::vector<SnapshotRecord> page =
-        request.store().ListSnapshots(workspace.id, after_id, kItemsPerLine);
-    if (page.empty()) break;
-    for (const SnapshotRecord& snapshot : page) sender.Add(ToJson(snapshot, workspace.name));
-    after_id = page.back().id;
-  }
+  ForEachSnapshot(request, workspace.id, [&](const SnapshotRecord& snapshot) {
+    sender.Add(ToJson(snapshot, workspace.name),
+               snapshot.message.size() + snapshot.metadata.size());
+  });
   sender.Flush();
   return Json::array();
 }
@@ -220,6 +228,7 @@ Json Show(const Request& request) {
   Json usage_exclusive;
   if (snapshot.state == SnapshotState::kOk) {
     try {
+      const Turn turn(request.limits);
       const VolumeUsage usage = request.store().SnapshotUsage(snapshot.id);
       usage_referenced = usage.referenced_bytes;
       usage_exclusive = usage.exclusive_bytes;
@@ -260,6 +269,7 @@ Json Status(const Request& request) {
               {"clean_start", status.clean_start},
               {"read_only", status.read_only},
               {"workspaces", std::move(workspaces)},
+              {wire::kWorkspacesHidden, HidesWorkspaces(request)},
               {"fs_total_bytes", space.total_bytes},
               {"fs_used_bytes", space.used_bytes},
               {"warnings", Warnings(request, status, space)}};
@@ -291,9 +301,9 @@ Json Df(const Request& request) {
   for (const WorkspaceRecord& workspace : WorkspacesInScope(request)) {
     Json entry{{"name", workspace.name}, {"snapshots", store.CountSnapshots(workspace.id)}};
     if (with_usage) {
+      const Turn turn(request.limits);
       Json usages = Json::array();
-      for (const SnapshotRecord& snapshot : store.ListSnapshots(workspace.id)) {
-        if (request.answer.IsAbandoned()) break;
+      ForEachSnapshot(request, workspace.id, [&](const SnapshotRecord& snapshot) {
         Json usage{
             {"name", snapshot.name}, {"referenced_bytes", nullptr}, {"exclusive_bytes", nullptr}};
         if (snapshot.state == SnapshotState::kOk) {
@@ -302,7 +312,7 @@ Json Df(const Request& request) {
           usage["exclusive_bytes"] = bytes.exclusive_bytes;
         }
         usages.push_back(std::move(usage));
-      }
+      });
       entry["usage"] = std::move(usages);
       entry["live"] = LiveUsage(store, workspace);
     }
@@ -318,8 +328,18 @@ Json Df(const Request& request) {
               {"fs_used_bytes", space.used_bytes},
               {"fs_free_bytes", space.free_bytes},
               {"templates", std::move(templates)},
+              {wire::kWorkspacesHidden, HidesWorkspaces(request)},
               {"workspaces", std::move(workspaces)}};
 }
+
+namespace {
+
+ChangeList Compare(const Request& request, const DiffRequest& wanted) {
+  const Turn turn(request.limits);
+  return request.verbs.Diff(wanted, request.limits);
+}
+
+}  // namespace
 
 Json Diff(const Request& request) {
   const WorkspaceRecord workspace = request.Workspace();
@@ -331,20 +351,25 @@ Json Diff(const Request& request) {
   const SnapshotRecord from = named("from");
   std::optional<SnapshotRecord> to;
   if (request.Has("to") && request.Text("to") != kLiveName) to = named("to");
-  std::vector<Change> changes =
-      request.verbs.Diff(from.id, to ? std::optional(to->id) : std::nullopt, workspace.id);
+  const ChangeList changes =
+      Compare(request, {.older_snapshot_id = from.id,
+                        .newer_snapshot_id = to ? std::optional(to->id) : std::nullopt,
+                        .workspace_id = workspace.id});
   const VolumeId newer = to ? to->volume : request.Workspace().volume;
-  return Json{{wire::kHidden, SendVisible(request, std::move(changes), from.volume, newer)}};
+  return SendVisible(request, changes, from.volume, newer);
 }
 
 Json Preview(const Request& request) {
   const WorkspaceRecord workspace = request.Workspace();
   const SnapshotRecord snapshot = request.Snapshot(workspace);
   const VolumeId live = workspace.volume;
-  std::vector<Change> changes =
-      Inverted(request.verbs.Diff(snapshot.id, std::nullopt, workspace.id));
-  const size_t hidden = SendVisible(request, std::move(changes), live, snapshot.volume);
-  return Json{{"snapshot", snapshot.name}, {wire::kHidden, hidden}};
+  ChangeList changes = Compare(request, {.older_snapshot_id = snapshot.id,
+                                         .newer_snapshot_id = std::nullopt,
+                                         .workspace_id = workspace.id});
+  changes.Invert();
+  Json result = SendVisible(request, changes, live, snapshot.volume);
+  result["snapshot"] = snapshot.name;
+  return result;
 }
 
 }  // namespace ckptfs::control

@@ -11,6 +11,9 @@
 namespace ckptfs::control {
 namespace {
 
+// Of JSON: many times what any request needs, and each takes many times its text in memory.
+constexpr size_t kMaxRequestValues = 16'384;
+
 struct CommandEntry {
   const char* name;
   wire::Json (*run)(const Request& request);
@@ -59,7 +62,25 @@ SnapshotRecord NewestCheckpoint(const Request& request, const WorkspaceRecord& w
               "'ckpt list' shows them");
 }
 
+Asker AskerOf(const ControlCaller& caller) {
+  return {caller.uid, caller.gid, [&caller] {
+            return FurtherCredentials{.groups = caller.groups, .powers = caller.powers};
+          }};
+}
+
 }  // namespace
+
+void Request::Require(Right right, const WorkspaceRecord* about,
+                      const SnapshotRecord* snapshot) const {
+  // The control file has the permissions of the workspace's root.
+  const bool may_write = about != nullptr && caller.may_change && caller.workspace_id == about->id;
+  RequireRight(store(), right, AskerOf(caller),
+               {.workspace = about, .snapshot = snapshot, .may_write_workspace = may_write});
+}
+
+bool Request::MayListWorkspaces() const {
+  return !caller.workspace_id && HasRight(store(), Right::kListWorkspaces, AskerOf(caller), {});
+}
 
 bool Request::Has(const char* name) const {
   const auto found = args.find(name);
@@ -122,7 +143,8 @@ void Request::RequireChangesToMount() const {
                 "Use that of the mount root");
   }
   if (!caller.may_change) {
-    throw Error(EACCES, command, "you may only look at this mount", "Run it as root");
+    throw Error(EACCES, command, "you may only look at this mount",
+                "Run it as somebody who may write the mount root");
   }
 }
 
@@ -141,13 +163,17 @@ SnapshotRecord Request::Snapshot(const WorkspaceRecord& record) const {
 }
 
 Request ParseRequest(Verbs& verbs, const ControlCaller& caller, Answer& answer,
-                     const std::string& text) {
-  const wire::Json json = wire::Parse(text);
+                     RequestLimits& limits, const std::string& text) {
+  wire::Json json = wire::Parse(text, kMaxRequestValues);
+  if (json.is_discarded()) {
+    throw Error(EINVAL, "read the request",
+                "it is no JSON, or has more levels or values than any request needs");
+  }
   const auto command = json.is_object() ? json.find(wire::kCommand) : json.end();
   if (!json.is_object() || command == json.end() || !command->is_string()) {
     throw Error(EINVAL, "read the request", "it is no JSON object with a command");
   }
-  Request request{verbs, caller, answer, command->get<std::string>(), std::nullopt};
+  Request request{verbs, caller, answer, limits, command->get<std::string>(), std::nullopt};
   if (json.contains(wire::kWorkspace) && !json[wire::kWorkspace].is_null()) {
     request.workspace = wire::ToBytes(json[wire::kWorkspace], "read the workspace's name");
   }
@@ -155,7 +181,7 @@ Request ParseRequest(Verbs& verbs, const ControlCaller& caller, Answer& answer,
     if (!json[wire::kArgs].is_object()) {
       throw Error(EINVAL, "read the request", "its args are no JSON object");
     }
-    request.args = json[wire::kArgs];
+    request.args = std::move(json[wire::kArgs]);
   }
   return request;
 }

@@ -1,6 +1,7 @@
 // What the daemon does for each command of the control protocol. Internal to fs/control*.cc.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <string>
 
@@ -8,6 +9,8 @@
 #include "catalog/import.h"
 #include "fs/control.h"
 #include "fs/control_wire.h"
+#include "fs/request_limits.h"
+#include "fs/rights.h"
 #include "fs/verbs.h"
 
 namespace ckptfs::control {
@@ -17,9 +20,13 @@ class Answer {
  public:
   virtual ~Answer() = default;
   // Sends one line. Waits while the reader is far behind; nothing happens once it is gone.
-  virtual void Send(const wire::Json& line) = 0;
+  virtual void Send(wire::Json line) = 0;
   // The reader is gone, or the server stops.
   virtual bool IsAbandoned() const = 0;
+  // Since when who sends has been waiting for the reader; zero: it is not.
+  virtual std::chrono::steady_clock::duration UnreadFor() const = 0;
+  // The request is given up: its reader gets that error behind the line it is in. Called by other threads.
+  virtual void Break(const Error& error) = 0;
 };
 
 // One request while it runs, on a thread of its own.
@@ -27,6 +34,7 @@ struct Request {
   Verbs& verbs;
   const ControlCaller& caller;
   Answer& answer;
+  RequestLimits& limits;
   std::string command;
   std::optional<std::string> workspace;
   wire::Json args = wire::Json::object();
@@ -45,6 +53,13 @@ struct Request {
   WorkspaceRecord Workspace() const;
   // The same for a command that changes: EACCES if the descriptor is not open for writing.
   WorkspaceRecord ChangedWorkspace() const;
+  // Throws what RequireRight does if the caller has not that right, on the workspace and its snapshot or,
+  // without one, on the mount.
+  void Require(Right right, const WorkspaceRecord* workspace = nullptr,
+               const SnapshotRecord* snapshot = nullptr) const;
+  // Whether the caller may be told the names of all workspaces. Not within one: whoever has its control file
+  // may be in a container, from which the mount root cannot be seen.
+  bool MayListWorkspaces() const;
   // For commands on the whole mount. EPERM within a workspace, EACCES without write permission.
   void RequireChangesToMount() const;
   // The snapshot that argument "snapshot" names in this workspace ("latest" is the newest checkpoint), or
@@ -57,13 +72,10 @@ wire::Json Run(const Request& request);
 
 // Parses the text of a request. Throws Error EINVAL.
 Request ParseRequest(Verbs& verbs, const ControlCaller& caller, Answer& answer,
-                     const std::string& text);
+                     RequestLimits& limits, const std::string& text);
 
 // A snapshot as `ckpt list --format json` shows it.
 wire::Json ToJson(const SnapshotRecord& snapshot, const std::string& workspace);
-
-// The comparison the other way round: what turns `newer` back into `older`.
-std::vector<Change> Inverted(std::vector<Change> changes);
 
 // control_queries.cc
 wire::Json Hello(const Request& request);

@@ -17,7 +17,9 @@ using wire::Json;
 
 Json ToJson(const Request& request, const TemplateInfo& info) {
   Json users = Json::array();
-  for (const std::string& user : request.store().TemplateUsers(info.id)) users.push_back(user);
+  if (request.MayListWorkspaces()) {
+    for (const std::string& user : request.store().TemplateUsers(info.id)) users.push_back(user);
+  }
   return Json{{"name", info.label},
               {"id", info.id.str()},
               {"created", FormatRfc3339(info.created_ns)},
@@ -29,9 +31,8 @@ Json ToJson(const Request& request, const TemplateInfo& info) {
 }
 
 void RequireRoot(const Request& request) {
+  request.Require(Right::kManageStore);
   request.RequireChangesToMount();
-  if (request.caller.uid == 0) return;
-  throw Error(EACCES, request.command, "templates are root's affair", "Run this as root");
 }
 
 TemplateInfo AddFromFile(const Request& request, const std::string& name) {
@@ -69,6 +70,7 @@ Json TemplateDiskBytes(Store& store, const TemplateId& id) {
 
 Json Create(const Request& request) {
   request.RequireChangesToMount();
+  request.Require(Right::kCreateWorkspace);
   const auto mode = static_cast<mode_t>(request.Number("mode"));
   const RootAttributes root =
       NewDirectoryBelow(request.store().MountRoot(), mode, request.caller.uid, request.caller.gid);

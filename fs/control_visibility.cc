@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <cerrno>
+#include <climits>
 
 #include "backend/base/error.h"
 #include "backend/base/open_beneath.h"
@@ -22,17 +23,30 @@ std::string DirectoryOf(const std::string& path) {
 bool VisibleNames::MayList(const std::string& directory) {
   const auto found = known_.find(directory);
   if (found != known_.end()) return found->second;
-  const char* path = directory.empty() ? "." : directory.c_str();
+  const std::string_view path = directory.empty() ? "." : std::string_view(directory);
   int error = 0;
   {
     const SeeAs as(caller_.uid, caller_.gid, caller_.groups);
-    const UniqueFd fd = OpenBeneath(volume_->root_fd(), path, O_RDONLY | O_DIRECTORY);
+    const UniqueFd fd = OpenLongBeneath(volume_->root_fd(), path, O_RDONLY | O_DIRECTORY);
     if (!fd.valid()) error = errno;
   }
   const bool is_gone = error == ENOENT || error == ENOTDIR || error == ELOOP;
   const bool may = is_gone && !directory.empty() ? MayList(DirectoryOf(directory)) : error == 0;
-  known_[directory] = may;
+  Remember(directory, may);
   return may;
+}
+
+// Changes come sorted: the directories of the last ones are those of the next.
+void VisibleNames::Remember(const std::string& directory, bool may) {
+  constexpr size_t kKnownBytesMax = size_t{512} << 10;
+  constexpr size_t kEntryBytes = 96;
+  if (directory.size() > PATH_MAX) return;
+  if (known_bytes_ > kKnownBytesMax) {
+    known_.clear();
+    known_bytes_ = 0;
+  }
+  known_bytes_ += directory.size() + kEntryBytes;
+  known_[directory] = may;
 }
 
 bool VisibleNames::Shows(const std::string& path) {
@@ -46,19 +60,17 @@ bool VisibleNames::Shows(const std::string& path) {
   return MayList(DirectoryOf(path));
 }
 
-size_t TakeOutHidden(std::vector<Change>& changes, VisibleNames& older, VisibleNames& newer) {
-  return std::erase_if(changes, [&](const Change& change) {
-    switch (change.kind) {
-      case ChangeKind::kRemoved:
-        return !older.Shows(change.path);
-      case ChangeKind::kRenamed:
-        return !older.Shows(change.old_path) || !newer.Shows(change.path);
-      case ChangeKind::kAdded:
-      case ChangeKind::kModified:
-        return !newer.Shows(change.path);
-    }
-    return true;
-  });
+bool Shows(const Change& change, VisibleNames& older, VisibleNames& newer) {
+  switch (change.kind) {
+    case ChangeKind::kRemoved:
+      return older.Shows(change.path);
+    case ChangeKind::kRenamed:
+      return older.Shows(change.old_path) && newer.Shows(change.path);
+    case ChangeKind::kAdded:
+    case ChangeKind::kModified:
+      return newer.Shows(change.path);
+  }
+  return false;
 }
 
 }  // namespace ckptfs::control

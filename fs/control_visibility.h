@@ -5,7 +5,6 @@
 #include <memory>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "backend/backend.h"
 #include "fs/control.h"
@@ -27,15 +26,17 @@ class VisibleNames {
 
  private:
   bool MayList(const std::string& directory);
+  void Remember(const std::string& directory, bool may);
 
   const ControlCaller& caller_;
   const Backend& backend_;
   VolumeId id_;
   std::shared_ptr<Volume> volume_;     // once it has been opened
-  std::map<std::string, bool> known_;  // directories
+  std::map<std::string, bool> known_;  // directories, some of those that were asked for last
+  size_t known_bytes_ = 0;
 };
 
-// Takes out the changes that the caller must not see; returns how many those were.
-size_t TakeOutHidden(std::vector<Change>& changes, VisibleNames& older, VisibleNames& newer);
+// Whether the caller may see a change.
+bool Shows(const Change& change, VisibleNames& older, VisibleNames& newer);
 
 }  // namespace ckptfs::control

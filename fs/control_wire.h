@@ -7,11 +7,14 @@
 #pragma once
 
 #include <cerrno>
+#include <cstddef>
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
 #include "backend/base/error.h"
+#include "backend/base/json_bounds.h"
 #include "catalog/names.h"
 
 namespace ckptfs::wire {
@@ -28,11 +31,16 @@ inline constexpr const char* kResult = "result";
 inline constexpr const char* kError = "error";
 // How many lines of a comparison are left out, as the caller may not see them.
 inline constexpr const char* kHidden = "hidden";
+inline constexpr const char* kWorkspacesHidden =
+    "workspaces_hidden";  // as the caller may not list them
+// How many are, as their paths are longer than any program can use.
+inline constexpr const char* kTooLong = "too_long";
 
 // --- Commands that ask ---------------------------------------------------------------------------
 // {} -> {scope: "mount" | "workspace", workspace: name or null, mountpoint, version}
 inline constexpr const char* kHello = "hello";
-// {} -> array of snapshots, oldest first; items before it if they are many
+// {} -> array of snapshots, oldest first; items before it if they are many. Of each: moment ("one",
+// "crash-consistent" or "unknown") and moment_reason (text or null)
 inline constexpr const char* kList = "list";
 // {snapshot} -> a snapshot with state, referenced_bytes and exclusive_bytes (null if missing), and
 // open_for_writing: [{path, pid, command}] of open_for_writing_total (null: not known), and
@@ -133,17 +141,12 @@ inline std::string ToLine(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
 }
 
-// Parses JSON of at most kMaxJsonDepth levels; a discarded value (is_discarded) if it is none.
-inline Json Parse(std::string_view text) {
-  bool too_deep = false;
-  Json json = Json::parse(
-      text.begin(), text.end(),
-      [&too_deep](int depth, Json::parse_event_t, const Json&) {
-        if (depth > kMaxJsonDepth) too_deep = true;
-        return !too_deep;  // deeper parts are thrown away as they come
-      },
-      false);
-  return too_deep ? Json(Json::value_t::discarded) : json;
+// Parses JSON of at most kMaxJsonDepth levels and that many values; a discarded value (is_discarded) if it is
+// none.
+inline Json Parse(std::string_view text, size_t values_max = SIZE_MAX) {
+  const JsonBounds bounds{.depth_max = kMaxJsonDepth, .values_max = values_max};
+  if (CheckJson(text, bounds) != JsonVerdict::kGood) return Json(Json::value_t::discarded);
+  return Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
 }
 
 }  // namespace ckptfs::wire

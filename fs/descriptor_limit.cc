@@ -34,11 +34,13 @@ void RaiseDescriptorLimit() noexcept {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-bool DescriptorsHalfGone(int fd) noexcept { return static_cast<rlim_t>(fd) >= Limit() / 2; }
+uint64_t DescriptorsForPrograms() noexcept {
+  const rlim_t limit = Limit();
+  return limit - std::min(limit / kReservedPart, kReservedMax);
+}
 
 bool IsReservedDescriptor(int fd) noexcept {
-  const rlim_t limit = Limit();
-  return static_cast<rlim_t>(fd) >= limit - std::min(limit / kReservedPart, kReservedMax);
+  return static_cast<uint64_t>(fd) >= DescriptorsForPrograms();
 }
 
 }  // namespace ckptfs

@@ -15,6 +15,7 @@
 
 #include "fs/attributes.h"
 #include "fs/mount_context.h"
+#include "fs/pieces.h"
 #include "fs/thread_credentials.h"
 
 namespace ckptfs {
@@ -54,8 +55,9 @@ class FileTree {
   Entry MakeLink(NodeId node, NodeId new_parent, const char* new_name);
   CreatedFile Create(NodeId parent, const char* name, mode_t mode, int flags, const Caller& caller);
   CreatedFile CreateUnnamed(NodeId parent, mode_t mode, int flags, const Caller& caller);
-  void Unlink(NodeId parent, const char* name);
-  void RemoveDirectory(NodeId parent, const char* name);
+  // `user`: who pays for a descriptor that is kept of it (DescriptorShares).
+  void Unlink(NodeId parent, const char* name, uid_t user);
+  void RemoveDirectory(NodeId parent, const char* name, uid_t user);
   void Rename(NodeId parent, const char* name, NodeId new_parent, const char* new_name,
               unsigned int flags, const Caller& caller);
   // For file handles (file_tree_handles.cc): the node itself, which the kernel may have forgotten, unless it
@@ -120,14 +122,17 @@ class FileTree {
   // Keeps a write that comes to the daemon out of the moment of a checkpoint. Null for a file that
   // no gate is before.
   std::unique_ptr<Gate::Pass> PassGate(NodeId node) const;
+  // For a call that holds the kernel's lock of that file and is long (Gate::Approach). Null as above.
+  std::unique_ptr<Gate::Approach> ApproachGate(NodeId node) const;
   // What a write by that handle owes for O_DSYNC or O_SYNC among its flags, if any of them is.
   void SyncWritten(NodeId node, uint64_t handle, int fd, int flags) const;
   // By a handle of Open, or 0.
   void Sync(NodeId node, uint64_t handle, bool data_only);
   void Allocate(NodeId node, int mode, off_t offset, off_t length, const Caller& caller,
                 const InGroup& in_group, bool holds_pages);
-  ssize_t CopyRange(NodeId from, off_t from_offset, NodeId to, off_t to_offset, size_t length,
-                    const Caller& caller, const InGroup& in_group, bool holds_pages);
+  // Perhaps less than `length`, where all of it takes long.
+  size_t CopyRange(NodeId from, off_t from_offset, NodeId to, off_t to_offset, size_t length,
+                   const Caller& caller, const InGroup& in_group, bool holds_pages);
   off_t Seek(NodeId node, off_t offset, int whence, bool holds_pages);
   // FS_IOC_GETFLAGS and its kin, which the kernel has checked: `argument` is in and out.
   void FlagsIoctl(NodeId node, unsigned long request, void* argument);
@@ -143,17 +148,24 @@ class FileTree {
   struct Change;
 
   Change BeginChange(NodeId node);
+  Change BeginChange(NodeId node, NodeId locked);  // as Gate::Pass has it
   Attributes AttributesBy(const Node& node, int fd) const;
   void ApplyAttributes(const Node& node, int fd, const AttributeChange& change,
                        const Caller& caller, const InGroup& in_group) const;
   void ApplySize(const Node& node, int fd, const AttributeChange& change,
                  const InGroup& in_group) const;
+  // Before a file is made that short: cuts most of what goes off, outside of any gate but piece by piece.
+  static off_t EndAfterCut(int fd, off_t size, off_t end, off_t piece);
+  void CutDown(NodeId node, const AttributeChange& change, const InGroup& in_group);
+  static off_t AllocationPiece(int fd, int mode, off_t length, const Pieces& pieces);
+  size_t CopyPiece(const UniqueFd& from, off_t from_offset, NodeId to, off_t to_offset,
+                   size_t length, const Caller& caller, const InGroup& in_group);
   // Of a live tree's file: whether it belongs to a state that is the live one no longer.
   static bool IsLeftBehind(const Node& node);
   static void RefuseOldHandle(const Node& node, const Caller& caller);
   // A file that is about to lose its last name, held if the kernel may still ask for it.
   struct LastName;
-  LastName HoldLastName(const Node& parent, int parent_fd, const char* name);
+  LastName HoldLastName(const Node& parent, int parent_fd, const char* name, uid_t user);
   // What is kept of a node that may be known no longer.
   void LetGo(NodeId node, const std::shared_ptr<View>& view);
   NodeFd OpenPath(const Node& node) const;

@@ -16,6 +16,9 @@
 namespace ckptfs {
 namespace {
 
+// What of a file can be cut off at once. In units of 512 bytes.
+constexpr uint64_t kCutBlocksMax = static_cast<uint64_t>(Pieces::kFirstBytes) / 512;
+
 // A call that fills a buffer and tells the size it needs, as getxattr(2) does.
 template <typename Call>
 std::string ReadSized(std::string_view what, Call call) {
@@ -109,6 +112,45 @@ void FileTree::ApplySize(const Node& node, int fd, const AttributeChange& change
   }
 }
 
+// Where a file of `size` bytes ends when its next piece has been cut off, on its way down to `end`. A hole
+// before its end, however large, is one piece.
+off_t FileTree::EndAfterCut(int fd, off_t size, off_t end, off_t piece) {
+  const auto is_hole_from = [fd](off_t begin) { return lseek(fd, begin, SEEK_DATA) < 0; };
+  off_t next = std::max(end, size - piece);
+  if (!is_hole_from(next)) return next;
+  for (off_t step = piece; next > end; step *= 2) {
+    const off_t further = std::max(end, next - step);
+    if (!is_hole_from(further)) break;
+    next = further;
+  }
+  return next;
+}
+
+void FileTree::CutDown(NodeId node_id, const AttributeChange& change, const InGroup& in_group) {
+  UniqueFd fd;
+  off_t size = 0;
+  {
+    const Node node = mount_.Resolve(node_id);
+    const struct statx status = StatxAt(OpenPath(node).get(), "");
+    size = static_cast<off_t>(status.stx_size);
+    const bool is_long =
+        status.stx_blocks > kCutBlocksMax && size - change.size > Pieces::kFirstBytes;
+    if (!is_long || !node.workspace || !S_ISREG(status.stx_mode)) return;
+    Gate::BeforeLongWork();
+    fd = OpenAnew(node, O_RDONLY);
+  }
+  const auto approach = ApproachGate(node_id);
+  Pieces pieces;
+  AttributeChange cut = change;
+  while ((size = EndAfterCut(fd.get(), size, change.size, pieces.bytes())) > change.size) {
+    cut.size = size;
+    pieces.Do([&] {
+      const Change begun = BeginChange(node_id);
+      ApplySize(begun.node, OpenPath(begun.node).get(), cut, in_group);
+    });
+  }
+}
+
 // What can fail for want of space comes first: then nothing has been changed.
 void FileTree::ApplyAttributes(const Node& node, int fd, const AttributeChange& change,
                                const Caller& caller, const InGroup& in_group) const {
@@ -135,6 +177,7 @@ Attributes FileTree::SetAttributes(NodeId node_id, const AttributeChange& change
                                    bool holds_pages) {
   // Or what a mapping stored before would overwrite the times when it is written back.
   if (holds_pages && !change.set_size) mount_.pages.WriteBack(node_id);
+  if (change.set_size) CutDown(node_id, change, in_group);
   Attributes attributes;
   off_t old_size = change.size;
   {

@@ -3,9 +3,12 @@
 #include <linux/fs.h>
 #include <spdlog/spdlog.h>
 #include <sys/ioctl.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "backend/base/proc_path.h"
@@ -17,6 +20,12 @@ namespace ckptfs {
 bool IsOpenForWriting(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
 
 namespace {
+
+constexpr unsigned int kWriteOutNow =
+    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+
+// Of a file in which something is sought at once, in units of 512 bytes.
+constexpr uint64_t kSeekBlocksMax = (uint64_t{64} << 20) / 512;
 
 // chattr +i and +a: the kernel does not know that of files on FUSE, and with passthrough it opens
 // the backing file without asking.
@@ -92,7 +101,8 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
   std::optional<Change> change;
   Node node;
   if (for_writing || (flags & O_TRUNC) != 0) {
-    change.emplace(BeginChange(node_id));
+    // The kernel takes no lock to open a file, not even to truncate it so: others can write to it.
+    change.emplace(BeginChange(node_id, /*locked=*/0));
     node = change->node;
     // So the writers of a state that was replaced only become fewer, and their end is the end.
     if (IsLeftBehind(node)) {
@@ -126,6 +136,7 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
   OpenReply reply = mount_.open_files.Open(node_id,
                                            {.for_writing = for_writing,
                                             .pid = caller.pid,
+                                            .user = caller.uid,
                                             .may_pass_through = may_pass_through,
                                             .may_use_page_cache = may_use_page_cache,
                                             .append_only = append_only},
@@ -140,6 +151,10 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
     }
     // Last: what fails has changed nothing.
     if ((flags & O_TRUNC) != 0) {
+      change.reset();  // it counts as open, and a rollback finds it
+      CutDown(node_id, {.by_descriptor = true, .keep_set_id = keep_set_id}, in_group);
+      change.emplace(BeginChange(node_id));
+      node = change->node;
       const UniqueFd writable = OpenForData(node, O_WRONLY);
       const KeepSetIdOf keep(keep_set_id, writable.get(), in_group);
       CheckSyscall(ftruncate(writable.get(), 0), "truncate a file");
@@ -177,7 +192,7 @@ void FileTree::KeepAllReachable(Slot slot) {
 void FileTree::Release(NodeId node_id, uint64_t handle) {
   // Before the handle goes out of the books: at each moment it, or the mapping that may outlive it,
   // is there to be counted. All attributes that were told meanwhile are out of date already.
-  if (handle != 0) {
+  if (OpenFiles::IsOfWriter(handle)) {
     mount_.mapped.Add(node_id);
     mount_.tidier.Wake();
   }
@@ -268,8 +283,6 @@ void FileTree::BeforeGrowth(NodeId node_id, off_t offset) const {
 // to. Of one that a program wrote to all the time, 18 of 40 snapshots by btrfs's own ioctl had an
 // older state than the program's last write before it, by up to 300 ms.
 void FileTree::WriteOut(const std::vector<WriterHandle>& writers) {
-  constexpr unsigned int kEveryPage =
-      SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
   NodeId last = 0;
   for (const WriterHandle& writer : writers) {
     if (writer.node == std::exchange(last, writer.node)) continue;
@@ -279,7 +292,7 @@ void FileTree::WriteOut(const std::vector<WriterHandle>& writers) {
     } catch (const Error&) {
       continue;
     }
-    CheckSyscall(sync_file_range(fd.get(), 0, 0, kEveryPage), "write out a file");
+    CheckSyscall(sync_file_range(fd.get(), 0, 0, kWriteOutNow), "write out a file");
   }
 }
 
@@ -287,6 +300,12 @@ std::unique_ptr<Gate::Pass> FileTree::PassGate(NodeId node_id) const {
   const std::shared_ptr<View> view = mount_.slots.Find(SlotOf(node_id));
   if (!view || !view->workspace) return nullptr;
   return std::make_unique<Gate::Pass>(view->workspace->gate(), node_id);
+}
+
+std::unique_ptr<Gate::Approach> FileTree::ApproachGate(NodeId node_id) const {
+  const std::shared_ptr<View> view = mount_.slots.Find(SlotOf(node_id));
+  if (!view || !view->workspace) return nullptr;
+  return std::make_unique<Gate::Approach>(view->workspace->gate(), node_id);
 }
 
 void FileTree::SyncBy(NodeId node_id, uint64_t handle, int fd, bool data_only) const {
@@ -306,42 +325,102 @@ void FileTree::SyncWritten(NodeId node_id, uint64_t handle, int fd, int flags) c
 }
 
 void FileTree::Sync(NodeId node_id, uint64_t handle, bool data_only) {
-  // A program that makes sure of one file before it writes to another finds them so in a checkpoint.
-  const auto pass = PassGate(node_id);
+  const auto approach = ApproachGate(node_id);
   const UniqueFd fd = OpenAnew(mount_.Resolve(node_id), O_RDONLY);
   SyncBy(node_id, handle, fd.get(), data_only);
+  // A program that makes sure of one file before it writes to another finds them so in a checkpoint: while
+  // one is made, this does not return. The disk may take long; so it is not asked inside.
+  PassGate(node_id);
   if (const int lost = mount_.open_files.TakeLostWrites(node_id, handle); lost != 0) {
     throw Error(lost, "sync a file", "writes to it were lost, as another program was told");
   }
 }
 
+// In pieces, but for what can be done only as a whole: to move what comes after the range, and to fail, with
+// nothing done, for want of space.
+off_t FileTree::AllocationPiece(int fd, int mode, off_t length, const Pieces& pieces) {
+  constexpr int kMoves = FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE;
+  if ((mode & kMoves) != 0 || length <= pieces.bytes()) return length;
+  struct statvfs space {};
+  const bool gives_space = (mode & FALLOC_FL_PUNCH_HOLE) != 0;
+  if (!gives_space && (fstatvfs(fd, &space) != 0 ||
+                       static_cast<uint64_t>(length) / space.f_frsize >= space.f_bavail)) {
+    return length;
+  }
+  return pieces.bytes();
+}
+
 void FileTree::Allocate(NodeId node_id, int mode, off_t offset, off_t length, const Caller& caller,
                         const InGroup& in_group, bool holds_pages) {
   if (holds_pages) BeforeGrowth(node_id, offset + length);
-  const Change change = BeginChange(node_id);
-  const UniqueFd fd = OpenAnew(change.node, O_RDWR);
-  const KeepSetIdOf keep(caller.uid == 0, fd.get(), in_group);
-  CheckSyscall(fallocate(fd.get(), mode, offset, length), "allocate space in a file");
+  Pieces pieces;
+  if (length > pieces.bytes()) Gate::BeforeLongWork();
+  const auto approach = ApproachGate(node_id);
+  for (off_t piece = 0; length > 0; offset += piece, length -= piece) {
+    pieces.Do([&] {
+      const Change change = BeginChange(node_id);
+      const UniqueFd fd = OpenAnew(change.node, O_RDWR);
+      const KeepSetIdOf keep(caller.uid == 0, fd.get(), in_group);
+      piece = AllocationPiece(fd.get(), mode, length, pieces);
+      CheckSyscall(fallocate(fd.get(), mode, offset, piece), "allocate space in a file");
+    });
+  }
 }
 
-ssize_t FileTree::CopyRange(NodeId from_id, off_t from_offset, NodeId to_id, off_t to_offset,
-                            size_t length, const Caller& caller, const InGroup& in_group,
-                            bool holds_pages) {
-  if (holds_pages) BeforeGrowth(to_id, to_offset);
-  // Before the gate is passed: a snapshot whose data turns out to be missing is marked in the
-  // store, whose lock a rollback holds while it waits for this gate.
-  const UniqueFd from = OpenAnew(mount_.Resolve(from_id), O_RDONLY);
+size_t FileTree::CopyPiece(const UniqueFd& from, off_t from_offset, NodeId to_id, off_t to_offset,
+                           size_t length, const Caller& caller, const InGroup& in_group) {
   const Change change = BeginChange(to_id);
   const UniqueFd to = OpenAnew(change.node, O_WRONLY);
   const KeepSetIdOf keep(caller.uid == 0, to.get(), in_group);
-  return CheckSyscall(copy_file_range(from.get(), &from_offset, to.get(), &to_offset, length, 0),
-                      "copy between files");
+  return static_cast<size_t>(
+      CheckSyscall(copy_file_range(from.get(), &from_offset, to.get(), &to_offset, length, 0),
+                   "copy between files"));
+}
+
+size_t FileTree::CopyRange(NodeId from_id, off_t from_offset, NodeId to_id, off_t to_offset,
+                           size_t length, const Caller& caller, const InGroup& in_group,
+                           bool holds_pages) {
+  // Then the rest is for the next call. Who kills the caller does not wait for long.
+  constexpr std::chrono::milliseconds kCallMax{100};
+  constexpr size_t kShortBytes = size_t{64} << 10;
+  constexpr off_t kBlockBytes = 4096;
+  // If so, data is written out first. The kernel would do that too: inside the gate.
+  const bool may_share = (from_offset | to_offset) % kBlockBytes == 0;
+  if (holds_pages) BeforeGrowth(to_id, to_offset);
+  if (may_share || length > kShortBytes) Gate::BeforeLongWork();
+  // Before the gate is passed: a snapshot whose data turns out to be missing is marked in the
+  // store, whose lock a rollback holds while it waits for this gate.
+  const UniqueFd from = OpenAnew(mount_.Resolve(from_id), O_RDONLY);
+  const auto end = std::chrono::steady_clock::now() + kCallMax;
+  const auto approach = ApproachGate(to_id);
+  Pieces pieces;
+  size_t copied = 0;
+  size_t last = 0;
+  do {
+    const auto at = static_cast<off_t>(copied);
+    const size_t piece = std::min(length - copied, static_cast<size_t>(pieces.bytes()));
+    if (may_share) {
+      sync_file_range(from.get(), from_offset + at, static_cast<off_t>(piece), kWriteOutNow);
+    }
+    try {
+      pieces.Do([&] {
+        last = CopyPiece(from, from_offset + at, to_id, to_offset + at, piece, caller, in_group);
+      });
+    } catch (const Error&) {
+      if (copied == 0) throw;
+      break;  // the next call meets it again
+    }
+    copied += last;
+  } while (last != 0 && copied < length && std::chrono::steady_clock::now() < end);
+  return copied;
 }
 
 off_t FileTree::Seek(NodeId node_id, off_t offset, int whence, bool holds_pages) {
   // What was stored to the kernel's pages must not be taken for a hole.
   if (holds_pages) mount_.pages.WriteBack(node_id);
   const UniqueFd fd = OpenAnew(mount_.Resolve(node_id), O_RDONLY);
+  // Past one piece after the other, of which there may be a million.
+  if (StatxAt(fd.get(), "").stx_blocks > kSeekBlocksMax) Gate::BeforeLongWork();
   return CheckSyscall(lseek(fd.get(), offset, whence), "seek in a file");
 }
 

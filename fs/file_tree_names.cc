@@ -8,7 +8,6 @@
 #include "backend/base/failpoint.h"
 #include "catalog/names.h"
 #include "catalog/unlinked_directory.h"
-#include "fs/descriptor_limit.h"
 #include "fs/file_tree_internal.h"
 
 namespace ckptfs {
@@ -17,6 +16,8 @@ namespace {
 // In units of 512 bytes. Who removes a larger file that nobody has open may need its space the very
 // next moment, and the kernel's FORGET takes a little longer.
 constexpr uint64_t kKeptBlocksMax = 2048;
+// A file that is larger may take long to remove.
+constexpr uint64_t kLongBlocks = 8192;
 
 // Names in a workspace's root that are ckptfs's own and never the user's to make.
 void RefuseReservedName(const Node& parent, const char* name) {
@@ -31,7 +32,9 @@ bool KeepsSetGid(mode_t mode) { return (mode & S_ISGID) != 0; }
 
 }  // namespace
 
-FileTree::Change FileTree::BeginChange(NodeId node) {
+FileTree::Change FileTree::BeginChange(NodeId node) { return BeginChange(node, node); }
+
+FileTree::Change FileTree::BeginChange(NodeId node, NodeId locked) {
   const std::shared_ptr<View> view = mount_.slots.Find(SlotOf(node));
   if (!view) throw Error(ESTALE, "find a file");
   if (!view->workspace) throw Error(EROFS, "change a file of a snapshot");
@@ -39,7 +42,7 @@ FileTree::Change FileTree::BeginChange(NodeId node) {
     throw Error(EROFS, "change a file", "the catalog is older than the store",
                 "Run ckpt fsck --repair");
   }
-  Change change{.pass = std::make_unique<Gate::Pass>(view->workspace->gate(), node), .node = {}};
+  Change change{.pass = std::make_unique<Gate::Pass>(view->workspace->gate(), locked), .node = {}};
   change.node = mount_.Resolve(node);
   if (change.node.volume->HasStopped()) {
     throw Error(ENOSPC, "change a file", "the workspace has stopped for want of space",
@@ -220,6 +223,7 @@ CreatedFile FileTree::FinishCreate(const Change& change, UniqueFd fd, int flags,
         created.entry.node,
         {.for_writing = for_writing,
          .pid = caller.pid,
+         .user = caller.uid,
          .may_pass_through = !HasSetId(created.entry.attributes.stat.st_mode)},
         opener);
     mount_.open_files.NoteNoCapability(created.entry.node);
@@ -291,7 +295,11 @@ struct FileTree::LastName {
   NodeId directory = 0;  // whose name it is; 0: of a file
   NodeId node = 0;       // 0: it is not the last name, or cannot be held
   NamelessFiles::Place place;
-  UniqueFd fd;  // none for a large file: only its last name is remembered
+  UniqueFd fd;            // none for a large file: only its last name is remembered
+  DescriptorClaim claim;  // for `fd`, if that is to be kept
+  // Of a file that is not to be kept: what removes it, when it is closed, which may take seconds. So that
+  // is for after the gate.
+  UniqueFd removed;
   std::unique_ptr<UnlinkedFiles::Removal> removal;  // of a file that is open
 
   // The name has gone, which a call that fails must not have done.
@@ -315,13 +323,14 @@ struct FileTree::LastName {
     if (linked || node == 0) return;
     const std::shared_ptr<View> view = mount.slots.Find(SlotOf(node));
     if (!view) return;
-    view->nameless.Keep(node, std::move(fd), place);
+    view->nameless.Keep(node, std::move(fd), std::move(claim), place);
     // Opened meanwhile: either this is seen here, or Open finds the file among the nameless.
     if (mount.open_files.IsOpen(node)) mount.unlinked.AddLost(node, place);
   }
 };
 
-FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, const char* name) {
+FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, const char* name,
+                                          uid_t user) {
   LastName last;
   struct statx status {};
   if (statx(parent_fd, name, AT_SYMLINK_NOFOLLOW,
@@ -343,46 +352,44 @@ FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, con
   // Too many open files: then it is as gone as its name.
   last.fd.Reset(openat(parent_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!last.fd.valid()) return last;
-  const bool may_keep = !DescriptorsHalfGone(last.fd.get());
-  if (is_directory) {
-    last.node = last.directory;
-    if (!may_keep) last.fd.Reset();
-    return last;
-  }
-  last.node = node;
+  last.node = is_directory ? last.directory : node;
   last.place = {.directory = parent.file, .name = name};
-  if (!S_ISREG(status.stx_mode)) {
-    if (!may_keep) last.fd.Reset();
-    return last;
-  }
-  const bool is_open = mount_.open_files.IsOpen(node) || IsMapped(node);
-  if (!is_open && (!may_keep || status.stx_blocks > kKeptBlocksMax)) last.fd.Reset();
+  const bool is_file = S_ISREG(status.stx_mode);
+  const bool is_open = is_file && (mount_.open_files.IsOpen(node) || IsMapped(node));
   if (is_open) {
     last.removal = std::make_unique<UnlinkedFiles::Removal>(
         mount_.unlinked, node, *parent.volume, last.fd.get(),
         DirectoryPathIn(*parent.volume, parent_fd) + name);
+    return last;
   }
+  const bool is_large = is_file && status.stx_blocks > kKeptBlocksMax;
+  if (is_large && status.stx_blocks > kLongBlocks) Gate::BeforeLongWork();
+  if (!is_large) last.claim = mount_.descriptors.Claim(user);
+  if (!last.claim.valid()) last.removed = std::move(last.fd);
   return last;
 }
 
-void FileTree::Unlink(NodeId parent_id, const char* name) {
+void FileTree::Unlink(NodeId parent_id, const char* name, uid_t user) {
+  UniqueFd removed;  // closed last
   const Change change = BeginChange(parent_id);
   const Directory directory(mount_, change.node);
-  LastName last = HoldLastName(change.node, directory.fd(), name);
+  LastName last = HoldLastName(change.node, directory.fd(), name, user);
+  removed = std::move(last.removed);
   CheckSyscall(unlinkat(directory.fd(), name, 0), "remove a file");
   last.Done(mount_);
 }
 
-void FileTree::RemoveDirectory(NodeId parent_id, const char* name) {
+void FileTree::RemoveDirectory(NodeId parent_id, const char* name, uid_t user) {
   const Change change = BeginChange(parent_id);
   const Directory directory(mount_, change.node);
-  LastName last = HoldLastName(change.node, directory.fd(), name);
+  LastName last = HoldLastName(change.node, directory.fd(), name, user);
   CheckSyscall(unlinkat(directory.fd(), name, AT_REMOVEDIR), "remove a directory");
   last.Done(mount_);
 }
 
 void FileTree::Rename(NodeId parent_id, const char* name, NodeId new_parent_id,
                       const char* new_name, unsigned int flags, const Caller& caller) {
+  UniqueFd removed;  // what is replaced; closed last
   const Change change = BeginChange(parent_id);
   const Node new_parent = mount_.Resolve(new_parent_id);
   if (!new_parent.workspace) throw Error(EROFS, "move a file into a snapshot");
@@ -395,7 +402,8 @@ void FileTree::Rename(NodeId parent_id, const char* name, NodeId new_parent_id,
   const Directory to(mount_, new_parent);
   LastName last;
   if ((flags & (RENAME_NOREPLACE | RENAME_EXCHANGE)) == 0) {
-    last = HoldLastName(new_parent, to.fd(), new_name);
+    last = HoldLastName(new_parent, to.fd(), new_name, caller.uid);
+    removed = std::move(last.removed);
   }
   std::optional<ActAs> as;
   if ((flags & RENAME_WHITEOUT) != 0) as.emplace(caller);  // it makes a file

@@ -1,17 +1,22 @@
 #include "fs/foreign_mounts.h"
 
 #include <libmount/libmount.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <map>
 #include <memory>
 #include <set>
 #include <string_view>
 
-#include "backend/base/error.h"
+#include "backend/base/packing.h"
+#include "backend/base/scouts.h"
 #include "fs/holders.h"
+#include "fs/stuck_places.h"
 
 namespace ckptfs {
 namespace {
@@ -19,6 +24,8 @@ namespace {
 constexpr size_t kNamedMountsMax = 10;
 // Behind the root of a mount whose directory has no name at the moment.
 constexpr std::string_view kDeleted = "//deleted";
+
+StuckPlaces stuck_at_mounts;  // processes
 
 using Table = std::unique_ptr<libmnt_table, void (*)(libmnt_table*)>;
 
@@ -78,22 +85,82 @@ void Collect(libmnt_table* table, pid_t process, dev_t device, const std::string
   }
 }
 
-}  // namespace
+void Report(Scout& scout, const std::vector<ForeignMount>& mounts, uint64_t is_inside) {
+  for (const ForeignMount& mount : mounts) {
+    Packer report;
+    report.Number(is_inside).Number(static_cast<uint64_t>(mount.process));
+    scout.Report(report.Text(mount.target).Text(mount.type).bytes());
+  }
+}
 
-ForeignMounts FindForeignMounts(dev_t device, const std::string& workspace) {
-  ForeignMounts found;
-  const std::string directory = "/" + workspace;
+// All but those, and last the ones that run as the same users: one user's processes hide nobody else's.
+std::vector<pid_t> ProcessesBut(const std::set<pid_t>& stuck) {
+  std::set<std::optional<uid_t>> users;
+  for (const pid_t process : stuck) users.insert(UserOf(process));
+  std::vector<pid_t> processes = AllProcesses();
+  std::erase_if(processes, [&](pid_t process) { return stuck.contains(process); });
+  if (stuck.empty()) return processes;
+  std::stable_partition(processes.begin(), processes.end(),
+                        [&](pid_t process) { return !users.contains(UserOf(process)); });
+  return processes;
+}
+
+// A task of a scout: the daemon's process, the device, the directory, and processes that are passed over.
+void RunFindMounts(Scout& scout, std::string_view bytes) {
+  Unpacker request(bytes);
+  const auto daemon = static_cast<pid_t>(request.Number());
+  const dev_t device = request.Number();
+  const std::string directory = request.Text();
+  std::set<pid_t> stuck;
+  while (!request.empty()) stuck.insert(static_cast<pid_t>(request.Number()));
+  std::vector<pid_t> processes = ProcessesBut(stuck);
+  processes.insert(processes.begin(), daemon);
   std::set<std::string> seen = {""};
-  std::vector<pid_t> processes = {getpid()};
-  for (const pid_t process : AllProcesses()) processes.push_back(process);
   for (const pid_t process : processes) {
+    scout.LookAt(static_cast<uint64_t>(process));
     if (!seen.insert(NamespaceOf(process)).second) continue;
     const std::string path = "/proc/" + std::to_string(process) + "/mountinfo";
     const Table table(mnt_new_table_from_file(path.c_str()), mnt_unref_table);
     if (!table) continue;  // it has ended
-    Collect(table.get(), process == getpid() ? 0 : process, device, directory, found);
+    ForeignMounts found;
+    Collect(table.get(), process == daemon ? 0 : process, device, directory, found);
+    Report(scout, found.inside, 1);
+    Report(scout, found.of_it, 0);
+  }
+}
+
+ForeignMounts ReadReports(const std::vector<std::string>& reports) {
+  ForeignMounts found;
+  for (const std::string& report : reports) {
+    Unpacker fields(report);
+    std::vector<ForeignMount>& mounts = fields.Number() != 0 ? found.inside : found.of_it;
+    const auto process = static_cast<pid_t>(fields.Number());
+    std::string target = fields.Text();
+    mounts.push_back({.target = std::move(target), .type = fields.Text(), .process = process});
   }
   return found;
+}
+
+}  // namespace
+
+ForeignMounts FindForeignMounts(dev_t device, const std::string& workspace) {
+  constexpr std::chrono::seconds kMax{2};
+  constexpr std::chrono::milliseconds kPatience{50};
+  const auto deadline = Scouts::Clock::now() + kMax;
+  std::set<uint64_t> stuck = stuck_at_mounts.Now();
+  Scouts::Outcome outcome;
+  do {
+    Packer request;
+    request.Number(static_cast<uint64_t>(getpid())).Number(device).Text("/" + workspace);
+    for (const uint64_t process : stuck) request.Number(process);
+    outcome = Scouts::Send(RunFindMounts, request.bytes(), deadline, kPatience);
+    if (outcome.end == Scouts::Outcome::End::kDone) break;
+    spdlog::warn("look for mounts in workspace {}: what process {} has mounted cannot be seen",
+                 workspace, outcome.place);
+    stuck_at_mounts.Add(outcome.place);
+    stuck.insert(outcome.place);
+  } while (outcome.end == Scouts::Outcome::End::kStuck && Scouts::Clock::now() < deadline);
+  return ReadReports(outcome.reports);
 }
 
 dev_t DeviceOfMount(const std::string& mountpoint) {

@@ -21,8 +21,9 @@ struct ForeignMounts {
 };
 
 // Looks through the mount namespaces of all processes that can be seen: one read of a table of the
-// kernel's each, which asks no filesystem. `device`: of the mount. What is found may have changed when
-// this returns. Throws Error.
+// kernel's each, which asks no filesystem of ours. But a process can keep whoever asks for its namespace
+// waiting, so a scout looks, for two seconds at most, and passes over where it hangs, which the log tells:
+// then comes what is of other users. `device`: of the mount. What is found may have changed when this returns.
 ForeignMounts FindForeignMounts(dev_t device, const std::string& workspace);
 
 // The device number of the topmost mount at that path, as the table of mounts has it: to look at the mount

@@ -38,6 +38,13 @@ InGroup InGroupsOf(fuse_req_t request) {
   };
 }
 
+Asker AskerOf(fuse_req_t request) {
+  const Caller caller = CallerOf(request);
+  return {caller.uid, caller.gid, [request, thread = caller.pid] {
+            return FurtherCredentials{.groups = GroupsOf(request), .powers = PowersOf(thread)};
+          }};
+}
+
 int ErrnoOfException(const char* operation) noexcept {
   try {
     throw;

@@ -12,9 +12,11 @@
 #include <cerrno>
 #include <memory>
 #include <new>
+#include <string>
 #include <utility>
 
 #include "backend/base/error.h"
+#include "fs/asker.h"
 #include "fs/fuse_operations.h"
 #include "fs/gate.h"
 #include "fs/ring_thread.h"
@@ -26,6 +28,8 @@ Caller CallerOf(fuse_req_t request);
 // The further groups of the thread that asks, if it is there still.
 std::vector<gid_t> GroupsOf(fuse_req_t request);
 InGroup InGroupsOf(fuse_req_t request);
+// To be used before the request is answered.
+Asker AskerOf(fuse_req_t request);
 
 // While it exists the calling thread answers requests of that ring (null: of none).
 class AnswersFor {
@@ -72,20 +76,24 @@ void ReplyAttributes(fuse_req_t request, NodeId node, const Attributes& attribut
 // The errno of the exception that is being handled, which it logs.
 int ErrnoOfException(const char* operation) noexcept;
 
-// Runs `handle`, which replies; replies with the errno of what it throws. False, without a reply, if it
-// was not to wait at a gate that is shut.
+// What a thread that reads requests has found of one.
+enum class Outcome : uint8_t { kAnswered, kMustWait, kTakesLong };
+
+// Runs `handle`, which replies; replies with the errno of what it throws. Without a reply, if it was neither
+// to wait nor to take long (Gate::NoWaiting), and would have.
 template <typename Handle>
-bool AnswerOnce(fuse_req_t request, const char* operation, const Handle& handle) noexcept {
+Outcome AnswerOnce(fuse_req_t request, const char* operation, const Handle& handle) noexcept {
   try {
     PrepareWorkerThread();
     handle();
-    return true;
-  } catch (const Gate::IsShut&) {
-    return false;
+  } catch (const Gate::MustNotWait&) {
+    return Outcome::kMustWait;
+  } catch (const Gate::MustNotWork&) {
+    return Outcome::kTakesLong;
   } catch (...) {
     ReplyError(request, ErrnoOfException(operation));
   }
-  return true;
+  return Outcome::kAnswered;
 }
 
 // What libfuse calls for a request, as it stands in its table: Callback<Lookup>::Call. libfuse is C, and
@@ -107,7 +115,7 @@ struct Callback<kFunction> {
 // The same for requests that may meet a rollback. One that has chosen the volume before the switch
 // can find that volume destroyed, and in the restored one it would have succeeded: it is done again.
 template <typename Handle>
-bool Answer(fuse_req_t request, const char* operation, const Handle& handle) noexcept {
+Outcome Answer(fuse_req_t request, const char* operation, const Handle& handle) noexcept {
   return AnswerOnce(request, operation, [&] {
     const std::atomic<uint64_t>& switches = HandlersOf(request).mount.switches;
     uint64_t before = 0;
@@ -124,40 +132,52 @@ bool Answer(fuse_req_t request, const char* operation, const Handle& handle) noe
   });
 }
 
-// For what waits for other requests, however they come. `handle` is copied and outlives the caller.
+// A name of a request: a copy of this has its own, as the next request may come where that one's words are.
+class RequestText {
+ public:
+  explicit RequestText(const char* text) : text_(text) {}
+  RequestText(const RequestText& other) : own_(other.c_str()) {}
+  RequestText(RequestText&&) noexcept = default;
+  RequestText& operator=(const RequestText&) = delete;
+  RequestText& operator=(RequestText&&) = delete;
+  ~RequestText() = default;
+
+  const char* c_str() const noexcept { return text_ != nullptr ? text_ : own_.c_str(); }
+
+ private:
+  const char* text_ = nullptr;
+  std::string own_;
+};
+
+// `handle` is copied and outlives the caller: it holds what it needs by value, names as RequestText.
+template <typename Handle>
+void AnswerIn(WaitingRoom& room, fuse_req_t request, const char* operation, const Handle& handle) {
+  room.Post(CallerOf(request).uid, [request, operation, handle, ring = AnswersFor::RingAtHand()] {
+    const AnswersFor answers(ring);
+    Answer(request, operation, handle);
+  });
+}
+
+// For what waits, for other requests or for the disk.
 template <typename Handle>
 void AnswerInWaitingRoom(fuse_req_t request, const char* operation, const Handle& handle) {
-  HandlersOf(request).waiting_room.Post(
-      [request, operation, handle, ring = AnswersFor::RingAtHand()] {
-        const AnswersFor answers(ring);
-        Answer(request, operation, handle);
-      });
+  AnswerIn(HandlersOf(request).waiting_room, request, operation, handle);
 }
 
-// For what may take long. The thread that a ring has for all requests of one processor must not be
-// kept by it. `handle` is copied and outlives the caller: it holds what it needs by value, but for
-// names and data, which such a request keeps until the reply.
-template <typename Handle>
-void AnswerElsewhere(fuse_req_t request, const char* operation, const Handle& handle) {
-  if (!fuse_req_is_uring(request)) {
-    Answer(request, operation, handle);
-    return;
-  }
-  AnswerInWaitingRoom(request, operation, handle);
-}
-
-// For what passes a gate: elsewhere, as above, if that is shut.
+// For what passes a gate, or may find out that it takes long (Gate::BeforeLongWork): the thread that reads
+// requests, the only one of a processor where they come by a ring, and one of not too many otherwise, is
+// kept by neither.
 template <typename Handle>
 void AnswerChange(fuse_req_t request, const char* operation, const Handle& handle) {
-  if (!fuse_req_is_uring(request)) {
-    Answer(request, operation, handle);
-    return;
-  }
+  Outcome outcome = Outcome::kAnswered;
   {
     const Gate::NoWaiting no_waiting;
-    if (Answer(request, operation, handle)) return;
+    outcome = Answer(request, operation, handle);
   }
-  AnswerInWaitingRoom(request, operation, handle);
+  if (outcome == Outcome::kAnswered) return;
+  FuseHandlers& handlers = HandlersOf(request);
+  AnswerIn(outcome == Outcome::kMustWait ? handlers.waiting_room : handlers.workers, request,
+           operation, handle);
 }
 
 // For what has pages of a file written back or changed first, if the kernel may hold any that a mapping
@@ -167,7 +187,7 @@ void AnswerWithPages(fuse_req_t request, const char* operation, NodeId node, con
   const bool holds_pages = HandlersOf(request).mount.pages.Holds(node);
   const auto run = [handle, holds_pages] { handle(holds_pages); };
   if (holds_pages) {
-    AnswerInWaitingRoom(request, operation, run);
+    AnswerInWaitingRoom(request, operation, run);  // which may take long there
   } else {
     AnswerChange(request, operation, run);
   }

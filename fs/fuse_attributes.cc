@@ -207,20 +207,20 @@ int NoSuchXattr(const FuseHandlers& handlers, std::string_view name) {
 }
 
 void GetXattr(fuse_req_t request, fuse_ino_t node, const char* name, size_t size) {
-  const auto handle = [=] {
+  const auto handle = [=, name = RequestText(name)] {
     FuseHandlers& handlers = HandlersOf(request);
     const std::optional<std::string> value = handlers.snapshots.Owns(node)
-                                                 ? handlers.snapshots.GetXattr(node, name)
-                                                 : handlers.files.GetXattr(node, name);
+                                                 ? handlers.snapshots.GetXattr(node, name.c_str())
+                                                 : handlers.files.GetXattr(node, name.c_str());
     if (value) {
       ReplyValue(request, *value, size);
     } else {
-      ReplyError(request, NoSuchXattr(handlers, name));
+      ReplyError(request, NoSuchXattr(handlers, name.c_str()));
     }
   };
   // A snapshot's sizes are computed when they are asked for.
   if (IsSnapshotXattr(name)) {
-    AnswerElsewhere(request, "getxattr", handle);
+    AnswerInWaitingRoom(request, "getxattr", handle);
   } else {
     Answer(request, "getxattr", handle);
   }
@@ -240,7 +240,7 @@ void SetXattr(fuse_req_t request, fuse_ino_t node, const char* name, const char*
               int flags) {
   FuseHandlers& handlers = HandlersOf(request);
   const std::string_view view(value, size);
-  if (handlers.mount.write_stop.Park(node, name, view, [request, ring = RingThread::Current()] {
+  if (handlers.mount.write_stop.Park(node, name, [request, ring = RingThread::Current()] {
         const AnswersFor answers(ring);
         ReplyError(request, MountHelper::kAnswer);
       })) {
@@ -261,19 +261,19 @@ void SetXattr(fuse_req_t request, fuse_ino_t node, const char* name, const char*
     return;
   }
   AnswerVerb(request, "setxattr", node,
-             [request, node, name = std::string(name), value = std::string(view), flags] {
-               HandlersOf(request).snapshots.SetXattr(node, name.c_str(), value, flags);
+             [request, node, value = SnapshotTree::CheckXattr(node, name, view), flags] {
+               HandlersOf(request).snapshots.SetXattr(node, value, flags, AskerOf(request));
                ReplyError(request, 0);
              });
 }
 
 void RemoveXattr(fuse_req_t request, fuse_ino_t node, const char* name) {
-  AnswerChange(request, "removexattr", [=] {
+  AnswerChange(request, "removexattr", [=, name = RequestText(name)] {
     FuseHandlers& handlers = HandlersOf(request);
     if (handlers.snapshots.Owns(node)) {
-      handlers.snapshots.RemoveXattr(node, name);
+      handlers.snapshots.RemoveXattr(node, name.c_str());
     } else {
-      handlers.files.RemoveXattr(node, name);
+      handlers.files.RemoveXattr(node, name.c_str());
     }
     ReplyError(request, 0);
   });

@@ -3,11 +3,13 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "backend/base/error.h"
@@ -36,17 +38,33 @@ fuse_bufvec PartOfFile(int fd, off_t offset, size_t size) {
   return part;
 }
 
+// All that there is up to the end of the file, or an error: where a disk has damaged the middle of what is asked
+// for, read(2) gives what comes before, and the kernel would take that for the end of the file. (So would
+// libfuse with it, where it reads for us.)
+size_t ReadWhole(int fd, std::span<char> to, off_t offset) {
+  size_t done = 0;
+  while (done < to.size()) {
+    const ssize_t got =
+        pread(fd, to.data() + done, to.size() - done, offset + static_cast<off_t>(done));
+    if (got < 0 && errno == EINTR) continue;
+    if (CheckSyscall(got, "read a file") == 0) break;
+    done += static_cast<size_t>(got);
+  }
+  return done;
+}
+
 using SessionHandle = std::shared_ptr<ControlSession>;
 
 void OpenControl(fuse_req_t request, std::optional<int64_t> scope, fuse_file_info* file) {
   const Caller caller = CallerOf(request);
-  auto session = std::make_unique<SessionHandle>(
-      HandlersOf(request).control->Open({.pid = caller.pid,
-                                         .uid = caller.uid,
-                                         .gid = caller.gid,
-                                         .groups = GroupsOf(request),
-                                         .may_change = IsOpenForWriting(file->flags),
-                                         .workspace_id = scope}));
+  auto session = std::make_unique<SessionHandle>(HandlersOf(request).control->Open(
+      {.pid = caller.pid,
+       .uid = caller.uid,
+       .gid = caller.gid,
+       .groups = GroupsOf(request),
+       .powers = caller.uid == 0 ? Powers() : PowersOf(caller.pid),
+       .may_change = IsOpenForWriting(file->flags),
+       .workspace_id = scope}));
   file->fh = reinterpret_cast<uint64_t>(session.get());
   file->direct_io = 1;
   file->nonseekable = 1;
@@ -87,11 +105,12 @@ void ReplyCreated(fuse_req_t request, const CreatedFile& created, fuse_file_info
 
 void Create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode,
             fuse_file_info* file) {
-  AnswerChange(request, "create", [request, parent, name, mode, file = *file] {
+  AnswerChange(request, "create", [request, parent, name = RequestText(name), mode, file = *file] {
     RefuseVirtual(parent, "make a file");
     ReplyCreated(
         request,
-        HandlersOf(request).files.Create(parent, name, mode, file.flags, CallerOf(request)), file);
+        HandlersOf(request).files.Create(parent, name.c_str(), mode, file.flags, CallerOf(request)),
+        file);
   });
 }
 
@@ -124,21 +143,49 @@ void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, fuse_f
       return;
     }
     const auto fd = handlers.files.ReadFd(node, static_cast<uint64_t>(offset) + size);
-    fuse_bufvec source = PartOfFile(fd->get(), offset, size);
-    // A pipe for each thread is worth its while for large reads only.
-    const bool is_small = handlers.mount.open_files.passthrough();
-    const fuse_buf_copy_flags way = is_small ? FUSE_BUF_NO_SPLICE : FUSE_BUF_SPLICE_MOVE;
-    Reply([&] { return fuse_reply_data(request, &source, way); });
+    const auto data = std::make_unique_for_overwrite<char[]>(size);
+    const size_t got = ReadWhole(fd->get(), {data.get(), size}, offset);
+    Reply([&] { return fuse_reply_buf(request, data.get(), got); });
   });
 }
+
+// What a request brings to be written: a copy of this has its own, unless it came by a ring, where it stays
+// until the reply.
+class RequestData {
+ public:
+  RequestData(fuse_req_t request, const fuse_bufvec& data)
+      : data_(data), stays_(fuse_req_is_uring(request)) {}
+  RequestData(const RequestData& other) : data_(other.data_), stays_(other.stays_) {
+    if (stays_ || (data_.buf[0].flags & FUSE_BUF_IS_FD) != 0) return;
+    own_.assign(static_cast<const char*>(other.Source().buf[0].mem) + data_.off,
+                data_.buf[0].size - data_.off);
+    data_.buf[0].size = own_.size();
+    data_.off = 0;
+  }
+  RequestData(RequestData&&) noexcept = default;
+  RequestData& operator=(const RequestData&) = delete;
+  RequestData& operator=(RequestData&&) = delete;
+  ~RequestData() = default;
+
+  fuse_bufvec Source() const {
+    fuse_bufvec source = data_;
+    if (!own_.empty()) source.buf[0].mem = const_cast<char*>(own_.data());  // which is read only
+    return source;
+  }
+
+ private:
+  fuse_bufvec data_;
+  bool stays_;
+  std::string own_;
+};
 
 void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* written, off_t offset,
            fuse_file_info* file) {
   // Not of what the kernel writes back, which is within what it takes for the file, and holds its page.
   const bool leaves_gap = file->writepage == 0 && HandlersOf(request).files.LeavesGap(node, offset);
   const bool is_synchronous = file->writepage == 0 && (file->flags & O_DSYNC) != 0;
-  const auto handle = [=, written = *written, file = *file] {
-    fuse_bufvec source = written;
+  const auto handle = [=, written = RequestData(request, *written), file = *file] {
+    fuse_bufvec source = written.Source();
     FuseHandlers& handlers = HandlersOf(request);
     if (handlers.snapshots.ControlScope(node)) {
       throw Error(EINVAL, "write to a control file", "requests are made by ioctl", "Use ckpt");
@@ -156,15 +203,17 @@ void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* written, off_t offs
     if (is_synchronous) handlers.files.SyncWritten(node, file.fh, fd->get(), file.flags);
     Reply([&] { return fuse_reply_write(request, static_cast<size_t>(size)); });
   };
-  if (leaves_gap || is_synchronous) {
-    AnswerElsewhere(request, "write", handle);
+  // The kernel lets nobody write faster than the disk for long: whoever does so must not keep the only thread
+  // of a processor.
+  if (leaves_gap || is_synchronous || fuse_req_is_uring(request)) {
+    AnswerInWaitingRoom(request, "write", handle);
   } else {
     AnswerChange(request, "write", handle);
   }
 }
 
 void Sync(fuse_req_t request, fuse_ino_t node, int data_only, fuse_file_info* file) {
-  AnswerElsewhere(request, "fsync", [=, handle = file->fh] {
+  AnswerInWaitingRoom(request, "fsync", [=, handle = file->fh] {
     FuseHandlers& handlers = HandlersOf(request);
     if (IsVirtual(node)) {
       handlers.snapshots.Sync(node);
@@ -188,17 +237,12 @@ void CopyRange(fuse_req_t request, fuse_ino_t from, off_t from_offset, fuse_file
                fuse_ino_t to, off_t to_offset, fuse_file_info* /*out*/, size_t length,
                int /*flags*/) {
   const auto handle = [=](bool holds_pages) {
-    const ssize_t copied =
+    const size_t copied =
         HandlersOf(request).files.CopyRange(from, from_offset, to, to_offset, length,
                                             CallerOf(request), InGroupsOf(request), holds_pages);
-    Reply([&] { return fuse_reply_write(request, static_cast<size_t>(copied)); });
+    Reply([&] { return fuse_reply_write(request, copied); });
   };
-  constexpr size_t kLongBytes = 1 << 20;
-  if (length > kLongBytes && !HandlersOf(request).mount.pages.Holds(to)) {
-    AnswerElsewhere(request, "copy_file_range", [=] { handle(false); });
-  } else {
-    AnswerWithPages(request, "copy_file_range", to, handle);
-  }
+  AnswerWithPages(request, "copy_file_range", to, handle);
 }
 
 void Seek(fuse_req_t request, fuse_ino_t node, off_t offset, int whence, fuse_file_info* /*file*/) {

@@ -47,15 +47,19 @@ bool ChooseUring(IoUring wanted) {
   return KernelAllowsUring();
 }
 
-// How many requests of one processor can be under way. A checkpoint keeps one unanswered for each file
+// How many requests of one processor can be under way. Checkpoints keep one unanswered for each file
 // that is open for writing (WriteStop), wherever those come from, and others must still get through.
+// With few processors one ring may be given them all; with many they spread.
 // An entry costs a page, and address space for the largest request.
 unsigned int RingDepth() {
-  constexpr unsigned int kDepth = MountHelper::kFilesMax + 32;
+  constexpr unsigned int kAllHeld = WriteStop::kHeldMax + WriteStop::kHeldSmallMax;
+  constexpr unsigned int kOthers = 32;
+  constexpr unsigned int kFewEntries = 2048;
   constexpr unsigned int kEntriesMax = 8192;
-  constexpr unsigned int kDepthMin = 32;
   const unsigned int processors = std::max(1L, sysconf(_SC_NPROCESSORS_CONF));
-  return std::clamp(kEntriesMax / processors, kDepthMin, kDepth);
+  const unsigned int depth = std::min(kFewEntries / processors, kAllHeld + kOthers);
+  constexpr unsigned int kOfOne = WriteStop::kFilesMax + kOthers;
+  return std::clamp(kEntriesMax / processors, kOthers, std::max(depth, kOfOne));
 }
 
 std::string JoinOptions(const FuseOptions& options, bool uring) {

@@ -18,7 +18,7 @@ namespace {
 // The kernel asks for these two only when somebody opens a file handle and it has forgotten the node, or
 // where that directory lies.
 void LookupByHandle(fuse_req_t request, fuse_ino_t node, bool parent) {
-  AnswerElsewhere(request, "lookup by handle", [=] {
+  AnswerInWaitingRoom(request, "lookup by handle", [=] {
     SnapshotTree& snapshots = HandlersOf(request).snapshots;
     ReplyEntry(request, parent ? snapshots.FindParent(node) : snapshots.FindAgain(node));
   });
@@ -64,18 +64,18 @@ void ForgetMany(fuse_req_t request, size_t count, fuse_forget_data* forgets) noe
 }
 
 void MakeNode(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, dev_t device) {
-  AnswerChange(request, "mknod", [=] {
+  AnswerChange(request, "mknod", [=, name = RequestText(name)] {
     RefuseVirtual(parent, "make a file");
-    ReplyEntry(request,
-               HandlersOf(request).files.MakeNode(parent, name, mode, device, CallerOf(request)));
+    ReplyEntry(request, HandlersOf(request).files.MakeNode(parent, name.c_str(), mode, device,
+                                                           CallerOf(request)));
   });
 }
 
 void MakeDirectory(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode) {
   if (!IsVirtual(parent)) {
-    AnswerChange(request, "mkdir", [=] {
-      ReplyEntry(request,
-                 HandlersOf(request).files.MakeDirectory(parent, name, mode, CallerOf(request)));
+    AnswerChange(request, "mkdir", [=, name = RequestText(name)] {
+      ReplyEntry(request, HandlersOf(request).files.MakeDirectory(parent, name.c_str(), mode,
+                                                                  CallerOf(request)));
     });
     return;
   }
@@ -86,36 +86,36 @@ void MakeDirectory(fuse_req_t request, fuse_ino_t parent, const char* name, mode
 }
 
 void MakeSymlink(fuse_req_t request, const char* target, fuse_ino_t parent, const char* name) {
-  AnswerChange(request, "symlink", [=] {
+  AnswerChange(request, "symlink", [=, target = RequestText(target), name = RequestText(name)] {
     RefuseVirtual(parent, "make a symlink");
-    ReplyEntry(request,
-               HandlersOf(request).files.MakeSymlink(parent, name, target, CallerOf(request)));
+    ReplyEntry(request, HandlersOf(request).files.MakeSymlink(parent, name.c_str(), target.c_str(),
+                                                              CallerOf(request)));
   });
 }
 
 void MakeLink(fuse_req_t request, fuse_ino_t node, fuse_ino_t new_parent, const char* new_name) {
-  AnswerChange(request, "link", [=] {
+  AnswerChange(request, "link", [=, new_name = RequestText(new_name)] {
     RefuseVirtual(new_parent, "link a file");
     RefuseVirtual(node, "link a file");
-    ReplyEntry(request, HandlersOf(request).files.MakeLink(node, new_parent, new_name));
+    ReplyEntry(request, HandlersOf(request).files.MakeLink(node, new_parent, new_name.c_str()));
   });
 }
 
 void Unlink(fuse_req_t request, fuse_ino_t parent, const char* name) {
-  AnswerChange(request, "unlink", [=] {
+  AnswerChange(request, "unlink", [=, name = RequestText(name)] {
     RefuseVirtual(parent, "remove a file");
-    HandlersOf(request).files.Unlink(parent, name);
+    HandlersOf(request).files.Unlink(parent, name.c_str(), CallerOf(request).uid);
     ReplyError(request, 0);
   });
 }
 
 void RemoveDirectory(fuse_req_t request, fuse_ino_t parent, const char* name) {
   if (!IsVirtual(parent)) {
-    AnswerChange(request, "rmdir", [=] {
-      if (HandlersOf(request).snapshots.IsReserved(parent, name)) {
-        throw Error(EPERM, std::string("remove ") + name, "it is a part of its workspace");
+    AnswerChange(request, "rmdir", [=, name = RequestText(name)] {
+      if (HandlersOf(request).snapshots.IsReserved(parent, name.c_str())) {
+        throw Error(EPERM, std::string("remove ") + name.c_str(), "it is a part of its workspace");
       }
-      HandlersOf(request).files.RemoveDirectory(parent, name);
+      HandlersOf(request).files.RemoveDirectory(parent, name.c_str(), CallerOf(request).uid);
       ReplyError(request, 0);
     });
     return;
@@ -134,25 +134,28 @@ void Rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t 
                                   snapshots.IsReserved(parent, name) ||
                                   snapshots.IsReserved(new_parent, new_name);
   if (!concerns_snapshots) {
-    AnswerChange(request, "rename", [=] {
-      HandlersOf(request).files.Rename(parent, name, new_parent, new_name, flags,
-                                       CallerOf(request));
-      ReplyError(request, 0);
-    });
+    AnswerChange(request, "rename",
+                 [=, name = RequestText(name), new_name = RequestText(new_name)] {
+                   HandlersOf(request).files.Rename(parent, name.c_str(), new_parent,
+                                                    new_name.c_str(), flags, CallerOf(request));
+                   ReplyError(request, 0);
+                 });
     return;
   }
   if (!SnapshotTree::IsVerb(parent, new_parent)) {
-    AnswerChange(request, "rename", [=] {
-      HandlersOf(request).snapshots.Rename(parent, name, new_parent, new_name, flags);
-      ReplyError(request, 0);
-    });
+    AnswerChange(request, "rename",
+                 [=, name = RequestText(name), new_name = RequestText(new_name)] {
+                   HandlersOf(request).snapshots.Rename(parent, name.c_str(), new_parent,
+                                                        new_name.c_str(), flags, AskerOf(request));
+                   ReplyError(request, 0);
+                 });
     return;
   }
   AnswerVerb(request, "rename", SnapshotTree::ListOf(parent, new_parent),
              [request, parent, name = std::string(name), new_parent,
               new_name = std::string(new_name), flags] {
                HandlersOf(request).snapshots.Rename(parent, name.c_str(), new_parent,
-                                                    new_name.c_str(), flags);
+                                                    new_name.c_str(), flags, AskerOf(request));
                ReplyError(request, 0);
              });
 }

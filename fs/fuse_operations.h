@@ -1,7 +1,9 @@
 // The adapter between libfuse's requests and the classes that answer them.
 #pragma once
 
+#include <chrono>
 #include <memory>
+#include <thread>
 
 #include "fs/control.h"
 #include "fs/file_tree.h"
@@ -39,6 +41,9 @@ struct FuseHandlers {
   // Last: their tasks use all of the above.
   VerbQueue verb_queue;
   WaitingRoom waiting_room;
+  // For long work (copies, cuts, removals of large files). More than there are processors do it no sooner,
+  // and only get in the way of whoever has little to be done.
+  WaitingRoom workers{std::chrono::seconds(5), 2 + 2 * std::thread::hardware_concurrency()};
 };
 
 const fuse_lowlevel_ops& FuseOperations();

@@ -20,8 +20,9 @@ class Gate {
   // closing that waits for the first.
   class Pass {
    public:
-    // `node`: what is going to be changed, or the directory in which.
-    Pass(Gate& gate, NodeId node) : gate_(gate) { gate_.Enter(node); }
+    // `locked`: what is going to be changed, or the directory in which, if the kernel holds its lock for
+    // who asked; 0: it does not.
+    Pass(Gate& gate, NodeId locked) : gate_(gate) { gate_.Enter(locked); }
     ~Pass() { gate_.Leave(); }
     Pass(const Pass&) = delete;
     Pass& operator=(const Pass&) = delete;
@@ -30,8 +31,30 @@ class Gate {
     Gate& gate_;
   };
 
-  // Thrown by Pass, instead of waiting, on a thread with a NoWaiting.
-  class IsShut {};
+  // What is done before the gate is passed, by whoever keeps others from the file meanwhile (the kernel
+  // holds its lock for him): to one that closes the gate he stands at it all that time. For a part of a
+  // call that may take long; the pass comes before this ends.
+  class Approach {
+   public:
+    Approach(Gate& gate, NodeId node) : gate_(gate), node_(node) { gate_.Announce(node); }
+    ~Approach() { gate_.Withdraw(node_); }
+    Approach(const Approach&) = delete;
+    Approach& operator=(const Approach&) = delete;
+
+   private:
+    Gate& gate_;
+    const NodeId node_;
+  };
+
+  // Thrown on a thread with a NoWaiting by a Pass that would wait, and by BeforeLongWork.
+  class MustNotWait {};
+  class MustNotWork {};
+
+  // Before something that would keep the thread for long. What has been done so far is done again by
+  // another one.
+  static void BeforeLongWork() {
+    if (refuses_to_wait_) throw MustNotWork();
+  }
 
   // While it exists its thread does not wait at any gate.
   class NoWaiting {
@@ -54,7 +77,8 @@ class Gate {
     Gate& gate_;
   };
 
-  // Whether an operation on that node waits for the gate to open.
+  // Whether an operation that has the lock of that node waits for the gate to open, or will pass it before it
+  // ends.
   bool Waits(NodeId node) const {
     const std::lock_guard lock(mutex_);
     return std::find(waiting_.begin(), waiting_.end(), node) != waiting_.end();
@@ -64,12 +88,22 @@ class Gate {
   void Enter(NodeId node) {
     std::unique_lock lock(mutex_);
     if (closed_) {
-      if (refuses_to_wait_) throw IsShut();
+      if (refuses_to_wait_) throw MustNotWait();
       waiting_.push_back(node);
       changed_.wait(lock, [this] { return !closed_; });
       waiting_.erase(std::find(waiting_.begin(), waiting_.end(), node));
     }
     ++inside_;
+  }
+
+  void Announce(NodeId node) {
+    const std::lock_guard lock(mutex_);
+    waiting_.push_back(node);
+  }
+
+  void Withdraw(NodeId node) {
+    const std::lock_guard lock(mutex_);
+    waiting_.erase(std::find(waiting_.begin(), waiting_.end(), node));
   }
 
   void Leave() {

@@ -6,12 +6,13 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <map>
 #include <optional>
 #include <sstream>
 #include <string_view>
@@ -70,65 +71,76 @@ bool IsDevice(dev_t device, const std::string& text) {
   return device == 0 || text == fmt::format("{:02x}:{:02x}", major(device), minor(device));
 }
 
-// Adds what the process has open; removes it from `numbers`.
-void CollectOpen(pid_t pid, dev_t filesystem, std::set<uint64_t>& numbers, SearchDeadline deadline,
-                 std::vector<Holder>& holders) {
-  const std::string fdinfo = ProcessPath(pid, "fdinfo");
+}  // namespace
+
+void TakeOpen(pid_t process, dev_t device, std::set<uint64_t>& numbers, const TakeHolder& take) {
+  const std::string fdinfo = ProcessPath(process, "fdinfo");
   const UniqueFd directory(open(fdinfo.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory.valid()) return;
   std::error_code error;
   for (const auto& entry : stdfs::directory_iterator(fdinfo, error)) {
-    if (numbers.empty() || std::chrono::steady_clock::now() > deadline) return;
+    if (numbers.empty()) return;
     const std::string fd = entry.path().filename();
     const std::string info = ReadStart(directory.get(), fd.c_str());
     const auto wanted = numbers.find(ValueOf(info, "ino:", 10));
     if (wanted == numbers.end() || (ValueOf(info, "flags:", 8) & O_ACCMODE) == O_RDONLY) continue;
-    const std::string link = ProcessPath(pid, "fd/") + fd;
-    if (!IsOn(filesystem, link)) continue;
-    holders.push_back(
-        {.number = *wanted, .pid = pid, .path = stdfs::read_symlink(link, error).string()});
+    const std::string link = ProcessPath(process, "fd/") + fd;
+    if (!IsOn(device, link)) continue;
+    take({.number = *wanted,
+          .pid = process,
+          .path = stdfs::read_symlink(link, error).string(),
+          .command = CommandOf(process)});
     numbers.erase(wanted);
   }
 }
 
-// The same for what it has mapped shared and writable.
-void CollectMapped(pid_t pid, dev_t filesystem, std::set<uint64_t>& numbers,
-                   SearchDeadline deadline, std::vector<Holder>& holders) {
-  std::ifstream maps(ProcessPath(pid, "maps"));
+void TakeMapped(pid_t process, dev_t device, std::set<uint64_t>& numbers, const TakeHolder& take) {
+  std::ifstream maps(ProcessPath(process, "maps"));
   std::string line;
-  while (!numbers.empty() && std::chrono::steady_clock::now() <= deadline &&
-         std::getline(maps, line)) {
+  while (!numbers.empty() && std::getline(maps, line)) {
     if (line.find(" rw-s ") == std::string::npos) continue;
     std::istringstream fields(line);
     std::string range;
     std::string permissions;
     std::string offset;
-    std::string device;
+    std::string on;
     uint64_t number = 0;
-    fields >> range >> permissions >> offset >> device >> number;
-    if (permissions != "rw-s" || !IsDevice(filesystem, device) || numbers.erase(number) == 0)
-      continue;
-    Holder holder{.number = number, .pid = pid, .path = {}};
+    fields >> range >> permissions >> offset >> on >> number;
+    if (permissions != "rw-s" || !IsDevice(device, on) || numbers.erase(number) == 0) continue;
+    Holder holder{.number = number, .pid = process, .path = {}, .command = CommandOf(process)};
     std::getline(fields >> std::ws, holder.path);
-    holders.push_back(std::move(holder));
+    take(std::move(holder));
   }
-}
-
-}  // namespace
-
-std::vector<Holder> FilesHeldBy(pid_t process, dev_t device, const std::set<uint64_t>& numbers,
-                                SearchDeadline deadline) {
-  std::vector<Holder> holders;
-  std::set<uint64_t> left = numbers;
-  CollectOpen(process, device, left, deadline, holders);
-  CollectMapped(process, device, left, deadline, holders);
-  return holders;
 }
 
 pid_t ProcessOf(pid_t thread) {
   if (thread == 0) return 0;
   const std::string status = ReadStart(AT_FDCWD, ProcessPath(thread, "status").c_str());
   return static_cast<pid_t>(ValueOf(status, "Tgid:", 10));
+}
+
+// proc_pid_status(5). The lines may stand behind one of 65,536 groups.
+bool IsInterrupted(pid_t thread, Signals by) {
+  constexpr uint64_t kKill = uint64_t{1} << (SIGKILL - 1);
+  std::ifstream status(ProcessPath(thread, "status"));
+  if (!status.is_open()) return false;
+  uint64_t pending = 0;
+  uint64_t kept_away = 0;
+  std::string line;
+  while (std::getline(status, line)) {
+    const size_t colon = line.find(":\t");
+    const std::string_view key = std::string_view(line).substr(0, colon);
+    const bool is_pending = key == "SigPnd" || key == "ShdPnd";
+    if (!is_pending && key != "SigBlk" && key != "SigIgn") continue;
+    (is_pending ? pending : kept_away) |= std::strtoull(line.c_str() + colon + 2, nullptr, 16);
+  }
+  return (pending & (by == Signals::kKill ? kKill : ~kept_away | kKill)) != 0;
+}
+
+std::optional<uid_t> UserOf(pid_t process) {
+  const std::string status = ReadStart(AT_FDCWD, ProcessPath(process, "status").c_str());
+  if (status.empty()) return std::nullopt;
+  return static_cast<uid_t>(ValueOf(status, "Uid:", 10));
 }
 
 std::string CommandOf(pid_t process) {
@@ -143,37 +155,8 @@ std::vector<pid_t> AllProcesses() {
   for (const auto& entry : stdfs::directory_iterator("/proc", error)) {
     if (const auto pid = ParsePid(entry.path().filename().string())) processes.push_back(*pid);
   }
+  std::sort(processes.begin(), processes.end());
   return processes;
-}
-
-std::string WithoutPrefix(std::string path, const std::string& prefix) {
-  if (path.starts_with(prefix + "/")) path.erase(0, prefix.size() + 1);
-  return path;
-}
-
-std::vector<Holder> FindHolders(dev_t device, const std::vector<HeldFile>& files) {
-  std::vector<Holder> holders;
-  std::map<pid_t, std::set<uint64_t>> by_opener;
-  std::set<uint64_t> left;
-  for (const HeldFile& file : files) {
-    left.insert(file.number);
-    if (const pid_t opener = ProcessOf(file.pid); opener != 0) {
-      by_opener[opener].insert(file.number);
-    }
-  }
-  const auto collect = [&](pid_t process, const std::set<uint64_t>& numbers) {
-    for (Holder& holder : FilesHeldBy(process, device, numbers)) {
-      left.erase(holder.number);
-      holders.push_back(std::move(holder));
-    }
-  };
-  for (const auto& [opener, numbers] : by_opener) collect(opener, numbers);
-  if (left.empty()) return holders;
-  for (const pid_t process : AllProcesses()) {
-    if (left.empty()) break;
-    collect(process, std::set<uint64_t>(left));
-  }
-  return holders;
 }
 
 }  // namespace ckptfs

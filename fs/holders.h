@@ -1,19 +1,19 @@
-// Which processes hold files open, for people who read an EBUSY or look at a checkpoint.
+// What /proc tells of a process: the files that it holds, its name, what it is about.
 //
-// By /proc: /proc/PID/fdinfo/N shows an open file's inode number as "ino:" (proc_pid_fdinfo(5)),
-// /proc/PID/maps that of a mapped one, and reading those asks the filesystem nothing. Another filesystem, a
-// mount of another store above all, may have files of the same numbers.
+// /proc/PID/fdinfo/N shows an open file's inode number as "ino:" (proc_pid_fdinfo(5)), /proc/PID/maps that of
+// a mapped one, and reading those asks the filesystem nothing. Another filesystem, a mount of another store
+// above all, may have files of the same numbers. But it may wait for the process for ever: so only tasks of
+// Scouts look, and all others search by ProcessSearch.
 #pragma once
 
 #include <sys/types.h>
 
-#include <chrono>
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
-
-#include "fs/verbs.h"
 
 namespace ckptfs {
 
@@ -27,28 +27,27 @@ struct HeldFile {
 struct Holder {
   uint64_t number = 0;
   pid_t pid = 0;
-  std::string path;  // as that process sees it
+  std::string path;     // as that process sees it
+  std::string command;  // the process's, as in /proc/PID/comm
 };
 
-using SearchDeadline = std::chrono::steady_clock::time_point;
+using TakeHolder = std::function<void(Holder holder)>;
 
-// Those of the files `numbers` of the filesystem `device` (st_dev; 0: it is not known) that a process has
-// open for writing or mapped so; each once. Looks no further when the deadline has passed.
-std::vector<Holder> FilesHeldBy(pid_t process, dev_t device, const std::set<uint64_t>& numbers,
-                                SearchDeadline deadline = SearchDeadline::max());
+// Takes those of `numbers`, files of the filesystem `device` (st_dev; 0: it is not known), out of it that the
+// process has open for writing, or mapped so: each once.
+void TakeOpen(pid_t process, dev_t device, std::set<uint64_t>& numbers, const TakeHolder& take);
+void TakeMapped(pid_t process, dev_t device, std::set<uint64_t>& numbers, const TakeHolder& take);
 
 // The process of a thread; 0 if that is gone.
 pid_t ProcessOf(pid_t thread);
-// A process's command name, as /proc/PID/comm has it; empty if it is gone.
+// Whether a signal waits for that thread: SIGKILL (to which the kernel turns all that are about to end it), or
+// any that it neither blocks nor ignores.
+enum class Signals { kKill, kAny };
+bool IsInterrupted(pid_t thread, Signals by);
+// A process's command name; empty if it is gone.
 std::string CommandOf(pid_t process);
-std::vector<pid_t> AllProcesses();
-
-// Finds the processes behind each file. The opener is looked at first; as a descriptor may have been
-// passed on or inherited, all processes are looked at for what no opener has any longer. A file that
-// no process has is left out: its release is on the way.
-std::vector<Holder> FindHolders(dev_t device, const std::vector<HeldFile>& files);
-
-// `path` without `prefix` and the slash behind it, if it begins so.
-std::string WithoutPrefix(std::string path, const std::string& prefix);
+std::vector<pid_t> AllProcesses();  // in their order
+// The user that a process runs as; none if it is gone.
+std::optional<uid_t> UserOf(pid_t process);
 
 }  // namespace ckptfs

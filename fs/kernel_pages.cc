@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <utility>
 
 namespace ckptfs {
 namespace {
@@ -27,9 +28,9 @@ off_t PageBegin(off_t offset) { return offset / PageBytes() * PageBytes(); }
 // What is begun here is waited for, but not for ever: the very request that it is done for can hold the
 // page, if the kernel has begun that anew for a WRITE to a part of it (then there is nothing in it to be
 // hidden), or a store that waits for a page to be written back, which waits for the answer to a SETATTR.
-std::future<void> KernelPages::Begin(const std::function<void()>& task) {
+std::future<void> KernelPages::Begin(Slot slot, const std::function<void()>& task) {
   const auto done = std::make_shared<std::promise<void>>();
-  helpers_.Post([task, done] {
+  helpers_.Post(slot, [task, done] {
     task();
     done->set_value();
   });
@@ -41,10 +42,18 @@ void KernelPages::WriteBack(NodeId node) {
   kernel_.InvalidateContent(node, 0);
 }
 
+void KernelPages::WriteBackAll(Slot slot, std::vector<NodeId> nodes) {
+  if (nodes.empty()) return;
+  Begin(slot, [this, nodes = std::move(nodes)] {
+    for (const NodeId node : nodes) kernel_.InvalidateContent(node, 0);
+  }).wait();
+}
+
 void KernelPages::DropTail(NodeId node, off_t size, const std::function<void()>& pass_gate) {
   const off_t begin = PageBegin(size);
   if (begin == size || !files_.TakePagesRead(node, static_cast<uint64_t>(begin))) return;
-  const auto done = Begin([this, node, begin] { kernel_.InvalidateContent(node, begin); });
+  const auto done =
+      Begin(SlotOf(node), [this, node, begin] { kernel_.InvalidateContent(node, begin); });
   if (done.wait_for(kPatience) == std::future_status::ready) return;
   // A WRITE that waited at the gate has only just got through, if it was shut.
   const auto begin_of_pass = std::chrono::steady_clock::now();
@@ -65,7 +74,8 @@ void KernelPages::SizeChanged(NodeId node, off_t old_size, off_t new_size) {
 }
 
 void KernelPages::ZeroTail(NodeId node, off_t begin, off_t end) {
-  const auto done = Begin([this, node, begin, end] { kernel_.ZeroPages(node, begin, end); });
+  const auto done =
+      Begin(SlotOf(node), [this, node, begin, end] { kernel_.ZeroPages(node, begin, end); });
   if (done.wait_for(kPatience) == std::future_status::ready) return;
   spdlog::warn(
       "a page of a file that grows is in use for long: what was stored past its end may show");

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <future>
+#include <vector>
 
 #include "fs/kernel_cache.h"
 #include "fs/node_id.h"
@@ -35,6 +36,10 @@ class KernelPages {
   // (SETATTR): it sends no WRITE of its own then.
   void WriteBack(NodeId node);
 
+  // The same of files of one slot, on the thread of a verb. Returns at once if there are none, whoever
+  // else's pages are being written back.
+  void WriteBackAll(Slot slot, std::vector<NodeId> nodes);
+
   // Before a file of `size` bytes grows otherwise than by SETATTR: writes back and drops its last page,
   // of which the kernel sends no more than it still takes for the file. `pass_gate` waits until the gate
   // that such a WRITE passes has been open.
@@ -46,11 +51,11 @@ class KernelPages {
 
  private:
   void ZeroTail(NodeId node, off_t begin, off_t end);
-  std::future<void> Begin(const std::function<void()>& task);
+  std::future<void> Begin(Slot slot, const std::function<void()>& task);
 
   KernelCache& kernel_;
   OpenFiles& files_;
-  WaitingRoom helpers_;
+  WaitingRoom helpers_;  // whose tasks are a slot's
 };
 
 }  // namespace ckptfs

@@ -1,5 +1,9 @@
 #include "fs/live_holds.h"
 
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
 #include <utility>
 
 #include "fs/file_tree.h"
@@ -15,9 +19,39 @@ GateHold::GateHold(MountContext& mount, std::shared_ptr<LiveWorkspace> workspace
 
 uint64_t GateHold::GatherUnlinked() {
   const auto live = workspace_->live();
+  if (live->files) stopped_ = StopWrites(mount_.unlinked.ToBeLocked(live->files->slot));
+  const uint64_t count = GatherUnlinked(stopped_.get());
+  if (left_out() != 0) {
+    spdlog::warn("{} open files of workspace {} that have no name are not kept: {}", left_out(),
+                 mount_.NameOf(workspace_->id()), stopped_ ? stopped_->gap() : "");
+  }
+  return count;
+}
+
+uint64_t GateHold::GatherUnlinked(const WriteStop::Stopped* stopped) {
+  const auto live = workspace_->live();
   if (!live->files) return 0;
-  gathered_ = mount_.unlinked.Gather(live->files->slot, *live->volume, becomes_snapshot_);
+  const auto is_still = [&](NodeId node) {
+    // Without passthrough every write passes the gate. With it, one that waits there keeps others out.
+    return !mount_.open_files.passthrough() || !mount_.open_files.HasWriters(node) ||
+           workspace_->gate().Waits(node) || (stopped != nullptr && stopped->Holds(node));
+  };
+  gathered_ = mount_.unlinked.Gather(live->files->slot, *live->volume, becomes_snapshot_, is_still);
   return gathered_->count();
+}
+
+std::unique_ptr<WriteStop::Stopped> GateHold::StopWrites(const std::vector<NodeId>& nodes) {
+  if (!mount_.open_files.passthrough()) return nullptr;
+  std::vector<NodeHandle> open;
+  for (const NodeId node : nodes) {
+    if (!mount_.open_files.HasWriters(node)) continue;
+    try {
+      open.push_back(FileTree(mount_).HandleOf(node));
+    } catch (const Error&) {  // closed and removed just now
+    }
+  }
+  return mount_.write_stop.Stop(workspace_->id(), std::move(open),
+                                [this](NodeId node) { return workspace_->gate().Waits(node); });
 }
 
 MomentHold::MomentHold(MountContext& mount, const std::shared_ptr<LiveWorkspace>& workspace)
@@ -26,21 +60,26 @@ MomentHold::MomentHold(MountContext& mount, const std::shared_ptr<LiveWorkspace>
   if (!live->files) return;
   FileTree files(mount);
   writers_ = files.Writers(live->files->slot);
-  // Without passthrough every write passes the gate.
-  if (mount.open_files.passthrough()) StopWrites(mount, workspace->gate());
+  StopWrites(mount);
   files.WriteOut(writers_);
 }
 
-void MomentHold::StopWrites(MountContext& mount, const Gate& gate) {
-  std::vector<NodeHandle> open;
-  for (const WriterHandle& writer : writers_) {
-    if (!mount.open_files.HasWriters(writer.node)) continue;
-    try {
-      open.push_back(FileTree(mount).HandleOf(writer.node));
-    } catch (const Error&) {  // closed and removed just now
-    }
+// Those without a name first: should there be too many, they would be left out, and not just go on.
+void MomentHold::StopWrites(MountContext& mount) {
+  std::vector<NodeId> nodes;
+  for (const WriterHandle& writer : writers_) nodes.push_back(writer.node);
+  std::stable_partition(nodes.begin(), nodes.end(),
+                        [&](NodeId node) { return mount.unlinked.Contains(node); });
+  stopped_ = gate_.StopWrites(nodes);
+}
+
+std::string MomentHold::WhyNotOneMoment() const {
+  std::string why = stopped_ ? stopped_->gap() : "";
+  if (const uint64_t count = gate_.left_out(); count != 0) {
+    why += fmt::format("{}{} of the open files that have no name are not in it",
+                       why.empty() ? "" : "; ", count);
   }
-  stopped_ = mount.write_stop.Stop(std::move(open), [&](NodeId node) { return gate.Waits(node); });
+  return why;
 }
 
 }  // namespace ckptfs

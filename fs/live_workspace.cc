@@ -4,6 +4,7 @@
 
 #include "backend/base/error.h"
 #include "backend/base/time.h"
+#include "fs/process_search.h"
 
 namespace ckptfs {
 
@@ -92,7 +93,9 @@ bool LiveWorkspace::AwaitWalks(pid_t thread, Holds holds) {
   constexpr std::chrono::milliseconds kLockWaitAgainMax{500};
   // Names are dropped a million a second.
   constexpr std::chrono::seconds kMax{20};
+  constexpr std::chrono::milliseconds kInterruptPoll{200};
   const auto began = std::chrono::steady_clock::now();
+  auto looked = began;
   std::unique_lock lock(mutex_);
   // The first thing that the kernel asks for on its second walk, before it takes a lock.
   const bool again = sent_back_.erase(thread) != 0;
@@ -101,6 +104,12 @@ bool LiveWorkspace::AwaitWalks(pid_t thread, Holds holds) {
   while (!walks_go_on_.wait_for(lock, kPoll, [this] { return walk_stops_ == 0; })) {
     const auto now = std::chrono::steady_clock::now();
     if (now - began > kMax) return false;
+    if (thread != 0 && now - looked > kInterruptPoll) {
+      lock.unlock();
+      if (InterruptedThreads({thread}, Signals::kKill).contains(thread)) return false;
+      lock.lock();
+      looked = now;
+    }
     const int64_t lock_wait_ns = lock_wait_began_ns_;
     if (holds == Holds::kNothing || lock_wait_ns == 0) continue;
     if (now.time_since_epoch() - std::chrono::nanoseconds(lock_wait_ns) < lock_wait_max) continue;

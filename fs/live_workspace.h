@@ -98,7 +98,7 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   bool StopsWalks() const noexcept { return walk_stops_ != 0; }
   // For a request of `thread`: returns when there is none any more; or false, after a while, where that may
   // never be, as the thread may hold the lock of a directory for which whoever settles the names is
-  // waiting. It is sent back then, and comes again.
+  // waiting. It is sent back then, and comes again. Or the thread has been killed.
   enum class Holds { kNothing, kPerhaps, kPerhapsAgain };  // the last: also when it comes again
   bool AwaitWalks(pid_t thread, Holds holds);
   // Held by the thread that settles names.

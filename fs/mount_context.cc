@@ -27,7 +27,7 @@ MountContext::MountContext(Store& store_in, KernelCache& kernel_in, MountOptions
       options(std::move(options_in)),
       volumes(store.backend()),
       workspaces(store, slots),
-      open_files(kernel),
+      open_files(kernel, descriptors),
       stale_names(kernel, slots),
       helper(mount_helper),
       write_stop(mount_helper),

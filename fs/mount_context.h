@@ -7,6 +7,8 @@
 #include <string>
 
 #include "catalog/store.h"
+#include "fs/descriptor_limit.h"
+#include "fs/descriptor_shares.h"
 #include "fs/detached_states.h"
 #include "fs/directory_fds.h"
 #include "fs/kernel_cache.h"
@@ -93,7 +95,8 @@ struct MountContext {
   bool can_expire_names = false;
   // Counts the times that some live tree was given another volume; counted after each.
   std::atomic<uint64_t> switches{0};
-  std::atomic<int> stopped_walks{0};  // LiveWorkspace::WalkStop
+  std::atomic<int> stopped_walks{0};                     // LiveWorkspace::WalkStop
+  DescriptorShares descriptors{DescriptorsForPrograms};  // before the views, whose files have some
   SlotTable slots;
   VolumeCache volumes;
   DirectoryFds directory_fds;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -12,7 +13,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
@@ -20,6 +20,7 @@
 #include <memory>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <tuple>
 #include <utility>
 
@@ -27,16 +28,20 @@
 #include "backend/base/proc_path.h"
 #include "fs/foreign_mounts.h"
 #include "fs/waiting_room.h"
+#include "fs/write_stop.h"
 
 namespace ckptfs {
 namespace {
 
-// What goes to the helper, in one packet: a mount point (token 0), or files to be stopped.
+// What goes to the helper, in one packet: files to be stopped; or, if there are none, a mount point.
 struct Request {
-  uint64_t token = 0;
   uint64_t count = 0;
-  std::array<NodeHandle, MountHelper::kFilesMax> files{};
+  std::array<NodeHandle, StopCalls::kBatchMax> files{};
   std::array<char, 4096> mountpoint{};
+
+  size_t bytes() const noexcept {
+    return count == 0 ? sizeof(Request) : offsetof(Request, files) + count * sizeof(NodeHandle);
+  }
 };
 
 // A path below the mount root, to be looked at; the answer is the number. Number 0: the mount point.
@@ -47,6 +52,11 @@ struct NameRequest {
 
 // For the next checkpoint: these threads are most of what a stop costs.
 constexpr std::chrono::seconds kThreadsKept{60};
+// More calls than these are never out: those that wait for a file, and those that hold one.
+constexpr size_t kThreadsMax =
+    StopShares::kCeiling + WriteStop::kHeldMax + WriteStop::kHeldSmallMax;
+// At the daemon's end, for a helper to end too. One that waits for a file cannot.
+constexpr std::chrono::milliseconds kEndWait{500};
 
 // --- The child -----------------------------------------------------------------------------------
 
@@ -80,53 +90,36 @@ UniqueFd OpenNode(int mount_fd, const NodeHandle& file) {
   return UniqueFd(open_by_handle_at(mount_fd, handle, O_PATH | O_CLOEXEC));
 }
 
-// The calls of one stop. The last of its threads reports.
-class Calls {
- public:
-  Calls(int socket, uint64_t token, UniqueFd mount)
-      : socket_(socket), token_(token), mount_(std::move(mount)) {}
-  ~Calls() {
-    mount_.Reset();
-    const MountHelper::Report report{.token = token_, .error = error_};
-    send(socket_, &report, sizeof(report), MSG_NOSIGNAL);  // nobody there: the end comes by itself
-  }
-  Calls(const Calls&) = delete;
-  Calls& operator=(const Calls&) = delete;
-
-  // Returns when the daemon has answered.
-  void Stop(const NodeHandle& file) {
-    const UniqueFd fd = OpenNode(mount_.get(), file);
-    if (!fd.valid()) return Note(errno);
-    if (setxattr(ProcPath(fd.get()).c_str(), MountHelper::kXattrName, &token_, sizeof(token_), 0) !=
-        0) {
-      Note(errno);
-    }
-  }
-
- private:
-  void Note(int error) {
-    // The daemon's answer; files that have been closed and forgotten since; the mount's end.
-    constexpr std::array kExpected = {MountHelper::kAnswer, ESTALE, ENOENT, ENOTCONN, ECONNABORTED};
-    if (std::find(kExpected.begin(), kExpected.end(), error) == kExpected.end()) error_ = error;
-  }
-
-  const int socket_;
-  const uint64_t token_;
-  UniqueFd mount_;
-  std::atomic<int> error_{0};
-};
-
-void StopAll(WaitingRoom& threads, int socket, const Request& request, const char* mountpoint,
-             dev_t device) {
+// Returns when the daemon has answered, which may be never: it has nothing open by then but the file.
+int CallOn(const char* mountpoint, dev_t device, const NodeHandle& file) {
   UniqueFd mount = OpenMount(mountpoint, device);
-  if (!mount.valid()) {
-    const MountHelper::Report report{.token = request.token, .error = errno};
-    send(socket, &report, sizeof(report), MSG_NOSIGNAL);
-    return;
+  if (!mount.valid()) return errno;
+  const UniqueFd fd = OpenNode(mount.get(), file);
+  int error = fd.valid() ? 0 : errno;
+  mount.Reset();
+  if (error == 0 &&
+      setxattr(ProcPath(fd.get()).c_str(), StopCalls::kXattrName, nullptr, 0, 0) != 0) {
+    error = errno;
   }
-  const auto calls = std::make_shared<Calls>(socket, request.token, std::move(mount));
+  // The daemon's answer; files that have been closed and forgotten since; the mount's end.
+  constexpr std::array kExpected = {MountHelper::kAnswer, ESTALE, ENOENT, ENOTCONN, ECONNABORTED};
+  return std::find(kExpected.begin(), kExpected.end(), error) == kExpected.end() ? error : 0;
+}
+
+void Tell(int socket, const NodeHandle& file, int error) {
+  const StopCalls::Report report{.node = file.node, .error = error};
+  send(socket, &report, sizeof(report), MSG_NOSIGNAL);  // nobody there: the end comes by itself
+}
+
+void StopAll(WaitingRoom& threads, int socket, const Request& request,
+             const std::string& mountpoint, dev_t device) {
   for (size_t i = 0; i < std::min<size_t>(request.count, request.files.size()); ++i) {
-    threads.Post([calls, file = request.files[i]] { calls->Stop(file); });
+    const NodeHandle file = request.files[i];
+    const bool posted = threads.TryPost([=] {
+      const int error = CallOn(mountpoint.c_str(), device, file);
+      Tell(socket, file, error);
+    });
+    if (!posted) Tell(socket, file, EAGAIN);
   }
 }
 
@@ -137,18 +130,29 @@ bool Receive(int socket, Message& message) {
   do {
     size = recv(socket, &message, sizeof(message), 0);
   } while (size < 0 && errno == EINTR);
-  return size == sizeof(message);
+  return size > 0;
+}
+
+// The threads of calls are many, and need little.
+void MakeThreadsSmall() {
+  constexpr size_t kStackBytes = size_t{256} << 10;
+  pthread_attr_t attributes;
+  if (pthread_attr_init(&attributes) != 0) return;
+  pthread_attr_setstacksize(&attributes, kStackBytes);
+  pthread_setattr_default_np(&attributes);
+  pthread_attr_destroy(&attributes);
 }
 
 // Serves until the daemon's end of the socket is closed.
 [[noreturn]] void RunStops(int socket) {
+  MakeThreadsSmall();
   std::string mountpoint;
   dev_t device = 0;
-  WaitingRoom threads(kThreadsKept);
+  WaitingRoom threads(kThreadsKept, kThreadsMax);
   Request request;
   while (Receive(socket, request)) {
-    if (request.token != 0) {
-      StopAll(threads, socket, request, mountpoint.c_str(), device);
+    if (request.count != 0) {
+      StopAll(threads, socket, request, mountpoint, device);
     } else {
       mountpoint = request.mountpoint.data();
       device = DeviceOfMount(mountpoint);
@@ -233,11 +237,14 @@ MountHelper::MountHelper() {
   std::tie(names_pid_, names_socket_) = StartHelper(RunNames);
 }
 
+// A call that waits behind a write that never ends keeps its process: the daemon does not stay for that.
 MountHelper::~MountHelper() {
   socket_.Reset();
   names_socket_.Reset();
+  const auto deadline = std::chrono::steady_clock::now() + kEndWait;
   for (const pid_t pid : {pid_, names_pid_}) {
-    while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+    while (waitpid(pid, nullptr, WNOHANG) == 0 && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
   }
 }
@@ -246,26 +253,30 @@ void MountHelper::SetMountpoint(const std::string& mountpoint) {
   auto request = std::make_unique<Request>();
   if (mountpoint.size() >= request->mountpoint.size()) return;  // Start will say why
   std::copy(mountpoint.begin(), mountpoint.end(), request->mountpoint.begin());
-  send(socket_.get(), request.get(), sizeof(Request), MSG_NOSIGNAL);
+  send(socket_.get(), request.get(), request->bytes(), MSG_NOSIGNAL);
   NameRequest names;
   std::copy(mountpoint.begin(), mountpoint.end(), names.path.begin());
   send(names_socket_.get(), &names, sizeof(names), MSG_NOSIGNAL);
 }
 
-bool MountHelper::Start(uint64_t token, const std::vector<NodeHandle>& files) {
-  auto request = std::make_unique<Request>();
-  request->token = token;
-  request->count = std::min(files.size(), kFilesMax);
-  std::copy_n(files.begin(), request->count, request->files.begin());
-  // Never waits: a helper that does not take its requests is as good as gone.
-  return send(socket_.get(), request.get(), sizeof(Request), MSG_NOSIGNAL | MSG_DONTWAIT) ==
-         sizeof(Request);
+StopCalls::Taken MountHelper::Start(const std::vector<NodeHandle>& files) {
+  Request request;
+  request.count = std::min(files.size(), request.files.size());
+  std::copy_n(files.begin(), request.count, request.files.begin());
+  const ssize_t sent = send(socket_.get(), &request, request.bytes(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent >= 0) return Taken::kAll;
+  constexpr std::array kPassing = {EAGAIN, EINTR, ENOBUFS, ENOMEM};
+  return std::find(kPassing.begin(), kPassing.end(), errno) == kPassing.end() ? Taken::kGone
+                                                                              : Taken::kBusy;
 }
 
-std::optional<MountHelper::Report> MountHelper::Receive(
-    std::chrono::steady_clock::time_point deadline) {
-  return ReceiveBefore<Report>(socket_.get(), deadline);
+std::optional<StopCalls::Report> MountHelper::Receive() {
+  Report report;
+  if (!ckptfs::Receive(socket_.get(), report)) return std::nullopt;
+  return report;
 }
+
+void MountHelper::HangUp() { shutdown(socket_.get(), SHUT_RDWR); }
 
 void MountHelper::LookUp(const std::string& name, std::chrono::milliseconds time_max) {
   const auto deadline = std::chrono::steady_clock::now() + time_max;

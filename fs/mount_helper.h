@@ -13,6 +13,7 @@
 
 #include "backend/base/unique_fd.h"
 #include "fs/node_id.h"
+#include "fs/stop_calls.h"
 
 namespace ckptfs {
 
@@ -22,36 +23,27 @@ namespace ckptfs {
 // one end of a socket, ends when the other end is closed, however that came, and has the mount open only
 // during a call.
 //
-// - For WriteStop: setxattr(2) on files, each in a thread of its own, as every one of these calls waits
-//   for the daemon's answer. `Start` and `Receive` are used by one thread at a time.
+// - For WriteStop: setxattr(2) on files, each in a thread of its own. A call that waits for a file's lock
+//   cannot be called back, nor can its process be killed: that one may outlive the daemon, and ends with
+//   the last write that it stands behind.
 // - For SettlingNames: a look at a name. `LookUp` may be called by any thread.
-class MountHelper {
+class MountHelper : public StopCalls {
  public:
-  static constexpr size_t kFilesMax = 256;
-  // In a name space that only root may use. The value is the stop's token.
-  static constexpr char kXattrName[] = "trusted.ckptfs.write-stop";
-
   // What the daemon answers. (EAGAIN would reach the caller as EOPNOTSUPP.)
   static constexpr int kAnswer = ECANCELED;
 
-  struct Report {
-    uint64_t token = 0;
-    int error = 0;  // an errno that no answer of the daemon explains; 0: none
-  };
-
   // Forks: to be called while the process has one thread, and nothing that must not be inherited.
   MountHelper();
-  ~MountHelper();
+  ~MountHelper() override;
   MountHelper(const MountHelper&) = delete;
   MountHelper& operator=(const MountHelper&) = delete;
 
   // Tells it where the mount is, once that is there.
   void SetMountpoint(const std::string& mountpoint);
-  // False if the helper is gone or cannot take it.
-  bool Start(uint64_t token, const std::vector<NodeHandle>& files);
-  // The next report that arrives before `deadline`. Each Start is reported once, when all its calls
-  // have returned and the mount has been let go.
-  std::optional<Report> Receive(std::chrono::steady_clock::time_point deadline);
+
+  Taken Start(const std::vector<NodeHandle>& files) override;
+  std::optional<Report> Receive() override;
+  void HangUp() override;
 
   // Has the kernel look up a name in the mount root, or one in a directory there. Waits until it has, or
   // `time_max` has passed.

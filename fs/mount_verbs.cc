@@ -1,9 +1,12 @@
 #include "fs/mount_verbs.h"
 
+#include <spdlog/spdlog.h>
+
 #include <cerrno>
 
 #include "backend/base/error.h"
 #include "backend/base/time.h"
+#include "backend/compare/change_list.h"
 #include "catalog/names.h"
 #include "fs/file_tree.h"
 #include "fs/live_holds.h"
@@ -42,12 +45,15 @@ LiveHooks MountVerbs::Hooks() {
             const auto workspace = mount_.workspaces.Get(workspace_id);
             // Before the gate closes: what takes long where much was written a moment ago, and what is
             // written back, as it passes the gate.
-            if (const auto files = workspace->live()->files) {
-              FileTree(mount_).ForgetUnmapped(files->slot);
+            if (const auto live = workspace->live(); live->files) {
+              FileTree(mount_).ForgetUnmapped(live->files->slot);
+              mount_.pages.WriteBackAll(live->files->slot, FilesWithPages(*workspace));
             }
-            mount_.notifier.InvalidateContent(FilesWithPages(*workspace));
-            mount_.notifier.Drain();
             auto hold = std::make_unique<MomentHold>(mount_, workspace);
+            if (hold->IsWorthAnotherTry()) {
+              hold.reset();  // all go on meanwhile
+              hold = std::make_unique<MomentHold>(mount_, workspace);
+            }
             *writers = hold->writers();
             return hold;
           },
@@ -105,6 +111,10 @@ SnapshotRecord MountVerbs::Checkpoint(int64_t workspace_id, const CheckpointRequ
   const std::string workspace = mount_.NameOf(workspace_id);
   return Logged("checkpoint " + workspace + "/" + request.name, [&] {
     SnapshotRecord made = mount_.store.Checkpoint(workspace_id, request, Hooks());
+    if (made.moment != SnapshotMoment::kOne) {
+      spdlog::warn("checkpoint {}/{} is {}, not one moment: {}", workspace, made.name,
+                   ToString(made.moment), made.moment_reason);
+    }
     mount_.ListsChanged(workspace_id);
     return made;
   });
@@ -164,10 +174,10 @@ void MountVerbs::SetMessage(int64_t snapshot_id, const std::string& message) {
          [&] { mount_.store.SetMessage(snapshot_id, message); });
 }
 
-void MountVerbs::SetMetadata(int64_t snapshot_id, const std::string& json) {
+void MountVerbs::SetMetadata(int64_t snapshot_id, const Metadata& metadata) {
   const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
   Logged("set the metadata of " + NameOf(mount_, record),
-         [&] { mount_.store.SetMetadata(snapshot_id, json); });
+         [&] { mount_.store.SetMetadata(snapshot_id, metadata); });
 }
 
 WorkspaceRecord MountVerbs::Fork(int64_t snapshot_id, const std::string& name,
@@ -190,14 +200,12 @@ void MountVerbs::SnapshotMoved(const SnapshotRecord& snapshot, const RenamePlace
   if (root != 0) mount_.stale_names.Add(root, places.directory, places.name);
 }
 
-bool MountVerbs::ChangedSinceParent(int64_t workspace_id) {
-  return mount_.store.ChangedSinceParent(workspace_id, Hooks());
+bool MountVerbs::ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) {
+  return mount_.store.ChangedSinceParent(workspace_id, Hooks(), limits);
 }
 
-std::vector<Change> MountVerbs::Diff(int64_t older_snapshot_id,
-                                     std::optional<int64_t> newer_snapshot_id,
-                                     int64_t workspace_id) {
-  return mount_.store.Diff(older_snapshot_id, newer_snapshot_id, workspace_id, Hooks());
+ChangeList MountVerbs::Diff(const DiffRequest& request, WorkLimits& limits) {
+  return mount_.store.Diff(request, Hooks(), limits);
 }
 
 }  // namespace ckptfs

@@ -58,14 +58,13 @@ class MountVerbs : public Verbs {
   void DeleteSnapshot(int64_t snapshot_id, bool force) override;
   void SetPinned(int64_t snapshot_id, bool pinned) override;
   void SetMessage(int64_t snapshot_id, const std::string& message) override;
-  void SetMetadata(int64_t snapshot_id, const std::string& json) override;
+  void SetMetadata(int64_t snapshot_id, const Metadata& metadata) override;
   RolledBack RollbackInPlace(const RollbackRequest& request, bool force) override;
   WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) override {
     return Fork(snapshot_id, name, std::nullopt);
   }
-  bool ChangedSinceParent(int64_t workspace_id) override;
-  std::vector<Change> Diff(int64_t older_snapshot_id, std::optional<int64_t> newer_snapshot_id,
-                           int64_t workspace_id) override;
+  bool ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) override;
+  ChangeList Diff(const DiffRequest& request, WorkLimits& limits) override;
 
   // A rename over the workspace's name: the kernel then declares the old root directory dead, so
   // the root gets a new node id.

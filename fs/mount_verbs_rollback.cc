@@ -3,6 +3,7 @@
 #include "fs/file_tree.h"
 #include "fs/foreign_mounts.h"
 #include "fs/live_holds.h"
+#include "fs/mount_owners.h"
 #include "fs/mount_verbs.h"
 #include "fs/mount_verbs_internal.h"
 
@@ -55,7 +56,14 @@ MountVerbs::LiveRollback MountVerbs::Begin(const RollbackRequest& request, bool 
 }
 
 ForeignMounts MountVerbs::MountsOf(int64_t workspace_id) const {
-  return FindForeignMounts(mount_.device, mount_.NameOf(workspace_id));
+  ForeignMounts found = FindForeignMounts(mount_.device, mount_.NameOf(workspace_id));
+  const std::shared_ptr<Volume> live = mount_.workspaces.Get(workspace_id)->live()->volume;
+  struct stat root {};
+  if (live && fstat(live->root_fd(), &root) == 0) {
+    DropMountsOfStrangers(found.inside, root);
+    DropMountsOfStrangers(found.of_it, root);
+  }
+  return found;
 }
 
 std::vector<std::string> MountVerbs::RefuseMountsInside(const ForeignMounts& found,

@@ -10,6 +10,7 @@
 
 #include "backend/backend.h"
 #include "backend/base/unique_fd.h"
+#include "fs/descriptor_shares.h"
 #include "fs/node_id.h"
 
 namespace ckptfs {
@@ -37,9 +38,9 @@ class NamelessFiles {
   };
 
   // Without a descriptor only `last` is kept.
-  void Keep(NodeId node, UniqueFd fd, Place last) {
+  void Keep(NodeId node, UniqueFd fd, DescriptorClaim claim, Place last) {
     const std::lock_guard lock(mutex_);
-    files_.insert_or_assign(node, File{std::move(fd), std::move(last)});
+    files_.insert_or_assign(node, File{std::move(fd), std::move(claim), std::move(last)});
     count_ = files_.size();
   }
 
@@ -67,6 +68,7 @@ class NamelessFiles {
  private:
   struct File {
     UniqueFd fd;
+    DescriptorClaim claim;  // whose that is: of whoever has taken the name away
     Place last;
   };
 

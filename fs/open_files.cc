@@ -37,11 +37,65 @@ UniqueFd NotReserved(UniqueFd fd) {
   return fd;
 }
 
+// A reader's handle tells whose it is, and is odd; a writer's is an address.
+uint64_t ReaderHandle(uid_t user) { return uint64_t{user} << 1 | 1; }
+uid_t UserOf(uint64_t reader_handle) { return static_cast<uid_t>(reader_handle >> 1); }
+
 bool IsAppendOnly(const struct statx& status) {
   return (status.stx_attributes & STATX_ATTR_APPEND) != 0;
 }
 
 }  // namespace
+
+DescriptorClaim OpenFiles::Claim(uid_t user) {
+  DescriptorClaim claim = shares_.Claim(user);
+  if (!claim.valid()) {
+    throw Error(ENFILE, "open a file",
+                "this user's programs have too many files of this mount open");
+  }
+  return claim;
+}
+
+void OpenFiles::NoteOpener(File& file, uid_t user) {
+  const auto known = std::find_if(file.openers.begin(), file.openers.end(),
+                                  [user](const Opener& opener) { return opener.user == user; });
+  if (known != file.openers.end()) {
+    ++known->opens;
+  } else {
+    file.openers.push_back({.user = user, .opens = 1});
+  }
+}
+
+void OpenFiles::NoteRelease(File& file, uid_t user) {
+  const auto known = std::find_if(file.openers.begin(), file.openers.end(),
+                                  [user](const Opener& opener) { return opener.user == user; });
+  if (known == file.openers.end() || --known->opens > 0) return;
+  file.openers.erase(known);
+  if (file.openers.empty()) return;
+  const uid_t other = file.openers.front().user;
+  for (DescriptorClaim* const claim : {&file.claim, &file.append_claim}) {
+    if (claim->user() == user) claim->PassTo(other);
+  }
+}
+
+void OpenFiles::Remove(Shard& shard, std::unordered_map<NodeId, File>::iterator position) {
+  const auto of_slot = shard.of_slot.find(SlotOf(position->first));
+  if (of_slot != shard.of_slot.end()) {
+    of_slot->second.erase(position->first);
+    if (of_slot->second.empty()) shard.of_slot.erase(of_slot);
+  }
+  shard.files.erase(position);
+}
+
+template <typename Visit>
+void OpenFiles::ForEach(Slot slot, const Visit& visit) const {
+  for (const Shard& shard : shards_) {
+    const std::lock_guard lock(shard.mutex);
+    const auto of_slot = shard.of_slot.find(slot);
+    if (of_slot == shard.of_slot.end()) continue;
+    for (const NodeId node : of_slot->second) visit(node, shard.files.at(node));
+  }
+}
 
 bool OpenFiles::PassThrough(File& file, UniqueFd& fd) {
   RefuseReserved(fd);
@@ -104,10 +158,16 @@ OpenReply OpenFiles::Open(NodeId node, const OpenWish& asked, const FileOpener& 
   const auto [position, inserted] = shard.files.try_emplace(node);
   File& file = position->second;
   try {
+    if (inserted) {
+      file.claim = Claim(wish.user);
+      shard.of_slot[SlotOf(node)].insert(node);
+    }
     if (wish.append_only) {
       if (inserted) file.append_only = true;
       if (!file.append_fd) {
+        DescriptorClaim claim = Claim(wish.user);
         file.append_fd = std::make_shared<const UniqueFd>(NotReserved(opener.for_daemon()));
+        file.append_claim = std::move(claim);
       }
     } else if (inserted) {
       OpenFirst(node, file, wish, opener);
@@ -117,9 +177,10 @@ OpenReply OpenFiles::Open(NodeId node, const OpenWish& asked, const FileOpener& 
       file.can_write = true;
     }
   } catch (...) {
-    if (inserted) shard.files.erase(position);
+    if (inserted) Remove(shard, position);
     throw;
   }
+  NoteOpener(file, wish.user);
   ++file.opens;
   OpenReply reply{.backing_id = wish.append_only ? 0 : file.backing_id};
   reply.uncached = reply.backing_id == 0 && (wish.append_only || file.append_only);
@@ -129,10 +190,12 @@ OpenReply OpenFiles::Open(NodeId node, const OpenWish& asked, const FileOpener& 
     small_.Add(node);  // the kernel drops what it has, once
   }
   if (reply.backing_id == 0 && !reply.uncached) NotePagesAtOpen(file, reply.keeps_pages);
+  reply.handle = ReaderHandle(wish.user);
   if (wish.for_writing) {
     reply.first_writer = file.writers.empty();
     file.writers.push_front({.node = node,
                              .pid = wish.pid,
+                             .user = wish.user,
                              .through_daemon = reply.backing_id == 0,
                              .append_only = wish.append_only,
                              .uncached = reply.uncached});
@@ -149,15 +212,19 @@ bool OpenFiles::Release(NodeId node, uint64_t handle) {
   if (position == shard.files.end()) return false;
   File& file = position->second;
   bool last_writer = false;
-  if (handle != 0) {
-    file.writers.remove_if([handle](const WriterHandle& writer) {
-      return reinterpret_cast<uint64_t>(&writer) == handle;
+  uid_t user = UserOf(handle);
+  if (IsOfWriter(handle)) {
+    file.writers.remove_if([handle, &user](const WriterHandle& writer) {
+      const bool is_it = reinterpret_cast<uint64_t>(&writer) == handle;
+      if (is_it) user = writer.user;
+      return is_it;
     });
     last_writer = file.writers.empty();
   }
+  NoteRelease(file, user);
   if (--file.opens == 0) {
     if (file.backing_id != 0) kernel_.CloseBacking(file.backing_id);
-    shard.files.erase(position);
+    Remove(shard, position);
   }
   return last_writer;
 }
@@ -257,35 +324,23 @@ bool OpenFiles::TakePagesRead(NodeId node, uint64_t begin) {
 
 std::vector<WriterHandle> OpenFiles::Writers(Slot slot) const {
   std::vector<WriterHandle> writers;
-  for (const Shard& shard : shards_) {
-    const std::lock_guard lock(shard.mutex);
-    for (const auto& [node, file] : shard.files) {
-      if (SlotOf(node) != slot) continue;
-      writers.insert(writers.end(), file.writers.begin(), file.writers.end());
-    }
-  }
+  ForEach(slot, [&writers](NodeId /*node*/, const File& file) {
+    writers.insert(writers.end(), file.writers.begin(), file.writers.end());
+  });
   return writers;
 }
 
 std::vector<NodeId> OpenFiles::Nodes(Slot slot) const {
   std::vector<NodeId> nodes;
-  for (const Shard& shard : shards_) {
-    const std::lock_guard lock(shard.mutex);
-    for (const auto& [node, file] : shard.files) {
-      if (SlotOf(node) == slot) nodes.push_back(node);
-    }
-  }
+  ForEach(slot, [&nodes](NodeId node, const File& /*file*/) { nodes.push_back(node); });
   return nodes;
 }
 
 std::vector<NodeId> OpenFiles::WithoutFd(Slot slot) const {
   std::vector<NodeId> nodes;
-  for (const Shard& shard : shards_) {
-    const std::lock_guard lock(shard.mutex);
-    for (const auto& [node, file] : shard.files) {
-      if (SlotOf(node) == slot && file.backing_id == 0 && !file.data_fd) nodes.push_back(node);
-    }
-  }
+  ForEach(slot, [&nodes](NodeId node, const File& file) {
+    if (file.backing_id == 0 && !file.data_fd) nodes.push_back(node);
+  });
   return nodes;
 }
 

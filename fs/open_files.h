@@ -8,12 +8,15 @@
 #include <cstdint>
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <unordered_map>
 #include <vector>
 
 #include "backend/base/unique_fd.h"
+#include "fs/descriptor_shares.h"
 #include "fs/kernel_cache.h"
 #include "fs/node_id.h"
 #include "fs/small_files.h"
@@ -34,6 +37,7 @@ struct OpenReply {
 struct WriterHandle {
   NodeId node = 0;
   pid_t pid = 0;                // thread id of the opener
+  uid_t user = 0;               // and whose it is
   bool through_daemon = false;  // the kernel may have pages of it that a mapping has stored to
   bool append_only = false;     // writes by it go to AppendFd
   bool uncached = false;        // OpenReply::uncached
@@ -44,6 +48,7 @@ struct WriterHandle {
 struct OpenWish {
   bool for_writing = false;
   pid_t pid = 0;
+  uid_t user = 0;
   bool may_pass_through = true;  // if it is the first
   // If it is the first, and the file is small, the kernel may read it through its page cache.
   bool may_use_page_cache = false;
@@ -86,11 +91,18 @@ struct FileOpener {
 //   While somebody has such a file open by passthrough since before it got the attribute, the kernel
 //   refuses such opens (EIO). It knows at once when that ends; the books here only at RELEASE.
 //
+// Each open file is on the account of one of those who have it open (DescriptorShares), whether it costs a
+// descriptor at the moment or not: one who has too many gets ENFILE. The first pays; when he has closed it,
+// another one.
+//
 // Sharded; any thread may call anything. Never calls out with a lock held but to a FileOpener and to
 // KernelCache::OpenBacking and CloseBacking, which wait for nobody.
 class OpenFiles {
  public:
-  explicit OpenFiles(KernelCache& kernel) : kernel_(kernel) {}
+  OpenFiles(KernelCache& kernel, DescriptorShares& shares) : kernel_(kernel), shares_(shares) {}
+
+  // Whether that is the handle of an open for writing.
+  static bool IsOfWriter(uint64_t handle) noexcept { return handle != 0 && handle % 2 == 0; }
 
   // Counts one more open of `node`. Throws what `opener` throws, or Error for what the kernel says,
   // and then counts nothing.
@@ -156,6 +168,10 @@ class OpenFiles {
   void DisablePassthrough() noexcept { passthrough_ = false; }
 
  private:
+  struct Opener {
+    uid_t user = 0;
+    uint32_t opens = 0;
+  };
   struct File {
     int backing_id = 0;
     std::shared_ptr<const UniqueFd> path_fd;    // what the backing id was made of
@@ -167,15 +183,27 @@ class OpenFiles {
     uint64_t read_end = 0;  // of what the kernel may have read since it last dropped its pages
     bool no_capability = false;
     std::list<WriterHandle> writers;  // list: a handle is the address of its element
+    std::vector<Opener> openers;
+    DescriptorClaim claim;
+    DescriptorClaim append_claim;  // for append_fd
   };
   struct Shard {
     mutable std::mutex mutex;
     std::unordered_map<NodeId, File> files;
+    // A checkpoint asks for those of its workspace, and must not look through all that others have open.
+    std::map<Slot, std::set<NodeId>> of_slot;
   };
   static constexpr size_t kShards = 16;
 
   Shard& ShardOf(NodeId node) { return shards_[(node ^ node >> kInodeBits) % kShards]; }
   const Shard& ShardOf(NodeId node) const { return shards_[(node ^ node >> kInodeBits) % kShards]; }
+  static void Remove(Shard& shard, std::unordered_map<NodeId, File>::iterator position);
+  DescriptorClaim Claim(uid_t user);
+  static void NoteOpener(File& file, uid_t user);
+  static void NoteRelease(File& file, uid_t user);
+  // Of those with that slot, each with its shard locked.
+  template <typename Visit>
+  void ForEach(Slot slot, const Visit& visit) const;
   void OpenFirst(NodeId node, File& file, const OpenWish& wish, const FileOpener& opener);
   // Null also if the kernel serves it itself. With the shard locked.
   static File* FindThroughDaemon(Shard& shard, NodeId node);
@@ -184,6 +212,7 @@ class OpenFiles {
   bool PassThrough(File& file, UniqueFd& fd);
 
   KernelCache& kernel_;
+  DescriptorShares& shares_;
   std::atomic<bool> passthrough_{true};
   std::array<Shard, kShards> shards_;
   SmallFiles small_;  // a node's with its shard locked

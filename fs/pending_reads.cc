@@ -4,22 +4,49 @@
 
 #include <fuse_lowlevel.h>
 
+#include <map>
+#include <set>
 #include <utility>
 
 #include "fs/fuse_answer.h"
+#include "fs/process_search.h"
 
 namespace ckptfs {
 
 void PendingReads::Read(fuse_req* request, const std::shared_ptr<ControlSession>& session,
                         size_t max_bytes) {
+  std::shared_ptr<RingThread> ring = RingThread::Current();
+  const bool by_ring = ring != nullptr;
   {
     const std::lock_guard lock(mutex_);
-    waiting_[request] = {.session = session, .ring = RingThread::Current()};
+    waiting_[request] = {
+        .session = session, .ring = std::move(ring), .thread = fuse_req_ctx(request)->pid};
   }
   session->Read(max_bytes, [this, request](const std::string& data) { Finish(request, data); });
   // While it is among those that wait, nobody has answered it, and it can be touched.
   const std::lock_guard lock(mutex_);
-  if (waiting_.contains(request)) fuse_req_interrupt_func(request, OnInterrupt, this);
+  if (!waiting_.contains(request)) return;
+  if (by_ring) return watcher_.Wake();
+  fuse_req_interrupt_func(request, OnInterrupt, this);
+}
+
+// Under no lock while it looks. What has been answered meanwhile is as for OnInterrupt.
+bool PendingReads::LookForInterrupted() {
+  std::map<pid_t, fuse_req*> by_thread;
+  std::set<pid_t> threads;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [request, waiting] : waiting_) {
+      if (!waiting.ring || waiting.thread == 0) continue;
+      by_thread.emplace(waiting.thread, request);
+      threads.insert(waiting.thread);
+    }
+  }
+  if (threads.empty()) return false;
+  for (const pid_t thread : InterruptedThreads(threads, Signals::kAny)) {
+    Interrupt(by_thread.at(thread));
+  }
+  return true;
 }
 
 void PendingReads::Finish(fuse_req* request, const std::string& data) {

@@ -68,7 +68,7 @@ void SettlingNames::Settle(std::unique_ptr<SettlingNames> names, std::shared_ptr
   names->before_ = std::move(before);
   MountContext& mount = names->mount_;
   const std::shared_ptr<SettlingNames> shared = std::move(names);  // as tasks are copied
-  mount.settlers.Post([shared] {
+  mount.settlers.Post(static_cast<uint64_t>(shared->workspace_->id()), [shared] {
     try {
       shared->Run();
     } catch (const std::exception& error) {

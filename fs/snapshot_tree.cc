@@ -269,7 +269,7 @@ void SnapshotTree::ListSnapshots(const SnapshotList& list, off_t offset, bool wi
         return;
       }
     }
-    if (records.size() < kBatch) return;
+    if (records.empty()) return;
   }
 }
 

@@ -8,10 +8,12 @@
 #include <string>
 #include <string_view>
 
+#include "fs/asker.h"
 #include "fs/attributes.h"
 #include "fs/file_tree.h"
 #include "fs/mount_context.h"
 #include "fs/mount_verbs.h"
+#include "fs/snapshot_xattrs.h"
 #include "fs/thread_credentials.h"
 
 namespace ckptfs {
@@ -21,7 +23,8 @@ namespace ckptfs {
 // them: `ls -l` of a list touches no volume. Turns mkdir, rmdir and rename here into verbs.
 //
 // A list of snapshots belongs to whoever owns the workspace: it shows the owner, mode and ACL of
-// the workspace's root, so the kernel lets those make and delete snapshots who may write there.
+// the workspace's root, so the kernel lets those make and delete snapshots who may write there. What it
+// cannot know is asked of fs/rights.h.
 //
 // The kernel keeps the names of workspaces, lists and snapshots, where it can be told otherwise; that there
 // is none of a name it asks every time. Several places show the same thing, and the kernel moves
@@ -53,7 +56,9 @@ class SnapshotTree {
   // Empty if there is none of that name.
   std::optional<std::string> GetXattr(NodeId node, const char* name);
   std::string ListXattrs(NodeId node);
-  void SetXattr(NodeId node, const char* name, std::string_view value, int flags);
+  // The value, found good: before the verb is waited for.
+  static SnapshotXattrValue CheckXattr(NodeId node, const char* name, std::string_view value);
+  void SetXattr(NodeId node, const SnapshotXattrValue& value, int flags, const Asker& asker);
   void RemoveXattr(NodeId node, const char* name);
   void List(NodeId directory, off_t offset, bool with_attributes, const ListSink& sink);
   // Of the mount's root: writes out all that programs have written to the workspaces, in the place of
@@ -67,7 +72,7 @@ class SnapshotTree {
   static bool IsVerb(NodeId parent, NodeId new_parent);
   // A rename in which at least one of the parents is owned by this class, or a snapshot's.
   void Rename(NodeId parent, const char* name, NodeId new_parent, const char* new_name,
-              unsigned int flags);
+              unsigned int flags, const Asker& asker);
 
   // The workspace in whose lists that node is, or of whose snapshots it is one; 0: none.
   int64_t WorkspaceOf(NodeId node) const;
@@ -117,9 +122,9 @@ class SnapshotTree {
   // Of a workspace whose data is missing.
   Attributes RootWithoutData(const WorkspaceRecord& record) const;
   void RenameSnapshot(const SnapshotList& list, const char* name, NodeId new_parent,
-                      const char* new_name, unsigned int flags);
+                      const char* new_name, unsigned int flags, const Asker& asker);
   void RenameToMountRoot(const SnapshotRecord& snapshot, Place place, const char* new_name,
-                         unsigned int flags);
+                         unsigned int flags, const Asker& asker);
 
   MountContext& mount_;
   MountVerbs& verbs_;

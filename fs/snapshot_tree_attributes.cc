@@ -8,6 +8,7 @@
 
 #include "backend/base/error.h"
 #include "catalog/names.h"
+#include "fs/rights.h"
 #include "fs/snapshot_tree.h"
 #include "fs/snapshot_tree_internal.h"
 #include "fs/snapshot_xattrs.h"
@@ -16,6 +17,9 @@ namespace ckptfs {
 namespace {
 
 constexpr mode_t kPermissionBits = 07777;
+constexpr mode_t kOnlyOwnerWrites = 0755;
+constexpr mode_t kAllRead = 0444;
+constexpr mode_t kAllWrite = 0222;
 constexpr int64_t kNsPerSecond = 1'000'000'000;
 
 timespec TimeOf(int64_t time_ns) {
@@ -80,20 +84,22 @@ Attributes SnapshotTree::GetAttributes(NodeId node) {
   }
   if (!IsVirtual(node)) return RootOfSnapshot(SnapshotAt(node));
   const int64_t workspaces_changed = verbs_.WorkspacesChangedNs();
-  const RootAttributes nobody_elses{.mode = S_IFDIR | 0755, .acl = {}};
+  const RootAttributes mount_root = mount_.store.MountRoot();
   switch (node) {
     // Every path walk through the mount needs these two. MountVerbs says when they change.
     case kMountRootNode:
     case kAllSnapshotsNode: {
-      Attributes attributes =
-          VirtualDirectory(node, node == kMountRootNode ? mount_.store.MountRoot() : nobody_elses,
-                           workspaces_changed);
+      Attributes attributes = VirtualDirectory(node, mount_root, workspaces_changed);
+      // The names in .snapshots are those in the mount root, and told to the same users. Nobody makes any
+      // there.
+      if (node == kAllSnapshotsNode) attributes.stat.st_mode &= S_IFDIR | kOnlyOwnerWrites;
       attributes.timeout_s = kForeverSeconds;
       return attributes;
     }
     case kMountControlNode:
-      // Its scope is every workspace, whoever else may make some in the mount root.
-      return MakeAttributes(node, S_IFREG | 0644, nobody_elses, workspaces_changed);
+      // Everybody may ask; whom it makes workspaces for the mount root says, and fs/rights.h all else.
+      return MakeAttributes(node, S_IFREG | kAllRead | (mount_root.mode & kAllWrite), mount_root,
+                            workspaces_changed);
     default:
       break;
   }
@@ -141,6 +147,7 @@ Attributes SnapshotTree::SetAttributes(NodeId node, const AttributeChange& chang
   if (change.set_uid) root.uid = change.uid;
   if (change.set_gid) root.gid = change.gid;
   mount_.store.SetMountRoot(root);
+  mount_.kernel.InvalidateAttributes(kAllSnapshotsNode);
   return GetAttributes(node);
 }
 
@@ -185,12 +192,21 @@ std::string SnapshotTree::ListXattrs(NodeId node) {
   return SnapshotXattrNames() + SnapshotAt(node).root.xattr_names;
 }
 
-void SnapshotTree::SetXattr(NodeId node, const char* name, std::string_view value, int flags) {
+SnapshotXattrValue SnapshotTree::CheckXattr(NodeId node, const char* name, std::string_view value) {
   if (IsVirtual(node)) throw NotServed("set an extended attribute");
   if (!IsSnapshotXattr(name)) throw Error(EROFS, "set an extended attribute of a snapshot");
+  return CheckSnapshotXattr(name, value);
+}
+
+void SnapshotTree::SetXattr(NodeId node, const SnapshotXattrValue& value, int flags,
+                            const Asker& asker) {
   const SnapshotRecord record = SnapshotAt(node);
+  // The kernel has looked at the snapshot's own mode, which is that of its time.
+  const WorkspaceRecord workspace = WorkspaceById(record.workspace_id);
+  RequireRight(mount_.store, Right::kChangeSnapshot, asker,
+               {.workspace = &workspace, .snapshot = &record});
   if ((flags & XATTR_CREATE) != 0) throw Error(EEXIST, "make an extended attribute");
-  SetSnapshotXattr(verbs_, record, name, value);
+  SetSnapshotXattr(verbs_, record, value);
 }
 
 void SnapshotTree::RemoveXattr(NodeId node, const char* name) {

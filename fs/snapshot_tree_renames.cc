@@ -6,6 +6,7 @@
 
 #include "backend/base/error.h"
 #include "catalog/names.h"
+#include "fs/rights.h"
 #include "fs/snapshot_tree.h"
 #include "fs/snapshot_tree_internal.h"
 
@@ -16,7 +17,7 @@ bool SnapshotTree::IsVerb(NodeId parent, NodeId new_parent) {
 }
 
 void SnapshotTree::Rename(NodeId parent, const char* name, NodeId new_parent, const char* new_name,
-                          unsigned int flags) {
+                          unsigned int flags, const Asker& asker) {
   // An exchange is the same whichever of the two is named first.
   const bool is_backwards =
       ListAt(new_parent) && new_name != kLiveName && (!ListAt(parent) || name == kLiveName);
@@ -25,7 +26,7 @@ void SnapshotTree::Rename(NodeId parent, const char* name, NodeId new_parent, co
     std::swap(name, new_name);
   }
   if (const auto list = ListAt(parent)) {
-    RenameSnapshot(*list, name, new_parent, new_name, flags);
+    RenameSnapshot(*list, name, new_parent, new_name, flags, asker);
     return;
   }
   if (parent == kMountRootNode && new_parent == kMountRootNode) {
@@ -50,7 +51,7 @@ void SnapshotTree::Rename(NodeId parent, const char* name, NodeId new_parent, co
 }
 
 void SnapshotTree::RenameSnapshot(const SnapshotList& list, const char* name, NodeId new_parent,
-                                  const char* new_name, unsigned int flags) {
+                                  const char* new_name, unsigned int flags, const Asker& asker) {
   const auto snapshot = mount_.store.FindSnapshot(list.workspace.id, name);
   if (!snapshot) {
     if (name == kLatestName || name == kLiveName) throw NotServed("rename");
@@ -59,7 +60,7 @@ void SnapshotTree::RenameSnapshot(const SnapshotList& list, const char* name, No
     throw NoSuchName(name);
   }
   if (new_parent == kMountRootNode) {
-    RenameToMountRoot(*snapshot, list.place, new_name, flags);
+    RenameToMountRoot(*snapshot, list.place, new_name, flags, asker);
     return;
   }
   const auto new_list = ListAt(new_parent);
@@ -80,7 +81,7 @@ void SnapshotTree::RenameSnapshot(const SnapshotList& list, const char* name, No
 }
 
 void SnapshotTree::RenameToMountRoot(const SnapshotRecord& snapshot, Place place,
-                                     const char* new_name, unsigned int flags) {
+                                     const char* new_name, unsigned int flags, const Asker& asker) {
   const RenamePlaces places{.from = place, .directory = kMountRootNode, .name = new_name};
   const auto target = mount_.store.FindWorkspace(new_name);
   if (!target) {
@@ -98,10 +99,16 @@ void SnapshotTree::RenameToMountRoot(const SnapshotRecord& snapshot, Place place
                 "move a snapshot over the workspace that it lies in", {},
                 "Use .live, or the snapshot's name in the mount's .snapshots");
   }
+  // The kernel has looked at the list that the snapshot is in, and at the mount root: not at what the
+  // workspace's own root says of somebody who changes all that is in it.
+  const bool is_of_list = target->id == snapshot.workspace_id;
+  RequireRight(
+      mount_.store, Right::kRollBack, asker,
+      {.workspace = &*target, .may_write_workspace = is_of_list, .may_write_mount_root = true});
   RollbackRequest request{.workspace_id = target->id, .snapshot_id = snapshot.id};
   if ((flags & RENAME_EXCHANGE) != 0) {
     // The state before would have to take a name in the list of another workspace.
-    if (target->id != snapshot.workspace_id) throw NotServed("exchange with another workspace");
+    if (!is_of_list) throw NotServed("exchange with another workspace");
     request.mode = ExchangeMode::kExchange;
   }
   verbs_.RollbackByName(request, places);

@@ -11,9 +11,9 @@ namespace {
 
 constexpr std::string_view kPrefix = "user.ckptfs.";
 
-constexpr std::array<std::string_view, 10> kNames = {
-    "message", "metadata",        "pinned",          "id", "created", "parent", "kind",
-    "state",   "exclusive_bytes", "referenced_bytes"};
+constexpr std::array<std::string_view, 11> kNames = {
+    "message", "metadata",        "pinned",          "id", "created", "parent", "kind", "state",
+    "moment",  "exclusive_bytes", "referenced_bytes"};
 
 bool ParsePinned(std::string_view value) {
   if (value == "1") return true;
@@ -37,6 +37,7 @@ std::optional<std::string> GetSnapshotXattr(Store& store, const SnapshotRecord& 
   if (name == "parent") return snapshot.parent_name;
   if (name == "kind") return ToString(snapshot.kind);
   if (name == "state") return ToString(snapshot.state);
+  if (name == "moment") return ToString(snapshot.moment);
   if (name == "exclusive_bytes") {
     return std::to_string(store.SnapshotUsage(snapshot.id).exclusive_bytes);
   }
@@ -46,13 +47,23 @@ std::optional<std::string> GetSnapshotXattr(Store& store, const SnapshotRecord& 
   return std::nullopt;
 }
 
-void SetSnapshotXattr(Verbs& verbs, const SnapshotRecord& snapshot, std::string_view name,
-                      std::string_view value) {
+SnapshotXattrValue CheckSnapshotXattr(std::string_view name, std::string_view value) {
   name.remove_prefix(kPrefix.size());
-  if (name == "message") return verbs.SetMessage(snapshot.id, std::string(value));
-  if (name == "metadata") return verbs.SetMetadata(snapshot.id, std::string(value));
-  if (name == "pinned") return verbs.SetPinned(snapshot.id, ParsePinned(value));
+  if (name == "message") return std::string(value);
+  if (name == "metadata") return Metadata::Checked(std::string(value));
+  if (name == "pinned") return ParsePinned(value);
   throw Error(EPERM, "set user.ckptfs." + std::string(name), "this attribute cannot be set");
+}
+
+void SetSnapshotXattr(Verbs& verbs, const SnapshotRecord& snapshot,
+                      const SnapshotXattrValue& value) {
+  if (const auto* message = std::get_if<std::string>(&value)) {
+    verbs.SetMessage(snapshot.id, *message);
+  } else if (const auto* metadata = std::get_if<Metadata>(&value)) {
+    verbs.SetMetadata(snapshot.id, *metadata);
+  } else {
+    verbs.SetPinned(snapshot.id, std::get<bool>(value));
+  }
 }
 
 std::string SnapshotXattrNames() {

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 
 #include "catalog/store.h"
 #include "fs/verbs.h"
@@ -17,9 +18,13 @@ bool IsSnapshotXattr(std::string_view name);
 std::optional<std::string> GetSnapshotXattr(Store& store, const SnapshotRecord& snapshot,
                                             std::string_view name);
 
-// Throws Error: EINVAL (bad value), EPERM (read-only attribute, or none that exists).
-void SetSnapshotXattr(Verbs& verbs, const SnapshotRecord& snapshot, std::string_view name,
-                      std::string_view value);
+// A value that is to be set, as what it is: a message, metadata, whether it is pinned.
+using SnapshotXattrValue = std::variant<std::string, Metadata, bool>;
+// In the thread of whoever asks: a verb's is not kept from others by looking through what was sent. Throws Error:
+// EINVAL (bad value), EPERM (read-only attribute, or none that exists).
+SnapshotXattrValue CheckSnapshotXattr(std::string_view name, std::string_view value);
+void SetSnapshotXattr(Verbs& verbs, const SnapshotRecord& snapshot,
+                      const SnapshotXattrValue& value);
 
 // All names, each with a NUL behind it, as listxattr(2) gives them.
 std::string SnapshotXattrNames();

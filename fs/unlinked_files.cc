@@ -9,10 +9,9 @@
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
-#include "catalog/copy_file.h"
 #include "catalog/unlinked_directory.h"
 #include "fs/live_workspace.h"
-#include "fs/thread_credentials.h"
+#include "fs/open_file_copy.h"
 
 namespace ckptfs {
 namespace {
@@ -40,19 +39,6 @@ std::string PathOf(const Volume& volume, const UnlinkedFiles::Place& last) {
   } catch (const Error&) {
     return last.name;
   }
-}
-
-void CopyInto(const UniqueFd& directory, const std::string& name, const Volume& volume,
-              uint64_t inode, const std::string& path) {
-  const UniqueFd from = volume.OpenInode({.inode = inode}, O_RDONLY | O_NOATIME);
-  const UniqueFd to(CheckSyscall(
-      openat(directory.get(), name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600),
-      "make a copy of a file that is open"));
-  const struct statx status = StatxAt(from.get(), "");
-  ContentCopier([](uint64_t) {}).Copy(from.get(), to.get(), status.stx_size, path);
-  const KeepSetId keep(true);
-  CopyAttributes(from.get(), to.get(), status, path);
-  SetLastPath(to.get(), path);
 }
 
 }  // namespace
@@ -222,7 +208,7 @@ void UnlinkedFiles::GiveName(NodeId node, const Volume& volume, int file_fd,
 }
 
 void UnlinkedFiles::ForgetLater(NodeId node, std::shared_ptr<View> view) {
-  forgetter_.Post([this, node, view = std::move(view)] {
+  forgetters_.Post(SlotOf(node), [this, node, view = std::move(view)] {
     try {
       Forget(node, *view);
     } catch (const std::exception& error) {
@@ -233,7 +219,7 @@ void UnlinkedFiles::ForgetLater(NodeId node, std::shared_ptr<View> view) {
 }
 
 void UnlinkedFiles::Forget(NodeId node, const View& view) {
-  UniqueFd file;  // closed last, when no lock is held: it may mean deleting much
+  UniqueFd file;  // closed last, with no gate or lock passed: it may mean deleting much
   // A checkpoint sees it or it does not, and has counted it then.
   const Gate::Pass pass(view.workspace->gate(), node);
   Shard& shard = ShardOf(node);
@@ -264,23 +250,36 @@ UnlinkedFiles::Gathered::~Gathered() {
   }
 }
 
+std::vector<NodeId> UnlinkedFiles::ToBeLocked(Slot slot) const {
+  const std::lock_guard lock(slots_mutex_);
+  const auto found = slots_.find(slot);
+  if (found == slots_.end()) return {};
+  return {found->second.others.begin(), found->second.others.end()};
+}
+
 std::unique_ptr<UnlinkedFiles::Gathered> UnlinkedFiles::Gather(Slot slot, const Volume& volume,
-                                                               bool keep_copies) {
-  std::vector<NodeId> others;
-  {
-    const std::lock_guard lock(slots_mutex_);
-    const auto found = slots_.find(slot);
-    if (found == slots_.end()) return std::make_unique<Gathered>(UniqueFd(), keep_copies);
-    others.assign(found->second.others.begin(), found->second.others.end());
-  }
+                                                               bool keep_copies,
+                                                               const IsStill& is_still) {
+  const Deadline end = std::chrono::steady_clock::now() + kGatherMax;
+  const std::vector<NodeId> others = ToBeLocked(slot);
   auto gathered = std::make_unique<Gathered>(
       others.empty() ? UniqueFd() : MakeUnlinkedDirectory(volume), keep_copies);
   for (const NodeId node : others) {
-    try {
-      GatherOne(node, volume, *gathered);
-    } catch (const std::exception& error) {
-      spdlog::error("an open file without a name is not in the checkpoint: {}", error.what());
+    if (!is_still(node)) {
+      ++gathered->left_out_;
+      continue;
     }
+    try {
+      GatherOne(node, volume, *gathered, end);
+    } catch (const std::exception& error) {
+      ++gathered->left_out_;
+      spdlog::debug("an open file without a name is not in the checkpoint: {}", error.what());
+    }
+  }
+  if (gathered->left_out_ > 0) {
+    spdlog::warn(
+        "{} open files without a name are not in a checkpoint: to copy them takes too long",
+        gathered->left_out_);
   }
   const std::lock_guard lock(slots_mutex_);
   const auto found = slots_.find(slot);
@@ -288,27 +287,35 @@ std::unique_ptr<UnlinkedFiles::Gathered> UnlinkedFiles::Gather(Slot slot, const 
   return gathered;
 }
 
-void UnlinkedFiles::GatherOne(NodeId node, const Volume& volume, Gathered& gathered) {
+// False if it is none that can be linked. With the shard locked.
+bool UnlinkedFiles::LinkOne(Shard& shard, NodeId node, const Volume& volume,
+                            const UniqueFd& directory) {
+  const auto found = shard.files.find(node);
+  if (found == shard.files.end() || found->second.link != Link::kPossible) return false;
+  const UniqueFd file = volume.OpenInode({.inode = InodeOf(node)}, O_PATH);
+  SetLastPath(file.get(), PathOf(volume, found->second.last));
+  LinkInto(directory, HiddenName(node), file.get());
+  // On disk: a link like any other of an unlinked file.
+  Failpoint("unlinked.after-gather-link");
+  Set(shard, node, {.link = Link::kThere, .last = {}});
+  return true;
+}
+
+void UnlinkedFiles::GatherOne(NodeId node, const Volume& volume, Gathered& gathered, Deadline end) {
   Shard& shard = ShardOf(node);
   const std::lock_guard lock(shard.mutex);
   const auto found = shard.files.find(node);
   if (found == shard.files.end()) return;
-  const Place& last = found->second.last;
-  const std::string path = PathOf(volume, last);
+  const std::string path = PathOf(volume, found->second.last);
+  RequireTime(end, path);
+  if (LinkOne(shard, node, volume, gathered.directory_)) return;
   const std::string name = HiddenName(node);
-  if (found->second.link == Link::kPossible) {
-    const UniqueFd file = volume.OpenInode({.inode = InodeOf(node)}, O_PATH);
-    SetLastPath(file.get(), path);
-    LinkInto(gathered.directory_, name, file.get());
-    // On disk: a link like any other of an unlinked file.
-    Failpoint("unlinked.after-gather-link");
-    Set(shard, node, {.link = Link::kThere, .last = {}});
-    return;
-  }
   // On disk from here on: a copy, perhaps not whole, which the next mount removes.
   unlinkat(gathered.directory_.get(), name.c_str(), 0);  // one that could not be removed before
   try {
-    CopyInto(gathered.directory_, name, volume, InodeOf(node), path);
+    const UniqueFd file = volume.OpenInode({.inode = InodeOf(node)}, O_RDONLY | O_NOATIME);
+    const UniqueFd copy = CopyOpenFile(file.get(), gathered.directory_.get(), name, path, end);
+    SetLastPath(copy.get(), path);
   } catch (...) {
     unlinkat(gathered.directory_.get(), name.c_str(), 0);
     throw;

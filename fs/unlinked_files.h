@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -16,10 +17,12 @@
 #include "backend/backend.h"
 #include "backend/base/unique_fd.h"
 #include "fs/attributes.h"
+#include "fs/gate.h"
 #include "fs/nameless_files.h"
 #include "fs/node_id.h"
-#include "fs/task_thread.h"
+#include "fs/open_file_copy.h"
 #include "fs/views.h"
+#include "fs/waiting_room.h"
 
 namespace ckptfs {
 
@@ -35,7 +38,9 @@ namespace ckptfs {
 //   first checkpoint that finds it: most such files never see one.
 // - It was opened after it had lost its name (by an O_PATH descriptor; by a lookup that an unlink
 //   overtook), or the link could not be made. It cannot be linked any more. Each checkpoint makes a
-//   reflink copy for the length of itself. There are hardly ever any.
+//   copy for the length of itself, by reference where the filesystem can. There are hardly ever any. As
+//   everybody who changes something waits meanwhile, it takes no longer than kGatherMax for all of them:
+//   what is not copied by then is left out, and told.
 //
 // The link is nobody's business: users see st_nlink without it. For that, whoever reads the
 // attributes of such a file does so under the same lock under which links and names change.
@@ -86,12 +91,15 @@ class UnlinkedFiles {
     Gathered& operator=(const Gathered&) = delete;
 
     uint64_t count() const noexcept { return linked_ + copies_.size(); }
+    // Of files that are not found there.
+    uint64_t left_out() const noexcept { return left_out_; }
 
    private:
     friend class UnlinkedFiles;
     UniqueFd directory_;
     bool keep_copies_;
     uint64_t linked_ = 0;
+    uint64_t left_out_ = 0;
     std::vector<std::string> copies_;
   };
 
@@ -118,12 +126,24 @@ class UnlinkedFiles {
   // and waits at the gate. `view` is that of the node.
   void ForgetLater(NodeId node, std::shared_ptr<View> view);
 
+  // Whether nobody is writing to a file just now, nor can begin to.
+  using IsStill = std::function<bool(NodeId)>;
+
+  // Those with that slot of which the next Gather has to take the lock of the file underneath.
+  std::vector<NodeId> ToBeLocked(Slot slot) const;
+
   // With the gate closed: sees to it that all files of this kind with that slot are found in the
   // hidden directory of `volume`. Takes time only for those that were not at the last call. One for
-  // which that fails is logged and left out: it is lost at a crash, as it would be natively.
-  std::unique_ptr<Gathered> Gather(Slot slot, const Volume& volume, bool keep_copies);
+  // which that fails is logged and left out: it is lost at a crash, as it would be natively. So is one
+  // that is not still: a write(2) holds the lock of the file underneath for as long as it lasts, which may
+  // be for ever.
+  std::unique_ptr<Gathered> Gather(Slot slot, const Volume& volume, bool keep_copies,
+                                   const IsStill& is_still);
 
  private:
+  static constexpr std::chrono::milliseconds kGatherMax{100};
+  static constexpr size_t kForgettersMax = 8;
+
   enum class Link { kImpossible, kPossible, kThere };
   struct File {
     Link link = Link::kImpossible;
@@ -146,14 +166,16 @@ class UnlinkedFiles {
   void Set(Shard& shard, NodeId node, File file);
   void Erase(Shard& shard, NodeId node);
   void Forget(NodeId node, const View& view);
-  void GatherOne(NodeId node, const Volume& volume, Gathered& gathered);
+  void GatherOne(NodeId node, const Volume& volume, Gathered& gathered, Deadline end);
+  bool LinkOne(Shard& shard, NodeId node, const Volume& volume, const UniqueFd& directory);
 
   std::array<Shard, kShards> shards_;
   // Files and removals that are under way.
   std::atomic<uint64_t> count_{0};
   mutable std::mutex slots_mutex_;
   std::map<Slot, SlotFiles> slots_;
-  TaskThread forgetter_;  // last: its tasks use all of the above
+  // Of slots. Last: their tasks use all of the above.
+  WaitingRoom forgetters_{std::chrono::seconds(5), kForgettersMax};
 };
 
 }  // namespace ckptfs

@@ -40,16 +40,14 @@ class Verbs {
   virtual void DeleteSnapshot(int64_t snapshot_id, bool force) = 0;
   virtual void SetPinned(int64_t snapshot_id, bool pinned) = 0;
   virtual void SetMessage(int64_t snapshot_id, const std::string& message) = 0;
-  virtual void SetMetadata(int64_t snapshot_id, const std::string& json) = 0;
+  virtual void SetMetadata(int64_t snapshot_id, const Metadata& metadata) = 0;
   // In place: processes that stand in the workspace go on in the restored tree. `force` lets open
   // writers go on writing to the state that is kept, and takes away what is mounted in the workspace; else
   // EBUSY if there are any, naming them. Waits for requests on the workspace, and for other verbs.
   virtual RolledBack RollbackInPlace(const RollbackRequest& request, bool force) = 0;
   virtual WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) = 0;
-  virtual bool ChangedSinceParent(int64_t workspace_id) = 0;
-  virtual std::vector<Change> Diff(int64_t older_snapshot_id,
-                                   std::optional<int64_t> newer_snapshot_id,
-                                   int64_t workspace_id) = 0;
+  virtual bool ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) = 0;
+  virtual ChangeList Diff(const DiffRequest& request, WorkLimits& limits) = 0;
 };
 
 }  // namespace ckptfs

@@ -1,119 +1,254 @@
 #include "fs/write_stop.h"
 
-#include <spdlog/spdlog.h>
+#include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <cstring>
 #include <system_error>
+#include <unordered_set>
+#include <utility>
 
 namespace ckptfs {
 namespace {
 
-// For a write under way to end. The checkpoint keeps changes waiting meanwhile.
+// For writes under way to end. The checkpoint keeps changes waiting meanwhile.
 constexpr std::chrono::milliseconds kStopWait{50};
 constexpr std::chrono::microseconds kGatePoll{200};
-// For the helper to let go of the mount. Only a write under way can keep it for longer.
+// A call that has waited for so long may do so for ever: nobody waits for it any more.
+constexpr std::chrono::milliseconds kStuckAfter{200};
+// For the helper to let go of the mount. What could keep it for longer is not waited for.
 constexpr std::chrono::milliseconds kReportWait{100};
-
-// Want of something that there may be again at the next checkpoint.
-bool IsPassing(int error) {
-  constexpr std::array kPassing = {EAGAIN, EINTR, EMFILE, ENFILE, ENOMEM};
-  return std::find(kPassing.begin(), kPassing.end(), error) != kPassing.end();
-}
 
 }  // namespace
 
-std::unique_ptr<WriteStop::Stopped> WriteStop::Stop(
-    std::vector<NodeHandle> files, const std::function<bool(NodeId)>& waits_at_gate) {
-  if (files.empty() || given_up_) return nullptr;
-  std::sort(files.begin(), files.end(),
-            [](const auto& left, const auto& right) { return left.node < right.node; });
-  files.erase(std::unique(files.begin(), files.end()), files.end());
-  if (files.size() > MountHelper::kFilesMax) {
-    spdlog::warn("{} files are open for writing: a checkpoint orders the writes to {} of them only",
-                 files.size(), MountHelper::kFilesMax);
-    files.resize(MountHelper::kFilesMax);
+WriteStop::WriteStop(StopCalls& calls) : helper_(calls), reader_([this] { ReadReports(); }) {}
+
+WriteStop::~WriteStop() { helper_.HangUp(); }
+
+std::unique_ptr<WriteStop::Stopped> WriteStop::Stop(int64_t workspace,
+                                                    std::vector<NodeHandle> files,
+                                                    const GateLook& waits_at_gate) {
+  if (files.empty()) return nullptr;
+  std::unordered_set<NodeId> seen;
+  std::erase_if(files, [&seen](const NodeHandle& file) { return !seen.insert(file.node).second; });
+  auto stopped = std::make_unique<Stopped>(*this, workspace);
+  const auto deadline = Clock::now() + kStopWait;
+  std::unique_lock lock(mutex_);  // its end comes before that of `stopped`, should anything throw
+  Reserve(*stopped, files, deadline, lock);
+  stopped->files_ = files.size();
+  stopped->waiting_ = std::move(files);
+  Missing missing;
+  while (true) {
+    HandOver(*stopped, waits_at_gate);
+    missing = Look(*stopped, waits_at_gate);
+    if (missing.IsFinal() || stopped->helper_is_gone_ || Clock::now() >= deadline) break;
+    stopped->changed_.wait_for(lock, kGatePoll);  // the gate notifies nobody
   }
-  std::unique_lock lock(mutex_);
-  token_ = ++last_token_;
-  auto stopped = std::make_unique<Stopped>(*this, token_);
-  lock.unlock();  // its end takes the lock, should what follows throw
-  if (!helper_.Start(stopped->token(), files)) {
-    GiveUp("the helper process is gone");
-    return nullptr;
+  // Whoever comes through from here on comes too late. Those behind the gate come through when it
+  // opens, and are waited for then.
+  for (const NodeId node : stopped->called_) {
+    const auto call = calls_.find(node);
+    if (call == calls_.end() || call->second.state != Call::State::kOut) continue;
+    if (!waits_at_gate(node)) Detach(*stopped, call->second);
   }
-  lock.lock();
-  const auto deadline = std::chrono::steady_clock::now() + kStopWait;
-  const auto all_wait = [&] {
-    return std::all_of(files.begin(), files.end(), [&](const NodeHandle& file) {
-      return parked_.contains(file.node) || waits_at_gate(file.node);
-    });
-  };
-  while (!all_wait() && std::chrono::steady_clock::now() < deadline) {
-    parked_one_.wait_for(lock, kGatePoll);  // the gate notifies nobody
-  }
-  const bool stop_is_whole = all_wait();
-  lock.unlock();
-  if (!stop_is_whole) {
-    spdlog::warn(
-        "a checkpoint does not wait for writes that take longer than {} ms: it may have a "
-        "part of one",
-        kStopWait.count());
-  }
+  NoteGap(*stopped, missing);
   return stopped;
 }
 
-bool WriteStop::Park(NodeId node, std::string_view xattr_name, std::string_view value,
+bool WriteStop::Stopped::Holds(NodeId node) const {
+  const std::lock_guard lock(owner_.mutex_);
+  const auto call = owner_.calls_.find(node);
+  return call != owner_.calls_.end() && call->second.stop == this &&
+         call->second.state == Call::State::kHolding;
+}
+
+void WriteStop::Reserve(Stopped& stopped, std::vector<NodeHandle>& files,
+                        Clock::time_point deadline, std::unique_lock<std::mutex>& lock) {
+  if (files.size() > kFilesMax) {
+    stopped.gap_ =
+        fmt::format("{} files were open for writing, and writes to {} at most are stopped",
+                    files.size(), kFilesMax);
+    files.resize(kFilesMax);
+  }
+  const size_t small = std::min(files.size(), kSmall);
+  const size_t large = files.size() - small;
+  const auto take = [&](size_t& room, size_t& reserved, size_t wanted, size_t of_room) {
+    if (!room_grew_.wait_until(lock, deadline, [&] { return wanted * of_room <= room; }))
+      return false;
+    room -= wanted;
+    reserved = wanted;
+    return true;
+  };
+  if (take(small_room_, stopped.reserved_small_, small, 1)) {
+    if (large == 0 || take(room_, stopped.reserved_, large, 2)) return;
+  }
+  stopped.gap_ = fmt::format(
+      "{} files were open for writing, and checkpoints of others left room to stop writes to {}",
+      files.size(), stopped.reserved_small_);
+  stopped.is_gap_passing_ = true;
+  files.resize(stopped.reserved_small_);
+}
+
+// Gives the helper as many of the files as there is room for. What waits at the gate needs no call.
+void WriteStop::HandOver(Stopped& stopped, const GateLook& waits_at_gate) {
+  std::vector<NodeHandle> batch;
+  std::vector<NodeHandle> later;
+  for (const NodeHandle& file : stopped.waiting_) {
+    if (waits_at_gate(file.node)) continue;
+    const auto call = calls_.find(file.node);
+    if (call != calls_.end()) {
+      // That of an earlier stop, which it has outlasted; or it is about to be reported.
+      if (call->second.state != Call::State::kOut || !Adopt(stopped, file.node, call->second)) {
+        later.push_back(file);
+      }
+    } else if (batch.size() < StopCalls::kBatchMax && shares_.Take(stopped.workspace_)) {
+      batch.push_back(file);
+    } else {
+      later.push_back(file);
+    }
+  }
+  stopped.waiting_ = std::move(later);
+  if (batch.empty()) return;
+  const StopCalls::Taken taken = helper_.Start(batch);
+  stopped.helper_is_gone_ = taken == StopCalls::Taken::kGone;
+  for (const NodeHandle& file : batch) {
+    if (taken == StopCalls::Taken::kAll) {
+      Call& call = calls_[file.node];
+      call.workspace = stopped.workspace_;
+      call.since = Clock::now();
+      Adopt(stopped, file.node, call);
+    } else {
+      shares_.GiveBack(stopped.workspace_);
+      stopped.waiting_.push_back(file);
+    }
+  }
+}
+
+bool WriteStop::Adopt(Stopped& stopped, NodeId node, Call& call) {
+  if (call.stop != nullptr) return false;
+  call.stop = &stopped;
+  stopped.called_.push_back(node);
+  ++stopped.out_;
+  return true;
+}
+
+void WriteStop::Detach(Stopped& stopped, Call& call) {
+  if (call.stop != &stopped) return;
+  call.stop = nullptr;
+  --stopped.out_;
+}
+
+WriteStop::Missing WriteStop::Look(const Stopped& stopped, const GateLook& waits_at_gate) const {
+  Missing missing{.waiting = stopped.waiting_.size()};
+  const auto now = Clock::now();
+  for (const NodeId node : stopped.called_) {
+    const auto found = calls_.find(node);
+    if (found == calls_.end()) continue;  // the file has gone, or the call failed
+    const Call& call = found->second;
+    if (call.stop != &stopped || call.state != Call::State::kOut || waits_at_gate(node)) continue;
+    ++(now - call.since < kStuckAfter ? missing.fresh : missing.stuck);
+  }
+  return missing;
+}
+
+void WriteStop::NoteGap(Stopped& stopped, const Missing& missing) {
+  if (!stopped.gap_.empty()) return;
+  constexpr char kHelper[] = "the helper process that stops writes";
+  const size_t left_out = missing.fresh + missing.stuck + missing.waiting;
+  if (stopped.helper_is_gone_) {
+    stopped.gap_ = fmt::format("{} is gone", kHelper);
+  } else if (stopped.error_ != 0) {
+    stopped.gap_ =
+        fmt::format("{} failed: {}", kHelper, std::generic_category().message(stopped.error_));
+  } else if (left_out != 0) {
+    stopped.gap_ =
+        fmt::format("writes to {} of {} files took longer than {} ms, and went on meanwhile",
+                    left_out, stopped.files_, kStopWait.count());
+    stopped.is_gap_passing_ = missing.stuck == 0;
+  }
+}
+
+bool WriteStop::Park(NodeId node, std::string_view xattr_name,
                      const std::function<void()>& answer) {
-  if (xattr_name != MountHelper::kXattrName) return false;
-  uint64_t token = 0;
-  if (value.size() == sizeof(token)) std::memcpy(&token, value.data(), sizeof(token));
+  if (xattr_name != StopCalls::kXattrName) return false;
   {
     const std::lock_guard lock(mutex_);
-    if (token != 0 && token == token_ && parked_.try_emplace(node, answer).second) {
-      parked_one_.notify_all();
-      return true;
+    const auto found = calls_.find(node);
+    if (found != calls_.end() && found->second.state == Call::State::kOut) {
+      Call& call = found->second;
+      shares_.GiveBack(call.workspace);
+      if (call.stop != nullptr && !call.stop->is_ending_) {
+        call.state = Call::State::kHolding;
+        call.answer = answer;
+        call.stop->changed_.notify_all();
+        return true;
+      }
+      call.state = Call::State::kAnswered;
     }
   }
   answer();  // too late
   return true;
 }
 
-void WriteStop::Release(uint64_t token) {
-  std::unordered_map<NodeId, std::function<void()>> parked;
+void WriteStop::Release(Stopped& stopped) {
+  std::vector<std::function<void()>> answers;
+  std::unique_lock lock(mutex_);
+  stopped.is_ending_ = true;
+  for (const NodeId node : stopped.called_) {
+    const auto call = calls_.find(node);
+    if (call == calls_.end() || call->second.stop != &stopped) continue;
+    if (call->second.state != Call::State::kHolding) continue;
+    call->second.state = Call::State::kAnswered;
+    answers.push_back(std::exchange(call->second.answer, nullptr));
+  }
+  lock.unlock();
+  for (const auto& answer : answers) answer();
+  lock.lock();
+  small_room_ += stopped.reserved_small_;
+  room_ += stopped.reserved_;
+  room_grew_.notify_all();
+  stopped.changed_.wait_for(lock, kReportWait, [&] { return stopped.out_ == 0; });
+  for (const NodeId node : stopped.called_) {
+    const auto call = calls_.find(node);
+    if (call != calls_.end()) Detach(stopped, call->second);
+  }
+}
+
+void WriteStop::ReadReports() {
+  while (const auto report = helper_.Receive()) Reported(*report);
+  HelperIsGone();
+}
+
+void WriteStop::Reported(const StopCalls::Report& report) {
+  std::function<void()> answer;  // nobody waits for it: the connection has ended
   {
     const std::lock_guard lock(mutex_);
-    token_ = 0;
-    parked.swap(parked_);
+    const auto found = calls_.find(report.node);
+    if (found == calls_.end()) return;
+    Forget(found->second, report.error);
+    answer = std::move(found->second.answer);
+    calls_.erase(found);
   }
-  for (const auto& [node, answer] : parked) answer();
-  if (!given_up_) AwaitReport(token);
+  if (answer) answer();
 }
 
-void WriteStop::AwaitReport(uint64_t token) {
-  const auto deadline = std::chrono::steady_clock::now() + kReportWait;
-  while (const auto report = helper_.Receive(deadline)) {
-    if (report->error != 0 && !IsPassing(report->error)) {
-      GiveUp(std::generic_category().message(report->error));
-      return;
-    }
-    if (report->error != 0) {
-      spdlog::warn("a checkpoint may have a part of what was written meanwhile: {}",
-                   std::generic_category().message(report->error));
-    }
-    if (report->token == token) return;
-  }
+// Threads of it that wait for a file may still be there. Requests of theirs that have come are answered
+// by whoever holds them.
+void WriteStop::HelperIsGone() {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(calls_, [this](auto& entry) {
+    if (entry.second.state == Call::State::kHolding) return false;
+    if (entry.second.stop != nullptr) entry.second.stop->helper_is_gone_ = true;
+    Forget(entry.second, 0);
+    return true;
+  });
 }
 
-void WriteStop::GiveUp(const std::string& why) {
-  given_up_ = true;
-  spdlog::warn(
-      "writes to open files cannot be kept waiting during checkpoints ({}): each checkpoint has "
-      "all "
-      "that was written before it, but of what is written meanwhile perhaps a later part only",
-      why);
+void WriteStop::Forget(const Call& call, int error) {
+  if (call.state == Call::State::kOut) shares_.GiveBack(call.workspace);
+  if (call.stop == nullptr) return;
+  --call.stop->out_;
+  if (error != 0) call.stop->error_ = error;
+  call.stop->changed_.notify_all();
 }
 
 }  // namespace ckptfs

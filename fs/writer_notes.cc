@@ -12,13 +12,15 @@
 #include <utility>
 
 #include "fs/file_tree.h"
-#include "fs/holders.h"
+#include "fs/process_search.h"
 
 namespace ckptfs {
 namespace {
 
-// For all looks at /proc together. The store's lock is held meanwhile.
+// For all looks at /proc together: whoever asked for the checkpoint waits for them.
 constexpr std::chrono::milliseconds kSearchMax{100};
+// For one process.
+constexpr std::chrono::milliseconds kPatience{20};
 // A RELEASE that is on its way arrives sooner than all processes are looked through.
 constexpr std::chrono::milliseconds kReleaseWait{5};
 constexpr std::chrono::milliseconds kReleasePoll{1};
@@ -40,8 +42,9 @@ class WriterNotes::Search {
   Search(MountContext& mount, const Noted& noted);
 
   void AskOpeners();
-  // Asks processes for what no opener has; returns those that have some of it.
-  std::set<pid_t> Ask(const std::vector<pid_t>& processes);
+  // Asks processes (none named: all) for what no opener has; returns those that have some of it.
+  std::set<pid_t> AskHeirs(const std::set<pid_t>& processes);
+  std::set<pid_t> AskAll();
   // Forgets files that nobody has open any longer; or will not have in a moment.
   void DropReleased();
   void AwaitReleases();
@@ -54,51 +57,68 @@ class WriterNotes::Search {
   // A file and a process that has it: 0 if none was found. The value is the path in its eyes.
   using Key = std::pair<uint64_t, pid_t>;
 
-  bool late() const { return std::chrono::steady_clock::now() > deadline_; }
+  std::set<uint64_t> LeftNumbers() const;
+  // Whether the opener is as good a guess as any: not everybody could be asked.
+  bool GuessesOpener(pid_t opener) const {
+    return processes_.is_late() || processes_.unseen().contains(opener);
+  }
+  std::set<pid_t> Take(std::vector<Holder> holders);
 
   MountContext& mount_;
   const Noted& noted_;
-  const SearchDeadline deadline_ = std::chrono::steady_clock::now() + kSearchMax;
+  ProcessSearch processes_;
   std::map<Key, std::string> found_;
+  std::map<pid_t, std::string> commands_ = {{0, {}}};
   std::map<uint64_t, pid_t> left_;  // files whose holder is not found yet, and who opened them
 };
 
 WriterNotes::Search::Search(MountContext& mount, const Noted& noted)
-    : mount_(mount), noted_(noted) {}
+    : mount_(mount),
+      noted_(noted),
+      processes_(mount.device, std::chrono::steady_clock::now() + kSearchMax, kPatience) {}
+
+std::set<pid_t> WriterNotes::Search::Take(std::vector<Holder> holders) {
+  std::set<pid_t> processes;
+  for (Holder& holder : holders) {
+    left_.erase(holder.number);
+    processes.insert(holder.pid);
+    commands_[holder.pid] = std::move(holder.command);
+    found_[{holder.number, holder.pid}] = std::move(holder.path);
+  }
+  return processes;
+}
 
 void WriterNotes::Search::AskOpeners() {
-  std::map<pid_t, pid_t> processes;  // by thread
-  std::map<pid_t, std::set<uint64_t>> by_process;
+  std::vector<HeldFile> files;
   for (const WriterHandle& handle : noted_.handles) {
-    const auto [known, is_new] = processes.try_emplace(handle.pid);
-    if (is_new) known->second = ProcessOf(handle.pid);
-    by_process[known->second].insert(noted_.NumberOf(handle.node));
+    files.push_back({.number = noted_.NumberOf(handle.node), .pid = handle.pid});
   }
-  for (const auto& [process, numbers] : by_process) {
-    std::set<uint64_t> missed = numbers;
-    if (process != 0) {
-      for (Holder& holder : FilesHeldBy(process, mount_.device, numbers, deadline_)) {
-        missed.erase(holder.number);
-        found_[{holder.number, process}] = std::move(holder.path);
-      }
-    }
-    for (const uint64_t number : missed) left_[number] = process;
+  std::vector<Holder> holders = processes_.AskOpeners(files);
+  std::set<Key> held;
+  for (const Holder& holder : holders) held.emplace(holder.number, holder.pid);
+  Take(std::move(holders));
+  for (const HeldFile& file : files) {
+    const ProcessSearch::Opener opener = processes_.OpenerOf(file.pid);
+    if (held.contains({file.number, opener.process})) continue;
+    left_[file.number] = opener.process;
+    commands_[opener.process] = opener.command;
   }
 }
 
-std::set<pid_t> WriterNotes::Search::Ask(const std::vector<pid_t>& processes) {
-  std::set<pid_t> holders;
-  for (const pid_t process : processes) {
-    if (left_.empty() || late()) break;
-    std::set<uint64_t> numbers;
-    for (const auto& [number, opener] : left_) numbers.insert(number);
-    for (Holder& holder : FilesHeldBy(process, mount_.device, numbers, deadline_)) {
-      left_.erase(holder.number);
-      holders.insert(process);
-      found_[{holder.number, process}] = std::move(holder.path);
-    }
-  }
-  return holders;
+std::set<uint64_t> WriterNotes::Search::LeftNumbers() const {
+  std::set<uint64_t> numbers;
+  for (const auto& [number, opener] : left_) numbers.insert(number);
+  return numbers;
+}
+
+std::set<pid_t> WriterNotes::Search::AskHeirs(const std::set<pid_t>& processes) {
+  std::set<uint64_t> numbers = LeftNumbers();
+  return Take(processes_.Ask(processes, numbers));
+}
+
+std::set<pid_t> WriterNotes::Search::AskAll() {
+  std::set<uint64_t> numbers = LeftNumbers();
+  return Take(processes_.AskAll(numbers));
 }
 
 void WriterNotes::Search::DropReleased() {
@@ -120,19 +140,18 @@ void WriterNotes::Search::AwaitReleases() {
 
 OpenWriterList WriterNotes::Search::List(const Volume& volume, const std::string& root) const {
   std::map<Key, std::string> all = found_;
-  // Out of sight, as is a process in another PID namespace. If time was up, the opener is as good a
-  // guess as any.
-  for (const auto& [number, opener] : left_) all[{number, late() ? opener : 0}] = {};
+  // Out of sight, as is a process in another PID namespace.
+  for (const auto& [number, opener] : left_) {
+    all[{number, GuessesOpener(opener) ? opener : 0}] = {};
+  }
   OpenWriterList list{.named = {}, .total = all.size()};
-  std::map<pid_t, std::string> commands = {{0, {}}};
   for (const auto& [key, path] : all) {
     if (list.named.size() == kRecordedWritersMax) break;
     const auto& [number, process] = key;
-    const auto [command, is_new] = commands.try_emplace(process);
-    if (is_new) command->second = CommandOf(process);
     std::string name = volume.PathOf(InodeOf(number));
     if (name.empty()) name = WithoutPrefix(path, root);
-    list.named.push_back({.pid = process, .command = command->second, .path = std::move(name)});
+    list.named.push_back(
+        {.pid = process, .command = commands_.at(process), .path = std::move(name)});
   }
   std::sort(list.named.begin(), list.named.end(), [](const OpenWriter& a, const OpenWriter& b) {
     return std::tie(a.path, a.pid) < std::tie(b.path, b.pid);
@@ -167,11 +186,11 @@ OpenWriterList WriterNotes::Find(const Noted& noted, const VolumeId& snapshot) {
       const std::lock_guard lock(mutex_);
       heirs = heirs_;
     }
-    heirs = search.Ask({heirs.begin(), heirs.end()});
+    heirs = search.AskHeirs(heirs);
     search.AwaitReleases();
   }
   if (!search.done()) {
-    heirs.merge(search.Ask(AllProcesses()));
+    heirs.merge(search.AskAll());
     search.DropReleased();
   }
   if (!heirs.empty() && heirs.size() <= kHeirsMax) {

@@ -15,7 +15,8 @@ namespace ckptfs {
 // Whoever restores a running program from a checkpoint has to know what it was about to write. The
 // books of open files say which handles there are; which process that means is seen in /proc only,
 // where to look takes long. So a checkpoint takes the list of handles while the gate is shut, and
-// looks up the rest afterwards, in a time that is limited. Nobody has a file open: no look at /proc.
+// looks up the rest afterwards (ProcessSearch), in a time that is limited and under no lock of the store.
+// Nobody has a file open: no look at /proc.
 //
 // What a program closes between the two is not listed: it cannot be told from what was closed before
 // and whose RELEASE the kernel has not sent yet.

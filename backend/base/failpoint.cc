@@ -20,6 +20,20 @@
 namespace ckptfs {
 namespace {
 
+constexpr const char* kPermission = "CKPTFS_TESTING";
+constexpr std::string_view kPermitted = "may-kill-the-daemon";
+constexpr const char* kRules = "CKPTFS_FAILPOINT";
+constexpr const char* kTrace = "CKPTFS_FAILPOINT_TRACE";
+
+bool ArePermitted() {
+  const char* permission = secure_getenv(kPermission);
+  return permission != nullptr && permission == kPermitted;
+}
+
+const char* VariableIfPermitted(const char* name) {
+  return ArePermitted() ? secure_getenv(name) : nullptr;
+}
+
 enum class Action { kKill, kThrow, kSleep };
 
 struct Rule {
@@ -56,7 +70,7 @@ void AddRule(std::list<Rule>& rules, std::string_view text) {
 
 std::list<Rule> ReadRules() {
   std::list<Rule> parsed;
-  const char* variable = std::getenv("CKPTFS_FAILPOINT");
+  const char* variable = VariableIfPermitted(kRules);
   std::string_view rest = variable == nullptr ? "" : variable;
   while (!rest.empty()) {
     const size_t comma = rest.find(',');
@@ -67,7 +81,7 @@ std::list<Rule> ReadRules() {
 }
 
 UniqueFd OpenTrace() {
-  const char* path = std::getenv("CKPTFS_FAILPOINT_TRACE");
+  const char* path = VariableIfPermitted(kTrace);
   if (path == nullptr) return {};
   constexpr int kFlags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC;
   return UniqueFd(CheckSyscall(open(path, kFlags, 0644), "open CKPTFS_FAILPOINT_TRACE"));
@@ -86,6 +100,10 @@ void Trace(int fd, std::string_view name) {
 }
 
 }  // namespace
+
+bool IsFailpointVariable(std::string_view name) {
+  return ArePermitted() && (name == kPermission || name == kRules || name == kTrace);
+}
 
 void Failpoint(std::string_view name) {
   static Wishes wishes;

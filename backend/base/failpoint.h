@@ -5,8 +5,9 @@
 
 namespace ckptfs {
 
-// Marks one step of an operation, so that a test can stop the program exactly there. The
-// environment variable CKPTFS_FAILPOINT, read once, holds a comma-separated list of
+// Marks one step of an operation, so that a test can stop the program exactly there. Only tests may: nothing
+// below counts unless the environment variable CKPTFS_TESTING is "may-kill-the-daemon", which no mount can
+// have by accident. The variable CKPTFS_FAILPOINT, read once, holds a comma-separated list of
 //
 //   NAME            the process kills itself with SIGKILL when it comes to NAME
 //   NAME=ERRNO      the step throws Error with that errno, given as a number
@@ -19,5 +20,8 @@ namespace ckptfs {
 // Without the variables a call costs one predictable branch. Names are "operation.step", as
 // "checkpoint.before-commit". Any thread may call it.
 void Failpoint(std::string_view name);
+
+// True for the names of these three variables where they count.
+bool IsFailpointVariable(std::string_view name);
 
 }  // namespace ckptfs

@@ -3,6 +3,8 @@
 
 #include <sys/types.h>
 
+#include <string_view>
+
 #include "backend/base/unique_fd.h"
 
 namespace ckptfs {
@@ -14,5 +16,8 @@ enum class MountPoints { kCross, kRefuse };
 // O_NOFOLLOW are added. Not valid, with errno, where it fails: ELOOP for a symlink, EXDEV for what leads out.
 UniqueFd OpenBeneath(int directory_fd, const char* path, int flags, mode_t mode = 0,
                      MountPoints mount_points = MountPoints::kCross) noexcept;
+
+// The same for a path of any length, which the kernel takes in pieces: only the last is opened with `flags`.
+UniqueFd OpenLongBeneath(int directory_fd, std::string_view path, int flags) noexcept;
 
 }  // namespace ckptfs

@@ -48,7 +48,12 @@ std::optional<int64_t> ParseRfc3339(std::string_view text) {
     if (scale == kNsPerSecond) return std::nullopt;
   }
   if (rest[0] != 'Z' || rest[1] != '\0') return std::nullopt;
-  return int64_t{timegm(&utc)} * kNsPerSecond + fraction;
+  int64_t time_ns = 0;
+  if (__builtin_mul_overflow(int64_t{timegm(&utc)}, kNsPerSecond, &time_ns) ||
+      __builtin_add_overflow(time_ns, fraction, &time_ns)) {
+    return std::nullopt;  // none that can be counted so
+  }
+  return time_ns;
 }
 
 std::string FormatForName(int64_t time_ns) {

@@ -9,6 +9,7 @@
 #include <spdlog/spdlog.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,6 +31,7 @@
 #include "backend/btrfs/space.h"
 #include "backend/btrfs/tree_search.h"
 #include "backend/btrfs/usage.h"
+#include "backend/disk_space.h"
 
 namespace ckptfs {
 namespace {
@@ -43,6 +45,9 @@ constexpr uint64_t kNearlyFullDivisor = 16;
 // Commits for that come no closer than this.
 constexpr auto kCommitInterval = std::chrono::milliseconds(100);
 
+// With less than this part of the disk below free, somebody is to be told.
+constexpr uint64_t kLowDiskDivisor = 5;
+
 constexpr mode_t kRootMode = 0755;
 constexpr char kMakeRoom[] = "Delete snapshots (ckpt delete), or make the store larger";
 
@@ -53,11 +58,33 @@ std::string HintFor(btrfs_util_error result) {
   return {};
 }
 
+bool IsReadOnly(int fd) {
+  struct statvfs status {};
+  return fstatvfs(fd, &status) == 0 && (status.f_flag & ST_RDONLY) != 0;
+}
+
+// How often what was read was not what had been written, or could not be read. btrfs keeps count, also over
+// mounts.
+uint64_t CountDamage(int fd) {
+  btrfs_ioctl_get_dev_stats stats{};
+  stats.devid = 1;
+  stats.nr_items = BTRFS_DEV_STAT_VALUES_MAX;
+  if (ioctl(fd, BTRFS_IOC_GET_DEV_STATS, &stats) != 0) return 0;
+  return stats.values[BTRFS_DEV_STAT_CORRUPTION_ERRS] +
+         stats.values[BTRFS_DEV_STAT_GENERATION_ERRS] + stats.values[BTRFS_DEV_STAT_READ_ERRS];
+}
+
 bool IsSubvolumeRoot(int fd) { return btrfs_util_is_subvolume_fd(fd) == BTRFS_UTIL_OK; }
 
 }  // namespace
 
-BtrfsBackend::BtrfsBackend(BtrfsHome home) : home_(std::move(home)) {}
+BtrfsBackend::BtrfsBackend(BtrfsHome home)
+    : home_(std::move(home)),
+      is_read_only_(IsReadOnly(home_.root.get())),
+      damage_before_(CountDamage(home_.root.get())) {
+  if (home_.image.valid() && !is_read_only_)
+    image_space_.emplace(home_.root.get(), home_.image.get());
+}
 
 BackendCapabilities BtrfsBackend::capabilities() const noexcept {
   return {.clone_is_constant_time = true, .nested_volumes_possible = true};
@@ -266,19 +293,20 @@ uint64_t BtrfsBackend::ChangeMarker(const VolumeId& id) const {
 
 VolumeUsage BtrfsBackend::Usage(const VolumeId& id) const { return MeasureUsage(*Open(id)); }
 
-std::vector<Change> BtrfsBackend::Changes(const VolumeId& older, const VolumeId& newer) const {
+ChangeList BtrfsBackend::Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
+                                 Extent extent) const {
   const std::string attempted = fmt::format("compare volume {} with {}", older.str(), newer.str());
   const UniqueFd older_root = OpenRoot(older, attempted);
   const UniqueFd newer_root = OpenRoot(newer, attempted);
-  return CompareSubvolumes(older_root.get(), newer_root.get(), path_bounds_);
+  return CompareSubvolumes(older_root.get(), newer_root.get(), path_bounds_, limits, extent);
 }
 
-bool BtrfsBackend::MayBeEqual(const VolumeId& older, const VolumeId& newer,
-                              size_t files_max) const {
+bool BtrfsBackend::MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t files_max,
+                              WorkLimits& limits) const {
   const std::string attempted = fmt::format("look at volumes {} and {}", older.str(), newer.str());
   const UniqueFd older_root = OpenRoot(older, attempted);
   const UniqueFd newer_root = OpenRoot(newer, attempted);
-  return SubvolumesMayBeEqual(older_root.get(), newer_root.get(), files_max);
+  return SubvolumesMayBeEqual(older_root.get(), newer_root.get(), files_max, limits);
 }
 
 bool BtrfsBackend::CommitRemovals() const {
@@ -292,24 +320,60 @@ bool BtrfsBackend::CommitRemovals() const {
          ioctl(home_.volumes.get(), BTRFS_IOC_WAIT_SYNC, &transaction) == 0;
 }
 
+uint64_t BtrfsBackend::Ballast() const {
+  if (image_space_) return image_space_->ballast();
+  return home_.image.valid() ? BallastLeftBy(home_.root.get()) : 0;
+}
+
+BackendHealth BtrfsBackend::Health() const {
+  BackendHealth health{.warnings = home_.warnings, .stopped = {}};
+  if (!is_read_only_ && IsReadOnly(home_.root.get())) {
+    health.warnings.push_back(fmt::format(
+        "The filesystem {} has turned read-only after an error of its disk: nothing can be "
+        "changed. "
+        "The kernel's log (dmesg) tells more; when the disk is well, unmount and mount again.",
+        home_.image.valid() ? "in the store's image" : "of the store"));
+  }
+  if (home_.image.valid()) AddImageWarnings(health.warnings);
+  return health;
+}
+
+void BtrfsBackend::AddImageWarnings(std::vector<std::string>& warnings) const {
+  const uint64_t damage = SubtractOrZero(CountDamage(home_.root.get()), damage_before_);
+  if (damage > 0) {
+    warnings.push_back(fmt::format(
+        "Damage was found in the store's image ({} times since the mount): who reads what is "
+        "damaged gets an I/O error. The kernel's log (dmesg) names it; take it from an older "
+        "snapshot, or delete it, and see to the disk.",
+        damage));
+  }
+  const DiskSpace host = ReadDiskSpace(home_.image.get());
+  if (Ballast() > 0 && host.free < host.total / kLowDiskDivisor) {
+    warnings.push_back(
+        fmt::format("The disk of the store's image has {} MiB left, less than the image may still "
+                    "want: delete snapshots (ckpt delete), or free space on that disk.",
+                    host.free >> 20));
+  }
+}
+
 // To btrfs, what was deleted is in use until the transaction with that is committed, by itself within half a
 // minute. Who waits for space asks just when there is none.
 SpaceInfo BtrfsBackend::Space() const {
-  const SpaceInfo space = ReadSpace(home_.volumes.get(), home_.image.get());
+  const SpaceInfo space = ReadSpace(home_.volumes.get(), home_.image.get(), Ballast());
   if (space.free_bytes >= space.total_bytes / kNearlyFullDivisor || !CommitRemovals()) return space;
-  return ReadSpace(home_.volumes.get(), home_.image.get());
+  return ReadSpace(home_.volumes.get(), home_.image.get(), Ballast());
 }
 
 void BtrfsBackend::RequireSpaceForNewVolume() const {
   try {
     const auto deadline = std::chrono::steady_clock::now() + kReclaimWait;
-    auto shortage = FindShortage(home_.volumes.get(), home_.image.get());
+    auto shortage = FindShortage(home_.volumes.get(), home_.image.get(), Ballast());
     while (shortage) {
       // Destroyed volumes give their space back when the kernel's cleaner has taken them apart and
       // that is committed. Of all ways to commit, this ioctl also wakes the cleaner.
       const bool waiting = PendingDestroys() > 0;
       CheckBtrfsUtil(btrfs_util_sync_fd(home_.volumes.get()), "commit the changes of volumes");
-      shortage = FindShortage(home_.volumes.get(), home_.image.get());
+      shortage = FindShortage(home_.volumes.get(), home_.image.get(), Ballast());
       if (!shortage) break;
       if (!waiting || std::chrono::steady_clock::now() >= deadline) {
         throw Error(ENOSPC, "make room for a new volume", *shortage, kMakeRoom);

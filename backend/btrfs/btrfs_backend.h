@@ -4,11 +4,13 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "backend/backend.h"
 #include "backend/btrfs/home.h"
+#include "backend/btrfs/image_space.h"
 #include "backend/btrfs/path_bounds.h"
 
 namespace ckptfs {
@@ -42,11 +44,13 @@ class BtrfsBackend final : public Backend {
   void WriteOut(const VolumeId& id) override;
   uint64_t ChangeMarker(const VolumeId& id) const override;
   VolumeUsage Usage(const VolumeId& id) const override;
-  std::vector<Change> Changes(const VolumeId& older, const VolumeId& newer) const override;
-  bool MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t files_max) const override;
+  ChangeList Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
+                     Extent extent) const override;
+  bool MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t files_max,
+                  WorkLimits& limits) const override;
   SpaceInfo Space() const override;
   void RequireSpaceForNewVolume() const override;
-  BackendHealth Health() const override { return {.warnings = home_.warnings, .stopped = {}}; }
+  BackendHealth Health() const override;
 
  private:
   // The root directory of a volume. Throws ENOENT if there is none, saying so on `attempted`.
@@ -54,12 +58,17 @@ class BtrfsBackend final : public Backend {
   void MakeSnapshot(const VolumeId& source, const VolumeId& target, int flags,
                     const std::string& attempted);
 
+  uint64_t Ballast() const;
+  void AddImageWarnings(std::vector<std::string>& warnings) const;
   // Whether some were under way, which are on disk now. False also if the last look was a moment ago.
   bool CommitRemovals() const;
 
   const BtrfsHome home_;
+  const bool is_read_only_;       // from the beginning
+  const uint64_t damage_before_;  // what btrfs had found up to then
   mutable std::atomic<std::chrono::steady_clock::time_point> next_commit_{};  // of CommitRemovals
   mutable PathBounds path_bounds_;
+  std::optional<ImageSpace> image_space_;  // of an image that can be written to; ends first
 };
 
 }  // namespace ckptfs

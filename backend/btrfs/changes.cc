@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "backend/base/error.h"
 #include "backend/btrfs/btrfs_util.h"
@@ -22,36 +23,47 @@ void RequireReadOnly(int root_fd) {
   if (!read_only) throw Error(EINVAL, "compare two subvolumes", "one of them is writable");
 }
 
+NameChanges NamesBySend(int older_root_fd, int newer_root_fd, WorkLimits& limits) {
+  StreamReplay replay(limits);
+  ForEachSendCommand(older_root_fd, newer_root_fd, limits,
+                     [&replay](const SendCommand& command) { replay.Apply(command); });
+  return replay.Finish();
+}
+
 }  // namespace
 
-std::vector<Change> CompareSubvolumesBySend(int older_root_fd, int newer_root_fd) {
-  StreamReplay replay;
-  ForEachSendCommand(older_root_fd, newer_root_fd,
-                     [&replay](const SendCommand& command) { replay.Apply(command); });
-  const SubvolumeFiles older(older_root_fd);
-  const SubvolumeFiles newer(newer_root_fd);
-  return ChangesFromNames(older, newer, replay.Finish());
+ChangeList CompareSubvolumesBySend(int older_root_fd, int newer_root_fd, WorkLimits& limits,
+                                   Extent extent) {
+  NameChanges names = NamesBySend(older_root_fd, newer_root_fd, limits);
+  const SubvolumeFiles older(older_root_fd, limits);
+  const SubvolumeFiles newer(newer_root_fd, limits);
+  return ChangesFromNames(older, newer, std::move(names), extent);
 }
 
-std::vector<Change> CompareSubvolumesByWalk(int older_root_fd, int newer_root_fd) {
-  const SubvolumeFiles older(older_root_fd);
-  const SubvolumeFiles newer(newer_root_fd);
-  return ChangesByWalking(older, newer);
+ChangeList CompareSubvolumesByWalk(int older_root_fd, int newer_root_fd, WorkLimits& limits,
+                                   Extent extent) {
+  const SubvolumeFiles older(older_root_fd, limits);
+  const SubvolumeFiles newer(newer_root_fd, limits);
+  return ChangesByWalking(older, newer, extent);
 }
 
-std::vector<Change> CompareSubvolumes(int older_root_fd, int newer_root_fd, PathBounds& bounds) {
+ChangeList CompareSubvolumes(int older_root_fd, int newer_root_fd, PathBounds& bounds,
+                             WorkLimits& limits, Extent extent) {
   RequireReadOnly(older_root_fd);
   RequireReadOnly(newer_root_fd);
-  if (SubvolumeId(older_root_fd) == SubvolumeId(newer_root_fd)) return {};
-  if (bounds.MayExceedPathMax(older_root_fd, newer_root_fd)) {
-    return CompareSubvolumesByWalk(older_root_fd, newer_root_fd);
+  if (SubvolumeId(older_root_fd) == SubvolumeId(newer_root_fd)) return ChangeList(limits);
+  if (bounds.MayExceedPathMax(older_root_fd, newer_root_fd, limits)) {
+    return CompareSubvolumesByWalk(older_root_fd, newer_root_fd, limits, extent);
   }
   try {
-    return CompareSubvolumesBySend(older_root_fd, newer_root_fd);
+    return CompareSubvolumesBySend(older_root_fd, newer_root_fd, limits, extent);
+  } catch (const LimitError& error) {
+    if (error.errno_value() != E2BIG) throw;
+    // A walk holds half as much.
   } catch (const Error& error) {
     spdlog::info("{}; both are walked through instead", error.what());
   }
-  return CompareSubvolumesByWalk(older_root_fd, newer_root_fd);
+  return CompareSubvolumesByWalk(older_root_fd, newer_root_fd, limits, extent);
 }
 
 }  // namespace ckptfs

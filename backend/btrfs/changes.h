@@ -1,10 +1,9 @@
 // What turns one read-only btrfs subvolume into another.
 #pragma once
 
-#include <vector>
-
 #include "backend/backend.h"
 #include "backend/btrfs/path_bounds.h"
+#include "backend/compare/change_list.h"
 
 namespace ckptfs {
 
@@ -17,14 +16,17 @@ namespace ckptfs {
 // cannot be had (`bounds` says that a path might exceed PATH_MAX, which the kernel is not to meet; a balance
 // is under way), or where the histories of the two
 // have parted so that the kernel mistakes files for each other, both trees are walked: slower, the
-// same result. Throws Error: EINVAL if one is writable; what reading gives.
+// same result. Throws Error: EINVAL if one is writable; what reading gives, and what the limits say.
 //
 // Needs CAP_SYS_ADMIN. Any thread may call it, also at the same time for the same volumes, which
 // cannot be deleted meanwhile (EPERM).
-std::vector<Change> CompareSubvolumes(int older_root_fd, int newer_root_fd, PathBounds& bounds);
+ChangeList CompareSubvolumes(int older_root_fd, int newer_root_fd, PathBounds& bounds,
+                             WorkLimits& limits, Extent extent);
 
 // The two ways by themselves. The first throws Error(EBADMSG) where it is not to be relied on.
-std::vector<Change> CompareSubvolumesBySend(int older_root_fd, int newer_root_fd);
-std::vector<Change> CompareSubvolumesByWalk(int older_root_fd, int newer_root_fd);
+ChangeList CompareSubvolumesBySend(int older_root_fd, int newer_root_fd, WorkLimits& limits,
+                                   Extent extent);
+ChangeList CompareSubvolumesByWalk(int older_root_fd, int newer_root_fd, WorkLimits& limits,
+                                   Extent extent);
 
 }  // namespace ckptfs

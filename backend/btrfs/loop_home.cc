@@ -17,6 +17,7 @@
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/partial_file.h"
+#include "backend/base/store_file.h"
 #include "backend/base/units.h"
 #include "backend/btrfs/btrfs_util.h"
 #include "backend/btrfs/superblock.h"
@@ -91,30 +92,23 @@ void MakeHomeDirectories(int image_fd) {
 
 // Opens volumes.img for writing, or for reading where it must be or cannot be otherwise.
 UniqueFd OpenImage(int store_fd, bool* read_only) {
-  const int flags = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
   const std::string attempted = fmt::format("open {}", kImageName);
-  UniqueFd fd(openat(store_fd, kImageName, flags | (*read_only ? O_RDONLY : O_RDWR)));
+  UniqueFd fd = TryOpenStoreFile(store_fd, kImageName, *read_only ? O_RDONLY : O_RDWR);
   if (!fd.valid() && errno == EROFS) {
     spdlog::warn("{} lies on a read-only filesystem: attached read-only", kImageName);
     *read_only = true;
-    fd.Reset(openat(store_fd, kImageName, flags | O_RDONLY));
+    fd = TryOpenStoreFile(store_fd, kImageName, O_RDONLY);
   }
-  if (!fd.valid()) {
-    const int error = errno;
-    if (error == ENOENT) {
-      throw Error(ENOENT, attempted, "the image is missing from the store's directory",
-                  kPutImageBack);
-    }
-    if (error == ELOOP || error == EISDIR || error == ENXIO) {
-      throw Error(EINVAL, attempted, "it is not a regular file", kPutImageBack);
-    }
-    throw Error(error, attempted);
+  if (fd.valid()) return fd;
+  const int error = errno;
+  if (error == ENOENT) {
+    throw Error(ENOENT, attempted, "the image is missing from the store's directory",
+                kPutImageBack);
   }
-  struct stat stat {};
-  CheckSyscall(fstat(fd.get(), &stat), attempted);
-  if (!S_ISREG(stat.st_mode))
+  if (error == EUCLEAN) {
     throw Error(EINVAL, attempted, "it is not a regular file", kPutImageBack);
-  return fd;
+  }
+  throw Error(error, attempted);
 }
 
 uint64_t FileSize(int fd) {
@@ -221,8 +215,8 @@ UniqueFd MountWithoutLog(const LoopDevice& loop, DetachedMountOptions mount,
 UniqueFd MountImage(const LoopDevice& loop, const BackendOptions& options, bool read_only,
                     std::vector<std::string>& warnings) {
   DetachedMountOptions mount{.read_only = read_only, .access_times = options.access_times};
-  // Deleted snapshots give their space back to the disk below, in the background.
-  if (!read_only) mount.filesystem_options = {{"discard", "async"}};
+  // It does not matter what the kernel takes for a solid-state disk: ImageSpace gives back what is deleted.
+  if (!read_only) mount.filesystem_options = {{"nodiscard", ""}};
   try {
     try {
       return MountDetached("btrfs", loop.path(), mount);

@@ -24,6 +24,8 @@ namespace {
 // ("o257-12-0") for what is in the way.
 constexpr size_t kRoomForOwnNames = 512;
 constexpr size_t kRememberedMax = 10'000;
+// Of a directory in a map, as it is allocated, and while the map grows.
+constexpr size_t kDirectoryBytes = 112;
 
 using Uuid16 = std::array<uint8_t, 16>;
 
@@ -131,7 +133,7 @@ class Directories {
     bool operator==(const Place&) const = default;
   };
 
-  explicit Directories(int root_fd) : root_fd_(root_fd) {}
+  Directories(int root_fd, WorkLimits& limits) : root_fd_(root_fd), held_(limits) {}
 
   // Where a directory stands; empty if there is no such one.
   std::optional<Place> Find(uint64_t inode) const {
@@ -170,6 +172,7 @@ class Directories {
     std::reverse(below.begin(), below.end());
     for (const auto& [directory, name_length] : below) {
       length += name_length;
+      held_.Add(kDirectoryBytes);
       lengths_[directory] = length;
     }
     return length;
@@ -177,23 +180,27 @@ class Directories {
 
  private:
   int root_fd_;
+  HeldBytes held_;
   std::unordered_map<uint64_t, size_t> lengths_;
 };
 
 // The length of the longest path.
-size_t LongestPath(int root_fd) {
+size_t LongestPath(int root_fd, WorkLimits& limits) {
   struct Directory {
     uint64_t above = 0;
     size_t name = 0;     // its length
     size_t longest = 0;  // of the names in it
     std::optional<size_t> path = std::nullopt;
   };
+  HeldBytes held(limits);
   std::unordered_map<uint64_t, Directory> directories;
   directories[kSubvolumeRootInode].path = 0;
   ForEachEntry(root_fd, 0, [&](const Entry& entry) {
+    limits.RequireWanted();
     Directory& holder = directories[entry.directory];
     holder.longest = std::max(holder.longest, entry.name.size());
     if (!entry.is_directory) return;
+    held.Add(kDirectoryBytes);
     Directory& directory = directories[entry.inode];
     directory.above = entry.directory;
     directory.name = entry.name.size();
@@ -216,11 +223,12 @@ size_t LongestPath(int root_fd) {
 }
 
 // A bound for a state that followed another one, whose bound is known.
-size_t BoundSince(int base_root_fd, size_t base_bound, int root_fd) {
-  Directories before(base_root_fd);
-  Directories now(root_fd);
+size_t BoundSince(int base_root_fd, size_t base_bound, int root_fd, WorkLimits& limits) {
+  Directories before(base_root_fd, limits);
+  Directories now(root_fd, limits);
   size_t bound = base_bound;
   ForEachEntry(root_fd, FirstTransactionAfter(base_root_fd), [&](const Entry& entry) {
+    limits.RequireWanted();
     const size_t length = now.LengthOf(entry.directory) + entry.name.size();
     bound = std::max(bound, length);
     if (!entry.is_directory) return;
@@ -235,28 +243,34 @@ size_t BoundSince(int base_root_fd, size_t base_bound, int root_fd) {
 
 }  // namespace
 
+std::optional<size_t> PathBounds::Known(const SubvolumeUuid& uuid) const {
+  const std::lock_guard lock(mutex_);
+  const auto known = bounds_.find(uuid);
+  return known == bounds_.end() ? std::nullopt : std::optional(known->second);
+}
+
 size_t PathBounds::Remember(const SubvolumeUuid& uuid, size_t bound) {
+  const std::lock_guard lock(mutex_);
   if (bounds_.size() >= kRememberedMax) bounds_.clear();
   return bounds_[uuid] = bound;
 }
 
 // Of a state that may have followed another one, whose bound may be known.
-size_t PathBounds::BoundOf(int root_fd, int base_root_fd) {
+size_t PathBounds::BoundOf(int root_fd, int base_root_fd, WorkLimits& limits) {
   const SubvolumeUuid uuid = ToUuid(InfoOf(root_fd).uuid);
-  if (const auto known = bounds_.find(uuid); known != bounds_.end()) return known->second;
-  const auto base = bounds_.find(ToUuid(InfoOf(base_root_fd).uuid));
-  if (base != bounds_.end() && Follows(base_root_fd, root_fd)) {
-    const size_t bound = BoundSince(base_root_fd, base->second, root_fd);
+  if (const auto known = Known(uuid)) return *known;
+  const auto base = Known(ToUuid(InfoOf(base_root_fd).uuid));
+  if (base && Follows(base_root_fd, root_fd)) {
+    const size_t bound = BoundSince(base_root_fd, *base, root_fd, limits);
     // Moves to and fro let it grow for nothing, until it is worth a look.
     if (bound + kRoomForOwnNames < PATH_MAX / 2) return Remember(uuid, bound);
   }
-  return Remember(uuid, LongestPath(root_fd));
+  return Remember(uuid, LongestPath(root_fd, limits));
 }
 
-bool PathBounds::MayExceedPathMax(int older_root_fd, int newer_root_fd) {
-  const std::lock_guard lock(mutex_);
-  const size_t older = BoundOf(older_root_fd, newer_root_fd);
-  const size_t newer = BoundOf(newer_root_fd, older_root_fd);
+bool PathBounds::MayExceedPathMax(int older_root_fd, int newer_root_fd, WorkLimits& limits) {
+  const size_t older = BoundOf(older_root_fd, newer_root_fd, limits);
+  const size_t newer = BoundOf(newer_root_fd, older_root_fd, limits);
   return older + newer + kRoomForOwnNames > PATH_MAX;
 }
 

@@ -6,6 +6,9 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <optional>
+
+#include "backend/base/work_limits.h"
 
 namespace ckptfs {
 
@@ -21,16 +24,17 @@ namespace ckptfs {
 // Any thread may call it.
 class PathBounds {
  public:
-  // Whether a comparison might meet a path over PATH_MAX. Throws Error. Needs CAP_SYS_ADMIN.
-  bool MayExceedPathMax(int older_root_fd, int newer_root_fd);
+  // Whether a comparison might meet a path over PATH_MAX. Throws Error, and what the limits say. Needs CAP_SYS_ADMIN.
+  bool MayExceedPathMax(int older_root_fd, int newer_root_fd, WorkLimits& limits);
 
  private:
   using SubvolumeUuid = std::array<uint8_t, 16>;
 
+  std::optional<size_t> Known(const SubvolumeUuid& uuid) const;
   size_t Remember(const SubvolumeUuid& uuid, size_t bound);
-  size_t BoundOf(int root_fd, int base_root_fd);
+  size_t BoundOf(int root_fd, int base_root_fd, WorkLimits& limits);
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;  // of the map only: nobody waits while another looks
   std::map<SubvolumeUuid, size_t> bounds_;
 };
 

@@ -21,9 +21,9 @@ struct Decided {};
 
 class QuickLook {
  public:
-  QuickLook(int older_root_fd, int newer_root_fd, size_t files_max)
-      : older_(older_root_fd),
-        newer_(newer_root_fd),
+  QuickLook(int older_root_fd, int newer_root_fd, size_t files_max, WorkLimits& limits)
+      : older_(older_root_fd, limits),
+        newer_(newer_root_fd, limits),
         newer_root_fd_(newer_root_fd),
         since_(FirstTransactionAfter(older_root_fd)),
         files_left_(files_max) {}
@@ -45,18 +45,21 @@ class QuickLook {
 
  private:
   void LookAt(const TreeItem& item) {
+    newer_.limits().RequireWanted();
     btrfs_inode_item inode{};
     if (item.data.size() < sizeof(inode)) return;
     std::memcpy(&inode, item.data.data(), sizeof(inode));
     if (le64toh(inode.transid) < since_) return;  // stands beside what has changed
     if (files_left_-- == 0) throw Decided();
     // One of its names tells as much as all. What has none is not in the tree.
-    std::string path;
-    if (item.objectid != kSubvolumeRootInode) {
-      const std::vector<std::string> paths = newer_.PathsOf(item.objectid);
-      if (paths.empty()) return;
-      path = paths.front();
-    }
+    if (item.objectid == kSubvolumeRootInode) return LookAtPath("");
+    newer_.ForEachPathOf(item.objectid, [this](const std::string& path) {
+      LookAtPath(path);
+      return false;
+    });
+  }
+
+  void LookAtPath(const std::string& path) const {
     if (!IsPrivatePath(path) && DiffersAt(path)) throw Decided();
   }
 
@@ -86,8 +89,9 @@ class QuickLook {
 
 }  // namespace
 
-bool SubvolumesMayBeEqual(int older_root_fd, int newer_root_fd, size_t files_max) {
-  return QuickLook(older_root_fd, newer_root_fd, files_max).MayBeEqual();
+bool SubvolumesMayBeEqual(int older_root_fd, int newer_root_fd, size_t files_max,
+                          WorkLimits& limits) {
+  return QuickLook(older_root_fd, newer_root_fd, files_max, limits).MayBeEqual();
 }
 
 }  // namespace ckptfs

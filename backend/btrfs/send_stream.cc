@@ -3,6 +3,7 @@
 #include <endian.h>
 #include <fcntl.h>
 #include <linux/btrfs.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -118,6 +119,16 @@ class SignalsBlocked {
 
 }  // namespace
 
+// Where little has changed in much the kernel may be silent for long.
+void SendStreamReader::Await() const {
+  if (!while_waiting_) return;
+  constexpr int kPatienceMs = 200;
+  pollfd ready{.fd = fd_, .events = POLLIN, .revents = 0};
+  do {
+    while_waiting_();
+  } while (poll(&ready, 1, kPatienceMs) == 0);
+}
+
 const char* SendStreamReader::Take(size_t size) {
   if (buffer_.size() < std::max(size, kReadSize)) buffer_.resize(std::max(size, kReadSize));
   if (buffer_.size() - begin_ < size) {
@@ -126,6 +137,7 @@ const char* SendStreamReader::Take(size_t size) {
     begin_ = 0;
   }
   while (end_ - begin_ < size) {
+    Await();
     const ssize_t got = read(fd_, buffer_.data() + end_, buffer_.size() - end_);
     if (got < 0 && errno == EINTR) continue;
     if (CheckSyscall(got, "read btrfs's send stream") == 0) ThrowGarbage("it ends too early");
@@ -160,7 +172,7 @@ bool SendStreamReader::Next(SendCommand* command) {
   return command->operation != SendOperation::kEnd;
 }
 
-void ForEachSendCommand(int older_root_fd, int newer_root_fd,
+void ForEachSendCommand(int older_root_fd, int newer_root_fd, WorkLimits& limits,
                         const std::function<void(const SendCommand&)>& sink) {
   btrfs_ioctl_send_args arguments = {};
   arguments.parent_root = SubvolumeId(older_root_fd);
@@ -184,7 +196,7 @@ void ForEachSendCommand(int older_root_fd, int newer_root_fd,
     });
   }
   try {
-    SendStreamReader reader(read_end.get());
+    SendStreamReader reader(read_end.get(), [&limits] { limits.RequireWanted(); });
     SendCommand command;
     while (reader.Next(&command)) sink(command);
   } catch (const Error&) {

@@ -5,7 +5,10 @@
 #include <cstdint>
 #include <functional>
 #include <string_view>
+#include <utility>
 #include <vector>
+
+#include "backend/base/work_limits.h"
 
 namespace ckptfs {
 
@@ -52,7 +55,9 @@ struct SendCommand {
 // Does not own `fd`. For one thread.
 class SendStreamReader {
  public:
-  explicit SendStreamReader(int fd) : fd_(fd) {}
+  // `while_waiting` is called while nothing comes, several times a second, and may throw.
+  explicit SendStreamReader(int fd, std::function<void()> while_waiting = {})
+      : fd_(fd), while_waiting_(std::move(while_waiting)) {}
 
   // The next command, or false at the stream's end command. What follows that is not read.
   bool Next(SendCommand* command);
@@ -61,8 +66,10 @@ class SendStreamReader {
   // Makes `size` bytes available at once; throws if the stream ends before.
   const char* Take(size_t size);
   void ReadHeader();
+  void Await() const;
 
   int fd_;
+  std::function<void()> while_waiting_;
   bool header_read_ = false;
   std::vector<char> buffer_;
   size_t begin_ = 0;  // of what is read and not yet taken
@@ -72,8 +79,8 @@ class SendStreamReader {
 // Lets the kernel compare two read-only subvolumes of one filesystem and calls `sink` with each
 // command that leads from `older` to `newer`, in order, in the calling thread (the kernel works
 // in another, which is gone on return). File data is not sent. Throws Error with what the kernel
-// said, or what `sink` threw. While it runs, neither subvolume can be deleted (EPERM).
-void ForEachSendCommand(int older_root_fd, int newer_root_fd,
+// said, what the limits say, or what `sink` threw. While it runs, neither subvolume can be deleted (EPERM).
+void ForEachSendCommand(int older_root_fd, int newer_root_fd, WorkLimits& limits,
                         const std::function<void(const SendCommand&)>& sink);
 
 }  // namespace ckptfs

@@ -30,16 +30,14 @@ constexpr uint64_t kMetadataCopies = 2;
 
 // What can still be written into an image: free blocks of its disk, and blocks that it holds already
 // but its filesystem does not use at present.
-uint64_t WritableInImage(int image_fd, const DiskSpace& inside, const DiskSpace& host) {
+uint64_t WritableInImage(int image_fd, uint64_t used, const DiskSpace& host) {
   struct stat stat {};
   CheckSyscall(fstat(image_fd, &stat), "ask for the size of the image");
   const uint64_t held = AllocatedBytes(stat);
-  return host.free + (held > inside.used ? held - inside.used : 0);
+  return host.free + (held > used ? held - used : 0);
 }
 
-uint64_t SubtractOrZero(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
-
-std::vector<btrfs_ioctl_space_info> ReadBlockGroups(int fd) {
+std::vector<btrfs_ioctl_space_info> ReadSpaceInfo(int fd) {
   // Without room for any: only their number is asked for. ({} of an array of no size is no C++.)
   // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init)
   btrfs_ioctl_space_args count;
@@ -78,7 +76,7 @@ uint64_t ReadUnallocated(int fd) {
 uint64_t MetadataLeft(int fd) {
   uint64_t free = 0;
   uint64_t kept = 0;
-  for (const btrfs_ioctl_space_info& group : ReadBlockGroups(fd)) {
+  for (const btrfs_ioctl_space_info& group : ReadSpaceInfo(fd)) {
     if (group.flags & BTRFS_SPACE_INFO_GLOBAL_RSV) {
       kept += SubtractOrZero(group.total_bytes, group.used_bytes);
     } else if (group.flags & BTRFS_BLOCK_GROUP_METADATA) {
@@ -90,24 +88,28 @@ uint64_t MetadataLeft(int fd) {
 
 }  // namespace
 
-SpaceInfo ReadSpace(int fd, int image_fd) {
+SpaceInfo ReadSpace(int fd, int image_fd, uint64_t ballast) {
   const DiskSpace inside = ReadDiskSpace(fd);
-  SpaceInfo space{
-      .total_bytes = inside.total, .used_bytes = inside.used, .free_bytes = inside.free};
+  SpaceInfo space{.total_bytes = inside.total,
+                  .used_bytes = SubtractOrZero(inside.used, ballast),
+                  .free_bytes = inside.free};
   if (image_fd >= 0) {
     const DiskSpace host = ReadDiskSpace(image_fd);
     if (host.total != 0) {  // a tmpfs without a limit says nothing
-      space.free_bytes = std::min(space.free_bytes, WritableInImage(image_fd, inside, host));
+      space.free_bytes =
+          std::min(space.free_bytes, WritableInImage(image_fd, space.used_bytes, host));
     }
   }
   return space;
 }
 
-std::optional<std::string> FindShortage(int fd, int image_fd) {
+std::optional<std::string> FindShortage(int fd, int image_fd, uint64_t ballast) {
   const DiskSpace inside = ReadDiskSpace(fd);
   const char* name = image_fd >= 0 ? "the store's image" : "the store's filesystem";
-  if (inside.free < FreeSpaceFloor(inside.total))
-    return DescribeShortage(name, inside.free, FreeSpaceFloor(inside.total));
+  if (inside.free < FreeSpaceFloor(inside.total)) {
+    return DescribeShortage(ballast > 0 ? "the disk of the store's image" : name, inside.free,
+                            FreeSpaceFloor(inside.total));
+  }
 
   const uint64_t metadata = MetadataLeft(fd);
   const uint64_t metadata_floor = std::clamp(inside.total / kMetadataFloorDivisor,
@@ -118,7 +120,7 @@ std::optional<std::string> FindShortage(int fd, int image_fd) {
   if (image_fd < 0) return std::nullopt;
 
   const DiskSpace host = ReadDiskSpace(image_fd);
-  const uint64_t writable = WritableInImage(image_fd, inside, host);
+  const uint64_t writable = WritableInImage(image_fd, SubtractOrZero(inside.used, ballast), host);
   // An unlimited tmpfs says that it has no blocks at all.
   if (host.total == 0 || writable >= FreeSpaceFloor(host.total)) return std::nullopt;
   return DescribeShortage("the disk of the store's image", writable, FreeSpaceFloor(host.total));

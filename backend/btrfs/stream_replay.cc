@@ -22,39 +22,75 @@ struct StreamReplay::Node {
   Node* parent = nullptr;
   std::string name;
   // The path in the older volume of this name; none if a command made it.
-  std::optional<std::string> origin;
+  PathId origin = kNoPath;
   // Any path in the older volume of this file; none if the file is new. A hard link made by a
   // command has no origin but stands for an older file all the same.
-  std::optional<std::string> file_origin;
-  std::map<std::string, std::unique_ptr<Node>, std::less<>> children;
+  PathId file_origin = kNoPath;
+  // By their own names.
+  std::map<std::string_view, NodePointer> children;
   bool touched = false;
   bool contents_touched = false;
-
-  // The path that the entry `entry` of this directory has in the older volume.
-  std::optional<std::string> Place(const std::string& entry) const {
-    if (!origin) return std::nullopt;
-    return JoinPath(*origin, entry);
-  }
-  bool AtHome() const { return parent == nullptr || (origin && parent->Place(name) == origin); }
 };
 
-StreamReplay::StreamReplay() : root_(std::make_unique<Node>()) {
-  root_->origin = root_->file_origin = "";
+namespace {
+
+// Of a node, its name and its place among the children of another, as they are allocated.
+constexpr size_t kNodeBytes = 256;
+
+}  // namespace
+
+StreamReplay::StreamReplay(WorkLimits& limits)
+    : changes_(limits), paths_(*changes_.paths), held_(limits), root_(NewNode()) {
+  root_->origin = root_->file_origin = kRootPath;
 }
 
 StreamReplay::~StreamReplay() = default;
 
+StreamReplay::NodePointer StreamReplay::NewNode() {
+  held_.Add(kNodeBytes);
+  return NodePointer(std::make_unique<Node>().release(), Discard{this});
+}
+
+void StreamReplay::Discard::operator()(Node* node) const {
+  replay->held_.Remove(kNodeBytes);
+  std::default_delete<Node>()(node);
+}
+
+// The path that an entry of a directory has in the older volume.
+PathId StreamReplay::Place(const Node& directory, std::string_view entry) {
+  return directory.origin == kNoPath ? kNoPath : paths_.Child(directory.origin, entry);
+}
+
+bool StreamReplay::IsAtHome(const Node& node) const {
+  if (node.parent == nullptr) return true;
+  return node.origin != kNoPath && node.parent->origin != kNoPath &&
+         paths_.DirectoryOf(node.origin) == node.parent->origin &&
+         paths_.NameOf(node.origin) == node.name;
+}
+
+bool StreamReplay::IsLost(PathId path) const {
+  const auto at = static_cast<size_t>(path);
+  return at < lost_.size() && lost_[at];
+}
+
+void StreamReplay::SetLost(PathId path, bool lost) {
+  const auto at = static_cast<size_t>(path);
+  if (at >= lost_.size()) lost_.resize(at + 1);
+  lost_[at] = lost;
+}
+
 StreamReplay::Node* StreamReplay::FindChild(Node* directory, std::string_view name) {
   const auto known = directory->children.find(name);
   if (known != directory->children.end()) return known->second.get();
-  std::string entry(name);
-  std::optional<std::string> place = directory->Place(entry);
-  if (!place || lost_.contains(*place)) return nullptr;
-  auto node = std::make_unique<Node>();
+  if (directory->origin == kNoPath) return nullptr;
+  const PathId place = Place(*directory, name);
+  if (IsLost(place)) return nullptr;
+  NodePointer node = NewNode();
   node->parent = directory;
-  node->name = entry;
-  node->origin = node->file_origin = std::move(place);
-  return directory->children.emplace(std::move(entry), std::move(node)).first->second.get();
+  node->name = name;
+  node->origin = node->file_origin = place;
+  const std::string_view key = node->name;
+  return directory->children.emplace(key, std::move(node)).first->second.get();
 }
 
 StreamReplay::Node* StreamReplay::Find(std::string_view path) {
@@ -81,20 +117,21 @@ StreamReplay::Node* StreamReplay::FindParent(std::string_view path, std::string*
   return slash == std::string_view::npos ? root_.get() : Find(path.substr(0, slash));
 }
 
-void StreamReplay::Attach(Node* directory, const std::string& name, std::unique_ptr<Node> node) {
+void StreamReplay::Attach(Node* directory, const std::string& name, NodePointer node) {
   node->parent = directory;
   node->name = name;
-  if (node->AtHome()) lost_.erase(*node->origin);
-  const bool fresh = directory->children.emplace(name, std::move(node)).second;
-  if (!fresh) ThrowContradiction("there is already", name);
+  if (IsAtHome(*node)) SetLost(node->origin, false);
+  const std::string_view key = node->name;
+  if (directory->children.contains(key)) ThrowContradiction("there is already", name);
+  directory->children.emplace(key, std::move(node));
 }
 
-std::unique_ptr<StreamReplay::Node> StreamReplay::Detach(Node* node) {
+StreamReplay::NodePointer StreamReplay::Detach(Node* node) {
   Node* directory = node->parent;
   if (directory == nullptr) ThrowContradiction("the root cannot be moved", "");
-  if (node->AtHome()) lost_.insert(*node->origin);
+  if (IsAtHome(*node)) SetLost(node->origin, true);
   const auto held = directory->children.find(node->name);
-  std::unique_ptr<Node> detached = std::move(held->second);
+  NodePointer detached = std::move(held->second);
   directory->children.erase(held);
   detached->parent = nullptr;
   return detached;
@@ -103,11 +140,11 @@ std::unique_ptr<StreamReplay::Node> StreamReplay::Detach(Node* node) {
 void StreamReplay::Create(std::string_view path) {
   std::string name;
   Node* directory = FindParent(path, &name);
-  Attach(directory, name, std::make_unique<Node>());
+  Attach(directory, name, NewNode());
 }
 
 void StreamReplay::Rename(std::string_view from, std::string_view to) {
-  std::unique_ptr<Node> node = Detach(Find(from));
+  NodePointer node = Detach(Find(from));
   std::string name;
   Node* directory = FindParent(to, &name);
   // What is in the way was removed or moved aside by an earlier command, or is implied only and
@@ -118,7 +155,7 @@ void StreamReplay::Rename(std::string_view from, std::string_view to) {
 }
 
 void StreamReplay::Link(std::string_view path, std::string_view target) {
-  auto node = std::make_unique<Node>();
+  NodePointer node = NewNode();
   const Node* source = Find(target);
   node->file_origin = source->file_origin;
   node->touched = source->touched;
@@ -129,7 +166,7 @@ void StreamReplay::Link(std::string_view path, std::string_view target) {
 }
 
 void StreamReplay::Remove(std::string_view path) {
-  const std::unique_ptr<Node> removed = Detach(Find(path));
+  const NodePointer removed = Detach(Find(path));
   if (!removed->children.empty()) ThrowContradiction("removed but not empty:", path);
 }
 
@@ -172,24 +209,26 @@ void StreamReplay::Apply(const SendCommand& command) {
 }
 
 NameChanges StreamReplay::Finish() {
-  NameChanges changes;
-  changes.lost = std::move(lost_);
-  changes.from_send = true;
-  std::vector<std::pair<const Node*, std::string>> pending{{root_.get(), ""}};
+  changes_.from_send = true;
+  for (uint32_t i = 0; i < lost_.size(); ++i) {
+    if (lost_[i]) changes_.AddLost(PathId{i});
+  }
+  std::vector<std::pair<const Node*, PathId>> pending{{root_.get(), kRootPath}};
   while (!pending.empty()) {
-    const auto [node, path] = std::move(pending.back());
+    const auto [node, path] = pending.back();
     pending.pop_back();
-    if (!node->AtHome()) {
-      changes.gained[path] = {.place = node->parent->Place(node->name), .moved_from = node->origin};
+    if (!IsAtHome(*node)) {
+      changes_.AddGained(
+          {.path = path, .place = Place(*node->parent, node->name), .moved_from = node->origin});
     }
-    if (node->touched && node->file_origin) {
-      changes.touched.push_back({*node->file_origin, path, node->contents_touched});
+    if (node->touched && node->file_origin != kNoPath) {
+      changes_.AddTouched({node->file_origin, path, node->contents_touched});
     }
     for (const auto& [name, child] : node->children) {
-      pending.emplace_back(child.get(), JoinPath(path, name));
+      pending.emplace_back(child.get(), paths_.Child(path, name));
     }
   }
-  return changes;
+  return std::move(changes_);
 }
 
 }  // namespace ckptfs

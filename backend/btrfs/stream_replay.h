@@ -3,9 +3,9 @@
 
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "backend/btrfs/send_stream.h"
 #include "backend/compare/name_changes.h"
@@ -32,7 +32,7 @@ namespace ckptfs {
 // For one thread. Apply each command in order, then Finish once.
 class StreamReplay {
  public:
-  StreamReplay();
+  explicit StreamReplay(WorkLimits& limits);
   ~StreamReplay();
   StreamReplay(const StreamReplay&) = delete;
   StreamReplay& operator=(const StreamReplay&) = delete;
@@ -42,20 +42,34 @@ class StreamReplay {
 
  private:
   struct Node;
+  // Back into the memory that may be held.
+  struct Discard {
+    StreamReplay* replay;
+    void operator()(Node* node) const;
+  };
+  using NodePointer = std::unique_ptr<Node, Discard>;
 
+  NodePointer NewNode();
+  PathId Place(const Node& directory, std::string_view entry);
+  bool IsAtHome(const Node& node) const;
+  bool IsLost(PathId path) const;
+  void SetLost(PathId path, bool lost);
   Node* Find(std::string_view path);
   Node* FindChild(Node* directory, std::string_view name);
   // The directory of `path`; sets `name` to the last component.
   Node* FindParent(std::string_view path, std::string* name);
-  void Attach(Node* directory, const std::string& name, std::unique_ptr<Node> node);
-  std::unique_ptr<Node> Detach(Node* node);
+  void Attach(Node* directory, const std::string& name, NodePointer node);
+  NodePointer Detach(Node* node);
   void Create(std::string_view path);
   void Rename(std::string_view from, std::string_view to);
   void Link(std::string_view path, std::string_view target);
   void Remove(std::string_view path);
 
-  std::unique_ptr<Node> root_;
-  std::set<std::string> lost_;
+  NameChanges changes_;
+  PathTree& paths_;
+  HeldBytes held_;
+  NodePointer root_;
+  std::vector<bool> lost_;  // by path
 };
 
 }  // namespace ckptfs

@@ -8,9 +8,10 @@
 
 #include <cerrno>
 #include <cstring>
-#include <map>
+#include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "backend/base/error.h"
 #include "backend/btrfs/btrfs_util.h"
@@ -25,7 +26,7 @@ constexpr uint64_t kSubvolumeStubInode = 2;
 constexpr std::string_view kReadingNames = "read the names of a file";
 
 // As far as it is needed, the file handle that btrfs gives: fs/btrfs/export.h.
-struct BtrfsHandle {
+struct HandleContent {
   uint64_t inode;
   uint64_t root;
   uint32_t generation;
@@ -54,28 +55,42 @@ std::string TakeName(std::span<const std::byte>* item, uint16_t length_le) {
   return name;
 }
 
-// All names of a file. An INODE_REF item holds those in one directory, which is the key's offset;
+// Ends a search.
+struct Enough {};
+
+// Calls `visit` with all names of a file, until that throws. An INODE_REF item holds those in one directory, which is the key's offset;
 // what finds no room there stands in INODE_EXTREF items, which bring the directory with each name.
-std::vector<NameRecord> ReadNames(int root_fd, uint64_t inode) {
-  std::vector<NameRecord> names;
+template <typename Visit>
+void ReadNames(int root_fd, uint64_t inode, const Visit& visit) {
   const TreeRange range{.tree_id = 0,  // that of root_fd
                         .min_objectid = inode,
                         .max_objectid = inode,
                         .min_type = BTRFS_INODE_REF_KEY,
                         .max_type = BTRFS_INODE_EXTREF_KEY};
-  SearchTree(root_fd, range, [&names](const TreeItem& found) {
+  SearchTree(root_fd, range, [&visit](const TreeItem& found) {
     std::span<const std::byte> item = found.data;
     while (!item.empty()) {
       if (found.type == BTRFS_INODE_REF_KEY) {
         const auto ref = TakeRecord<btrfs_inode_ref>(&item);
-        names.push_back({found.offset, TakeName(&item, ref.name_len)});
+        visit(NameRecord{found.offset, TakeName(&item, ref.name_len)});
       } else {
         const auto ref = TakeRecord<btrfs_inode_extref>(&item);
-        names.push_back({le64toh(ref.parent_objectid), TakeName(&item, ref.name_len)});
+        visit(NameRecord{le64toh(ref.parent_objectid), TakeName(&item, ref.name_len)});
       }
     }
   });
-  return names;
+}
+
+std::optional<NameRecord> FirstName(int root_fd, uint64_t inode) {
+  std::optional<NameRecord> first;
+  try {
+    ReadNames(root_fd, inode, [&first](NameRecord name) {
+      first = std::move(name);
+      throw Enough();
+    });
+  } catch (const Enough&) {
+  }
+  return first;
 }
 
 // The path of a directory, with a slash at its end unless it is the root. Step by step where it is longer than
@@ -88,10 +103,10 @@ std::string DirectoryPath(int root_fd, uint64_t inode) {
     const int result = ioctl(root_fd, BTRFS_IOC_INO_LOOKUP, &arguments);
     if (result == 0) return arguments.name + below;
     if (errno != ENAMETOOLONG) ThrowErrno("find the path of a directory");
-    const std::vector<NameRecord> names = ReadNames(root_fd, inode);
-    if (names.empty()) throw Error(ESTALE, "find the path of a directory", "it has been removed");
-    below = names.front().name + "/" + below;
-    inode = names.front().directory;
+    const std::optional<NameRecord> name = FirstName(root_fd, inode);
+    if (!name) throw Error(ESTALE, "find the path of a directory", "it has been removed");
+    below = name->name + "/" + below;
+    inode = name->directory;
   }
   return below;
 }
@@ -100,7 +115,7 @@ std::string DirectoryPath(int root_fd, uint64_t inode) {
 
 uint32_t SubvolumeFiles::GenerationOf(int fd, const std::string& path) const {
   const std::string handle = HandleOf(fd, path);
-  BtrfsHandle content = {};
+  HandleContent content = {};
   if (handle.size() < sizeof content) {
     throw Error(EBADMSG, fmt::format("get the file handle of {:?}", path),
                 "it is not of btrfs's form");
@@ -114,31 +129,45 @@ bool SubvolumeFiles::IsStub(uint64_t inode) const { return inode == kSubvolumeSt
 bool SubvolumeFiles::SharesContents(uint64_t inode, const VolumeFiles& other,
                                     uint64_t other_inode) const {
   const auto* subvolume = dynamic_cast<const SubvolumeFiles*>(&other);
-  return subvolume != nullptr && ExtentsOf(inode) == subvolume->ExtentsOf(other_inode);
+  if (subvolume == nullptr) return false;
+  const std::optional<std::string> extents = ExtentsOf(inode);
+  return extents && extents == subvolume->ExtentsOf(other_inode);
 }
 
-std::vector<std::string> SubvolumeFiles::PathsOf(uint64_t inode) const {
-  std::vector<std::string> paths;
-  std::map<uint64_t, std::string> directories;  // hard links often share theirs
-  for (const NameRecord& record : ReadNames(root_fd(), inode)) {
-    auto [directory, is_new] = directories.try_emplace(record.directory);
-    if (is_new) directory->second = DirectoryPath(root_fd(), record.directory);
-    paths.push_back(directory->second + record.name);
+void SubvolumeFiles::ForEachPathOf(
+    uint64_t inode, const std::function<bool(const std::string& path)>& visit) const {
+  uint64_t known = 0;
+  std::string directory;  // hard links often share theirs
+  try {
+    ReadNames(root_fd(), inode, [&](const NameRecord& name) {
+      limits().RequireWanted();
+      if (known != name.directory) directory = DirectoryPath(root_fd(), name.directory);
+      known = name.directory;
+      if (!visit(directory + name.name)) throw Enough();
+    });
+  } catch (const Enough&) {
   }
-  return paths;
 }
 
-std::vector<ExtentItem> SubvolumeFiles::ExtentsOf(uint64_t inode) const {
-  std::vector<ExtentItem> extents;
+std::optional<std::string> SubvolumeFiles::ExtentsOf(uint64_t inode) const {
+  constexpr size_t kExtentsBytesMax = size_t{8} << 20;
+  std::string extents;
   const TreeRange range{.tree_id = 0,  // that of root_fd()
                         .min_objectid = inode,
                         .max_objectid = inode,
                         .min_type = BTRFS_EXTENT_DATA_KEY,
                         .max_type = BTRFS_EXTENT_DATA_KEY};
-  SearchTree(root_fd(), range, [&extents](const TreeItem& item) {
-    const auto* data = reinterpret_cast<const char*>(item.data.data());
-    extents.push_back({item.offset, std::string(data, item.data.size())});
-  });
+  try {
+    SearchTree(root_fd(), range, [&](const TreeItem& item) {
+      limits().RequireWanted();
+      if (extents.size() > kExtentsBytesMax) throw Enough();
+      const uint64_t head[] = {item.offset, item.data.size()};
+      extents.append(reinterpret_cast<const char*>(head), sizeof(head));
+      extents.append(reinterpret_cast<const char*>(item.data.data()), item.data.size());
+    });
+  } catch (const Enough&) {
+    return std::nullopt;
+  }
   return extents;
 }
 

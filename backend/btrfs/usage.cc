@@ -12,6 +12,8 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -24,6 +26,11 @@ namespace {
 
 constexpr size_t kFiemapExtents = 256;
 constexpr size_t kReferencesBufferBytes = size_t{64} * 1024;
+// References that are held at once. Where a volume has more it is gone through several times, each time for a part
+// of the extents.
+constexpr size_t kReferencesMax = size_t{1} << 20;
+// More than this are held by one caller at a time.
+constexpr size_t kFewReferences = kReferencesMax / 8;
 
 // One place in a file that refers to an extent on disk.
 struct Reference {
@@ -45,16 +52,54 @@ class UsageCounter {
       : volume_(volume), root_id_(SubvolumeId(volume.root_fd())) {}
 
   VolumeUsage Count() {
+    while (!CountParts()) {
+      ++parts_log2_;
+      usage_ = {};
+    }
+    return usage_;
+  }
+
+ private:
+  // Ends a search.
+  struct TooMany {};
+
+  bool CountParts() {
+    for (part_ = 0; part_ >> parts_log2_ == 0; ++part_) {
+      references_.clear();
+      places_.clear();
+      inode_ = 0;
+      try {
+        CountPart();
+      } catch (const TooMany&) {
+        return false;
+      }
+      Sum();
+    }
+    return true;
+  }
+
+  void CountPart() {
     const TreeRange range{.tree_id = root_id_,
                           .min_objectid = kSubvolumeRootInode,
                           .min_type = BTRFS_EXTENT_DATA_KEY,
                           .max_type = BTRFS_EXTENT_DATA_KEY};
     SearchTree(volume_.root_fd(), range, [this](const TreeItem& item) { Visit(item); });
     MarkShared();
-    return Sum();
   }
 
- private:
+  // Whether an extent belongs to the part that is being counted.
+  bool IsInPart(uint64_t extent) const {
+    constexpr uint64_t kSpread =
+        0x9E3779B97F4A7C15;  // 2^64 by the golden ratio: neighbours lie far apart
+    return parts_log2_ == 0 || (extent * kSpread) >> (64 - parts_log2_) == part_;
+  }
+
+  void Hold(const Reference& reference) {
+    if (references_.size() == kReferencesMax) throw TooMany();
+    if (references_.size() == kFewReferences && !many_) many_.emplace(of_many_);
+    references_.push_back(reference);
+  }
+
   void Visit(const TreeItem& item) {
     if (item.objectid != inode_) {
       MarkShared();
@@ -65,13 +110,14 @@ class UsageCounter {
     btrfs_file_extent_item extent{};
     std::memcpy(&extent, item.data.data(), std::min(item.data.size(), sizeof(extent)));
     if (extent.type == BTRFS_FILE_EXTENT_INLINE) {
-      usage_.referenced_bytes += item.data.size() - kInlineHeader;
+      if (part_ == 0) usage_.referenced_bytes += item.data.size() - kInlineHeader;
       return;
     }
     const uint64_t address = le64toh(extent.disk_bytenr);
     if (item.data.size() < sizeof(extent) || address == 0) return;  // a hole
+    if (!IsInPart(address)) return;
     places_.push_back({item.offset, references_.size()});
-    references_.push_back({address, le64toh(extent.disk_num_bytes), false});
+    Hold({address, le64toh(extent.disk_num_bytes), false});
   }
 
   // Asks which of the places of the current file are shared.
@@ -111,7 +157,7 @@ class UsageCounter {
     }
   }
 
-  VolumeUsage Sum() {
+  void Sum() {
     std::sort(references_.begin(), references_.end(),
               [](const Reference& a, const Reference& b) { return a.extent < b.extent; });
     for (auto first = references_.begin(); first != references_.end();) {
@@ -124,7 +170,6 @@ class UsageCounter {
       if (!shared) usage_.exclusive_bytes += first->disk_bytes;
       first = last;
     }
-    return usage_;
   }
 
   bool IsReferencedElsewhere(uint64_t extent) {
@@ -152,6 +197,10 @@ class UsageCounter {
   std::vector<Place> places_;  // of that inode, by file offset
   std::vector<Reference> references_;
   VolumeUsage usage_;
+  uint64_t part_ = 0;  // of 2^parts_log2_
+  unsigned parts_log2_ = 0;
+  inline static std::mutex of_many_;
+  std::optional<std::unique_lock<std::mutex>> many_;  // once it holds more than few
 };
 
 }  // namespace

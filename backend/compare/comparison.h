@@ -2,9 +2,9 @@
 #pragma once
 
 #include <string_view>
-#include <vector>
 
 #include "backend/backend.h"
+#include "backend/compare/change_list.h"
 #include "backend/compare/name_changes.h"
 #include "backend/compare/volume_files.h"
 
@@ -32,14 +32,16 @@ namespace ckptfs {
 //   do not count by themselves.
 // - Of a new or removed tree, everything in it is listed.
 // - Other filesystems and nested subvolumes are no part of either.
-std::vector<Change> ChangesFromNames(const VolumeFiles& older, const VolumeFiles& newer,
-                                     NameChanges names);
+//
+// Works under the limits of the volumes' files. `extent` kFirst: of what differs, one at the most is in the list.
+ChangeList ChangesFromNames(const VolumeFiles& older, const VolumeFiles& newer, NameChanges names,
+                            Extent extent);
 
 // Whether a path is that of kPrivateDirectoryName or below, which is no part of either volume.
 bool IsPrivatePath(std::string_view path);
 
 // The same, found by walking both trees: takes time proportional to the number of files, and needs
 // nothing of the filesystem.
-std::vector<Change> ChangesByWalking(const VolumeFiles& older, const VolumeFiles& newer);
+ChangeList ChangesByWalking(const VolumeFiles& older, const VolumeFiles& newer, Extent extent);
 
 }  // namespace ckptfs

@@ -1,11 +1,10 @@
 // What two volumes differ in, as far as names tell: what a stream or a walk finds out.
 #pragma once
 
-#include <map>
-#include <optional>
-#include <set>
-#include <string>
-#include <vector>
+#include <deque>
+#include <memory>
+
+#include "backend/compare/path_tree.h"
 
 namespace ckptfs {
 
@@ -13,24 +12,44 @@ namespace ckptfs {
 // that the entry stands for. It is gained or lost if all three together are in one volume only.
 // So the files below a renamed directory gain and lose nothing.
 struct GainedName {
+  PathId path;  // in the newer volume
   // The path that this entry of this directory has in the older volume, whether or not something
   // was there. None if the directory itself is new.
-  std::optional<std::string> place;
+  PathId place = kNoPath;
   // Where a send stream said the file came from.
-  std::optional<std::string> moved_from;
+  PathId moved_from = kNoPath;
 };
 
 // A file that is in both volumes and may differ.
 struct TouchedFile {
-  std::string old_path;  // any of its names in the older volume
-  std::string new_path;  // any of its names in the newer
+  PathId old_path;  // any of its names in the older volume
+  PathId new_path;  // any of its names in the newer
   bool contents = false;
 };
 
+// Each lost and each gained path once, in any order.
 struct NameChanges {
-  std::set<std::string> lost;                // by path in the older volume
-  std::map<std::string, GainedName> gained;  // by path in the newer
-  std::vector<TouchedFile> touched;
+  explicit NameChanges(WorkLimits& limits)
+      : paths(std::make_unique<PathTree>(limits)), held(limits) {}
+
+  void AddLost(PathId path) {
+    held.Add(sizeof(PathId));
+    lost.push_back(path);
+  }
+  void AddGained(const GainedName& name) {
+    held.Add(sizeof(GainedName));
+    gained.push_back(name);
+  }
+  void AddTouched(const TouchedFile& file) {
+    held.Add(sizeof(TouchedFile));
+    touched.push_back(file);
+  }
+
+  std::unique_ptr<PathTree> paths;  // of both volumes
+  std::deque<PathId> lost;          // in the older volume
+  std::deque<GainedName> gained;
+  std::deque<TouchedFile> touched;
+  HeldBytes held;
   // From a send stream: may be mistaken about identities, and names every renamed file that changed
   // in `touched`.
   bool from_send = false;

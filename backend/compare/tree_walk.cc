@@ -3,24 +3,27 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
-#include "backend/compare/comparison.h"
+#include "backend/backend.h"
 
 namespace ckptfs {
 namespace {
 
 class TreeWalk {
  public:
-  TreeWalk(const VolumeFiles& older, const VolumeFiles& newer) : older_(older), newer_(newer) {}
+  TreeWalk(const VolumeFiles& older, const VolumeFiles& newer)
+      : older_(older), newer_(newer), held_(newer.limits()), changes_(newer.limits()) {}
 
   NameChanges Run() {
     FindOlderDirectories();
     WalkNewer();
     // Of a directory that the newer volume does not have, every name is lost.
     for (const auto& [identity, path] : older_directories_) {
-      for (const DirectoryEntry& entry : older_.List(path)) Lose(JoinPath(path, entry.name));
+      const DirectoryList entries = older_.List(paths_.Text(path));
+      for (size_t i = 0; i < entries.size(); ++i) Lose(paths_.Child(path, entries[i].name));
     }
     return std::move(changes_);
   }
@@ -29,110 +32,144 @@ class TreeWalk {
   // Directories are matched first, wherever they are, because a name is an entry in a directory
   // and not a path.
   void FindOlderDirectories() {
-    std::vector<std::string> pending{""};
+    std::vector<PathId> pending{kRootPath};
     while (!pending.empty()) {
-      const std::string path = std::move(pending.back());
+      const PathId path = pending.back();
       pending.pop_back();
-      const FileStatus status = older_.Status(path);
+      const std::string text = paths_.Text(path);
+      const FileStatus status = older_.Status(text);
       if (status.foreign) continue;
-      for (const DirectoryEntry& entry : older_.List(path)) {
-        if (entry.is_directory) pending.push_back(JoinPath(path, entry.name));
-      }
+      AddDirectories(path, older_.List(text), pending);
+      held_.Add(kDirectoryBytes);
       older_directories_.emplace(status.identity, path);
-      if (path.empty()) older_root_ = status.identity;
+      if (path == kRootPath) older_root_ = status.identity;
+    }
+  }
+
+  void AddDirectories(PathId path, const DirectoryList& entries, std::vector<PathId>& pending) {
+    for (size_t i = 0; i < entries.size(); ++i) {
+      if (entries[i].is_directory) pending.push_back(paths_.Child(path, entries[i].name));
     }
   }
 
   void WalkNewer() {
-    std::vector<std::string> pending{""};
+    std::vector<PathId> pending{kRootPath};
     while (!pending.empty()) {
-      const std::string path = std::move(pending.back());
+      const PathId path = pending.back();
       pending.pop_back();
-      const FileStatus status = newer_.Status(path);
+      const std::string text = paths_.Text(path);
+      const FileStatus status = newer_.Status(text);
       if (status.foreign) continue;
-      const std::vector<DirectoryEntry> entries = newer_.List(path);
-      for (const DirectoryEntry& entry : entries) {
-        if (entry.is_directory) pending.push_back(JoinPath(path, entry.name));
-      }
+      const DirectoryList entries = newer_.List(text);
+      AddDirectories(path, entries, pending);
       // The two roots stand for each other even if the volumes have nothing in common.
       const auto counterpart =
-          older_directories_.find(path.empty() ? older_root_ : status.identity);
+          older_directories_.find(path == kRootPath ? older_root_ : status.identity);
       if (counterpart == older_directories_.end()) {
-        for (const DirectoryEntry& entry : entries) Gain(JoinPath(path, entry.name), {});
+        for (size_t i = 0; i < entries.size(); ++i) {
+          Gain(paths_.Child(path, entries[i].name), kNoPath);
+        }
         continue;
       }
-      const std::string& old_path = counterpart->second;
-      Compare(old_path, older_.Status(old_path), path, status);
+      const PathId old_path = counterpart->second;
+      const std::string old_text = paths_.Text(old_path);
+      Compare({old_path, old_text, older_.Status(old_text)}, {path, text, status});
       MergeEntries(old_path, path, entries);
       older_directories_.erase(counterpart);
     }
   }
 
+  // A name in one of the volumes, with what is there.
+  struct Found {
+    PathId path;
+    const std::string& text;
+    const FileStatus& status;
+  };
+
   // Compares the names in one directory, which may have another path in each volume.
-  void MergeEntries(const std::string& old_path, const std::string& new_path,
-                    const std::vector<DirectoryEntry>& new_entries) {
-    const std::vector<DirectoryEntry> old_entries = older_.List(old_path);
-    auto was = old_entries.begin();
-    for (const DirectoryEntry& entry : new_entries) {
-      for (; was != old_entries.end() && was->name < entry.name; ++was) {
-        Lose(JoinPath(old_path, was->name));
+  void MergeEntries(PathId old_path, PathId new_path, const DirectoryList& new_entries) {
+    const std::string old_text = paths_.Text(old_path);
+    const std::string new_text = paths_.Text(new_path);
+    const DirectoryList old_entries = older_.List(old_text);
+    size_t was = 0;
+    for (size_t is = 0; is < new_entries.size(); ++is) {
+      const std::string_view name = new_entries[is].name;
+      for (; was < old_entries.size() && old_entries[was].name < name; ++was) {
+        Lose(paths_.Child(old_path, old_entries[was].name));
       }
-      const std::string old_name = JoinPath(old_path, entry.name);
-      const std::string new_name = JoinPath(new_path, entry.name);
-      if (was == old_entries.end() || was->name != entry.name) {
-        Gain(new_name, old_name);
+      if (was == old_entries.size() || old_entries[was].name != name) {
+        Gain(paths_.Child(new_path, name), paths_.Child(old_path, name));
       } else {
-        MergeNames(old_name, new_name);
+        const Directories directories{old_path, old_text, new_path, new_text};
+        MergeNames(directories, name);
         ++was;
       }
     }
-    for (; was != old_entries.end(); ++was) Lose(JoinPath(old_path, was->name));
+    for (; was < old_entries.size(); ++was) Lose(paths_.Child(old_path, old_entries[was].name));
   }
 
-  // One entry of one directory that is in both volumes, perhaps for different files.
-  void MergeNames(const std::string& old_name, const std::string& new_name) {
-    const FileStatus was = older_.Status(old_name);
-    const FileStatus is = newer_.Status(new_name);
+  // One directory that is in both volumes.
+  struct Directories {
+    PathId old_path;
+    const std::string& old_text;
+    PathId new_path;
+    const std::string& new_text;
+  };
+
+  // One entry of one directory that is in both volumes, perhaps for different files. Its paths are kept only if
+  // there is something to be said of them.
+  void MergeNames(const Directories& directories, std::string_view name) {
+    const std::string old_text = JoinPath(directories.old_text, name);
+    const std::string new_text = JoinPath(directories.new_text, name);
+    const FileStatus was = older_.Status(old_text);
+    const FileStatus is = newer_.Status(new_text);
     if (was.foreign && is.foreign) return;
-    if (was.identity != is.identity || was.foreign || is.foreign) {
-      Lose(old_name);
-      Gain(new_name, old_name);
-    } else if (!is.IsDirectory()) {
-      Compare(old_name, was, new_name, is);
+    const bool is_same = was.identity == is.identity && !was.foreign && !is.foreign;
+    if (is_same && is.IsDirectory()) return;
+    if (is_same && !FilesDiffer({older_, old_text, was}, {newer_, new_text, is}, true)) return;
+    const PathId old_path = paths_.Child(directories.old_path, name);
+    const PathId new_path = paths_.Child(directories.new_path, name);
+    if (is_same) {
+      changes_.AddTouched({old_path, new_path, true});
+    } else {
+      Lose(old_path);
+      Gain(new_path, old_path);
     }
   }
 
   // An equal ctime proves nothing: the clock that it is taken from ticks some hundred times a
   // second, and a change after the snapshot, or one on each side, may fall into one tick.
-  void Compare(const std::string& old_path, const FileStatus& was, const std::string& new_path,
-               const FileStatus& is) {
-    if (FilesDiffer({older_, old_path, was}, {newer_, new_path, is}, true)) {
-      changes_.touched.push_back({old_path, new_path, true});
+  void Compare(const Found& was, const Found& is) {
+    if (FilesDiffer({older_, was.text, was.status}, {newer_, is.text, is.status}, true)) {
+      changes_.AddTouched({was.path, is.path, true});
     }
   }
 
-  void Lose(const std::string& path) {
-    if (!older_.Status(path).foreign) changes_.lost.insert(path);
+  void Lose(PathId path) {
+    if (!older_.Status(paths_.Text(path)).foreign) changes_.AddLost(path);
   }
 
-  void Gain(const std::string& path, std::optional<std::string> place) {
-    if (newer_.Status(path).foreign) return;
-    changes_.gained[path] = {.place = std::move(place), .moved_from = std::nullopt};
+  void Gain(PathId path, PathId place) {
+    if (newer_.Status(paths_.Text(path)).foreign) return;
+    changes_.AddGained({.path = path, .place = place});
   }
+
+  // Of one in the map, as it is allocated.
+  static constexpr size_t kDirectoryBytes = 80;
 
   const VolumeFiles& older_;
   const VolumeFiles& newer_;
-  std::map<FileIdentity, std::string> older_directories_;  // not yet met in the newer volume
-  FileIdentity older_root_;
+  HeldBytes held_;
   NameChanges changes_;
+  PathTree& paths_ = *changes_.paths;
+  std::map<FileIdentity, PathId> older_directories_;  // not yet met in the newer volume
+  FileIdentity older_root_;
 };
 
 // Those that are a part of the volume's tree.
-std::vector<DirectoryEntry> EntriesOf(const VolumeFiles& files, const std::string& directory) {
-  std::vector<DirectoryEntry> entries = files.List(directory);
-  std::erase_if(entries, [&](const DirectoryEntry& entry) {
-    return IsPrivatePath(JoinPath(directory, entry.name));
-  });
+DirectoryList EntriesOf(const VolumeFiles& files, const std::string& directory) {
+  DirectoryList entries = files.List(directory);
+  if (directory.empty()) entries.Remove(kPrivateDirectoryName);
   return entries;
 }
 
@@ -144,23 +181,25 @@ NameChanges CompareByWalking(const VolumeFiles& older, const VolumeFiles& newer)
 
 bool MayBeEqualByWalking(const VolumeFiles& older, const VolumeFiles& newer, size_t files_max) {
   size_t files = 0;
-  std::vector<std::string> pending{""};
+  PathTree paths(newer.limits());
+  std::vector<PathId> pending{kRootPath};
   while (!pending.empty()) {
-    const std::string directory = std::move(pending.back());
+    const PathId directory_path = pending.back();
     pending.pop_back();
-    const std::vector<DirectoryEntry> was = EntriesOf(older, directory);
-    const std::vector<DirectoryEntry> is = EntriesOf(newer, directory);
+    const std::string directory = paths.Text(directory_path);
+    const DirectoryList was = EntriesOf(older, directory);
+    const DirectoryList is = EntriesOf(newer, directory);
     files += is.size();
     if (was.size() != is.size() || files > files_max) return false;
     for (size_t i = 0; i < is.size(); ++i) {
       if (was[i].name != is[i].name) return false;
-      std::string path = JoinPath(directory, is[i].name);
+      const std::string path = JoinPath(directory, is[i].name);
       const std::optional<FileStatus> old_status = older.Find(path);
       const std::optional<FileStatus> new_status = newer.Find(path);
       if (old_status.has_value() != new_status.has_value()) return false;
       if (!new_status) continue;
       if (StatusDiffers(*old_status, *new_status)) return false;
-      if (new_status->IsDirectory()) pending.push_back(std::move(path));
+      if (new_status->IsDirectory()) pending.push_back(paths.Child(directory_path, is[i].name));
     }
   }
   return true;

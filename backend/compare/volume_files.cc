@@ -15,8 +15,8 @@
 #include <climits>
 #include <cstddef>
 #include <cstring>
-#include <map>
 #include <memory>
+#include <set>
 #include <string_view>
 
 #include "backend/base/error.h"
@@ -26,11 +26,20 @@
 namespace ckptfs {
 namespace {
 
-UniqueFd OpenInVolume(int directory_fd, const std::string& path, int flags) {
-  UniqueFd fd = OpenBeneath(directory_fd, path.c_str(), flags);
-  if (!fd.valid()) ThrowErrno(fmt::format("open {:?} in a volume", path));
-  return fd;
+// A path for an error message, where one that is longer than programs can use tells nobody anything.
+std::string Named(const char* attempted, std::string_view path) {
+  return fmt::format("{} {:?}", attempted, path.substr(0, PATH_MAX));
 }
+
+// The result of a system call on what is at that path, of which a message is made only if it failed.
+template <typename Result>
+Result CheckAt(Result result, const char* attempted, const std::string& path) {
+  if (result >= 0) return result;
+  const int error = errno;
+  throw Error(error, Named(attempted, path));
+}
+
+constexpr size_t kEntriesBetweenLooks = 1024;
 
 int64_t Nanoseconds(const statx_timestamp& time) {
   return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
@@ -38,8 +47,8 @@ int64_t Nanoseconds(const statx_timestamp& time) {
 
 struct statx StatxOf(int fd, const std::string& path) {
   struct statx status = {};
-  CheckSyscall(statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &status),
-               fmt::format("get the status of {:?}", path));
+  CheckAt(statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &status),
+          "get the status of", path);
   return status;
 }
 
@@ -51,37 +60,52 @@ uint64_t DeviceOf(const struct statx& status) {
 // that turned out not to shrink, ext4 those that say how it keeps a file or a large directory.
 int UserFlags(int fd, const std::string& path) {
   int flags = 0;
-  CheckSyscall(ioctl(fd, FS_IOC_GETFLAGS, &flags), fmt::format("get the flags of {:?}", path));
+  CheckAt(ioctl(fd, FS_IOC_GETFLAGS, &flags), "get the flags of", path);
   constexpr int kOfTheKernel =
       FS_NOCOMP_FL | FS_EXTENT_FL | FS_INDEX_FL | FS_HUGE_FILE_FL | FS_INLINE_DATA_FL;
   return flags & ~kOfTheKernel;
 }
 
-// Extended attributes, ACLs among them. `fd` may be O_PATH and of any type of file, which the
-// calls that take a descriptor refuse and those that take a path do not.
-std::map<std::string, std::string> ReadXattrs(int fd, const std::string& path) {
-  const ProcPath self(fd);
-  const std::string listing = fmt::format("list the extended attributes of {:?}", path);
-  std::map<std::string, std::string> xattrs;
-  if (CheckSyscall(listxattr(self.c_str(), nullptr, 0), listing) == 0) return xattrs;
+// Of extended attributes, ACLs among them, the names. `self` may be of a descriptor that is O_PATH and of any
+// type of file, which the calls that take a descriptor refuse and those that take a path do not.
+std::set<std::string> XattrNames(const ProcPath& self, const std::string& path) {
+  constexpr char kListing[] = "list the extended attributes of";
+  std::set<std::string> sorted;
+  if (CheckAt(listxattr(self.c_str(), nullptr, 0), kListing, path) == 0) return sorted;
   std::vector<char> names(XATTR_LIST_MAX);
-  const ssize_t length = CheckSyscall(listxattr(self.c_str(), names.data(), names.size()), listing);
-  std::vector<char> value(XATTR_SIZE_MAX);
+  const ssize_t length =
+      CheckAt(listxattr(self.c_str(), names.data(), names.size()), kListing, path);
   for (const char* name = names.data(); name < names.data() + length;
        name += std::strlen(name) + 1) {
-    const ssize_t size = CheckSyscall(getxattr(self.c_str(), name, value.data(), value.size()),
-                                      fmt::format("read an extended attribute of {:?}", path));
-    xattrs.emplace(name, std::string(value.data(), static_cast<size_t>(size)));
+    sorted.emplace(name);
   }
-  return xattrs;
+  return sorted;
+}
+
+// Value by value, as all of one file may be some hundred MiB.
+bool XattrsDiffer(int older_fd, int newer_fd, const std::string& path) {
+  const ProcPath older(older_fd);
+  const ProcPath newer(newer_fd);
+  const std::set<std::string> names = XattrNames(newer, path);
+  if (XattrNames(older, path) != names) return true;
+  if (names.empty()) return false;
+  constexpr char kReading[] = "read an extended attribute of";
+  std::vector<char> was(XATTR_SIZE_MAX);
+  std::vector<char> is(XATTR_SIZE_MAX);
+  return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+    const ssize_t old_size =
+        CheckAt(getxattr(older.c_str(), name.c_str(), was.data(), was.size()), kReading, path);
+    const ssize_t size =
+        CheckAt(getxattr(newer.c_str(), name.c_str(), is.data(), is.size()), kReading, path);
+    return old_size != size || std::memcmp(was.data(), is.data(), static_cast<size_t>(size)) != 0;
+  });
 }
 
 // The first data at or after `offset`, or `size` if only a hole follows.
 uint64_t NextData(int fd, uint64_t offset, uint64_t size, const std::string& path) {
   const off_t data = lseek(fd, static_cast<off_t>(offset), SEEK_DATA);
   if (data < 0 && errno == ENXIO) return size;
-  return std::min(static_cast<uint64_t>(CheckSyscall(data, fmt::format("find data in {:?}", path))),
-                  size);
+  return std::min(static_cast<uint64_t>(CheckAt(data, "find data in", path)), size);
 }
 
 // Reads `size` bytes, or up to the end of the file.
@@ -91,18 +115,20 @@ size_t ReadAt(int fd, uint64_t offset, std::vector<char>* block, const std::stri
     const ssize_t got = pread(fd, block->data() + filled, block->size() - filled,
                               static_cast<off_t>(offset + filled));
     if (got < 0 && errno == EINTR) continue;
-    if (CheckSyscall(got, fmt::format("read {:?}", path)) == 0) break;
+    if (CheckAt(got, "read", path) == 0) break;
     filled += static_cast<size_t>(got);
   }
   return filled;
 }
 
 // Compares two files of `size` bytes, leaving out where both have holes.
-bool ContentsDiffer(int older_fd, int newer_fd, uint64_t size, const std::string& path) {
+bool ContentsDiffer(int older_fd, int newer_fd, uint64_t size, const std::string& path,
+                    WorkLimits& limits) {
   constexpr size_t kBlockSize = size_t{256} << 10;
   std::vector<char> older_block(kBlockSize);
   std::vector<char> newer_block(kBlockSize);
   for (uint64_t offset = 0; offset < size;) {
+    limits.RequireWanted();
     offset =
         std::min(NextData(older_fd, offset, size, path), NextData(newer_fd, offset, size, path));
     if (offset == size) break;
@@ -128,34 +154,26 @@ std::string HandleOf(int fd, const std::string& path) {
   auto* handle = reinterpret_cast<file_handle*>(buffer);
   handle->handle_bytes = MAX_HANDLE_SZ;
   int mount_id = 0;
-  CheckSyscall(name_to_handle_at(fd, "", handle, &mount_id, AT_EMPTY_PATH),
-               fmt::format("get the file handle of {:?}", path));
+  CheckAt(name_to_handle_at(fd, "", handle, &mount_id, AT_EMPTY_PATH), "get the file handle of",
+          path);
   return {buffer + offsetof(file_handle, f_handle), handle->handle_bytes};
 }
 
-std::string JoinPath(const std::string& directory, const std::string& name) {
-  return directory.empty() ? name : directory + "/" + name;
+std::string JoinPath(std::string_view directory, std::string_view name) {
+  std::string path(directory);
+  if (!path.empty()) path += '/';
+  return path += name;
 }
 
-VolumeFiles::VolumeFiles(int root_fd) : root_fd_(root_fd) {
+VolumeFiles::VolumeFiles(int root_fd, WorkLimits& limits) : root_fd_(root_fd), limits_(limits) {
   root_device_ = DeviceOf(StatxOf(root_fd, "a volume's root"));
 }
 
 UniqueFd VolumeFiles::Open(const std::string& path, int flags) const {
-  // The kernel takes at most PATH_MAX bytes at a time, so a longer path goes in stages.
-  UniqueFd directory;
-  size_t begin = 0;
-  while (path.size() - begin >= PATH_MAX) {
-    const size_t slash = path.rfind('/', begin + PATH_MAX - 1);
-    if (slash == std::string::npos || slash <= begin) {
-      throw Error(ENAMETOOLONG, "open a file in a volume");
-    }
-    directory = OpenInVolume(directory.valid() ? directory.get() : root_fd_,
-                             path.substr(begin, slash - begin), O_PATH | O_DIRECTORY);
-    begin = slash + 1;
-  }
-  const std::string rest = path.empty() ? "." : path.substr(begin);
-  return OpenInVolume(directory.valid() ? directory.get() : root_fd_, rest, flags);
+  limits_.RequireWanted();
+  UniqueFd fd = OpenLongBeneath(root_fd_, path.empty() ? "." : std::string_view(path), flags);
+  if (!fd.valid()) ThrowErrno(Named("open", path));
+  return fd;
 }
 
 FileStatus VolumeFiles::Status(const std::string& path) const {
@@ -194,18 +212,46 @@ std::optional<FileStatus> VolumeFiles::Find(const std::string& path) const {
 std::string VolumeFiles::LinkTarget(const std::string& path) const {
   const UniqueFd fd = Open(path, O_PATH);
   std::vector<char> target(PATH_MAX);
-  const ssize_t size = CheckSyscall(readlinkat(fd.get(), "", target.data(), target.size()),
-                                    fmt::format("read the link {:?}", path));
+  const ssize_t size =
+      CheckAt(readlinkat(fd.get(), "", target.data(), target.size()), "read the link", path);
   return {target.data(), static_cast<size_t>(size)};
 }
 
-std::vector<DirectoryEntry> VolumeFiles::List(const std::string& path) const {
+void DirectoryList::Add(std::string_view name, bool is_directory) {
+  if (names_.size() > UINT32_MAX - name.size()) throw Error(E2BIG, "list a directory");
+  // Both grow by doubling.
+  held_.Add(2 * (sizeof(Entry) + name.size()));
+  entries_.push_back(
+      {static_cast<uint32_t>(names_.size()), static_cast<uint8_t>(name.size()), is_directory});
+  names_ += name;
+}
+
+DirectoryEntry DirectoryList::operator[](size_t i) const {
+  const Entry& entry = entries_[i];
+  return {std::string_view(names_).substr(entry.name, entry.length), entry.is_directory};
+}
+
+void DirectoryList::SortByName() {
+  const std::string_view names = names_;
+  std::sort(entries_.begin(), entries_.end(), [names](const Entry& a, const Entry& b) {
+    return names.substr(a.name, a.length) < names.substr(b.name, b.length);
+  });
+}
+
+void DirectoryList::Remove(std::string_view name) {
+  const std::string_view names = names_;
+  std::erase_if(entries_,
+                [&](const Entry& entry) { return names.substr(entry.name, entry.length) == name; });
+}
+
+DirectoryList VolumeFiles::List(const std::string& path) const {
   UniqueFd fd = Open(path, O_RDONLY | O_DIRECTORY);
   const std::unique_ptr<DIR, Directory> stream(fdopendir(fd.get()));
-  if (!stream) ThrowErrno(fmt::format("list the directory {:?}", path));
+  if (!stream) ThrowErrno(Named("list the directory", path));
   (void)fd.Release();  // now the stream's
-  std::vector<DirectoryEntry> entries;
+  DirectoryList entries(limits_);
   for (;;) {
+    if (entries.size() % kEntriesBetweenLooks == 0) limits_.RequireWanted();
     errno = 0;
     const dirent* entry = readdir(stream.get());  // NOLINT(concurrency-mt-unsafe): our own stream
     if (entry == nullptr) break;
@@ -214,15 +260,14 @@ std::vector<DirectoryEntry> VolumeFiles::List(const std::string& path) const {
     bool is_directory = entry->d_type == DT_DIR;
     if (entry->d_type == DT_UNKNOWN) {  // ext4 without filetype, xfs with ftype=0
       struct stat status {};
-      CheckSyscall(fstatat(dirfd(stream.get()), entry->d_name, &status, AT_SYMLINK_NOFOLLOW),
-                   fmt::format("look at what is in the directory {:?}", path));
+      CheckAt(fstatat(dirfd(stream.get()), entry->d_name, &status, AT_SYMLINK_NOFOLLOW),
+              "look at what is in the directory", path);
       is_directory = S_ISDIR(status.st_mode);
     }
-    entries.push_back({std::string(name), entry->d_ino, is_directory});
+    entries.Add(name, is_directory);
   }
-  if (errno != 0) ThrowErrno(fmt::format("list the directory {:?}", path));
-  std::sort(entries.begin(), entries.end(),
-            [](const DirectoryEntry& a, const DirectoryEntry& b) { return a.name < b.name; });
+  if (errno != 0) ThrowErrno(Named("list the directory", path));
+  entries.SortByName();
   return entries;
 }
 
@@ -251,10 +296,10 @@ bool FilesDiffer(const FileAt& older, const FileAt& newer, bool compare_contents
   if (openable && UserFlags(older_fd.get(), older.path) != UserFlags(newer_fd.get(), newer.path)) {
     return true;
   }
-  if (ReadXattrs(older_fd.get(), older.path) != ReadXattrs(newer_fd.get(), newer.path)) return true;
+  if (XattrsDiffer(older_fd.get(), newer_fd.get(), newer.path)) return true;
   return regular && compare_contents &&
          !older.files.SharesContents(was.identity.inode, newer.files, is.identity.inode) &&
-         ContentsDiffer(older_fd.get(), newer_fd.get(), is.size, newer.path);
+         ContentsDiffer(older_fd.get(), newer_fd.get(), is.size, newer.path, newer.files.limits());
 }
 
 }  // namespace ckptfs

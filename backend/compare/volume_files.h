@@ -5,11 +5,14 @@
 
 #include <compare>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "backend/base/unique_fd.h"
+#include "backend/base/work_limits.h"
 
 namespace ckptfs {
 
@@ -40,9 +43,33 @@ struct FileStatus {
 };
 
 struct DirectoryEntry {
-  std::string name;
-  uint64_t inode = 0;
+  std::string_view name;
   bool is_directory = false;
+};
+
+// The entries of a directory, in little memory, which the limits count.
+class DirectoryList {
+ public:
+  explicit DirectoryList(WorkLimits& limits) : held_(limits) {}
+
+  void Add(std::string_view name, bool is_directory);
+  void SortByName();
+  void Remove(std::string_view name);
+
+  size_t size() const noexcept { return entries_.size(); }
+  // Lives as long as the list.
+  DirectoryEntry operator[](size_t i) const;
+
+ private:
+  struct Entry {
+    uint32_t name;  // where it begins
+    uint8_t length;
+    bool is_directory;
+  };
+
+  HeldBytes held_;
+  std::string names_;
+  std::vector<Entry> entries_;
 };
 
 // Looks at the files of one volume. Paths are relative to its root, "" being the root; they may be
@@ -50,13 +77,16 @@ struct DirectoryEntry {
 // throw Error, with ENOENT where there is no such file. What filesystems do not have in common is in
 // the virtual functions.
 //
-// Does not own the root's descriptor. Any thread may use it.
+// Works under limits, which are asked with every file that is looked at. Does not own the root's descriptor.
+// For one thread.
 class VolumeFiles {
  public:
-  explicit VolumeFiles(int root_fd);
+  VolumeFiles(int root_fd, WorkLimits& limits);
   virtual ~VolumeFiles() = default;
   VolumeFiles(const VolumeFiles&) = delete;
   VolumeFiles& operator=(const VolumeFiles&) = delete;
+
+  WorkLimits& limits() const noexcept { return limits_; }
 
   UniqueFd Open(const std::string& path, int flags) const;
   FileStatus Status(const std::string& path) const;
@@ -66,10 +96,12 @@ class VolumeFiles {
   std::string LinkTarget(const std::string& path) const;
 
   // The entries of a directory, sorted by name, without "." and "..".
-  std::vector<DirectoryEntry> List(const std::string& path) const;
+  DirectoryList List(const std::string& path) const;
 
-  // All paths of the file with that inode number, one for each hard link, in no order.
-  virtual std::vector<std::string> PathsOf(uint64_t inode) const = 0;
+  // Calls `visit` with the paths of the file with that inode number, one for each hard link, in no order, until
+  // that returns false.
+  virtual void ForEachPathOf(uint64_t inode,
+                             const std::function<bool(const std::string& path)>& visit) const = 0;
 
   // True if a file here and one of `other` lie in the same place on disk, from which it follows that
   // their contents are equal. False if they do not, or if that cannot be told.
@@ -86,6 +118,7 @@ class VolumeFiles {
   virtual bool IsStub(uint64_t /*inode*/) const { return false; }
 
   int root_fd_;
+  WorkLimits& limits_;
   uint64_t root_device_ = 0;
 };
 
@@ -109,6 +142,6 @@ bool StatusDiffers(const FileStatus& older, const FileStatus& newer);
 bool FilesDiffer(const FileAt& older, const FileAt& newer, bool compare_contents);
 
 // "directory/name", or just the name in the root.
-std::string JoinPath(const std::string& directory, const std::string& name);
+std::string JoinPath(std::string_view directory, std::string_view name);
 
 }  // namespace ckptfs

@@ -244,20 +244,23 @@ uint64_t DmBackend::ChangeMarker(const VolumeId& id) const {
   return header.in_use ? table_->Get(id)->Marker() : header.marker;
 }
 
-bool DmBackend::MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t files_max) const {
+bool DmBackend::MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t files_max,
+                           WorkLimits& limits) const {
   const std::shared_ptr<Activation> older_volume = table_->Get(older);
   const std::shared_ptr<Activation> newer_volume = table_->Get(newer);
-  return MayBeEqualByWalking(ImageFiles(older_volume->root_fd()),
-                             ImageFiles(newer_volume->root_fd()), files_max);
+  return MayBeEqualByWalking(ImageFiles(older_volume->root_fd(), limits),
+                             ImageFiles(newer_volume->root_fd(), limits), files_max);
 }
 
-std::vector<Change> DmBackend::Changes(const VolumeId& older, const VolumeId& newer) const {
+ChangeList DmBackend::Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
+                              Extent extent) const {
   RequireReadOnly(HeaderOf(older), older);
   RequireReadOnly(HeaderOf(newer), newer);
-  if (older == newer) return {};
+  if (older == newer) return ChangeList(limits);
   const std::shared_ptr<Activation> older_volume = table_->Get(older);
   const std::shared_ptr<Activation> newer_volume = table_->Get(newer);
-  return ChangesByWalking(ImageFiles(older_volume->root_fd()), ImageFiles(newer_volume->root_fd()));
+  return ChangesByWalking(ImageFiles(older_volume->root_fd(), limits),
+                          ImageFiles(newer_volume->root_fd(), limits), extent);
 }
 
 SpaceInfo DmBackend::Space() const {

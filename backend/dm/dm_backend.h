@@ -44,8 +44,10 @@ class DmBackend : public Backend {
   void Sync(const VolumeId& id) override;
   void WriteOut(const VolumeId& id) override;
   uint64_t ChangeMarker(const VolumeId& id) const override;
-  std::vector<Change> Changes(const VolumeId& older, const VolumeId& newer) const override;
-  bool MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t files_max) const override;
+  ChangeList Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
+                     Extent extent) const override;
+  bool MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t files_max,
+                  WorkLimits& limits) const override;
   SpaceInfo Space() const override;
   void RequireSpaceForNewVolume() const override;
   BackendHealth Health() const override;

@@ -13,7 +13,9 @@
 #include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
+#include "backend/base/json_number.h"
 #include "backend/base/partial_file.h"
+#include "backend/base/store_file.h"
 #include "backend/dm/device_mapper.h"
 #include "backend/dm/template_store.h"
 #include "backend/dm/volume_file.h"
@@ -143,7 +145,10 @@ void WriteStoreMark(int store_fd, const std::string& name, const StoreMark& mark
 
 StoreMark ReadStoreMark(int store_fd, const std::string& name) {
   const std::string attempted = fmt::format("read {} of the store", name);
-  const UniqueFd fd(openat(store_fd, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  const UniqueFd fd = TryOpenStoreFile(store_fd, name, O_RDONLY, kMarkBytesMax);
+  if (!fd.valid() && errno == EUCLEAN) {
+    throw Error(EUCLEAN, attempted, StoreFileOddity(store_fd, name, kMarkBytesMax), kPutBack);
+  }
   if (!fd.valid() && errno == ENOENT) {
     throw Error(ENOENT, attempted, "it is not there, and volumes are", kPutBack);
   }
@@ -156,7 +161,7 @@ StoreMark ReadStoreMark(int store_fd, const std::string& name) {
     if (json.at("format") != 1) {
       throw Error(ENOTSUP, attempted, "it was made by a newer ckptfs", "Mount it with that one");
     }
-    return {.default_size = json.at("default_size_bytes"),
+    return {.default_size = WholeNumber<uint64_t>(json.at("default_size_bytes")),
             .data_device = json.value("data_device", ""),
             .metadata_device = json.value("metadata_device", "")};
   } catch (const nlohmann::json::exception&) {

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <vector>
 
 #include "backend/base/error.h"
 
@@ -21,33 +22,38 @@ uint32_t ImageFiles::GenerationOf(int fd, const std::string& path) const {
   return generation;
 }
 
-ImageFiles::Paths ImageFiles::WalkLinks() const {
-  Paths paths;
-  std::vector<std::string> pending{""};
+void ImageFiles::WalkLinks(Links& links) const {
+  constexpr size_t kLinkBytes = 64;  // of one in the map, as it is allocated
+  std::vector<PathId> pending{kRootPath};
   while (!pending.empty()) {
-    const std::string directory = std::move(pending.back());
+    const PathId directory = pending.back();
     pending.pop_back();
-    for (const DirectoryEntry& entry : List(directory)) {
-      std::string path = JoinPath(directory, entry.name);
-      const FileStatus status = Status(path);
-      if (status.foreign) continue;
+    const std::string text = links.paths.Text(directory);
+    const DirectoryList entries = List(text);
+    for (size_t i = 0; i < entries.size(); ++i) {
+      const FileStatus status = Status(JoinPath(text, entries[i].name));
+      if (status.foreign || (!status.IsDirectory() && status.links <= 1)) continue;
+      const PathId path = links.paths.Child(directory, entries[i].name);
       if (status.IsDirectory()) {
-        pending.push_back(std::move(path));
-      } else if (status.links > 1) {
-        paths.emplace(status.identity.inode, std::move(path));
+        pending.push_back(path);
+      } else {
+        links.held.Add(kLinkBytes);
+        links.by_inode.emplace(status.identity.inode, path);
       }
     }
   }
-  return paths;
 }
 
-std::vector<std::string> ImageFiles::PathsOf(uint64_t inode) const {
-  const std::lock_guard lock(mutex_);
-  if (!links_) links_ = WalkLinks();
-  std::vector<std::string> paths;
-  const auto [begin, end] = links_->equal_range(inode);
-  for (auto link = begin; link != end; ++link) paths.push_back(link->second);
-  return paths;
+void ImageFiles::ForEachPathOf(uint64_t inode,
+                               const std::function<bool(const std::string& path)>& visit) const {
+  if (!links_) {
+    links_.emplace(limits());
+    WalkLinks(*links_);
+  }
+  const auto [begin, end] = links_->by_inode.equal_range(inode);
+  for (auto link = begin; link != end; ++link) {
+    if (!visit(links_->paths.Text(link->second))) return;
+  }
 }
 
 }  // namespace ckptfs

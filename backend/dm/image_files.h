@@ -1,12 +1,12 @@
 // Files of a read-only volume on ext4 or xfs, looked at by path.
 #pragma once
 
+#include <functional>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
-#include <vector>
 
+#include "backend/compare/path_tree.h"
 #include "backend/compare/volume_files.h"
 
 namespace ckptfs {
@@ -15,23 +15,29 @@ namespace ckptfs {
 // can be told.
 class ImageFiles final : public VolumeFiles {
  public:
-  explicit ImageFiles(int root_fd) : VolumeFiles(root_fd) {}
+  ImageFiles(int root_fd, WorkLimits& limits) : VolumeFiles(root_fd, limits) {}
 
   // The first call walks through the whole volume.
-  std::vector<std::string> PathsOf(uint64_t inode) const override;
+  void ForEachPathOf(uint64_t inode,
+                     const std::function<bool(const std::string& path)>& visit) const override;
   bool SharesContents(uint64_t /*inode*/, const VolumeFiles& /*other*/,
                       uint64_t /*other_inode*/) const override {
     return false;
   }
 
  private:
-  using Paths = std::multimap<uint64_t, std::string>;
+  // Of files with more than one name, all paths.
+  struct Links {
+    explicit Links(WorkLimits& limits) : paths(limits), held(limits) {}
+    PathTree paths;
+    HeldBytes held;
+    std::multimap<uint64_t, PathId> by_inode;
+  };
 
   uint32_t GenerationOf(int fd, const std::string& path) const override;
-  Paths WalkLinks() const;
+  void WalkLinks(Links& links) const;
 
-  mutable std::mutex mutex_;
-  mutable std::optional<Paths> links_;  // of files with more than one name
+  mutable std::optional<Links> links_;  // once they have been looked for
 };
 
 }  // namespace ckptfs

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "backend/base/error.h"
+#include "backend/base/store_file.h"
 #include "backend/dm/thin_mark.h"
 #include "backend/mount/program.h"
 
@@ -29,19 +30,17 @@ constexpr int kNothingFound = 2;
 
 UniqueFd OpenDevice(const std::string& device, int flags) {
   const std::string attempted = "use the device " + device;
-  UniqueFd fd(open(device.c_str(), flags | O_CLOEXEC));
+  UniqueFd fd = TryOpenBlockDevice(device, flags);
   if (!fd.valid() && errno == EBUSY) {
     throw Error(EBUSY, attempted, "it is mounted, or something else has it",
                 "Find out what (lsblk, dmsetup ls --tree), or name another device");
   }
-  CheckSyscall(fd.get(), attempted);
-  struct stat status {};
-  CheckSyscall(fstat(fd.get(), &status), attempted);
-  if (!S_ISBLK(status.st_mode)) {
+  if (!fd.valid() && errno == ENOTBLK) {
     throw Error(
         ENOTBLK, attempted, "it is no block device",
         "Name a block device, or leave the option out: then the pool is in files of the store");
   }
+  CheckSyscall(fd.get(), attempted);
   return fd;
 }
 

@@ -14,8 +14,10 @@
 #include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
+#include "backend/base/json_number.h"
 #include "backend/base/partial_file.h"
 #include "backend/base/sparse_copy.h"
+#include "backend/base/store_file.h"
 #include "backend/base/time.h"
 #include "backend/disk_space.h"
 #include "backend/dm/content_hash.h"
@@ -25,7 +27,7 @@
 namespace ckptfs {
 namespace {
 
-constexpr off_t kMaxNoteBytes = off_t{64} << 10;
+constexpr uint64_t kMaxNoteBytes = uint64_t{64} << 10;
 constexpr char kPutTemplateBack[] =
     "Put the image back from where it was moved to, or from a backup: all workspaces and snapshots "
     "that were made from it need it as it was";
@@ -50,20 +52,22 @@ std::optional<TemplateInfo> ParseNote(const std::string& text) {
     if (!id) return std::nullopt;
     return TemplateInfo{.id = *id,
                         .label = json.at("label"),
-                        .created_ns = json.at("created_ns"),
+                        .created_ns = WholeNumber<int64_t>(json.at("created_ns")),
                         .filesystem = json.at("filesystem"),
-                        .size_bytes = json.at("size_bytes"),
-                        .inode = json.at("inode"),
+                        .size_bytes = WholeNumber<uint64_t>(json.at("size_bytes")),
+                        .inode = WholeNumber<uint64_t>(json.at("inode")),
                         .sha256 = json.at("sha256")};
   } catch (const nlohmann::json::exception&) {
+    return std::nullopt;
+  } catch (const Error&) {  // a number that is none
     return std::nullopt;
   }
 }
 
 std::optional<TemplateInfo> ReadNote(int bases_fd, const std::string& name) {
-  const UniqueFd fd(openat(bases_fd, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  const UniqueFd fd = TryOpenStoreFile(bases_fd, name, O_RDONLY, kMaxNoteBytes);
   struct stat status {};
-  if (!fd.valid() || fstat(fd.get(), &status) != 0 || status.st_size > kMaxNoteBytes) return {};
+  if (!fd.valid() || fstat(fd.get(), &status) != 0) return {};
   std::string text(static_cast<size_t>(status.st_size), '\0');
   const ssize_t got = read(fd.get(), text.data(), text.size());
   return got == status.st_size ? ParseNote(text) : std::nullopt;
@@ -300,8 +304,12 @@ void TemplateStore::Verify(const TemplateId& id) {
 UniqueFd TemplateStore::VerifyLocked(Known& known) const {
   const TemplateInfo& info = known.info;
   const std::string attempted = fmt::format("use template {}", info.label);
-  UniqueFd fd(openat(bases_fd_, ImageName(info.id).c_str(),
-                     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  UniqueFd fd = TryOpenStoreFile(bases_fd_, ImageName(info.id), O_RDONLY);
+  if (!fd.valid() && errno == EUCLEAN) {
+    throw Error(EIO, attempted,
+                fmt::format("its image bases/{} is no regular file", ImageName(info.id)),
+                kPutTemplateBack);
+  }
   if (!fd.valid() && errno == ENOENT) {
     throw Error(EIO, attempted, fmt::format("its image bases/{} is gone", ImageName(info.id)),
                 kPutTemplateBack);

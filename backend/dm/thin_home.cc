@@ -1,6 +1,7 @@
 #include "backend/dm/thin_home.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <cerrno>
 
@@ -73,14 +74,20 @@ ThinHome OpenThinHome(int store_fd, const BackendOptions& options) {
   return thin;
 }
 
-void RemoveThinHome(int store_fd) {
+void RemoveThinHome(int store_fd, const BackendOptions& options) {
   if (HasDmVolumes(store_fd, kThinVolumesName)) {
     throw Error(EEXIST, fmt::format("remove {}", kThinVolumesName), "there are volumes in it");
   }
   if (HasEntry(store_fd, kThinMarkName)) {
     const StoreMark mark = ReadStoreMark(store_fd, kThinMarkName);
     for (const std::string& device : {mark.data_device, mark.metadata_device}) {
-      if (!device.empty()) BlankPoolDevice(device);
+      if (device.empty()) continue;
+      if (device == options.pool_data_device || device == options.pool_metadata_device) {
+        BlankPoolDevice(device);
+      } else {
+        spdlog::warn("{} is left as it is: this mount was not told that it belongs to the store",
+                     device);
+      }
     }
   }
   RemoveUnfinishedHome(store_fd, {kPoolName});

@@ -24,7 +24,9 @@ void CreateThinHome(int store_fd, const BackendOptions& options);
 ThinHome OpenThinHome(int store_fd, const BackendOptions& options);
 
 // Of a store that has no volume; devices of its pool are blank again. Throws Error.
-void RemoveThinHome(int store_fd);
+// Devices that the store names are cleared only if `options` name them too: a store that somebody has made up
+// can name those of anybody.
+void RemoveThinHome(int store_fd, const BackendOptions& options);
 
 bool ThinHomeExists(int store_fd);
 

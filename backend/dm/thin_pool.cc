@@ -14,6 +14,7 @@
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
+#include "backend/base/store_file.h"
 #include "backend/base/units.h"
 #include "backend/dm/thin_mark.h"
 #include "backend/mount/program.h"
@@ -46,7 +47,11 @@ uint64_t MetadataBytesFor(uint64_t data_bytes) {
 }
 
 UniqueFd OpenPoolFile(int pool_fd, const char* name, int flags) {
-  UniqueFd fd(openat(pool_fd, name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
+  UniqueFd fd = TryOpenStoreFile(pool_fd, name, flags);
+  if (!fd.valid() && errno == EUCLEAN) {
+    throw Error(EUCLEAN, "open the thin pool", fmt::format("pool/{} is no regular file", name),
+                kPutPoolBack);
+  }
   if (!fd.valid() && errno == ENOENT) {
     throw Error(ENOENT, "open the thin pool", fmt::format("pool/{} is not there", name),
                 kPutPoolBack);
@@ -89,7 +94,8 @@ DmTable TableOf(const PoolDisk& metadata, const PoolDisk& data, bool read_only) 
 
 void MakeThinPool(int pool_fd, const ThinPoolPlace& place) {
   const auto make = [&](const char* name, uint64_t bytes) {
-    const UniqueFd fd = OpenPoolFile(pool_fd, name, O_RDWR | O_CREAT | O_TRUNC);
+    const UniqueFd fd = ReplaceStoreFile(pool_fd, name);
+    CheckSyscall(fd.get(), fmt::format("make pool/{}", name));
     CheckSyscall(ftruncate(fd.get(), static_cast<off_t>(bytes)), fmt::format("make pool/{}", name));
     if (name == kStateName) WriteThinState(fd.get(), {});
     CheckSyscall(fsync(fd.get()), fmt::format("make pool/{}", name));

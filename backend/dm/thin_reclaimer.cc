@@ -15,6 +15,7 @@
 #include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
+#include "backend/base/store_file.h"
 #include "backend/dm/thin_device.h"
 #include "backend/dm/volume_file.h"
 
@@ -103,7 +104,7 @@ bool ThinReclaimer::Try(Destroyed& volume) {
 bool ThinReclaimer::Reclaim(const VolumeId& id) {
   if (!ListDmDevices(device_prefix_ + id.str()).empty()) return false;
   const std::string name = DestroyedFileName(id);
-  const UniqueFd file(openat(volumes_fd_, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  const UniqueFd file = TryOpenStoreFile(volumes_fd_, name, O_RDONLY);
   if (!file.valid() && errno == ENOENT) return true;
   CheckSyscall(file.get(), "open " + name);
   const VolumeHeader header = ReadVolumeHeader(file.get());

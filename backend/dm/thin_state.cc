@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "backend/base/error.h"
+#include "backend/base/json_number.h"
 #include "backend/dm/sector_json.h"
 
 namespace ckptfs {
@@ -21,8 +22,8 @@ ThinState ReadThinState(int fd) {
   try {
     ThinState state;
     if (json.at("format") == kStateFormat) {
-      state.transaction = json.at("transaction");
-      state.next_device = json.at("next_device");
+      state.transaction = WholeNumber<uint64_t>(json.at("transaction"));
+      state.next_device = WholeNumber<uint32_t>(json.at("next_device"));
       // One that cannot be read is not taken for none: then any disk would get a new one.
       bool sound = true;
       if (json.contains("data_mark")) {
@@ -33,7 +34,8 @@ ThinState ReadThinState(int fd) {
         const auto& pending = json.at("pending");
         auto volume = VolumeId::Parse(pending.at("volume").get<std::string>());
         sound = sound && volume;
-        if (volume) state.pending = {.device = pending.at("device"), .volume = *std::move(volume)};
+        const auto device = WholeNumber<uint32_t>(pending.at("device"));
+        if (volume) state.pending = {.device = device, .volume = *std::move(volume)};
       }
       if (sound) return state;
     }

@@ -11,6 +11,8 @@
 #include <nlohmann/json.hpp>
 
 #include "backend/base/error.h"
+#include "backend/base/json_number.h"
+#include "backend/base/store_file.h"
 #include "backend/dm/sector_json.h"
 
 namespace ckptfs {
@@ -45,16 +47,11 @@ std::optional<VolumeId> VolumeOfDestroyedFile(std::string_view name) {
 
 UniqueFd OpenVolumeFile(int cow_fd, const VolumeId& id, int flags) {
   const std::string attempted = fmt::format("open volume {}", id.str());
-  UniqueFd fd(
-      openat(cow_fd, VolumeFileName(id).c_str(), flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  UniqueFd fd = TryOpenStoreFile(cow_fd, VolumeFileName(id), flags);
   if (!fd.valid() && errno == ENOENT) {
     throw Error(ENOENT, attempted, fmt::format("there is no volume {}", id.str()));
   }
-  struct stat status {};
-  if (fd.valid()) CheckSyscall(fstat(fd.get(), &status), attempted);
-  const bool odd =
-      fd.valid() ? !S_ISREG(status.st_mode) : errno == ELOOP || errno == EISDIR || errno == ENXIO;
-  if (odd) {
+  if (!fd.valid() && errno == EUCLEAN) {
     throw Error(EUCLEAN, attempted, "what has the name of its file is no regular file",
                 fmt::format("Move {} away, which lies where the volumes are", VolumeFileName(id)));
   }
@@ -81,8 +78,10 @@ VolumeHeader ReadVolumeHeader(int fd) {
       header.base = *base;
       header.read_only = json.at("read_only");
       header.in_use = json.at("in_use");
-      header.marker = json.at("marker");
-      if (json.contains("thin_device")) header.thin_device = json.at("thin_device");
+      header.marker = WholeNumber<uint64_t>(json.at("marker"));
+      if (json.contains("thin_device")) {
+        header.thin_device = WholeNumber<uint32_t>(json.at("thin_device"));
+      }
       return header;
     }
   } catch (const nlohmann::json::exception&) {

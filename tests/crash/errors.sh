@@ -7,5 +7,6 @@
 . "$tests_lib/crash_operations.sh"
 
 make_base
-error_matrix "${snapshot_operations[@]}" "${rollback_operations[@]}" "${exchange_operations[@]}" \
+readonly eio=5
+error_matrix "$eio" "${snapshot_operations[@]}" "${rollback_operations[@]}" "${exchange_operations[@]}" \
     "${workspace_operations[@]}"

@@ -112,6 +112,28 @@ sys.exit(lookups < 100)
 PYTHON
 checks=$((checks + 1))
 
+test_case "a killed reader of the control file dies at once"
+# life_after_kill MOUNT: of a ckpt that waits for its answer, in ms.
+life_after_kill() {
+    local pid begin
+    ckpt checkpoint -w "$1/w" -s slow >"$scratch/slow" 2>&1 &
+    pid=$!
+    sleep 1
+    begin=${EPOCHREALTIME/./}
+    kill -KILL "$pid"
+    wait "$pid" 2>/dev/null
+    echo $(((${EPOCHREALTIME/./} - begin) / 1000))
+}
+for how in on off; do
+    CKPTFS_FAILPOINT=checkpoint.after-sidecar~6000 serve_store "$scratch/slow.$how" "$scratch/slow.$how.mnt" \
+        "$scratch/slow.log" "io_uring=$how"
+    mkdir "$scratch/slow.$how.mnt/w"
+    lived=$(life_after_kill "$scratch/slow.$how.mnt")
+    echo "io_uring=$how: killed, it lived for $lived ms"
+    check "it dies long before the answer comes" test "$lived" -lt 2500
+    check "the mount is not in use" umount "$scratch/slow.$how.mnt"
+done
+
 test_case "the switch is followed"
 unmount_store "$store" "$m"
 echo N >"$switch"

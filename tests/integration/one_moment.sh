@@ -7,7 +7,7 @@
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 
-[[ -x $bin/moment ]] || skip_test "the program moment is not built"
+[[ -x $bin/moment && -x $bin/open_loop ]] || skip_test "the programs moment and open_loop are not built"
 seconds=1.2 seconds_mixed=4
 [[ -z ${CKPTFS_MOMENT_LONG-} ]] || seconds=10 seconds_mixed=60
 seed=${CKPTFS_MOMENT_SEED:-$RANDOM}
@@ -26,6 +26,16 @@ for name in $cases; do
     "$bin/moment" --workspace "$m/w" --snapshots "$m/.snapshots/w" --case "$name" --seed "$seed" \
         --seconds "$duration" || fail "$name: not every checkpoint is a moment, or moment failed ($?)"
 done
+
+# What waits for a checkpoint to open a file does not keep others from writing to it.
+test_case "two-files, which other programs open"
+mkdir "$m/opened"
+background "$bin/open_loop" 2 "$m/opened/two-files-0"
+checks=$((checks + 1))
+"$bin/moment" --workspace "$m/opened" --snapshots "$m/.snapshots/opened" --case two-files --seed "$seed" \
+    --writers 1 --interval-ms 20 --seconds $((${seconds%.*} * 6)) ||
+    fail "not every checkpoint is a moment, or moment failed ($?)"
+kill "$!"
 
 test_case "the catalog and the log"
 run ckpt fsck --mount "$m"

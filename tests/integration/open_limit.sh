@@ -1,6 +1,6 @@
 #!/bin/bash
-# The daemon's limit on descriptors is the kernel's; and whoever uses it up keeps nobody else from
-# checkpoints and rollbacks, nor, with files that have no name, from making files.
+# The daemon's limit on descriptors is the kernel's. No user, and no ten of them together, keep another from
+# opening files; and whoever uses all up, as root can, keeps nobody from checkpoints and rollbacks.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 
@@ -34,16 +34,19 @@ for i in {0..19}; do echo kept >"other/kept$i"; done
 mkdir .snapshots/other/one
 prlimit --pid "$(<"$store/lock")" --nofile="$limit:$limit"
 
-# hold HOW: a user's program that holds as many files as it can get, and says so in $scratch/said.
+# hold HOW USER: that user's program, which holds as many files as it can get, and says so in
+# $scratch/said-USER.
+declare -A holders=()
 hold() {
-    : >"$scratch/said"
-    chmod 666 "$scratch/said"
-    setpriv --reuid 4321 --regid 4321 --clear-groups /usr/bin/python3 - "$1" "$scratch/said" <<'PYTHON' &
+    local said=$scratch/said-$2
+    : >"$said"
+    chmod 666 "$said"
+    setpriv --reuid "$2" --regid "$2" --clear-groups /usr/bin/python3 - "$1" "$said" <<'PYTHON' &
 import errno, os, sys, time
 how, said = sys.argv[1:]
 held, failure = [], 0
 for i in range(2000):
-    name = f"W/{how}-{i}"
+    name = f"W/{how}-{os.getuid()}-{i}"
     try:
         fd = os.open(name, os.O_CREAT | os.O_WRONLY)
         if how == "nameless":
@@ -59,29 +62,70 @@ with open(said, "w") as file:
     file.write(f"{errno.errorcode.get(failure, 'OK')} {len(held)}\n")
 time.sleep(1000)
 PYTHON
-    holder=$!
+    holders[$2]=$!
+    processes+=($!)
     for ((i = 0; i < 300; ++i)); do
-        [[ -s $scratch/said ]] && break
+        [[ -s $said ]] && break
         sleep 0.1
     done
+    read -r failure count <"$said"
 }
 let_go() {
-    kill "$holder"
-    wait "$holder" 2>/dev/null
+    local user
+    for user in "${!holders[@]}"; do
+        kill "${holders[$user]}"
+        wait "${holders[$user]}" 2>/dev/null
+    done
+    holders=()
+}
+# opens USER COUNT: how many files he can have open at the same time, up to that.
+opens() {
+    setpriv --reuid "$1" --regid "$1" --clear-groups /usr/bin/python3 - "$2" <<'PYTHON'
+import os, sys
+held = []
+try:
+    for i in range(int(sys.argv[1])):
+        held.append(os.open(f"W/one-more-{os.getuid()}-{i}", os.O_CREAT | os.O_WRONLY))
+except OSError:
+    pass
+print(len(held))
+PYTHON
 }
 
 # verbs: they work in another workspace.
 verbs() {
     check "checkpoint" mkdir .snapshots/other/two
-    echo changed >other/file
+    mv other/file other/moved
     check "rollback" mv -T .snapshots/other/two .snapshots/other/.live
-    check_eq one "$(<other/file)" "what was rolled back"
+    check "what was rolled back" test -e other/file -a ! -e other/moved
     check "delete" rmdir .snapshots/other/two
 }
 
-test_case "a user has as many files open as there can be"
-hold open
-read -r failure count <"$scratch/said"
+test_case "a user has as many files open as he can get"
+hold open 4321
+check_eq ENFILE "$failure" "the end of it, after $count files"
+check "he has nearly half of them" test "$count" -gt $((limit * 2 / 5))
+check "and no more" test "$count" -le $((limit / 2))
+check_eq 0 "$(opens 4321 10)" "more for him, by another program"
+check_eq 100 "$(opens 4322 100)" "for another user"
+check "for root" touch other/new
+rm other/new
+verbs
+
+test_case "ten users work together"
+for user in {4330..4338}; do hold open "$user"; done
+check_eq ENFILE "$failure" "the last of them, after $count files"
+check "another user opens some" test "$(opens 4322 100)" -ge 1
+verbs
+let_go
+for ((i = 0; i < 100; ++i)); do
+    [[ $(opens 4322 150) == 150 ]] && break
+    sleep 0.1
+done
+check_eq 150 "$(opens 4322 150)" "for another user, when they are closed"
+
+test_case "root has as many files open as there can be"
+hold open 0
 check_eq ENFILE "$failure" "the end of it, after $count files"
 check "most of the limit could be used" test "$count" -gt $((limit / 2))
 refused "Too many open files" touch other/new
@@ -106,9 +150,10 @@ done
 check "making a file, when they are closed" touch other/new
 
 test_case "a user holds files that have lost their name"
-hold nameless
-check_eq "OK 2000" "$(<"$scratch/said")" "all of them"
+hold nameless 4321
+check_eq "OK 2000" "$failure $count" "all of them"
 check "making a file" touch other/newer
+check_eq 100 "$(opens 4322 100)" "for another user"
 verbs
 let_go
 cd / || exit 1

@@ -25,6 +25,7 @@ check_match '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]+)?Z$' "$(get created 
 check_eq "$(stat -c %Y $s)" "$(date -d "$(get created $s)" +%s)" "created is the directory's time"
 check_eq manual "$(get kind $s)" "kind"
 check_eq ok "$(get state $s)" "state"
+check_eq one "$(get moment $s)" "moment"
 check_eq '' "$(get parent $s)" "parent of the first"
 check_eq s1 "$(get parent .snapshots/W/s2)" "parent of the second"
 check_match '^[0-9]+$' "$(get exclusive_bytes $s)" "exclusive_bytes"
@@ -36,7 +37,7 @@ mv .snapshots/W/renamed .snapshots/W/s1
 
 test_case "listing"
 names=$(getfattr --absolute-names -m - $s | grep -v '^#' | sort | tr '\n' ' ')
-for name in message metadata pinned id created parent kind state exclusive_bytes referenced_bytes; do
+for name in message metadata pinned id created parent kind state moment exclusive_bytes referenced_bytes; do
     check_match " ?user\.ckptfs\.$name " "$names" "listed: $name"
 done
 check_match "user\.own " "$names" "the tree's own are listed"
@@ -115,7 +116,7 @@ check "ckpt unpin" ckpt unpin -w W -s s1
 check_eq 0 "$(get pinned $s)" "after ckpt unpin"
 
 test_case "the others are read-only"
-for name in id created parent kind state exclusive_bytes referenced_bytes unknown; do
+for name in id created parent kind state moment exclusive_bytes referenced_bytes unknown; do
     refused "Operation not permitted" set_to "$name" 1 $s
     refused "Operation not permitted" set_to "$name" 1 $inside
 done

@@ -308,10 +308,11 @@ crash_matrix() {
     done
 }
 
-# error_matrix NAME...: each operation, with an I/O error at each of its steps before the commit: it
+# error_matrix ERRNO NAME...: each operation, with that error at each of its steps before the commit: it
 # fails, nothing has changed, nothing is left of it, and the daemon goes on.
 error_matrix() {
-    local name target who point points kill_client=''
+    local error=$1 name target who point points kill_client=''
+    shift
     for name in "$@"; do
         test_case "$name"
         trace_operation "$name"
@@ -323,17 +324,17 @@ error_matrix() {
             case $point in volume-destroy.* | delete.after-* | delete.before-tombstone-*) continue ;; esac
             [[ $who == daemon ]] || continue
             start_from "$name"
-            CKPTFS_FAILPOINT=${point%@*}=5 mount_store "$store" "$mnt" "$options" || {
+            CKPTFS_FAILPOINT=${point%@*}=$error mount_store "$store" "$mnt" "$options" || {
                 fail "$name: the failpoint $point keeps the store from being mounted"
                 continue
             }
             checks=$((checks + 1))
-            if do_operation "$name"; then fail "$name succeeds with an I/O error at $point"; fi
-            check_eq "$state_before" "$(observe)" "$name with an I/O error at $point"
+            if do_operation "$name"; then fail "$name succeeds with error $error at $point"; fi
+            check_eq "$state_before" "$(observe)" "$name with error $error at $point"
             run ckpt fsck --mount "$mnt"
-            check_eq "0 no problems found" "$status $output" "$name, error at $point: fsck ($errors)"
+            check_eq "0 no problems found" "$status $output" "$name, error $error at $point: fsck ($errors)"
             end_daemon
-            check_outside "$name with an I/O error at $point"
+            check_outside "$name with error $error at $point"
             points=$((points + 1))
         done
         echo "    $points points"

@@ -7,6 +7,8 @@
 
 set -u -o pipefail
 export LC_ALL=C
+# So that failpoints count (backend/base/failpoint.h).
+export CKPTFS_TESTING=may-kill-the-daemon
 
 readonly SKIPPED=77
 # Absolute: tests change their working directory.
@@ -324,5 +326,27 @@ open_image() {
 }
 close_image() { umount "$1"; }
 
-# query STORE SQL: asks (or changes) the catalog of a store.
-query() { sqlite3 "$1/catalog.db" "$2"; }
+# query STORE SQL: asks (or changes) the catalog of a store. That of a mounted one belongs to its daemon: a copy
+# is asked, which has what was committed, unless the two files do not fit together as something was just then.
+query() {
+    local copy file answer failed
+    sqlite3 "$1/catalog.db" "$2" 2>"$scratch/.query" && return
+    grep -q locked "$scratch/.query" || {
+        cat "$scratch/.query" >&2
+        return 1
+    }
+    for _ in {1..20}; do
+        copy=$(mktemp -d "$scratch/query.XXXXXX")
+        for file in catalog.db-wal catalog.db; do [[ ! -e $1/$file ]] || cp "$1/$file" "$copy/"; done
+        answer=$(sqlite3 "$copy/catalog.db" "$2" 2>"$scratch/.query")
+        failed=$?
+        rm -r "$copy"
+        ((failed != 0)) || {
+            [[ -z $answer ]] || printf '%s\n' "$answer"
+            return
+        }
+        sleep 0.1
+    done
+    cat "$scratch/.query" >&2
+    return 1
+}

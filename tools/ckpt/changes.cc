@@ -32,10 +32,13 @@ void ChangePrinter::Add(const Json& items) {
 
 void ChangePrinter::Finish(const Json& result) const {
   if (json_) Print(count_ == 0 ? "[]\n" : "\n]\n");
-  const size_t hidden = result.value(wire::kHidden, size_t{0});
-  if (hidden == 0) return;
-  Note(fmt::format("{} changes are left out: they are in directories that you may not read",
-                   hidden));
+  if (const size_t hidden = result.value(wire::kHidden, size_t{0}); hidden != 0) {
+    Note(fmt::format("{} changes are left out: they are in directories that you may not read",
+                     hidden));
+  }
+  if (const size_t too_long = result.value(wire::kTooLong, size_t{0}); too_long != 0) {
+    Note(fmt::format("{} changes are left out: their paths are longer than 64 KiB", too_long));
+  }
 }
 
 }  // namespace ckptfs::cli

@@ -22,6 +22,18 @@ struct CheckpointOptions {
   std::string format = "table";
 };
 
+// The checkpoint is made all the same: the exit status stays 0.
+void NoteMoment(const Json& made) {
+  if (made.value("moment", "one") == "one" || !made.at("moment_reason").is_string()) return;
+  Note(fmt::format(
+      "checkpoint {} is {}, not one moment: {}. If its files have to fit together, take another "
+      "when "
+      "that is over",
+      ShellQuote(made.at("workspace").get<std::string>() + "/" +
+                 made.at("name").get<std::string>()),
+      made.at("moment").get<std::string>(), made.at("moment_reason").get<std::string>()));
+}
+
 int RunCheckpoint(const CheckpointOptions& options) {
   Json args{{"message", wire::FromBytes(options.message)},
             {"pinned", options.pin},
@@ -30,6 +42,7 @@ int RunCheckpoint(const CheckpointOptions& options) {
   if (options.metadata) args["metadata"] = wire::FromBytes(*options.metadata);
   const Place place = FindWorkspace(options.workspace);
   const Json result = place.Ask(Access::kChange, MakeRequest(wire::kCheckpoint, args));
+  NoteMoment(result);
   if (IsJson(options.format)) {
     PrintJson(result);
     return kDone;

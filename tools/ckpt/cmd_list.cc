@@ -101,6 +101,14 @@ std::string SizeLine(const Json& bytes) {
   return fmt::format("{} ({} bytes)", FormatBytes(bytes), bytes.get<uint64_t>());
 }
 
+// Perhaps of a daemon that does not tell it.
+std::string MomentLine(const Json& snapshot) {
+  const auto moment = snapshot.value("moment", std::string("unknown"));
+  const auto reason = snapshot.find("moment_reason");
+  if (reason == snapshot.end() || !reason->is_string()) return moment;
+  return moment + ": " + reason->get<std::string>();
+}
+
 // How many files were open for writing, and then each of those that are recorded.
 void PrintOpenWriters(const Json& snapshot) {
   constexpr char kTitle[] = "open for writing";
@@ -150,6 +158,7 @@ int RunShow(const ListOptions& options) {
   line("created", NameOr(snapshot.at("created"), "-"));
   line("kind", NameOr(snapshot.at("kind"), "-"));
   line("state", snapshot.at("missing").get<bool>() ? "MISSING: its data is gone" : "ok");
+  line("moment", MomentLine(snapshot));
   line("pinned", snapshot.at("pinned").get<bool>() ? "yes" : "no");
   line("parent", NameOr(snapshot.at("parent"), "-"));
   line("unlinked, open", fmt::format("{} files", snapshot.at("unlinked_open").get<int64_t>()));

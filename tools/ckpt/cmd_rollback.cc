@@ -37,7 +37,7 @@ int Preview(const RollbackOptions& options, const Place& place) {
       place.Ask(Access::kRead, MakeRequest(wire::kPreview, ArgsOf(options)), handlers);
   printer.Finish(result);
   if (!IsJson(options.format) && printer.count() == 0 &&
-      result.value(wire::kHidden, size_t{0}) == 0) {
+      result.value(wire::kHidden, size_t{0}) + result.value(wire::kTooLong, size_t{0}) == 0) {
     PrintLine(fmt::format("nothing would change: {} is as {}", ShellQuote(place.workspace),
                           ShellQuote(result.at("snapshot").get<std::string>())));
   }

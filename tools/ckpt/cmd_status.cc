@@ -57,12 +57,18 @@ void PrintStatus(const Json& status) {
   PrintTable(table);
 }
 
+void NoteHidden(const Json& answer) {
+  if (!answer.value(wire::kWorkspacesHidden, false)) return;
+  Note("workspaces are not shown, as you may not list the mount root");
+}
+
 int RunStatus(const StatusOptions& options) {
   const Json status = FindWidest(options.path).Ask(Access::kRead, MakeRequest(wire::kStatus));
   if (IsJson(options.format)) {
     PrintJson(status);
   } else {
     PrintStatus(status);
+    NoteHidden(status);
   }
   return kDone;
 }
@@ -153,6 +159,7 @@ int RunDf(const StatusOptions& options) {
     PrintJson(df);
   } else {
     PrintDf(df, options.snapshots);
+    NoteHidden(df);
   }
   return kDone;
 }

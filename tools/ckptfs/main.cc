@@ -1,7 +1,6 @@
 // ckptfs: mounts a store and serves it until it is unmounted.
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,14 +10,15 @@
 #include <vector>
 
 #include "backend/base/error.h"
+#include "backend/base/scouts.h"
 #include "backend/base/text.h"
-#include "fs/descriptor_limit.h"
 #include "fs/fuse_mount.h"
 #include "tools/ckptfs/daemonise.h"
 #include "tools/ckptfs/log.h"
 #include "tools/ckptfs/mountpoint.h"
 #include "tools/ckptfs/options.h"
 #include "tools/ckptfs/predecessor.h"
+#include "tools/ckptfs/process_setup.h"
 
 namespace ckptfs {
 namespace {
@@ -45,11 +45,10 @@ void OpenStandardDescriptors() {
 
 void Serve(CommandLine line, const std::function<void(const std::string& mountpoint)>& ready) {
   RequireRoot();
-  RaiseDescriptorLimit();
-  umask(0);
+  const Scouts scouts;  // before there is any thread, lock or device
   AbortMountsOfKilled(line.store.path);
   line.mount.mountpoint = PrepareMountpoint(line.mount.mountpoint, line.store.path);
-  MountHelper mount_helper;  // before there is any thread, lock or device
+  MountHelper mount_helper;  // before there is any of that, too
   const std::unique_ptr<Store> store = OpenAfterPredecessor(line.store);
   const StoreStatus status = store->Status();
   if (line.store.read_only) line.fuse.kernel_options.emplace_back("ro");
@@ -96,7 +95,9 @@ int RunInBackground(const CommandLine& line) {
   }
 }
 
-int Main(const std::vector<std::string>& arguments) {
+int Main(char* const* words) {
+  std::vector<std::string> arguments;
+  for (char* const* word = words; *word != nullptr; ++word) arguments.emplace_back(*word);
   CommandLine line;
   try {
     line = ParseCommandLine(arguments);
@@ -116,20 +117,22 @@ int Main(const std::vector<std::string>& arguments) {
     case Action::kMount:
       break;
   }
+  RestartWithOwnEnvironment(words);
   // Relative paths would mean something else in the daemon, whose directory is /, and in the table
   // of mounts.
   line.store.path = std::filesystem::absolute(line.store.path).string();
   line.mount.mountpoint = std::filesystem::absolute(line.mount.mountpoint).string();
+  SetUpProcess(line.foreground);
   return line.foreground ? RunInForeground(line) : RunInBackground(line);
 }
 
 }  // namespace
 }  // namespace ckptfs
 
-int main(int argc, char** argv) {
+int main(int /*argc*/, char** argv) {
   try {
     ckptfs::OpenStandardDescriptors();
-    return ckptfs::Main({argv, argv + argc});
+    return ckptfs::Main(argv);
   } catch (const std::exception& error) {
     std::cerr << ckptfs::ErrorLine(error) << "\n";
     return ckptfs::kSystemError;

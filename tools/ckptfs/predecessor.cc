@@ -1,9 +1,11 @@
 #include "tools/ckptfs/predecessor.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -14,12 +16,14 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <optional>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 #include "backend/base/error.h"
+#include "backend/base/packing.h"
+#include "backend/base/scouts.h"
 #include "catalog/lock.h"
 #include "tools/ckptfs/mount_table.h"
 
@@ -27,39 +31,49 @@ namespace ckptfs {
 namespace {
 
 constexpr std::chrono::seconds kPredecessorWait{30};
+// For one question to a scout, and for one thing that it looks at.
+constexpr std::chrono::seconds kLookMax{2};
+constexpr std::chrono::milliseconds kPatience{200};
 
-bool IsSameFile(const struct stat& a, const std::string& path) {
-  struct stat b {};
-  return stat(path.c_str(), &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+// Asks the filesystem for nothing that it does not know at once.
+struct FileId {
+  dev_t device = 0;
+  uint64_t inode = 0;
+
+  bool operator==(const FileId&) const = default;
+};
+std::optional<FileId> IdOf(const std::string& path) {
+  struct statx status {};
+  if (statx(AT_FDCWD, path.c_str(), AT_STATX_DONT_SYNC, STATX_INO, &status) != 0) return {};
+  return FileId{makedev(status.stx_dev_major, status.stx_dev_minor), status.stx_ino};
 }
 
-// Calls `action` with the target of each mount of the store that process `pid` sees.
-void ForEachMount(pid_t pid, const std::string& store_path,
-                  const std::function<void(const std::string& target)>& action) {
-  struct stat store {};
-  if (stat(store_path.c_str(), &store) != 0) return;
-  const MountTable table = ReadMounts(fmt::format("/proc/{}/mountinfo", pid));
-  if (!table) return;
+// --- Tasks of scouts: what a mount's source is called, and what a process has open, is up to others ------
+
+// Reports the targets of the mounts of the store that a process sees. Request: the process, the store's path.
+void RunFindMounts(Scout& scout, std::string_view bytes) {
+  Unpacker request(bytes);
+  const MountTable table = ReadMounts(fmt::format("/proc/{}/mountinfo", request.Number()));
+  const std::optional<FileId> store = IdOf(request.Text());
+  if (!table || !store) return;
+  const uint64_t behind = request.Number();
+  uint64_t place = 0;
   const std::unique_ptr<libmnt_iter, void (*)(libmnt_iter*)> iterator(
       mnt_new_iter(MNT_ITER_FORWARD), mnt_free_iter);
   libmnt_fs* fs = nullptr;
   while (mnt_table_next_fs(table.get(), iterator.get(), &fs) == 0) {
+    if (++place <= behind) continue;
     const char* type = mnt_fs_get_fstype(fs);
     const char* source = mnt_fs_get_source(fs);
     if (type == nullptr || source == nullptr || std::string_view(type) != kFilesystemType) continue;
+    scout.LookAt(place);
     // By whatever path: symlinks and bind mounts lead to the same store.
-    if (IsSameFile(store, source)) action(mnt_fs_get_target(fs));
+    if (IdOf(source) == store) scout.Report(mnt_fs_get_target(fs));
   }
 }
 
-bool HasMountOf(pid_t pid, const std::string& store_path) {
-  bool found = false;
-  ForEachMount(pid, store_path, [&](const std::string&) { found = true; });
-  return found;
-}
-
 // proc_pid_status(5): SIGKILL is pending for the process or its first thread, or that has ended already.
-bool IsBeingKilled(pid_t pid) {
+bool IsKilled(pid_t pid) {
   constexpr uint64_t kKill = uint64_t{1} << (SIGKILL - 1);
   std::ifstream status(fmt::format("/proc/{}/status", pid));
   std::string line;
@@ -74,18 +88,50 @@ bool IsBeingKilled(pid_t pid) {
   return false;
 }
 
-// Whether a thread of the process has the file open. (Its first one, when it has ended, shows none.)
-bool HasOpen(pid_t pid, const struct stat& file) {
+void RunIsKilled(Scout& scout, std::string_view bytes) {
+  if (IsKilled(static_cast<pid_t>(Unpacker(bytes).Number()))) scout.Report("killed");
+}
+
+// Reports whether a thread of the process has the file open. (Its first one, when it has ended, shows none.)
+// Request: the process, the file's path.
+void RunHasOpen(Scout& scout, std::string_view bytes) {
+  Unpacker request(bytes);
+  const uint64_t pid = request.Number();
+  const std::optional<FileId> file = IdOf(request.Text());
+  if (!file) return;
   std::error_code error;
   for (std::filesystem::directory_iterator thread(fmt::format("/proc/{}/task", pid), error), end;
        !error && thread != end; thread.increment(error)) {
     std::error_code ended;
     for (std::filesystem::directory_iterator fd(thread->path() / "fd", ended);
          !ended && fd != std::filesystem::directory_iterator(); fd.increment(ended)) {
-      if (IsSameFile(file, fd->path())) return true;
+      if (IdOf(fd->path()) == file) return scout.Report("open");
     }
   }
-  return false;
+}
+
+Scouts::Outcome Send(Scouts::Task task, const std::string& request) {
+  return Scouts::Send(task, request, Scouts::Clock::now() + kLookMax, kPatience);
+}
+
+// --- Questions to them -----------------------------------------------------------------------------------
+
+std::vector<std::string> MountsOf(pid_t pid, const std::string& store_path) {
+  std::vector<std::string> targets;
+  Scouts::Outcome outcome;
+  const auto deadline = Scouts::Clock::now() + kLookMax;
+  do {
+    Packer request;
+    request.Number(static_cast<uint64_t>(pid)).Text(store_path).Number(outcome.place);
+    outcome = Send(RunFindMounts, request.bytes());
+    targets.insert(targets.end(), outcome.reports.begin(), outcome.reports.end());
+  } while (outcome.end == Scouts::Outcome::End::kStuck && Scouts::Clock::now() < deadline);
+  return targets;
+}
+
+bool IsBeingKilled(pid_t pid) {
+  const Packer request = Packer().Number(static_cast<uint64_t>(pid));
+  return !Send(RunIsKilled, request.bytes()).reports.empty();
 }
 
 // The process that holds the store's lock, if that tells. The number in it may mean another process here than
@@ -93,11 +139,11 @@ bool HasOpen(pid_t pid, const struct stat& file) {
 // lock open, too.
 std::optional<pid_t> HolderOf(const std::string& store_path) {
   const std::optional<pid_t> holder = StoreLock::Holder(store_path);
-  struct stat lock {};
-  if (!holder || stat((store_path + "/" + StoreLock::kFileName).c_str(), &lock) != 0 ||
-      !HasOpen(*holder, lock)) {
-    return std::nullopt;
-  }
+  if (!holder) return std::nullopt;
+  Packer request;
+  request.Number(static_cast<uint64_t>(*holder));
+  request.Text(store_path + "/" + StoreLock::kFileName);
+  if (Send(RunHasOpen, request.bytes()).reports.empty()) return std::nullopt;
   return holder;
 }
 
@@ -112,15 +158,15 @@ std::optional<pid_t> KilledHolder(const std::string& store_path) {
 void AbortMountsOfKilled(const std::string& store_path) {
   const std::optional<pid_t> killed = KilledHolder(store_path);
   if (!killed) return;
-  ForEachMount(getpid(), store_path, [&](const std::string& target) {
+  for (const std::string& target : MountsOf(getpid(), store_path)) {
     // Aborts the connection first, and unmounts then, which fails while the mount is in use.
     if (umount2(target.c_str(), MNT_FORCE | UMOUNT_NOFOLLOW) != 0 && errno != EBUSY) {
       spdlog::warn("abort the mount on {}: {}", target, std::strerror(errno));
-      return;
+      continue;
     }
     spdlog::info("aborted the mount on {}, whose daemon {} was killed and has not ended", target,
                  *killed);
-  });
+  }
 }
 
 std::unique_ptr<Store> OpenAfterPredecessor(const StoreOptions& options) {
@@ -132,7 +178,7 @@ std::unique_ptr<Store> OpenAfterPredecessor(const StoreOptions& options) {
       if (error.errno_value() != EBUSY) throw;
       // Of one that cannot be told, its mount can be seen from here.
       const pid_t who = HolderOf(options.path).value_or(getpid());
-      if (!IsBeingKilled(who) && HasMountOf(who, options.path)) throw;
+      if (!IsBeingKilled(who) && !MountsOf(who, options.path).empty()) throw;
       if (std::chrono::steady_clock::now() > deadline) {
         const std::optional<pid_t> killed = KilledHolder(options.path);
         if (!killed) throw;

@@ -13,6 +13,7 @@
 
 #include "backend/base/directory.h"
 #include "tests/unit/backend/backend_fixture.h"
+#include "tests/unit/backend/comparisons.h"
 
 namespace ckptfs {
 namespace {
@@ -194,12 +195,14 @@ TEST_P(BackendTest, ComparesVolumes) {
   WriteFileAt(volume->root_fd(), "new", "3");
   const VolumeId newer = TakeSnapshot(live);
   std::vector<std::pair<ChangeKind, std::string>> changes;
-  for (const Change& change : backend_->Changes(older, newer)) {
+  for (const Change& change : backend_->Changes(older, newer, NoLimits(), Extent::kAll).All()) {
     changes.emplace_back(change.kind, change.path);
   }
   EXPECT_THAT(changes, testing::ElementsAre(std::pair(ChangeKind::kRemoved, "gone"),
                                             std::pair(ChangeKind::kAdded, "new")));
-  EXPECT_EQ(ErrnoOf([&] { backend_->Changes(older, VolumeId::Generate()); }), ENOENT);
+  EXPECT_EQ(
+      ErrnoOf([&] { backend_->Changes(older, VolumeId::Generate(), NoLimits(), Extent::kAll); }),
+      ENOENT);
 }
 
 TEST_P(BackendTest, ReadOnlyRefusesChangesAndStillReads) {

@@ -185,7 +185,8 @@ bool CreateAndDieAt(const std::string& failpoint, const std::string& store_path,
   const std::string point = "CKPTFS_FAILPOINT=" + failpoint;
   const std::string path = std::string("PATH=") + std::getenv("PATH");
   const pid_t child = CheckSyscall(fork(), "fork");
-  const char* const environment[] = {work.c_str(), point.c_str(), path.c_str(), nullptr};
+  const char* const environment[] = {work.c_str(), "CKPTFS_TESTING=may-kill-the-daemon",
+                                     point.c_str(), path.c_str(), nullptr};
   if (child == 0) {
     execle("/proc/self/exe", "creation", "--gtest_brief=1", nullptr, environment);
     _exit(1);

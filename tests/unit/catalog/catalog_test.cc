@@ -43,14 +43,14 @@ class CatalogTest : public testing::Test {
                       std::optional<int64_t> parent = {},
                       SnapshotKind kind = SnapshotKind::kManual) {
     Catalog::Change change(*catalog_);
-    const int64_t id =
-        change.Insert(SnapshotRecord{.uuid = Uuid::Generate(),
-                                     .workspace_id = workspace,
-                                     .name = name,
-                                     .volume = VolumeId::Generate(),
-                                     .parent_id = parent,
-                                     .kind = kind,
-                                     .view = catalog_->NextView(ViewUse::kSnapshot)});
+    const int64_t id = change.Insert(SnapshotRecord{.uuid = Uuid::Generate(),
+                                                    .workspace_id = workspace,
+                                                    .name = name,
+                                                    .volume = VolumeId::Generate(),
+                                                    .parent_id = parent,
+                                                    .kind = kind,
+                                                    .view = catalog_->NextView(ViewUse::kSnapshot),
+                                                    .root = {.mode = S_IFDIR | 0755}});
     change.Commit();
     return id;
   }
@@ -102,7 +102,9 @@ TEST_F(CatalogTest, ARowComesBackAsItWasPutIn) {
                                    .gid = 5,
                                    .acl = std::string("\x02\0\0\xff", 4),
                                    .xattr_names = std::string("user.a\0user.b\0", 14)},
-                          .unlinked_open = 3};
+                          .unlinked_open = 3,
+                          .moment = SnapshotMoment::kCrashConsistent,
+                          .moment_reason = "it is so"};
   {
     Catalog::Change change(*catalog_);
     snapshot.id = change.Insert(snapshot);
@@ -123,6 +125,8 @@ TEST_F(CatalogTest, ARowComesBackAsItWasPutIn) {
   EXPECT_EQ(found.root.acl, snapshot.root.acl);
   EXPECT_EQ(found.root.xattr_names, snapshot.root.xattr_names);
   EXPECT_EQ(found.unlinked_open, 3);
+  EXPECT_EQ(found.moment, SnapshotMoment::kCrashConsistent);
+  EXPECT_EQ(found.moment_reason, "it is so");
   EXPECT_EQ(catalog_->FindSnapshot(found.uuid)->id, found.id);
   EXPECT_EQ(catalog_->FindSnapshotByVolume(found.volume)->id, found.id);
 }

@@ -37,7 +37,7 @@ class CatalogViewsTest : public testing::Test {
               "root_uid, root_gid)"
             : "workspace (name, volume, created_ns, view, snapshots_changed_ns)",
         snapshots ? "printf('00000000-0000-4000-8000-%012x', v), 1, v, "
-                    "printf('00000000-0000-4000-8000-%012x', v), 1, 'manual', v, 0, 0, 0"
+                    "printf('00000000-0000-4000-8000-%012x', v), 1, 'manual', v, 16877, 0, 0"
                   : "v, printf('00000000-0000-4000-8001-%012x', v), 1, v, 1"));
   }
   WorkspaceRecord AddWorkspace(const std::string& name) {

@@ -36,7 +36,9 @@ Sidecar Example() {
                                .gid = 7,
                                .acl = std::string("\0\x01\xfe", 3),
                                .xattr_names = std::string("user.a\0", 7)},
-                      .unlinked_open = 2};
+                      .unlinked_open = 2,
+                      .moment = SnapshotMoment::kCrashConsistent,
+                      .moment_reason = "a write took long"};
   sidecar.parent = Uuid::Generate();
   return sidecar;
 }
@@ -54,6 +56,23 @@ TEST(Sidecar, ComesBackAsItWasWritten) {
   EXPECT_EQ(read.snapshot.message, written.snapshot.message);
   EXPECT_EQ(read.parent, written.parent);
   EXPECT_EQ(read.workspace.view, 3U);
+  EXPECT_EQ(read.snapshot.moment, SnapshotMoment::kCrashConsistent);
+  EXPECT_EQ(read.snapshot.moment_reason, "a write took long");
+}
+
+// It says nothing of the moment, and is as good as one that says "unknown": fsck finds nothing wrong.
+TEST(Sidecar, OfAnOlderProgramIsRead) {
+  Sidecar old = Example();
+  old.snapshot.moment = SnapshotMoment::kUnknown;
+  old.snapshot.moment_reason.clear();
+  std::string text = SerializeSidecar(old);
+  const std::string_view fields = R"(,"moment":"unknown","moment_reason":"")";
+  const size_t at = text.find(fields);
+  ASSERT_NE(at, std::string::npos) << text;
+  const Sidecar read = ParseSidecar(text.erase(at, fields.size()));
+  EXPECT_EQ(read.snapshot.moment, SnapshotMoment::kUnknown);
+  EXPECT_TRUE(read.SameRow(old));
+  EXPECT_FALSE(read.SameRow(Example()));
 }
 
 TEST(Sidecar, OfALiveTreeTellsTheMarker) {
@@ -107,6 +126,7 @@ TEST(Sidecar, EveryDamageIsNoticed) {
   EXPECT_TRUE(damaged(with("16777215", "16777216")));
   EXPECT_TRUE(damaged(with("0001fe", "0001f")));
   EXPECT_TRUE(damaged(with("\"pinned\":true", "\"pinned\":\"yes\"")));
+  EXPECT_TRUE(damaged(with("\"crash-consistent\"", "1")));
   EXPECT_TRUE(damaged(with("\"name\":\"w\"", "\"name\":\"../w\"")));
 }
 
@@ -150,8 +170,10 @@ TEST_F(MetaDirectoryTest, ASidecarOfAnotherVolumeIsDamaged) {
 
 TEST_F(MetaDirectoryTest, CountsGenerations) {
   EXPECT_EQ(meta_.Generation(), 0U);
-  meta_.SetGeneration(UINT64_MAX);
-  EXPECT_EQ(meta_.Generation(), UINT64_MAX);
+  meta_.SetGeneration(kMaxGeneration);
+  EXPECT_EQ(meta_.Generation(), kMaxGeneration);
+  meta_.SetGeneration(kMaxGeneration + 1);
+  EXPECT_THROW(meta_.Generation(), Error);
   ASSERT_EQ(fsetxattr(directory_.fd(), "user.ckptfs.generation", "1x", 2, 0), 0);
   EXPECT_THROW(meta_.Generation(), Error);
 }

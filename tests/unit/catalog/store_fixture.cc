@@ -18,6 +18,7 @@
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
+#include "tests/unit/backend/comparisons.h"
 
 namespace ckptfs {
 namespace {
@@ -43,7 +44,10 @@ void CheckpointTwice(Store& store) {
   store.Checkpoint(workspace.id, {.name = "new"}, {});
   WriteFileAt(store.backend().Open(workspace.volume)->root_fd(), "f", "more");
   store.Checkpoint(workspace.id,
-                   {.name = "newer", .message = "why", .metadata = R"({"n":1})", .pinned = true},
+                   {.name = "newer",
+                    .message = "why",
+                    .metadata = Metadata::Checked(R"({"n":1})"),
+                    .pinned = true},
                    {});
   Failpoint("checkpoints.made");
 }
@@ -113,7 +117,10 @@ const std::map<std::string, std::function<void(Store&)>>& Steps() {
       {"fork", [](Store& store) { store.Fork(Find(store, "w", "a").id, "new"); }},
       {"diff",
        [](Store& store) {
-         store.Diff(Find(store, "w", "a").id, std::nullopt, store.FindWorkspace("w")->id, {});
+         store.Diff({.older_snapshot_id = Find(store, "w", "a").id,
+                     .newer_snapshot_id = std::nullopt,
+                     .workspace_id = store.FindWorkspace("w")->id},
+                    {}, NoLimits());
        }},
   };
   return steps;
@@ -254,8 +261,9 @@ StoreView Look(Store& store) {
       const std::string name = workspace.name + "/" + WithoutTimes(snapshot.name);
       view.snapshots[name] = ReadVolume(store, snapshot.volume);
       view.rows[name] =
-          fmt::format("{}, {}, {}, of {}", snapshot.message, snapshot.metadata,
-                      snapshot.pinned ? "pinned" : "-", WithoutTimes(snapshot.parent_name));
+          fmt::format("{}, {}, {}, of {}, {}, {}", snapshot.message, snapshot.metadata,
+                      snapshot.pinned ? "pinned" : "-", WithoutTimes(snapshot.parent_name),
+                      ToString(snapshot.moment), snapshot.moment_reason);
     }
   }
   return view;
@@ -355,6 +363,7 @@ pid_t StartStep(const std::string& name, const std::string& path, const std::str
   const std::string traced = "CKPTFS_FAILPOINT_TRACE=" + trace;
   std::vector<const char*> environment = {step.c_str(), search.c_str(), backend.c_str(),
                                           libraries.c_str(), no_udev.c_str()};
+  environment.push_back("CKPTFS_TESTING=may-kill-the-daemon");
   if (!failpoint.empty()) environment.push_back(point.c_str());
   if (!trace.empty()) environment.push_back(traced.c_str());
   environment.push_back(nullptr);

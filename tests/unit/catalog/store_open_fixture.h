@@ -45,10 +45,14 @@ class StoreOpenTest : public StoreTest {
     Write("w", "2");
     Checkpoint("w", "b");
     store().SetPinned(a.id, true);
-    store().SetMetadata(a.id, R"({"key":"value"})");
+    store().SetMetadata(a.id, Metadata::Checked(R"({"key":"value"})"));
     store().Fork(a.id, "fork");
     Write("fork", "3");
-    Checkpoint("fork", "c");
+    struct TornHold : LiveHold {
+      std::string WhyNotOneMoment() const override { return "somebody wrote on"; }
+    };
+    store().Checkpoint(Workspace("fork").id, {.name = "c", .message = "m c"},
+                       {.hold = [](int64_t) { return std::make_unique<TornHold>(); }});
     Write("w", "4");
     store().SetMountRoot({.mode = S_IFDIR | 0711, .uid = 1, .gid = 2, .acl = {}});
     store().Fsck(false);  // waits for the sidecars
@@ -59,6 +63,9 @@ class StoreOpenTest : public StoreTest {
     EXPECT_EQ(a.metadata, R"({"key":"value"})");
     EXPECT_EQ(a.message, "m a");
     EXPECT_EQ(Snapshot("w", "b").parent_id, a.id);
+    EXPECT_EQ(Snapshot("w", "b").moment, SnapshotMoment::kOne);
+    EXPECT_EQ(Snapshot("fork", "c").moment, SnapshotMoment::kCrashConsistent);
+    EXPECT_EQ(Snapshot("fork", "c").moment_reason, "somebody wrote on");
     EXPECT_EQ(Snapshot("fork", "c").parent_id, a.id);
     EXPECT_EQ(Workspace("w").parent_id, Snapshot("w", "b").id);
     EXPECT_EQ(Workspace("fork").parent_id, Snapshot("fork", "c").id);

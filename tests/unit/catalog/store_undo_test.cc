@@ -252,7 +252,7 @@ TEST_F(WriterRecordTest, ARebuiltCatalogDoesNotKnow) {
   store().Checkpoint(workspace.id, {.name = "s"}, hooks);
   Close();
   const UniqueFd directory = StoreFd();
-  for (const char* name : {"catalog.db", "catalog.db-wal", "catalog.db-shm"}) {
+  for (const char* name : {"catalog.db", "catalog.db-wal"}) {
     unlinkat(directory.get(), name, 0);
   }
   Reopen();

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <thread>
 
+#include "tests/unit/backend/comparisons.h"
 #include "tests/unit/catalog/store_fixture.h"
 
 namespace ckptfs {
@@ -93,7 +94,7 @@ TEST_F(UnsealedStatesTest, TakenAsItIsItIsNoEqualOfWhatItBecomes) {
   request.even_in_writing = true;
   store().Rollback(request, {}, {});
   EXPECT_EQ(Read(Workspace("w").volume), "live");
-  EXPECT_TRUE(store().ChangedSinceParent(Workspace("w").id));
+  EXPECT_TRUE(store().ChangedSinceParent(Workspace("w").id, {}, NoLimits()));
   const RollbackResult again = Rollback("w", Snapshot("w", "s"));
   ASSERT_TRUE(again.kept.has_value());
   EXPECT_EQ(Read(again.kept->volume), "live");
@@ -102,7 +103,12 @@ TEST_F(UnsealedStatesTest, TakenAsItIsItIsNoEqualOfWhatItBecomes) {
 TEST_F(UnsealedStatesTest, ADiffTakesItAsItIs) {
   Reopen();
   const SnapshotRecord kept = KeepState(true);
-  const auto changes = store().Diff(Snapshot("w", "s").id, kept.id, Workspace("w").id, LiveHooks{});
+  const auto changes = store()
+                           .Diff({.older_snapshot_id = Snapshot("w", "s").id,
+                                  .newer_snapshot_id = kept.id,
+                                  .workspace_id = Workspace("w").id},
+                                 {}, NoLimits())
+                           .All();
   ASSERT_EQ(changes.size(), 1U);
   EXPECT_EQ(changes.front().path, "f");
   EXPECT_FALSE(IsReadOnly(kept.volume));

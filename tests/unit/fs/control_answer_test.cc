@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
+#include <chrono>
 #include <string>
 #include <thread>
 
@@ -87,6 +89,23 @@ TEST_F(ControlAnswer, WhoSendsWaitsForAReaderUntilThatIsGone) {
   EXPECT_TRUE(answer_.IsAbandoned());
   EXPECT_LT(answer_.HeldBytes(), kLineBytes);
   EXPECT_EQ(ReadSome(answer_, 100), "");
+}
+
+TEST_F(ControlAnswer, OneThatIsBrokenOffEndsWithAnErrorBehindAWholeLine) {
+  answer_.Start();
+  std::jthread sender([this] { SendAll(); });
+  std::string all = ReadSome(answer_, kLineBytes / 2);
+  while (answer_.UnreadFor() == std::chrono::steady_clock::duration::zero()) {
+    std::this_thread::yield();
+  }
+  answer_.Break(Error(ETIMEDOUT, "send", "it was not read"));
+  sender.join();
+  EXPECT_TRUE(answer_.IsAbandoned());
+  for (std::string data; !(data = ReadSome(answer_, 3000)).empty();) all += data;
+  const size_t first = all.find('\n');
+  ASSERT_EQ(first, kLineBytes + 2);
+  const wire::Json last = wire::Json::parse(all.substr(first + 1));
+  EXPECT_EQ(last["error"]["errno"], ETIMEDOUT);
 }
 
 }  // namespace

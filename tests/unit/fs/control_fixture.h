@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "backend/base/error.h"
+#include "backend/compare/change_list.h"
 #include "fs/control.h"
 #include "fs/control_protocol.h"
 #include "fs/control_wire.h"
@@ -46,8 +47,8 @@ class StoreVerbs : public Verbs {
   void SetMessage(int64_t snapshot_id, const std::string& message) override {
     store_.SetMessage(snapshot_id, message);
   }
-  void SetMetadata(int64_t snapshot_id, const std::string& json) override {
-    store_.SetMetadata(snapshot_id, json);
+  void SetMetadata(int64_t snapshot_id, const Metadata& metadata) override {
+    store_.SetMetadata(snapshot_id, metadata);
   }
   RolledBack RollbackInPlace(const RollbackRequest& request, bool force) override {
     if (busy && !force) throw Error(EBUSY, "roll back", "files are open for writing: pid 4711");
@@ -56,16 +57,17 @@ class StoreVerbs : public Verbs {
   WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) override {
     return store_.Fork(snapshot_id, name);
   }
-  bool ChangedSinceParent(int64_t workspace_id) override {
-    return store_.ChangedSinceParent(workspace_id);
+  bool ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) override {
+    return store_.ChangedSinceParent(workspace_id, {}, limits);
   }
-  std::vector<Change> Diff(int64_t older_snapshot_id, std::optional<int64_t> newer_snapshot_id,
-                           int64_t workspace_id) override {
-    return store_.Diff(older_snapshot_id, newer_snapshot_id, workspace_id, {});
+  ChangeList Diff(const DiffRequest& request, WorkLimits& limits) override {
+    if (before_diff) before_diff(limits);
+    return store_.Diff(request, {}, limits);
   }
 
   bool busy = false;
   std::function<void()> before_checkpoint;
+  std::function<void(WorkLimits&)> before_diff;
 
  private:
   Store& store_;

@@ -75,6 +75,8 @@ TEST_F(ControlTest, CheckpointsListsAndShows) {
   EXPECT_TRUE(one["parent"].is_null());
   EXPECT_EQ(one["kind"], "manual");
   EXPECT_EQ(one["unlinked_open"], 0);
+  EXPECT_EQ(one["moment"], "one");
+  EXPECT_TRUE(one["moment_reason"].is_null());
   EXPECT_TRUE(one.contains("id"));
   EXPECT_TRUE(one.contains("created"));
   EXPECT_EQ(list.items[1]["parent"], "one");
@@ -209,21 +211,6 @@ TEST_F(ControlTest, ShowsChangesBothWays) {
   Checkpoint("w", "b");
   EXPECT_EQ(Ask(Root("w"), "diff", {{"from", "a"}, {"to", "b"}}).items.size(), 4U);
   EXPECT_EQ(Ask(Root("w"), "diff", {{"from", "b"}, {"to", kLiveName}}).items.size(), 0U);
-}
-
-TEST_F(ControlTest, InvertsChangesUnderRenamedDirectories) {
-  const std::vector<Change> changes = {
-      {.kind = ChangeKind::kRenamed, .path = "new", .old_path = "old"},
-      {.kind = ChangeKind::kModified, .path = "new/file", .old_path = ""},
-      {.kind = ChangeKind::kRenamed, .path = "new/sub", .old_path = "old/was"},
-      {.kind = ChangeKind::kModified, .path = "new/sub/x", .old_path = ""},
-      {.kind = ChangeKind::kModified, .path = "newer", .old_path = ""}};
-  std::vector<std::string> paths;
-  for (const Change& change : control::Inverted(changes)) {
-    paths.push_back(change.old_path + ">" + change.path);
-  }
-  EXPECT_THAT(paths,
-              ElementsAre(">newer", "new>old", ">old/file", "new/sub>old/was", ">old/was/x"));
 }
 
 TEST_F(ControlTest, WarningsAboutOthersAreForRoot) {

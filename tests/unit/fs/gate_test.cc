@@ -91,10 +91,26 @@ TEST(GateTest, AThreadThatMustNotWaitIsToldThatItIsShut) {
   { const Gate::Pass open(gate, 1); }
   {
     const Gate::Closed closed(gate);
-    EXPECT_THROW(Gate::Pass(gate, 1), Gate::IsShut);
+    EXPECT_THROW(Gate::Pass(gate, 1), Gate::MustNotWait);
     EXPECT_FALSE(gate.Waits(1));
   }
   { const Gate::Pass open_again(gate, 1); }
+}
+
+TEST(GateTest, WhoApproachesStandsAtItAlready) {
+  Gate gate;
+  {
+    const Gate::Approach approach(gate, kGateNode);
+    EXPECT_TRUE(gate.Waits(kGateNode));
+    const Gate::Closed closed(gate);  // which is not waited for
+  }
+  EXPECT_FALSE(gate.Waits(kGateNode));
+}
+
+TEST(GateTest, LongWorkIsNotBegunWhereNobodyMayWait) {
+  Gate::BeforeLongWork();
+  const Gate::NoWaiting no_waiting;
+  EXPECT_THROW(Gate::BeforeLongWork(), Gate::MustNotWork);
 }
 
 TEST(GateTest, TwoClosersTakeTurns) {

@@ -41,7 +41,9 @@ class OpenFilesTest : public ::testing::Test {
   }
 
   CountingKernel kernel_;
-  OpenFiles files_{kernel_};
+  uint64_t descriptors_ = 100;
+  DescriptorShares shares_{[this] { return descriptors_; }};
+  OpenFiles files_{kernel_, shares_};
   bool mapped_ = false;
 };
 
@@ -79,6 +81,34 @@ TEST_F(OpenFilesTest, AppendOnlyFilesGoThroughTheDaemonWithoutPages) {
   EXPECT_TRUE(writer.uncached);
   EXPECT_TRUE(Open(kRead).uncached);
   EXPECT_EQ(kernel_.opened, 0);
+}
+
+TEST_F(OpenFilesTest, WhoHasTheFileOpenLastPaysForIt) {
+  descriptors_ = 2;  // of which one user can have one
+  OpenWish first = kRead;
+  first.user = 1000;
+  OpenWish second = kRead;
+  second.user = 2000;
+  const OpenReply opened = Open(first);
+  EXPECT_FALSE(OpenFiles::IsOfWriter(opened.handle));
+  Open(second);
+  EXPECT_FALSE(shares_.Claim(1000).valid());
+  files_.Release(kNode, opened.handle);
+  EXPECT_TRUE(shares_.Claim(1000).valid());
+  EXPECT_FALSE(shares_.Claim(2000).valid());
+}
+
+TEST_F(OpenFilesTest, AnOpenThatIsRefusedLeavesNothing) {
+  descriptors_ = 0;
+  EXPECT_THROW(Open(kWrite), Error);
+  EXPECT_FALSE(files_.IsOpen(kNode));
+  EXPECT_TRUE(files_.Nodes(SlotOf(kNode)).empty());
+  descriptors_ = 1;
+  const OpenReply opened = Open(kWrite);
+  EXPECT_TRUE(OpenFiles::IsOfWriter(opened.handle));
+  EXPECT_EQ(files_.Writers(SlotOf(kNode)).size(), 1);
+  files_.Release(kNode, opened.handle);
+  EXPECT_TRUE(shares_.Claim(1000).valid());
 }
 
 // Opened before it got the attribute; the release may be on its way.

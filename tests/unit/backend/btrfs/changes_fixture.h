@@ -18,6 +18,7 @@
 #include "backend/compare/tree_walk.h"
 #include "tests/unit/backend/btrfs/change_oracle.h"
 #include "tests/unit/backend/btrfs/scratch_btrfs.h"
+#include "tests/unit/backend/comparisons.h"
 
 namespace ckptfs {
 
@@ -60,9 +61,9 @@ class ChangesFixture : public ::testing::Test {
   // What a quick look takes for different is.
   static void ExpectQuickLooksAllow(const UniqueFd& older, const UniqueFd& newer, bool are_equal) {
     if (!are_equal) return;
-    EXPECT_TRUE(SubvolumesMayBeEqual(older.get(), newer.get(), SIZE_MAX));
-    EXPECT_TRUE(
-        MayBeEqualByWalking(SubvolumeFiles(older.get()), SubvolumeFiles(newer.get()), SIZE_MAX));
+    EXPECT_TRUE(SubvolumesMayBeEqual(older.get(), newer.get(), SIZE_MAX, NoLimits()));
+    EXPECT_TRUE(MayBeEqualByWalking(SubvolumeFiles(older.get(), NoLimits()),
+                                    SubvolumeFiles(newer.get(), NoLimits()), SIZE_MAX));
   }
 
   // The same in both directions, for volumes of one history, where the kernel's stream must do.

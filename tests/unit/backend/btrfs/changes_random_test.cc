@@ -40,11 +40,12 @@ class RandomChanges {
   bool OneIn(size_t n) { return Number(n) == 0; }
 
   void List(const std::string& directory) {
-    const SubvolumeFiles files(root_fd_);
-    for (const DirectoryEntry& entry : files.List(directory)) {
-      const std::string path = JoinPath(directory, entry.name);
+    const SubvolumeFiles files(root_fd_, NoLimits());
+    const DirectoryList entries = files.List(directory);
+    for (size_t i = 0; i < entries.size(); ++i) {
+      const std::string path = JoinPath(directory, entries[i].name);
       paths_.push_back(path);
-      if (entry.is_directory) List(path);
+      if (entries[i].is_directory) List(path);
     }
   }
 
@@ -122,8 +123,9 @@ class RandomChanges {
     CheckSyscall(fstatat(root_fd_, path.c_str(), &status, AT_SYMLINK_NOFOLLOW), "stat");
     if (S_ISREG(status.st_mode) && OneIn(4)) held_.push_back(tree_.Open(path, O_RDONLY));
     if (!S_ISDIR(status.st_mode)) return tree_.Unlink(path);
-    const SubvolumeFiles files(root_fd_);
-    for (const DirectoryEntry& entry : files.List(path)) RemoveTree(JoinPath(path, entry.name));
+    const SubvolumeFiles files(root_fd_, NoLimits());
+    const DirectoryList entries = files.List(path);
+    for (size_t i = 0; i < entries.size(); ++i) RemoveTree(JoinPath(path, entries[i].name));
     tree_.RemoveDirectory(path);
   }
 

@@ -174,11 +174,11 @@ TEST_F(ChangesTest, PathsThatMayBeBeyondTheKernelsLimitAreKnownBefore) {
   Live().MakeDirectory("a");
   Live().MakeDirectory(std::string(250, 'x'));
   const UniqueFd shallow = Snapshot();
-  EXPECT_FALSE(bounds_.MayExceedPathMax(shallow.get(), shallow.get()));
+  EXPECT_FALSE(bounds_.MayExceedPathMax(shallow.get(), shallow.get(), NoLimits()));
   MakeDeepFile(Live().Open("a", O_RDONLY | O_DIRECTORY).get(), 7);  // 1,413 bytes
   const UniqueFd some = Snapshot();
-  EXPECT_FALSE(bounds_.MayExceedPathMax(shallow.get(), some.get()));
-  EXPECT_FALSE(bounds_.MayExceedPathMax(some.get(), shallow.get()));
+  EXPECT_FALSE(bounds_.MayExceedPathMax(shallow.get(), some.get(), NoLimits()));
+  EXPECT_FALSE(bounds_.MayExceedPathMax(some.get(), shallow.get(), NoLimits()));
   // Deeper by the names above alone.
   UniqueFd last = Snapshot();
   for (int i = 0; i < 10; ++i) {
@@ -188,7 +188,7 @@ TEST_F(ChangesTest, PathsThatMayBeBeyondTheKernelsLimitAreKnownBefore) {
     Live().Rename(above, "a");
     last = Snapshot();
   }
-  EXPECT_FALSE(bounds_.MayExceedPathMax(some.get(), last.get()));
+  EXPECT_FALSE(bounds_.MayExceedPathMax(some.get(), last.get(), NoLimits()));
   std::string above;
   for (int i = 0; i < 12; ++i) {
     above += std::string(250, 'y');
@@ -197,10 +197,10 @@ TEST_F(ChangesTest, PathsThatMayBeBeyondTheKernelsLimitAreKnownBefore) {
   }
   Live().Rename("a", above + "a");
   const UniqueFd deep = Snapshot();
-  EXPECT_TRUE(bounds_.MayExceedPathMax(last.get(), deep.get()));
-  EXPECT_TRUE(bounds_.MayExceedPathMax(deep.get(), last.get()));
-  EXPECT_TRUE(PathBounds().MayExceedPathMax(last.get(), deep.get()));
-  EXPECT_TRUE(PathBounds().MayExceedPathMax(deep.get(), last.get()));
+  EXPECT_TRUE(bounds_.MayExceedPathMax(last.get(), deep.get(), NoLimits()));
+  EXPECT_TRUE(bounds_.MayExceedPathMax(deep.get(), last.get(), NoLimits()));
+  EXPECT_TRUE(PathBounds().MayExceedPathMax(last.get(), deep.get(), NoLimits()));
+  EXPECT_TRUE(PathBounds().MayExceedPathMax(deep.get(), last.get(), NoLimits()));
 }
 
 // What one line of states does not share with the other may have been written before both.
@@ -216,10 +216,10 @@ TEST_F(ChangesTest, LinesOfStatesWithADeepPathBeforeTheyParted) {
   for (const bool sealed : {false, true}) {
     const UniqueFd first = sealed ? UniqueFd(dup(one.get())) : Snapshot(one);
     const UniqueFd second = sealed ? UniqueFd(dup(other.get())) : Snapshot(other);
-    EXPECT_TRUE(PathBounds().MayExceedPathMax(first.get(), second.get()));
-    EXPECT_TRUE(PathBounds().MayExceedPathMax(second.get(), first.get()));
-    EXPECT_TRUE(PathBounds().MayExceedPathMax(first.get(), both.get()));
-    EXPECT_TRUE(PathBounds().MayExceedPathMax(both.get(), first.get()));
+    EXPECT_TRUE(PathBounds().MayExceedPathMax(first.get(), second.get(), NoLimits()));
+    EXPECT_TRUE(PathBounds().MayExceedPathMax(second.get(), first.get(), NoLimits()));
+    EXPECT_TRUE(PathBounds().MayExceedPathMax(first.get(), both.get(), NoLimits()));
+    EXPECT_TRUE(PathBounds().MayExceedPathMax(both.get(), first.get(), NoLimits()));
   }
 }
 
@@ -228,18 +228,19 @@ TEST_F(ChangesTest, AQuickLookKnowsItsLimits) {
   const UniqueFd before = Snapshot();
   for (int i = 0; i < 5; ++i) Live().SetAtime(fmt::format("f{}", i), 1);
   const UniqueFd read = Snapshot();
-  EXPECT_TRUE(SubvolumesMayBeEqual(before.get(), read.get(), SIZE_MAX));
-  EXPECT_FALSE(SubvolumesMayBeEqual(before.get(), read.get(), 2));
-  EXPECT_FALSE(MayBeEqualByWalking(SubvolumeFiles(before.get()), SubvolumeFiles(read.get()), 2));
+  EXPECT_TRUE(SubvolumesMayBeEqual(before.get(), read.get(), SIZE_MAX, NoLimits()));
+  EXPECT_FALSE(SubvolumesMayBeEqual(before.get(), read.get(), 2, NoLimits()));
+  EXPECT_FALSE(MayBeEqualByWalking(SubvolumeFiles(before.get(), NoLimits()),
+                                   SubvolumeFiles(read.get(), NoLimits()), 2));
   // What was there before does not count, though all of it may have been written in one transaction.
-  EXPECT_TRUE(SubvolumesMayBeEqual(read.get(), Snapshot().get(), 1));
+  EXPECT_TRUE(SubvolumesMayBeEqual(read.get(), Snapshot().get(), 1, NoLimits()));
   Live().SetAtime("f1", 2);
-  EXPECT_TRUE(SubvolumesMayBeEqual(read.get(), Snapshot().get(), 1));
+  EXPECT_TRUE(SubvolumesMayBeEqual(read.get(), Snapshot().get(), 1, NoLimits()));
   Live().Unlink("f3");
   filesystem().Sync();
-  EXPECT_FALSE(SubvolumesMayBeEqual(before.get(), live_fd(), SIZE_MAX));
-  EXPECT_FALSE(
-      MayBeEqualByWalking(SubvolumeFiles(before.get()), SubvolumeFiles(live_fd()), SIZE_MAX));
+  EXPECT_FALSE(SubvolumesMayBeEqual(before.get(), live_fd(), SIZE_MAX, NoLimits()));
+  EXPECT_FALSE(MayBeEqualByWalking(SubvolumeFiles(before.get(), NoLimits()),
+                                   SubvolumeFiles(live_fd(), NoLimits()), SIZE_MAX));
 }
 
 TEST_F(ChangesTest, NestedSubvolumesAreLeftOut) {

@@ -152,9 +152,9 @@ TEST_F(SendTest, TheKernelsStreamIsRead) {
   Live().Rename("a", "b");
   const UniqueFd after = Snapshot();
   std::vector<SendOperation> operations;
-  ForEachSendCommand(before.get(), after.get(), [&operations](const SendCommand& command) {
-    operations.push_back(command.operation);
-  });
+  ForEachSendCommand(
+      before.get(), after.get(), NoLimits(),
+      [&operations](const SendCommand& command) { operations.push_back(command.operation); });
   EXPECT_THAT(operations, ::testing::Contains(SendOperation::kLink));
   EXPECT_EQ(operations.front(), SendOperation::kSnapshot);
 }
@@ -162,7 +162,7 @@ TEST_F(SendTest, TheKernelsStreamIsRead) {
 TEST_F(SendTest, TheKernelsErrorIsTold) {
   const UniqueFd before = Snapshot();
   try {
-    ForEachSendCommand(before.get(), live_fd(), [](const SendCommand&) {});
+    ForEachSendCommand(before.get(), live_fd(), NoLimits(), [](const SendCommand&) {});
     FAIL() << "a writable volume was sent";
   } catch (const Error& error) {
     EXPECT_EQ(error.errno_value(), EPERM);
@@ -174,7 +174,7 @@ TEST_F(SendTest, AnErrorInTheMiddleEndsTheKernelsWork) {
   const UniqueFd before = Snapshot();
   for (int i = 0; i < 5000; ++i) Live().MakeNode(fmt::format("file-{}", i), S_IFREG | 0644);
   const UniqueFd after = Snapshot();
-  EXPECT_THROW(ForEachSendCommand(before.get(), after.get(),
+  EXPECT_THROW(ForEachSendCommand(before.get(), after.get(), NoLimits(),
                                   [](const SendCommand&) { throw Error(ECANCELED, "go on"); }),
                Error);
 }

@@ -3,10 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "backend/base/error.h"
+#include "tests/unit/backend/comparisons.h"
 
 namespace ckptfs {
 namespace {
@@ -26,36 +28,52 @@ SendCommand Link(std::string_view path, std::string_view target) {
   return {.operation = kLink, .path = path, .path_link = target};
 }
 
-NameChanges Replay(const std::vector<SendCommand>& commands) {
-  StreamReplay replay;
-  for (const SendCommand& command : commands) replay.Apply(command);
-  return replay.Finish();
-}
+// What a stream says, in paths.
+struct Replayed {
+  struct Touched {
+    std::string old_path, new_path;
+    bool contents;
+  };
+  std::vector<std::string> lost, gained;  // sorted
+  std::vector<Touched> touched;
+};
 
-std::vector<std::string> Gained(const NameChanges& changes) {
-  std::vector<std::string> lines;
-  for (const auto& [path, name] : changes.gained) {
-    lines.push_back(path + " at " + name.place.value_or("?") + " from " +
-                    name.moved_from.value_or("?"));
+Replayed Replay(const std::vector<SendCommand>& commands) {
+  StreamReplay replay(NoLimits());
+  for (const SendCommand& command : commands) replay.Apply(command);
+  const NameChanges changes = replay.Finish();
+  const auto text = [&changes](PathId path) {
+    return path == kNoPath ? "?" : changes.paths->Text(path);
+  };
+  Replayed replayed;
+  for (const PathId path : changes.lost) replayed.lost.push_back(text(path));
+  for (const GainedName& name : changes.gained) {
+    replayed.gained.push_back(text(name.path) + " at " + text(name.place) + " from " +
+                              text(name.moved_from));
   }
-  return lines;
+  for (const TouchedFile& file : changes.touched) {
+    replayed.touched.push_back({text(file.old_path), text(file.new_path), file.contents});
+  }
+  std::sort(replayed.lost.begin(), replayed.lost.end());
+  std::sort(replayed.gained.begin(), replayed.gained.end());
+  return replayed;
 }
 
 TEST(StreamReplayTest, ANewFileIsMadeUnderATemporaryName) {
-  const NameChanges changes = Replay({Command(kMakeFile, "o-258-9-0"), Rename("o-258-9-0", "d/a"),
-                                      Command(kSetTimes, "d/a"), Command(kSetTimes, "d")});
+  const Replayed changes = Replay({Command(kMakeFile, "o-258-9-0"), Rename("o-258-9-0", "d/a"),
+                                   Command(kSetTimes, "d/a"), Command(kSetTimes, "d")});
   EXPECT_THAT(changes.lost, IsEmpty());
-  EXPECT_THAT(Gained(changes), ElementsAre("d/a at d/a from ?"));
+  EXPECT_THAT(changes.gained, ElementsAre("d/a at d/a from ?"));
   ASSERT_EQ(changes.touched.size(), 1u);
   EXPECT_EQ(changes.touched[0].old_path, "d");
 }
 
 TEST(StreamReplayTest, AnOrphanIsFollowedThroughItsParentsMove) {
-  const NameChanges changes =
+  const Replayed changes =
       Replay({Rename("x/f", "o-300-8-0"), Rename("x", "y"), Rename("o-300-8-0", "y/g"),
               Command(kUpdateExtent, "y/g"), Command(kUnlink, "y/gone")});
   EXPECT_THAT(changes.lost, ElementsAre("x", "x/f", "x/gone"));
-  EXPECT_THAT(Gained(changes), ElementsAre("y at y from x", "y/g at x/g from x/f"));
+  EXPECT_THAT(changes.gained, ElementsAre("y at y from x", "y/g at x/g from x/f"));
   ASSERT_EQ(changes.touched.size(), 1u);
   EXPECT_EQ(changes.touched[0].old_path, "x/f");
   EXPECT_EQ(changes.touched[0].new_path, "y/g");
@@ -63,27 +81,26 @@ TEST(StreamReplayTest, AnOrphanIsFollowedThroughItsParentsMove) {
 }
 
 TEST(StreamReplayTest, HomeAgain) {
-  const NameChanges changes = Replay({Rename("a/f", "t"), Rename("a", "b"), Rename("b/g", "b/h"),
-                                      Rename("b/h", "b/g"), Rename("b", "a"), Rename("t", "a/f")});
+  const Replayed changes = Replay({Rename("a/f", "t"), Rename("a", "b"), Rename("b/g", "b/h"),
+                                   Rename("b/h", "b/g"), Rename("b", "a"), Rename("t", "a/f")});
   EXPECT_THAT(changes.lost, IsEmpty());
   EXPECT_THAT(changes.gained, IsEmpty());
 }
 
 TEST(StreamReplayTest, ALinkStandsForTheOlderFile) {
-  const NameChanges changes =
-      Replay({Link("b", "a"), Command(kUnlink, "a"), Command(kTruncate, "b")});
+  const Replayed changes = Replay({Link("b", "a"), Command(kUnlink, "a"), Command(kTruncate, "b")});
   EXPECT_THAT(changes.lost, ElementsAre("a"));
-  EXPECT_THAT(Gained(changes), ElementsAre("b at b from ?"));
+  EXPECT_THAT(changes.gained, ElementsAre("b at b from ?"));
   ASSERT_EQ(changes.touched.size(), 1u);
   EXPECT_EQ(changes.touched[0].old_path, "a");
 }
 
 TEST(StreamReplayTest, ChildrenOfANewDirectoryHaveNoPlace) {
-  const NameChanges changes = Replay({Rename("d", "o-1-1-0"), Command(kUnlink, "o-1-1-0/f"),
-                                      Command(kRemoveDirectory, "o-1-1-0"),
-                                      Command(kMakeDirectory, "d"), Command(kMakeFile, "d/f")});
+  const Replayed changes = Replay({Rename("d", "o-1-1-0"), Command(kUnlink, "o-1-1-0/f"),
+                                   Command(kRemoveDirectory, "o-1-1-0"),
+                                   Command(kMakeDirectory, "d"), Command(kMakeFile, "d/f")});
   EXPECT_THAT(changes.lost, ElementsAre("d", "d/f"));
-  EXPECT_THAT(Gained(changes), ElementsAre("d at d from ?", "d/f at ? from ?"));
+  EXPECT_THAT(changes.gained, ElementsAre("d at d from ?", "d/f at ? from ?"));
 }
 
 TEST(StreamReplayTest, ContradictionsAreRefused) {

@@ -1,0 +1,211 @@
+#include "backend/btrfs/image_space.h"
+
+#include <fcntl.h>
+#include <linux/btrfs.h>
+#include <linux/fs.h>
+#include <pthread.h>
+#include <spdlog/spdlog.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "backend/base/error.h"
+#include "backend/base/units.h"
+#include "backend/btrfs/block_groups.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr uint64_t kBackedAtOnce = uint64_t{4} << 20;
+constexpr char kBallast[] = "ballast";
+constexpr char kKeepInStep[] = "keep the image from promising more than its disk has";
+constexpr std::chrono::milliseconds kCalmInterval{1000};
+constexpr std::chrono::milliseconds kTightInterval{100};
+// So many times the floor is "little".
+constexpr uint64_t kTightFloors = 4;
+// One step of growing, as btrfs may have less than it says.
+constexpr uint64_t kGrowthStepBytes = 64 * kMiB;
+// Less is no reason to change it: each time costs commits.
+constexpr uint64_t kStepLeastBytes = 4 * kMiB;
+constexpr std::chrono::seconds kBackingInterval{1};
+// What was deleted goes back to the disk if it is so much, and so long after the last time: on a disk that has
+// enough, and on one that has not.
+constexpr uint64_t kReturnLeastBytes = 64 * kMiB;
+constexpr std::chrono::seconds kReturnInterval{10};
+constexpr uint64_t kReturnLeastBytesIfShort = 4 * kMiB;
+constexpr std::chrono::seconds kReturnIntervalIfShort{1};
+
+UniqueFd OpenBallast(int root_fd) {
+  constexpr int kFlags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  return UniqueFd(CheckSyscall(openat(root_fd, kBallast, kFlags, 0600), kKeepInStep));
+}
+
+struct stat StatusOfFile(int fd) {
+  struct stat status {};
+  CheckSyscall(fstat(fd, &status), kKeepInStep);
+  return status;
+}
+
+}  // namespace
+
+uint64_t BallastLeftBy(int root_fd) {
+  struct stat status {};
+  if (fstatat(root_fd, kBallast, &status, AT_SYMLINK_NOFOLLOW) != 0) return 0;
+  return S_ISREG(status.st_mode) ? static_cast<uint64_t>(status.st_size) : 0;
+}
+
+ImageSpace::ImageSpace(int root_fd, int image_fd)
+    : root_fd_(root_fd), image_fd_(image_fd), ballast_(BallastLeftBy(root_fd)) {
+  LookAndLog();
+  thread_ = std::jthread([this](const std::stop_token& stop) { Run(stop); });
+}
+
+ImageSpace::~ImageSpace() {
+  thread_.request_stop();
+  thread_.join();
+}
+
+void ImageSpace::Run(const std::stop_token& stop) {
+  pthread_setname_np(pthread_self(), "ckptfs-space");
+  std::chrono::milliseconds pause = kCalmInterval;
+  std::unique_lock lock(mutex_);
+  while (!stop.stop_requested()) {
+    changed_.wait_for(lock, stop, pause, [] { return false; });
+    if (!stop.stop_requested()) pause = LookAndLog();
+  }
+}
+
+std::chrono::milliseconds ImageSpace::LookAndLog() noexcept {
+  try {
+    return Look();
+  } catch (const Error& error) {
+    // Of a filesystem that has turned read-only `ckpt status` tells.
+    if (error.errno_value() != EROFS) spdlog::warn("{}", error.what());
+  } catch (const std::exception& error) {
+    spdlog::warn("{}: {}", kKeepInStep, error.what());
+  }
+  return kCalmInterval;
+}
+
+// Returns when to look again.
+std::chrono::milliseconds ImageSpace::Look() {
+  GiveBack();
+  Limit();
+  if (ballast_ > 0 && BackMetadata()) Limit();
+  const DiskSpace host = ReadDiskSpace(image_fd_);
+  const bool is_tight = host.free < kTightFloors * FreeSpaceFloor(host.total);
+  return ballast_ > 0 && is_tight ? kTightInterval : kCalmInterval;
+}
+
+// What the ballast should have.
+uint64_t ImageSpace::Wanted() const {
+  const DiskSpace host = ReadDiskSpace(image_fd_);
+  if (host.total == 0) return 0;  // a tmpfs without a limit
+  const uint64_t room = SubtractOrZero(host.free, FreeSpaceFloor(host.total));
+  return SubtractOrZero(ReadDiskSpace(root_fd_).free + ballast_, room);
+}
+
+bool ImageSpace::IsRight(uint64_t wanted) const {
+  if (wanted == 0 || ballast_ == 0) return wanted == ballast_;
+  return std::max<uint64_t>(wanted, ballast_) - std::min<uint64_t>(wanted, ballast_) <
+         kStepLeastBytes;
+}
+
+// What programs write until the next look is within what this one has left, and so within the disk. btrfs counts
+// what was just written as free until it is committed, and what was just deleted as used: only a commit before
+// and after tells.
+void ImageSpace::Limit() {
+  if (IsRight(Wanted())) return;
+  Commit();
+  const uint64_t wanted = Wanted();
+  if (IsRight(wanted)) return;
+  if (wanted > ballast_) {
+    Grow(wanted);
+  } else {
+    Shrink(wanted);
+  }
+  Commit();
+}
+
+void ImageSpace::Commit() const {
+  uint64_t transaction = 0;
+  CheckSyscall(ioctl(root_fd_, BTRFS_IOC_START_SYNC, &transaction), kKeepInStep);
+  CheckSyscall(ioctl(root_fd_, BTRFS_IOC_WAIT_SYNC, &transaction), kKeepInStep);
+}
+
+// By extents that were never written: btrfs counts them, and the disk has not heard of them.
+void ImageSpace::Grow(uint64_t wanted) {
+  if (!file_.valid()) file_ = OpenBallast(root_fd_);
+  ballast_ = static_cast<uint64_t>(StatusOfFile(file_.get()).st_size);
+  while (ballast_ < wanted) {
+    const uint64_t piece = std::min(kGrowthStepBytes, wanted - ballast_);
+    const int result =
+        fallocate(file_.get(), 0, static_cast<off_t>(ballast_.load()), static_cast<off_t>(piece));
+    if (result != 0 && errno == ENOSPC) return;  // so there is nothing left to promise
+    CheckSyscall(result, kKeepInStep);
+    ballast_ += piece;
+  }
+}
+
+void ImageSpace::Shrink(uint64_t wanted) {
+  if (!file_.valid()) file_ = OpenBallast(root_fd_);
+  CheckSyscall(ftruncate(file_.get(), static_cast<off_t>(wanted)), kKeepInStep);
+  ballast_ = wanted;
+}
+
+// Costs next to nothing where they are allocated already. Those of a new block group follow. Returns whether it
+// has looked.
+bool ImageSpace::BackMetadata() {
+  if (Clock::now() < next_backing_) return false;
+  next_backing_ = Clock::now() + kBackingInterval;
+  for (const BlockGroup& group : ReadBlockGroups(root_fd_)) {
+    if (group.has_data) continue;
+    for (const uint64_t place : group.places) {
+      if (!BackPlace(place, group.length)) return true;
+    }
+  }
+  return true;
+}
+
+// False if the disk has no more to give. Piece by piece, as a disk that cannot give all would give all that it
+// has, and somebody who is about to delete needs the last of it for the catalog.
+bool ImageSpace::BackPlace(uint64_t place, uint64_t length) const {
+  const uint64_t end = place + length;
+  for (uint64_t at = place; at < end; at += kBackedAtOnce) {
+    const uint64_t piece = std::min<uint64_t>(kBackedAtOnce, end - at);
+    const DiskSpace host = ReadDiskSpace(image_fd_);
+    if (host.free < FreeSpaceFloor(host.total) + piece) return false;
+    const int result = fallocate(image_fd_, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(at),
+                                 static_cast<off_t>(piece));
+    if (result != 0 && (errno == ENOSPC || errno == EOPNOTSUPP)) return false;
+    CheckSyscall(result, kKeepInStep);
+  }
+  return true;
+}
+
+void ImageSpace::GiveBack() {
+  if (Clock::now() < next_return_) return;
+  const bool is_short = ballast_ > 0;
+  const uint64_t unused = UnusedInImage();
+  if (unused < kept_ + (is_short ? kReturnLeastBytesIfShort : kReturnLeastBytes)) return;
+  next_return_ = Clock::now() + (is_short ? kReturnIntervalIfShort : kReturnInterval);
+  for (const BlockGroup& group : ReadBlockGroups(root_fd_)) {
+    if (!group.has_data) continue;
+    fstrim_range range{.start = group.logical, .len = group.length, .minlen = 0};
+    if (ioctl(root_fd_, FITRIM, &range) == 0) continue;
+    if (errno != EOPNOTSUPP) ThrowErrno(kKeepInStep);
+    break;  // the disk below cannot take anything back
+  }
+  kept_ = UnusedInImage();
+}
+
+// What the image holds of its disk, and its filesystem does not use.
+uint64_t ImageSpace::UnusedInImage() const {
+  const uint64_t used = SubtractOrZero(ReadDiskSpace(root_fd_).used, ballast_);
+  return SubtractOrZero(AllocatedBytes(StatusOfFile(image_fd_)), used);
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,129 @@
+#!/bin/bash
+# A store whose image has more to give than the disk that it lies on: one user who writes without an end, and
+# others who fill that disk. Every verb is done or fails with "no space left"; nothing is lost; deleting works;
+# with room again all goes on, in the same mount.
+# shellcheck source=tests/lib/harness.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
+
+truncate -s 400M "$scratch/disk.img"
+mkfs.ext4 -q -b 4096 -m 0 "$scratch/disk.img" || skip_test "no mkfs.ext4"
+disk=$scratch/disk
+mkdir "$disk"
+mount -o loop "$scratch/disk.img" "$disk" || skip_test "cannot mount ext4"
+mounts+=("$disk")
+store=$disk/store m=$scratch/mnt
+
+free_mib() { df --output=avail -BM "$disk" | tail -n 1 | tr -dc 0-9; }
+warnings() { (cd "$m" && ckpt status --format json) | jq -r '.warnings[]'; }
+sound() {
+    run ckpt fsck --mount "$m"
+    check_eq "0 no problems found" "$status $output" "$1: fsck ($errors)"
+    check_not "$1: the store is read-only" grep -q "turned read-only" <<<"$(warnings)"
+}
+
+# fill_disk: leaves nothing of it, as another program would; in steps, as one that is no faster than disks are.
+fill_disk() {
+    while dd if=/dev/zero of="$disk/filler" bs=4M count=1 oflag=append conv=notrunc status=none 2>/dev/null; do
+        sleep 0.02
+    done
+    # To the last byte, at once and again.
+    for _ in {1..3}; do
+        sleep 0.2
+        dd if=/dev/zero of="$disk/filler" bs=4K oflag=append conv=notrunc status=none 2>/dev/null
+    done
+    check_eq 0 "$(free_mib)" "free space on the disk"
+}
+
+test_case "one user writes until there is no space"
+mount_store "$store" "$m" backend=btrfs-loop,size=1G || exit 1
+mkdir "$m/w" "$m/v" "$m/empty"
+for w in w v; do
+    echo kept >"$m/$w/file"
+    for s in one two three; do
+        echo "$s" >"$m/$w/state"
+        mkdir "$m/.snapshots/$w/$s"
+    done
+done
+check "df tells of no more than the disk has" test "$(df --output=avail -BM "$m" | tail -n 1 | tr -dc 0-9)" -le "$(free_mib)"
+run dd if=/dev/urandom of="$m/w/big" bs=1M conv=fsync status=none
+check_match "No space left on device" "$errors" "writing without an end"
+check "most of the disk was used" test "$(stat -c %s "$m/w/big")" -gt $((150 << 20))
+check "some of it is left" test "$(free_mib)" -gt 2
+sum=$(md5sum <"$m/w/big")
+sound "a full image"
+check_match "The disk of the store's image has [0-9]+ MiB left" "$(warnings)" "ckpt status"
+check "another user's files can be removed" rm "$m/v/file"
+check "... and snapshots deleted" rmdir "$m/.snapshots/v/one"
+refused "No space left on device" mkdir "$m/.snapshots/v/more"
+check_eq "$sum" "$(md5sum <"$m/w/big")" "what was written"
+
+test_case "what is deleted is room for all"
+rm "$m/w/big"
+# Who asks for the space has btrfs commit what was deleted.
+is_back() { df "$m" >/dev/null && (($(free_mib) > 150)); }
+await 40 "the disk has it" is_back
+# shellcheck disable=SC2317 # called by await
+is_room() { mkdir -p "$m/.snapshots/v/again" && dd if=/dev/urandom of="$m/v/file" bs=1M count=40 conv=fsync status=none; }
+await 20 "others write and take checkpoints" is_room
+sum=$(md5sum <"$m/v/file")
+
+# try WHAT COMMAND...: it is done, or there is no space.
+done_count=0 refused_count=0
+try() {
+    local what=$1
+    shift
+    run "$@"
+    checks=$((checks + 1))
+    if ((status == 0)); then
+        done_count=$((done_count + 1))
+    elif [[ $errors == *"No space left"* || $errors == *"no space left"* || $status -eq 6 ]]; then
+        refused_count=$((refused_count + 1))
+    else
+        fail "$what: $errors"
+    fi
+}
+
+test_case "every verb while others have filled the disk"
+fill_disk
+for round in 1 2; do
+    try "checkpoint" mkdir "$m/.snapshots/w/n$round"
+    try "checkpoint by ckpt" ckpt checkpoint -w "$m/w" -s "c$round" -m text
+    try "rename of a snapshot" mv "$m/.snapshots/w/two" "$m/.snapshots/w/deux"
+    [[ -e $m/.snapshots/w/two ]] || try "... and back" mv -T "$m/.snapshots/w/deux" "$m/.snapshots/w/two"
+    try "message" setfattr -n user.ckptfs.message -v "in round $round" "$m/.snapshots/w/one"
+    try "metadata" setfattr -n user.ckptfs.metadata -v '{"a": 1}' "$m/.snapshots/w/one"
+    try "pin" setfattr -n user.ckptfs.pinned -v 1 "$m/.snapshots/w/one"
+    try "rollback by name" mv -T "$m/.snapshots/w/one" "$m/w"
+    try "rollback in place" mv -T "$m/.snapshots/w/one" "$m/.snapshots/w/.live"
+    check_match '^(0|ENOSPC)$' "$(rename_flags 2 "$m/.snapshots/w/two" "$m/w")" "exchange"
+    try "fork" mv -T "$m/.snapshots/w/one" "$m/fork$round"
+    try "workspace" mkdir "$m/new$round"
+    try "rename of a workspace" mv "$m/empty" "$m/void"
+    [[ -e $m/empty ]] || try "... and back" mv "$m/void" "$m/empty"
+    try "write" dd if=/dev/urandom of="$m/w/more$round" bs=1M count=2 conv=fsync status=none
+    try "comparison" ckpt diff -w "$m/v" -f two
+done
+echo "    $done_count done, $refused_count refused"
+check "a snapshot is deleted" rmdir "$m/.snapshots/w/three"
+check_not "it is gone" test -e "$m/.snapshots/w/three"
+check_eq "$sum" "$(md5sum <"$m/v/file")" "what was there"
+check_eq one "$(cat "$m/.snapshots/w/one/state")" "a snapshot"
+check_not "the store is read-only" grep -q "turned read-only" <<<"$(warnings)"
+
+test_case "with room again all works, in the same mount"
+rm "$disk/filler"
+# shellcheck disable=SC2317
+is_room() { mkdir -p "$m/.snapshots/w/room"; }
+await 20 "a checkpoint" is_room
+# The first to look hears of the writes that were lost while there was no space.
+await 20 "a rollback" ckpt rollback -w "$m/w" -s room
+for verb in "mv -T $m/.snapshots/w/room $m/w" "rmdir $m/.snapshots/w/room" "mkdir $m/later" "rmdir $m/later"; do
+    # shellcheck disable=SC2086 # words
+    check "$verb" $verb
+done
+check "writing" dd if=/dev/urandom of="$m/w/later" bs=1M count=30 conv=fsync status=none
+sound "with room again"
+check "unmount" unmount_store "$store" "$m"
+mount_store "$store" "$m" || exit 1
+check_eq "$sum" "$(md5sum <"$m/v/file")" "what was there, after a new mount"
+sound "after a new mount"

@@ -1,0 +1,106 @@
+#!/bin/bash
+# One user does in his workspace whatever takes long, as fast as he can; checkpoints of another workspace,
+# in which hardly anything happens, take no longer for that. A table, in ms: alone, beside each attack and
+# beside all at once, by turns, as the machine has quiet and busy minutes of its own.
+#
+# To add an attack: a line below that begins with `attack`. The command makes ready what it needs, says
+# "ready" on its stdout and goes on until it is killed; it is stopped and continued by signals.
+#
+# CKPTFS_NEIGHBOUR_CHECKPOINTS: how many beside each attack (200).
+# CKPTFS_NEIGHBOUR_ATTACKS: names of attacks, if not all.
+# CKPTFS_NEIGHBOUR_TIMES: how many times as long as alone the slowest hundredth may take. The goal is 3; the
+# default is for machines on which much else is going on.
+# shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
+
+[[ -x $bin/storms ]] || skip_test "the program storms is not built"
+rounds=4
+each=$((${CKPTFS_NEIGHBOUR_CHECKPOINTS:-200} / rounds))
+times=${CKPTFS_NEIGHBOUR_TIMES:-30}
+# Or so many µs more, which a busy machine takes for nothing.
+floor_us=20000
+
+store=$scratch/store m=$scratch/mnt
+chmod 755 "$scratch"
+mount_store "$store" "$m" size=10G || exit 1
+mkdir "$m/quiet" "$m/loud"
+loud=$m/loud loud_snapshots=$m/.snapshots/loud
+chown 65534:65534 "$loud"
+for i in {1..20}; do echo "$i" >"$m/quiet/$i"; done
+
+declare -a attacks=()
+declare -A attackers=()
+wanted() { [[ -z ${CKPTFS_NEIGHBOUR_ATTACKS-} || " $CKPTFS_NEIGHBOUR_ATTACKS " == *" $1 "* ]]; }
+# attack NAME COMMAND...: as an unprivileged user, who has a directory of that name.
+attack() {
+    local name=$1
+    shift
+    wanted "$name" || return 0
+    setpriv --reuid=65534 --regid=65534 --clear-groups mkdir "$loud/$name"
+    (
+        ulimit -n 30000
+        exec setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all "$@"
+    ) >"$scratch/$name.out" 2>"$scratch/$name.err" &
+    processes+=($!)
+    attacks+=("$name")
+    attackers[$name]=$!
+    await 120 "$name is ready" grep -q ready "$scratch/$name.out"
+    kill -STOP "${attackers[$name]}" 2>/dev/null
+}
+
+attack unlinked storms unlinked "$loud/unlinked" --snapshots "$loud_snapshots" --mib 700
+attack large-copies storms large-copies "$loud/large-copies" --mib 600
+attack copies storms copies "$loud/copies" --count 64
+attack fragments storms fragments "$loud/fragments" --mib 400
+attack fsyncs storms fsyncs "$loud/fsyncs" --count 64
+attack large-fsyncs storms large-fsyncs "$loud/large-fsyncs" --count 2 --mib 256
+attack writes storms writes "$loud/writes" --mib 512
+attack names storms names "$loud/names" --count 16
+attack mappings storms mappings "$loud/mappings" --count 2 --mib 64
+attack opens storms opens "$loud/opens" --count 15000
+
+# What was left to be written is no matter of the next one's.
+settle() { sync "$m" "$m/loud" 2>/dev/null; }
+
+# checkpoints SERIES
+checkpoints() {
+    storms checkpoints "$m/quiet" --snapshots "$m/.snapshots/quiet" --prefix "$1-$round" \
+        --count "$each" >>"$scratch/times-$1" || fail "checkpoints beside $1"
+}
+
+# beside SERIES ATTACK...
+beside() {
+    local series=$1 name
+    shift
+    for name in "$@"; do kill -CONT "${attackers[$name]}" 2>/dev/null; done
+    sleep 0.3
+    checkpoints "$series"
+    for name in "$@"; do kill -STOP "${attackers[$name]}" 2>/dev/null; done
+    settle
+}
+
+test_case "checkpoints of a neighbour"
+for ((round = 0; round < rounds; ++round)); do
+    settle
+    checkpoints alone
+    for name in "${attacks[@]}"; do beside "$name" "$name"; done
+    beside all "${attacks[@]}"
+    find "$m/.snapshots/quiet" -mindepth 1 -maxdepth 1 -type d -exec rmdir {} +
+done
+
+# quantile SERIES PERCENT
+quantile() {
+    sort -n "$scratch/times-$1" |
+        awk -v part="$2" '{ value[NR] = $1 } END { print value[int((NR - 1) * part / 100) + 1] }'
+}
+in_ms() { printf '%d.%02d' $(($1 / 1000)) $(($1 % 1000 / 10)); }
+alone=$(quantile alone 99)
+limit=$((alone * times > alone + floor_us ? alone * times : alone + floor_us))
+printf '%-14s %9s %9s %9s\n' "" p50 p99 max
+for series in alone "${attacks[@]}" all; do
+    [[ -s $scratch/times-$series ]] || continue # and it has failed
+    p99=$(quantile "$series" 99)
+    printf '%-14s %9s %9s %9s\n' "$series" "$(in_ms "$(quantile "$series" 50)")" "$(in_ms "$p99")" \
+        "$(in_ms "$(quantile "$series" 100)")"
+    check "beside $series: p99 of $(in_ms "$p99") ms; $(in_ms "$limit") is the limit" test "$p99" -le "$limit"
+done
