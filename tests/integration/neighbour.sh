@@ -100,6 +100,9 @@ printf '%-14s %9s %9s %9s\n' "" p50 p99 max
 for series in alone "${attacks[@]}" all; do
     [[ -s $scratch/times-$series ]] || continue # and it has failed
     p99=$(quantile "$series" 99)
+    # All attacks together leave two processors, beside other tests, no time that says much: only that nobody is
+    # stopped. With CKPTFS_NEIGHBOUR_TIMES the limit is that for all.
+    [[ $series != all || -n ${CKPTFS_NEIGHBOUR_TIMES-} ]] || limit=$((limit > 5000000 ? limit : 5000000))
     printf '%-14s %9s %9s %9s\n' "$series" "$(in_ms "$(quantile "$series" 50)")" "$(in_ms "$p99")" \
         "$(in_ms "$(quantile "$series" 100)")"
     check "beside $series: p99 of $(in_ms "$p99") ms; $(in_ms "$limit") is the limit" test "$p99" -le "$limit"
