@@ -32,6 +32,7 @@ class VerbQueue {
   static constexpr size_t kRunningMax = 128;
 
   VerbQueue() = default;
+  ~VerbQueue() = default;
   VerbQueue(const VerbQueue&) = delete;
   VerbQueue& operator=(const VerbQueue&) = delete;
 

@@ -105,7 +105,7 @@ std::string DirectoryPath(int root_fd, uint64_t inode) {
     if (errno != ENAMETOOLONG) ThrowErrno("find the path of a directory");
     const std::optional<NameRecord> name = FirstName(root_fd, inode);
     if (!name) throw Error(ESTALE, "find the path of a directory", "it has been removed");
-    below = name->name + "/" + below;
+    below.insert(0, 1, '/').insert(0, name->name);
     inode = name->directory;
   }
   return below;

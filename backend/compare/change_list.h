@@ -23,7 +23,11 @@ class ChangeList {
   explicit ChangeList(WorkLimits& limits);  // empty
   // Of paths of that tree.
   explicit ChangeList(std::unique_ptr<PathTree> paths);
+  ~ChangeList() = default;
   ChangeList(ChangeList&&) noexcept = default;
+  ChangeList& operator=(ChangeList&&) = delete;
+  ChangeList(const ChangeList&) = delete;
+  ChangeList& operator=(const ChangeList&) = delete;
 
   PathTree& paths() noexcept { return *paths_; }
   size_t size() const noexcept { return changes_.size(); }

@@ -28,6 +28,7 @@ class PathTree {
   static constexpr size_t kPathBytesMax = size_t{1} << 20;
 
   explicit PathTree(WorkLimits& limits);
+  ~PathTree() = default;
   PathTree(const PathTree&) = delete;
   PathTree& operator=(const PathTree&) = delete;
 

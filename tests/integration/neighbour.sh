@@ -6,7 +6,7 @@
 # To add an attack: a line below that begins with `attack`. The command makes ready what it needs, says
 # "ready" on its stdout and goes on until it is killed; it is stopped and continued by signals.
 #
-# CKPTFS_NEIGHBOUR_CHECKPOINTS: how many beside each attack (200).
+# CKPTFS_NEIGHBOUR_CHECKPOINTS: how many beside each attack (80; 200 say more).
 # CKPTFS_NEIGHBOUR_ATTACKS: names of attacks, if not all.
 # CKPTFS_NEIGHBOUR_TIMES: how many times as long as alone the slowest hundredth may take. The goal is 3; the
 # default is for machines on which much else is going on.
@@ -15,7 +15,7 @@
 
 [[ -x $bin/storms ]] || skip_test "the program storms is not built"
 rounds=4
-each=$((${CKPTFS_NEIGHBOUR_CHECKPOINTS:-200} / rounds))
+each=$((${CKPTFS_NEIGHBOUR_CHECKPOINTS:-80} / rounds))
 times=${CKPTFS_NEIGHBOUR_TIMES:-30}
 # Or so many µs more, which a busy machine takes for nothing.
 floor_us=20000

@@ -127,12 +127,12 @@ fuse_operations Operations() {
   return operations;
 }
 
-int Serve(char* program, const char* path, const char* seed, char* directory) {
+int Serve(std::string program, const char* path, const char* seed, std::string directory) {
   UniqueFd file(CheckSyscall(open(path, O_RDWR | O_CLOEXEC), "open " + std::string(path)));
   Disk disk(std::move(file), std::strtoull(seed, nullptr, 10));
   const fuse_operations operations = Operations();
   std::array<char, 3> foreground{"-f"};
-  std::array<char*, 4> arguments{program, foreground.data(), directory, nullptr};
+  std::array<char*, 4> arguments{program.data(), foreground.data(), directory.data(), nullptr};
   return fuse_main(3, arguments.data(), &operations, &disk);
 }
 
