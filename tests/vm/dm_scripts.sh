@@ -8,7 +8,7 @@ vm=$(dirname "${BASH_SOURCE[0]}")/run
 declare -A scripts=([dm-snapshot]="templates dm_full_disk"
     [dm-thin]="verbs_rollback dm_thin")
 
-seconds=800
+seconds=1100
 [[ -z ${CKPTFS_DM_SCRIPTS-} ]] || seconds=10800
 if [[ ${CKPTFS_DM_SCRIPTS-} == all ]]; then
     CKPTFS_DM_SCRIPTS='templates dm_full_disk dm_thin handles open_writers standing undo_limit unlinked_open'
