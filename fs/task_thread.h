@@ -9,11 +9,9 @@
 
 namespace ckptfs {
 
-// Runs tasks in the order in which they came. Verbs take milliseconds and wait for other requests
-// (for operations in flight to end, for releases to arrive); a request handler that did so itself
-// could be the very thread that those requests need, above all with FUSE over io_uring, where each
-// processor has one. Any thread may post. The destructor runs what is still queued. A task must not
-// throw.
+// Runs tasks in the order in which they came: what would keep a request handler waiting, which could be the very
+// thread that others need. (Verbs: VerbQueue.) Any thread may post. The destructor runs what is still queued. A
+// task must not throw.
 class TaskThread {
  public:
   TaskThread() : thread_([this] { Run(); }) {}

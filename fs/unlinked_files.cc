@@ -276,11 +276,6 @@ std::unique_ptr<UnlinkedFiles::Gathered> UnlinkedFiles::Gather(Slot slot, const 
       spdlog::debug("an open file without a name is not in the checkpoint: {}", error.what());
     }
   }
-  if (gathered->left_out_ > 0) {
-    spdlog::warn(
-        "{} open files without a name are not in a checkpoint: to copy them takes too long",
-        gathered->left_out_);
-  }
   const std::lock_guard lock(slots_mutex_);
   const auto found = slots_.find(slot);
   if (found != slots_.end()) gathered->linked_ = found->second.linked;
