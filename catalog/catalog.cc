@@ -420,17 +420,6 @@ int64_t Catalog::LargestSnapshotId(int64_t workspace_id) const {
   return row.Step() ? row.Int(0) : 0;
 }
 
-std::vector<VolumeId> Catalog::VolumesOfChildren(int64_t snapshot_id) const {
-  const std::lock_guard lock(read_mutex_);
-  std::vector<VolumeId> volumes;
-  Statement rows = reader_.Query(
-      "SELECT volume FROM snapshot WHERE parent_id = ?1 "
-      "UNION ALL SELECT volume FROM workspace WHERE parent_id = ?1",
-      snapshot_id);
-  while (rows.Step()) volumes.push_back(rows.Id(0));
-  return volumes;
-}
-
 std::optional<OpenWriterList> Catalog::OpenWriters(int64_t snapshot_id) const {
   const std::lock_guard lock(read_mutex_);
   OpenWriterList writers;

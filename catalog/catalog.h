@@ -98,7 +98,6 @@ class Catalog {
   uint64_t CountCheckpoints(int64_t workspace_id) const;
   int64_t LargestSnapshotId(int64_t workspace_id) const;  // 0: it has none
   // Rows, live trees and snapshots, whose parent is that snapshot; their volumes.
-  std::vector<VolumeId> VolumesOfChildren(int64_t snapshot_id) const;
 
   // What Change::SetOpenWriters was told; empty: nothing.
   std::optional<OpenWriterList> OpenWriters(int64_t snapshot_id) const;
@@ -185,8 +184,10 @@ class Catalog::Change {
   // Workspaces, snapshots and tombstones. References are verified at the commit.
   void DeleteAllRows();
 
-  // Whatever has this snapshot as its parent gets its parent instead.
-  void DeleteSnapshot(const SnapshotRecord& snapshot);
+  // Whatever has this snapshot as its parent gets its parent instead, as that is in this transaction: children
+  // and parent may be another workspace's, of which others delete snapshots meanwhile. Returns the volumes
+  // of the children, whose sidecars are out of date with the commit.
+  std::vector<VolumeId> DeleteSnapshot(int64_t id);
   void RenameSnapshot(int64_t id, const std::string& name);
   void SetMessage(int64_t id, const std::string& message);
   void SetMetadata(int64_t id, const std::string& json);
@@ -214,7 +215,7 @@ class Catalog::Change {
 
   // Commits and returns the store's new generation.
   uint64_t Commit();
-  // For what recovery would find again by itself: the generation stays.
+  // For what recovery would find again by itself, or the store is as good without: the generation stays.
   void CommitUncounted();
 
  private:

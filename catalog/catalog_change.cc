@@ -102,15 +102,28 @@ void Catalog::Change::DeleteAllRows() {
   database_.Run("DELETE FROM workspace");
 }
 
-void Catalog::Change::DeleteSnapshot(const SnapshotRecord& snapshot) {
+std::vector<VolumeId> Catalog::Change::DeleteSnapshot(int64_t id) {
   releases_views_ = true;
-  database_.Run("UPDATE snapshot SET parent_id = ? WHERE parent_id = ?", snapshot.parent_id,
-                snapshot.id);
+  std::vector<VolumeId> children;
+  {
+    Statement row = database_.Query(
+        "SELECT volume FROM snapshot WHERE parent_id = ?1 "
+        "UNION ALL SELECT volume FROM workspace WHERE parent_id = ?1",
+        id);
+    while (row.Step()) children.push_back(row.Id(0));
+  }
+  database_.Run(
+      "UPDATE snapshot SET parent_id = (SELECT parent_id FROM snapshot WHERE id = ?1) "
+      "WHERE parent_id = ?1",
+      id);
   // The live tree's marker said "equal to the deleted snapshot". About that one's parent it says
   // nothing: 0 stands for "not known to be equal".
-  database_.Run("UPDATE workspace SET parent_id = ?, parent_marker = 0 WHERE parent_id = ?",
-                snapshot.parent_id, snapshot.id);
-  database_.Run("DELETE FROM snapshot WHERE id = ?", snapshot.id);
+  database_.Run(
+      "UPDATE workspace SET parent_id = (SELECT parent_id FROM snapshot WHERE id = ?1), "
+      "parent_marker = 0 WHERE parent_id = ?1",
+      id);
+  database_.Run("DELETE FROM snapshot WHERE id = ?", id);
+  return children;
 }
 
 void Catalog::Change::RenameSnapshot(int64_t id, const std::string& name) {

@@ -210,8 +210,7 @@ void RollbackJob::Switch(PreparedVolume& fresh) {
   std::optional<int64_t> parent = snapshot_.id;
   uint64_t marker = fresh_marker_;
   if (exchange()) {
-    stale_ = store_.catalog->VolumesOfChildren(snapshot_.id);
-    change.DeleteSnapshot(snapshot_);
+    stale_ = change.DeleteSnapshot(snapshot_.id);
     change.AddTombstone(snapshot_.volume, snapshot_.view, NowNs());
     parent = snapshot_.parent_id;
     marker = 0;  // equal to no snapshot
@@ -289,14 +288,18 @@ void RollbackJob::Finish() {
   for (const VolumeId& volume : stale_) store_.janitor->Refresh(volume);
 }
 
-// The workspace, that of the snapshot, and that of the snapshot which the live tree derives from: that one
-// is not to be deleted by somebody else while the live tree is dropped for being equal to it.
+// The workspace, that of the snapshot, and those of the snapshots which the live tree and (in an exchange) the
+// snapshot derive from: these are not to be deleted by somebody else while rows are made that refer to them, or
+// the live tree is dropped for being equal to its own.
 std::vector<int64_t> WorkspacesOf(const StoreContext& store, const RollbackRequest& request) {
-  std::vector<int64_t> workspaces{request.workspace_id,
-                                  store.Snapshot(request.snapshot_id).workspace_id};
-  const std::optional<int64_t> parent_id = store.Workspace(request.workspace_id).parent_id;
-  const auto parent = parent_id ? store.catalog->FindSnapshot(*parent_id) : std::nullopt;
-  if (parent) workspaces.push_back(parent->workspace_id);
+  const SnapshotRecord snapshot = store.Snapshot(request.snapshot_id);
+  std::vector<int64_t> workspaces{request.workspace_id, snapshot.workspace_id};
+  const auto add_that_of = [&](std::optional<int64_t> parent_id) {
+    const auto parent = parent_id ? store.catalog->FindSnapshot(*parent_id) : std::nullopt;
+    if (parent) workspaces.push_back(parent->workspace_id);
+  };
+  add_that_of(store.Workspace(request.workspace_id).parent_id);
+  if (request.mode == ExchangeMode::kExchange) add_that_of(snapshot.parent_id);
   return workspaces;
 }
 

@@ -76,7 +76,9 @@ void NoteWriters(Catalog& catalog, const SnapshotRecord& snapshot, const WriterF
     const auto now = catalog.FindSnapshot(snapshot.id);
     if (!now || now->volume != snapshot.volume) return;
     change.SetOpenWriters(snapshot.id, *writers);
-    change.Commit();
+    // Nothing makes up for it if it is lost, as adoption does for the checkpoint. If it were counted, the catalog
+    // would be behind then, and debris would seem to be of a later transaction than the next.
+    change.CommitUncounted();
   } catch (const std::exception& error) {  // the checkpoint itself is there
     spdlog::warn("note who has files open for writing: {}; the checkpoint does not tell",
                  error.what());
@@ -177,12 +179,11 @@ void Store::DeleteSnapshot(int64_t snapshot_id, bool force) {
 }
 
 void DeleteForGood(StoreContext& store, const SnapshotRecord& snapshot) {
-  const std::vector<VolumeId> children = store.catalog->VolumesOfChildren(snapshot.id);
-
+  std::vector<VolumeId> children;
   Failpoint("delete.before-commit");
   store.WithReserve([&] {
     Catalog::Change change(*store.catalog);
-    change.DeleteSnapshot(snapshot);
+    children = change.DeleteSnapshot(snapshot.id);
     change.AddTombstone(snapshot.volume, snapshot.view, NowNs());
     change.TouchSnapshots(snapshot.workspace_id, NowNs());
     store.Commit(change);

@@ -176,7 +176,7 @@ TEST_F(CatalogTest, IdsAreNotUsedTwice) {
   const int64_t s = AddSnapshot(w, "s");
   {
     Catalog::Change change(*catalog_);
-    change.DeleteSnapshot(catalog_->FindSnapshot(s).value());
+    change.DeleteSnapshot(s);
     change.Commit();
   }
   EXPECT_GT(AddSnapshot(w, "s"), s);
@@ -242,7 +242,7 @@ TEST_F(CatalogTest, WhoHadFilesOpenGoesWithTheSnapshot) {
   EXPECT_FALSE(catalog_->OpenWriters(AddSnapshot(workspace, "three")).has_value());
   {
     Catalog::Change change(*catalog_);
-    change.DeleteSnapshot(catalog_->FindSnapshot(one).value());
+    change.DeleteSnapshot(one);
     change.Commit();
   }
   catalog_.reset();

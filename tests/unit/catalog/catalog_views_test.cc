@@ -63,7 +63,7 @@ class CatalogViewsTest : public testing::Test {
   }
   void Delete(const SnapshotRecord& snapshot) {
     Catalog::Change change(*catalog_);
-    change.DeleteSnapshot(snapshot);
+    change.DeleteSnapshot(snapshot.id);
     change.AddTombstone(snapshot.volume, snapshot.view, 1);
     change.Commit();
   }

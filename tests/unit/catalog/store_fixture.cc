@@ -38,17 +38,21 @@ void Switch(Store& store, const std::string& workspace, const SnapshotRecord& to
                  {}, {});
 }
 
-// Two in a row, of a tree that changes, the second one described.
+// Two in a row, of a tree that changes, the second one described, and somebody has a file open for writing.
 void CheckpointTwice(Store& store) {
   const WorkspaceRecord workspace = *store.FindWorkspace("w");
-  store.Checkpoint(workspace.id, {.name = "new"}, {});
+  LiveHooks hooks;
+  hooks.note_writers = [](int64_t) -> WriterFinder {
+    return [](const VolumeId&) { return OpenWriterList{.named = {}, .total = 1}; };
+  };
+  store.Checkpoint(workspace.id, {.name = "new"}, hooks);
   WriteFileAt(store.backend().Open(workspace.volume)->root_fd(), "f", "more");
   store.Checkpoint(workspace.id,
                    {.name = "newer",
                     .message = "why",
                     .metadata = Metadata::Checked(R"({"n":1})"),
                     .pinned = true},
-                   {});
+                   hooks);
   Failpoint("checkpoints.made");
 }
 

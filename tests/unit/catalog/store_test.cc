@@ -5,7 +5,9 @@
 #include <sys/xattr.h>
 
 #include <algorithm>
+#include <barrier>
 #include <cerrno>
+#include <thread>
 
 #include "backend/base/error.h"
 #include "tests/unit/backend/comparisons.h"
@@ -208,6 +210,40 @@ TEST_F(LoopStoreTest, DeletingGivesChildrenTheParentOfTheDeleted) {
   EXPECT_EQ(ErrnoOf([&] { store().DeleteSnapshot(c.id, false); }), ENOENT);
   store().DeleteSnapshot(a.id, false);
   EXPECT_EQ(Workspace("w").parent_id, std::nullopt);
+  ExpectSound();
+}
+
+// A snapshot and the one that it derives from may belong to two workspaces, of which two users delete them at
+// the same time; or one of them exchanges what derives from it.
+TEST_F(LoopStoreTest, AParentOfAnotherWorkspaceGoesMeanwhile) {
+  constexpr int kRounds = 12;
+  MakeWorkspace("w", "1");
+  const int64_t other = MakeWorkspace("v", "2").id;
+  const SnapshotRecord root = Checkpoint("w", "root");
+  for (int round = 0; round < kRounds; ++round) {
+    const SnapshotRecord parent = Checkpoint("w", "parent");
+    Rollback("v", parent);
+    const SnapshotRecord child = Checkpoint("v", "child");
+    Checkpoint("v", "grandchild");
+    ASSERT_EQ(child.parent_id, parent.id);
+    std::barrier start(2);
+    std::jthread deleter([&] {
+      start.arrive_and_wait();
+      EXPECT_EQ(ErrnoOf([&] { store().DeleteSnapshot(parent.id, false); }), 0);
+    });
+    start.arrive_and_wait();
+    if (round % 2 == 0) {
+      EXPECT_EQ(ErrnoOf([&] { store().DeleteSnapshot(child.id, false); }), 0);
+    } else {
+      EXPECT_EQ(ErrnoOf([&] { Rollback("v", child, ExchangeMode::kExchange); }), 0);
+      EXPECT_EQ(Workspace("v").parent_id.value_or(root.id), root.id);
+    }
+    deleter.join();
+    for (const SnapshotRecord& snapshot : store().ListSnapshots(other)) {
+      store().DeleteSnapshot(snapshot.id, false);
+    }
+    EXPECT_EQ(Workspace("v").parent_id, root.id);
+  }
   ExpectSound();
 }
 
