@@ -1,4 +1,6 @@
 // The table of backends: a new one is a line here.
+#include "backend/registry.h"
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -11,7 +13,6 @@
 #include <fstream>
 #include <sstream>
 
-#include "backend/backend.h"
 #include "backend/base/error.h"
 #include "backend/base/proc_path.h"
 #include "backend/btrfs/base_home.h"
@@ -21,6 +22,7 @@
 #include "backend/dm/snapshot_home.h"
 #include "backend/dm/thin_backend.h"
 #include "backend/dm/thin_home.h"
+#include "backend/interface/backend.h"
 
 namespace ckptfs {
 namespace {

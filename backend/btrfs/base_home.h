@@ -4,8 +4,8 @@
 #include <optional>
 #include <string>
 
-#include "backend/backend.h"
 #include "backend/btrfs/home.h"
+#include "backend/interface/backend.h"
 
 namespace ckptfs {
 

@@ -31,7 +31,7 @@
 #include "backend/btrfs/space.h"
 #include "backend/btrfs/tree_search.h"
 #include "backend/btrfs/usage.h"
-#include "backend/disk_space.h"
+#include "backend/mount/disk_space.h"
 
 namespace ckptfs {
 namespace {

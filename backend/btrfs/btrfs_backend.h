@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "backend/backend.h"
 #include "backend/btrfs/home.h"
 #include "backend/btrfs/image_space.h"
 #include "backend/btrfs/path_bounds.h"
+#include "backend/interface/backend.h"
 
 namespace ckptfs {
 

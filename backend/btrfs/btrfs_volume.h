@@ -1,7 +1,7 @@
 // A btrfs subvolume that is open for use.
 #pragma once
 
-#include "backend/backend.h"
+#include "backend/interface/backend.h"
 
 namespace ckptfs {
 

@@ -1,9 +1,9 @@
 // What turns one read-only btrfs subvolume into another.
 #pragma once
 
-#include "backend/backend.h"
 #include "backend/btrfs/path_bounds.h"
 #include "backend/compare/change_list.h"
+#include "backend/interface/backend.h"
 
 namespace ckptfs {
 

@@ -8,9 +8,9 @@
 #include <string_view>
 #include <vector>
 
-#include "backend/backend.h"
 #include "backend/base/unique_fd.h"
-#include "backend/loop_device.h"
+#include "backend/interface/backend.h"
+#include "backend/mount/loop_device.h"
 
 namespace ckptfs {
 

@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "backend/base/unique_fd.h"
-#include "backend/disk_space.h"
+#include "backend/mount/disk_space.h"
 
 namespace ckptfs {
 

@@ -21,8 +21,8 @@
 #include "backend/base/units.h"
 #include "backend/btrfs/btrfs_util.h"
 #include "backend/btrfs/superblock.h"
-#include "backend/disk_space.h"
 #include "backend/mount/detached_mount.h"
+#include "backend/mount/disk_space.h"
 #include "backend/mount/mkfs.h"
 
 namespace ckptfs {

@@ -1,8 +1,8 @@
 // btrfs-loop: volumes in a btrfs filesystem of their own, inside the file volumes.img of the store.
 #pragma once
 
-#include "backend/backend.h"
 #include "backend/btrfs/home.h"
+#include "backend/interface/backend.h"
 
 namespace ckptfs {
 

@@ -7,11 +7,11 @@
 #include <cstring>
 #include <string>
 
-#include "backend/backend.h"
 #include "backend/btrfs/btrfs_util.h"
 #include "backend/btrfs/subvolume_files.h"
 #include "backend/btrfs/tree_search.h"
 #include "backend/compare/comparison.h"
+#include "backend/interface/backend.h"
 
 namespace ckptfs {
 namespace {

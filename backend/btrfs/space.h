@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "backend/backend.h"
+#include "backend/interface/backend.h"
 
 namespace ckptfs {
 

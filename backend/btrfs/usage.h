@@ -1,7 +1,7 @@
 // How much of the disk a volume takes up.
 #pragma once
 
-#include "backend/backend.h"
+#include "backend/interface/backend.h"
 
 namespace ckptfs {
 

@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "backend/backend.h"
 #include "backend/compare/path_tree.h"
+#include "backend/interface/backend.h"
 
 namespace ckptfs {
 

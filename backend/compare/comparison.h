@@ -3,10 +3,10 @@
 
 #include <string_view>
 
-#include "backend/backend.h"
 #include "backend/compare/change_list.h"
 #include "backend/compare/name_changes.h"
 #include "backend/compare/volume_files.h"
+#include "backend/interface/backend.h"
 
 namespace ckptfs {
 

@@ -10,12 +10,12 @@
 #include <string>
 #include <vector>
 
-#include "backend/access_times.h"
 #include "backend/base/unique_fd.h"
 #include "backend/base/uuid.h"
 #include "backend/dm/image_filesystem.h"
 #include "backend/dm/volume_device.h"
 #include "backend/dm/volume_file.h"
+#include "backend/mount/access_times.h"
 
 namespace ckptfs {
 

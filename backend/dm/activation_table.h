@@ -12,8 +12,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "backend/backend.h"
 #include "backend/dm/activation.h"
+#include "backend/interface/backend.h"
 
 namespace ckptfs {
 

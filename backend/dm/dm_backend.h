@@ -7,13 +7,13 @@
 #include <string>
 #include <vector>
 
-#include "backend/backend.h"
-#include "backend/disk_space.h"
 #include "backend/dm/activation_table.h"
 #include "backend/dm/dm_home.h"
 #include "backend/dm/space_watch.h"
 #include "backend/dm/template_store.h"
 #include "backend/dm/volume_reviver.h"
+#include "backend/interface/backend.h"
+#include "backend/mount/disk_space.h"
 
 namespace ckptfs {
 

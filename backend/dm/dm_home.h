@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "backend/base/unique_fd.h"
-#include "backend/loop_device.h"
+#include "backend/mount/loop_device.h"
 
 namespace ckptfs {
 

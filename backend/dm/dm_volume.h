@@ -3,8 +3,8 @@
 
 #include <memory>
 
-#include "backend/backend.h"
 #include "backend/dm/activation.h"
+#include "backend/interface/backend.h"
 
 namespace ckptfs {
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "backend/base/error.h"
-#include "backend/disk_space.h"
+#include "backend/mount/disk_space.h"
 
 namespace ckptfs {
 namespace {

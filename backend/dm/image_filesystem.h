@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "backend/access_times.h"
 #include "backend/base/unique_fd.h"
+#include "backend/mount/access_times.h"
 #include "backend/mount/detached_mount.h"
 
 namespace ckptfs {

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "backend/base/unique_fd.h"
-#include "backend/loop_device.h"
+#include "backend/mount/loop_device.h"
 
 namespace ckptfs {
 

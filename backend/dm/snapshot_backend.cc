@@ -13,11 +13,11 @@
 
 #include "backend/base/error.h"
 #include "backend/base/sparse_copy.h"
-#include "backend/disk_space.h"
 #include "backend/dm/cow_exceptions.h"
 #include "backend/dm/cow_file.h"
 #include "backend/dm/file_usage.h"
 #include "backend/dm/snapshot_device.h"
+#include "backend/mount/disk_space.h"
 
 namespace ckptfs {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "backend/dm/volume_device.h"
-#include "backend/loop_device.h"
+#include "backend/mount/loop_device.h"
 
 namespace ckptfs {
 

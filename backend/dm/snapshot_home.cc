@@ -6,7 +6,7 @@
 
 #include "backend/base/directory.h"
 #include "backend/base/error.h"
-#include "backend/disk_space.h"
+#include "backend/mount/disk_space.h"
 
 namespace ckptfs {
 namespace {

@@ -1,8 +1,8 @@
 // A store on dm-snapshot: DmHome with the mark dm-snapshot.json and volumes in cow/.
 #pragma once
 
-#include "backend/backend.h"
 #include "backend/dm/dm_home.h"
+#include "backend/interface/backend.h"
 
 namespace ckptfs {
 

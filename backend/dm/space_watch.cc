@@ -6,7 +6,7 @@
 
 #include "backend/base/error.h"
 #include "backend/base/units.h"
-#include "backend/disk_space.h"
+#include "backend/mount/disk_space.h"
 
 namespace ckptfs {
 namespace {

@@ -9,8 +9,8 @@
 #include <thread>
 #include <vector>
 
-#include "backend/disk_space.h"
 #include "backend/dm/activation.h"
+#include "backend/mount/disk_space.h"
 
 namespace ckptfs {
 

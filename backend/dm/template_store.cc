@@ -19,10 +19,10 @@
 #include "backend/base/sparse_copy.h"
 #include "backend/base/store_file.h"
 #include "backend/base/time.h"
-#include "backend/disk_space.h"
 #include "backend/dm/content_hash.h"
 #include "backend/dm/cow_file.h"
 #include "backend/dm/volume_file.h"
+#include "backend/mount/disk_space.h"
 
 namespace ckptfs {
 namespace {

@@ -9,11 +9,11 @@
 #include <string>
 #include <vector>
 
-#include "backend/backend.h"
 #include "backend/dm/image_filesystem.h"
 #include "backend/dm/image_filler.h"
-#include "backend/loop_device.h"
-#include "backend/templates.h"
+#include "backend/interface/backend.h"
+#include "backend/interface/templates.h"
+#include "backend/mount/loop_device.h"
 
 namespace ckptfs {
 

@@ -7,7 +7,7 @@
 
 #include "backend/dm/thin_pool.h"
 #include "backend/dm/volume_device.h"
-#include "backend/loop_device.h"
+#include "backend/mount/loop_device.h"
 
 namespace ckptfs {
 

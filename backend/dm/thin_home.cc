@@ -8,8 +8,8 @@
 #include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
-#include "backend/disk_space.h"
 #include "backend/dm/thin_pool.h"
+#include "backend/mount/disk_space.h"
 
 namespace ckptfs {
 namespace {

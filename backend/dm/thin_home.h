@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "backend/backend.h"
 #include "backend/dm/dm_home.h"
+#include "backend/interface/backend.h"
 
 namespace ckptfs {
 

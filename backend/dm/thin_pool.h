@@ -13,11 +13,11 @@
 
 #include "backend/base/unique_fd.h"
 #include "backend/base/uuid.h"
-#include "backend/disk_space.h"
 #include "backend/dm/device_mapper.h"
 #include "backend/dm/pool_disk.h"
 #include "backend/dm/thin_state.h"
 #include "backend/dm/thin_status.h"
+#include "backend/mount/disk_space.h"
 
 namespace ckptfs {
 

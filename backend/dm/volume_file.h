@@ -9,7 +9,7 @@
 #include "backend/base/unique_fd.h"
 #include "backend/base/uuid.h"
 #include "backend/dm/sector_json.h"
-#include "backend/templates.h"
+#include "backend/interface/templates.h"
 
 namespace ckptfs {
 

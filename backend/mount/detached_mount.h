@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "backend/access_times.h"
 #include "backend/base/unique_fd.h"
+#include "backend/mount/access_times.h"
 
 namespace ckptfs {
 

@@ -24,7 +24,7 @@ for group in $(compgen -A variable | grep '_operations$'); do
         "$root"/tests/crash/*.sh
 done
 
-# Those of device-mapper and of its templates: see tests/unit/catalog/store_crash_test.cc.
+# Those of device-mapper and of its templates: see tests/unit/catalog/recovery/store_crash_test.cc.
 test_case "every failpoint is passed"
 mapfile -t named < <(grep -rhoE '\bFailpoint\("[^"]+"' --include='*.cc' --exclude-dir=dm \
     --exclude=store_templates.cc "$root/backend" "$root/catalog" "$root/fs" "$root/tools" |
@@ -36,7 +36,7 @@ for name in "${named[@]}"; do
     base-create.*) continue ;;
     # Of files that are open: see unlinked.sh.
     unlinked.*) continue ;;
-    # After a comparison: see tests/unit/catalog/store_crash_test.cc.
+    # After a comparison: see tests/unit/catalog/recovery/store_crash_test.cc.
     rollback.before-drop) continue ;;
     # What the kernel forgets in its own time, and what fails for want of descriptors: see open_limit.sh.
     forget.* | make.before-entry) continue ;;

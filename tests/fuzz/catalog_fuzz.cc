@@ -14,8 +14,8 @@
 #include <set>
 
 #include "backend/base/error.h"
-#include "catalog/catalog.h"
-#include "catalog/names.h"
+#include "catalog/db/catalog.h"
+#include "catalog/db/names.h"
 #include "tests/unit/backend/test_store.h"
 
 namespace ckptfs {

@@ -9,7 +9,7 @@
 #include <memory>
 
 #include "backend/base/error.h"
-#include "tests/unit/fs/control_fixture.h"
+#include "tests/unit/fs/control/control_fixture.h"
 
 namespace ckptfs {
 namespace {
@@ -74,7 +74,7 @@ class Place {
     ControlCaller caller{.pid = getpid(), .uid = 1000, .gid = 1000};
     caller.may_change = (who & 1) != 0;
     if ((who & 2) != 0) caller.uid = caller.gid = 0;
-    const auto workspace = store_->FindWorkspace((who & 8) != 0 ? "other" : "w");
+    const auto workspace = store_->rows().FindWorkspace((who & 8) != 0 ? "other" : "w");
     if ((who & 4) != 0 && workspace) caller.workspace_id = workspace->id;
     return caller;
   }

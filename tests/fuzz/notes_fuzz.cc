@@ -12,7 +12,7 @@
 #include "backend/base/text.h"
 #include "backend/dm/thin_state.h"
 #include "backend/dm/volume_file.h"
-#include "catalog/sidecar.h"
+#include "catalog/sidecar/sidecar.h"
 #include "tests/unit/backend/test_store.h"
 
 namespace ckptfs {

@@ -15,9 +15,10 @@
 #include <vector>
 
 #include "backend/base/error.h"
-#include "catalog/catalog.h"
-#include "catalog/rebuild.h"
-#include "catalog/sidecar.h"
+#include "backend/registry.h"
+#include "catalog/db/catalog.h"
+#include "catalog/recovery/rebuild.h"
+#include "catalog/sidecar/sidecar.h"
 #include "tests/unit/backend/test_store.h"
 
 namespace ckptfs {

@@ -18,7 +18,7 @@ def ioc(direction, number, size):
 
 
 class Control:
-    """The control protocol, as fs/control_protocol.h has it."""
+    """The control protocol, as fs/control/control_protocol.h has it."""
 
     def __init__(self, directory, write=False):
         self.fd = os.open(directory + "/.ckptfs-control", os.O_RDWR if write else os.O_RDONLY)

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "fs/control_wire.h"
+#include "fs/control/control_wire.h"
 #include "tools/ckpt/output.h"
 
 namespace ckptfs::cli {

@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "backend/base/error.h"
-#include "catalog/names.h"
-#include "fs/control_protocol.h"
-#include "fs/control_wire.h"
+#include "catalog/db/names.h"
+#include "fs/control/control_protocol.h"
+#include "fs/control/control_wire.h"
 
 namespace ckptfs::cli {
 namespace {

@@ -19,7 +19,7 @@ struct AnswerHandlers {
   std::function<void(const Json& progress)> progress;
 };
 
-// A request as fs/control_wire.h has it.
+// A request as fs/control/control_wire.h has it.
 Json MakeRequest(const char* command, Json args = Json::object());
 
 // Adds to a request's arguments what tells the daemon of an open file: fd, device and inode.

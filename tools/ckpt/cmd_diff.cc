@@ -1,7 +1,7 @@
 // ckpt diff
 #include <memory>
 
-#include "fs/control_wire.h"
+#include "fs/control/control_wire.h"
 #include "tools/ckpt/changes.h"
 #include "tools/ckpt/commands.h"
 #include "tools/ckpt/exit_code.h"

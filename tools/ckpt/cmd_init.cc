@@ -9,8 +9,8 @@
 
 #include "backend/base/directory.h"
 #include "backend/base/error.h"
-#include "catalog/names.h"
-#include "fs/control_wire.h"
+#include "catalog/db/names.h"
+#include "fs/control/control_wire.h"
 #include "tools/ckpt/commands.h"
 #include "tools/ckpt/exit_code.h"
 #include "tools/ckpt/locate.h"

@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "backend/base/error.h"
-#include "fs/control_wire.h"
+#include "fs/control/control_wire.h"
 #include "tools/ckpt/commands.h"
 #include "tools/ckpt/exit_code.h"
 #include "tools/ckpt/locate.h"

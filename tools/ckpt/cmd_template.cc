@@ -7,7 +7,7 @@
 
 #include "backend/base/error.h"
 #include "backend/base/unique_fd.h"
-#include "fs/control_wire.h"
+#include "fs/control/control_wire.h"
 #include "tools/ckpt/commands.h"
 #include "tools/ckpt/exit_code.h"
 #include "tools/ckpt/locate.h"

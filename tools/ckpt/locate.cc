@@ -21,8 +21,8 @@
 #include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/proc_path.h"
-#include "catalog/names.h"
-#include "fs/control_wire.h"
+#include "catalog/db/names.h"
+#include "fs/control/control_wire.h"
 #include "tools/ckpt/output.h"
 
 namespace ckptfs::cli {

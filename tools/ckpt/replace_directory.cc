@@ -13,9 +13,9 @@
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/proc_path.h"
-#include "catalog/import.h"
-#include "catalog/names.h"
-#include "catalog/tree_walk.h"
+#include "catalog/db/names.h"
+#include "catalog/trees/import.h"
+#include "catalog/trees/tree_walk.h"
 #include "tools/ckpt/output.h"
 
 namespace ckptfs::cli {

@@ -13,8 +13,8 @@
 #include <utility>
 
 #include "backend/base/error.h"
-#include "catalog/import.h"
-#include "fs/control_wire.h"
+#include "catalog/trees/import.h"
+#include "fs/control/control_wire.h"
 #include "tools/ckpt/output.h"
 #include "tools/ckpt/progress.h"
 #include "tools/ckpt/replace_directory.h"

@@ -12,7 +12,7 @@
 #include "backend/base/error.h"
 #include "backend/base/scouts.h"
 #include "backend/base/text.h"
-#include "fs/fuse_mount.h"
+#include "fs/fuse/fuse_mount.h"
 #include "tools/ckptfs/daemonise.h"
 #include "tools/ckptfs/log.h"
 #include "tools/ckptfs/mountpoint.h"

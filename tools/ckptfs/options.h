@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "catalog/store.h"
-#include "fs/fuse_mount.h"
-#include "fs/mount_context.h"
+#include "catalog/store/store.h"
+#include "fs/files/mount_context.h"
+#include "fs/fuse/fuse_mount.h"
 
 namespace ckptfs {
 

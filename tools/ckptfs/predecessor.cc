@@ -24,7 +24,7 @@
 #include "backend/base/error.h"
 #include "backend/base/packing.h"
 #include "backend/base/scouts.h"
-#include "catalog/lock.h"
+#include "catalog/store/lock.h"
 #include "tools/ckptfs/mount_table.h"
 
 namespace ckptfs {

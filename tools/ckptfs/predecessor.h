@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "catalog/store.h"
+#include "catalog/store/store.h"
 
 namespace ckptfs {
 

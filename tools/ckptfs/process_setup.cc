@@ -21,7 +21,7 @@
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
-#include "fs/descriptor_limit.h"
+#include "fs/nodes/descriptor_limit.h"
 
 namespace ckptfs {
 namespace {
@@ -44,7 +44,7 @@ bool IsKept(std::string_view variable) {
 }
 
 // Less of these than there can be would kill the daemon, or have it fail, for what its users do. That of open
-// files has rules of its own (fs/descriptor_limit.h); whether there are core files stays the starter's choice.
+// files has rules of its own (fs/nodes/descriptor_limit.h); whether there are core files stays the starter's choice.
 constexpr std::array kUnlimited = {RLIMIT_FSIZE, RLIMIT_CPU,     RLIMIT_AS,    RLIMIT_DATA,
                                    RLIMIT_NPROC, RLIMIT_MEMLOCK, RLIMIT_RTTIME};
 

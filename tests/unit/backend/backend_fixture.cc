@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "backend/dm/device_mapper.h"
+#include "backend/registry.h"
 
 namespace ckptfs {
 

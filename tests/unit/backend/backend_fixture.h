@@ -6,8 +6,8 @@
 #include <memory>
 #include <string>
 
-#include "backend/backend.h"
 #include "backend/base/error.h"
+#include "backend/interface/backend.h"
 #include "tests/unit/backend/test_store.h"
 
 namespace ckptfs {

@@ -1,5 +1,5 @@
-// What every backend has to do (backend/backend.h).
-#include "backend/backend.h"
+// What every backend has to do (backend/interface/backend.h).
+#include "backend/interface/backend.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "backend/base/directory.h"
+#include "backend/registry.h"
 #include "tests/unit/backend/backend_fixture.h"
 #include "tests/unit/backend/comparisons.h"
 

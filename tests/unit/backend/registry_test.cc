@@ -1,11 +1,13 @@
+#include "backend/registry.h"
+
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
-#include "backend/backend.h"
 #include "backend/base/error.h"
+#include "backend/interface/backend.h"
 #include "tests/unit/backend/test_store.h"
 
 namespace ckptfs {

@@ -15,9 +15,10 @@
 #include <optional>
 #include <vector>
 
-#include "backend/backend.h"
 #include "backend/base/error.h"
-#include "backend/loop_device.h"
+#include "backend/interface/backend.h"
+#include "backend/mount/loop_device.h"
+#include "backend/registry.h"
 
 namespace ckptfs {
 namespace {

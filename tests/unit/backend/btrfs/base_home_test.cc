@@ -8,9 +8,10 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "backend/backend.h"
 #include "backend/base/error.h"
 #include "backend/base/units.h"
+#include "backend/interface/backend.h"
+#include "backend/registry.h"
 #include "tests/unit/backend/test_store.h"
 
 namespace ckptfs {

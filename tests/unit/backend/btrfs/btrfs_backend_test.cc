@@ -14,10 +14,10 @@
 
 #include <thread>
 
-#include "backend/backend.h"
 #include "backend/base/error.h"
 #include "backend/base/units.h"
 #include "backend/base/write_out.h"
+#include "backend/interface/backend.h"
 #include "tests/unit/backend/backend_fixture.h"
 
 namespace ckptfs {

@@ -9,11 +9,12 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "backend/backend.h"
 #include "backend/base/error.h"
 #include "backend/base/units.h"
 #include "backend/base/write_out.h"
-#include "backend/loop_device.h"
+#include "backend/interface/backend.h"
+#include "backend/mount/loop_device.h"
+#include "backend/registry.h"
 #include "tests/unit/backend/test_store.h"
 
 namespace ckptfs {

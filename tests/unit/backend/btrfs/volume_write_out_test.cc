@@ -10,8 +10,9 @@
 #include <memory>
 #include <string>
 
-#include "backend/backend.h"
 #include "backend/base/units.h"
+#include "backend/interface/backend.h"
+#include "backend/registry.h"
 #include "tests/unit/backend/test_store.h"
 
 namespace ckptfs {

@@ -1,0 +1,96 @@
+#include "backend/base/waiting_room.h"
+
+#include <exception>
+#include <thread>
+#include <utility>
+
+namespace ckptfs {
+
+WaitingRoom::WaitingRoom(std::chrono::seconds idle, size_t threads_max)
+    : idle_time_(idle), threads_max_(threads_max) {
+  std::thread([this] { Run(); }).detach();
+}
+
+WaitingRoom::~WaitingRoom() {
+  std::unique_lock lock(mutex_);
+  stopping_ = true;
+  changed_.notify_all();
+  changed_.wait(lock, [this] { return threads_ == 0; });
+}
+
+void WaitingRoom::Add(Owner owner, std::function<void()> task) {
+  shares_[owner].tasks.push_back(std::move(task));
+  ++waiting_;
+  changed_.notify_one();
+}
+
+void WaitingRoom::Post(Owner owner, std::function<void()> task) {
+  const std::lock_guard lock(mutex_);
+  Add(owner, std::move(task));
+  // Otherwise it waits for one of those that there are, or for its owner's turn.
+  if (waiting_ > threads_ - busy_ && Next() != shares_.end()) MakeThread();
+}
+
+bool WaitingRoom::TryPost(std::function<void()> task) {
+  const std::lock_guard lock(mutex_);
+  if (waiting_ >= threads_ - busy_ && !MakeThread()) return false;
+  Add(kHouse, std::move(task));
+  return true;
+}
+
+bool WaitingRoom::MayBegin(const Shares::value_type& share) const {
+  const size_t taken = share.first == kHouse ? 0 : share.second.threads;
+  return !share.second.tasks.empty() && taken < threads_max_ - busy_;
+}
+
+// Whose task is begun next: end() if nobody's may be.
+WaitingRoom::Shares::iterator WaitingRoom::Next() {
+  auto next = shares_.end();
+  for (auto i = shares_.begin(); i != shares_.end(); ++i) {
+    if (!MayBegin(*i)) continue;
+    if (next == shares_.end() || i->second.threads < next->second.threads) next = i;
+  }
+  return next;
+}
+
+bool WaitingRoom::MakeThread() {
+  if (threads_ >= threads_max_) return false;
+  try {
+    std::thread([this] { Run(); }).detach();
+  } catch (const std::exception&) {  // no thread, no memory
+    return false;
+  }
+  ++threads_;
+  return true;
+}
+
+void WaitingRoom::Run() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    const bool called = changed_.wait_for(lock, idle_time_, [this] {
+      return (stopping_ && waiting_ == 0) || Next() != shares_.end();
+    });
+    const auto next = Next();
+    if (next == shares_.end()) {
+      if (called || threads_ > 1) break;
+      continue;
+    }
+    Share& share = next->second;
+    std::function<void()> task = std::move(share.tasks.front());
+    share.tasks.pop_front();
+    --waiting_;
+    ++share.threads;
+    ++busy_;
+    lock.unlock();
+    task();
+    task = nullptr;  // what it holds may take long to go
+    lock.lock();
+    --busy_;
+    if (--share.threads == 0 && share.tasks.empty()) shares_.erase(next);
+    if (stopping_) changed_.notify_all();
+  }
+  // With the lock held: the destructor goes on when it is given back, after the last use of this.
+  if (--threads_ == 0) std::notify_all_at_thread_exit(changed_, std::move(lock));
+}
+
+}  // namespace ckptfs

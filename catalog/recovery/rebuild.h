@@ -1,0 +1,38 @@
+// A catalog made anew from the sidecars.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "backend/interface/backend.h"
+#include "catalog/db/catalog.h"
+#include "catalog/sidecar/sidecar.h"
+
+namespace ckptfs {
+
+// What a rebuilt catalog will hold. Ids are 0 where SQLite shall choose.
+struct RebuildPlan {
+  std::vector<WorkspaceRecord> workspaces;  // parent_id not set
+  struct Entry {
+    SnapshotRecord snapshot;  // workspace_id and parent_id not set
+    uint64_t workspace_view = 0;
+    Uuid parent;
+  };
+  std::vector<Entry> snapshots;           // by age
+  std::map<uint64_t, Uuid> live_parents;  // by the workspace's view
+  uint64_t generation = 0;
+  std::vector<std::string> remarks;  // sentences about what could not be had in full
+};
+
+// Decides what the rows are, from the volumes that exist and what their sidecars say. Every volume
+// that is no debris becomes a row where that can be; one whose sidecar is damaged under the name
+// recovered-<8 hex digits>, with what is still known of it. `known` are rows of an older catalog:
+// they keep their ids, and stand in for sidecars that are damaged or not there. Changes nothing.
+RebuildPlan PlanRebuild(const Backend& backend, const MetaDirectory& meta,
+                        const std::vector<Sidecar>& known);
+
+// Replaces all rows by the plan's, in the caller's transaction.
+void ApplyRebuild(const RebuildPlan& plan, Catalog::Change& change);
+
+}  // namespace ckptfs

@@ -1,0 +1,410 @@
+// The comparison of everything with everything.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <set>
+#include <unordered_map>
+
+#include "backend/base/error.h"
+#include "backend/base/time.h"
+#include "catalog/db/names.h"
+#include "catalog/recovery/rebuild.h"
+#include "catalog/store/store_context.h"
+
+namespace ckptfs {
+namespace {
+
+// One fsck, with the store's operations at rest. Each check adds to the report, and mends what it
+// finds if it may: nothing that has data is ever deleted, only given a row.
+class Checker {
+ public:
+  Checker(StoreContext& store, bool repair) : store_(store), repair_(repair) {}
+  FsckReport Run();
+
+ private:
+  void Load();
+  void Problem(const std::string& line) { report_.problems.push_back(line); }
+  template <typename Action>
+  void Mend(const std::string& problem, const std::string& done, const Action& mend);
+  void CheckGenerations();
+  void MergeFromSidecars(uint64_t store_generation);
+  void CheckRows();
+  void CheckViews();
+  void CheckVolumesWithoutRow();
+  void CheckStranger(const VolumeId& volume, bool read_only);
+  std::string Adopt(const Sidecar& sidecar);
+  std::string AdoptSnapshot(const WorkspaceRecord& workspace, SnapshotRecord snapshot,
+                            const Uuid& parent);
+  void CheckTombstones();
+  void CheckTemplates();
+  void CheckSidecars();
+  void CheckSidecar(const Sidecar& right, const std::string& what);
+  void CheckStoreFile();
+
+  StoreContext& store_;
+  const bool repair_;
+  FsckReport report_;
+  std::unordered_map<VolumeId, bool> volumes_;  // and whether read-only
+  std::vector<WorkspaceRecord> workspaces_;
+  std::vector<SnapshotRecord> snapshots_;
+  std::set<VolumeId> owned_;  // have a row or a tombstone
+};
+
+FsckReport Checker::Run() {
+  for (std::string& line : store_.catalog->Verify()) {
+    Problem(line + ". Unmount, move catalog.db away, mount: it is rebuilt from the sidecars");
+  }
+  CheckGenerations();
+  CheckTombstones();
+  CheckTemplates();
+  Load();
+  CheckVolumesWithoutRow();
+  Load();
+  CheckRows();
+  CheckViews();
+  CheckSidecars();
+  CheckStoreFile();
+  for (const std::string& name : store_.backend->ListForeign()) {
+    Problem(fmt::format("{} stands among the volumes and is none of them", name));
+  }
+  return std::move(report_);
+}
+
+void Checker::Load() {
+  volumes_.clear();
+  owned_.clear();
+  for (const VolumeListing& volume : store_.backend->List()) {
+    volumes_[volume.id] = volume.read_only;
+  }
+  workspaces_ = store_.catalog->ListWorkspaces();
+  snapshots_ = store_.catalog->ListAllSnapshots();
+  for (const WorkspaceRecord& workspace : workspaces_) owned_.insert(workspace.volume);
+  for (const SnapshotRecord& snapshot : snapshots_) owned_.insert(snapshot.volume);
+  for (const VolumeId& volume : store_.catalog->Tombstones()) owned_.insert(volume);
+}
+
+// Reports `problem`, and mends it if that was asked for.
+template <typename Action>
+void Checker::Mend(const std::string& problem, const std::string& done, const Action& mend) {
+  Problem(problem);
+  if (!repair_) return;
+  try {
+    mend();
+    report_.repaired.push_back(done);
+  } catch (const std::exception& error) {
+    Problem(fmt::format("not repaired: {}", error.what()));
+  }
+}
+
+// --- A catalog that is older than the store -----------------------------------------------------
+
+void Checker::CheckGenerations() {
+  const uint64_t known = store_.catalog->Generation();
+  uint64_t seen = 0;
+  try {
+    seen = store_.meta->Generation();
+  } catch (const Error& error) {
+    if (error.errno_value() != EUCLEAN) throw;
+    Mend(error.what(), "the store's generation was written anew",
+         [&] { store_.meta->SetGeneration(known); });
+    return;
+  }
+  if (seen <= known) return;
+  Mend(fmt::format("catalog.db is older than the store by {} changes", seen - known),
+       "catalog.db has what it lacked, from the sidecars", [&] { MergeFromSidecars(seen); });
+}
+
+// The sidecars are those of the newest state: rows are made of them, and of the old catalog only
+// where there is no sidecar. Ids stay, as the live mount knows them. A copy of the old catalog
+// stays too.
+void Checker::MergeFromSidecars(uint64_t store_generation) {
+  std::vector<Sidecar> known;
+  std::map<int64_t, VolumeId> live_before;
+  for (const WorkspaceRecord& workspace : store_.catalog->ListWorkspaces()) {
+    known.emplace_back(store_.sidecars->Describe(workspace));
+    live_before[workspace.id] = workspace.volume;
+  }
+  for (const SnapshotRecord& snapshot : store_.catalog->ListAllSnapshots()) {
+    known.emplace_back(store_.sidecars->Describe(snapshot));
+  }
+  const std::string copy =
+      fmt::format("{}.before-repair-{}", Catalog::kFileName, FormatForName(NowNs()));
+  store_.catalog->CopyTo(copy);
+  RebuildPlan plan = PlanRebuild(*store_.backend, *store_.meta, known);
+  plan.generation = std::max(plan.generation, store_generation);
+  Catalog::Change change(*store_.catalog);
+  ApplyRebuild(plan, change);
+  store_.Commit(change);
+  for (const std::string& remark : plan.remarks) report_.repaired.push_back(remark);
+  report_.repaired.push_back("the old catalog is kept as " + copy);
+
+  // Live trees that are being served from a volume which is theirs no more must not be written to.
+  bool moved = false;
+  for (const WorkspaceRecord& workspace : store_.catalog->ListWorkspaces()) {
+    const auto before = live_before.find(workspace.id);
+    if (before != live_before.end() && before->second != workspace.volume) moved = true;
+  }
+  if (!moved) store_.SetReadOnly(false);
+  report_.repaired.emplace_back("unmount, and mount again, to write to the workspaces");
+}
+
+// --- Rows and volumes ---------------------------------------------------------------------------
+
+void Checker::CheckRows() {
+  for (const WorkspaceRecord& workspace : workspaces_) {
+    const auto volume = volumes_.find(workspace.volume);
+    if (volume == volumes_.end()) {
+      Problem(
+          fmt::format("workspace {}: its data is missing (volume {}). Roll it back to a snapshot",
+                      workspace.name, workspace.volume.str()));
+    } else if (volume->second && !store_.options.backend_options.read_only) {
+      Problem(fmt::format("workspace {}: its volume {} is read-only. Roll it back to a snapshot",
+                          workspace.name, workspace.volume.str()));
+    }
+  }
+  for (const SnapshotRecord& snapshot : snapshots_) {
+    const auto volume = volumes_.find(snapshot.volume);
+    const bool there = volume != volumes_.end();
+    if (!there) {
+      Problem(fmt::format(
+          "snapshot {}: its data is missing (volume {}). Bring it back, or remove the entry with "
+          "ckpt delete --force",
+          snapshot.name, snapshot.volume.str()));
+    } else if (!volume->second && !store_.unsealed.Contains(snapshot.volume)) {
+      Mend(fmt::format("snapshot {}: its volume {} is writable", snapshot.name,
+                       snapshot.volume.str()),
+           fmt::format("volume {} is read-only now", snapshot.volume.str()),
+           [&] { store_.backend->Seal(snapshot.volume); });
+    }
+    const SnapshotState state = there ? SnapshotState::kOk : SnapshotState::kMissing;
+    if (state == snapshot.state) continue;
+    Mend(fmt::format("snapshot {}: the catalog calls it {}, and it is {}", snapshot.name,
+                     ToString(snapshot.state), ToString(state)),
+         fmt::format("snapshot {} is called {} now", snapshot.name, ToString(state)), [&] {
+           Catalog::Change change(*store_.catalog);
+           change.SetState(snapshot.id, state);
+           change.CommitUncounted();
+         });
+  }
+}
+
+// View numbers are unique in each table by its rules, over both by whoever gives them.
+void Checker::CheckViews() {
+  std::set<uint64_t> used;
+  for (const WorkspaceRecord& workspace : workspaces_) used.insert(workspace.view);
+  for (const SnapshotRecord& snapshot : snapshots_) {
+    if (used.insert(snapshot.view).second) continue;
+    Mend(fmt::format("snapshot {}: its view number {} is a workspace's too", snapshot.name,
+                     snapshot.view),
+         fmt::format("snapshot {} has a view number of its own", snapshot.name), [&] {
+           SnapshotRecord other = snapshot;
+           other.view = store_.NextView(ViewUse::kSnapshot);
+           Catalog::Change change(*store_.catalog);
+           change.Update(other);
+           store_.Commit(change);
+         });
+  }
+}
+
+void Checker::CheckTombstones() {
+  for (const VolumeId& volume : store_.catalog->Tombstones()) {
+    Mend(fmt::format("volume {} is deleted, but its end was not seen", volume.str()),
+         fmt::format("volume {} is destroyed", volume.str()), [&] { store_.Destroy(volume); });
+  }
+  if (repair_) store_.janitor->Drain();
+}
+
+void Checker::CheckTemplates() {
+  TemplateKeeper* keeper = store_.backend->templates();
+  if (keeper == nullptr) return;
+  std::set<TemplateId> known;
+  for (const TemplateInfo& info : store_.catalog->ListTemplates()) {
+    known.insert(info.id);
+    try {
+      keeper->Verify(info.id);
+    } catch (const Error& error) {
+      Problem(error.what());
+    }
+  }
+  for (TemplateInfo& info : keeper->List()) {
+    if (known.contains(info.id)) continue;
+    const std::string wanted = info.label;
+    info.label = FirstFreeName(wanted, [&](const std::string& name) {
+      return store_.catalog->FindTemplate(name).has_value();
+    });
+    Mend(fmt::format("template {} ({}) has no entry in the catalog", wanted, info.id.str()),
+         fmt::format("template {} has an entry", info.label), [&] {
+           Catalog::Change change(*store_.catalog);
+           change.Insert(info);
+           store_.Commit(change);
+         });
+  }
+}
+
+void Checker::CheckVolumesWithoutRow() {
+  for (const auto& [volume, read_only] : volumes_) {
+    if (!owned_.contains(volume)) CheckStranger(volume, read_only);
+  }
+}
+
+void Checker::CheckStranger(const VolumeId& volume, bool read_only) {
+  std::optional<Sidecar> sidecar;
+  try {
+    sidecar = store_.meta->Read(volume);
+  } catch (const Error& error) {
+    if (error.errno_value() != EUCLEAN) throw;
+  }
+  const char* kind = read_only ? "read-only" : "writable";
+  if (!sidecar) {
+    Problem(
+        fmt::format("{} volume {} has no entry in the catalog and no sidecar that can be read: "
+                    "it is left alone",
+                    kind, volume.str()));
+    return;
+  }
+  if (sidecar->IsUnfinished()) return;  // comparisons and imports do not hold the operations up
+  const bool snapshot = sidecar->role == SidecarRole::kSnapshot;
+  const std::string was =
+      snapshot ? fmt::format("snapshot {} of {}", sidecar->snapshot.name, sidecar->workspace.name)
+               : fmt::format("the live tree of {}", sidecar->workspace.name);
+  std::string name;
+  Mend(fmt::format("{} volume {} has no entry in the catalog; it was {}", kind, volume.str(), was),
+       fmt::format("volume {} has an entry again", volume.str()), [&] { name = Adopt(*sidecar); });
+  if (!name.empty()) report_.repaired.back() += " as " + name;
+}
+
+// Gives a volume the row that its sidecar tells of; returns what it is called now.
+std::string Checker::Adopt(const Sidecar& sidecar) {
+  const std::optional<WorkspaceRecord> workspace =
+      store_.catalog->FindWorkspaceByView(sidecar.workspace.view, sidecar.workspace.created_ns);
+  if (sidecar.role == SidecarRole::kSnapshot) {
+    if (!workspace) {
+      throw Error(ENOENT, "give volume " + sidecar.volume.str() + " an entry",
+                  "its workspace " + sidecar.workspace.name + " is gone");
+    }
+    return AdoptSnapshot(*workspace, sidecar.snapshot, sidecar.parent);
+  }
+  if (!workspace) {
+    WorkspaceRecord again = sidecar.workspace;
+    again.volume = sidecar.volume;
+    again.parent_marker = 0;
+    if (store_.catalog->IsViewUsed(again.view)) again.view = store_.NextView(ViewUse::kWorkspace);
+    again.name = FirstFreeName(again.name, [&](const std::string& name) {
+      return store_.catalog->FindWorkspace(name).has_value();
+    });
+    Catalog::Change change(*store_.catalog);
+    change.Insert(again);
+    store_.Commit(change);
+    return "workspace " + again.name;
+  }
+  if (!volumes_.contains(workspace->volume)) {
+    Catalog::Change change(*store_.catalog);
+    change.SetLive(workspace->id, sidecar.volume, workspace->parent_id, 0);
+    store_.Commit(change);
+    return "the live tree of " + workspace->name;
+  }
+  const std::shared_ptr<Volume> opened = store_.backend->Open(sidecar.volume);
+  SnapshotRecord state{.uuid = sidecar.volume,
+                       .name = "recovered-" + sidecar.volume.str().substr(0, 8),
+                       .volume = sidecar.volume,
+                       .created_ns = store_.SnapshotTime(workspace->id),
+                       .message = "Recovered by fsck: a live tree that had lost its entry",
+                       .view = store_.NextView(ViewUse::kSnapshot),
+                       .root = ReadRootAttributes(*opened)};
+  return AdoptSnapshot(*workspace, state, sidecar.parent);
+}
+
+std::string Checker::AdoptSnapshot(const WorkspaceRecord& workspace, SnapshotRecord snapshot,
+                                   const Uuid& parent) {
+  snapshot.id = 0;
+  snapshot.workspace_id = workspace.id;
+  snapshot.name = store_.FreeSnapshotName(workspace.id, snapshot.name);
+  if (store_.catalog->IsViewUsed(snapshot.view)) {
+    snapshot.view = store_.NextView(ViewUse::kSnapshot);
+  }
+  const std::optional<SnapshotRecord> parent_row =
+      parent.empty() ? std::nullopt : store_.catalog->FindSnapshot(parent);
+  snapshot.parent_id = parent_row ? std::optional(parent_row->id) : std::nullopt;
+  snapshot.state = SnapshotState::kOk;
+  Catalog::Change change(*store_.catalog);
+  change.Insert(snapshot);
+  change.TouchSnapshots(workspace.id, NowNs());
+  store_.Commit(change);
+  return fmt::format("snapshot {} of {}", snapshot.name, workspace.name);
+}
+
+// --- Sidecars -----------------------------------------------------------------------------------
+
+void Checker::CheckSidecar(const Sidecar& right, const std::string& what) {
+  std::string problem;
+  try {
+    const std::optional<Sidecar> found = store_.meta->Read(right.volume);
+    if (!found) {
+      problem = "is missing";
+    } else if (!found->SameRow(right)) {
+      problem = "is out of date";
+    }
+  } catch (const Error& error) {
+    if (error.errno_value() != EUCLEAN) throw;
+    problem = "is damaged: " + error.why();
+  }
+  if (problem.empty()) return;
+  Mend(fmt::format("the sidecar of {} (volume {}) {}", what, right.volume.str(), problem),
+       fmt::format("the sidecar of {} was written anew", what),
+       [&] { store_.sidecars->WriteIfStale(right); });
+}
+
+void Checker::CheckSidecars() {
+  for (const WorkspaceRecord& workspace : store_.catalog->ListWorkspaces()) {
+    CheckSidecar(store_.sidecars->Describe(workspace), "workspace " + workspace.name);
+  }
+  for (const SnapshotRecord& snapshot : store_.catalog->ListAllSnapshots()) {
+    CheckSidecar(store_.sidecars->Describe(snapshot), "snapshot " + snapshot.name);
+  }
+  const MetaDirectory::Listing listing = store_.meta->List();
+  for (const VolumeId& volume : listing.sidecars) {
+    if (owned_.contains(volume) || volumes_.contains(volume)) continue;
+    try {
+      const std::optional<Sidecar> sidecar = store_.meta->Read(volume);
+      if (!sidecar || sidecar->IsUnfinished()) continue;
+    } catch (const Error& error) {
+      if (error.errno_value() != EUCLEAN) throw;
+    }
+    Mend(fmt::format("the sidecar of volume {} has neither volume nor entry", volume.str()),
+         fmt::format("the sidecar of volume {} was removed", volume.str()),
+         [&] { store_.meta->Remove(volume); });
+  }
+  for (const std::string& name : listing.leftovers) {
+    Mend(fmt::format("{} is left of a sidecar that was being written", name),
+         fmt::format("{} was removed", name), [&] { store_.meta->RemoveLeftover(name); });
+  }
+  for (const std::string& name : listing.foreign) {
+    Problem(fmt::format("{} stands among the sidecars and is none of them", name));
+  }
+}
+
+void Checker::CheckStoreFile() {
+  const StoreFacts facts = store_.catalog->Facts();
+  const std::optional<MetaDirectory::StoreFile> file = store_.meta->ReadStore();
+  const bool right = file && file->facts.uuid == facts.uuid &&
+                     file->facts.backend_type == facts.backend_type &&
+                     file->facts.backend_selection == facts.backend_selection;
+  if (right) return;
+  Mend("store.json is missing, damaged or out of date", "store.json was written anew",
+       [&] { store_.meta->WriteStore(facts, store_.catalog->MountRoot()); });
+}
+
+}  // namespace
+
+FsckReport Store::Fsck(bool repair) {
+  StoreContext& store = *impl_;
+  const OperationLocks::Hold hold = store.operations.LockAll();
+  if (repair && store.options.read_only) store.RequireWritable("repair the store");
+  store.janitor->Drain();
+  return Checker(store, repair).Run();
+}
+
+}  // namespace ckptfs

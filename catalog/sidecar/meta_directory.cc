@@ -1,0 +1,173 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+
+#include "backend/base/directory.h"
+#include "backend/base/error.h"
+#include "backend/base/open_beneath.h"
+#include "backend/base/store_file.h"
+#include "backend/base/unique_fd.h"
+#include "backend/base/write_out.h"
+#include "catalog/sidecar/sidecar.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr std::string_view kSuffix = ".json";
+constexpr std::string_view kNewSuffix = ".new";
+constexpr char kGenerationXattr[] = "user.ckptfs.generation";
+// A message and metadata of 64 KiB each, six bytes for a byte in the worst case, and the rest.
+constexpr uint64_t kMaxFileBytes = uint64_t{1} << 20;
+
+std::string FileName(const VolumeId& volume) { return volume.str() + std::string(kSuffix); }
+
+void WriteAll(int fd, std::string_view text, const std::string& name) {
+  while (!text.empty()) {
+    const ssize_t written = write(fd, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) ThrowErrno("write " + name);
+    text.remove_prefix(static_cast<size_t>(written));
+  }
+}
+
+bool EndsWith(std::string_view text, std::string_view end) {
+  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+
+}  // namespace
+
+void MetaDirectory::HandToDisk(int file_fd) const {
+  if (needs_fsync_) {
+    CheckSyscall(fsync(file_fd), "write out a sidecar");
+  } else {
+    WriteOutData(file_fd);
+  }
+}
+
+void MetaDirectory::Replace(const std::string& name, std::string_view text) const {
+  const std::string aside = name + std::string(kNewSuffix);
+  const UniqueFd file = ReplaceStoreFile(fd_, aside);
+  if (!file.valid()) ThrowErrno("create " + aside);
+  try {
+    // On disk if power goes from here on: the file as it was before; the one aside is a leftover,
+    // which the next recovery removes.
+    WriteAll(file.get(), text, aside);
+    HandToDisk(file.get());
+    CheckSyscall(renameat(fd_, aside.c_str(), fd_, name.c_str()), "rename " + aside);
+  } catch (...) {
+    unlinkat(fd_, aside.c_str(), 0);
+    throw;
+  }
+}
+
+// Cheaper than Replace, above all for the commit that follows: a name that comes and goes touches other
+// parts of the directory than the one that stays.
+void MetaDirectory::Create(const Sidecar& sidecar) const {
+  const std::string name = FileName(sidecar.volume);
+  const std::string attempted = "create " + name;
+  const UniqueFd file = OpenBeneath(fd_, ".", O_WRONLY | O_TMPFILE, 0600);
+  if (!file.valid()) ThrowErrno(attempted);
+  WriteAll(file.get(), SerializeSidecar(sidecar), name);
+  // On disk if power goes before the file has its name: nothing. After: all of it.
+  HandToDisk(file.get());
+  CheckSyscall(linkat(file.get(), "", fd_, name.c_str(), AT_EMPTY_PATH), attempted);
+}
+
+std::optional<std::string> MetaDirectory::Slurp(const std::string& name) const {
+  const UniqueFd file = TryOpenStoreFile(fd_, name, O_RDONLY, kMaxFileBytes);
+  if (!file.valid()) {
+    if (errno == ENOENT) return std::nullopt;
+    if (errno == EUCLEAN) {
+      throw Error(EUCLEAN, "read " + name, StoreFileOddity(fd_, name, kMaxFileBytes));
+    }
+    ThrowErrno("open " + name);
+  }
+  struct stat status {};
+  CheckSyscall(fstat(file.get(), &status), "stat " + name);
+  std::string text(static_cast<size_t>(status.st_size), '\0');
+  size_t filled = 0;
+  while (filled < text.size()) {
+    const ssize_t got = read(file.get(), text.data() + filled, text.size() - filled);
+    if (got < 0 && errno == EINTR) continue;
+    // A checksum that does not match (EIO) is damage of this file alone.
+    if (got < 0) throw Error(EUCLEAN, "read " + name, std::generic_category().message(errno));
+    if (got == 0) break;
+    filled += static_cast<size_t>(got);
+  }
+  text.resize(filled);
+  return text;
+}
+
+void MetaDirectory::Write(const Sidecar& sidecar) const {
+  Replace(FileName(sidecar.volume), SerializeSidecar(sidecar));
+}
+
+std::optional<Sidecar> MetaDirectory::Read(const VolumeId& volume) const {
+  const std::optional<std::string> text = Slurp(FileName(volume));
+  if (!text) return std::nullopt;
+  Sidecar sidecar = ParseSidecar(*text);
+  if (sidecar.volume != volume) {
+    throw Error(EUCLEAN, "read " + FileName(volume), "it is about another volume");
+  }
+  return sidecar;
+}
+
+bool MetaDirectory::Remove(const VolumeId& volume) const {
+  const std::string name = FileName(volume);
+  if (unlinkat(fd_, name.c_str(), 0) == 0) return true;
+  if (errno == ENOENT) return false;
+  ThrowErrno("remove " + name);
+}
+
+void MetaDirectory::RemoveLeftover(const std::string& name) const {
+  if (unlinkat(fd_, name.c_str(), 0) != 0 && errno != ENOENT) ThrowErrno("remove " + name);
+}
+
+MetaDirectory::Listing MetaDirectory::List() const {
+  Listing listing;
+  for (const std::string& name : ReadDirectory(fd_)) {
+    if (name == "store.json") continue;
+    if (EndsWith(name, kNewSuffix)) {
+      listing.leftovers.push_back(name);
+      continue;
+    }
+    const bool json = EndsWith(name, kSuffix);
+    std::optional<Uuid> volume =
+        json ? Uuid::Parse(name.substr(0, name.size() - kSuffix.size())) : std::nullopt;
+    if (volume) {
+      listing.sidecars.push_back(*std::move(volume));
+    } else {
+      listing.foreign.push_back(name);
+    }
+  }
+  return listing;
+}
+
+uint64_t MetaDirectory::Generation() const {
+  std::array<char, 32> text{};
+  const ssize_t size = fgetxattr(fd_, kGenerationXattr, text.data(), text.size());
+  if (size < 0 && errno == ENODATA) return 0;
+  if (size < 0 && errno != ERANGE) ThrowErrno("read the store's generation");
+  uint64_t generation = 0;
+  const char* const limit = text.data() + std::max<ssize_t>(size, 0);
+  const auto [end, error] = std::from_chars(text.data(), limit, generation);
+  if (error != std::errc{} || end != limit || generation > kMaxGeneration) {
+    throw Error(EUCLEAN, "read the store's generation", "it is no number that can be one");
+  }
+  return generation;
+}
+
+void MetaDirectory::SetGeneration(uint64_t generation) const {
+  const std::string text = fmt::format("{}", generation);
+  CheckSyscall(fsetxattr(fd_, kGenerationXattr, text.data(), text.size(), 0),
+               "write the store's generation");
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,91 @@
+#include "catalog/sidecar/sidecar_writer.h"
+
+#include <spdlog/spdlog.h>
+
+#include <set>
+#include <utility>
+
+#include "backend/base/error.h"
+
+namespace ckptfs {
+
+Uuid SidecarWriter::UuidOf(std::optional<int64_t> snapshot_id) const {
+  if (!snapshot_id) return {};
+  const std::optional<SnapshotRecord> snapshot = catalog_.FindSnapshot(*snapshot_id);
+  return snapshot ? snapshot->uuid : Uuid();
+}
+
+Sidecar SidecarWriter::Describe(const WorkspaceRecord& workspace) const {
+  Sidecar sidecar;
+  sidecar.volume = workspace.volume;
+  sidecar.role = SidecarRole::kWorkspace;
+  sidecar.state = SidecarState::kCommitted;
+  sidecar.generation = catalog_.Generation();
+  sidecar.workspace = workspace;
+  sidecar.parent = UuidOf(workspace.parent_id);
+  return sidecar;
+}
+
+Sidecar SidecarWriter::Describe(const SnapshotRecord& snapshot) const {
+  Sidecar sidecar;
+  sidecar.volume = snapshot.volume;
+  sidecar.role = SidecarRole::kSnapshot;
+  sidecar.state = SidecarState::kCommitted;
+  sidecar.generation = catalog_.Generation();
+  sidecar.workspace = catalog_.FindWorkspace(snapshot.workspace_id).value_or(WorkspaceRecord{});
+  sidecar.snapshot = snapshot;
+  sidecar.parent = UuidOf(snapshot.parent_id);
+  return sidecar;
+}
+
+void SidecarWriter::Prepare(Sidecar sidecar) {
+  sidecar.generation = catalog_.Generation() + 1;
+  meta_.Create(sidecar);
+}
+
+void SidecarWriter::PrepareFilled(Sidecar sidecar) {
+  sidecar.generation = catalog_.Generation() + 1;
+  meta_.Write(sidecar);
+}
+
+void SidecarWriter::Refresh(const VolumeId& volume) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (!Write(volume)) return;
+  // It works again. What still fails comes back into the set.
+  for (const VolumeId& late : std::exchange(late_, {})) Write(late);
+}
+
+bool SidecarWriter::Write(const VolumeId& volume) noexcept {
+  try {
+    if (const auto snapshot = catalog_.FindSnapshotByVolume(volume)) {
+      meta_.Write(Describe(*snapshot));
+    } else if (const auto workspace = catalog_.FindWorkspaceByVolume(volume)) {
+      meta_.Write(Describe(*workspace));
+    }
+    return true;
+  } catch (const std::exception& error) {
+    spdlog::warn("sidecar of volume {}: {}; it is written with the next one, or by fsck",
+                 volume.str(), error.what());
+  }
+  try {
+    late_.insert(volume);
+  } catch (const std::exception&) {  // no memory: left to fsck
+  }
+  return false;
+}
+
+bool SidecarWriter::WriteIfStale(const Sidecar& right) {
+  const std::lock_guard lock(mutex_);
+  try {
+    const std::optional<Sidecar> found = meta_.Read(right.volume);
+    if (found && found->SameRow(right)) return false;
+  } catch (const Error& error) {
+    if (error.errno_value() != EUCLEAN) throw;
+    spdlog::warn("sidecar of volume {} is damaged and is written anew: {}", right.volume.str(),
+                 error.why());
+  }
+  meta_.Write(right);
+  return true;
+}
+
+}  // namespace ckptfs

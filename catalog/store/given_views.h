@@ -1,0 +1,66 @@
+// Numbers of trees that are being made.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <set>
+#include <utility>
+
+#include "catalog/db/catalog.h"
+
+namespace ckptfs {
+
+// Chooses the numbers for new trees, of which several may be under way at once. Owned by the store's context.
+// Any thread may call any function.
+class GivenViews {
+ public:
+  // The number is nobody else's while it exists: until its row is there, or is not going to be.
+  class Number {
+   public:
+    ~Number() {
+      if (owner_ != nullptr) owner_->GiveBack(view_);
+    }
+    Number(Number&& other) noexcept
+        : owner_(std::exchange(other.owner_, nullptr)), view_(other.view_) {}
+    Number& operator=(Number&&) = delete;
+    Number(const Number&) = delete;
+    Number& operator=(const Number&) = delete;
+
+    operator uint64_t() const noexcept { return view_; }  // NOLINT: it is one
+
+   private:
+    friend class GivenViews;
+    Number(GivenViews& owner, uint64_t view) : owner_(&owner), view_(view) {}
+
+    GivenViews* owner_;
+    uint64_t view_;
+  };
+
+  // Store::SetViewHolder.
+  void SetHolder(IsViewHeld is_held) {
+    const std::lock_guard lock(mutex_);
+    is_held_ = std::move(is_held);
+  }
+
+  // Throws ENOSPC if all are in use.
+  Number Take(const Catalog& catalog, ViewUse use) {
+    const std::lock_guard lock(mutex_);
+    const uint64_t view = catalog.NextView(use, [this](uint64_t candidate) {
+      return under_way_.contains(candidate) || (is_held_ && is_held_(candidate));
+    });
+    under_way_.insert(view);
+    return {*this, view};
+  }
+
+ private:
+  void GiveBack(uint64_t view) {
+    const std::lock_guard lock(mutex_);
+    under_way_.erase(view);
+  }
+
+  std::mutex mutex_;
+  IsViewHeld is_held_;
+  std::set<uint64_t> under_way_;
+};
+
+}  // namespace ckptfs

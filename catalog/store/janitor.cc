@@ -1,0 +1,133 @@
+#include "catalog/store/janitor.h"
+
+#include <pthread.h>
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+#include <utility>
+
+#include "backend/base/failpoint.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr std::chrono::milliseconds kCollectingTime{200};
+
+}  // namespace
+
+Janitor::Janitor(Backend& backend, Catalog& catalog, const MetaDirectory& meta,
+                 SidecarWriter& sidecars, UnsealedStates& unsealed)
+    : backend_(backend),
+      catalog_(catalog),
+      meta_(meta),
+      sidecars_(sidecars),
+      states_(unsealed),
+      thread_([this] { Run(); }) {
+  pthread_setname_np(thread_.native_handle(), "ckptfs-janitor");
+}
+
+Janitor::~Janitor() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+void Janitor::Refresh(const VolumeId& volume) {
+  const std::lock_guard lock(mutex_);
+  stale_.insert(volume);
+  changed_.notify_all();
+}
+
+void Janitor::Seal(const VolumeId& volume) {
+  const std::lock_guard lock(mutex_);
+  unsealed_.insert(volume);
+  changed_.notify_all();
+}
+
+void Janitor::Reap(const VolumeId& volume) {
+  const std::lock_guard lock(mutex_);
+  destroyed_.insert(volume);
+  changed_.notify_all();
+}
+
+void Janitor::Drain() {
+  std::unique_lock lock(mutex_);
+  hurry_ = true;
+  changed_.notify_all();
+  changed_.wait(lock, [this] { return IsIdle() && !busy_; });
+  hurry_ = false;
+}
+
+void Janitor::Run() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [this] { return stop_ || !IsIdle(); });
+    if (IsIdle()) return;  // stop_, and all is done
+    changed_.wait_for(lock, kCollectingTime, [this] { return stop_ || hurry_; });
+    const std::set<VolumeId> stale = std::exchange(stale_, {});
+    const std::set<VolumeId> unsealed = std::exchange(unsealed_, {});
+    const std::set<VolumeId> destroyed = std::exchange(destroyed_, {});
+    busy_ = true;
+    lock.unlock();
+    if (!stale.empty()) RefreshSidecars(stale);
+    SealQuiet(unsealed);
+    if (!destroyed.empty()) FinishDestroyed(destroyed);
+    lock.lock();
+    busy_ = false;
+    changed_.notify_all();
+  }
+}
+
+void Janitor::RefreshSidecars(const std::set<VolumeId>& volumes) {
+  try {
+    // Before sidecars say that their rows are there, and before the store is told of their
+    // transactions: of both it may be only these that the disk has after a power cut.
+    Failpoint("flush.begin");
+    const uint64_t generation = catalog_.Generation();
+    catalog_.Flush();
+    Failpoint("flush.before-generation");
+    // Perhaps behind what another change has set meanwhile, which means nothing (StoreContext::Commit).
+    meta_.SetGeneration(generation);
+    for (const VolumeId& volume : volumes) sidecars_.Refresh(volume);
+    Failpoint("flush.after-sidecars");
+  } catch (const std::exception& error) {
+    spdlog::error("{}", error.what());
+  }
+}
+
+void Janitor::SealQuiet(const std::set<VolumeId>& volumes) const {
+  for (const VolumeId& volume : volumes) {
+    try {
+      if (!states_.Contains(volume)) continue;
+      backend_.Sync(volume);  // the long part, without the lock of the states
+      states_.SealIfQuiet(backend_, volume);
+    } catch (const std::exception& error) {
+      if (!states_.Contains(volume)) continue;  // destroyed meanwhile
+      spdlog::error("make volume {} read-only: {}; the next start repeats it", volume.str(),
+                    error.what());
+    }
+  }
+}
+
+void Janitor::FinishDestroyed(const std::set<VolumeId>& volumes) {
+  try {
+    backend_.WaitDurable();
+    // If power goes here: the volumes are gone for good, sidecars and tombstones are still there.
+    // The next start destroys once more, finds nothing, and comes here again.
+    Failpoint("delete.after-durable");
+    for (const VolumeId& volume : volumes) meta_.Remove(volume);
+    // ... or a tombstone without a sidecar: the same.
+    Failpoint("delete.before-tombstone-drop");
+    Catalog::Change change(catalog_);
+    for (const VolumeId& volume : volumes) change.DropTombstone(volume);
+    change.CommitUncounted();
+  } catch (const std::exception& error) {
+    spdlog::warn("finish the deletion of {} volumes: {}; the next start repeats it", volumes.size(),
+                 error.what());
+  }
+}
+
+}  // namespace ckptfs

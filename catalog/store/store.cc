@@ -1,0 +1,48 @@
+#include "catalog/store/store.h"
+
+#include <spdlog/spdlog.h>
+
+#include "backend/base/error.h"
+#include "catalog/store/store_context.h"
+
+namespace ckptfs {
+
+Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Store::~Store() = default;
+
+void Store::Keep() {
+  if (!impl_->options.read_only) impl_->first_mount.Finish();
+}
+
+Backend& Store::backend() noexcept { return *impl_->backend; }
+StoreStatus Store::Status() const { return impl_->Status(); }
+const Catalog& Store::rows() const noexcept { return *impl_->catalog; }
+
+void Store::SetMountRoot(const RootAttributes& root) {
+  const OperationLocks::Hold hold = impl_->operations.Lock({StoreContext::kMountRootLock});
+  impl_->RequireWritable("change the mount root");
+  Catalog::Change change(*impl_->catalog);
+  change.SetMountRoot(root);
+  impl_->Commit(change);
+  // A crash before this leaves the old attributes in store.json, of which only a rebuild would ever
+  // hear.
+  try {
+    impl_->meta->WriteStore(impl_->catalog->Facts(), root);
+  } catch (const std::exception& error) {
+    spdlog::warn("store.json: {}; fsck writes it", error.what());
+  }
+}
+
+void Store::SetViewHolder(IsViewHeld is_held) { impl_->given_views.SetHolder(std::move(is_held)); }
+
+void Store::MarkMissing(int64_t snapshot_id) {
+  const std::optional<SnapshotRecord> snapshot = impl_->catalog->FindSnapshot(snapshot_id);
+  if (!snapshot || snapshot->state == SnapshotState::kMissing) return;
+  Catalog::Change change(*impl_->catalog);
+  change.SetState(snapshot_id, SnapshotState::kMissing);
+  change.CommitUncounted();
+  spdlog::error("the data of snapshot {} is missing: volume {} is gone", snapshot->name,
+                snapshot->volume.str());
+}
+
+}  // namespace ckptfs

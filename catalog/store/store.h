@@ -1,0 +1,249 @@
+// A store: catalog and backend together, and the operations that keep them in step.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backend/interface/backend.h"
+#include "catalog/db/catalog.h"
+#include "catalog/db/metadata.h"
+#include "catalog/db/records.h"
+#include "catalog/db/view_numbers.h"
+
+namespace ckptfs {
+
+struct StoreOptions {
+  std::string path;              // SOURCE, as the user gave it
+  std::string backend = "auto";  // -o backend=
+  BackendOptions backend_options;
+  bool create = true;      // false: -o nocreate
+  bool read_only = false;  // -o ro
+  bool undo = true;        // -o undo=: keep the state before a rollback
+  // -o undo_keep=, undo_keep_time=: of the states that rollbacks kept, the newest so many of each
+  // workspace stay, and any that are younger. Pinned ones stay, and are not counted.
+  size_t undo_keep = 10;
+  std::chrono::nanoseconds undo_keep_time = std::chrono::hours(1);
+};
+
+// Facts of one opening of the store, for `ckpt status` and the log.
+struct StoreStatus {
+  std::string source;
+  std::string backend_type;
+  std::string backend_selection;
+  int64_t backend_selected_at_ns = 0;
+  bool clean_start = true;            // false: the last run did not end cleanly
+  bool read_only = false;             // by option, or because recovery found it must be
+  std::vector<std::string> warnings;  // one sentence each, with what to do
+};
+
+struct CheckpointRequest {
+  std::string name;  // empty: ckpt-<UTC time>, made unique
+  std::string message;
+  Metadata metadata;
+  bool pinned = false;
+};
+
+struct DiffRequest {
+  int64_t older_snapshot_id = 0;
+  std::optional<int64_t> newer_snapshot_id;  // empty: the live tree
+  int64_t workspace_id = 0;
+};
+
+// Keeps changing operations of one live tree waiting while it exists.
+class LiveHold {
+ public:
+  virtual ~LiveHold() = default;
+  // Sees to it that files which are open but have no name are found in kUnlinkedName by whoever
+  // copies the live tree while this exists. Returns how many there are. Called at most once.
+  virtual uint64_t GatherUnlinked() { return 0; }
+  // Why what is copied while this exists is not one moment of all that programs write; empty: it is.
+  virtual std::string WhyNotOneMoment() const { return {}; }
+};
+
+// Finds out who had files open for writing, after the fact: by what was noted at that moment, and
+// the snapshot taken then. Empty if it cannot be found out. Must not throw.
+using WriterFinder = std::function<std::optional<OpenWriterList>(const VolumeId& snapshot)>;
+
+// What the Store asks of whoever serves the live trees, during one operation.
+struct LiveHooks {
+  // Makes new changing operations of that workspace wait, drains those in flight, and returns when
+  // none is left. Called once per operation, at the latest moment that is right.
+  std::function<std::unique_ptr<LiveHold>(int64_t workspace_id)> hold;
+  // Asked by a rollback while the tree is held: true if somebody goes on writing to the state that
+  // it replaces. That state is then kept in any case, and stays writable until WritersGone. May be
+  // empty: nobody does.
+  std::function<bool()> has_writers = nullptr;
+  // Asked by a checkpoint while the tree is held: notes which files are open for writing, without
+  // looking any further. What it returns is called at most once, when the checkpoint is there and all
+  // locks have been given back. May be empty, and return an empty function: nobody knows.
+  std::function<WriterFinder(int64_t workspace_id)> note_writers = nullptr;
+};
+
+enum class ExchangeMode { kKeepSnapshot, kExchange };
+
+struct RollbackResult {
+  WorkspaceRecord workspace;  // as it is now: the new volume
+  VolumeId old_volume;        // the live volume before
+  // The row that keeps the state before: a new pre-rollback snapshot, or, for an exchange, the
+  // snapshot that took the name. Empty if that state was equal to a snapshot and is dropped (its
+  // volume is destroyed; `equal_to` names the snapshot that it was equal to), or undo is off.
+  std::optional<SnapshotRecord> kept;
+  std::optional<SnapshotRecord> equal_to;
+  // The state before had been kept, and then turned out to be equal to `equal_to`: this row was there for a
+  // moment, and is gone.
+  std::optional<SnapshotRecord> dropped;
+  bool in_writing = false;  // somebody goes on writing to what is kept: WritersGone is awaited
+};
+
+struct RollbackRequest {
+  int64_t workspace_id = 0;  // whose live state is replaced
+  int64_t snapshot_id = 0;   // of this or another workspace (promotion)
+  ExchangeMode mode = ExchangeMode::kKeepSnapshot;
+  // Takes a state that is still being written to (since an earlier rollback) as it is at this
+  // moment, rather than to refuse. Not for an exchange.
+  bool even_in_writing = false;
+};
+
+// What Store::LimitUndo did.
+struct UndoLimitStep {
+  std::optional<SnapshotRecord> deleted;
+  // Nothing was deleted, but in so long there may be something; empty: there is nothing to wait for.
+  std::optional<std::chrono::nanoseconds> wait = std::nullopt;
+};
+
+struct FsckReport {
+  std::vector<std::string> problems;  // one line each; empty: all is right
+  std::vector<std::string> repaired;  // what `repair` mended
+};
+
+// The store of one mount. Owns the lock, the catalog and the backend. Every function may be called
+// by any thread; operations that change the same workspace, or its snapshots, come one after the
+// other, in the order in which they were called (OperationLocks), and the others go on beside them.
+//
+// Each changing operation is atomic across crashes: what is on disk at each step, and what
+// recovery makes of it, is written down beside its implementation. All names are checked
+// (catalog/db/names.h). Errors are thrown as Error, with the errno that the verb's table in the
+// manual gives.
+class Store {
+ public:
+  // Opens (or makes) the store: takes the lock, opens or rebuilds the catalog, opens the backend,
+  // recovers. Throws Error with one clear line otherwise, having changed nothing that a later
+  // opening would miss. EBUSY with the PID if another daemon has it.
+  static std::unique_ptr<Store> Open(const StoreOptions& options);
+  // To be called when the store is about to be served, before anybody can put anything into it: unless
+  // it has been, one that this opening has made is taken away again at the end, and what was there
+  // before is as it was. Throws Error, and then it is not kept.
+  void Keep();
+  // A clean stop: waits for background work, checkpoints the WAL, removes the lock file.
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  Backend& backend() noexcept;
+  StoreStatus Status() const;
+
+  // What there is: rows, read without any lock of the operations. A Catalog that is const changes nothing.
+  const Catalog& rows() const noexcept;
+
+  // --- Workspaces ----------------------------------------------------------------------------
+  // EEXIST, EINVAL (name), ENOSPC, EROFS. The root directory gets this owner and mode. `from` names the
+  // template, where the backend has templates; kDefaultTemplate if it is empty. ENOENT if there is none.
+  WorkspaceRecord CreateWorkspace(const std::string& name, const RootAttributes& root,
+                                  const std::string& from = {});
+  // The same in two steps, for an import: between them the volume is filled, unseen by anybody and
+  // debris after a crash. Commit throws EEXIST if the name was taken meanwhile.
+  class PendingWorkspace {
+   public:
+    virtual ~PendingWorkspace() = default;  // not committed: the volume is destroyed
+    virtual Volume& volume() = 0;
+    virtual WorkspaceRecord Commit() = 0;
+  };
+  std::unique_ptr<PendingWorkspace> PrepareWorkspace(const std::string& name);
+  // ENOTEMPTY if it has snapshots or (as `is_empty` says, asked while held) files.
+  void RemoveWorkspace(int64_t workspace_id, const LiveHooks& hooks,
+                       const std::function<bool()>& is_empty);
+  void RenameWorkspace(int64_t workspace_id, const std::string& new_name);  // EEXIST, EINVAL
+
+  // --- Snapshots -----------------------------------------------------------------------------
+  // Durable on return. EEXIST, EINVAL, ENOSPC, ETXTBSY (a swap file is in use).
+  SnapshotRecord Checkpoint(int64_t workspace_id, const CheckpointRequest& request,
+                            const LiveHooks& hooks);
+  // Deleted for good on return. EBUSY if pinned; unless `force`, EIO if its data is missing, EBUSY
+  // if a rollback left open files in it and programs go on writing to those.
+  void DeleteSnapshot(int64_t snapshot_id, bool force);
+  void RenameSnapshot(int64_t snapshot_id, const std::string& new_name);  // EEXIST, EINVAL
+  void SetMessage(int64_t snapshot_id, const std::string& message);       // EINVAL: not UTF-8, NUL
+  void SetMetadata(int64_t snapshot_id, const Metadata& metadata);
+  void SetPinned(int64_t snapshot_id, bool pinned);
+
+  // Replaces the live state of a workspace. `switched` is called after the commit with the live
+  // tree still held, must not throw, and makes the caller serve the new volume.
+  // EIO if the snapshot's data is missing, EBUSY if it is being written to.
+  RollbackResult Rollback(const RollbackRequest& request, const LiveHooks& hooks,
+                          const std::function<void(const RollbackResult&)>& switched);
+  // Deletes the oldest state that rollbacks of this workspace kept and StoreOptions no longer keep,
+  // if there is one that nobody writes to. For UndoLimiter, which calls it again and again, so that
+  // other operations come in between.
+  UndoLimitStep LimitUndo(int64_t workspace_id);
+  // Of those who went on writing to a kept state (LiveHooks::has_writers) the last one is gone, and
+  // nobody can come back: it is made read-only, soon. Nothing happens if it has been deleted.
+  void WritersGone(const VolumeId& kept);
+  // A new workspace that starts as that snapshot. EEXIST, EINVAL, ENOSPC, EIO, EBUSY (in writing).
+  WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name);
+
+  // True if the live state differs from its parent snapshot in what Diff tells of, or has none. Syncs the
+  // volume. At once if nothing at all has been touched; else compares, by a snapshot that nobody sees.
+  // Throws what the limits say.
+  bool ChangedSinceParent(int64_t workspace_id, const LiveHooks& hooks, WorkLimits& limits);
+
+  // --- Comparisons and sizes -----------------------------------------------------------------
+  // The live tree is compared by a snapshot that nobody sees.
+  // The list lives no longer than the limits, which it holds memory of.
+  ChangeList Diff(const DiffRequest& request, const LiveHooks& hooks, WorkLimits& limits);
+  // Computed now.
+  VolumeUsage SnapshotUsage(int64_t snapshot_id);
+
+  // --- Templates (store_templates.cc) ---------------------------------------------------------
+  // All but the first throw ENOTSUP where the backend has none.
+  std::vector<TemplateInfo> ListTemplates() const;  // by name
+  // Who needs a template: names of workspaces, and "workspace/snapshot".
+  std::vector<std::string> TemplateUsers(const TemplateId& id) const;
+  // Each adds one of that name, durable on return. EEXIST, EINVAL (name), ENOSPC, EROFS.
+  TemplateInfo AddTemplateFromImage(const std::string& name,
+                                    int image_fd);  // EINVAL: no such image
+  TemplateInfo AddTemplateFromSnapshot(const std::string& name, int64_t snapshot_id);  // EIO, EBUSY
+  // An empty filesystem of that kind and size (the store's default if it is not said), which `fill` is
+  // given the root directory of.
+  TemplateInfo AddTemplate(const std::string& name, const std::string& filesystem,
+                           std::optional<uint64_t> size_bytes,
+                           const std::function<void(int root_fd)>& fill);
+  // ENOENT; EBUSY, with its users named.
+  void RemoveTemplate(const std::string& name);
+
+  // --- Small settings ------------------------------------------------------------------------
+  // Owner and mode of the mount root, 0755 and root until then.
+  void SetMountRoot(const RootAttributes& root);
+
+  // Whoever serves the store says here which view numbers he has told of files that somebody may still
+  // have, which outlives a deletion; they are not given again meanwhile. It is called with locks held, and
+  // must call nothing here. Empty: none.
+  void SetViewHolder(IsViewHeld is_held);
+
+  // Marks a snapshot's data as missing (found out while in use); logged once.
+  void MarkMissing(int64_t snapshot_id);
+
+  // Compares catalog, volumes and sidecars. With `repair` mends what can be mended without loss.
+  FsckReport Fsck(bool repair);
+
+ private:
+  class Impl;
+  explicit Store(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace ckptfs

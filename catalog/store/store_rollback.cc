@@ -1,0 +1,327 @@
+// Rollback, promotion and exchange.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "backend/base/error.h"
+#include "backend/base/failpoint.h"
+#include "backend/base/time.h"
+#include "catalog/store/store_context.h"
+
+namespace ckptfs {
+namespace {
+
+// A kept state in which more files were touched is kept unseen: a rollback after a search through a large tree
+// takes no longer for it than some tenths of a second.
+constexpr size_t kComparedFilesMax = 5000;
+constexpr size_t kComparedBytesMax = size_t{16} << 20;
+
+// One rollback. The new live tree is built first, unseen; one transaction switches; nothing that
+// was live is moved or deleted before that.
+//
+// An exchange differs in what the names mean afterwards. A UUID stands for one state for ever, so
+// the snapshot's row is not rewritten: it goes, as its state is the live one now, and a new row of
+// the same name, with the UUID and the volume of the state before, takes its place. Message,
+// metadata and children belonged to the other state and do not come along.
+class RollbackJob {
+ public:
+  RollbackJob(StoreContext& store, const RollbackRequest& request);
+  RollbackResult Run(const LiveHooks& hooks,
+                     const std::function<void(const RollbackResult&)>& switched);
+
+ private:
+  bool exchange() const { return request_.mode == ExchangeMode::kExchange; }
+  void OpenLive();
+  void Clone(const PreparedVolume& fresh);
+  Sidecar FreshSidecar() const;
+  bool LiveIsUnchanged() const;
+  SnapshotRecord StateBefore(LiveHold* hold);
+  void Switch(PreparedVolume& fresh);
+  bool KeptIsItsParent() const noexcept;
+  void DropKept();
+  void Finish();
+  RollbackResult Result() const;
+
+  StoreContext& store_;
+  const RollbackRequest request_;
+  const WorkspaceRecord workspace_;
+  const SnapshotRecord snapshot_;
+  const std::string attempted_;
+  const VolumeId fresh_id_ = VolumeId::Generate();
+
+  std::shared_ptr<Volume> live_;  // null: its data is missing
+  uint64_t fresh_marker_ = 0;
+  bool in_writing_ = false;   // the state before
+  WorkspaceRecord live_now_;  // after the commit
+  std::optional<SnapshotRecord> kept_;
+  std::optional<SnapshotRecord> equal_to_;
+  std::optional<SnapshotRecord> dropped_;
+  std::optional<GivenViews::Number> kept_view_;
+  std::vector<VolumeId> stale_;  // whose sidecars are out of date after the commit
+};
+
+RollbackJob::RollbackJob(StoreContext& store, const RollbackRequest& request)
+    : store_(store),
+      request_(request),
+      workspace_(store.Workspace(request.workspace_id)),
+      snapshot_(store.Snapshot(request.snapshot_id)),
+      attempted_(fmt::format("roll back {} to {}", workspace_.name, snapshot_.name)) {
+  store.RequireWritable(attempted_);
+  store.RequireData(snapshot_, attempted_);
+  if (exchange() || !request_.even_in_writing) store.RequireSettled(snapshot_, attempted_);
+  if (!exchange()) return;
+  if (snapshot_.workspace_id != workspace_.id) {
+    throw Error(EPERM, attempted_, "an exchange needs a snapshot of the same workspace");
+  }
+  if (snapshot_.pinned) {
+    throw Error(EBUSY, attempted_, "an exchange would give the pinned name to another state",
+                "Unpin it first: ckpt unpin");
+  }
+}
+
+void RollbackJob::OpenLive() {
+  try {
+    live_ = store_.backend->Open(workspace_.volume);
+  } catch (const Error& error) {
+    if (error.errno_value() != ENOENT) throw;
+    spdlog::warn("{}: the live data was missing, so there is none to keep", attempted_);
+  }
+  if (!live_ && exchange()) {
+    throw Error(EIO, attempted_, "the live data, which was to take the snapshot's name, is missing",
+                "Roll back without an exchange");
+  }
+}
+
+Sidecar RollbackJob::FreshSidecar() const {
+  Sidecar sidecar = store_.sidecars->Describe(workspace_);
+  sidecar.volume = sidecar.workspace.volume = fresh_id_;
+  sidecar.workspace.parent_marker = 0;
+  sidecar.state = SidecarState::kPrepared;
+  sidecar.parent = snapshot_.uuid;
+  return sidecar;
+}
+
+void RollbackJob::Clone(const PreparedVolume& fresh) {
+  // Asked before: afterwards the writers may be gone, and what they wrote in between is not here.
+  const bool in_writing = store_.unsealed.IsInWriting(snapshot_.volume);
+  try {
+    store_.backend->Clone(snapshot_.volume, fresh.id());
+  } catch (const Error& error) {
+    if (error.errno_value() != ENOENT) throw;
+    Catalog::Change change(*store_.catalog);
+    change.SetState(snapshot_.id, SnapshotState::kMissing);
+    change.CommitUncounted();
+    store_.RequireData(store_.Snapshot(snapshot_.id), attempted_);
+  }
+  RemoveUnlinked(store_, fresh.id());
+  // What the snapshot becomes this copy is not: never to be dropped as equal to it.
+  fresh_marker_ = in_writing ? 0 : store_.backend->ChangeMarker(fresh.id());
+}
+
+RollbackResult RollbackJob::Run(const LiveHooks& hooks,
+                                const std::function<void(const RollbackResult&)>& switched) {
+  store_.backend->RequireSpaceForNewVolume();
+  OpenLive();
+  // What is dirty goes to disk while the live tree is still served; the commit that the clone causes
+  // makes it durable.
+  if (live_) store_.backend->WriteOut(workspace_.volume);
+  Failpoint("rollback.before-sidecar");
+  PreparedVolume fresh(store_, FreshSidecar());
+  // On disk: perhaps a sidecar without a volume. Recovery removes it.
+  Failpoint("rollback.after-sidecar");
+  Clone(fresh);
+  // On disk: a volume and its sidecar, which names a transaction that has not been. Recovery
+  // removes both, and the live tree is what it was; so until the commit.
+  Failpoint("rollback.after-clone");
+
+  {
+    const std::unique_ptr<LiveHold> hold = Hold(hooks, workspace_.id);
+    if (live_) {
+      in_writing_ = hooks.has_writers && hooks.has_writers();
+      if (!in_writing_ && LiveIsUnchanged())
+        equal_to_ = store_.catalog->FindSnapshot(*workspace_.parent_id);
+      const bool keep = exchange() || in_writing_ || (store_.options.undo && !equal_to_);
+      if (keep) kept_ = StateBefore(hold.get());
+    }
+    Failpoint("rollback.before-commit");
+    Switch(fresh);
+    // On disk: the restored live tree; the state before is a snapshot whose volume is writable yet
+    // (recovery seals it), or has a tombstone (recovery destroys it). Sidecars are out of date
+    // (recovery writes them anew).
+    Failpoint("rollback.after-commit");
+    if (switched) switched(Result());
+    Failpoint("rollback.after-switch");
+  }
+  Finish();
+  return Result();
+}
+
+RollbackResult RollbackJob::Result() const {
+  return {.workspace = live_now_,
+          .old_volume = workspace_.volume,
+          .kept = kept_,
+          .equal_to = exchange() ? std::nullopt : equal_to_,
+          .dropped = dropped_,
+          .in_writing = kept_ && in_writing_};
+}
+
+// Asked while the live tree is held. Only "unchanged" needs a second look, and only that costs
+// another pass over what was written since the first.
+bool RollbackJob::LiveIsUnchanged() const {
+  if (!workspace_.parent_id || workspace_.parent_marker == 0) return false;
+  const std::optional<SnapshotRecord> parent = store_.catalog->FindSnapshot(*workspace_.parent_id);
+  if (!parent || parent->state != SnapshotState::kOk) return false;
+  if (store_.backend->ChangeMarker(workspace_.volume) != workspace_.parent_marker) return false;
+  store_.backend->Sync(workspace_.volume);
+  return store_.backend->ChangeMarker(workspace_.volume) == workspace_.parent_marker;
+}
+
+SnapshotRecord RollbackJob::StateBefore(LiveHold* hold) {
+  kept_view_.emplace(store_.NextView(ViewUse::kSnapshot));
+  SnapshotRecord state{.uuid = workspace_.volume,
+                       .workspace_id = workspace_.id,
+                       .volume = workspace_.volume,
+                       .created_ns = store_.SnapshotTime(workspace_.id),
+                       .parent_id = workspace_.parent_id,
+                       .kind = SnapshotKind::kPreRollback,
+                       .view = *kept_view_,
+                       .root = ReadRootAttributes(*live_),
+                       // The tree itself and no copy: all that was ever written to it is there.
+                       .moment = SnapshotMoment::kOne,
+                       .moment_reason = {}};
+  if (hold != nullptr) state.unlinked_open = static_cast<int64_t>(hold->GatherUnlinked());
+  if (!exchange()) {
+    if (state.parent_id) state.parent_name = store_.Snapshot(*state.parent_id).name;
+    state.name =
+        store_.FreeSnapshotName(workspace_.id, "pre-rollback-" + FormatForName(state.created_ns));
+    return state;
+  }
+  state.name = snapshot_.name;
+  state.kind = SnapshotKind::kManual;  // somebody gave it its name
+  if (state.parent_id == snapshot_.id) state.parent_id = snapshot_.parent_id;
+  if (state.parent_id) state.parent_name = store_.Snapshot(*state.parent_id).name;
+  return state;
+}
+
+void RollbackJob::Switch(PreparedVolume& fresh) {
+  Catalog::Change change(*store_.catalog);
+  std::optional<int64_t> parent = snapshot_.id;
+  uint64_t marker = fresh_marker_;
+  if (exchange()) {
+    stale_ = change.DeleteSnapshot(snapshot_.id);
+    change.AddTombstone(snapshot_.volume, snapshot_.view, NowNs());
+    parent = snapshot_.parent_id;
+    marker = 0;  // equal to no snapshot
+  }
+  change.SetLive(workspace_.id, fresh.id(), parent, marker);
+  live_now_ = workspace_;
+  live_now_.volume = fresh.id();
+  live_now_.parent_id = parent;
+  live_now_.parent_marker = marker;
+  if (kept_) {
+    kept_->id = change.Insert(*kept_);
+    change.TouchSnapshots(workspace_.id, kept_->created_ns);
+  } else if (live_) {
+    change.AddTombstone(workspace_.volume, std::nullopt, NowNs());  // the workspace has its number
+  }
+  store_.Commit(change);
+  // Nothing from here on may fail: it has happened.
+  fresh.Committed();
+  if (kept_) store_.unsealed.Add(kept_->volume, in_writing_);
+}
+
+// Whether what was kept differs from the snapshot that it came from in nothing that a comparison tells of, as
+// where files were only read. Nobody waits for this but the caller: the service is open again, and nobody can
+// change the kept state any more. Files without a name that programs have open are a difference.
+bool RollbackJob::KeptIsItsParent() const noexcept {
+  if (exchange() || in_writing_ || kept_->unlinked_open > 0 || !kept_->parent_id) return false;
+  try {
+    const std::optional<SnapshotRecord> parent = store_.catalog->FindSnapshot(*kept_->parent_id);
+    FixedLimits limits(kComparedBytesMax);
+    return parent &&
+           !DiffersFromSnapshot(store_, *parent, kept_->volume, kComparedFilesMax, limits);
+  } catch (const std::exception& error) {
+    spdlog::warn("{}: the state before is kept, as it cannot be compared: {}", attempted_,
+                 error.what());
+    return false;
+  }
+}
+
+// On disk: the kept state is a snapshot like any other until this deletes it.
+void RollbackJob::DropKept() {
+  try {
+    Failpoint("rollback.before-drop");
+    equal_to_ = store_.catalog->FindSnapshot(*kept_->parent_id);
+    DeleteForGood(store_, *kept_);
+  } catch (const std::exception& error) {
+    // The rollback has happened all the same.
+    spdlog::warn("{}: the state before stays, though it is that of {}: {}", attempted_,
+                 kept_->parent_name, error.what());
+    equal_to_.reset();
+    return;
+  }
+  dropped_ = std::exchange(kept_, std::nullopt);
+}
+
+// With the service open again.
+//
+// The kept state stays writable on disk: until the janitor comes to it, or for as long as somebody
+// writes to it. Nothing is at risk meanwhile. Nobody else can write there, for want of a way: live
+// nodes lead to the new volume, or are stale. What was written before the rollback is durable: it
+// was written out at its beginning, and the clone's commit came after.
+void RollbackJob::Finish() {
+  if (kept_ && KeptIsItsParent()) DropKept();
+  if (dropped_) {
+    // Its end is seen to.
+  } else if (kept_) {
+    if (!in_writing_) store_.janitor->Seal(kept_->volume);
+  } else if (live_) {
+    store_.Destroy(workspace_.volume);
+  } else {
+    store_.janitor->Reap(workspace_.volume);  // its sidecar is all that is left
+  }
+  if (exchange()) store_.Destroy(snapshot_.volume);
+  Failpoint("rollback.after-destroy");
+  if (kept_) store_.janitor->Refresh(kept_->volume);
+  for (const VolumeId& volume : stale_) store_.janitor->Refresh(volume);
+}
+
+// The workspace, that of the snapshot, and those of the snapshots which the live tree and (in an exchange) the
+// snapshot derive from: these are not to be deleted by somebody else while rows are made that refer to them, or
+// the live tree is dropped for being equal to its own.
+std::vector<int64_t> WorkspacesOf(const StoreContext& store, const RollbackRequest& request) {
+  const SnapshotRecord snapshot = store.Snapshot(request.snapshot_id);
+  std::vector<int64_t> workspaces{request.workspace_id, snapshot.workspace_id};
+  const auto add_that_of = [&](std::optional<int64_t> parent_id) {
+    const auto parent = parent_id ? store.catalog->FindSnapshot(*parent_id) : std::nullopt;
+    if (parent) workspaces.push_back(parent->workspace_id);
+  };
+  add_that_of(store.Workspace(request.workspace_id).parent_id);
+  if (request.mode == ExchangeMode::kExchange) add_that_of(snapshot.parent_id);
+  return workspaces;
+}
+
+OperationLocks::Hold HoldFor(StoreContext& store, const RollbackRequest& request) {
+  while (true) {
+    const std::vector<int64_t> workspaces = WorkspacesOf(store, request);
+    OperationLocks::Hold hold = store.operations.Lock(workspaces);
+    if (WorkspacesOf(store, request) == workspaces) return hold;
+  }
+}
+
+}  // namespace
+
+RollbackResult Store::Rollback(const RollbackRequest& request, const LiveHooks& hooks,
+                               const std::function<void(const RollbackResult&)>& switched) {
+  const OperationLocks::Hold hold = HoldFor(*impl_, request);
+  return RollbackJob(*impl_, request).Run(hooks, switched);
+}
+
+void Store::WritersGone(const VolumeId& kept) {
+  impl_->unsealed.WritersGone(kept);
+  impl_->janitor->Seal(kept);
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,248 @@
+// Workspaces: made, imported, forked, renamed, removed.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/xattr.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "backend/base/error.h"
+#include "backend/base/failpoint.h"
+#include "backend/base/time.h"
+#include "catalog/db/names.h"
+#include "catalog/store/store_context.h"
+
+namespace ckptfs {
+namespace {
+
+void RequireFreeName(const StoreContext& store, const std::string& name,
+                     std::string_view attempted) {
+  CheckName("workspace", name);
+  if (store.catalog->FindWorkspace(name)) {
+    throw Error(EEXIST, attempted, fmt::format("there is a workspace {} already", name));
+  }
+}
+
+void SetRootAttributes(const Volume& volume, const RootAttributes& root) {
+  const int fd = volume.root_fd();
+  CheckSyscall(fchown(fd, root.uid, root.gid), "give the new workspace its owner");
+  CheckSyscall(fchmod(fd, root.mode & 07777), "give the new workspace its mode");
+  if (root.acl.empty()) return;
+  CheckSyscall(fsetxattr(fd, XATTR_NAME_POSIX_ACL_ACCESS, root.acl.data(), root.acl.size(), 0),
+               "give the new workspace its ACL");
+}
+
+Sidecar WorkspaceSidecar(const WorkspaceRecord& workspace, SidecarState state) {
+  Sidecar sidecar;
+  sidecar.volume = workspace.volume;
+  sidecar.role = SidecarRole::kWorkspace;
+  sidecar.state = state;
+  sidecar.workspace = workspace;
+  return sidecar;
+}
+
+// The template that a new workspace is made from; empty where there are none.
+std::optional<TemplateId> FindBase(const StoreContext& store, const std::string& name,
+                                   const std::string& attempted) {
+  if (name.empty() && store.backend->templates() == nullptr) return std::nullopt;
+  RequireTemplates(store, attempted);
+  const std::string wanted = name.empty() ? kDefaultTemplate : name;
+  const std::optional<TemplateInfo> found = store.catalog->FindTemplate(wanted);
+  if (found) return found->id;
+  throw Error(
+      ENOENT, attempted, fmt::format("there is no template {}", wanted),
+      name.empty()
+          ? "Add one of that name (ckpt template add), or name another: ckpt init --template"
+          : "'ckpt template list' shows them");
+}
+
+// An empty volume, or one from a template.
+void CreateVolume(const StoreContext& store, const VolumeId& id,
+                  const std::optional<TemplateId>& from) {
+  if (from) {
+    store.backend->CreateFrom(id, *from);
+  } else {
+    store.backend->CreateEmpty(id);
+  }
+}
+
+}  // namespace
+
+WorkspaceRecord Store::CreateWorkspace(const std::string& name, const RootAttributes& root,
+                                       const std::string& from) {
+  const std::string attempted = "make workspace " + name;
+  StoreContext& store = *impl_;
+  const OperationLocks::Hold operation = store.operations.Lock({});
+  RequireFreeName(store, name, "make a workspace");
+  store.RequireWritable(attempted);
+  const std::optional<TemplateId> base = FindBase(store, from, attempted);
+  store.backend->RequireSpaceForNewVolume();
+
+  const GivenViews::Number view = store.NextView(ViewUse::kWorkspace);
+  WorkspaceRecord workspace{
+      .name = name, .volume = VolumeId::Generate(), .created_ns = NowNs(), .view = view};
+  Failpoint("workspace.before-sidecar");
+  PreparedVolume volume(store, WorkspaceSidecar(workspace, SidecarState::kPrepared));
+  // On disk: a sidecar without a volume. Recovery removes it.
+  Failpoint("workspace.after-sidecar");
+  CreateVolume(store, volume.id(), base);
+  // On disk: a volume whose sidecar says "prepared" for a transaction that has not been. Recovery
+  // removes both; so until the commit.
+  Failpoint("workspace.after-volume");
+  SetRootAttributes(*store.backend->Open(volume.id()), root);
+  store.backend->Sync(volume.id());
+  Failpoint("workspace.before-commit");
+  Catalog::Change change(*store.catalog);
+  workspace.id = change.Insert(workspace);
+  store.Commit(change);
+  volume.Committed();
+  // On disk: all, but for a sidecar that still says "prepared". Recovery writes it anew.
+  Failpoint("workspace.after-commit");
+  return workspace;
+}
+
+// --- Import -------------------------------------------------------------------------------------
+
+namespace {
+
+// A volume that somebody fills. On disk until Commit: a volume whose sidecar says "filling", which
+// recovery removes with all that is in it (the import's source is still there).
+class ImportedWorkspace final : public Store::PendingWorkspace {
+ public:
+  ImportedWorkspace(StoreContext& store, const std::string& name)
+      : store_(store),
+        record_{.name = name, .volume = VolumeId::Generate()},
+        prepared_(store, WorkspaceSidecar(record_, SidecarState::kFilling)) {
+    CreateVolume(store, record_.volume, FindBase(store, {}, "make workspace " + name));
+    Failpoint("import.after-volume");
+    volume_ = store.backend->Open(record_.volume);
+  }
+
+  Volume& volume() override { return *volume_; }
+
+  WorkspaceRecord Commit() override {
+    // The long part, in which others may change the store.
+    store_.backend->Sync(record_.volume);
+    const OperationLocks::Hold operation = store_.operations.Lock({});
+    RequireFreeName(store_, record_.name, "make workspace " + record_.name);
+    record_.created_ns = NowNs();
+    const GivenViews::Number view = store_.NextView(ViewUse::kWorkspace);
+    record_.view = view;
+    store_.sidecars->PrepareFilled(WorkspaceSidecar(record_, SidecarState::kPrepared));
+    store_.backend->WaitDurable();
+    Failpoint("import.before-commit");
+    Catalog::Change change(*store_.catalog);
+    record_.id = change.Insert(record_);
+    store_.Commit(change);
+    prepared_.Committed();
+    Failpoint("import.after-commit");
+    return record_;
+  }
+
+ private:
+  StoreContext& store_;
+  WorkspaceRecord record_;
+  PreparedVolume prepared_;
+  std::shared_ptr<Volume> volume_;
+};
+
+}  // namespace
+
+std::unique_ptr<Store::PendingWorkspace> Store::PrepareWorkspace(const std::string& name) {
+  StoreContext& store = *impl_;
+  RequireFreeName(store, name, "make a workspace");
+  store.RequireWritable("make workspace " + name);
+  store.backend->RequireSpaceForNewVolume();
+  return std::make_unique<ImportedWorkspace>(store, name);
+}
+
+// --- Fork ---------------------------------------------------------------------------------------
+
+WorkspaceRecord Store::Fork(int64_t snapshot_id, const std::string& name) {
+  StoreContext& store = *impl_;
+  const StoreContext::HeldSnapshot held = store.HoldSnapshot(snapshot_id);
+  const SnapshotRecord& snapshot = held.snapshot;
+  const std::string attempted = fmt::format("fork snapshot {}", snapshot.name);
+  RequireFreeName(store, name, attempted);
+  store.RequireWritable(attempted);
+  store.RequireData(snapshot, attempted);
+  store.RequireSettled(snapshot, attempted);
+  store.backend->RequireSpaceForNewVolume();
+
+  const GivenViews::Number view = store.NextView(ViewUse::kWorkspace);
+  WorkspaceRecord workspace{.name = name,
+                            .volume = VolumeId::Generate(),
+                            .created_ns = NowNs(),
+                            .view = view,
+                            .parent_id = snapshot.id};
+  Sidecar sidecar = WorkspaceSidecar(workspace, SidecarState::kPrepared);
+  sidecar.parent = snapshot.uuid;
+  Failpoint("fork.before-sidecar");
+  // At each step the same is on disk, and becomes of it, as in CreateWorkspace.
+  PreparedVolume volume(store, sidecar);
+  Failpoint("fork.after-sidecar");
+  store.backend->Clone(snapshot.volume, volume.id());
+  Failpoint("fork.after-clone");
+  RemoveUnlinked(store, volume.id());
+  workspace.parent_marker = store.backend->ChangeMarker(volume.id());
+  Failpoint("fork.before-commit");
+  Catalog::Change change(*store.catalog);
+  workspace.id = change.Insert(workspace);
+  store.Commit(change);
+  volume.Committed();
+  Failpoint("fork.after-commit");
+  return workspace;
+}
+
+// --- Renamed and removed ------------------------------------------------------------------------
+
+void Store::RenameWorkspace(int64_t workspace_id, const std::string& new_name) {
+  StoreContext& store = *impl_;
+  const OperationLocks::Hold operation = store.operations.Lock({workspace_id});
+  const WorkspaceRecord workspace = store.Workspace(workspace_id);
+  if (workspace.name == new_name) return;
+  const std::string attempted = "rename workspace " + workspace.name;
+  RequireFreeName(store, new_name, attempted);
+  store.RequireWritable(attempted);
+  Failpoint("rename-workspace.before-commit");
+  Catalog::Change change(*store.catalog);
+  change.RenameWorkspace(workspace_id, new_name);
+  store.Commit(change);
+  // On disk: the new name, and the old one in the sidecar. Recovery writes that anew.
+  Failpoint("rename-workspace.after-commit");
+  store.sidecars->Refresh(workspace.volume);
+}
+
+void Store::RemoveWorkspace(int64_t workspace_id, const LiveHooks& hooks,
+                            const std::function<bool()>& is_empty) {
+  StoreContext& store = *impl_;
+  const OperationLocks::Hold operation = store.operations.Lock({workspace_id});
+  const WorkspaceRecord workspace = store.Workspace(workspace_id);
+  const std::string attempted = "remove workspace " + workspace.name;
+  store.RequireWritable(attempted);
+  if (const uint64_t count = store.catalog->CountSnapshots(workspace_id); count > 0) {
+    throw Error(ENOTEMPTY, attempted, fmt::format("it has {} snapshots", count),
+                "Delete them first");
+  }
+  {
+    const std::unique_ptr<LiveHold> hold = Hold(hooks, workspace_id);
+    if (is_empty && !is_empty()) {
+      throw Error(ENOTEMPTY, attempted, "it holds files", "Remove them first");
+    }
+    Failpoint("remove-workspace.before-commit");
+    store.WithReserve([&] {
+      Catalog::Change change(*store.catalog);
+      change.DeleteWorkspace(workspace_id);
+      change.AddTombstone(workspace.volume, workspace.view, NowNs());
+      store.Commit(change);
+    });
+    // On disk: no workspace, and a tombstone for its volume, which recovery destroys.
+    Failpoint("remove-workspace.after-commit");
+  }
+  store.Destroy(workspace.volume);
+  Failpoint("remove-workspace.after-destroy");
+}
+
+}  // namespace ckptfs

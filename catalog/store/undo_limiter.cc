@@ -1,0 +1,98 @@
+#include "catalog/store/undo_limiter.h"
+
+#include <pthread.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace ckptfs {
+namespace {
+
+using std::chrono::nanoseconds;
+
+constexpr std::chrono::milliseconds kRestMin{2};
+// While something is left for later, looks that often at least: the clock of the machine may be set,
+// and a file that was open be closed. After a failure, too.
+constexpr std::chrono::minutes kLookAgain{10};
+constexpr std::chrono::hours kNothingToDo{24};
+
+}  // namespace
+
+UndoLimiter::UndoLimiter(Store& store, std::function<void(const SnapshotRecord&)> deleted)
+    : store_(store),
+      deleted_(std::move(deleted)),
+      thread_([this](const std::stop_token& stop) { Run(stop); }) {
+  pthread_setname_np(thread_.native_handle(), "ckptfs-undo");
+}
+
+void UndoLimiter::Look(int64_t workspace_id) {
+  const std::lock_guard lock(mutex_);
+  asked_.insert(workspace_id);
+  changed_.notify_all();
+}
+
+void UndoLimiter::Run(const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  while (!stop.stop_requested()) {
+    changed_.wait_until(lock, stop, look_at_all_, [this] { return !asked_.empty(); });
+    const std::set<int64_t> asked = std::exchange(asked_, {});
+    lock.unlock();
+    if (Clock::now() < look_at_all_) {
+      LookAt(asked, stop);
+    } else {
+      look_at_all_ = Clock::now() + kNothingToDo;
+      LookAt(AllWorkspaces(), stop);
+    }
+    lock.lock();
+  }
+}
+
+std::set<int64_t> UndoLimiter::AllWorkspaces() const {
+  std::set<int64_t> all;
+  try {
+    for (const WorkspaceRecord& workspace : store_.rows().ListWorkspaces()) all.insert(workspace.id);
+  } catch (const std::exception& error) {
+    spdlog::warn("look for old states that rollbacks kept: {}", error.what());
+  }
+  return all;
+}
+
+void UndoLimiter::LookAt(const std::set<int64_t>& workspaces, const std::stop_token& stop) {
+  for (const int64_t workspace : workspaces) {
+    std::optional<nanoseconds> wait;
+    try {
+      wait = Limit(workspace, stop);
+    } catch (const std::exception& error) {
+      spdlog::warn("delete an old state that a rollback kept: {}; tried again later", error.what());
+      wait = kLookAgain;
+    }
+    if (!wait) continue;
+    const auto soon =
+        std::chrono::duration_cast<Clock::duration>(std::min<nanoseconds>(*wait, kLookAgain));
+    look_at_all_ = std::min(look_at_all_, Clock::now() + soon);
+  }
+}
+
+std::optional<nanoseconds> UndoLimiter::Limit(int64_t workspace_id, const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    const Clock::time_point start = Clock::now();
+    const UndoLimitStep step = store_.LimitUndo(workspace_id);
+    if (!step.deleted) return step.wait;
+    deleted_(*step.deleted);
+    const Clock::duration took = Clock::now() - start;
+    const auto workspace = store_.rows().FindWorkspace(workspace_id);
+    spdlog::info("delete {}/{}, which the limit on such states no longer keeps ({:.1f} ms)",
+                 workspace ? workspace->name : "?", step.deleted->name,
+                 std::chrono::duration<double, std::milli>(took).count());
+    Rest(std::max<nanoseconds>(took, kRestMin), stop);
+  }
+  return std::nullopt;
+}
+
+void UndoLimiter::Rest(nanoseconds time, const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, stop, time, [] { return false; });
+}
+
+}  // namespace ckptfs

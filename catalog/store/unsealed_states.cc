@@ -1,0 +1,87 @@
+#include "catalog/store/unsealed_states.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <exception>
+
+namespace ckptfs {
+
+void UnsealedStates::Add(const VolumeId& volume, bool in_writing) {
+  const std::lock_guard lock(mutex_);
+  states_[volume].in_writing = in_writing;
+}
+
+void UnsealedStates::WritersGone(const VolumeId& volume) {
+  const std::lock_guard lock(mutex_);
+  if (const auto known = states_.find(volume); known != states_.end()) {
+    known->second.in_writing = false;
+  }
+}
+
+bool UnsealedStates::IsInWriting(const VolumeId& volume) const {
+  const std::lock_guard lock(mutex_);
+  const auto known = states_.find(volume);
+  return known != states_.end() && known->second.in_writing;
+}
+
+bool UnsealedStates::Contains(const VolumeId& volume) const {
+  const std::lock_guard lock(mutex_);
+  return states_.contains(volume);
+}
+
+void UnsealedStates::AwaitSealed(std::unique_lock<std::mutex>& lock, const VolumeId& volume) {
+  sealed_.wait(lock, [&] {
+    const auto known = states_.find(volume);
+    return known == states_.end() || !known->second.being_sealed;
+  });
+}
+
+void UnsealedStates::SealIfQuiet(Backend& backend, const VolumeId& volume) {
+  std::unique_lock lock(mutex_);
+  AwaitSealed(lock, volume);
+  const auto known = states_.find(volume);
+  if (known == states_.end() || known->second.in_writing) return;
+  known->second.being_sealed = true;  // nobody takes it out meanwhile
+  lock.unlock();
+  std::exception_ptr failure;
+  try {
+    backend.Seal(volume);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  lock.lock();
+  if (failure) {
+    known->second.being_sealed = false;
+  } else {
+    states_.erase(known);
+  }
+  sealed_.notify_all();
+  lock.unlock();
+  if (failure) std::rethrow_exception(failure);
+}
+
+void UnsealedStates::Drop(const VolumeId& volume) {
+  std::unique_lock lock(mutex_);
+  AwaitSealed(lock, volume);
+  states_.erase(volume);
+}
+
+void UnsealedStates::SealAll(Backend& backend) noexcept {
+  std::unique_lock lock(mutex_);
+  sealed_.wait(lock, [this] {  // whoever seals one will look at it again
+    return std::none_of(states_.begin(), states_.end(),
+                        [](const auto& known) { return known.second.being_sealed; });
+  });
+  for (const auto& [volume, state] : states_) {
+    try {
+      backend.Seal(volume);
+    } catch (const std::exception& error) {
+      spdlog::error("make volume {} read-only: {}; the next start repeats it", volume.str(),
+                    error.what());
+    }
+  }
+  states_.clear();
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,375 @@
+// Commands that only ask.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "backend/base/low_priority.h"
+#include "backend/base/time.h"
+#include "backend/compare/change_list.h"
+#include "catalog/trees/unlinked_directory.h"
+#include "fs/control/control_requests.h"
+#include "fs/control/control_visibility.h"
+
+namespace ckptfs::control {
+namespace {
+
+using wire::Json;
+
+// Of a long listing in one line of the answer: elements, and about how many bytes of texts in them.
+constexpr size_t kItemsPerLine = 500;
+constexpr size_t kBytesPerLine = size_t{32} << 10;
+constexpr size_t kSnapshotsAtOnce = 100;
+// A change of a longer path is not told: sixteen times of what a program can use.
+constexpr size_t kToldPathBytesMax = size_t{64} << 10;
+
+// `ckpt status` warns when less than both is left.
+constexpr uint64_t kLowSpaceBytes = uint64_t{5} << 30;
+constexpr uint64_t kLowSpaceFraction = 10;
+
+// Sends the elements of a listing in lines.
+class ItemSender {
+ public:
+  explicit ItemSender(Answer& answer) : answer_(answer) {}
+  // `bytes`: of the texts in it.
+  void Add(Json item, size_t bytes) {
+    items_.push_back(std::move(item));
+    bytes_ += bytes;
+    if (items_.size() >= kItemsPerLine || bytes_ >= kBytesPerLine) Flush();
+  }
+  void Flush() {
+    if (items_.empty()) return;
+    Json line;
+    line[wire::kItems] = std::exchange(items_, Json::array());
+    bytes_ = 0;
+    answer_.Send(std::move(line));
+  }
+
+ private:
+  Answer& answer_;
+  Json items_ = Json::array();
+  size_t bytes_ = 0;
+};
+
+const char* KindOf(const Change& change) {
+  switch (change.kind) {
+    case ChangeKind::kAdded:
+      return wire::kKindAdded;
+    case ChangeKind::kRemoved:
+      return wire::kKindRemoved;
+    case ChangeKind::kModified:
+      return wire::kKindModified;
+    case ChangeKind::kRenamed:
+      return wire::kKindRenamed;
+  }
+  return "";
+}
+
+// Of a comparison of two states, those that the caller may see. Returns how many others there are.
+Json SendVisible(const Request& request, const ChangeList& changes, const VolumeId& older,
+                 const VolumeId& newer) {
+  const LowPriority low;
+  const Backend& backend = request.store().backend();
+  VisibleNames visible_before(request.caller, backend, older);
+  VisibleNames visible_after(request.caller, backend, newer);
+  size_t hidden = 0;
+  size_t too_long = 0;
+  ItemSender sender(request.answer);
+  changes.ForEach([&](const Change& change) {
+    const size_t bytes = change.path.size() + change.old_path.size();
+    if (std::max(change.path.size(), change.old_path.size()) > kToldPathBytesMax) {
+      ++too_long;
+    } else if (!Shows(change, visible_before, visible_after)) {
+      ++hidden;
+    } else {
+      Json item{{"kind", KindOf(change)}, {"path", wire::FromBytes(change.path)}};
+      if (change.kind == ChangeKind::kRenamed) item["old_path"] = wire::FromBytes(change.old_path);
+      sender.Add(std::move(item), bytes);
+    }
+  });
+  sender.Flush();
+  return Json{{wire::kHidden, hidden}, {wire::kTooLong, too_long}};
+}
+
+// Each snapshot of a workspace, oldest first, while somebody waits for them.
+template <typename Visit>
+void ForEachSnapshot(const Request& request, int64_t workspace_id, const Visit& visit) {
+  int64_t after_id = 0;
+  for (;;) {
+    const std::vector<SnapshotRecord> page =
+        request.store().rows().ListSnapshots(workspace_id, after_id, kSnapshotsAtOnce);
+    if (page.empty()) return;
+    for (const SnapshotRecord& snapshot : page) {
+      request.limits.RequireWanted();
+      visit(snapshot);
+    }
+    after_id = page.back().id;
+  }
+}
+
+std::vector<WorkspaceRecord> WorkspacesInScope(const Request& request) {
+  if (request.caller.workspace_id || request.workspace) return {request.Workspace()};
+  if (!request.MayListWorkspaces()) return {};
+  return request.store().rows().ListWorkspaces();
+}
+
+bool HidesWorkspaces(const Request& request) {
+  return !request.caller.workspace_id && !request.MayListWorkspaces();
+}
+
+// Files that had no name any more but were open when the snapshot was taken.
+Json UnlinkedFilesOf(const Request& request, const SnapshotRecord& snapshot,
+                     VisibleNames& visible) {
+  Json files = Json::array();
+  if (snapshot.unlinked_open == 0 || snapshot.state != SnapshotState::kOk) return files;
+  const auto volume = request.store().backend().Open(snapshot.volume);
+  for (const UnlinkedFile& file : ListUnlinkedFiles(*volume)) {
+    if (!visible.Shows(file.path)) continue;
+    files.push_back({{"name", file.name},
+                     {"path", wire::FromBytes(file.path)},
+                     {"size_bytes", file.size_bytes},
+                     {"allocated_bytes", file.allocated_bytes}});
+  }
+  return files;
+}
+
+void AddOpenWriters(Json& json, const std::optional<OpenWriterList>& writers,
+                    VisibleNames& visible) {
+  json["open_for_writing"] = Json::array();
+  json["open_for_writing_total"] = writers ? Json(writers->total) : Json();
+  if (!writers) return;
+  for (const OpenWriter& writer : writers->named) {
+    if (!visible.Shows(writer.path)) continue;
+    json["open_for_writing"].push_back({{"path", wire::FromBytes(writer.path)},
+                                        {"pid", writer.pid},
+                                        {"command", wire::FromBytes(writer.command)}});
+  }
+}
+
+// To whoever asks within one workspace, or may not list the mount root, of the others only that there is
+// something; root may know all.
+std::vector<std::string> Warnings(const Request& request, const StoreStatus& status,
+                                  const SpaceInfo& space) {
+  Store& store = request.store();
+  const BackendHealth health = store.backend().Health();
+  const bool of_all = request.caller.uid == 0 || request.MayListWorkspaces();
+  std::vector<std::string> warnings;
+  if (of_all) {
+    warnings = status.warnings;
+    warnings.insert(warnings.end(), health.warnings.begin(), health.warnings.end());
+  } else if (const size_t count = status.warnings.size() + health.warnings.size(); count != 0) {
+    warnings.push_back(
+        fmt::format("The store has {} warnings, which 'ckpt status' shows to root.", count));
+  }
+  for (const WorkspaceRecord& workspace :
+       of_all ? store.rows().ListWorkspaces() : WorkspacesInScope(request)) {
+    if (std::count(health.stopped.begin(), health.stopped.end(), workspace.volume) == 0) continue;
+    warnings.push_back(fmt::format(
+        "The workspace {} has stopped, for want of space most likely: it can be read, and is whole "
+        "but "
+        "for what was written last. Free space on the disk of the store; if this stays, see the "
+        "kernel's log (dmesg).",
+        workspace.name));
+  }
+  if (space.free_bytes < kLowSpaceBytes &&
+      space.free_bytes < space.total_bytes / kLowSpaceFraction) {
+    warnings.push_back(
+        fmt::format("Only {} MiB are free: delete snapshots, or mount with a larger size=.",
+                    space.free_bytes >> 20));
+  }
+  return warnings;
+}
+
+}  // namespace
+
+Json ToJson(const SnapshotRecord& snapshot, const std::string& workspace) {
+  Json metadata = wire::Parse(snapshot.metadata);
+  if (metadata.is_discarded()) metadata = snapshot.metadata;
+  return Json{
+      {"workspace", workspace},
+      {"name", snapshot.name},
+      {"id", snapshot.uuid.str()},
+      {"created", FormatRfc3339(snapshot.created_ns)},
+      {"message", snapshot.message},
+      {"metadata", std::move(metadata)},
+      {"pinned", snapshot.pinned},
+      {"missing", snapshot.state == SnapshotState::kMissing},
+      {"parent", snapshot.parent_name.empty() ? Json() : Json(snapshot.parent_name)},
+      {"kind", ToString(snapshot.kind)},
+      {"unlinked_open", snapshot.unlinked_open},
+      {"moment", ToString(snapshot.moment)},
+      {"moment_reason", snapshot.moment_reason.empty() ? Json() : Json(snapshot.moment_reason)}};
+}
+
+Json Hello(const Request& request) {
+  const bool scoped = request.caller.workspace_id.has_value();
+  return Json{{"scope", scoped ? wire::kScopeWorkspace : wire::kScopeMount},
+              {"workspace", scoped ? Json(request.Workspace().name) : Json()},
+              {"mountpoint", wire::FromBytes(request.verbs.mountpoint())},
+              {"version", CKPTFS_VERSION}};
+}
+
+Json List(const Request& request) {
+  const WorkspaceRecord workspace = request.Workspace();
+  const LowPriority low;
+  ItemSender sender(request.answer);
+  ForEachSnapshot(request, workspace.id, [&](const SnapshotRecord& snapshot) {
+    sender.Add(ToJson(snapshot, workspace.name),
+               snapshot.message.size() + snapshot.metadata.size());
+  });
+  sender.Flush();
+  return Json::array();
+}
+
+Json Show(const Request& request) {
+  const WorkspaceRecord workspace = request.Workspace();
+  SnapshotRecord snapshot = request.Snapshot(workspace);
+  Json usage_referenced;
+  Json usage_exclusive;
+  if (snapshot.state == SnapshotState::kOk) {
+    try {
+      const Turn turn(request.limits);
+      const VolumeUsage usage = request.store().SnapshotUsage(snapshot.id);
+      usage_referenced = usage.referenced_bytes;
+      usage_exclusive = usage.exclusive_bytes;
+    } catch (const Error&) {
+      // Its data may have turned out to be missing just now: then that is what there is to show.
+      const auto again = request.store().rows().FindSnapshot(snapshot.id);
+      if (!again || again->state == SnapshotState::kOk) throw;
+      snapshot = *again;
+    }
+  }
+  Json json = ToJson(snapshot, workspace.name);
+  VisibleNames visible(request.caller, request.store().backend(), snapshot.volume);
+  json["unlinked_files"] = UnlinkedFilesOf(request, snapshot, visible);
+  json["state"] = ToString(snapshot.state);
+  json["referenced_bytes"] = usage_referenced;
+  json["exclusive_bytes"] = usage_exclusive;
+  AddOpenWriters(json, request.store().rows().OpenWriters(snapshot.id), visible);
+  return json;
+}
+
+Json Status(const Request& request) {
+  Store& store = request.store();
+  const StoreStatus status = store.Status();
+  const SpaceInfo space = store.backend().Space();
+  Json workspaces = Json::array();
+  for (const WorkspaceRecord& workspace : WorkspacesInScope(request)) {
+    workspaces.push_back({{"name", workspace.name},
+                          {"snapshots", store.rows().CountSnapshots(workspace.id)},
+                          {"created", FormatRfc3339(workspace.created_ns)}});
+  }
+  return Json{{"version", CKPTFS_VERSION},
+              {"source", wire::FromBytes(status.source)},
+              {"mountpoint", wire::FromBytes(request.verbs.mountpoint())},
+              {"backend",
+               {{"type", status.backend_type},
+                {"selection", status.backend_selection},
+                {"selected_at", FormatRfc3339(status.backend_selected_at_ns)}}},
+              {"clean_start", status.clean_start},
+              {"read_only", status.read_only},
+              {"workspaces", std::move(workspaces)},
+              {wire::kWorkspacesHidden, HidesWorkspaces(request)},
+              {"fs_total_bytes", space.total_bytes},
+              {"fs_used_bytes", space.used_bytes},
+              {"warnings", Warnings(request, status, space)}};
+}
+
+namespace {
+
+// Null if its data is missing.
+Json LiveUsage(Store& store, const WorkspaceRecord& workspace) {
+  try {
+    const VolumeUsage bytes = store.backend().Usage(workspace.volume);
+    return Json{{"referenced_bytes", bytes.referenced_bytes},
+                {"exclusive_bytes", bytes.exclusive_bytes}};
+  } catch (const Error& error) {
+    if (error.errno_value() != ENOENT) throw;
+    return nullptr;
+  }
+}
+
+}  // namespace
+
+Json Df(const Request& request) {
+  Store& store = request.store();
+  const bool with_usage = request.Flag("usage", false);
+  // Sizes cost the daemon much work: only for those who may read the workspace.
+  if (with_usage) static_cast<void>(request.Workspace());
+  const SpaceInfo space = store.backend().Space();
+  Json workspaces = Json::array();
+  for (const WorkspaceRecord& workspace : WorkspacesInScope(request)) {
+    Json entry{{"name", workspace.name}, {"snapshots", store.rows().CountSnapshots(workspace.id)}};
+    if (with_usage) {
+      const Turn turn(request.limits);
+      Json usages = Json::array();
+      ForEachSnapshot(request, workspace.id, [&](const SnapshotRecord& snapshot) {
+        Json usage{
+            {"name", snapshot.name}, {"referenced_bytes", nullptr}, {"exclusive_bytes", nullptr}};
+        if (snapshot.state == SnapshotState::kOk) {
+          const VolumeUsage bytes = store.SnapshotUsage(snapshot.id);
+          usage["referenced_bytes"] = bytes.referenced_bytes;
+          usage["exclusive_bytes"] = bytes.exclusive_bytes;
+        }
+        usages.push_back(std::move(usage));
+      });
+      entry["usage"] = std::move(usages);
+      entry["live"] = LiveUsage(store, workspace);
+    }
+    workspaces.push_back(std::move(entry));
+  }
+  Json templates = Json::array();
+  for (const TemplateInfo& info : store.ListTemplates()) {
+    templates.push_back(Json{{"name", info.label},
+                             {"size_bytes", info.size_bytes},
+                             {"disk_bytes", TemplateDiskBytes(store, info.id)}});
+  }
+  return Json{{"fs_total_bytes", space.total_bytes},
+              {"fs_used_bytes", space.used_bytes},
+              {"fs_free_bytes", space.free_bytes},
+              {"templates", std::move(templates)},
+              {wire::kWorkspacesHidden, HidesWorkspaces(request)},
+              {"workspaces", std::move(workspaces)}};
+}
+
+namespace {
+
+ChangeList Compare(const Request& request, const DiffRequest& wanted) {
+  const Turn turn(request.limits);
+  return request.verbs.Diff(wanted, request.limits);
+}
+
+}  // namespace
+
+Json Diff(const Request& request) {
+  const WorkspaceRecord workspace = request.Workspace();
+  const auto named = [&](const char* argument) {
+    Request other = request;
+    other.args = Json{{"snapshot", wire::FromBytes(request.Text(argument))}};
+    return other.Snapshot(workspace);
+  };
+  const SnapshotRecord from = named("from");
+  std::optional<SnapshotRecord> to;
+  if (request.Has("to") && request.Text("to") != kLiveName) to = named("to");
+  const ChangeList changes =
+      Compare(request, {.older_snapshot_id = from.id,
+                        .newer_snapshot_id = to ? std::optional(to->id) : std::nullopt,
+                        .workspace_id = workspace.id});
+  const VolumeId newer = to ? to->volume : request.Workspace().volume;
+  return SendVisible(request, changes, from.volume, newer);
+}
+
+Json Preview(const Request& request) {
+  const WorkspaceRecord workspace = request.Workspace();
+  const SnapshotRecord snapshot = request.Snapshot(workspace);
+  const VolumeId live = workspace.volume;
+  ChangeList changes = Compare(request, {.older_snapshot_id = snapshot.id,
+                                         .newer_snapshot_id = std::nullopt,
+                                         .workspace_id = workspace.id});
+  changes.Invert();
+  Json result = SendVisible(request, changes, live, snapshot.volume);
+  result["snapshot"] = snapshot.name;
+  return result;
+}
+
+}  // namespace ckptfs::control

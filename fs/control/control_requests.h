@@ -1,0 +1,111 @@
+// What the daemon does for each command of the control protocol. Internal to fs/control*.cc.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string>
+
+#include "backend/base/unique_fd.h"
+#include "catalog/trees/import.h"
+#include "fs/control/control.h"
+#include "fs/control/control_wire.h"
+#include "fs/control/request_limits.h"
+#include "fs/operations/rights.h"
+#include "fs/operations/verbs.h"
+
+namespace ckptfs::control {
+
+// Where a running request hands over what comes before its result.
+class Answer {
+ public:
+  virtual ~Answer() = default;
+  // Sends one line. Waits while the reader is far behind; nothing happens once it is gone.
+  virtual void Send(wire::Json line) = 0;
+  // The reader is gone, or the server stops.
+  virtual bool IsAbandoned() const = 0;
+  // Since when who sends has been waiting for the reader; zero: it is not.
+  virtual std::chrono::steady_clock::duration UnreadFor() const = 0;
+  // The request is given up: its reader gets that error behind the line it is in. Called by other threads.
+  virtual void Break(const Error& error) = 0;
+};
+
+// One request while it runs, on a thread of its own.
+struct Request {
+  Verbs& verbs;
+  const ControlCaller& caller;
+  Answer& answer;
+  RequestLimits& limits;
+  std::string command;
+  std::optional<std::string> workspace;
+  wire::Json args = wire::Json::object();
+
+  Store& store() const noexcept { return verbs.store(); }
+
+  // Arguments. Throw Error EINVAL if one is missing or of another type.
+  bool Has(const char* name) const;  // there and not null
+  std::string Text(const char* name) const;
+  bool Flag(const char* name, bool otherwise) const;
+  uint64_t Number(const char* name) const;
+
+  // The workspace that the request is about: that of the scope, or the one named. Throws EPERM if
+  // the scope is another workspace, EACCES if a caller other than root names one through the mount
+  // root (its directory's own permissions would not be asked), ENOENT, EINVAL.
+  WorkspaceRecord Workspace() const;
+  // The same for a command that changes: EACCES if the descriptor is not open for writing.
+  WorkspaceRecord ChangedWorkspace() const;
+  // Throws what RequireRight does if the caller has not that right, on the workspace and its snapshot or,
+  // without one, on the mount.
+  void Require(Right right, const WorkspaceRecord* workspace = nullptr,
+               const SnapshotRecord* snapshot = nullptr) const;
+  // Whether the caller may be told the names of all workspaces. Not within one: whoever has its control file
+  // may be in a container, from which the mount root cannot be seen.
+  bool MayListWorkspaces() const;
+  // For commands on the whole mount. EPERM within a workspace, EACCES without write permission.
+  void RequireChangesToMount() const;
+  // The snapshot that argument "snapshot" names in this workspace ("latest" is the newest checkpoint), or
+  // that "newest" counts to, from 1 for the newest checkpoint (Store::NewestCheckpoint). ENOENT, EINVAL.
+  SnapshotRecord Snapshot(const WorkspaceRecord& record) const;
+};
+
+// Runs the request and returns its result. Throws Error.
+wire::Json Run(const Request& request);
+
+// Parses the text of a request. Throws Error EINVAL.
+Request ParseRequest(Verbs& verbs, const ControlCaller& caller, Answer& answer,
+                     RequestLimits& limits, const std::string& text);
+
+// A snapshot as `ckpt list --format json` shows it.
+wire::Json ToJson(const SnapshotRecord& snapshot, const std::string& workspace);
+
+// control_queries.cc
+wire::Json Hello(const Request& request);
+wire::Json List(const Request& request);
+wire::Json Show(const Request& request);
+wire::Json Status(const Request& request);
+wire::Json Df(const Request& request);
+wire::Json Diff(const Request& request);
+wire::Json Preview(const Request& request);
+// control_changes.cc
+wire::Json Checkpoint(const Request& request);
+wire::Json Rollback(const Request& request);
+wire::Json Fork(const Request& request);
+wire::Json Delete(const Request& request);
+wire::Json Pin(const Request& request);
+wire::Json Fsck(const Request& request);
+wire::Json Sync(const Request& request);
+// control_import.cc
+wire::Json Import(const Request& request);
+// control_templates.cc
+wire::Json TemplateDiskBytes(Store& store, const TemplateId& id);  // null if its image is gone
+wire::Json Create(const Request& request);
+wire::Json Templates(const Request& request);
+wire::Json TemplateAdd(const Request& request);
+wire::Json TemplateRemove(const Request& request);
+
+// What the caller, who must be root, has open as the descriptor that arguments fd, device and inode name,
+// opened anew for reading. EOPNOTSUPP if the daemon cannot reach it.
+UniqueFd OpenCallersFile(const Request& request, const std::string& attempted);
+// How the copying of a tree on behalf of a request is to be done.
+ImportOptions ImportOptionsFor(const Request& request);
+
+}  // namespace ckptfs::control

@@ -1,0 +1,152 @@
+// The words of the control protocol (fs/control/control_protocol.h): commands, fields, and how strings and
+// errors travel. Shared by both sides, so that they cannot drift apart.
+//
+// A request is {"command": "...", "workspace": "name", "args": {...}}. "workspace" is left out
+// where the control file's own scope says it; through the mount root's control file, root may name
+// any. What each command takes and gives is written beside its name.
+#pragma once
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "backend/base/error.h"
+#include "backend/base/json_bounds.h"
+#include "catalog/db/names.h"
+
+namespace ckptfs::wire {
+
+using Json = nlohmann::json;
+
+// --- The frame -----------------------------------------------------------------------------------
+inline constexpr const char* kCommand = "command";
+inline constexpr const char* kWorkspace = "workspace";
+inline constexpr const char* kArgs = "args";
+inline constexpr const char* kProgress = "progress";
+inline constexpr const char* kItems = "items";
+inline constexpr const char* kResult = "result";
+inline constexpr const char* kError = "error";
+// How many lines of a comparison are left out, as the caller may not see them.
+inline constexpr const char* kHidden = "hidden";
+inline constexpr const char* kWorkspacesHidden =
+    "workspaces_hidden";  // as the caller may not list them
+// How many are, as their paths are longer than any program can use.
+inline constexpr const char* kTooLong = "too_long";
+
+// --- Commands that ask ---------------------------------------------------------------------------
+// {} -> {scope: "mount" | "workspace", workspace: name or null, mountpoint, version}
+inline constexpr const char* kHello = "hello";
+// {} -> array of snapshots, oldest first; items before it if they are many. Of each: moment ("one",
+// "crash-consistent" or "unknown") and moment_reason (text or null)
+inline constexpr const char* kList = "list";
+// {snapshot} -> a snapshot with state, referenced_bytes and exclusive_bytes (null if missing), and
+// open_for_writing: [{path, pid, command}] of open_for_writing_total (null: not known), and
+// unlinked_files: [{name, path, size_bytes, allocated_bytes}]
+inline constexpr const char* kShow = "show";
+// {} -> the object of `ckpt status --format json`; of a workspace's scope: with that one only
+inline constexpr const char* kStatus = "status";
+// {usage: bool} -> {fs_total_bytes, fs_used_bytes, fs_free_bytes, templates: [{name, size_bytes,
+// disk_bytes}], workspaces: [{name, snapshots, live: {referenced_bytes, exclusive_bytes}, usage: [{name,
+// referenced_bytes, exclusive_bytes}]}]}; live and usage only within a workspace
+inline constexpr const char* kDf = "df";
+// {from, to: name or null for the live tree} -> items {kind, path, old_path?}, then null
+inline constexpr const char* kDiff = "diff";
+// {snapshot or newest: N} -> items: what a rollback would change; then {snapshot: name}
+inline constexpr const char* kPreview = "preview";
+// {} -> array of {name, id, created, filesystem, size_bytes, disk_bytes, sha256, users: [name]}
+inline constexpr const char* kTemplates = "templates";
+
+// --- Commands that change ------------------------------------------------------------------------
+// {name?, message, metadata: text, pinned, if_changed} -> a snapshot, or {unchanged_since: name}
+inline constexpr const char* kCheckpoint = "checkpoint";
+// {snapshot or newest: N, force} -> {workspace, snapshot, kept: name or null, equal_to: name or
+// null, unmounted: [path]}
+inline constexpr const char* kRollback = "rollback";
+// {snapshot, name} -> {workspace}
+inline constexpr const char* kFork = "fork";
+// {snapshot, force} -> {}
+inline constexpr const char* kDelete = "delete";
+// {snapshot, pinned} -> {}
+inline constexpr const char* kPin = "pin";
+// {repair} -> {problems: [text], repaired: [text]}; the problems that are left
+inline constexpr const char* kFsck = "fsck";
+// {name, mode, template} -> {workspace}; made from that template, owned by the caller. `mode` has had
+// the umask taken off
+inline constexpr const char* kCreate = "create";
+// {name, filesystem?, size_bytes?, fd, device, inode} -> a template; `fd` as in import, of a directory or an
+// image. {name, snapshot} with a workspace -> the same of a snapshot. Both for root
+inline constexpr const char* kTemplateAdd = "template-add";
+// {name} -> {}
+inline constexpr const char* kTemplateRemove = "template-remove";
+// {name, fd, device, inode, leave_out_nested} -> {workspace, directories, files, hard_links,
+// others, copied_bytes, shared_bytes, links_outside, attributes_left_out, left_out: [path]}. `fd`
+// is a descriptor of the caller, an open directory. For root; EOPNOTSUPP where the daemon cannot
+// reach the caller's descriptors. Given up if the caller closes the control file before the end.
+inline constexpr const char* kImport = "import";
+// {} -> {}; what has been written to the workspace is on disk
+inline constexpr const char* kSync = "sync";
+
+// --- Values --------------------------------------------------------------------------------------
+inline constexpr const char* kScopeMount = "mount";
+inline constexpr const char* kScopeWorkspace = "workspace";
+inline constexpr const char* kKindAdded = "added";
+inline constexpr const char* kKindRemoved = "removed";
+inline constexpr const char* kKindModified = "modified";
+inline constexpr const char* kKindRenamed = "renamed";
+
+// Deeper JSON than this is refused or shown as text: printing it is recursive.
+inline constexpr int kMaxJsonDepth = 64;
+
+// A string of any bytes, as JSON: {"bytes": [...]} if it is no valid UTF-8.
+inline Json FromBytes(std::string_view bytes) {
+  if (IsValidUtf8(bytes)) return std::string(bytes);
+  Json values = Json::array();
+  for (const char byte : bytes) values.push_back(static_cast<unsigned char>(byte));
+  return Json{{"bytes", std::move(values)}};
+}
+
+// The inverse of FromBytes. Throws Error EINVAL, naming `what`, if it is not of that form.
+inline std::string ToBytes(const Json& json, std::string_view what) {
+  if (json.is_string()) return json.get<std::string>();
+  const auto found = json.is_object() ? json.find("bytes") : json.end();
+  if (!json.is_object() || found == json.end() || !found->is_array()) {
+    throw Error(EINVAL, what, "no string");
+  }
+  std::string bytes;
+  for (const Json& value : *found) {
+    const int64_t byte = value.is_number_integer() ? value.get<int64_t>() : -1;
+    if (byte < 0 || byte > 0xFF) throw Error(EINVAL, what, "no bytes");
+    bytes += static_cast<char>(byte);
+  }
+  return bytes;
+}
+
+inline Json FromError(const Error& error) {
+  return Json{{"errno", error.errno_value()},
+              {"message", error.attempted()},
+              {"why", error.why()},
+              {"hint", error.hint()}};
+}
+
+inline Error ToError(const Json& json) {
+  return Error(json.value("errno", EIO), json.value("message", "ask the daemon"),
+               json.value("why", ""), json.value("hint", ""));
+}
+
+// One line of the protocol. Bytes that are no UTF-8 in a message become U+FFFD.
+inline std::string ToLine(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
+}
+
+// Parses JSON of at most kMaxJsonDepth levels and that many values; a discarded value (is_discarded) if it is
+// none.
+inline Json Parse(std::string_view text, size_t values_max = SIZE_MAX) {
+  const JsonBounds bounds{.depth_max = kMaxJsonDepth, .values_max = values_max};
+  if (CheckJson(text, bounds) != JsonVerdict::kGood) return Json(Json::value_t::discarded);
+  return Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+}
+
+}  // namespace ckptfs::wire

@@ -1,0 +1,439 @@
+// FileTree: open files and their data.
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <spdlog/spdlog.h>
+#include <sys/ioctl.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "backend/base/proc_path.h"
+#include "fs/files/file_tree_internal.h"
+#include "fs/processes/asking_thread.h"
+
+namespace ckptfs {
+
+bool IsOpenForWriting(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
+
+namespace {
+
+constexpr unsigned int kWriteOutNow =
+    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+
+// Of a file in which something is sought at once, in units of 512 bytes.
+constexpr uint64_t kSeekBlocksMax = (uint64_t{64} << 20) / 512;
+
+// chattr +i and +a: the kernel does not know that of files on FUSE, and with passthrough it opens
+// the backing file without asking.
+void RefuseProtected(const struct statx& status, int flags) {
+  const bool only_appends = (flags & O_APPEND) != 0;
+  if ((status.stx_attributes & STATX_ATTR_IMMUTABLE) != 0 ||
+      ((status.stx_attributes & STATX_ATTR_APPEND) != 0 && !only_appends)) {
+    throw Error(EPERM, "open a file for writing", "it is immutable or append-only");
+  }
+}
+
+}  // namespace
+
+UniqueFd FileTree::OpenForAll(const Node& node) {
+  if (!node.workspace) return OpenForData(node, O_RDONLY);
+  try {
+    return OpenForData(node, O_RDWR);
+  } catch (const Error& error) {
+    // Left behind by a rollback, for those who have it open for reading.
+    if (error.errno_value() == EROFS) return OpenForData(node, O_RDONLY);
+    if (error.errno_value() != EPERM) throw;
+  }
+  try {
+    return OpenForData(node, O_RDWR | O_APPEND);  // append-only
+  } catch (const Error& error) {
+    if (error.errno_value() != EPERM) throw;
+  }
+  return OpenForData(node, O_RDONLY);  // immutable
+}
+
+UniqueFd FileTree::OpenForData(const Node& node, int flags) {
+  if (!node.volume) throw Error(ESTALE, "open a file", "its snapshot has been deleted");
+  // Never a FIFO or a device: the kernel serves those itself, and opening one could block.
+  const int all_flags = flags | O_NOFOLLOW | O_NOCTTY;
+  try {
+    return node.volume->OpenInode(node.file, all_flags | O_NONBLOCK);
+  } catch (const Error& error) {
+    if (error.errno_value() != EAGAIN) throw;
+  }
+  // A regular file, with the lease that IsOpenUnderneath takes: it is given back in a moment.
+  return node.volume->OpenInode(node.file, all_flags);
+}
+
+UniqueFd FileTree::OpenAnew(const Node& node, int flags) const {
+  try {
+    return OpenForData(node, flags);
+  } catch (const Error& error) {
+    // In a volume that has been destroyed only what is open can be reached.
+    const auto held = error.errno_value() == ESTALE ? mount_.open_files.AnyFd(node.id) : nullptr;
+    if (!held) throw;
+    return UniqueFd(
+        CheckSyscall(open(ProcPath(held->get()).c_str(), flags | O_NONBLOCK | O_CLOEXEC),
+                     "open a file of a deleted state anew"));
+  }
+}
+
+bool FileTree::IsLeftBehind(const Node& node) {
+  return node.view->kind == View::Kind::kLiveFiles && node.workspace->live()->files != node.view;
+}
+
+// A file of the state before that somebody uses, and until the names are settled (SettlingNames) any, the
+// kernel knows, and opens by its handle without having asked for it. Who opens it by a path has found it
+// there before the rollback, or by a descriptor that he has.
+void FileTree::RefuseOldHandle(const Node& node, const Caller& caller) {
+  if (!IsLeftBehind(node) || SystemCallOf(caller.pid).number != SYS_open_by_handle_at) return;
+  throw Error(ESTALE, "open a file", "a rollback has put another in its place");
+}
+
+OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Caller& caller,
+                         const InGroup& in_group) {
+  const bool for_writing = IsOpenForWriting(flags);
+  // An open for writing passes the gate: a rollback that looks for writers inside it misses none.
+  std::optional<Change> change;
+  Node node;
+  if (for_writing || (flags & O_TRUNC) != 0) {
+    // The kernel takes no lock to open a file, not even to truncate it so: others can write to it.
+    change.emplace(BeginChange(node_id, /*locked=*/0));
+    node = change->node;
+    // So the writers of a state that was replaced only become fewer, and their end is the end.
+    if (IsLeftBehind(node)) {
+      throw Error(ESTALE, "open a file for writing", "a rollback has put another in its place");
+    }
+  } else {
+    node = mount_.Resolve(node_id);
+    RefuseOldHandle(node, caller);
+  }
+  UniqueFd path;
+  bool may_pass_through = true;
+  bool append_only = false;
+  if (for_writing) {
+    path = node.volume->OpenInode(node.file, O_PATH | O_NOFOLLOW);
+    const struct statx status = StatxAt(path.get(), "");
+    RefuseProtected(status, flags);
+    append_only = (status.stx_attributes & STATX_ATTR_APPEND) != 0;
+    may_pass_through = !HasSetId(status.stx_mode);
+  }
+  const FileOpener opener{
+      .for_passthrough =
+          [&] { return path.valid() ? std::move(path) : OpenForData(node, O_RDONLY); },
+      .for_daemon = [&] { return OpenForAll(node); },
+      .may_be_mapped = [&] { return mount_.mapped.Find(node_id) != 0; },
+  };
+  // What can change by a mapping or by another node must not be read from pages of this one.
+  const bool may_use_page_cache = !for_writing && !mount_.options.strict_access_times &&
+                                  (flags & (O_TRUNC | O_DIRECT | O_NOATIME)) == 0 &&
+                                  !node.in_writing && !IsMapped(node_id);
+  const InGroupOf as(caller);  // the kernel keeps this thread's credentials for its writes
+  OpenReply reply = mount_.open_files.Open(node_id,
+                                           {.for_writing = for_writing,
+                                            .pid = caller.pid,
+                                            .user = caller.uid,
+                                            .may_pass_through = may_pass_through,
+                                            .may_use_page_cache = may_use_page_cache,
+                                            .append_only = append_only},
+                                           opener);
+  reply.uncached |= node.in_writing && reply.backing_id == 0;
+  try {
+    // From where it lies the file could not be opened later, should that be deleted; or it has been.
+    if (!node.workspace || IsLeftBehind(node)) KeepReachable(node_id);
+    // After it counts as open: LastName::Done looks there after it has put the file here.
+    if (const auto place = node.view->nameless.Find(node_id)) {
+      mount_.unlinked.AddLost(node_id, *place);
+    }
+    // Last: what fails has changed nothing.
+    if ((flags & O_TRUNC) != 0) {
+      change.reset();  // it counts as open, and a rollback finds it
+      CutDown(node_id, {.by_descriptor = true, .keep_set_id = keep_set_id}, in_group);
+      change.emplace(BeginChange(node_id));
+      node = change->node;
+      const UniqueFd writable = OpenForData(node, O_WRONLY);
+      const KeepSetIdOf keep(keep_set_id, writable.get(), in_group);
+      CheckSyscall(ftruncate(writable.get(), 0), "truncate a file");
+    }
+  } catch (...) {
+    mount_.open_files.Release(node_id, reply.handle);
+    throw;
+  }
+  // From now on attributes are asked for every time (Timeout); forget those told before. And the
+  // pages: nobody has the file open who could be using them.
+  if (reply.first_writer && reply.backing_id != 0) {
+    mount_.kernel.InvalidateContent(node_id, 0);
+  } else if (reply.first_writer) {
+    mount_.kernel.InvalidateAttributes(node_id);
+  }
+  return reply;
+}
+
+std::shared_ptr<const UniqueFd> FileTree::KeepReachable(NodeId node_id) const {
+  if (auto fd = mount_.open_files.DataFd(node_id)) return fd;
+  return mount_.open_files.GiveFd(node_id,
+                                  [&] { return OpenForData(mount_.Resolve(node_id), O_RDONLY); });
+}
+
+void FileTree::KeepAllReachable(Slot slot) {
+  for (const NodeId node : mount_.open_files.WithoutFd(slot)) {
+    try {
+      KeepReachable(node);
+    } catch (const std::exception& error) {
+      spdlog::error("a file that is open can be read no longer: {}", error.what());
+    }
+  }
+}
+
+void FileTree::Release(NodeId node_id, uint64_t handle) {
+  // Before the handle goes out of the books: at each moment it, or the mapping that may outlive it,
+  // is there to be counted. All attributes that were told meanwhile are out of date already.
+  if (OpenFiles::IsOfWriter(handle)) {
+    mount_.mapped.Add(node_id);
+    mount_.tidier.Wake();
+  }
+  if (mount_.open_files.Release(node_id, handle)) mount_.detached.Released(SlotOf(node_id));
+}
+
+// Whether anybody can still write to the file: a lease for reading is refused then (fcntl(2),
+// F_SETLEASE). It is given back at once, before anybody can open the file through the mount: the kernel's
+// own open of a backing file for writing would fail where the program said O_NONBLOCK. Whoever opens it
+// otherwise waits, and the signal that tells of it is ignored (FuseMount).
+bool FileTree::IsOpenUnderneath(NodeId node_id) const {
+  // Without passthrough, mappings are the kernel's own and RELEASE comes after the last of them;
+  // the daemon's descriptor would be taken for a writer.
+  if (!mount_.open_files.passthrough() || mount_.open_files.DataFd(node_id)) return false;
+  try {
+    const UniqueFd fd = OpenForData(mount_.Resolve(node_id), O_RDONLY | O_NOATIME);
+    return mount_.open_files.HasWritersOr(node_id, [&] {
+      if (fcntl(fd.get(), F_SETLEASE, F_RDLCK) != 0) return errno == EAGAIN;
+      fcntl(fd.get(), F_SETLEASE, F_UNLCK);
+      return false;
+    });
+  } catch (const Error& error) {
+    // It has lost its last name, or its data: nobody will ask for its attributes. Or it cannot be looked
+    // at for the moment.
+    const int reason = error.errno_value();
+    return reason == EMFILE || reason == ENFILE || reason == ENOMEM;
+  }
+}
+
+bool FileTree::IsMapped(NodeId node_id) const {
+  const uint64_t addition = mount_.mapped.Find(node_id);
+  if (addition == 0) return false;
+  if (IsOpenUnderneath(node_id)) return true;
+  mount_.mapped.Remove(node_id, addition);
+  return mount_.mapped.Find(node_id) != 0;
+}
+
+void FileTree::ForgetUnmapped(Slot slot) const {
+  for (const NodeId node : mount_.mapped.OfSlot(slot)) IsMapped(node);
+}
+
+bool FileTree::ForgetSomeUnmapped() const {
+  constexpr size_t kOldOnes = 500;  // a millisecond or two
+  for (const NodeId node : mount_.mapped.Next(kOldOnes)) IsMapped(node);
+  return !mount_.mapped.empty();
+}
+
+std::vector<WriterHandle> FileTree::Writers(Slot slot) {
+  std::vector<WriterHandle> writers = mount_.open_files.Writers(slot);
+  for (const NodeId node : mount_.mapped.OfSlot(slot)) {
+    if (IsMapped(node)) writers.push_back({.node = node, .pid = 0});
+  }
+  return writers;
+}
+
+std::shared_ptr<const UniqueFd> FileTree::WriteFd(NodeId node_id, uint64_t handle) const {
+  auto fd = mount_.open_files.AppendFd(node_id, handle);
+  return fd ? fd : DataFd(node_id);
+}
+
+std::shared_ptr<const UniqueFd> FileTree::DataFd(NodeId node_id) const {
+  auto fd = KeepReachable(node_id);
+  if (!fd) throw Error(EIO, "read or write a file that the kernel should serve itself");
+  return fd;
+}
+
+std::shared_ptr<const UniqueFd> FileTree::ReadFd(NodeId node_id, uint64_t end) const {
+  auto fd = DataFd(node_id);
+  mount_.open_files.NoteRead(node_id, end);
+  return fd;
+}
+
+bool FileTree::LeavesGap(NodeId node_id, off_t offset) const noexcept {
+  if (!mount_.pages.Holds(node_id)) return false;
+  const auto fd = mount_.open_files.DataFd(node_id);
+  struct stat status {};
+  return fd && fstat(fd->get(), &status) == 0 && offset > status.st_size;
+}
+
+void FileTree::BeforeGrowth(NodeId node_id, off_t offset) const {
+  const NodeFd fd = OpenPath(mount_.Resolve(node_id));
+  const auto size = static_cast<off_t>(StatxAt(fd.get(), "").stx_size);
+  if (offset <= size) return;
+  mount_.pages.DropTail(node_id, size, [this, node_id] { PassGate(node_id); });
+}
+
+// The snapshot of a volume writes its data out, too, but passes over pages that are being written
+// to. Of one that a program wrote to all the time, 18 of 40 snapshots by btrfs's own ioctl had an
+// older state than the program's last write before it, by up to 300 ms.
+void FileTree::WriteOut(const std::vector<WriterHandle>& writers) {
+  NodeId last = 0;
+  for (const WriterHandle& writer : writers) {
+    if (writer.node == std::exchange(last, writer.node)) continue;
+    UniqueFd fd;
+    try {
+      fd = OpenForData(mount_.Resolve(writer.node), O_RDONLY | O_NOATIME);
+    } catch (const Error&) {
+      continue;
+    }
+    CheckSyscall(sync_file_range(fd.get(), 0, 0, kWriteOutNow), "write out a file");
+  }
+}
+
+std::unique_ptr<Gate::Pass> FileTree::PassGate(NodeId node_id) const {
+  const std::shared_ptr<View> view = mount_.slots.Find(SlotOf(node_id));
+  if (!view || !view->workspace) return nullptr;
+  return std::make_unique<Gate::Pass>(view->workspace->gate(), node_id);
+}
+
+std::unique_ptr<Gate::Approach> FileTree::ApproachGate(NodeId node_id) const {
+  const std::shared_ptr<View> view = mount_.slots.Find(SlotOf(node_id));
+  if (!view || !view->workspace) return nullptr;
+  return std::make_unique<Gate::Approach>(view->workspace->gate(), node_id);
+}
+
+void FileTree::SyncBy(NodeId node_id, uint64_t handle, int fd, bool data_only) const {
+  if ((data_only ? fdatasync(fd) : fsync(fd)) == 0) return;
+  const int lost = errno;
+  mount_.open_files.NoteLostWrites(node_id, handle, lost);
+  mount_.open_files.TakeLostWrites(node_id, handle);  // told now
+  throw Error(lost, "sync a file");
+}
+
+// The kernel sends an FSYNC after a write through its page cache, and none after one past it (of an
+// append-only file): only the flags of the WRITE tell.
+void FileTree::SyncWritten(NodeId node_id, uint64_t handle, int fd, int flags) const {
+  if ((flags & O_DSYNC) == 0 || !mount_.open_files.IsUncached(node_id, handle)) return;
+  constexpr int kBeyondData = O_SYNC & ~O_DSYNC;
+  SyncBy(node_id, handle, fd, (flags & kBeyondData) == 0);
+}
+
+void FileTree::Sync(NodeId node_id, uint64_t handle, bool data_only) {
+  const auto approach = ApproachGate(node_id);
+  const UniqueFd fd = OpenAnew(mount_.Resolve(node_id), O_RDONLY);
+  SyncBy(node_id, handle, fd.get(), data_only);
+  // A program that makes sure of one file before it writes to another finds them so in a checkpoint: while
+  // one is made, this does not return. The disk may take long; so it is not asked inside.
+  PassGate(node_id);
+  if (const int lost = mount_.open_files.TakeLostWrites(node_id, handle); lost != 0) {
+    throw Error(lost, "sync a file", "writes to it were lost, as another program was told");
+  }
+}
+
+// In pieces, but for what can be done only as a whole: to move what comes after the range, and to fail, with
+// nothing done, for want of space.
+off_t FileTree::AllocationPiece(int fd, int mode, off_t length, const Pieces& pieces) {
+  constexpr int kMoves = FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE;
+  if ((mode & kMoves) != 0 || length <= pieces.bytes()) return length;
+  struct statvfs space {};
+  const bool gives_space = (mode & FALLOC_FL_PUNCH_HOLE) != 0;
+  if (!gives_space && (fstatvfs(fd, &space) != 0 ||
+                       static_cast<uint64_t>(length) / space.f_frsize >= space.f_bavail)) {
+    return length;
+  }
+  return pieces.bytes();
+}
+
+void FileTree::Allocate(NodeId node_id, int mode, off_t offset, off_t length, const Caller& caller,
+                        const InGroup& in_group, bool holds_pages) {
+  if (holds_pages) BeforeGrowth(node_id, offset + length);
+  Pieces pieces;
+  if (length > pieces.bytes()) Gate::BeforeLongWork();
+  const auto approach = ApproachGate(node_id);
+  for (off_t piece = 0; length > 0; offset += piece, length -= piece) {
+    pieces.Do([&] {
+      const Change change = BeginChange(node_id);
+      const UniqueFd fd = OpenAnew(change.node, O_RDWR);
+      const KeepSetIdOf keep(caller.uid == 0, fd.get(), in_group);
+      piece = AllocationPiece(fd.get(), mode, length, pieces);
+      CheckSyscall(fallocate(fd.get(), mode, offset, piece), "allocate space in a file");
+    });
+  }
+}
+
+size_t FileTree::CopyPiece(const UniqueFd& from, off_t from_offset, NodeId to_id, off_t to_offset,
+                           size_t length, const Caller& caller, const InGroup& in_group) {
+  const Change change = BeginChange(to_id);
+  const UniqueFd to = OpenAnew(change.node, O_WRONLY);
+  const KeepSetIdOf keep(caller.uid == 0, to.get(), in_group);
+  return static_cast<size_t>(
+      CheckSyscall(copy_file_range(from.get(), &from_offset, to.get(), &to_offset, length, 0),
+                   "copy between files"));
+}
+
+size_t FileTree::CopyRange(NodeId from_id, off_t from_offset, NodeId to_id, off_t to_offset,
+                           size_t length, const Caller& caller, const InGroup& in_group,
+                           bool holds_pages) {
+  // Then the rest is for the next call. Who kills the caller does not wait for long.
+  constexpr std::chrono::milliseconds kCallMax{100};
+  constexpr size_t kShortBytes = size_t{64} << 10;
+  constexpr off_t kBlockBytes = 4096;
+  // If so, data is written out first. The kernel would do that too: inside the gate.
+  const bool may_share = (from_offset | to_offset) % kBlockBytes == 0;
+  if (holds_pages) BeforeGrowth(to_id, to_offset);
+  if (may_share || length > kShortBytes) Gate::BeforeLongWork();
+  // Before the gate is passed: a snapshot whose data turns out to be missing is marked in the
+  // store, whose lock a rollback holds while it waits for this gate.
+  const UniqueFd from = OpenAnew(mount_.Resolve(from_id), O_RDONLY);
+  const auto end = std::chrono::steady_clock::now() + kCallMax;
+  const auto approach = ApproachGate(to_id);
+  Pieces pieces;
+  size_t copied = 0;
+  size_t last = 0;
+  do {
+    const auto at = static_cast<off_t>(copied);
+    const size_t piece = std::min(length - copied, static_cast<size_t>(pieces.bytes()));
+    if (may_share) {
+      sync_file_range(from.get(), from_offset + at, static_cast<off_t>(piece), kWriteOutNow);
+    }
+    try {
+      pieces.Do([&] {
+        last = CopyPiece(from, from_offset + at, to_id, to_offset + at, piece, caller, in_group);
+      });
+    } catch (const Error&) {
+      if (copied == 0) throw;
+      break;  // the next call meets it again
+    }
+    copied += last;
+  } while (last != 0 && copied < length && std::chrono::steady_clock::now() < end);
+  return copied;
+}
+
+off_t FileTree::Seek(NodeId node_id, off_t offset, int whence, bool holds_pages) {
+  // What was stored to the kernel's pages must not be taken for a hole.
+  if (holds_pages) mount_.pages.WriteBack(node_id);
+  const UniqueFd fd = OpenAnew(mount_.Resolve(node_id), O_RDONLY);
+  // Past one piece after the other, of which there may be a million.
+  if (StatxAt(fd.get(), "").stx_blocks > kSeekBlocksMax) Gate::BeforeLongWork();
+  return CheckSyscall(lseek(fd.get(), offset, whence), "seek in a file");
+}
+
+void FileTree::FlagsIoctl(NodeId node_id, unsigned long request, void* argument) {
+  const bool changes = request == FS_IOC_SETFLAGS || request == FS_IOC_FSSETXATTR;
+  std::optional<Change> change;
+  if (changes) change.emplace(BeginChange(node_id));
+  const UniqueFd fd = OpenAnew(changes ? change->node : mount_.Resolve(node_id), O_RDONLY);
+  CheckSyscall(ioctl(fd.get(), request, argument),
+               changes ? "change file flags" : "read file flags");
+  if (!changes) return;
+  mount_.open_files.AttributesChanged(node_id);
+  mount_.kernel.InvalidateAttributes(node_id);  // its ctime, of which the kernel does not know
+}
+
+}  // namespace ckptfs

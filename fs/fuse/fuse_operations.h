@@ -1,0 +1,51 @@
+// The adapter between libfuse's requests and the classes that answer them.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <thread>
+
+#include "backend/base/waiting_room.h"
+#include "fs/control/control.h"
+#include "fs/files/file_tree.h"
+#include "fs/files/mount_context.h"
+#include "fs/fuse/pending_reads.h"
+#include "fs/operations/mount_verbs.h"
+#include "fs/operations/verb_queue.h"
+#include "fs/snapshots/snapshot_tree.h"
+
+struct fuse_lowlevel_ops;
+
+namespace ckptfs {
+
+// Whether files may have labels that mean something, as is_selinux_enabled(3) finds it out.
+bool KernelHasSelinux();
+
+// All that answers requests of one mount; the user data of its libfuse session. Decoding, calling,
+// replying and turning exceptions into errno (fuse_answer.h) happen in fs/fuse_*.cc and nowhere else.
+struct FuseHandlers {
+  explicit FuseHandlers(MountContext& mount_in)
+      : mount(mount_in),
+        verbs(mount),
+        files(mount),
+        snapshots(mount, verbs),
+        control(ControlServer::Create(verbs)) {}
+
+  MountContext& mount;
+  const bool has_selinux = KernelHasSelinux();
+  MountVerbs verbs;
+  FileTree files;
+  SnapshotTree snapshots;
+  PendingReads pending_reads;
+  std::unique_ptr<ControlServer> control;
+  // Last: their tasks use all of the above.
+  VerbQueue verb_queue;
+  WaitingRoom waiting_room;
+  // For long work (copies, cuts, removals of large files). More than there are processors do it no sooner,
+  // and only get in the way of whoever has little to be done.
+  WaitingRoom workers{std::chrono::seconds(5), 2 + 2 * std::thread::hardware_concurrency()};
+};
+
+const fuse_lowlevel_ops& FuseOperations();
+
+}  // namespace ckptfs

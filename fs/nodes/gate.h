@@ -1,0 +1,136 @@
+// Lets one operation hold all others for a moment.
+#pragma once
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "fs/nodes/node_id.h"
+
+namespace ckptfs {
+
+// The gate that the changing operations of one live tree pass. A checkpoint or a rollback closes
+// it: operations that come later wait, those inside are waited for. Unlike std::shared_mutex it
+// never lets a stream of newcomers starve the one that wants to close it. Any thread may call.
+class Gate {
+ public:
+  // Inside the gate while it exists. Never taken twice by one thread: the second would wait for a
+  // closing that waits for the first.
+  class Pass {
+   public:
+    // `locked`: what is going to be changed, or the directory in which, if the kernel holds its lock for
+    // who asked; 0: it does not.
+    Pass(Gate& gate, NodeId locked) : gate_(gate) { gate_.Enter(locked); }
+    ~Pass() { gate_.Leave(); }
+    Pass(const Pass&) = delete;
+    Pass& operator=(const Pass&) = delete;
+
+   private:
+    Gate& gate_;
+  };
+
+  // What is done before the gate is passed, by whoever keeps others from the file meanwhile (the kernel
+  // holds its lock for him): to one that closes the gate he stands at it all that time. For a part of a
+  // call that may take long; the pass comes before this ends.
+  class Approach {
+   public:
+    Approach(Gate& gate, NodeId node) : gate_(gate), node_(node) { gate_.Announce(node); }
+    ~Approach() { gate_.Withdraw(node_); }
+    Approach(const Approach&) = delete;
+    Approach& operator=(const Approach&) = delete;
+
+   private:
+    Gate& gate_;
+    const NodeId node_;
+  };
+
+  // Thrown on a thread with a NoWaiting by a Pass that would wait, and by BeforeLongWork.
+  class MustNotWait {};
+  class MustNotWork {};
+
+  // Before something that would keep the thread for long. What has been done so far is done again by
+  // another one.
+  static void BeforeLongWork() {
+    if (refuses_to_wait_) throw MustNotWork();
+  }
+
+  // While it exists its thread does not wait at any gate.
+  class NoWaiting {
+   public:
+    NoWaiting() { refuses_to_wait_ = true; }
+    ~NoWaiting() { refuses_to_wait_ = false; }
+    NoWaiting(const NoWaiting&) = delete;
+    NoWaiting& operator=(const NoWaiting&) = delete;
+  };
+
+  // The gate is shut and empty while it exists.
+  class Closed {
+   public:
+    explicit Closed(Gate& gate) : gate_(gate) { gate_.Close(); }
+    ~Closed() { gate_.Open(); }
+    Closed(const Closed&) = delete;
+    Closed& operator=(const Closed&) = delete;
+
+   private:
+    Gate& gate_;
+  };
+
+  // Whether an operation that has the lock of that node waits for the gate to open, or will pass it before it
+  // ends.
+  bool Waits(NodeId node) const {
+    const std::lock_guard lock(mutex_);
+    return std::find(waiting_.begin(), waiting_.end(), node) != waiting_.end();
+  }
+
+ private:
+  void Enter(NodeId node) {
+    std::unique_lock lock(mutex_);
+    if (closed_) {
+      if (refuses_to_wait_) throw MustNotWait();
+      waiting_.push_back(node);
+      changed_.wait(lock, [this] { return !closed_; });
+      waiting_.erase(std::find(waiting_.begin(), waiting_.end(), node));
+    }
+    ++inside_;
+  }
+
+  void Announce(NodeId node) {
+    const std::lock_guard lock(mutex_);
+    waiting_.push_back(node);
+  }
+
+  void Withdraw(NodeId node) {
+    const std::lock_guard lock(mutex_);
+    waiting_.erase(std::find(waiting_.begin(), waiting_.end(), node));
+  }
+
+  void Leave() {
+    const std::lock_guard lock(mutex_);
+    if (--inside_ == 0 && closed_) changed_.notify_all();
+  }
+
+  void Close() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return !closed_; });
+    closed_ = true;
+    changed_.wait(lock, [this] { return inside_ == 0; });
+  }
+
+  void Open() {
+    const std::lock_guard lock(mutex_);
+    closed_ = false;
+    changed_.notify_all();
+  }
+
+  static inline thread_local bool refuses_to_wait_ = false;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<NodeId> waiting_;
+  uint64_t inside_ = 0;
+  bool closed_ = false;
+};
+
+}  // namespace ckptfs

@@ -1,0 +1,257 @@
+#include "fs/nodes/views.h"
+
+#include <cassert>
+#include <cerrno>
+#include <iterator>
+#include <random>
+
+#include "backend/base/error.h"
+#include "catalog/db/view_numbers.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr std::chrono::seconds kVolumeIdle{5};
+
+// What catalog/db/view_numbers.h is about.
+static_assert((kSnapshotViews.last + 1) << kInodeBits == uint64_t{1} << 53);
+static_assert(kMaxView << kInodeBits >> kInodeBits == kMaxView);
+
+// Another number for each, far apart for neighbours (the end of MurmurHash3): what is mixed with small
+// numbers (KnownDirectories, FileTree) is then another's only by chance.
+uint32_t Scatter(uint32_t number) {
+  number = (number ^ number >> 16) * 0x85ebca6bU;
+  number = (number ^ number >> 13) * 0xc2b2ae35U;
+  return number ^ number >> 16;
+}
+
+}  // namespace
+
+// Of other mounts of the store, handles are about, too: their slots are others'.
+SlotTable::SlotTable() : last_generation_(std::random_device()()) {}
+
+void SlotTable::SeatLocked(const std::shared_ptr<View>& view) {
+  seats_[view->slot].view = view;
+  view->generation = seats_[view->slot].generation;
+  numbers_.insert(view->number);
+  ++in_use_;
+}
+
+std::shared_ptr<View> SlotTable::AddLocked(std::shared_ptr<View> view) {
+  if (!free_.empty()) {
+    view->slot = free_.back();
+    free_.pop_back();
+  } else {
+    if (seats_.size() > kMaxSlot) throw Error(ENFILE, "open one more snapshot");
+    view->slot = static_cast<Slot>(seats_.size());
+    seats_.emplace_back();
+  }
+  seats_[view->slot].generation = Scatter(++last_generation_);
+  SeatLocked(view);
+  return view;
+}
+
+void SlotTable::FreeLocked(Slot slot) {
+  seats_[slot] = {};
+  free_.push_back(slot);
+}
+
+void SlotTable::RemoveLocked(const View& view) {
+  for (const uint64_t number : {view.number.load(), view.former_number_}) {
+    const auto counted = numbers_.find(number);
+    if (counted != numbers_.end()) numbers_.erase(counted);
+  }
+  const Slot slot = view.slot;
+  seats_[slot].view.reset();
+  --in_use_;
+  if (seats_[slot].snapshot == 0) FreeLocked(slot);
+}
+
+Slot SlotTable::AddLiveDirectories(std::shared_ptr<LiveWorkspace> workspace, uint64_t number) {
+  auto view = std::make_shared<View>();
+  view->kind = View::Kind::kLiveDirectories;
+  view->workspace = std::move(workspace);
+  view->number = number;
+  view->pinned_ = true;
+  const std::lock_guard lock(mutex_);
+  return AddLocked(std::move(view))->slot;
+}
+
+std::shared_ptr<View> SlotTable::AddLiveFiles(std::shared_ptr<LiveWorkspace> workspace,
+                                              std::shared_ptr<Volume> volume, uint64_t number) {
+  auto view = std::make_shared<View>();
+  view->kind = View::Kind::kLiveFiles;
+  view->workspace = std::move(workspace);
+  view->volume = std::move(volume);
+  view->number = number;
+  view->pinned_ = true;
+  const std::lock_guard lock(mutex_);
+  return AddLocked(std::move(view));
+}
+
+void SlotTable::Unpin(Slot slot) {
+  std::shared_ptr<View> removed;  // its volume is closed after the lock is let go
+  const std::lock_guard lock(mutex_);
+  if (!seats_[slot].view || !seats_[slot].view->pinned_) return;
+  seats_[slot].view->pinned_ = false;
+  if (seats_[slot].view->lookups_ != 0) return;
+  removed = seats_[slot].view;
+  RemoveLocked(*removed);
+}
+
+std::shared_ptr<View> SlotTable::AcquireSnapshot(const SnapshotRecord& snapshot, Place place) {
+  const std::lock_guard lock(mutex_);
+  const SnapshotKey key = KeyOf(snapshot.id, place);
+  const auto known = snapshots_.find(key);
+  if (known != snapshots_.end() && seats_[known->second].view) {
+    const std::shared_ptr<View>& view = seats_[known->second].view;
+    ++view->lookups_;
+    return view;
+  }
+  auto view = std::make_shared<View>();
+  view->kind = View::Kind::kSnapshot;
+  view->volume_id = snapshot.volume;
+  view->snapshot_id = snapshot.id;
+  view->place = place;
+  view->root = snapshot.root;
+  view->number = snapshot.view;
+  view->lookups_ = 1;
+  if (known != snapshots_.end()) {
+    view->slot = known->second;
+    SeatLocked(view);
+    return view;
+  }
+  const auto added = snapshots_.emplace(key, 0).first;
+  try {
+    AddLocked(view);
+  } catch (...) {
+    snapshots_.erase(added);
+    throw;
+  }
+  added->second = view->slot;
+  seats_[view->slot].snapshot = key;
+  return view;
+}
+
+void SlotTable::RenewSnapshot(int64_t snapshot_id, Place place) {
+  const std::lock_guard lock(mutex_);
+  const auto known = snapshots_.find(KeyOf(snapshot_id, place));
+  if (known == snapshots_.end()) return;
+  const Slot slot = known->second;
+  snapshots_.erase(known);
+  seats_[slot].snapshot = 0;
+  if (!seats_[slot].view) FreeLocked(slot);
+}
+
+std::optional<SlotTable::SnapshotPlace> SlotTable::SnapshotOf(Slot slot) const {
+  const std::shared_lock lock(mutex_);
+  if (slot >= seats_.size() || seats_[slot].snapshot == 0) return std::nullopt;
+  const SnapshotKey key = seats_[slot].snapshot;
+  return SnapshotPlace{.snapshot_id = static_cast<int64_t>(key >> 1),
+                       .place = (key & 1) != 0 ? Place::kInner : Place::kRoot};
+}
+
+NodeId SlotTable::RootOf(int64_t snapshot_id, Place place) const {
+  const std::shared_lock lock(mutex_);
+  const auto known = snapshots_.find(KeyOf(snapshot_id, place));
+  if (known == snapshots_.end() || !seats_[known->second].view) return 0;
+  return MakeNumber(known->second, kRootInode);
+}
+
+std::shared_ptr<View> SlotTable::Find(Slot slot) const {
+  const std::shared_lock lock(mutex_);
+  return slot < seats_.size() ? seats_[slot].view : nullptr;
+}
+
+uint32_t SlotTable::Count(Slot slot) {
+  const std::shared_lock lock(mutex_);
+  if (slot >= seats_.size() || !seats_[slot].view) throw Error(ESTALE, "find a file");
+  ++seats_[slot].view->lookups_;
+  return seats_[slot].generation;
+}
+
+void SlotTable::Count(const View& view) {
+  const std::shared_lock lock(mutex_);
+  if (seats_[view.slot].view.get() != &view) throw Error(ESTALE, "find a file");
+  ++seats_[view.slot].view->lookups_;
+}
+
+void SlotTable::Forget(Slot slot, uint64_t lookups) {
+  {
+    // The common case changes no slot: most forgets leave other nodes behind.
+    const std::shared_lock lock(mutex_);
+    if (slot >= seats_.size() || !seats_[slot].view) return;
+    View& view = *seats_[slot].view;
+    assert(view.lookups_ >= lookups);
+    if ((view.lookups_ -= lookups) != 0 || view.pinned_) return;
+  }
+  std::shared_ptr<View> removed;  // its volume is closed after the lock is let go
+  const std::lock_guard lock(mutex_);
+  if (!seats_[slot].view || seats_[slot].view->lookups_ != 0 || seats_[slot].view->pinned_) return;
+  removed = seats_[slot].view;
+  RemoveLocked(*removed);
+}
+
+void SlotTable::Renumber(View& view, uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  if (view.number == number) return;
+  const uint64_t former = view.number.exchange(number);
+  if (seats_[view.slot].view.get() != &view) return;
+  view.former_number_ = former;
+  numbers_.insert(number);
+}
+
+bool SlotTable::HasNumber(uint64_t number) const {
+  const std::shared_lock lock(mutex_);
+  return numbers_.contains(number);
+}
+
+size_t SlotTable::size() const {
+  const std::shared_lock lock(mutex_);
+  return in_use_;
+}
+
+std::shared_ptr<Volume> VolumeCache::Open(const VolumeId& id) {
+  const auto now = std::chrono::steady_clock::now();
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto known = by_id_.find(id); known != by_id_.end()) {
+      order_.splice(order_.begin(), order_, known->second);
+      order_.front().used_at = now;
+      return order_.front().volume;
+    }
+  }
+  std::shared_ptr<Volume> volume = backend_.Open(id);
+  Order dropped;  // closed after the lock is let go
+  const std::lock_guard lock(mutex_);
+  if (const auto known = by_id_.find(id); known != by_id_.end()) return known->second->volume;
+  order_.push_front({volume, now});
+  by_id_[id] = order_.begin();
+  if (order_.size() > capacity_) {
+    by_id_.erase(order_.back().volume->id());
+    dropped.splice(dropped.begin(), order_, std::prev(order_.end()));
+  }
+  return volume;
+}
+
+void VolumeCache::Drop(const VolumeId& id) {
+  Order dropped;
+  const std::lock_guard lock(mutex_);
+  const auto known = by_id_.find(id);
+  if (known == by_id_.end()) return;
+  dropped.splice(dropped.begin(), order_, known->second);
+  by_id_.erase(known);
+}
+
+bool VolumeCache::DropIdle() {
+  Order dropped;
+  const auto last_use = std::chrono::steady_clock::now() - kVolumeIdle;
+  const std::lock_guard lock(mutex_);
+  while (!order_.empty() && order_.back().used_at < last_use) {
+    by_id_.erase(order_.back().volume->id());
+    dropped.splice(dropped.begin(), order_, std::prev(order_.end()));
+  }
+  return !order_.empty();
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,99 @@
+#include "fs/open/detached_states.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace ckptfs {
+namespace {
+
+constexpr std::chrono::seconds kMappingsPoll{1};
+
+}  // namespace
+
+DetachedStates::DetachedStates(std::function<bool(Slot)> has_writers,
+                               std::function<void(const DetachedState&)> end)
+    : has_writers_(std::move(has_writers)),
+      end_(std::move(end)),
+      thread_([this](const std::stop_token& stop) { Run(stop); }) {
+  pthread_setname_np(thread_.native_handle(), "ckptfs-detached");
+}
+
+DetachedStates::~DetachedStates() {
+  thread_.request_stop();
+  thread_.join();
+}
+
+void DetachedStates::Add(DetachedState state) {
+  const std::lock_guard lock(mutex_);
+  states_.push_back(std::move(state));
+  count_ = states_.size();
+  changed_.notify_all();
+}
+
+void DetachedStates::Released(Slot slot) {
+  if (count_ == 0) return;
+  const std::lock_guard lock(mutex_);
+  const auto is_of_slot = [slot](const DetachedState& state) { return state.slot == slot; };
+  if (std::none_of(states_.begin(), states_.end(), is_of_slot)) return;
+  look_ = true;
+  changed_.notify_all();
+}
+
+std::optional<DetachedState> DetachedStates::Find(const VolumeId& volume) const {
+  if (count_ == 0) return std::nullopt;
+  const std::lock_guard lock(mutex_);
+  for (const DetachedState& state : states_) {
+    if (state.volume == volume) return state;
+  }
+  return std::nullopt;
+}
+
+bool DetachedStates::Contains(const VolumeId& volume) const { return Find(volume).has_value(); }
+
+std::optional<DetachedState> DetachedStates::Take(const VolumeId& volume) {
+  const std::lock_guard lock(mutex_);
+  const auto position =
+      std::find_if(states_.begin(), states_.end(),
+                   [&](const DetachedState& state) { return state.volume == volume; });
+  if (position == states_.end()) return std::nullopt;
+  DetachedState taken = std::move(*position);
+  states_.erase(position);
+  count_ = states_.size();
+  return taken;
+}
+
+std::optional<Slot> DetachedStates::Drop(const VolumeId& volume) {
+  const std::optional<DetachedState> dropped = Take(volume);
+  if (!dropped) return std::nullopt;
+  return dropped->slot;
+}
+
+void DetachedStates::Run(const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  while (!stop.stop_requested()) {
+    changed_.wait(lock, stop, [this] { return !states_.empty(); });
+    changed_.wait_for(lock, stop, kMappingsPoll, [this] { return look_; });
+    if (stop.stop_requested()) return;
+    look_ = false;
+    lock.unlock();
+    EndQuietOnes();
+    lock.lock();
+  }
+}
+
+void DetachedStates::EndQuietOnes() {
+  std::vector<DetachedState> states;
+  {
+    const std::lock_guard lock(mutex_);
+    states = states_;
+  }
+  for (const DetachedState& state : states) {
+    // Deleted meanwhile, its slot may be another's by now, and the answer worth nothing.
+    if (!has_writers_(state.slot) && Take(state.volume)) end_(state);
+  }
+}
+
+}  // namespace ckptfs

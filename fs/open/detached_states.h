@@ -1,0 +1,73 @@
+// States that rollbacks replaced while programs had files of theirs open for writing.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "backend/interface/backend.h"
+#include "fs/nodes/node_id.h"
+
+namespace ckptfs {
+
+// One of them: what the handles have that were open at the rollback. Its slot stays taken, so that
+// a file which is mapped, and which the kernel has forgotten, is still known by its node.
+struct DetachedState {
+  VolumeId volume;
+  Slot slot = 0;
+  int64_t workspace_id = 0;
+  uint64_t view = 0;         // the high part of st_ino: of the snapshot that keeps the state
+  uint64_t former_view = 0;  // the workspace's, which /proc shows until the next stat
+};
+
+// Knows which kept states are still being written to, and finds out when the last of their writers
+// has gone: no node of such a slot is opened for writing any more (FileTree::Open), so they only
+// become fewer. The end of a handle is told by Released. That of a mapping is told by nobody, and
+// looked for every second.
+//
+// Owned by the mount. Any thread may call anything. A thread of its own looks, and holds no lock of
+// this meanwhile.
+class DetachedStates {
+ public:
+  // `has_writers`: whether somebody can still write to files of that slot. `end`: all have gone, and
+  // the state is listed here no longer; has the volume sealed and gives the slot back. Both are
+  // called without a lock.
+  DetachedStates(std::function<bool(Slot)> has_writers,
+                 std::function<void(const DetachedState&)> end);
+  ~DetachedStates();  // ends nothing: the store seals at its end what is left
+  DetachedStates(const DetachedStates&) = delete;
+  DetachedStates& operator=(const DetachedStates&) = delete;
+
+  void Add(DetachedState state);
+  // The last handle of some file of that slot that could write has been released.
+  void Released(Slot slot);
+  // Ends at once what is to be ended.
+  void EndQuietOnes();
+  // The volume is being destroyed, with the user's consent. Returns the slot to give back.
+  std::optional<Slot> Drop(const VolumeId& volume);
+
+  // True from Add until nothing in it can change any more: what is read after a "no" is final.
+  // Costs nothing as long as there are none.
+  bool Contains(const VolumeId& volume) const;
+  std::optional<DetachedState> Find(const VolumeId& volume) const;
+
+ private:
+  void Run(const std::stop_token& stop);
+  std::optional<DetachedState> Take(const VolumeId& volume);
+
+  const std::function<bool(Slot)> has_writers_;
+  const std::function<void(const DetachedState&)> end_;
+  std::atomic<size_t> count_{0};
+  mutable std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::vector<DetachedState> states_;
+  bool look_ = false;
+  std::jthread thread_;  // last: it uses all of the above
+};
+
+}  // namespace ckptfs

@@ -1,0 +1,185 @@
+#include "fs/operations/busy_files.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <functional>
+#include <set>
+#include <string_view>
+#include <thread>
+
+#include "backend/base/error.h"
+#include "fs/files/file_tree.h"
+#include "fs/processes/process_search.h"
+
+namespace ckptfs {
+namespace {
+
+// A file that was closed a moment ago still counts as open until the kernel's RELEASE, which it
+// sends on its own time, has been handled.
+constexpr std::chrono::milliseconds kReleaseWait{500};
+constexpr std::chrono::milliseconds kReleasePoll{2};
+
+// To find out whom to name.
+constexpr std::chrono::milliseconds kHoldersMax{300};
+constexpr std::chrono::milliseconds kLoopDevicesMax{200};  // in each of two steps
+constexpr size_t kNamedHoldersMax = 10;
+constexpr std::string_view kDeleted = " (deleted)";
+
+// Waits for releases that are on their way.
+void AwaitReleasesOf(dev_t device, const std::function<std::vector<HeldFile>()>& held) {
+  const auto deadline = std::chrono::steady_clock::now() + kReleaseWait;
+  std::vector<HeldFile> files = held();
+  while (!files.empty() && std::chrono::steady_clock::now() < deadline) {
+    // Somebody who really holds a file will not let go by being waited for.
+    if (!FindHolders(device, files, deadline).holders.empty()) return;
+    std::this_thread::sleep_for(kReleasePoll);
+    files = held();
+  }
+}
+
+// " a, b and 7 more", for the end of a sentence.
+std::string Join(const std::vector<std::string>& holders) {
+  std::string text;
+  for (size_t i = 0; i < holders.size() && i < kNamedHoldersMax; ++i) {
+    text += (i == 0 ? " " : ", ") + holders[i];
+  }
+  if (holders.size() > kNamedHoldersMax) {
+    text += " and " + std::to_string(holders.size() - kNamedHoldersMax) + " more";
+  }
+  return text;
+}
+
+std::string LastComponent(std::string path) {
+  // What the kernel calls so has lost the name by which it was opened.
+  if (path.ends_with(kDeleted)) path.erase(path.size() - kDeleted.size());
+  return path.substr(path.rfind('/') + 1);
+}
+
+}  // namespace
+
+void BusyFiles::AwaitReleases(const LiveWorkspace& workspace) const {
+  AwaitReleasesOf(mount_.device, [&] { return InLive(workspace); });
+}
+
+std::vector<HeldFile> BusyFiles::InLive(const LiveWorkspace& workspace) const {
+  const auto live = workspace.live();
+  std::vector<HeldFile> files;
+  if (!live->files) return files;
+  for (const WriterHandle& writer : FileTree(mount_).Writers(live->files->slot)) {
+    files.push_back(
+        {.number = MakeNumber(workspace.number(), InodeOf(writer.node)), .pid = writer.pid});
+  }
+  return files;
+}
+
+std::vector<std::string> BusyFiles::HoldersOf(const std::vector<HeldFile>& files,
+                                              const Volume& volume, int64_t workspace_id) const {
+  const std::string root = mount_.options.mountpoint + "/" + mount_.NameOf(workspace_id);
+  std::set<uint64_t> left;  // inode numbers
+  for (const HeldFile& file : files) left.insert(InodeOf(file.number));
+  std::vector<std::string> holders;
+  FoundHolders found =
+      FindHolders(mount_.device, files, std::chrono::steady_clock::now() + kHoldersMax);
+  for (Holder& holder : found.holders) {
+    left.erase(InodeOf(holder.number));
+    std::string name = WithoutPrefix(std::move(holder.path), root);
+    if (name.ends_with(kDeleted)) {
+      // It may have another name, or have lost that one in another state than this.
+      const std::string other = volume.PathOf(InodeOf(holder.number));
+      if (!other.empty()) name = other;
+    }
+    holders.push_back("pid " + std::to_string(holder.pid) + " (" + holder.command + ") " + name);
+  }
+  for (const Holder& holder : found.unseen) {
+    const uint64_t inode = InodeOf(holder.number);
+    if (left.erase(inode) == 0) continue;
+    holders.push_back("pid " + std::to_string(holder.pid) + " (" + holder.command +
+                      "), a process that cannot be looked at, " + volume.PathOf(inode));
+  }
+  std::map<uint64_t, std::string> names;
+  for (const uint64_t inode : left) names[inode] = volume.PathOf(inode);
+  for (const AttachedFile& attached : LoopDevicesOn(files, names)) {
+    std::string& name = names[InodeOf(attached.inode)];
+    if (name.empty()) name = WithoutPrefix(attached.path, root);  // it has lost its last one
+    holders.push_back(attached.device + " (a loop device: losetup -d detaches it) " + name);
+    left.erase(InodeOf(attached.inode));
+  }
+  // What is left may have been closed just now.
+  if (!holders.empty() && found.is_complete) return holders;
+  for (const uint64_t inode : left) {
+    const std::string& name = names[inode];
+    holders.push_back((name.empty() ? "a file without a name" : name) +
+                      (found.is_complete
+                           ? " (by a process that cannot be seen from here, or by the kernel)"
+                           : " (by a process that cannot be looked at)"));
+  }
+  return holders;
+}
+
+// The kernel itself holds the file then, and whoever attached it has mostly ended. To ask the device makes
+// the kernel ask for attributes of the file, here: so not with a gate closed. (A scout asks.)
+std::vector<AttachedFile> BusyFiles::LoopDevicesOn(
+    const std::vector<HeldFile>& files, const std::map<uint64_t, std::string>& names) const {
+  if (names.empty() || mount_.device == 0) return {};
+  const auto is_here = [&](const std::string& path) {
+    return path.starts_with(mount_.options.mountpoint + "/");
+  };
+  const auto may_be_here = [&](const std::string& path) {
+    // "/": it was attached by a bind mount, and moved out of what that shows.
+    return path == "/" || std::any_of(names.begin(), names.end(), [&](const auto& name) {
+             return LastComponent(name.second) == LastComponent(path);
+           });
+  };
+  std::vector<AttachedFile> found = ListAttachedFiles(is_here, kLoopDevicesMax);
+  // Others may be on filesystems that take all the time that there is.
+  for (AttachedFile& file : ListAttachedFiles(
+           [&](const std::string& path) { return !is_here(path) && may_be_here(path); },
+           kLoopDevicesMax)) {
+    found.push_back(std::move(file));
+  }
+  std::erase_if(found, [&](const AttachedFile& attached) {
+    return attached.filesystem != mount_.device || !names.contains(InodeOf(attached.inode)) ||
+           std::none_of(files.begin(), files.end(),
+                        [&](const HeldFile& file) { return file.number == attached.inode; });
+  });
+  return found;
+}
+
+void BusyFiles::RefuseOpenWriters(const LiveWorkspace& workspace) const {
+  const auto live = workspace.live();
+  const std::vector<HeldFile> files = InLive(workspace);
+  if (files.empty() || !live->volume) return;
+  throw Error(EBUSY, "roll back " + mount_.NameOf(workspace.id()),
+              "files are open for writing:" + Join(HoldersOf(files, *live->volume, workspace.id())),
+              "Close them, or use 'ckpt rollback --force' to let them go on writing to the state "
+              "that is kept");
+}
+
+void BusyFiles::RefuseDetachedWriters(const SnapshotRecord& snapshot, const std::string& attempted,
+                                      const std::string& hint) const {
+  const std::optional<DetachedState> state = mount_.detached.Find(snapshot.volume);
+  if (!state) return;
+  const auto held = [&] {
+    std::vector<HeldFile> files;
+    for (const WriterHandle& writer : FileTree(mount_).Writers(state->slot)) {
+      // The kernel shows the number that it was told last.
+      for (const uint64_t view : {state->view, state->former_view}) {
+        files.push_back({.number = MakeNumber(view, InodeOf(writer.node)), .pid = writer.pid});
+      }
+    }
+    return files;
+  };
+  AwaitReleasesOf(mount_.device, held);
+  const std::vector<HeldFile> files = held();
+  if (files.empty()) {
+    mount_.detached.EndQuietOnes();
+    return;
+  }
+  const std::shared_ptr<Volume> volume = mount_.volumes.Open(snapshot.volume);
+  const std::vector<std::string> holders = HoldersOf(files, *volume, state->workspace_id);
+  throw Error(EBUSY, attempted, "programs go on writing to it since a rollback:" + Join(holders),
+              hint);
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,60 @@
+// What keeps a live tree still while a verb works on it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "catalog/store/store.h"
+#include "fs/files/mount_context.h"
+
+namespace ckptfs {
+
+// Closes the gate of a workspace while it exists. Used by the thread of a verb.
+class GateHold : public LiveHold {
+ public:
+  // `becomes_snapshot`: the live tree itself is what is kept, and not a copy that is made of it.
+  GateHold(MountContext& mount, std::shared_ptr<LiveWorkspace> workspace, bool becomes_snapshot);
+
+  uint64_t GatherUnlinked() override;
+
+  // The same where writes have been stopped already; null: none have.
+  uint64_t GatherUnlinked(const WriteStop::Stopped* stopped);
+  uint64_t left_out() const { return gathered_ ? gathered_->left_out() : 0; }
+  // Stops writes to those of `nodes` that are open for writing. Null if there are none.
+  std::unique_ptr<WriteStop::Stopped> StopWrites(const std::vector<NodeId>& nodes);
+
+ private:
+  MountContext& mount_;
+  std::shared_ptr<LiveWorkspace> workspace_;  // keeps the gate that `closed_` holds
+  const bool becomes_snapshot_;
+  // Ends after the gate has opened: its end waits for calls that may stand behind a change at the
+  // gate, in the queue for a file's lock.
+  std::unique_ptr<WriteStop::Stopped> stopped_;
+  Gate::Closed closed_;
+  std::unique_ptr<UnlinkedFiles::Gathered> gathered_;  // ends before the gate opens
+};
+
+// Makes those wait too who write to open files, and brings what they have written to the disk: what
+// is copied while it exists is one moment. Used by the thread of a verb.
+class MomentHold : public LiveHold {
+ public:
+  MomentHold(MountContext& mount, const std::shared_ptr<LiveWorkspace>& workspace);
+
+  uint64_t GatherUnlinked() override { return gate_.GatherUnlinked(stopped_.get()); }
+  std::string WhyNotOneMoment() const override;
+  // It is not one moment, for writes that may well have ended by now.
+  bool IsWorthAnotherTry() const { return stopped_ && stopped_->is_gap_passing(); }
+
+  // Who could write at that moment.
+  const std::vector<WriterHandle>& writers() const noexcept { return writers_; }
+
+ private:
+  void StopWrites(MountContext& mount);
+
+  std::unique_ptr<WriteStop::Stopped> stopped_;  // as GateHold has it
+  GateHold gate_;
+  std::vector<WriterHandle> writers_;
+};
+
+}  // namespace ckptfs

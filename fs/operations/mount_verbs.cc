@@ -1,0 +1,211 @@
+#include "fs/operations/mount_verbs.h"
+
+#include <spdlog/spdlog.h>
+
+#include <cerrno>
+
+#include "backend/base/error.h"
+#include "backend/base/time.h"
+#include "backend/compare/change_list.h"
+#include "catalog/db/names.h"
+#include "fs/files/file_tree.h"
+#include "fs/operations/live_holds.h"
+#include "fs/operations/mount_verbs_internal.h"
+
+namespace ckptfs {
+MountVerbs::MountVerbs(MountContext& mount)
+    : mount_(mount),
+      busy_files_(mount),
+      writer_notes_(mount),
+      undo_limiter_(mount.store,
+                    [this](const SnapshotRecord& deleted) { SnapshotDeleted(deleted); }) {
+  mount_.store.backend().OnRevival([this](const VolumeId& volume) { Revived(volume); });
+}
+
+MountVerbs::~MountVerbs() { mount_.store.backend().OnRevival({}); }
+
+int64_t MountVerbs::NowAtStart() { return NowNs(); }
+
+void MountVerbs::WorkspacesChanged() {
+  workspaces_changed_ns_ = NowNs();
+  for (const NodeId node : {kMountRootNode, kAllSnapshotsNode}) {
+    mount_.kernel.InvalidateAttributes(node);
+  }
+}
+
+// The kernel takes note of the name in the mount root itself, as it was asked for it.
+void MountVerbs::ListsMoved(const WorkspaceRecord& record) {
+  mount_.stale_names.Add(ListNode(record.id, Place::kRoot), kAllSnapshotsNode, record.name);
+}
+
+LiveHooks MountVerbs::Hooks() {
+  // Listed once, by whoever stops them.
+  const auto writers = std::make_shared<std::vector<WriterHandle>>();
+  return {.hold = [this, writers](int64_t workspace_id) -> std::unique_ptr<LiveHold> {
+            const auto workspace = mount_.workspaces.Get(workspace_id);
+            // Before the gate closes: what takes long where much was written a moment ago, and what is
+            // written back, as it passes the gate.
+            if (const auto live = workspace->live(); live->files) {
+              FileTree(mount_).ForgetUnmapped(live->files->slot);
+              mount_.pages.WriteBackAll(live->files->slot, FilesWithPages(*workspace));
+            }
+            auto hold = std::make_unique<MomentHold>(mount_, workspace);
+            if (hold->IsWorthAnotherTry()) {
+              hold.reset();  // all go on meanwhile
+              hold = std::make_unique<MomentHold>(mount_, workspace);
+            }
+            *writers = hold->writers();
+            return hold;
+          },
+          .note_writers =
+              [this, writers](int64_t workspace_id) {
+                return writer_notes_.Take(workspace_id, std::move(*writers));
+              }};
+}
+
+WorkspaceRecord MountVerbs::CreateWorkspace(const std::string& name, const RootAttributes& root,
+                                            const std::string& from) {
+  return Logged("create workspace " + name, [&] {
+    WorkspaceRecord record = mount_.store.CreateWorkspace(name, root, from);
+    WorkspacesChanged();
+    return record;
+  });
+}
+
+WorkspaceRecord MountVerbs::CommitWorkspace(Store::PendingWorkspace& pending) {
+  return Logged("import a workspace", [&] {
+    WorkspaceRecord record = pending.Commit();
+    WorkspacesChanged();
+    return record;
+  });
+}
+
+void MountVerbs::RemoveWorkspace(const WorkspaceRecord& record) {
+  Logged("remove workspace " + record.name, [&] {
+    const auto workspace = mount_.workspaces.Get(record.id);
+    mount_.store.RemoveWorkspace(record.id, Hooks(), [&] {
+      if (!workspace->live()->volume) return true;
+      bool empty = true;
+      FileTree(mount_).List(workspace->root_node(), 0, 4096, false, [&](const ListedName& listed) {
+        const std::string_view name = listed.name;
+        empty = name == "." || name == ".." || name == kSnapshotsName;
+        return empty;
+      });
+      return empty;
+    });
+    mount_.workspaces.Remove(record.id);
+    ListsMoved(record);
+    WorkspacesChanged();
+  });
+}
+
+void MountVerbs::RenameWorkspace(const WorkspaceRecord& record, const std::string& new_name) {
+  Logged("rename workspace " + record.name + " to " + new_name, [&] {
+    mount_.store.RenameWorkspace(record.id, new_name);
+    ListsMoved(record);
+    WorkspacesChanged();
+  });
+}
+
+SnapshotRecord MountVerbs::Checkpoint(int64_t workspace_id, const CheckpointRequest& request) {
+  const std::string workspace = mount_.NameOf(workspace_id);
+  return Logged("checkpoint " + workspace + "/" + request.name, [&] {
+    SnapshotRecord made = mount_.store.Checkpoint(workspace_id, request, Hooks());
+    if (made.moment != SnapshotMoment::kOne) {
+      spdlog::warn("checkpoint {}/{} is {}, not one moment: {}", workspace, made.name,
+                   ToString(made.moment), made.moment_reason);
+    }
+    mount_.ListsChanged(workspace_id);
+    return made;
+  });
+}
+
+void MountVerbs::DeleteSnapshot(int64_t snapshot_id, bool force) {
+  const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
+  Logged("delete " + NameOf(mount_, record), [&] {
+    if (!force) {
+      busy_files_.RefuseDetachedWriters(
+          record, "delete snapshot " + record.name,
+          "Close the files, or lose what is written to them: ckpt delete --force");
+    }
+    mount_.store.DeleteSnapshot(snapshot_id, force);
+    SnapshotDeleted(record);
+  });
+}
+
+void MountVerbs::SnapshotDeleted(const SnapshotRecord& record) {
+  mount_.ListsChanged(record.workspace_id);
+  for (const Place place : kPlaces) NameGone(record, place);
+  if (const auto slot = mount_.detached.Drop(record.volume)) mount_.slots.Unpin(*slot);
+  mount_.volumes.Drop(record.volume);
+  mount_.directory_fds.Drop(record.volume);
+  for (const Place place : kPlaces) mount_.slots.RenewSnapshot(record.id, place);
+}
+
+void MountVerbs::NameGone(const SnapshotRecord& record, Place place) {
+  const NodeId root = mount_.slots.RootOf(record.id, place);
+  if (root == 0) return;  // the kernel knows it not
+  mount_.stale_names.Add(root, ListNode(record.workspace_id, place), record.name);
+}
+
+void MountVerbs::RenameSnapshot(const SnapshotRecord& record, const std::string& new_name,
+                                Place place) {
+  Logged("rename " + NameOf(mount_, record) + " to " + new_name, [&] {
+    mount_.store.RenameSnapshot(record.id, new_name);
+    NameGone(record, place == Place::kRoot ? Place::kInner : Place::kRoot);
+    mount_.ListsChanged(record.workspace_id);
+    // `latest` may name it, and the kernel keeps what symlinks say.
+    mount_.notifier.InvalidateContent(
+        {MakeVirtualNode(VirtualKind::kLatest, static_cast<uint64_t>(record.id))});
+  });
+  mount_.notifier.Drain();
+}
+
+void MountVerbs::SetPinned(int64_t snapshot_id, bool pinned) {
+  const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
+  Logged((pinned ? "pin " : "unpin ") + NameOf(mount_, record),
+         [&] { mount_.store.SetPinned(snapshot_id, pinned); });
+  if (!pinned) undo_limiter_.Look(record.workspace_id);
+}
+
+void MountVerbs::SetMessage(int64_t snapshot_id, const std::string& message) {
+  const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
+  Logged("set the message of " + NameOf(mount_, record),
+         [&] { mount_.store.SetMessage(snapshot_id, message); });
+}
+
+void MountVerbs::SetMetadata(int64_t snapshot_id, const Metadata& metadata) {
+  const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
+  Logged("set the metadata of " + NameOf(mount_, record),
+         [&] { mount_.store.SetMetadata(snapshot_id, metadata); });
+}
+
+WorkspaceRecord MountVerbs::Fork(int64_t snapshot_id, const std::string& name,
+                                 const std::optional<RenamePlaces>& places) {
+  const SnapshotRecord snapshot = SnapshotById(mount_.store, snapshot_id);
+  return Logged("fork " + NameOf(mount_, snapshot) + " as " + name, [&] {
+    busy_files_.RefuseDetachedWriters(snapshot, "fork snapshot " + snapshot.name,
+                                      "Close the files first");
+    WorkspaceRecord record = mount_.store.Fork(snapshot_id, name);
+    if (places) SnapshotMoved(snapshot, *places);
+    WorkspacesChanged();
+    return record;
+  });
+}
+
+// The kernel takes its rename for what it is elsewhere: the snapshot's directory has gone to the new name.
+void MountVerbs::SnapshotMoved(const SnapshotRecord& snapshot, const RenamePlaces& places) {
+  const NodeId root = mount_.slots.RootOf(snapshot.id, places.from);
+  mount_.slots.RenewSnapshot(snapshot.id, places.from);
+  if (root != 0) mount_.stale_names.Add(root, places.directory, places.name);
+}
+
+bool MountVerbs::ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) {
+  return mount_.store.ChangedSinceParent(workspace_id, Hooks(), limits);
+}
+
+ChangeList MountVerbs::Diff(const DiffRequest& request, WorkLimits& limits) {
+  return mount_.store.Diff(request, Hooks(), limits);
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,133 @@
+// The verbs of one mount.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "catalog/store/undo_limiter.h"
+#include "fs/files/mount_context.h"
+#include "fs/operations/busy_files.h"
+#include "fs/operations/settling_names.h"
+#include "fs/operations/verbs.h"
+#include "fs/operations/writer_notes.h"
+#include "fs/processes/foreign_mounts.h"
+
+namespace ckptfs {
+
+// What a rename(2) is about to move in the kernel's books, and where to.
+struct RenamePlaces {
+  Place from = Place::kRoot;  // the list in which the snapshot was named
+  NodeId directory = 0;       // that of the new name
+  std::string name;           // the new name
+};
+
+// Implements Verbs over a mount's context, and adds what only the directory tree asks for.
+//
+// The order within a rollback, and what others see at each point:
+//   1. What is mounted in the workspace, and who writes to it, is looked for: EBUSY.
+//   2. The Store makes the new volume. Nobody sees anything.
+//   3. Walks into the live tree wait from here on (SettlingNames).
+//   4. The gate of the workspace closes: changing operations wait, those in flight end. Files open
+//      for writing are counted inside: no open for writing can slip by.
+//   5. The catalog commits. A crash from here on: the next mount serves the restored state.
+//   6. Still closed: the workspace is switched to the new volume and slot.
+//   7. The gate opens. The notifier drops attributes and listings of directories that processes hold
+//      without a path walk; then the verb returns. The state before is read-only soon, or, with
+//      files open for writing, when the last of those is closed (DetachedStates).
+//   8. When the kernel has forgotten the names of the state before, walks go on, in the restored one.
+// Names in the mount root and in lists that became another thing's are StaleNames' from the commit on.
+class MountVerbs : public Verbs {
+ public:
+  explicit MountVerbs(MountContext& mount);
+  ~MountVerbs() override;
+  MountVerbs(const MountVerbs&) = delete;
+  MountVerbs& operator=(const MountVerbs&) = delete;
+
+  Store& store() noexcept override { return mount_.store; }
+  const std::string& mountpoint() const noexcept override { return mount_.options.mountpoint; }
+
+  WorkspaceRecord CreateWorkspace(const std::string& name, const RootAttributes& root,
+                                  const std::string& from) override;
+  WorkspaceRecord CommitWorkspace(Store::PendingWorkspace& pending) override;
+  SnapshotRecord Checkpoint(int64_t workspace_id, const CheckpointRequest& request) override;
+  void DeleteSnapshot(int64_t snapshot_id, bool force) override;
+  void SetPinned(int64_t snapshot_id, bool pinned) override;
+  void SetMessage(int64_t snapshot_id, const std::string& message) override;
+  void SetMetadata(int64_t snapshot_id, const Metadata& metadata) override;
+  RolledBack RollbackInPlace(const RollbackRequest& request, bool force) override;
+  WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) override {
+    return Fork(snapshot_id, name, std::nullopt);
+  }
+  bool ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) override;
+  ChangeList Diff(const DiffRequest& request, WorkLimits& limits) override;
+
+  // A rename over the workspace's name: the kernel then declares the old root directory dead, so
+  // the root gets a new node id.
+  void RollbackByName(const RollbackRequest& request, const RenamePlaces& places);
+  // A rename over `.live`: in place, and the kernel declares the node of `.live` dead.
+  void RollbackOntoLive(const RollbackRequest& request, const RenamePlaces& places);
+  // By rename(2), or, without places, by the control file.
+  WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name,
+                       const std::optional<RenamePlaces>& places);
+  void RemoveWorkspace(const WorkspaceRecord& record);
+  void RenameWorkspace(const WorkspaceRecord& record, const std::string& new_name);
+  void RenameSnapshot(const SnapshotRecord& record, const std::string& new_name, Place place);
+
+  // When the list of workspaces last changed, as the mount root's mtime.
+  int64_t WorkspacesChangedNs() const noexcept { return workspaces_changed_ns_; }
+
+ private:
+  // One rollback of a live tree, in steps.
+  struct LiveRollback {
+    RollbackRequest request;
+    SnapshotRecord snapshot;
+    std::shared_ptr<LiveWorkspace> workspace;
+    bool detach = false;    // open writers go on in the kept state
+    bool new_root = false;  // the root gets a new node id
+    std::unique_ptr<SettlingNames> names;
+    std::string what;
+
+    bool exchange() const { return request.mode == ExchangeMode::kExchange; }
+  };
+
+  LiveRollback Begin(const RollbackRequest& request, bool force) const;
+  ForeignMounts MountsOf(int64_t workspace_id) const;
+  // Throws EBUSY if something is mounted in the workspace, unless `force`; then tells what.
+  static std::vector<std::string> RefuseMountsInside(const ForeignMounts& found,
+                                                     const std::string& what, bool force);
+  static void RefuseBindMounts(const ForeignMounts& found, const std::string& what);
+  void RefuseWriters(const LiveRollback& rollback) const;
+  RollbackResult Run(LiveRollback& rollback);
+  RollbackResult Commit(LiveRollback& rollback, std::vector<NodeId>& stale);
+  void SwitchLive(const LiveRollback& rollback, const RollbackResult& result);
+  std::shared_ptr<Volume> StateBefore(const RollbackResult& result) const;
+  std::shared_ptr<Volume> OpenRestored(const VolumeId& id) const;
+  void NamesChanged(const LiveRollback& rollback, const RenamePlaces* places, NodeId replaced);
+  void Revived(const VolumeId& volume);
+  void ForgetContent(LiveWorkspace& workspace, std::vector<NodeId> stale);
+  LiveHooks Hooks();
+  // Files of the live tree of which the kernel may have pages that a mapping has stored to, and which
+  // nobody else can see until they are written back. None where data passes through.
+  std::vector<NodeId> FilesWithPages(const LiveWorkspace& workspace) const;
+  void WorkspacesChanged();
+  // The workspace has another name than the record, or none.
+  void ListsMoved(const WorkspaceRecord& record);
+  // The snapshot has another name in that list than the record, or none, and the kernel has not been told.
+  void NameGone(const SnapshotRecord& record, Place place);
+  void SnapshotMoved(const SnapshotRecord& snapshot, const RenamePlaces& places);
+  void SnapshotDeleted(const SnapshotRecord& record);
+
+  MountContext& mount_;
+  std::atomic<int64_t> workspaces_changed_ns_{NowAtStart()};
+  static int64_t NowAtStart();
+  const BusyFiles busy_files_;
+  WriterNotes writer_notes_;
+  UndoLimiter undo_limiter_;  // last: its thread uses the above
+};
+
+}  // namespace ckptfs

@@ -1,0 +1,278 @@
+// MountVerbs: rollback, promotion and exchange.
+#include "catalog/db/names.h"
+#include "fs/files/file_tree.h"
+#include "fs/operations/live_holds.h"
+#include "fs/operations/mount_verbs.h"
+#include "fs/operations/mount_verbs_internal.h"
+#include "fs/processes/foreign_mounts.h"
+#include "fs/processes/mount_owners.h"
+
+namespace ckptfs {
+// --- The verbs -----------------------------------------------------------------------------------
+
+RolledBack MountVerbs::RollbackInPlace(const RollbackRequest& request, bool force) {
+  LiveRollback rollback = Begin(request, force);
+  RolledBack done;
+  done.unmounted = RefuseMountsInside(MountsOf(request.workspace_id), rollback.what, force);
+  done.result = Run(rollback);
+  NamesChanged(rollback, nullptr, 0);
+  if (!done.unmounted.empty()) rollback.workspace->AwaitWalks(0, LiveWorkspace::Holds::kNothing);
+  return done;
+}
+
+void MountVerbs::RollbackOntoLive(const RollbackRequest& request, const RenamePlaces& places) {
+  LiveRollback rollback = Begin(request, /*force=*/false);
+  RefuseMountsInside(MountsOf(request.workspace_id), rollback.what, /*force=*/false);
+  const NodeId live = rollback.workspace->live_node(places.from);
+  Run(rollback);
+  rollback.workspace->RenewLiveNodes();
+  NamesChanged(rollback, &places, live);
+}
+
+void MountVerbs::RollbackByName(const RollbackRequest& request, const RenamePlaces& places) {
+  LiveRollback rollback = Begin(request, /*force=*/false);
+  rollback.new_root = true;
+  const ForeignMounts mounts = MountsOf(request.workspace_id);
+  RefuseMountsInside(mounts, rollback.what, /*force=*/false);
+  RefuseBindMounts(mounts, rollback.what);
+  const NodeId root = rollback.workspace->root_node();
+  Run(rollback);
+  NamesChanged(rollback, &places, root);
+}
+
+// --- Their steps -----------------------------------------------------------------------------------
+
+MountVerbs::LiveRollback MountVerbs::Begin(const RollbackRequest& request, bool force) const {
+  LiveRollback rollback{.request = request,
+                        .snapshot = SnapshotById(mount_.store, request.snapshot_id),
+                        .workspace = mount_.workspaces.Get(request.workspace_id),
+                        .detach = force || mount_.options.detach_busy,
+                        .names = nullptr,
+                        .what = {}};
+  rollback.request.even_in_writing = rollback.detach;
+  rollback.what = "roll back " + mount_.NameOf(request.workspace_id) + " to " +
+                  NameOf(mount_, rollback.snapshot);
+  return rollback;
+}
+
+ForeignMounts MountVerbs::MountsOf(int64_t workspace_id) const {
+  ForeignMounts found = FindForeignMounts(mount_.device, mount_.NameOf(workspace_id));
+  const std::shared_ptr<Volume> live = mount_.workspaces.Get(workspace_id)->live()->volume;
+  struct stat root {};
+  if (live && fstat(live->root_fd(), &root) == 0) {
+    DropMountsOfStrangers(found.inside, root);
+    DropMountsOfStrangers(found.of_it, root);
+  }
+  return found;
+}
+
+std::vector<std::string> MountVerbs::RefuseMountsInside(const ForeignMounts& found,
+                                                        const std::string& what, bool force) {
+  const std::vector<ForeignMount>& mounts = found.inside;
+  if (mounts.empty()) return {};
+  if (!force) {
+    throw Error(EBUSY, what, "something is mounted in it: " + Describe(mounts),
+                "Unmount it, or use 'ckpt rollback --force', which takes it away");
+  }
+  spdlog::warn("{}: takes away what is mounted in it: {}", what, Describe(mounts));
+  std::vector<std::string> targets;
+  targets.reserve(mounts.size());
+  for (const ForeignMount& mount : mounts) targets.push_back(mount.target);
+  return targets;
+}
+
+// The kernel declares the root dead that those mounts have.
+void MountVerbs::RefuseBindMounts(const ForeignMounts& found, const std::string& what) {
+  const std::vector<ForeignMount>& mounts = found.of_it;
+  if (mounts.empty()) return;
+  throw Error(EBUSY, what, "it is mounted elsewhere, and would be dead there: " + Describe(mounts),
+              "Roll back in place: mv -T SNAPSHOT .snapshots/W/.live, or ckpt rollback");
+}
+
+void MountVerbs::RefuseWriters(const LiveRollback& rollback) const {
+  if (!rollback.detach) {
+    busy_files_.AwaitReleases(*rollback.workspace);
+    busy_files_.RefuseOpenWriters(*rollback.workspace);  // before any volume is made
+  }
+  if (rollback.exchange()) {
+    busy_files_.RefuseDetachedWriters(rollback.snapshot, rollback.what,
+                                      "An exchange would take it from them. Close the files");
+  } else if (!rollback.detach) {
+    busy_files_.RefuseDetachedWriters(
+        rollback.snapshot, rollback.what,
+        "Close the files, or use 'ckpt rollback --force' to take it as it is "
+        "at this moment");
+  }
+}
+
+RollbackResult MountVerbs::Run(LiveRollback& rollback) {
+  std::vector<NodeId> stale;  // of which the kernel has something in vain
+  RollbackResult result = Logged(rollback.what, [&] { return Commit(rollback, stale); });
+  SettlingNames::Settle(std::move(rollback.names), StateBefore(result));
+  mount_.ListsChanged(rollback.request.workspace_id);
+  ForgetContent(*rollback.workspace, std::move(stale));
+  undo_limiter_.Look(rollback.request.workspace_id);
+  mount_.notifier.Drain();
+  return result;
+}
+
+// Null if it has been destroyed.
+std::shared_ptr<Volume> MountVerbs::StateBefore(const RollbackResult& result) const {
+  const auto& kept = result.kept ? result.kept : result.equal_to;
+  if (!kept) return nullptr;
+  try {
+    return mount_.volumes.Open(kept->volume);
+  } catch (const Error& error) {
+    spdlog::error("the state before a rollback: {}", error.what());
+    return nullptr;
+  }
+}
+
+RollbackResult MountVerbs::Commit(LiveRollback& rollback, std::vector<NodeId>& stale) {
+  RefuseWriters(rollback);
+  LiveWorkspace& workspace = *rollback.workspace;
+  LiveHooks hooks;
+  bool writers_came = false;
+  hooks.hold = [&](int64_t) -> std::unique_ptr<LiveHold> {
+    rollback.names = std::make_unique<SettlingNames>(mount_, rollback.workspace);
+    auto hold = std::make_unique<GateHold>(mount_, rollback.workspace, true);
+    writers_came = !rollback.detach && !busy_files_.InLive(workspace).empty();
+    if (writers_came) throw Error(EBUSY, rollback.what, "files were opened for writing meanwhile");
+    return hold;
+  };
+  hooks.has_writers = [&] { return !busy_files_.InLive(workspace).empty(); };
+  std::shared_ptr<View> old;
+  RollbackResult done;
+  try {
+    done = mount_.store.Rollback(rollback.request, hooks, [&](const RollbackResult& switched) {
+      const auto live = workspace.live();
+      old = live->files;
+      if (old && switched.equal_to) old->SetTwin(switched.equal_to->volume);
+      if (live->volume && !switched.kept && !switched.equal_to)
+        rollback.names->Remember(*live->volume);
+      if (switched.in_writing) stale = FilesWithPages(workspace);
+      SwitchLive(rollback, switched);
+    });
+  } catch (const Error&) {
+    // Who it is takes a look at all processes: not while the gate is shut and the store locked.
+    if (writers_came) busy_files_.RefuseOpenWriters(workspace);
+    throw;
+  }
+  if (old && done.equal_to) old->SetTwin(done.equal_to->volume);
+  mount_.volumes.Drop(done.old_volume);
+  if (done.dropped) SnapshotDeleted(*done.dropped);
+  if (rollback.exchange()) mount_.volumes.Drop(rollback.snapshot.volume);
+  return done;
+}
+
+std::shared_ptr<Volume> MountVerbs::OpenRestored(const VolumeId& id) const {
+  try {
+    return mount_.store.backend().Open(id);
+  } catch (const std::exception& error) {
+    // It was made a moment ago. The catalog is right; a new mount will try again.
+    spdlog::critical("the restored volume cannot be opened: {}", error.what());
+    return nullptr;
+  }
+}
+
+void MountVerbs::SwitchLive(const LiveRollback& rollback, const RollbackResult& result) {
+  LiveWorkspace& workspace = *rollback.workspace;
+  std::shared_ptr<Volume> volume = OpenRestored(result.workspace.volume);
+  // Handles on files of the state before show the inode numbers of the snapshot that keeps it.
+  uint64_t old_number = 0;
+  if (result.kept) old_number = result.kept->view;
+  if (result.equal_to) old_number = result.equal_to->view;
+  const std::shared_ptr<View> old = workspace.live()->files;
+  try {
+    if (old && result.in_writing) {
+      mount_.detached.Add({.volume = result.old_volume,
+                           .slot = old->slot,
+                           .workspace_id = workspace.id(),
+                           .view = result.kept->view,
+                           .former_view = workspace.number()});
+    }
+    const bool foreign = workspace.IsForeign(rollback.snapshot);
+    const auto begin_line = [&] {
+      const auto newest = mount_.store.rows().NewestSnapshot(workspace.id());
+      workspace.BeginLine(newest ? newest->id : 0);
+    };
+    if (foreign) begin_line();
+    workspace.Switch(std::move(volume), old_number, result.in_writing);
+    if (foreign) begin_line();
+  } catch (const std::exception& error) {
+    // The catalog has the restored state. What programs went on writing to the one before would not be
+    // in it: nobody may.
+    spdlog::critical("the restored state can be served only after a new mount: {}", error.what());
+    workspace.Switch(nullptr, old_number, result.in_writing);
+  }
+  // Not before: who opens a file from now on finds that it is left behind. Without undo the state
+  // before is about to be destroyed.
+  if (old) FileTree(mount_).KeepAllReachable(old->slot);
+  mount_.directory_fds.Drop(result.old_volume);
+  ++mount_.switches;
+  if (rollback.new_root) workspace.RenewRoot();
+  if (!old || old_number == 0) return;
+  for (const NodeId node : mount_.open_files.Nodes(old->slot)) {
+    mount_.kernel.InvalidateAttributes(node);
+  }
+}
+
+// What stood under the names of a rename, and of an exchange, is not what stands there now. `replaced`:
+// the node that the kernel had under the new name.
+void MountVerbs::NamesChanged(const LiveRollback& rollback, const RenamePlaces* places,
+                              NodeId replaced) {
+  const SnapshotRecord& snapshot = rollback.snapshot;
+  if (rollback.exchange()) {
+    for (const Place place : kPlaces) NameGone(snapshot, place);
+    if (places != nullptr) {
+      mount_.stale_names.Add(replaced, ListNode(snapshot.workspace_id, places->from),
+                             snapshot.name);
+    }
+  }
+  if (places != nullptr) SnapshotMoved(snapshot, *places);
+  if (rollback.exchange()) {  // it has gone, another has its name
+    for (const Place place : kPlaces) mount_.slots.RenewSnapshot(snapshot.id, place);
+  }
+}
+
+// --- What the kernel has without a path walk -------------------------------------------------------
+
+std::vector<NodeId> MountVerbs::FilesWithPages(const LiveWorkspace& workspace) const {
+  const auto live = workspace.live();
+  if (!live->files) return {};
+  std::vector<NodeId> nodes;
+  for (const WriterHandle& writer : mount_.open_files.Writers(live->files->slot)) {
+    if (writer.through_daemon) nodes.push_back(writer.node);
+  }
+  return nodes;
+}
+
+// What the kernel has of the live tree's directories without a path walk, and of `stale`.
+void MountVerbs::ForgetContent(LiveWorkspace& workspace, std::vector<NodeId> stale) {
+  const std::vector<NodeId> directories = workspace.directories().All();
+  stale.insert(stale.end(), directories.begin(), directories.end());
+  stale.push_back(workspace.root_node());
+  mount_.notifier.InvalidateContent(std::move(stale));
+}
+
+// As after a rollback, only that files in the state before are those in this one: what was written last
+// may be missing, and what is open answers EIO for as long as it is open. Whoever opens such a file anew
+// must get the new filesystem's, so all get new node ids. (What is mounted in the workspace goes.)
+void MountVerbs::Revived(const VolumeId& volume) {
+  const auto workspace = mount_.workspaces.WithVolume(volume);
+  if (!workspace) return;
+  auto names = std::make_unique<SettlingNames>(mount_, workspace);
+  {
+    const GateHold hold(mount_, workspace, /*becomes_snapshot=*/false);
+    const auto live = workspace->live();
+    if (!live->volume || live->volume->id() != volume) return;  // rolled back meanwhile
+    workspace->Switch(live->volume, /*old_number=*/0);
+    mount_.directory_fds.Drop(volume);
+    ++mount_.switches;
+  }
+  SettlingNames::Settle(std::move(names), workspace->live()->volume);
+  ForgetContent(*workspace, {});
+  mount_.ListsChanged(workspace->id());
+}
+
+}  // namespace ckptfs

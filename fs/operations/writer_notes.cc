@@ -1,0 +1,208 @@
+#include "fs/operations/writer_notes.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <optional>
+#include <string>
+#include <thread>
+#include <tuple>
+#include <utility>
+
+#include "fs/files/file_tree.h"
+#include "fs/processes/process_search.h"
+
+namespace ckptfs {
+namespace {
+
+// For all looks at /proc together: whoever asked for the checkpoint waits for them.
+constexpr std::chrono::milliseconds kSearchMax{100};
+// For one process.
+constexpr std::chrono::milliseconds kProcessPatience{20};
+// A RELEASE that is on its way arrives sooner than all processes are looked through.
+constexpr std::chrono::milliseconds kReleaseWait{5};
+constexpr std::chrono::milliseconds kReleasePoll{1};
+constexpr size_t kHeirsMax = 64;
+
+}  // namespace
+
+struct WriterNotes::Noted {
+  std::shared_ptr<LiveWorkspace> workspace;
+  std::shared_ptr<const Live> live;
+  std::vector<WriterHandle> handles;
+
+  uint64_t NumberOf(NodeId node) const { return MakeNumber(workspace->number(), InodeOf(node)); }
+};
+
+// One search for the processes behind a list of handles.
+class WriterNotes::Search {
+ public:
+  Search(MountContext& mount, const Noted& noted);
+
+  void AskOpeners();
+  // Asks processes (none named: all) for what no opener has; returns those that have some of it.
+  std::set<pid_t> AskHeirs(const std::set<pid_t>& processes);
+  std::set<pid_t> AskAll();
+  // Forgets files that nobody has open any longer; or will not have in a moment.
+  void DropReleased();
+  void AwaitReleases();
+  bool done() const { return left_.empty(); }
+
+  // With the names that the files have in `volume`.
+  OpenWriterList List(const Volume& volume, const std::string& root) const;
+
+ private:
+  // A file and a process that has it: 0 if none was found. The value is the path in its eyes.
+  using Key = std::pair<uint64_t, pid_t>;
+
+  std::set<uint64_t> LeftNumbers() const;
+  // Whether the opener is as good a guess as any: not everybody could be asked.
+  bool GuessesOpener(pid_t opener) const {
+    return processes_.is_late() || processes_.unseen().contains(opener);
+  }
+  std::set<pid_t> Take(std::vector<Holder> holders);
+
+  MountContext& mount_;
+  const Noted& noted_;
+  ProcessSearch processes_;
+  std::map<Key, std::string> found_;
+  std::map<pid_t, std::string> commands_ = {{0, {}}};
+  std::map<uint64_t, pid_t> left_;  // files whose holder is not found yet, and who opened them
+};
+
+WriterNotes::Search::Search(MountContext& mount, const Noted& noted)
+    : mount_(mount),
+      noted_(noted),
+      processes_(mount.device, std::chrono::steady_clock::now() + kSearchMax, kProcessPatience) {}
+
+std::set<pid_t> WriterNotes::Search::Take(std::vector<Holder> holders) {
+  std::set<pid_t> processes;
+  for (Holder& holder : holders) {
+    left_.erase(holder.number);
+    processes.insert(holder.pid);
+    commands_[holder.pid] = std::move(holder.command);
+    found_[{holder.number, holder.pid}] = std::move(holder.path);
+  }
+  return processes;
+}
+
+void WriterNotes::Search::AskOpeners() {
+  std::vector<HeldFile> files;
+  for (const WriterHandle& handle : noted_.handles) {
+    files.push_back({.number = noted_.NumberOf(handle.node), .pid = handle.pid});
+  }
+  std::vector<Holder> holders = processes_.AskOpeners(files);
+  std::set<Key> held;
+  for (const Holder& holder : holders) held.emplace(holder.number, holder.pid);
+  Take(std::move(holders));
+  for (const HeldFile& file : files) {
+    const ProcessSearch::Opener opener = processes_.OpenerOf(file.pid);
+    if (held.contains({file.number, opener.process})) continue;
+    left_[file.number] = opener.process;
+    commands_[opener.process] = opener.command;
+  }
+}
+
+std::set<uint64_t> WriterNotes::Search::LeftNumbers() const {
+  std::set<uint64_t> numbers;
+  for (const auto& [number, opener] : left_) numbers.insert(number);
+  return numbers;
+}
+
+std::set<pid_t> WriterNotes::Search::AskHeirs(const std::set<pid_t>& processes) {
+  std::set<uint64_t> numbers = LeftNumbers();
+  return Take(processes_.Ask(processes, numbers));
+}
+
+std::set<pid_t> WriterNotes::Search::AskAll() {
+  std::set<uint64_t> numbers = LeftNumbers();
+  return Take(processes_.AskAll(numbers));
+}
+
+void WriterNotes::Search::DropReleased() {
+  std::set<uint64_t> open;
+  for (const WriterHandle& handle : FileTree(mount_).Writers(noted_.live->files->slot)) {
+    open.insert(noted_.NumberOf(handle.node));
+  }
+  std::erase_if(left_, [&](const auto& file) { return !open.contains(file.first); });
+}
+
+void WriterNotes::Search::AwaitReleases() {
+  const auto deadline = std::chrono::steady_clock::now() + kReleaseWait;
+  DropReleased();
+  while (!left_.empty() && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(kReleasePoll);
+    DropReleased();
+  }
+}
+
+OpenWriterList WriterNotes::Search::List(const Volume& volume, const std::string& root) const {
+  std::map<Key, std::string> all = found_;
+  // Out of sight, as is a process in another PID namespace.
+  for (const auto& [number, opener] : left_) {
+    all[{number, GuessesOpener(opener) ? opener : 0}] = {};
+  }
+  OpenWriterList list{.named = {}, .total = all.size()};
+  for (const auto& [key, path] : all) {
+    if (list.named.size() == kRecordedWritersMax) break;
+    const auto& [number, process] = key;
+    std::string name = volume.PathOf(InodeOf(number));
+    if (name.empty()) name = WithoutPrefix(path, root);
+    list.named.push_back(
+        {.pid = process, .command = commands_.at(process), .path = std::move(name)});
+  }
+  std::sort(list.named.begin(), list.named.end(), [](const OpenWriter& a, const OpenWriter& b) {
+    return std::tie(a.path, a.pid) < std::tie(b.path, b.pid);
+  });
+  return list;
+}
+
+WriterFinder WriterNotes::Take(int64_t workspace_id, std::vector<WriterHandle> handles) {
+  const auto workspace = mount_.workspaces.Get(workspace_id);
+  auto live = workspace->live();
+  if (!live->files) return nullptr;
+  const auto noted = std::make_shared<const Noted>(
+      Noted{.workspace = workspace, .live = std::move(live), .handles = std::move(handles)});
+  return [this, noted](const VolumeId& snapshot) -> std::optional<OpenWriterList> {
+    try {
+      return Find(*noted, snapshot);
+    } catch (const std::exception& error) {
+      spdlog::warn("look who has files open for writing: {}; the checkpoint does not tell",
+                   error.what());
+      return std::nullopt;
+    }
+  };
+}
+
+OpenWriterList WriterNotes::Find(const Noted& noted, const VolumeId& snapshot) {
+  if (noted.handles.empty()) return {};
+  Search search(mount_, noted);
+  search.AskOpeners();
+  std::set<pid_t> heirs;
+  if (!search.done()) {
+    {
+      const std::lock_guard lock(mutex_);
+      heirs = heirs_;
+    }
+    heirs = search.AskHeirs(heirs);
+    search.AwaitReleases();
+  }
+  if (!search.done()) {
+    heirs.merge(search.AskAll());
+    search.DropReleased();
+  }
+  if (!heirs.empty() && heirs.size() <= kHeirsMax) {
+    const std::lock_guard lock(mutex_);
+    heirs_ = std::move(heirs);
+  }
+  const auto record = mount_.store.rows().FindWorkspace(noted.workspace->id());
+  const std::string name = record ? record->name : std::string();
+  const Backend& backend = mount_.store.backend();
+  const std::shared_ptr<Volume> volume =
+      backend.capabilities().snapshots_tell_paths ? backend.Open(snapshot) : noted.live->volume;
+  return search.List(*volume, mount_.options.mountpoint + "/" + name);
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,231 @@
+// Attributes and extended attributes.
+#include <linux/xattr.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "backend/base/error.h"
+#include "catalog/db/names.h"
+#include "fs/operations/rights.h"
+#include "fs/snapshots/snapshot_tree.h"
+#include "fs/snapshots/snapshot_tree_internal.h"
+#include "fs/snapshots/snapshot_xattrs.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr mode_t kPermissionBits = 07777;
+constexpr mode_t kOnlyOwnerWrites = 0755;
+constexpr mode_t kAllRead = 0444;
+constexpr mode_t kAllWrite = 0222;
+constexpr int64_t kNsPerSecond = 1'000'000'000;
+
+timespec TimeOf(int64_t time_ns) {
+  return {.tv_sec = time_ns / kNsPerSecond, .tv_nsec = time_ns % kNsPerSecond};
+}
+
+Attributes MakeAttributes(uint64_t number, mode_t mode, const RootAttributes& owner,
+                          int64_t time_ns) {
+  Attributes attributes;
+  struct stat& stat = attributes.stat;
+  stat.st_ino = number;
+  stat.st_mode = mode;
+  stat.st_nlink = 1;  // as btrfs says of directories: "not counted"
+  stat.st_uid = owner.uid;
+  stat.st_gid = owner.gid;
+  stat.st_blksize = 4096;
+  stat.st_atim = stat.st_mtim = stat.st_ctim = TimeOf(time_ns);
+  return attributes;
+}
+
+// Whether a list as listxattr(2) gives it holds that name.
+bool HasName(std::string_view list, std::string_view name) {
+  while (!list.empty()) {
+    const size_t end = list.find('\0');
+    if (list.substr(0, end) == name) return true;
+    list.remove_prefix(std::min(end, list.size() - 1) + 1);
+  }
+  return false;
+}
+
+}  // namespace
+
+// Whoever has the node has come by a name that was another thing's before, and is to walk once more.
+std::shared_ptr<LiveWorkspace> SnapshotTree::LiveWorkspaceAt(int64_t workspace_id) const {
+  try {
+    return mount_.workspaces.Get(workspace_id);
+  } catch (const Error& error) {
+    if (error.errno_value() != ENOENT) throw;
+    throw Error(ESTALE, "find a workspace", "it has been removed");
+  }
+}
+
+RootAttributes SnapshotTree::RootOf(int64_t workspace_id) const {
+  const auto live = LiveWorkspaceAt(workspace_id)->live();
+  if (!live->volume) return {.mode = S_IFDIR | 0700, .acl = {}};
+  const struct statx status = StatxAt(live->volume->root_fd(), "");
+  return {.mode = status.stx_mode, .uid = status.stx_uid, .gid = status.stx_gid, .acl = {}};
+}
+
+Attributes SnapshotTree::VirtualDirectory(NodeId node, const RootAttributes& root,
+                                          int64_t time_ns) const {
+  return MakeAttributes(node, S_IFDIR | (root.mode & kPermissionBits), root, time_ns);
+}
+
+Attributes SnapshotTree::GetAttributes(NodeId node) {
+  if (!Owns(node)) {
+    const auto view = mount_.slots.Find(SlotOf(node));
+    if (!view || !view->workspace) throw Error(ESTALE, "look at a workspace");
+    const auto record = mount_.store.rows().FindWorkspace(view->workspace->id());
+    if (!record) throw Error(ESTALE, "look at a workspace");
+    return RootWithoutData(*record);
+  }
+  if (!IsVirtual(node)) return RootOfSnapshot(SnapshotAt(node));
+  const int64_t workspaces_changed = verbs_.WorkspacesChangedNs();
+  const RootAttributes mount_root = mount_.store.rows().MountRoot();
+  switch (node) {
+    // Every path walk through the mount needs these two. MountVerbs says when they change.
+    case kMountRootNode:
+    case kAllSnapshotsNode: {
+      Attributes attributes = VirtualDirectory(node, mount_root, workspaces_changed);
+      // The names in .snapshots are those in the mount root, and told to the same users. Nobody makes any
+      // there.
+      if (node == kAllSnapshotsNode) attributes.stat.st_mode &= S_IFDIR | kOnlyOwnerWrites;
+      attributes.timeout_s = kForeverSeconds;
+      return attributes;
+    }
+    case kMountControlNode:
+      // Everybody may ask; whom it makes workspaces for the mount root says, and fs/operations/rights.h all else.
+      return MakeAttributes(node, S_IFREG | kAllRead | (mount_root.mode & kAllWrite), mount_root,
+                            workspaces_changed);
+    default:
+      break;
+  }
+  const int64_t id = static_cast<int64_t>(IdOf(node));
+  switch (VirtualKindOf(node)) {
+    case VirtualKind::kRootList:
+    case VirtualKind::kInnerList: {
+      Attributes attributes =
+          VirtualDirectory(node, RootOf(id), mount_.store.rows().SnapshotsChangedNs(id));
+      attributes.timeout_s = kForeverSeconds;  // MountContext::ListsChanged
+      return attributes;
+    }
+    case VirtualKind::kRootLive:
+    case VirtualKind::kInnerLive: {
+      const int64_t workspace = id >> kLiveTurnBits;
+      return VirtualDirectory(node, RootOf(workspace),
+                              mount_.store.rows().SnapshotsChangedNs(workspace));
+    }
+    case VirtualKind::kControl: {
+      const RootAttributes root = RootOf(id);
+      return MakeAttributes(node, S_IFREG | (root.mode & 0666), root,
+                            mount_.store.rows().SnapshotsChangedNs(id));
+    }
+    case VirtualKind::kLatest: {
+      const auto record = mount_.store.rows().FindSnapshot(id);
+      if (!record) throw NoSuchName(kLatestName.data());
+      Attributes attributes = MakeAttributes(node, S_IFLNK | 0777, {}, record->created_ns);
+      attributes.stat.st_size = static_cast<off_t>(record->name.size());
+      return attributes;
+    }
+    case VirtualKind::kSingle:
+      break;
+  }
+  throw Error(ESTALE, "find a file");
+}
+
+Attributes SnapshotTree::SetAttributes(NodeId node, const AttributeChange& change) {
+  if (!IsVirtual(node)) throw Error(EROFS, "change a snapshot");
+  // open(O_TRUNC) of a control file, as a shell's redirection does it, changes nothing.
+  if (ControlScope(node) && change.set_size && !change.set_mode && !change.set_uid) {
+    return GetAttributes(node);
+  }
+  if (node != kMountRootNode || change.set_size) throw NotServed("change attributes");
+  RootAttributes root = mount_.store.rows().MountRoot();
+  if (change.set_mode) root.mode = S_IFDIR | (change.mode & kPermissionBits);
+  if (change.set_uid) root.uid = change.uid;
+  if (change.set_gid) root.gid = change.gid;
+  mount_.store.SetMountRoot(root);
+  mount_.kernel.InvalidateAttributes(kAllSnapshotsNode);
+  return GetAttributes(node);
+}
+
+std::string SnapshotTree::ReadLink(NodeId node) const {
+  const auto record = mount_.store.rows().FindSnapshot(static_cast<int64_t>(IdOf(node)));
+  if (!record) throw NoSuchName(kLatestName.data());
+  return record->name;
+}
+
+std::optional<std::string> SnapshotTree::GetXattr(NodeId node, const char* name) {
+  const bool is_acl = std::string_view(name) == XATTR_NAME_POSIX_ACL_ACCESS;
+  if (!IsVirtual(node)) {
+    if (IsSnapshotXattr(name)) return GetSnapshotXattr(mount_.store, SnapshotAt(node), name);
+    // `ls -l` asks for an ACL, security.selinux and the like of each: only what is there costs a look.
+    const auto view = mount_.slots.Find(SlotOf(node));
+    if (!view) throw Error(ESTALE, "find a snapshot");
+    if (is_acl) {
+      if (view->root.acl.empty()) return std::nullopt;
+      return view->root.acl;
+    }
+    if (!HasName(view->root.xattr_names, name)) return std::nullopt;
+    return FileTree(mount_).GetXattr(node, name);
+  }
+  // Lists and control files show the ACL of the workspace's root, whose permissions they have.
+  const VirtualKind kind = VirtualKindOf(node);
+  const bool is_workspaces = kind == VirtualKind::kRootList || kind == VirtualKind::kInnerList ||
+                             kind == VirtualKind::kControl;
+  if (!is_acl || !is_workspaces) return std::nullopt;
+  const auto live = mount_.workspaces.Get(static_cast<int64_t>(IdOf(node)))->live();
+  if (!live->volume) return std::nullopt;
+  std::string acl(XATTR_SIZE_MAX, '\0');
+  const ssize_t size =
+      fgetxattr(live->volume->root_fd(), XATTR_NAME_POSIX_ACL_ACCESS, acl.data(), acl.size());
+  if (size < 0 && errno == ENODATA) return std::nullopt;
+  CheckSyscall(size, "read an ACL");
+  acl.resize(static_cast<size_t>(size));
+  return acl;
+}
+
+std::string SnapshotTree::ListXattrs(NodeId node) {
+  if (IsVirtual(node)) return {};
+  return SnapshotXattrNames() + SnapshotAt(node).root.xattr_names;
+}
+
+SnapshotXattrValue SnapshotTree::CheckXattr(NodeId node, const char* name, std::string_view value) {
+  if (IsVirtual(node)) throw NotServed("set an extended attribute");
+  if (!IsSnapshotXattr(name)) throw Error(EROFS, "set an extended attribute of a snapshot");
+  return CheckSnapshotXattr(name, value);
+}
+
+void SnapshotTree::SetXattr(NodeId node, const SnapshotXattrValue& value, int flags,
+                            const Asker& asker) {
+  const SnapshotRecord record = SnapshotAt(node);
+  // The kernel has looked at the snapshot's own mode, which is that of its time.
+  const WorkspaceRecord workspace = WorkspaceById(record.workspace_id);
+  RequireRight(mount_.store, Right::kChangeSnapshot, asker,
+               {.workspace = &workspace, .snapshot = &record});
+  if ((flags & XATTR_CREATE) != 0) throw Error(EEXIST, "make an extended attribute");
+  SetSnapshotXattr(verbs_, record, value);
+}
+
+void SnapshotTree::RemoveXattr(NodeId node, const char* name) {
+  if (IsVirtual(node)) throw NotServed("remove an extended attribute");
+  throw Error(IsSnapshotXattr(name) ? EPERM : EROFS, "remove an extended attribute of a snapshot");
+}
+
+Attributes SnapshotTree::RootOfSnapshot(const SnapshotRecord& record) const {
+  Attributes attributes = MakeAttributes(MakeNumber(record.view, kRootInode), record.root.mode,
+                                         record.root, record.created_ns);
+  attributes.timeout_s = mount_.KeepSeconds();  // for the life of a snapshot
+  return attributes;
+}
+
+// Shown, so that its snapshots can be reached and it can be rolled back; anything in it is EIO.
+Attributes SnapshotTree::RootWithoutData(const WorkspaceRecord& record) const {
+  return VirtualDirectory(MakeNumber(record.view, kRootInode), {.mode = S_IFDIR | 0700, .acl = {}},
+                          record.created_ns);
+}
+
+}  // namespace ckptfs

@@ -1,0 +1,92 @@
+#include "backend/base/waiting_room.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <latch>
+#include <thread>
+
+namespace ckptfs {
+namespace {
+
+// Each of them waits for all others: no task may stand in a queue behind another.
+TEST(WaitingRoom, TasksThatWaitForEachOtherAllGoOn) {
+  constexpr int kTasks = 100;
+  std::latch all(kTasks + 1);
+  WaitingRoom room;
+  for (int i = 0; i < kTasks; ++i) room.Post([&] { all.arrive_and_wait(); });
+  all.arrive_and_wait();
+}
+
+// Counts how many tasks of an owner have been begun; they end with this.
+class Begun {
+ public:
+  void Post(WaitingRoom& room, WaitingRoom::Owner owner, int tasks) {
+    for (int i = 0; i < tasks; ++i) {
+      room.Post(owner, [this] {
+        ++count_;
+        end_.wait();
+      });
+    }
+  }
+  void End() { end_.count_down(); }
+  // When no more of them are begun.
+  int Count() const {
+    int before = -1;
+    while (before != count_) {
+      before = count_;
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+    return before;
+  }
+
+ private:
+  std::atomic<int> count_ = 0;
+  std::latch end_{1};
+};
+
+TEST(WaitingRoom, NoOwnerHasMoreThreadsThanHeLeavesFree) {
+  Begun greedy;
+  Begun second;
+  Begun late;
+  WaitingRoom room(std::chrono::seconds(1), 12);
+  greedy.Post(room, 1, 100);
+  EXPECT_EQ(greedy.Count(), 6);
+  second.Post(room, 2, 100);
+  EXPECT_EQ(second.Count(), 3);  // of what was left
+  late.Post(room, 3, 1);
+  EXPECT_EQ(late.Count(), 1);
+  EXPECT_EQ(greedy.Count(), 6);
+  for (Begun* const begun : {&greedy, &second, &late}) begun->End();
+}
+
+TEST(WaitingRoom, TheHouseHasAllThreads) {
+  Begun house;
+  WaitingRoom room(std::chrono::seconds(1), 12);
+  house.Post(room, WaitingRoom::kHouse, 100);
+  EXPECT_EQ(house.Count(), 12);
+  house.End();
+}
+
+TEST(WaitingRoom, ItsEndWaitsForWhatWasPosted) {
+  std::atomic<int> done = 0;
+  {
+    WaitingRoom room;
+    for (int i = 0; i < 1000; ++i) room.Post(i % 3, [&] { ++done; });
+  }
+  EXPECT_EQ(done, 1000);
+}
+
+TEST(WaitingRoom, WhatWouldWaitForAThreadIsRefusedIfItIsToBe) {
+  std::latch go_on(1);
+  WaitingRoom room(std::chrono::seconds(5), /*threads_max=*/2);
+  EXPECT_TRUE(room.TryPost([&] { go_on.wait(); }));
+  EXPECT_TRUE(room.TryPost([&] { go_on.wait(); }));
+  EXPECT_FALSE(room.TryPost([] {}));
+  go_on.count_down();
+  while (!room.TryPost([] {})) std::this_thread::yield();
+}
+
+}  // namespace
+}  // namespace ckptfs

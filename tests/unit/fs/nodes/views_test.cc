@@ -1,0 +1,283 @@
+#include "fs/nodes/views.h"
+
+#include <gtest/gtest.h>
+
+#include "backend/base/error.h"
+#include "fs/nodes/known_directories.h"
+#include "fs/nodes/live_workspace.h"
+
+namespace ckptfs {
+namespace {
+
+SnapshotRecord Snapshot(int64_t id) {
+  SnapshotRecord record;
+  record.id = id;
+  record.volume = VolumeId::Generate();
+  record.view = static_cast<uint64_t>(id) + 100;
+  return record;
+}
+
+TEST(SlotTableTest, OneSnapshotHasASlotForEachPlace) {
+  SlotTable slots;
+  const SnapshotRecord snapshot = Snapshot(7);
+  const auto root = slots.AcquireSnapshot(snapshot, Place::kRoot);
+  const auto inner = slots.AcquireSnapshot(snapshot, Place::kInner);
+  EXPECT_NE(root->slot, inner->slot);
+  EXPECT_EQ(root->number, inner->number);
+  EXPECT_EQ(slots.AcquireSnapshot(snapshot, Place::kRoot)->slot, root->slot);
+  EXPECT_NE(root->slot, 0U) << "slot 0 is for what no volume holds";
+}
+
+TEST(SlotTableTest, ASlotLivesUntilItsLastLookupIsForgotten) {
+  SlotTable slots;
+  const Slot slot = slots.AcquireSnapshot(Snapshot(1), Place::kRoot)->slot;
+  slots.Count(slot);
+  slots.Forget(slot, 1);
+  EXPECT_NE(slots.Find(slot), nullptr);
+  slots.Forget(slot, 1);
+  EXPECT_EQ(slots.Find(slot), nullptr);
+  EXPECT_EQ(slots.size(), 0U);
+}
+
+TEST(SlotTableTest, ARenewedSnapshotGetsANewSlotAndKeepsTheOldOneServed) {
+  SlotTable slots;
+  const SnapshotRecord snapshot = Snapshot(1);
+  const Slot before = slots.AcquireSnapshot(snapshot, Place::kRoot)->slot;
+  slots.RenewSnapshot(snapshot.id, Place::kRoot);
+  const Slot after = slots.AcquireSnapshot(snapshot, Place::kRoot)->slot;
+  EXPECT_NE(before, after);
+  EXPECT_NE(slots.Find(before), nullptr);
+  slots.Forget(before, 1);
+  // Forgetting the old one must not take the new one's place in the books.
+  EXPECT_EQ(slots.AcquireSnapshot(snapshot, Place::kRoot)->slot, after);
+}
+
+TEST(SlotTableTest, ASnapshotKeepsItsSlotAndGenerationWhenTheKernelHasForgottenIt) {
+  SlotTable slots;
+  const SnapshotRecord snapshot = Snapshot(1);
+  const auto before = slots.AcquireSnapshot(snapshot, Place::kInner);
+  const Slot slot = before->slot;
+  slots.Forget(slot, 1);
+  ASSERT_EQ(slots.Find(slot), nullptr);
+  EXPECT_EQ(slots.RootOf(1, Place::kInner), 0U) << "the kernel knows none of its nodes";
+  const auto kept = slots.SnapshotOf(slot);
+  ASSERT_TRUE(kept.has_value());
+  EXPECT_EQ(kept->snapshot_id, 1);
+  EXPECT_EQ(kept->place, Place::kInner);
+  EXPECT_NE(slots.AcquireSnapshot(Snapshot(2), Place::kInner)->slot, slot);
+  const auto after = slots.AcquireSnapshot(snapshot, Place::kInner);
+  EXPECT_EQ(after->slot, slot);
+  EXPECT_EQ(after->generation, before->generation);
+}
+
+TEST(SlotTableTest, TheSlotOfADeletedSnapshotIsFreeForAViewOfAnotherGeneration) {
+  SlotTable slots;
+  const auto forgotten = slots.AcquireSnapshot(Snapshot(1), Place::kRoot);
+  const Slot slot = forgotten->slot;
+  slots.Forget(slot, 1);
+  slots.RenewSnapshot(1, Place::kRoot);
+  EXPECT_FALSE(slots.SnapshotOf(slot).has_value());
+  const auto other = slots.AcquireSnapshot(Snapshot(2), Place::kRoot);
+  EXPECT_EQ(other->slot, slot);
+  EXPECT_NE(other->generation, forgotten->generation);
+  slots.RenewSnapshot(2, Place::kRoot);  // deleted while the kernel knows it
+  EXPECT_NE(slots.Find(slot), nullptr);
+  slots.Forget(slot, 1);
+  EXPECT_EQ(slots.AcquireSnapshot(Snapshot(3), Place::kRoot)->slot, slot);
+}
+
+TEST(SlotTableTest, APinnedSlotStaysWithoutLookups) {
+  SlotTable slots;
+  const Slot slot = slots.AddLiveDirectories(nullptr, 5);
+  slots.Count(slot);
+  slots.Forget(slot, 1);
+  ASSERT_NE(slots.Find(slot), nullptr);
+  slots.Unpin(slot);
+  EXPECT_EQ(slots.Find(slot), nullptr);
+}
+
+TEST(SlotTableTest, AnUnpinnedSlotGoesWithItsLastLookup) {
+  SlotTable slots;
+  const Slot slot = slots.AddLiveDirectories(nullptr, 5);
+  slots.Count(slot);
+  slots.Unpin(slot);
+  EXPECT_NE(slots.Find(slot), nullptr);
+  slots.Forget(slot, 1);
+  EXPECT_EQ(slots.Find(slot), nullptr);
+}
+
+TEST(SlotTableTest, ANumberIsHeldWhileTheKernelKnowsOneOfItsNodes) {
+  SlotTable slots;
+  const SnapshotRecord snapshot = Snapshot(1);
+  EXPECT_FALSE(slots.HasNumber(snapshot.view));
+  const Slot root = slots.AcquireSnapshot(snapshot, Place::kRoot)->slot;
+  const Slot inner = slots.AcquireSnapshot(snapshot, Place::kInner)->slot;
+  slots.Forget(root, 1);
+  EXPECT_TRUE(slots.HasNumber(snapshot.view));
+  slots.Forget(inner, 1);
+  EXPECT_FALSE(slots.HasNumber(snapshot.view));
+}
+
+TEST(SlotTableTest, FilesOfAStateThatWasRolledBackHoldBothNumbers) {
+  SlotTable slots;
+  const auto files = slots.AddLiveFiles(nullptr, nullptr, 5);
+  slots.Count(*files);
+  slots.Renumber(*files, 4100);
+  EXPECT_EQ(files->number, 4100U);
+  slots.Unpin(files->slot);
+  EXPECT_TRUE(slots.HasNumber(5)) << "the kernel shows it until it asks again";
+  EXPECT_TRUE(slots.HasNumber(4100));
+  slots.Forget(files->slot, 1);
+  EXPECT_FALSE(slots.HasNumber(5));
+  EXPECT_FALSE(slots.HasNumber(4100));
+  slots.Renumber(*files, 4101);
+  EXPECT_FALSE(slots.HasNumber(4101)) << "nobody can ask for these files any more";
+}
+
+TEST(SlotTableTest, CountingOnASlotThatHasGoneIsStale) {
+  SlotTable slots;
+  EXPECT_THROW(slots.Count(99), Error);
+}
+
+TEST(SlotTableTest, AViewWhoseSlotHasBecomeAnothersIsStale) {
+  SlotTable slots;
+  const auto files = slots.AddLiveFiles(nullptr, nullptr, 5);
+  slots.Count(*files);
+  slots.Forget(files->slot, 1);
+  slots.Unpin(files->slot);
+  const auto other = slots.AcquireSnapshot(Snapshot(1), Place::kRoot);
+  ASSERT_EQ(other->slot, files->slot) << "the test needs a slot that is used again";
+  EXPECT_THROW(slots.Count(*files), Error);
+  slots.Forget(other->slot, 1);
+  EXPECT_EQ(slots.size(), 0U) << "nothing was counted on the other";
+}
+
+TEST(LiveWorkspaceTest, ItsRootIsCountedUntilItIsRetired) {
+  SlotTable slots;
+  const auto workspace = std::make_shared<LiveWorkspace>(1, 5, slots);
+  workspace->Switch(nullptr, 0);
+  const NodeId before = workspace->AcquireRoot().node;
+  workspace->RenewRoot();
+  const NodeId after = workspace->AcquireRoot().node;
+  EXPECT_NE(before, after);
+  workspace->Retire();
+  slots.Forget(SlotOf(before), 1);
+  slots.Forget(SlotOf(after), 1);
+  EXPECT_EQ(slots.size(), 0U);
+  EXPECT_THROW(workspace->AcquireRoot(), Error);
+}
+
+class KnownDirectoriesTest : public testing::Test {
+ protected:
+  NodeId Acquire(FileId file) { return AcquireHandle(file).node; }
+  NodeHandle AcquireHandle(FileId file) {
+    return known_.Acquire(
+        file, [this] { return current_; },
+        [this] { return current_ = slots_.AddLiveDirectories(nullptr, 1); });
+  }
+  void Forget(NodeId node) {
+    known_.Forget(node, 1);
+    slots_.Forget(SlotOf(node), 1);
+  }
+
+  SlotTable slots_;
+  KnownDirectories known_{slots_};
+  Slot current_ = slots_.AddLiveDirectories(nullptr, 1);
+};
+
+TEST_F(KnownDirectoriesTest, ADirectoryKeepsItsNode) {
+  const NodeId node = Acquire({300, 5});
+  EXPECT_EQ(Acquire({300, 5}), node);
+  EXPECT_EQ(known_.GenerationOf(node), 5U);
+  EXPECT_EQ(known_.size(), 1U);
+}
+
+TEST_F(KnownDirectoriesTest, AnotherDirectoryOfTheSameNumberGetsAnotherNode) {
+  const NodeId old_node = Acquire({300, 5});
+  const NodeId new_node = Acquire({300, 9});
+  EXPECT_NE(old_node, new_node);
+  EXPECT_EQ(InodeOf(new_node), 300U);
+  EXPECT_EQ(known_.GenerationOf(old_node), 5U);
+  EXPECT_EQ(known_.GenerationOf(new_node), 9U);
+  EXPECT_EQ(Acquire({300, 5}), old_node) << "as after a rollback of the rollback";
+}
+
+TEST_F(KnownDirectoriesTest, ADisownedDirectoryIsStaleAndTakenForNoOther) {
+  const NodeId old_node = Acquire({300, 5});
+  known_.Disown();
+  EXPECT_THROW(known_.GenerationOf(old_node), Error);
+  const NodeId new_node = Acquire({300, 5});
+  EXPECT_NE(old_node, new_node);
+  EXPECT_EQ(known_.GenerationOf(new_node), 5U);
+  EXPECT_EQ(Acquire({300, 5}), new_node);
+  Forget(old_node);
+  EXPECT_EQ(known_.size(), 1U);
+}
+
+TEST_F(KnownDirectoriesTest, ARemovedDirectoryThatIsBackHasAnotherNode) {
+  const NodeId old_node = Acquire({300, 5});
+  known_.Remove(old_node);
+  const NodeId new_node = Acquire({300, 5});
+  EXPECT_NE(old_node, new_node);
+  EXPECT_EQ(Acquire({300, 5}), new_node);
+  EXPECT_EQ(known_.GenerationOf(old_node), 5U) << "of whoever holds it still";
+  Forget(old_node);
+  EXPECT_EQ(known_.size(), 1U);
+}
+
+TEST_F(KnownDirectoriesTest, AForgottenDirectoryIsFoundAgainByItsHandle) {
+  const NodeHandle before = AcquireHandle({300, 5});
+  Forget(before.node);
+  const auto view = slots_.Find(SlotOf(before.node));
+  current_ = slots_.AddLiveDirectories(nullptr, 1);
+  EXPECT_EQ(known_.AcquireAgain({300, 5}, *view), before);
+  EXPECT_EQ(AcquireHandle({300, 5}), before) << "one directory has one node";
+}
+
+TEST_F(KnownDirectoriesTest, AHandleOfADirectoryThatHasGotAnotherNodeIsNotAnswered) {
+  const NodeHandle before = AcquireHandle({300, 5});
+  Forget(before.node);
+  const auto view = slots_.Find(SlotOf(before.node));
+  current_ = slots_.AddLiveDirectories(nullptr, 1);
+  const NodeHandle now = AcquireHandle({300, 5});
+  EXPECT_NE(now.node, before.node);
+  EXPECT_EQ(known_.AcquireAgain({300, 5}, *view), now);
+  Acquire({301, 9});
+  AcquireHandle({300, 9});  // takes another slot
+  const auto other = slots_.Find(SlotOf(now.node));
+  EXPECT_THROW(known_.AcquireAgain({300, 7}, *other), Error);
+}
+
+TEST_F(KnownDirectoriesTest, AHandleTellsWhichDirectoryHadTheNumber) {
+  const NodeHandle first = AcquireHandle({300, 5});
+  Forget(first.node);
+  const NodeHandle second = AcquireHandle({300, 6});
+  Forget(second.node);
+  EXPECT_EQ(second.node, first.node);
+  EXPECT_NE(second.generation, first.generation);
+  known_.Disown();
+  const NodeHandle disowned = AcquireHandle({300, 5});
+  EXPECT_EQ(disowned.node, first.node);
+  EXPECT_NE(disowned.generation, first.generation) << "perhaps another workspace's";
+  SlotTable other_mount;
+  const Slot slot = other_mount.AddLiveDirectories(nullptr, 1);
+  KnownDirectories others(other_mount);
+  const NodeHandle other = others.Acquire(
+      {300, 5}, [&] { return slot; }, [&] { return slot; });
+  EXPECT_EQ(other.node, first.node);
+  EXPECT_NE(other.generation, first.generation);
+}
+
+TEST_F(KnownDirectoriesTest, AForgottenDirectoryCostsNothing) {
+  const NodeId node = Acquire({300, 5});
+  Acquire({300, 5});
+  Forget(node);
+  EXPECT_EQ(known_.GenerationOf(node), 5U);
+  Forget(node);
+  EXPECT_EQ(known_.size(), 0U);
+  EXPECT_EQ(known_.GenerationOf(node), 0U);
+  EXPECT_EQ(Acquire({300, 9}), node) << "the number is free for another one";
+}
+
+}  // namespace
+}  // namespace ckptfs
