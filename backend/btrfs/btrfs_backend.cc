@@ -49,7 +49,7 @@ constexpr auto kCommitInterval = std::chrono::milliseconds(100);
 constexpr uint64_t kLowDiskDivisor = 5;
 
 constexpr mode_t kRootMode = 0755;
-constexpr char kMakeRoom[] = "Delete snapshots (ckpt delete), or make the store larger";
+constexpr char kMakeRoom[] = "Delete snapshots, or make the store larger";
 
 std::string HintFor(btrfs_util_error result) {
   if (result == BTRFS_UTIL_OK) return {};
@@ -351,7 +351,7 @@ void BtrfsBackend::AddImageWarnings(std::vector<std::string>& warnings) const {
   if (Ballast() > 0 && host.free < host.total / kLowDiskDivisor) {
     warnings.push_back(
         fmt::format("The disk of the store's image has {} MiB left, less than the image may still "
-                    "want: delete snapshots (ckpt delete), or free space on that disk.",
+                    "want: delete snapshots, or free space on that disk.",
                     host.free >> 20));
   }
 }

@@ -82,7 +82,7 @@ std::chrono::milliseconds ImageSpace::LookAndLog() noexcept {
   try {
     return Look();
   } catch (const Error& error) {
-    // Of a filesystem that has turned read-only `ckpt status` tells.
+    // Health tells of a filesystem that has turned read-only.
     if (error.errno_value() != EROFS) spdlog::warn("{}", error.what());
   } catch (const std::exception& error) {
     spdlog::warn("{}: {}", kKeepInStep, error.what());

@@ -288,8 +288,8 @@ BackendHealth DmBackend::Health() const {
   }
   if (watch_ && watch_->is_low()) {
     health.warnings.push_back(fmt::format(
-        "{} has {} MiB left, less than workspaces may still want: delete snapshots (ckpt "
-        "delete), or free space on the disk.",
+        "{} has {} MiB left, less than workspaces may still want: delete snapshots, or free "
+        "space on the disk.",
         RoomName(), Room().free >> 20));
   }
   return health;

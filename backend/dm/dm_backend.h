@@ -110,7 +110,7 @@ class DmBackend : public Backend {
   const std::string& device_prefix() const noexcept { return device_prefix_; }
   void RequireWritable(const std::string& attempted) const;
 
-  static constexpr char kMakeRoom[] = "Delete snapshots (ckpt delete), or free space on the disk";
+  static constexpr char kMakeRoom[] = "Delete snapshots, or free space on the disk";
 
  private:
   std::unique_ptr<Activation> Activate(const VolumeId& id) const;

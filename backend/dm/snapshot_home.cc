@@ -31,7 +31,7 @@ DmHome OpenSnapshotHome(int store_fd, const BackendOptions& options) {
     throw Error(
         EINVAL, fmt::format("open the store with size={}", *options.size_bytes),
         fmt::format("its workspaces have {} bytes, as their template has", home.default_size),
-        "Leave size= out, and add a template of another size: ckpt template add --size");
+        "Leave size= out, and add a template of that size");
   }
   ClearDmHome(home);
   return home;

@@ -292,7 +292,7 @@ TemplateId TemplateStore::Labelled(const std::string& label) const {
     if (known.info.label == label) return id;
   }
   throw Error(ENOENT, fmt::format("make a volume from template {}", label), "there is none",
-              "Add it: ckpt template add");
+              "Add one of that name");
 }
 
 void TemplateStore::Verify(const TemplateId& id) {

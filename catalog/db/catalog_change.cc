@@ -1,8 +1,9 @@
+#include "catalog/db/catalog_change.h"
+
 #include <algorithm>
 #include <cerrno>
 
 #include "backend/base/error.h"
-#include "catalog/db/catalog.h"
 
 namespace ckptfs {
 

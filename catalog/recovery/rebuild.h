@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "backend/interface/backend.h"
-#include "catalog/db/catalog.h"
+#include "catalog/db/catalog_change.h"
 #include "catalog/sidecar/sidecar.h"
 
 namespace ckptfs {

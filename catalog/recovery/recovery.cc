@@ -1,3 +1,5 @@
+#include "catalog/recovery/recovery.h"
+
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -9,7 +11,6 @@
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/time.h"
-#include "catalog/store/store_context.h"
 #include "catalog/trees/unlinked_directory.h"
 
 namespace ckptfs {

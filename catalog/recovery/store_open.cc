@@ -17,6 +17,7 @@
 #include "backend/registry.h"
 #include "catalog/db/catalog_copy.h"
 #include "catalog/recovery/rebuild.h"
+#include "catalog/recovery/recovery.h"
 
 namespace ckptfs {
 namespace {

@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "backend/interface/backend.h"
-#include "catalog/db/catalog.h"
+#include "catalog/db/catalog_change.h"
 #include "catalog/sidecar/sidecar.h"
 #include "catalog/sidecar/sidecar_writer.h"
 #include "catalog/store/cautious_clock.h"
@@ -183,9 +183,5 @@ void InsertTemplatesOf(Backend& backend, Catalog::Change& change);
 void SettleTemplates(StoreContext& store);
 // Throws ENOTSUP where the backend has no templates.
 TemplateKeeper& RequireTemplates(const StoreContext& store, std::string_view attempted);
-
-// Mends what a crash left behind, and finds out what is there; before anything else is done with an
-// open store. May be killed at any point and repeated.
-void Recover(StoreContext& store);
 
 }  // namespace ckptfs

@@ -51,7 +51,8 @@ void UndoLimiter::Run(const std::stop_token& stop) {
 std::set<int64_t> UndoLimiter::AllWorkspaces() const {
   std::set<int64_t> all;
   try {
-    for (const WorkspaceRecord& workspace : store_.rows().ListWorkspaces()) all.insert(workspace.id);
+    for (const WorkspaceRecord& workspace : store_.rows().ListWorkspaces())
+      all.insert(workspace.id);
   } catch (const std::exception& error) {
     spdlog::warn("look for old states that rollbacks kept: {}", error.what());
   }

@@ -14,7 +14,7 @@
 #include <set>
 
 #include "backend/base/error.h"
-#include "catalog/db/catalog.h"
+#include "catalog/db/catalog_change.h"
 #include "catalog/db/names.h"
 #include "tests/unit/backend/test_store.h"
 

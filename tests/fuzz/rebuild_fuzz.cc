@@ -16,7 +16,7 @@
 
 #include "backend/base/error.h"
 #include "backend/registry.h"
-#include "catalog/db/catalog.h"
+#include "catalog/db/catalog_change.h"
 #include "catalog/recovery/rebuild.h"
 #include "catalog/sidecar/sidecar.h"
 #include "tests/unit/backend/test_store.h"

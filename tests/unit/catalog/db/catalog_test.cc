@@ -1,5 +1,3 @@
-#include "catalog/db/catalog.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -9,6 +7,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "catalog/db/catalog_change.h"
 #include "catalog/db/schema.h"
 #include "tests/unit/backend/test_store.h"
 

@@ -4,7 +4,7 @@
 
 #include <cerrno>
 
-#include "catalog/db/catalog.h"
+#include "catalog/db/catalog_change.h"
 #include "tests/unit/backend/test_store.h"
 
 namespace ckptfs {

@@ -6,7 +6,7 @@
 #include <cerrno>
 
 #include "backend/base/error.h"
-#include "catalog/db/catalog.h"
+#include "catalog/db/catalog_change.h"
 #include "tests/unit/backend/test_store.h"
 
 namespace ckptfs {

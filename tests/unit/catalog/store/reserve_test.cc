@@ -10,7 +10,7 @@
 #include <filesystem>
 
 #include "backend/base/error.h"
-#include "catalog/db/catalog.h"
+#include "catalog/db/catalog_change.h"
 #include "tests/unit/backend/test_store.h"
 
 namespace ckptfs {
