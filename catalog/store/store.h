@@ -14,6 +14,7 @@
 #include "catalog/db/metadata.h"
 #include "catalog/db/records.h"
 #include "catalog/db/view_numbers.h"
+#include "catalog/store/phases.h"
 
 namespace ckptfs {
 
@@ -54,51 +55,7 @@ struct DiffRequest {
   int64_t workspace_id = 0;
 };
 
-// Keeps changing operations of one live tree waiting while it exists.
-class LiveHold {
- public:
-  virtual ~LiveHold() = default;
-  // Sees to it that files which are open but have no name are found in kUnlinkedName by whoever
-  // copies the live tree while this exists. Returns how many there are. Called at most once.
-  virtual uint64_t GatherUnlinked() { return 0; }
-  // Why what is copied while this exists is not one moment of all that programs write; empty: it is.
-  virtual std::string WhyNotOneMoment() const { return {}; }
-};
-
-// Finds out who had files open for writing, after the fact: by what was noted at that moment, and
-// the snapshot taken then. Empty if it cannot be found out. Must not throw.
-using WriterFinder = std::function<std::optional<OpenWriterList>(const VolumeId& snapshot)>;
-
-// What the Store asks of whoever serves the live trees, during one operation.
-struct LiveHooks {
-  // Makes new changing operations of that workspace wait, drains those in flight, and returns when
-  // none is left. Called once per operation, at the latest moment that is right.
-  std::function<std::unique_ptr<LiveHold>(int64_t workspace_id)> hold;
-  // Asked by a rollback while the tree is held: true if somebody goes on writing to the state that
-  // it replaces. That state is then kept in any case, and stays writable until WritersGone. May be
-  // empty: nobody does.
-  std::function<bool()> has_writers = nullptr;
-  // Asked by a checkpoint while the tree is held: notes which files are open for writing, without
-  // looking any further. What it returns is called at most once, when the checkpoint is there and all
-  // locks have been given back. May be empty, and return an empty function: nobody knows.
-  std::function<WriterFinder(int64_t workspace_id)> note_writers = nullptr;
-};
-
 enum class ExchangeMode { kKeepSnapshot, kExchange };
-
-struct RollbackResult {
-  WorkspaceRecord workspace;  // as it is now: the new volume
-  VolumeId old_volume;        // the live volume before
-  // The row that keeps the state before: a new pre-rollback snapshot, or, for an exchange, the
-  // snapshot that took the name. Empty if that state was equal to a snapshot and is dropped (its
-  // volume is destroyed; `equal_to` names the snapshot that it was equal to), or undo is off.
-  std::optional<SnapshotRecord> kept;
-  std::optional<SnapshotRecord> equal_to;
-  // The state before had been kept, and then turned out to be equal to `equal_to`: this row was there for a
-  // moment, and is gone.
-  std::optional<SnapshotRecord> dropped;
-  bool in_writing = false;  // somebody goes on writing to what is kept: WritersGone is awaited
-};
 
 struct RollbackRequest {
   int64_t workspace_id = 0;  // whose live state is replaced
@@ -155,24 +112,19 @@ class Store {
   // template, where the backend has templates; kDefaultTemplate if it is empty. ENOENT if there is none.
   WorkspaceRecord CreateWorkspace(const std::string& name, const RootAttributes& root,
                                   const std::string& from = {});
-  // The same in two steps, for an import: between them the volume is filled, unseen by anybody and
-  // debris after a crash. Commit throws EEXIST if the name was taken meanwhile.
-  class PendingWorkspace {
-   public:
-    virtual ~PendingWorkspace() = default;  // not committed: the volume is destroyed
-    virtual Volume& volume() = 0;
-    virtual WorkspaceRecord Commit() = 0;
-  };
-  std::unique_ptr<PendingWorkspace> PrepareWorkspace(const std::string& name);
-  // ENOTEMPTY if it has snapshots or (as `is_empty` says, asked while held) files.
-  void RemoveWorkspace(int64_t workspace_id, const LiveHooks& hooks,
-                       const std::function<bool()>& is_empty);
+  // The same for an import, which fills it first.
+  std::unique_ptr<PendingWorkspace> BeginWorkspace(const std::string& name);
+  // ENOTEMPTY if it has snapshots. Whether it has files is for who serves it to find out.
+  std::unique_ptr<PendingRemoval> BeginRemoval(int64_t workspace_id);
   void RenameWorkspace(int64_t workspace_id, const std::string& new_name);  // EEXIST, EINVAL
 
   // --- Snapshots -----------------------------------------------------------------------------
-  // Durable on return. EEXIST, EINVAL, ENOSPC, ETXTBSY (a swap file is in use).
-  SnapshotRecord Checkpoint(int64_t workspace_id, const CheckpointRequest& request,
-                            const LiveHooks& hooks);
+  // EEXIST, EINVAL, ENOSPC, ETXTBSY (a swap file is in use); EIO if the live data is missing.
+  std::unique_ptr<PendingCheckpoint> BeginCheckpoint(int64_t workspace_id,
+                                                     const CheckpointRequest& request);
+  // Who had files open for writing at a checkpoint, which takes time to find out: after it has been committed.
+  // Nothing happens if it has been deleted since.
+  void NoteOpenWriters(const SnapshotRecord& snapshot, const OpenWriterList& writers);
   // Deleted for good on return. EBUSY if pinned; unless `force`, EIO if its data is missing, EBUSY
   // if a rollback left open files in it and programs go on writing to those.
   void DeleteSnapshot(int64_t snapshot_id, bool force);
@@ -181,30 +133,24 @@ class Store {
   void SetMetadata(int64_t snapshot_id, const Metadata& metadata);
   void SetPinned(int64_t snapshot_id, bool pinned);
 
-  // Replaces the live state of a workspace. `switched` is called after the commit with the live
-  // tree still held, must not throw, and makes the caller serve the new volume.
+  // Replaces the live state of a workspace. The new one has been made on return, seen by nobody.
   // EIO if the snapshot's data is missing, EBUSY if it is being written to.
-  RollbackResult Rollback(const RollbackRequest& request, const LiveHooks& hooks,
-                          const std::function<void(const RollbackResult&)>& switched);
+  std::unique_ptr<PendingRollback> BeginRollback(const RollbackRequest& request);
   // Deletes the oldest state that rollbacks of this workspace kept and StoreOptions no longer keep,
   // if there is one that nobody writes to. For UndoLimiter, which calls it again and again, so that
   // other operations come in between.
   UndoLimitStep LimitUndo(int64_t workspace_id);
-  // Of those who went on writing to a kept state (LiveHooks::has_writers) the last one is gone, and
+  // Of those who went on writing to a kept state (PendingRollback) the last one is gone, and
   // nobody can come back: it is made read-only, soon. Nothing happens if it has been deleted.
   void WritersGone(const VolumeId& kept);
   // A new workspace that starts as that snapshot. EEXIST, EINVAL, ENOSPC, EIO, EBUSY (in writing).
   WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name);
 
-  // True if the live state differs from its parent snapshot in what Diff tells of, or has none. Syncs the
-  // volume. At once if nothing at all has been touched; else compares, by a snapshot that nobody sees.
-  // Throws what the limits say.
-  bool ChangedSinceParent(int64_t workspace_id, const LiveHooks& hooks, WorkLimits& limits);
-
   // --- Comparisons and sizes -----------------------------------------------------------------
-  // The live tree is compared by a snapshot that nobody sees.
-  // The list lives no longer than the limits, which it holds memory of.
-  ChangeList Diff(const DiffRequest& request, const LiveHooks& hooks, WorkLimits& limits);
+  std::unique_ptr<PendingComparison> BeginComparison(const DiffRequest& request);
+  // Whether the live state differs from its parent snapshot in what a comparison tells of, or has none.
+  // Syncs the volume.
+  ParentComparison BeginParentComparison(int64_t workspace_id);
   // Computed now.
   VolumeUsage SnapshotUsage(int64_t snapshot_id);
 

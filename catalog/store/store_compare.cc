@@ -17,31 +17,7 @@ namespace {
 // On disk: a volume whose sidecar says "scratch", which recovery removes.
 class ScratchSnapshot {
  public:
-  // Of a live tree.
-  ScratchSnapshot(StoreContext& store, int64_t workspace_id, const LiveHooks& hooks) {
-    const OperationLocks::Hold operation = store.operations.Lock({workspace_id});
-    const WorkspaceRecord workspace = store.Workspace(workspace_id);
-    Prepare(store, "compare the live tree of " + workspace.name);
-    const std::unique_ptr<LiveHold> hold = Hold(hooks, workspace_id);
-    store.backend->Snapshot(workspace.volume, volume_->id());
-    Failpoint("diff.after-snapshot");
-  }
-  // Of a kept state in which programs go on writing to files.
-  ScratchSnapshot(StoreContext& store, const SnapshotRecord& kept) {
-    const OperationLocks::Hold operation = store.operations.Lock({kept.workspace_id});
-    Prepare(store, "compare with snapshot " + kept.name);
-    store.backend->Snapshot(kept.volume, volume_->id());
-  }
-  ~ScratchSnapshot() {
-    volume_.reset();  // never Committed: destroys it
-  }
-  ScratchSnapshot(const ScratchSnapshot&) = delete;
-  ScratchSnapshot& operator=(const ScratchSnapshot&) = delete;
-
-  const VolumeId& id() const { return volume_->id(); }
-
- private:
-  void Prepare(StoreContext& store, const std::string& attempted) {
+  ScratchSnapshot(StoreContext& store, const std::string& attempted) : store_(store) {
     store.RequireWritable(attempted);
     store.backend->RequireSpaceForNewVolume();
     Sidecar sidecar;
@@ -49,7 +25,16 @@ class ScratchSnapshot {
     volume_.emplace(store, sidecar);
     Failpoint("diff.after-sidecar");
   }
+  ScratchSnapshot(const ScratchSnapshot&) = delete;
+  ScratchSnapshot& operator=(const ScratchSnapshot&) = delete;
+  ~ScratchSnapshot() = default;  // the volume is never Committed: it is destroyed
 
+  // With the lock of its workspace.
+  void Take(const VolumeId& source) { store_.backend->Snapshot(source, volume_->id()); }
+  const VolumeId& id() const { return volume_->id(); }
+
+ private:
+  StoreContext& store_;
   std::optional<PreparedVolume> volume_;
 };
 
@@ -60,7 +45,9 @@ class ReadOnlyState {
     store.RequireData(snapshot, "compare with snapshot " + snapshot.name);
     store.unsealed.SealIfQuiet(*store.backend, volume_);
     if (!store.unsealed.IsInWriting(volume_)) return;
-    copy_.emplace(store, snapshot);
+    const OperationLocks::Hold operation = store.operations.Lock({snapshot.workspace_id});
+    copy_.emplace(store, "compare with snapshot " + snapshot.name);
+    copy_->Take(snapshot.volume);
     volume_ = copy_->id();
   }
 
@@ -71,23 +58,85 @@ class ReadOnlyState {
   std::optional<ScratchSnapshot> copy_;
 };
 
+// The live tree as it is when it is copied.
+class LiveCopy {
+ public:
+  // `operation`: the lock of that workspace.
+  LiveCopy(StoreContext& store, const WorkspaceRecord& workspace, OperationLocks::Hold operation)
+      : operation_(std::move(operation)),
+        live_(workspace.volume),
+        copy_(store, "compare the live tree of " + workspace.name) {}
+
+  void Take() {
+    copy_.Take(live_);
+    operation_.reset();
+    Failpoint("diff.after-snapshot");
+  }
+  const VolumeId& id() const { return copy_.id(); }
+
+ private:
+  std::optional<OperationLocks::Hold> operation_;
+  const VolumeId live_;
+  ScratchSnapshot copy_;  // goes first
+};
+
+class Comparison final : public PendingComparison {
+ public:
+  Comparison(StoreContext& store, SnapshotRecord older, SnapshotRecord newer)
+      : store_(store), older_(std::move(older)), newer_(std::move(newer)) {}
+  // With the live tree of that workspace.
+  Comparison(StoreContext& store, SnapshotRecord older, const WorkspaceRecord& workspace,
+             OperationLocks::Hold operation)
+      : store_(store), older_(std::move(older)) {
+    live_.emplace(store, workspace, std::move(operation));
+  }
+
+  bool IsOfLiveTree() const override { return live_.has_value(); }
+  void CopyLiveTree() override { live_->Take(); }
+
+  ChangeList Changes(WorkLimits& limits) override {
+    const ReadOnlyState older(store_, older_);
+    if (!live_) {
+      const ReadOnlyState newer(store_, *newer_);
+      return ChangesBetween(older.id(), newer.id(), limits);
+    }
+    ChangeList changes = ChangesBetween(older.id(), live_->id(), limits);
+    live_.reset();
+    Failpoint("diff.after-destroy");
+    return changes;
+  }
+
+  bool Differs(WorkLimits& limits) override {
+    const VolumeId& newer = live_ ? live_->id() : newer_->volume;
+    return DiffersFromSnapshot(store_, older_, newer, SIZE_MAX, limits);
+  }
+
+ private:
+  ChangeList ChangesBetween(const VolumeId& older, const VolumeId& newer,
+                            WorkLimits& limits) const {
+    const LowPriority low;
+    return store_.backend->Changes(older, newer, limits, Extent::kAll);
+  }
+
+  StoreContext& store_;
+  const SnapshotRecord older_;
+  const std::optional<SnapshotRecord> newer_;  // or:
+  std::optional<LiveCopy> live_;
+};
+
 }  // namespace
 
-ChangeList Store::Diff(const DiffRequest& request, const LiveHooks& hooks, WorkLimits& limits) {
+std::unique_ptr<PendingComparison> Store::BeginComparison(const DiffRequest& request) {
   StoreContext& store = *impl_;
-  const ReadOnlyState older(store, store.Snapshot(request.older_snapshot_id));
+  SnapshotRecord older = store.Snapshot(request.older_snapshot_id);
+  store.RequireData(older, "compare with snapshot " + older.name);
   if (request.newer_snapshot_id) {
-    const ReadOnlyState newer(store, store.Snapshot(*request.newer_snapshot_id));
-    const LowPriority low;
-    return store.backend->Changes(older.id(), newer.id(), limits, Extent::kAll);
+    return std::make_unique<Comparison>(store, std::move(older),
+                                        store.Snapshot(*request.newer_snapshot_id));
   }
-  ChangeList changes = [&] {
-    const ScratchSnapshot live(store, request.workspace_id, hooks);
-    const LowPriority low;
-    return store.backend->Changes(older.id(), live.id(), limits, Extent::kAll);
-  }();
-  Failpoint("diff.after-destroy");
-  return changes;
+  OperationLocks::Hold operation = store.operations.Lock({request.workspace_id});
+  return std::make_unique<Comparison>(store, std::move(older),
+                                      store.Workspace(request.workspace_id), std::move(operation));
 }
 
 bool DiffersFromSnapshot(StoreContext& store, const SnapshotRecord& snapshot, const VolumeId& state,
@@ -105,24 +154,28 @@ bool DiffersFromSnapshot(StoreContext& store, const SnapshotRecord& snapshot, co
   }
 }
 
-bool Store::ChangedSinceParent(int64_t workspace_id, const LiveHooks& hooks, WorkLimits& limits) {
+ParentComparison Store::BeginParentComparison(int64_t workspace_id) {
   StoreContext& store = *impl_;
+  // Not to race against a rollback, which puts another volume in the place of this one.
+  OperationLocks::Hold operation = store.operations.Lock({workspace_id});
+  const std::optional<WorkspaceRecord> workspace = store.catalog->FindWorkspace(workspace_id);
   std::optional<SnapshotRecord> parent;
+  if (workspace && workspace->parent_id)
+    parent = store.catalog->FindSnapshot(*workspace->parent_id);
+  if (!parent || parent->state != SnapshotState::kOk) return {.changed = true, .pending = nullptr};
   try {
-    // Not to race against a rollback, which puts another volume in the place of this one.
-    const OperationLocks::Hold operation = store.operations.Lock({workspace_id});
-    const WorkspaceRecord workspace = store.Workspace(workspace_id);
-    if (workspace.parent_id) parent = store.catalog->FindSnapshot(*workspace.parent_id);
-    if (!parent || parent->state != SnapshotState::kOk) return true;
-    if (!store.IsReadOnly()) store.backend->Sync(workspace.volume);
-    const uint64_t marker = workspace.parent_marker;
-    if (marker != 0 && store.backend->ChangeMarker(workspace.volume) == marker) return false;
+    if (!store.IsReadOnly()) store.backend->Sync(workspace->volume);
+    const uint64_t marker = workspace->parent_marker;
+    if (marker != 0 && store.backend->ChangeMarker(workspace->volume) == marker)
+      return {.changed = false, .pending = nullptr};
   } catch (const Error& error) {
     if (error.errno_value() != ENOENT) throw;
-    return true;  // its data is missing, which is no state of the parent's
+    // Its data is missing, which is no state of the parent's.
+    return {.changed = true, .pending = nullptr};
   }
-  const ScratchSnapshot live(store, workspace_id, hooks);
-  return DiffersFromSnapshot(store, *parent, live.id(), SIZE_MAX, limits);
+  return {.changed = false,
+          .pending = std::make_unique<Comparison>(store, *std::move(parent), *workspace,
+                                                  std::move(operation))};
 }
 
 VolumeUsage Store::SnapshotUsage(int64_t snapshot_id) {

@@ -210,8 +210,4 @@ void RemoveUnlinked(StoreContext& store, const VolumeId& fresh) {
   store.backend->Sync(fresh);
 }
 
-std::unique_ptr<LiveHold> Hold(const LiveHooks& hooks, int64_t workspace_id) {
-  return hooks.hold ? hooks.hold(workspace_id) : nullptr;
-}
-
 }  // namespace ckptfs

@@ -148,6 +148,9 @@ class PreparedVolume {
   bool committed_ = false;
 };
 
+// Throws EINVAL if it is too long, or no text.
+void CheckMessage(std::string_view message);
+
 // The rows of a checkpoint of the live tree `live`, whose change marker was `marker`. Its parent is that of
 // the live tree at this moment. Returns the snapshot's id.
 int64_t InsertCheckpoint(Catalog::Change& change, SnapshotRecord snapshot, const VolumeId& live,
@@ -155,9 +158,6 @@ int64_t InsertCheckpoint(Catalog::Change& change, SnapshotRecord snapshot, const
 
 // Owner, mode and ACL of a volume's root, as they are now.
 RootAttributes ReadRootAttributes(const Volume& volume);
-
-// Calls hooks.hold, if there is one.
-std::unique_ptr<LiveHold> Hold(const LiveHooks& hooks, int64_t workspace_id);
 
 // The one answer to whether a state differs from the snapshot that it came from: it does if Changes says so, so
 // an access time alone is no difference. `state` is sealed for it if need be; nobody may be writing to it.

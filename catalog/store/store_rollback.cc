@@ -25,35 +25,39 @@ constexpr size_t kComparedBytesMax = size_t{16} << 20;
 // the snapshot's row is not rewritten: it goes, as its state is the live one now, and a new row of
 // the same name, with the UUID and the volume of the state before, takes its place. Message,
 // metadata and children belonged to the other state and do not come along.
-class RollbackJob {
+class RollbackJob final : public PendingRollback {
  public:
-  RollbackJob(StoreContext& store, const RollbackRequest& request);
-  RollbackResult Run(const LiveHooks& hooks,
-                     const std::function<void(const RollbackResult&)>& switched);
+  // Makes the new live tree.
+  RollbackJob(StoreContext& store, OperationLocks::Hold operation, const RollbackRequest& request);
+  bool KeepsStateBefore(bool in_writing) override;
+  RollbackResult Commit(uint64_t unlinked_open) override;
+  RollbackResult Finish() override;
 
  private:
   bool exchange() const { return request_.mode == ExchangeMode::kExchange; }
+  void CheckRequest() const;
   void OpenLive();
-  void Clone(const PreparedVolume& fresh);
+  void Clone();
   Sidecar FreshSidecar() const;
   bool LiveIsUnchanged() const;
-  SnapshotRecord StateBefore(LiveHold* hold);
-  void Switch(PreparedVolume& fresh);
+  SnapshotRecord StateBefore(uint64_t unlinked_open);
+  void Switch();
   bool KeptIsItsParent() const noexcept;
   void DropKept();
-  void Finish();
   RollbackResult Result() const;
 
   StoreContext& store_;
+  std::optional<OperationLocks::Hold> operation_;
   const RollbackRequest request_;
   const WorkspaceRecord workspace_;
   const SnapshotRecord snapshot_;
   const std::string attempted_;
-  const VolumeId fresh_id_ = VolumeId::Generate();
 
   std::shared_ptr<Volume> live_;  // null: its data is missing
+  std::optional<PreparedVolume> fresh_;
   uint64_t fresh_marker_ = 0;
   bool in_writing_ = false;   // the state before
+  bool keeps_ = false;        // that as well
   WorkspaceRecord live_now_;  // after the commit
   std::optional<SnapshotRecord> kept_;
   std::optional<SnapshotRecord> equal_to_;
@@ -62,15 +66,34 @@ class RollbackJob {
   std::vector<VolumeId> stale_;  // whose sidecars are out of date after the commit
 };
 
-RollbackJob::RollbackJob(StoreContext& store, const RollbackRequest& request)
+RollbackJob::RollbackJob(StoreContext& store, OperationLocks::Hold operation,
+                         const RollbackRequest& request)
     : store_(store),
+      operation_(std::move(operation)),
       request_(request),
       workspace_(store.Workspace(request.workspace_id)),
       snapshot_(store.Snapshot(request.snapshot_id)),
       attempted_(fmt::format("roll back {} to {}", workspace_.name, snapshot_.name)) {
-  store.RequireWritable(attempted_);
-  store.RequireData(snapshot_, attempted_);
-  if (exchange() || !request_.even_in_writing) store.RequireSettled(snapshot_, attempted_);
+  CheckRequest();
+  store.backend->RequireSpaceForNewVolume();
+  OpenLive();
+  // What is dirty goes to disk while the live tree is still served; the commit that the clone causes
+  // makes it durable.
+  if (live_) store.backend->WriteOut(workspace_.volume);
+  Failpoint("rollback.before-sidecar");
+  fresh_.emplace(store, FreshSidecar());
+  // On disk: perhaps a sidecar without a volume. Recovery removes it.
+  Failpoint("rollback.after-sidecar");
+  Clone();
+  // On disk: a volume and its sidecar, which names a transaction that has not been. Recovery
+  // removes both, and the live tree is what it was; so until the commit.
+  Failpoint("rollback.after-clone");
+}
+
+void RollbackJob::CheckRequest() const {
+  store_.RequireWritable(attempted_);
+  store_.RequireData(snapshot_, attempted_);
+  if (exchange() || !request_.even_in_writing) store_.RequireSettled(snapshot_, attempted_);
   if (!exchange()) return;
   if (snapshot_.workspace_id != workspace_.id) {
     throw Error(EPERM, attempted_, "an exchange needs a snapshot of the same workspace");
@@ -96,18 +119,18 @@ void RollbackJob::OpenLive() {
 
 Sidecar RollbackJob::FreshSidecar() const {
   Sidecar sidecar = store_.sidecars->Describe(workspace_);
-  sidecar.volume = sidecar.workspace.volume = fresh_id_;
+  sidecar.volume = sidecar.workspace.volume = VolumeId::Generate();
   sidecar.workspace.parent_marker = 0;
   sidecar.state = SidecarState::kPrepared;
   sidecar.parent = snapshot_.uuid;
   return sidecar;
 }
 
-void RollbackJob::Clone(const PreparedVolume& fresh) {
+void RollbackJob::Clone() {
   // Asked before: afterwards the writers may be gone, and what they wrote in between is not here.
   const bool in_writing = store_.unsealed.IsInWriting(snapshot_.volume);
   try {
-    store_.backend->Clone(snapshot_.volume, fresh.id());
+    store_.backend->Clone(snapshot_.volume, fresh_->id());
   } catch (const Error& error) {
     if (error.errno_value() != ENOENT) throw;
     Catalog::Change change(*store_.catalog);
@@ -115,46 +138,28 @@ void RollbackJob::Clone(const PreparedVolume& fresh) {
     change.CommitUncounted();
     store_.RequireData(store_.Snapshot(snapshot_.id), attempted_);
   }
-  RemoveUnlinked(store_, fresh.id());
+  RemoveUnlinked(store_, fresh_->id());
   // What the snapshot becomes this copy is not: never to be dropped as equal to it.
-  fresh_marker_ = in_writing ? 0 : store_.backend->ChangeMarker(fresh.id());
+  fresh_marker_ = in_writing ? 0 : store_.backend->ChangeMarker(fresh_->id());
 }
 
-RollbackResult RollbackJob::Run(const LiveHooks& hooks,
-                                const std::function<void(const RollbackResult&)>& switched) {
-  store_.backend->RequireSpaceForNewVolume();
-  OpenLive();
-  // What is dirty goes to disk while the live tree is still served; the commit that the clone causes
-  // makes it durable.
-  if (live_) store_.backend->WriteOut(workspace_.volume);
-  Failpoint("rollback.before-sidecar");
-  PreparedVolume fresh(store_, FreshSidecar());
-  // On disk: perhaps a sidecar without a volume. Recovery removes it.
-  Failpoint("rollback.after-sidecar");
-  Clone(fresh);
-  // On disk: a volume and its sidecar, which names a transaction that has not been. Recovery
-  // removes both, and the live tree is what it was; so until the commit.
-  Failpoint("rollback.after-clone");
+bool RollbackJob::KeepsStateBefore(bool in_writing) {
+  if (!live_) return false;
+  in_writing_ = in_writing;
+  if (!in_writing_ && LiveIsUnchanged())
+    equal_to_ = store_.catalog->FindSnapshot(*workspace_.parent_id);
+  keeps_ = exchange() || in_writing_ || (store_.options.undo && !equal_to_);
+  return keeps_;
+}
 
-  {
-    const std::unique_ptr<LiveHold> hold = Hold(hooks, workspace_.id);
-    if (live_) {
-      in_writing_ = hooks.has_writers && hooks.has_writers();
-      if (!in_writing_ && LiveIsUnchanged())
-        equal_to_ = store_.catalog->FindSnapshot(*workspace_.parent_id);
-      const bool keep = exchange() || in_writing_ || (store_.options.undo && !equal_to_);
-      if (keep) kept_ = StateBefore(hold.get());
-    }
-    Failpoint("rollback.before-commit");
-    Switch(fresh);
-    // On disk: the restored live tree; the state before is a snapshot whose volume is writable yet
-    // (recovery seals it), or has a tombstone (recovery destroys it). Sidecars are out of date
-    // (recovery writes them anew).
-    Failpoint("rollback.after-commit");
-    if (switched) switched(Result());
-    Failpoint("rollback.after-switch");
-  }
-  Finish();
+RollbackResult RollbackJob::Commit(uint64_t unlinked_open) {
+  if (keeps_) kept_ = StateBefore(unlinked_open);
+  Failpoint("rollback.before-commit");
+  Switch();
+  // On disk: the restored live tree; the state before is a snapshot whose volume is writable yet
+  // (recovery seals it), or has a tombstone (recovery destroys it). Sidecars are out of date
+  // (recovery writes them anew).
+  Failpoint("rollback.after-commit");
   return Result();
 }
 
@@ -178,7 +183,7 @@ bool RollbackJob::LiveIsUnchanged() const {
   return store_.backend->ChangeMarker(workspace_.volume) == workspace_.parent_marker;
 }
 
-SnapshotRecord RollbackJob::StateBefore(LiveHold* hold) {
+SnapshotRecord RollbackJob::StateBefore(uint64_t unlinked_open) {
   kept_view_.emplace(store_.NextView(ViewUse::kSnapshot));
   SnapshotRecord state{.uuid = workspace_.volume,
                        .workspace_id = workspace_.id,
@@ -188,10 +193,10 @@ SnapshotRecord RollbackJob::StateBefore(LiveHold* hold) {
                        .kind = SnapshotKind::kPreRollback,
                        .view = *kept_view_,
                        .root = ReadRootAttributes(*live_),
+                       .unlinked_open = static_cast<int64_t>(unlinked_open),
                        // The tree itself and no copy: all that was ever written to it is there.
                        .moment = SnapshotMoment::kOne,
                        .moment_reason = {}};
-  if (hold != nullptr) state.unlinked_open = static_cast<int64_t>(hold->GatherUnlinked());
   if (!exchange()) {
     if (state.parent_id) state.parent_name = store_.Snapshot(*state.parent_id).name;
     state.name =
@@ -205,7 +210,7 @@ SnapshotRecord RollbackJob::StateBefore(LiveHold* hold) {
   return state;
 }
 
-void RollbackJob::Switch(PreparedVolume& fresh) {
+void RollbackJob::Switch() {
   Catalog::Change change(*store_.catalog);
   std::optional<int64_t> parent = snapshot_.id;
   uint64_t marker = fresh_marker_;
@@ -215,9 +220,9 @@ void RollbackJob::Switch(PreparedVolume& fresh) {
     parent = snapshot_.parent_id;
     marker = 0;  // equal to no snapshot
   }
-  change.SetLive(workspace_.id, fresh.id(), parent, marker);
+  change.SetLive(workspace_.id, fresh_->id(), parent, marker);
   live_now_ = workspace_;
-  live_now_.volume = fresh.id();
+  live_now_.volume = fresh_->id();
   live_now_.parent_id = parent;
   live_now_.parent_marker = marker;
   if (kept_) {
@@ -228,7 +233,7 @@ void RollbackJob::Switch(PreparedVolume& fresh) {
   }
   store_.Commit(change);
   // Nothing from here on may fail: it has happened.
-  fresh.Committed();
+  fresh_->Committed();
   if (kept_) store_.unsealed.Add(kept_->volume, in_writing_);
 }
 
@@ -271,7 +276,8 @@ void RollbackJob::DropKept() {
 // writes to it. Nothing is at risk meanwhile. Nobody else can write there, for want of a way: live
 // nodes lead to the new volume, or are stale. What was written before the rollback is durable: it
 // was written out at its beginning, and the clone's commit came after.
-void RollbackJob::Finish() {
+RollbackResult RollbackJob::Finish() {
+  Failpoint("rollback.after-switch");
   if (kept_ && KeptIsItsParent()) DropKept();
   if (dropped_) {
     // Its end is seen to.
@@ -286,6 +292,8 @@ void RollbackJob::Finish() {
   Failpoint("rollback.after-destroy");
   if (kept_) store_.janitor->Refresh(kept_->volume);
   for (const VolumeId& volume : stale_) store_.janitor->Refresh(volume);
+  operation_.reset();
+  return Result();
 }
 
 // The workspace, that of the snapshot, and those of the snapshots which the live tree and (in an exchange) the
@@ -313,10 +321,8 @@ OperationLocks::Hold HoldFor(StoreContext& store, const RollbackRequest& request
 
 }  // namespace
 
-RollbackResult Store::Rollback(const RollbackRequest& request, const LiveHooks& hooks,
-                               const std::function<void(const RollbackResult&)>& switched) {
-  const OperationLocks::Hold hold = HoldFor(*impl_, request);
-  return RollbackJob(*impl_, request).Run(hooks, switched);
+std::unique_ptr<PendingRollback> Store::BeginRollback(const RollbackRequest& request) {
+  return std::make_unique<RollbackJob>(*impl_, HoldFor(*impl_, request), request);
 }
 
 void Store::WritersGone(const VolumeId& kept) {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
@@ -109,7 +110,7 @@ namespace {
 
 // A volume that somebody fills. On disk until Commit: a volume whose sidecar says "filling", which
 // recovery removes with all that is in it (the import's source is still there).
-class ImportedWorkspace final : public Store::PendingWorkspace {
+class ImportedWorkspace final : public PendingWorkspace {
  public:
   ImportedWorkspace(StoreContext& store, const std::string& name)
       : store_(store),
@@ -150,7 +151,7 @@ class ImportedWorkspace final : public Store::PendingWorkspace {
 
 }  // namespace
 
-std::unique_ptr<Store::PendingWorkspace> Store::PrepareWorkspace(const std::string& name) {
+std::unique_ptr<PendingWorkspace> Store::BeginWorkspace(const std::string& name) {
   StoreContext& store = *impl_;
   RequireFreeName(store, name, "make a workspace");
   store.RequireWritable("make workspace " + name);
@@ -215,34 +216,50 @@ void Store::RenameWorkspace(int64_t workspace_id, const std::string& new_name) {
   store.sidecars->Refresh(workspace.volume);
 }
 
-void Store::RemoveWorkspace(int64_t workspace_id, const LiveHooks& hooks,
-                            const std::function<bool()>& is_empty) {
-  StoreContext& store = *impl_;
-  const OperationLocks::Hold operation = store.operations.Lock({workspace_id});
-  const WorkspaceRecord workspace = store.Workspace(workspace_id);
-  const std::string attempted = "remove workspace " + workspace.name;
-  store.RequireWritable(attempted);
-  if (const uint64_t count = store.catalog->CountSnapshots(workspace_id); count > 0) {
-    throw Error(ENOTEMPTY, attempted, fmt::format("it has {} snapshots", count),
-                "Delete them first");
-  }
-  {
-    const std::unique_ptr<LiveHold> hold = Hold(hooks, workspace_id);
-    if (is_empty && !is_empty()) {
-      throw Error(ENOTEMPTY, attempted, "it holds files", "Remove them first");
+namespace {
+
+class WorkspaceRemoval final : public PendingRemoval {
+ public:
+  WorkspaceRemoval(StoreContext& store, int64_t workspace_id)
+      : store_(store),
+        operation_(store.operations.Lock({workspace_id})),
+        workspace_(store.Workspace(workspace_id)) {
+    const std::string attempted = "remove workspace " + workspace_.name;
+    store.RequireWritable(attempted);
+    if (const uint64_t count = store.catalog->CountSnapshots(workspace_id); count > 0) {
+      throw Error(ENOTEMPTY, attempted, fmt::format("it has {} snapshots", count),
+                  "Delete them first");
     }
+  }
+
+  void Commit() override {
     Failpoint("remove-workspace.before-commit");
-    store.WithReserve([&] {
-      Catalog::Change change(*store.catalog);
-      change.DeleteWorkspace(workspace_id);
-      change.AddTombstone(workspace.volume, workspace.view, NowNs());
-      store.Commit(change);
+    store_.WithReserve([&] {
+      Catalog::Change change(*store_.catalog);
+      change.DeleteWorkspace(workspace_.id);
+      change.AddTombstone(workspace_.volume, workspace_.view, NowNs());
+      store_.Commit(change);
     });
     // On disk: no workspace, and a tombstone for its volume, which recovery destroys.
     Failpoint("remove-workspace.after-commit");
   }
-  store.Destroy(workspace.volume);
-  Failpoint("remove-workspace.after-destroy");
+
+  void Finish() override {
+    store_.Destroy(workspace_.volume);
+    Failpoint("remove-workspace.after-destroy");
+    operation_.reset();
+  }
+
+ private:
+  StoreContext& store_;
+  std::optional<OperationLocks::Hold> operation_;
+  const WorkspaceRecord workspace_;
+};
+
+}  // namespace
+
+std::unique_ptr<PendingRemoval> Store::BeginRemoval(int64_t workspace_id) {
+  return std::make_unique<WorkspaceRemoval>(*impl_, workspace_id);
 }
 
 }  // namespace ckptfs

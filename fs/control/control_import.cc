@@ -86,7 +86,7 @@ Json Import(const Request& request) {
 
   // From here to the commit there is a volume that no row names: a crash leaves debris, which the
   // next mount clears away, and the source as it was.
-  const std::unique_ptr<Store::PendingWorkspace> pending = request.store().PrepareWorkspace(name);
+  const std::unique_ptr<PendingWorkspace> pending = request.store().BeginWorkspace(name);
   const ImportStats stats =
       ImportTree(source.get(), pending->volume().root_fd(), ImportOptionsFor(request));
   // All data is on disk before the name is.

@@ -5,18 +5,19 @@
 #include <string>
 #include <vector>
 
-#include "catalog/store/store.h"
 #include "fs/files/mount_context.h"
 
 namespace ckptfs {
 
 // Closes the gate of a workspace while it exists. Used by the thread of a verb.
-class GateHold : public LiveHold {
+class GateHold {
  public:
   // `becomes_snapshot`: the live tree itself is what is kept, and not a copy that is made of it.
   GateHold(MountContext& mount, std::shared_ptr<LiveWorkspace> workspace, bool becomes_snapshot);
 
-  uint64_t GatherUnlinked() override;
+  // Sees to it that files which are open but have no name are found in kUnlinkedName by whoever copies the
+  // live tree while this exists. Returns how many there are. Called at most once.
+  uint64_t GatherUnlinked();
 
   // The same where writes have been stopped already; null: none have.
   uint64_t GatherUnlinked(const WriteStop::Stopped* stopped);
@@ -37,12 +38,14 @@ class GateHold : public LiveHold {
 
 // Makes those wait too who write to open files, and brings what they have written to the disk: what
 // is copied while it exists is one moment. Used by the thread of a verb.
-class MomentHold : public LiveHold {
+class MomentHold {
  public:
   MomentHold(MountContext& mount, const std::shared_ptr<LiveWorkspace>& workspace);
 
-  uint64_t GatherUnlinked() override { return gate_.GatherUnlinked(stopped_.get()); }
-  std::string WhyNotOneMoment() const override;
+  // As GateHold has it.
+  uint64_t GatherUnlinked() { return gate_.GatherUnlinked(stopped_.get()); }
+  // Why what is copied while this exists is not one moment of all that programs write; empty: it is.
+  std::string WhyNotOneMoment() const;
   // It is not one moment, for writes that may well have ended by now.
   bool IsWorthAnotherTry() const { return stopped_ && stopped_->is_gap_passing(); }
 

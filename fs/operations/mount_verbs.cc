@@ -9,10 +9,10 @@
 #include "backend/compare/change_list.h"
 #include "catalog/db/names.h"
 #include "fs/files/file_tree.h"
-#include "fs/operations/live_holds.h"
 #include "fs/operations/mount_verbs_internal.h"
 
 namespace ckptfs {
+
 MountVerbs::MountVerbs(MountContext& mount)
     : mount_(mount),
       busy_files_(mount),
@@ -38,29 +38,19 @@ void MountVerbs::ListsMoved(const WorkspaceRecord& record) {
   mount_.stale_names.Add(ListNode(record.id, Place::kRoot), kAllSnapshotsNode, record.name);
 }
 
-LiveHooks MountVerbs::Hooks() {
-  // Listed once, by whoever stops them.
-  const auto writers = std::make_shared<std::vector<WriterHandle>>();
-  return {.hold = [this, writers](int64_t workspace_id) -> std::unique_ptr<LiveHold> {
-            const auto workspace = mount_.workspaces.Get(workspace_id);
-            // Before the gate closes: what takes long where much was written a moment ago, and what is
-            // written back, as it passes the gate.
-            if (const auto live = workspace->live(); live->files) {
-              FileTree(mount_).ForgetUnmapped(live->files->slot);
-              mount_.pages.WriteBackAll(live->files->slot, FilesWithPages(*workspace));
-            }
-            auto hold = std::make_unique<MomentHold>(mount_, workspace);
-            if (hold->IsWorthAnotherTry()) {
-              hold.reset();  // all go on meanwhile
-              hold = std::make_unique<MomentHold>(mount_, workspace);
-            }
-            *writers = hold->writers();
-            return hold;
-          },
-          .note_writers =
-              [this, writers](int64_t workspace_id) {
-                return writer_notes_.Take(workspace_id, std::move(*writers));
-              }};
+std::unique_ptr<MomentHold> MountVerbs::Freeze(const std::shared_ptr<LiveWorkspace>& workspace) {
+  // Before the gate closes: what takes long where much was written a moment ago, and what is written back, as
+  // it passes the gate.
+  if (const auto live = workspace->live(); live->files) {
+    FileTree(mount_).ForgetUnmapped(live->files->slot);
+    mount_.pages.WriteBackAll(live->files->slot, FilesWithPages(*workspace));
+  }
+  auto frozen = std::make_unique<MomentHold>(mount_, workspace);
+  if (frozen->IsWorthAnotherTry()) {
+    frozen.reset();  // all go on meanwhile
+    frozen = std::make_unique<MomentHold>(mount_, workspace);
+  }
+  return frozen;
 }
 
 WorkspaceRecord MountVerbs::CreateWorkspace(const std::string& name, const RootAttributes& root,
@@ -72,7 +62,7 @@ WorkspaceRecord MountVerbs::CreateWorkspace(const std::string& name, const RootA
   });
 }
 
-WorkspaceRecord MountVerbs::CommitWorkspace(Store::PendingWorkspace& pending) {
+WorkspaceRecord MountVerbs::CommitWorkspace(PendingWorkspace& pending) {
   return Logged("import a workspace", [&] {
     WorkspaceRecord record = pending.Commit();
     WorkspacesChanged();
@@ -81,22 +71,31 @@ WorkspaceRecord MountVerbs::CommitWorkspace(Store::PendingWorkspace& pending) {
 }
 
 void MountVerbs::RemoveWorkspace(const WorkspaceRecord& record) {
-  Logged("remove workspace " + record.name, [&] {
+  const std::string what = "remove workspace " + record.name;
+  Logged(what, [&] {
     const auto workspace = mount_.workspaces.Get(record.id);
-    mount_.store.RemoveWorkspace(record.id, Hooks(), [&] {
-      if (!workspace->live()->volume) return true;
-      bool empty = true;
-      FileTree(mount_).List(workspace->root_node(), 0, 4096, false, [&](const ListedName& listed) {
-        const std::string_view name = listed.name;
-        empty = name == "." || name == ".." || name == kSnapshotsName;
-        return empty;
-      });
-      return empty;
-    });
+    const auto pending = mount_.store.BeginRemoval(record.id);
+    {
+      const auto frozen = Freeze(workspace);
+      if (!IsEmpty(*workspace)) throw Error(ENOTEMPTY, what, "it holds files", "Remove them first");
+      pending->Commit();
+    }
+    pending->Finish();
     mount_.workspaces.Remove(record.id);
     ListsMoved(record);
     WorkspacesChanged();
   });
+}
+
+bool MountVerbs::IsEmpty(const LiveWorkspace& workspace) {
+  if (!workspace.live()->volume) return true;
+  bool empty = true;
+  FileTree(mount_).List(workspace.root_node(), 0, 4096, false, [&](const ListedName& listed) {
+    const std::string_view name = listed.name;
+    empty = name == "." || name == ".." || name == kSnapshotsName;
+    return empty;
+  });
+  return empty;
 }
 
 void MountVerbs::RenameWorkspace(const WorkspaceRecord& record, const std::string& new_name) {
@@ -107,10 +106,20 @@ void MountVerbs::RenameWorkspace(const WorkspaceRecord& record, const std::strin
   });
 }
 
+// What is on disk after each phase is said in catalog/store/store_checkpoint.cc.
 SnapshotRecord MountVerbs::Checkpoint(int64_t workspace_id, const CheckpointRequest& request) {
   const std::string workspace = mount_.NameOf(workspace_id);
   return Logged("checkpoint " + workspace + "/" + request.name, [&] {
-    SnapshotRecord made = mount_.store.Checkpoint(workspace_id, request, Hooks());
+    const auto pending = mount_.store.BeginCheckpoint(workspace_id, request);
+    std::shared_ptr<const WriterNotes::Noted> noted;
+    {
+      const auto frozen = Freeze(mount_.workspaces.Get(workspace_id));
+      noted = writer_notes_.Take(workspace_id, frozen->writers());
+      const uint64_t unlinked = frozen->GatherUnlinked();
+      pending->Take({.unlinked_open = unlinked, .why_not_one_moment = frozen->WhyNotOneMoment()});
+    }
+    SnapshotRecord made = pending->Commit();
+    if (noted) NoteWriters(made, *noted);
     if (made.moment != SnapshotMoment::kOne) {
       spdlog::warn("checkpoint {}/{} is {}, not one moment: {}", workspace, made.name,
                    ToString(made.moment), made.moment_reason);
@@ -118,6 +127,16 @@ SnapshotRecord MountVerbs::Checkpoint(int64_t workspace_id, const CheckpointRequ
     mount_.ListsChanged(workspace_id);
     return made;
   });
+}
+
+// The checkpoint is there, with or without this.
+void MountVerbs::NoteWriters(const SnapshotRecord& made, const WriterNotes::Noted& noted) noexcept {
+  try {
+    mount_.store.NoteOpenWriters(made, writer_notes_.Find(noted, made.volume));
+  } catch (const std::exception& error) {
+    spdlog::warn("note who has files open for writing: {}; the checkpoint does not tell",
+                 error.what());
+  }
 }
 
 void MountVerbs::DeleteSnapshot(int64_t snapshot_id, bool force) {
@@ -201,11 +220,21 @@ void MountVerbs::SnapshotMoved(const SnapshotRecord& snapshot, const RenamePlace
 }
 
 bool MountVerbs::ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) {
-  return mount_.store.ChangedSinceParent(workspace_id, Hooks(), limits);
+  const ParentComparison comparison = mount_.store.BeginParentComparison(workspace_id);
+  if (!comparison.pending) return comparison.changed;
+  CopyLiveTree(workspace_id, *comparison.pending);
+  return comparison.pending->Differs(limits);
 }
 
 ChangeList MountVerbs::Diff(const DiffRequest& request, WorkLimits& limits) {
-  return mount_.store.Diff(request, Hooks(), limits);
+  const auto pending = mount_.store.BeginComparison(request);
+  if (pending->IsOfLiveTree()) CopyLiveTree(request.workspace_id, *pending);
+  return pending->Changes(limits);
+}
+
+void MountVerbs::CopyLiveTree(int64_t workspace_id, PendingComparison& pending) {
+  const auto frozen = Freeze(mount_.workspaces.Get(workspace_id));
+  pending.CopyLiveTree();
 }
 
 }  // namespace ckptfs

@@ -12,6 +12,7 @@
 #include "catalog/store/undo_limiter.h"
 #include "fs/files/mount_context.h"
 #include "fs/operations/busy_files.h"
+#include "fs/operations/live_holds.h"
 #include "fs/operations/settling_names.h"
 #include "fs/operations/verbs.h"
 #include "fs/operations/writer_notes.h"
@@ -53,7 +54,7 @@ class MountVerbs : public Verbs {
 
   WorkspaceRecord CreateWorkspace(const std::string& name, const RootAttributes& root,
                                   const std::string& from) override;
-  WorkspaceRecord CommitWorkspace(Store::PendingWorkspace& pending) override;
+  WorkspaceRecord CommitWorkspace(PendingWorkspace& pending) override;
   SnapshotRecord Checkpoint(int64_t workspace_id, const CheckpointRequest& request) override;
   void DeleteSnapshot(int64_t snapshot_id, bool force) override;
   void SetPinned(int64_t snapshot_id, bool pinned) override;
@@ -103,14 +104,20 @@ class MountVerbs : public Verbs {
   static void RefuseBindMounts(const ForeignMounts& found, const std::string& what);
   void RefuseWriters(const LiveRollback& rollback) const;
   RollbackResult Run(LiveRollback& rollback);
-  RollbackResult Commit(LiveRollback& rollback, std::vector<NodeId>& stale);
+  RollbackResult SwitchOver(LiveRollback& rollback, std::vector<NodeId>& stale);
+  void Serve(LiveRollback& rollback, const RollbackResult& switched, std::vector<NodeId>& stale);
   void SwitchLive(const LiveRollback& rollback, const RollbackResult& result);
   std::shared_ptr<Volume> StateBefore(const RollbackResult& result) const;
   std::shared_ptr<Volume> OpenRestored(const VolumeId& id) const;
   void NamesChanged(const LiveRollback& rollback, const RenamePlaces* places, NodeId replaced);
   void Revived(const VolumeId& volume);
   void ForgetContent(LiveWorkspace& workspace, std::vector<NodeId> stale);
-  LiveHooks Hooks();
+  // Makes the live tree stand still, for a copy of it, until the end of what is returned. With the store's
+  // locks for it held already (catalog/store/phases.h).
+  std::unique_ptr<MomentHold> Freeze(const std::shared_ptr<LiveWorkspace>& workspace);
+  bool IsEmpty(const LiveWorkspace& workspace);
+  void NoteWriters(const SnapshotRecord& made, const WriterNotes::Noted& noted) noexcept;
+  void CopyLiveTree(int64_t workspace_id, PendingComparison& pending);
   // Files of the live tree of which the kernel may have pages that a mapping has stored to, and which
   // nobody else can see until they are written back. None where data passes through.
   std::vector<NodeId> FilesWithPages(const LiveWorkspace& workspace) const;

@@ -1,13 +1,13 @@
 // MountVerbs: rollback, promotion and exchange.
 #include "catalog/db/names.h"
 #include "fs/files/file_tree.h"
-#include "fs/operations/live_holds.h"
 #include "fs/operations/mount_verbs.h"
 #include "fs/operations/mount_verbs_internal.h"
 #include "fs/processes/foreign_mounts.h"
 #include "fs/processes/mount_owners.h"
 
 namespace ckptfs {
+
 // --- The verbs -----------------------------------------------------------------------------------
 
 RolledBack MountVerbs::RollbackInPlace(const RollbackRequest& request, bool force) {
@@ -106,14 +106,56 @@ void MountVerbs::RefuseWriters(const LiveRollback& rollback) const {
 }
 
 RollbackResult MountVerbs::Run(LiveRollback& rollback) {
-  std::vector<NodeId> stale;  // of which the kernel has something in vain
-  RollbackResult result = Logged(rollback.what, [&] { return Commit(rollback, stale); });
-  SettlingNames::Settle(std::move(rollback.names), StateBefore(result));
+  std::vector<NodeId> stale;  // what the kernel keeps of these is out of date
+  RollbackResult done = Logged(rollback.what, [&] {
+    RefuseWriters(rollback);
+    return SwitchOver(rollback, stale);
+  });
+  SettlingNames::Settle(std::move(rollback.names), StateBefore(done));
   mount_.ListsChanged(rollback.request.workspace_id);
   ForgetContent(*rollback.workspace, std::move(stale));
   undo_limiter_.Look(rollback.request.workspace_id);
   mount_.notifier.Drain();
-  return result;
+  return done;
+}
+
+// The phases of the store's part, and what is done between them to the tree that is served. What is on disk
+// after each is said in catalog/store/store_rollback.cc, what others see in mount_verbs.h.
+RollbackResult MountVerbs::SwitchOver(LiveRollback& rollback, std::vector<NodeId>& stale) {
+  LiveWorkspace& workspace = *rollback.workspace;
+  auto pending = mount_.store.BeginRollback(rollback.request);
+  rollback.names = std::make_unique<SettlingNames>(mount_, rollback.workspace);
+  std::shared_ptr<View> old;
+  {
+    auto frozen = std::make_unique<GateHold>(mount_, rollback.workspace, /*becomes_snapshot=*/true);
+    const bool in_writing = !busy_files_.InLive(workspace).empty();
+    if (in_writing && !rollback.detach) {
+      // Who it is takes a look at all processes: not while the tree is frozen and the store locked.
+      frozen.reset();
+      pending.reset();
+      busy_files_.RefuseOpenWriters(workspace);
+      throw Error(EBUSY, rollback.what, "files were opened for writing meanwhile");
+    }
+    old = workspace.live()->files;
+    const bool keep = pending->KeepsStateBefore(in_writing);
+    Serve(rollback, pending->Commit(keep ? frozen->GatherUnlinked() : 0), stale);
+  }
+  const RollbackResult done = pending->Finish();
+  if (old && done.equal_to) old->SetTwin(done.equal_to->volume);
+  mount_.volumes.Drop(done.old_volume);
+  if (done.dropped) SnapshotDeleted(*done.dropped);
+  if (rollback.exchange()) mount_.volumes.Drop(rollback.snapshot.volume);
+  return done;
+}
+
+// Frozen, and committed: from the thaw on the restored state is what is served.
+void MountVerbs::Serve(LiveRollback& rollback, const RollbackResult& switched,
+                       std::vector<NodeId>& stale) {
+  const auto live = rollback.workspace->live();
+  if (live->files && switched.equal_to) live->files->SetTwin(switched.equal_to->volume);
+  if (live->volume && !switched.kept && !switched.equal_to) rollback.names->Remember(*live->volume);
+  if (switched.in_writing) stale = FilesWithPages(*rollback.workspace);
+  SwitchLive(rollback, switched);
 }
 
 // Null if it has been destroyed.
@@ -126,43 +168,6 @@ std::shared_ptr<Volume> MountVerbs::StateBefore(const RollbackResult& result) co
     spdlog::error("the state before a rollback: {}", error.what());
     return nullptr;
   }
-}
-
-RollbackResult MountVerbs::Commit(LiveRollback& rollback, std::vector<NodeId>& stale) {
-  RefuseWriters(rollback);
-  LiveWorkspace& workspace = *rollback.workspace;
-  LiveHooks hooks;
-  bool writers_came = false;
-  hooks.hold = [&](int64_t) -> std::unique_ptr<LiveHold> {
-    rollback.names = std::make_unique<SettlingNames>(mount_, rollback.workspace);
-    auto hold = std::make_unique<GateHold>(mount_, rollback.workspace, true);
-    writers_came = !rollback.detach && !busy_files_.InLive(workspace).empty();
-    if (writers_came) throw Error(EBUSY, rollback.what, "files were opened for writing meanwhile");
-    return hold;
-  };
-  hooks.has_writers = [&] { return !busy_files_.InLive(workspace).empty(); };
-  std::shared_ptr<View> old;
-  RollbackResult done;
-  try {
-    done = mount_.store.Rollback(rollback.request, hooks, [&](const RollbackResult& switched) {
-      const auto live = workspace.live();
-      old = live->files;
-      if (old && switched.equal_to) old->SetTwin(switched.equal_to->volume);
-      if (live->volume && !switched.kept && !switched.equal_to)
-        rollback.names->Remember(*live->volume);
-      if (switched.in_writing) stale = FilesWithPages(workspace);
-      SwitchLive(rollback, switched);
-    });
-  } catch (const Error&) {
-    // Who it is takes a look at all processes: not while the gate is shut and the store locked.
-    if (writers_came) busy_files_.RefuseOpenWriters(workspace);
-    throw;
-  }
-  if (old && done.equal_to) old->SetTwin(done.equal_to->volume);
-  mount_.volumes.Drop(done.old_volume);
-  if (done.dropped) SnapshotDeleted(*done.dropped);
-  if (rollback.exchange()) mount_.volumes.Drop(rollback.snapshot.volume);
-  return done;
 }
 
 std::shared_ptr<Volume> MountVerbs::OpenRestored(const VolumeId& id) const {

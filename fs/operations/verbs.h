@@ -35,7 +35,7 @@ class Verbs {
   virtual WorkspaceRecord CreateWorkspace(const std::string& name, const RootAttributes& root,
                                           const std::string& from) = 0;
   // Commits a workspace that was filled before anybody could see it.
-  virtual WorkspaceRecord CommitWorkspace(Store::PendingWorkspace& pending) = 0;
+  virtual WorkspaceRecord CommitWorkspace(PendingWorkspace& pending) = 0;
   virtual SnapshotRecord Checkpoint(int64_t workspace_id, const CheckpointRequest& request) = 0;
   virtual void DeleteSnapshot(int64_t snapshot_id, bool force) = 0;
   virtual void SetPinned(int64_t snapshot_id, bool pinned) = 0;

@@ -159,21 +159,13 @@ OpenWriterList WriterNotes::Search::List(const Volume& volume, const std::string
   return list;
 }
 
-WriterFinder WriterNotes::Take(int64_t workspace_id, std::vector<WriterHandle> handles) {
+std::shared_ptr<const WriterNotes::Noted> WriterNotes::Take(
+    int64_t workspace_id, std::vector<WriterHandle> handles) const {
   const auto workspace = mount_.workspaces.Get(workspace_id);
   auto live = workspace->live();
   if (!live->files) return nullptr;
-  const auto noted = std::make_shared<const Noted>(
+  return std::make_shared<const Noted>(
       Noted{.workspace = workspace, .live = std::move(live), .handles = std::move(handles)});
-  return [this, noted](const VolumeId& snapshot) -> std::optional<OpenWriterList> {
-    try {
-      return Find(*noted, snapshot);
-    } catch (const std::exception& error) {
-      spdlog::warn("look who has files open for writing: {}; the checkpoint does not tell",
-                   error.what());
-      return std::nullopt;
-    }
-  };
 }
 
 OpenWriterList WriterNotes::Find(const Noted& noted, const VolumeId& snapshot) {

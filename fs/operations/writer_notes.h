@@ -24,17 +24,18 @@ namespace ckptfs {
 // Owned by the mount. Any thread may call anything.
 class WriterNotes {
  public:
+  // The handles that there were.
+  struct Noted;
+
   explicit WriterNotes(MountContext& mount) : mount_(mount) {}
 
-  // With the workspace's gate shut; `handles` are FileTree::Writers of its files. The finder is for
-  // LiveHooks::note_writers; to be called with the gate open.
-  WriterFinder Take(int64_t workspace_id, std::vector<WriterHandle> handles);
+  // With the workspace's gate shut; `handles` are FileTree::Writers of its files. Null if its data is missing.
+  std::shared_ptr<const Noted> Take(int64_t workspace_id, std::vector<WriterHandle> handles) const;
+  // With the gate open: by what was noted and the snapshot taken then. Throws Error if it cannot be found out.
+  OpenWriterList Find(const Noted& noted, const VolumeId& snapshot);
 
  private:
   class Search;
-  struct Noted;
-
-  OpenWriterList Find(const Noted& noted, const VolumeId& snapshot);
 
   MountContext& mount_;
   std::mutex mutex_;

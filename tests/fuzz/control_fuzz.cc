@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "backend/base/error.h"
+#include "tests/unit/catalog/store/whole_operations.h"
 #include "tests/unit/fs/control/control_fixture.h"
 
 namespace ckptfs {
@@ -30,9 +31,10 @@ class Place {
       const WorkspaceRecord made =
           store_->CreateWorkspace(name, {.mode = S_IFDIR | 0755, .uid = 0, .gid = 0, .acl = {}});
       WriteLive(*store_, name, "1");
-      store_->Checkpoint(made.id, {.name = "a"}, {});
+      CheckpointWhole(*store_, made.id, {.name = "a"});
       WriteLive(*store_, name, "2");
-      store_->Checkpoint(made.id, {.name = "b", .metadata = Metadata::Checked(R"({"k":[1]})")}, {});
+      CheckpointWhole(*store_, made.id,
+                      {.name = "b", .metadata = Metadata::Checked(R"({"k":[1]})")});
     }
     verbs_ = std::make_unique<StoreVerbs>(*store_);
     server_ = ControlServer::Create(*verbs_);

@@ -11,6 +11,7 @@
 #include "catalog/db/catalog.h"
 #include "catalog/db/sqlite.h"
 #include "tests/unit/catalog/store/store_fixture.h"
+#include "tests/unit/catalog/store/whole_operations.h"
 
 namespace ckptfs {
 
@@ -48,11 +49,8 @@ class StoreOpenTest : public StoreTest {
     store().SetMetadata(a.id, Metadata::Checked(R"({"key":"value"})"));
     store().Fork(a.id, "fork");
     Write("fork", "3");
-    struct TornHold : LiveHold {
-      std::string WhyNotOneMoment() const override { return "somebody wrote on"; }
-    };
-    store().Checkpoint(Workspace("fork").id, {.name = "c", .message = "m c"},
-                       {.hold = [](int64_t) { return std::make_unique<TornHold>(); }});
+    CheckpointWhole(store(), Workspace("fork").id, {.name = "c", .message = "m c"},
+                    {.unlinked_open = 0, .why_not_one_moment = "somebody wrote on"});
     Write("w", "4");
     store().SetMountRoot({.mode = S_IFDIR | 0711, .uid = 1, .gid = 2, .acl = {}});
     store().Fsck(false);  // waits for the sidecars

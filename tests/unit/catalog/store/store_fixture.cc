@@ -19,6 +19,7 @@
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "tests/unit/backend/comparisons.h"
+#include "tests/unit/catalog/store/whole_operations.h"
 
 namespace ckptfs {
 namespace {
@@ -32,27 +33,24 @@ SnapshotRecord Find(Store& store, const std::string& workspace, const std::strin
 
 void Switch(Store& store, const std::string& workspace, const SnapshotRecord& to,
             ExchangeMode mode) {
-  store.Rollback({.workspace_id = store.rows().FindWorkspace(workspace).value().id,
-                  .snapshot_id = to.id,
-                  .mode = mode},
-                 {}, {});
+  RollBackWhole(store, {.workspace_id = store.rows().FindWorkspace(workspace).value().id,
+                        .snapshot_id = to.id,
+                        .mode = mode});
 }
 
 // Two in a row, of a tree that changes, the second one described, and somebody has a file open for writing.
 void CheckpointTwice(Store& store) {
   const WorkspaceRecord workspace = *store.rows().FindWorkspace("w");
-  LiveHooks hooks;
-  hooks.note_writers = [](int64_t) -> WriterFinder {
-    return [](const VolumeId&) { return OpenWriterList{.named = {}, .total = 1}; };
+  const auto checkpoint = [&](const CheckpointRequest& request) {
+    const SnapshotRecord made = CheckpointWhole(store, workspace.id, request);
+    store.NoteOpenWriters(made, {.named = {}, .total = 1});
   };
-  store.Checkpoint(workspace.id, {.name = "new"}, hooks);
+  checkpoint({.name = "new"});
   WriteFileAt(store.backend().Open(workspace.volume)->root_fd(), "f", "more");
-  store.Checkpoint(workspace.id,
-                   {.name = "newer",
-                    .message = "why",
-                    .metadata = Metadata::Checked(R"({"n":1})"),
-                    .pinned = true},
-                   hooks);
+  checkpoint({.name = "newer",
+              .message = "why",
+              .metadata = Metadata::Checked(R"({"n":1})"),
+              .pinned = true});
   Failpoint("checkpoints.made");
 }
 
@@ -66,19 +64,17 @@ const std::map<std::string, std::function<void(Store&)>>& Steps() {
        }},
       {"import",
        [](Store& store) {
-         const auto pending = store.PrepareWorkspace("new");
+         const auto pending = store.BeginWorkspace("new");
          WriteFileAt(pending->volume().root_fd(), "f", "imported");
          pending->Commit();
        }},
       {"rename-workspace",
        [](Store& store) { store.RenameWorkspace(store.rows().FindWorkspace("w")->id, "new"); }},
       {"remove-workspace",
-       [](Store& store) {
-         store.RemoveWorkspace(store.rows().FindWorkspace("empty")->id, {}, [] { return true; });
-       }},
+       [](Store& store) { RemoveWhole(store, store.rows().FindWorkspace("empty")->id); }},
       {"checkpoint",
        [](Store& store) {
-         store.Checkpoint(store.rows().FindWorkspace("w")->id, {.name = "new"}, {});
+         CheckpointWhole(store, store.rows().FindWorkspace("w")->id, {.name = "new"});
        }},
       {"checkpoints", CheckpointTwice},
       {"checkpoints-fork",
@@ -123,10 +119,11 @@ const std::map<std::string, std::function<void(Store&)>>& Steps() {
       {"fork", [](Store& store) { store.Fork(Find(store, "w", "a").id, "new"); }},
       {"diff",
        [](Store& store) {
-         store.Diff({.older_snapshot_id = Find(store, "w", "a").id,
-                     .newer_snapshot_id = std::nullopt,
-                     .workspace_id = store.rows().FindWorkspace("w")->id},
-                    {}, NoLimits());
+         CompareWhole(store,
+                      {.older_snapshot_id = Find(store, "w", "a").id,
+                       .newer_snapshot_id = std::nullopt,
+                       .workspace_id = store.rows().FindWorkspace("w")->id},
+                      NoLimits());
        }},
   };
   return steps;
@@ -240,7 +237,7 @@ void StoreTest::Write(const std::string& workspace, const std::string& content) 
 }
 
 SnapshotRecord StoreTest::Checkpoint(const std::string& workspace, const std::string& name) {
-  return store().Checkpoint(Workspace(workspace).id, {.name = name, .message = "m " + name}, {});
+  return CheckpointWhole(store(), Workspace(workspace).id, {.name = name, .message = "m " + name});
 }
 
 WorkspaceRecord StoreTest::Workspace(const std::string& name) {
@@ -255,8 +252,8 @@ std::string StoreTest::Read(const VolumeId& volume) { return ReadVolume(store(),
 
 RollbackResult StoreTest::Rollback(const std::string& workspace, const SnapshotRecord& to,
                                    ExchangeMode mode) {
-  return store().Rollback(
-      {.workspace_id = Workspace(workspace).id, .snapshot_id = to.id, .mode = mode}, {}, {});
+  return RollBackWhole(
+      store(), {.workspace_id = Workspace(workspace).id, .snapshot_id = to.id, .mode = mode});
 }
 
 StoreView Look(Store& store) {

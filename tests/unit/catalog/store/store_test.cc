@@ -12,6 +12,7 @@
 #include "backend/base/error.h"
 #include "tests/unit/backend/comparisons.h"
 #include "tests/unit/catalog/store/store_fixture.h"
+#include "tests/unit/catalog/store/whole_operations.h"
 
 namespace ckptfs {
 namespace {
@@ -62,48 +63,42 @@ TEST_F(LoopStoreTest, WorkspacesAreMadeRenamedAndRemoved) {
   EXPECT_EQ(ErrnoOf([&] { store().RenameWorkspace(made.id, "a"); }), EEXIST);
   EXPECT_EQ(store().rows().ListWorkspaces().front().name, "a");
   EXPECT_EQ(store().rows().FindWorkspace("c")->view, made.view);
-  EXPECT_EQ(ErrnoOf([&] { store().RemoveWorkspace(made.id, {}, [] { return false; }); }),
-            ENOTEMPTY);
+  store().BeginRemoval(made.id).reset();  // there were files in it
+  EXPECT_TRUE(store().rows().FindWorkspace(made.id));
   const SnapshotRecord snapshot = Checkpoint("c", "s");
-  EXPECT_EQ(ErrnoOf([&] { store().RemoveWorkspace(made.id, {}, [] { return true; }); }), ENOTEMPTY);
+  EXPECT_EQ(ErrnoOf([&] { RemoveWhole(store(), made.id); }), ENOTEMPTY);
   store().DeleteSnapshot(snapshot.id, false);
-  store().RemoveWorkspace(made.id, {}, [] { return true; });
+  RemoveWhole(store(), made.id);
   EXPECT_FALSE(store().rows().FindWorkspace("c"));
   ExpectSound();
 }
 
 TEST_F(LoopStoreTest, AnImportIsUnseenUntilItIsCommitted) {
   {
-    const auto dropped = store().PrepareWorkspace("w");
+    const auto dropped = store().BeginWorkspace("w");
     WriteFileAt(dropped->volume().root_fd(), "f", "dropped");
   }
-  const auto pending = store().PrepareWorkspace("w");
+  const auto pending = store().BeginWorkspace("w");
   WriteFileAt(pending->volume().root_fd(), "f", "imported");
   EXPECT_FALSE(store().rows().FindWorkspace("w"));
   MakeWorkspace("other");  // others go on meanwhile
   const WorkspaceRecord workspace = pending->Commit();
   EXPECT_EQ(Read(workspace.volume), "imported");
-  const auto late = store().PrepareWorkspace("late");
+  const auto late = store().BeginWorkspace("late");
   MakeWorkspace("late");
   EXPECT_EQ(ErrnoOf([&] { late->Commit(); }), EEXIST);
 }
 
 TEST_F(LoopStoreTest, ACheckpointSaysWhetherItIsOneMoment) {
   MakeWorkspace("w", "one");
-  struct Hold : LiveHold {
-    explicit Hold(std::string reason) : why(std::move(reason)) {}
-    std::string WhyNotOneMoment() const override { return why; }
-    std::string why;
-  };
   const auto made = [&](const std::string& name, const std::string& why) {
-    return store().Checkpoint(Workspace("w").id, {.name = name},
-                              {.hold = [&](int64_t) { return std::make_unique<Hold>(why); }});
+    return CheckpointWhole(store(), Workspace("w").id, {.name = name},
+                           {.unlinked_open = 0, .why_not_one_moment = why});
   };
   EXPECT_EQ(made("whole", "").moment, SnapshotMoment::kOne);
   EXPECT_EQ(made("torn", "it is so").moment, SnapshotMoment::kCrashConsistent);
   Write("w", "two");
-  const auto rolled_back = store().Rollback(
-      {.workspace_id = Workspace("w").id, .snapshot_id = Snapshot("w", "torn").id}, {}, nullptr);
+  const auto rolled_back = Rollback("w", Snapshot("w", "torn"));
   ASSERT_TRUE(rolled_back.kept);
   Reopen();
   EXPECT_EQ(Snapshot("w", "whole").moment_reason, "");
@@ -115,17 +110,12 @@ TEST_F(LoopStoreTest, ACheckpointSaysWhetherItIsOneMoment) {
 
 TEST_F(LoopStoreTest, ACheckpointHoldsTheStateAndAllThatIsKnownOfIt) {
   MakeWorkspace("w", "one");
-  std::vector<int64_t> held;
-  const LiveHooks hooks{.hold = [&](int64_t id) {
-    held.push_back(id);
-    return std::make_unique<LiveHold>();
-  }};
   const WorkspaceRecord workspace = Workspace("w");
-  const SnapshotRecord first = store().Checkpoint(
-      workspace.id,
+  const SnapshotRecord first = CheckpointWhole(
+      store(), workspace.id,
       {.name = "s1", .message = "why", .metadata = Metadata::Checked(R"({"a":1})"), .pinned = true},
-      hooks);
-  EXPECT_THAT(held, ElementsAre(workspace.id));
+      {.unlinked_open = 3, .why_not_one_moment = {}});
+  EXPECT_EQ(first.unlinked_open, 3);
   Write("w", "two");
   const SnapshotRecord second = Checkpoint("w", "s2");
   EXPECT_EQ(Read(first.volume), "one");
@@ -159,14 +149,14 @@ TEST_F(LoopStoreTest, ACheckpointThatIsRefusedLeavesNothing) {
   Checkpoint("w", "s");
   const int64_t id = Workspace("w").id;
   const auto checkpoint = [&](const CheckpointRequest& request) {
-    return ErrnoOf([&] { store().Checkpoint(id, request, {}); });
+    return ErrnoOf([&] { store().BeginCheckpoint(id, request); });
   };
   EXPECT_EQ(checkpoint({.name = "s"}), EEXIST);
   EXPECT_EQ(checkpoint({.name = "latest"}), EINVAL);
   EXPECT_EQ(checkpoint({.name = "t", .message = std::string("a\0b", 3)}), EINVAL);
   EXPECT_EQ(checkpoint({.name = "t", .message = "\xff"}), EINVAL);
   EXPECT_EQ(checkpoint({.name = "t", .message = std::string(65537, 'm')}), EINVAL);
-  EXPECT_EQ(ErrnoOf([&] { store().Checkpoint(id + 100, {.name = "t"}, {}); }), ENOENT);
+  EXPECT_EQ(ErrnoOf([&] { store().BeginCheckpoint(id + 100, {.name = "t"}); }), ENOENT);
   EXPECT_THAT(Names("w"), ElementsAre("s"));
   ExpectSound();
 }
@@ -203,10 +193,10 @@ TEST_F(LoopStoreTest, DeletingGivesChildrenTheParentOfTheDeleted) {
   store().SetPinned(b.id, false);
   store().DeleteSnapshot(b.id, false);
   EXPECT_EQ(Snapshot("w", "c").parent_id, a.id);
-  EXPECT_FALSE(store().ChangedSinceParent(Workspace("w").id, {}, NoLimits()));
+  EXPECT_FALSE(ChangedSinceParent(store(), Workspace("w").id, NoLimits()));
   store().DeleteSnapshot(c.id, false);
   EXPECT_EQ(Workspace("w").parent_id, a.id);
-  EXPECT_FALSE(store().ChangedSinceParent(Workspace("w").id, {}, NoLimits()));  // by a comparison
+  EXPECT_FALSE(ChangedSinceParent(store(), Workspace("w").id, NoLimits()));  // by a comparison
   EXPECT_EQ(ErrnoOf([&] { store().DeleteSnapshot(c.id, false); }), ENOENT);
   store().DeleteSnapshot(a.id, false);
   EXPECT_EQ(Workspace("w").parent_id, std::nullopt);
@@ -250,19 +240,19 @@ TEST_F(LoopStoreTest, AParentOfAnotherWorkspaceGoesMeanwhile) {
 TEST_F(LoopStoreTest, KnowsWhetherTheLiveTreeHasChanged) {
   MakeWorkspace("w", "1");
   const int64_t id = Workspace("w").id;
-  EXPECT_TRUE(store().ChangedSinceParent(id, {}, NoLimits()));
+  EXPECT_TRUE(ChangedSinceParent(store(), id, NoLimits()));
   const SnapshotRecord a = Checkpoint("w", "a");
-  EXPECT_FALSE(store().ChangedSinceParent(id, {}, NoLimits()));
+  EXPECT_FALSE(ChangedSinceParent(store(), id, NoLimits()));
   Checkpoint("w", "b");
-  EXPECT_FALSE(store().ChangedSinceParent(id, {}, NoLimits()));
+  EXPECT_FALSE(ChangedSinceParent(store(), id, NoLimits()));
   Write("w", "2");
-  EXPECT_TRUE(store().ChangedSinceParent(id, {}, NoLimits()));
+  EXPECT_TRUE(ChangedSinceParent(store(), id, NoLimits()));
   Checkpoint("w", "c");
-  EXPECT_FALSE(store().ChangedSinceParent(id, {}, NoLimits()));
+  EXPECT_FALSE(ChangedSinceParent(store(), id, NoLimits()));
   Rollback("w", a);
-  EXPECT_FALSE(store().ChangedSinceParent(id, {}, NoLimits()));
+  EXPECT_FALSE(ChangedSinceParent(store(), id, NoLimits()));
   Reopen();
-  EXPECT_FALSE(store().ChangedSinceParent(id, {}, NoLimits()));
+  EXPECT_FALSE(ChangedSinceParent(store(), id, NoLimits()));
 }
 
 TEST_F(LoopStoreTest, RollbackKeepsTheStateBefore) {
@@ -270,26 +260,15 @@ TEST_F(LoopStoreTest, RollbackKeepsTheStateBefore) {
   const SnapshotRecord s = Checkpoint("w", "s");
   Write("w", "two");
   const WorkspaceRecord before = Workspace("w");
-  bool held = false;
-  bool switched = false;
-  struct Hold : LiveHold {
-    explicit Hold(bool& held_flag) : flag(held_flag) { flag = true; }
-    ~Hold() override { flag = false; }
-    Hold(const Hold&) = delete;
-    Hold& operator=(const Hold&) = delete;
-    bool& flag;
-  };
-  const RollbackResult result =
-      store().Rollback({.workspace_id = before.id, .snapshot_id = s.id},
-                       {.hold = [&](int64_t) { return std::make_unique<Hold>(held); }},
-                       [&](const RollbackResult& during) {
-                         switched = true;
-                         EXPECT_TRUE(held);
-                         EXPECT_EQ(during.old_volume, before.volume);
-                         EXPECT_EQ(Workspace("w").volume, during.workspace.volume);
-                       });
-  EXPECT_TRUE(switched);
-  EXPECT_FALSE(held);
+  const auto pending = store().BeginRollback({.workspace_id = before.id, .snapshot_id = s.id});
+  EXPECT_EQ(Workspace("w").volume, before.volume);
+  EXPECT_TRUE(pending->KeepsStateBefore(/*in_writing=*/false));
+  EXPECT_EQ(Workspace("w").volume, before.volume);
+  const RollbackResult switched = pending->Commit(/*unlinked_open=*/2);
+  EXPECT_EQ(switched.old_volume, before.volume);
+  EXPECT_EQ(Workspace("w").volume, switched.workspace.volume);
+  const RollbackResult result = pending->Finish();
+  EXPECT_EQ(result.kept.value().unlinked_open, 2);
   EXPECT_EQ(result.workspace.view, before.view);
   EXPECT_EQ(result.workspace.parent_id, s.id);
   ASSERT_TRUE(result.kept);
@@ -314,11 +293,12 @@ TEST_F(LoopStoreTest, RollbackOfATreeThatWasOnlyReadKeepsNothing) {
   Write("w", "two");
   const SnapshotRecord b = Checkpoint("w", "b");
   TouchLive(store(), "w");
-  EXPECT_FALSE(store().ChangedSinceParent(Workspace("w").id, {}, NoLimits()));
-  std::optional<SnapshotRecord> kept_for_a_moment;
-  const RollbackResult result =
-      store().Rollback({.workspace_id = Workspace("w").id, .snapshot_id = a.id}, {},
-                       [&](const RollbackResult& during) { kept_for_a_moment = during.kept; });
+  EXPECT_FALSE(ChangedSinceParent(store(), Workspace("w").id, NoLimits()));
+  const auto pending =
+      store().BeginRollback({.workspace_id = Workspace("w").id, .snapshot_id = a.id});
+  EXPECT_TRUE(pending->KeepsStateBefore(/*in_writing=*/false));
+  const std::optional<SnapshotRecord> kept_for_a_moment = pending->Commit(0).kept;
+  const RollbackResult result = pending->Finish();
   EXPECT_FALSE(result.kept);
   ASSERT_TRUE(result.equal_to);
   EXPECT_EQ(result.equal_to->id, b.id);
@@ -387,7 +367,7 @@ TEST_F(LoopStoreTest, ForkAndPromote) {
   const WorkspaceRecord fork = store().Fork(s.id, "fork");
   EXPECT_EQ(fork.parent_id, s.id);
   EXPECT_EQ(Read(fork.volume), "one");
-  EXPECT_FALSE(store().ChangedSinceParent(fork.id, {}, NoLimits()));
+  EXPECT_FALSE(ChangedSinceParent(store(), fork.id, NoLimits()));
   EXPECT_EQ(ErrnoOf([&] { store().Fork(s.id, "fork"); }), EEXIST);
   Write("fork", "better");
   const SnapshotRecord good = Checkpoint("fork", "good");
@@ -399,7 +379,7 @@ TEST_F(LoopStoreTest, ForkAndPromote) {
   store().DeleteSnapshot(good.id, false);
   EXPECT_EQ(Workspace("w").parent_id, s.id);
   store().DeleteSnapshot(s.id, false);
-  store().RemoveWorkspace(Workspace("fork").id, {}, [] { return true; });
+  RemoveWhole(store(), Workspace("fork").id);
   ExpectSound();
 }
 
@@ -410,14 +390,14 @@ TEST_F(LoopStoreTest, ComparesWithASnapshotAndWithTheLiveTree) {
   const SnapshotRecord b = Checkpoint("w", "b");
   const int64_t id = Workspace("w").id;
   const auto diff = [&](int64_t older, std::optional<int64_t> newer) {
-    return store().Diff({older, newer, id}, {}, NoLimits()).All();
+    return CompareWhole(store(), {older, newer, id}, NoLimits()).All();
   };
   const std::vector<Change> between = diff(a.id, b.id);
   ASSERT_EQ(between.size(), 1U);
   EXPECT_EQ(between[0].path, "f");
   EXPECT_THAT(diff(b.id, std::nullopt), IsEmpty());
   EXPECT_EQ(diff(a.id, std::nullopt).size(), 1U);
-  EXPECT_FALSE(store().ChangedSinceParent(id, {}, NoLimits()));
+  EXPECT_FALSE(ChangedSinceParent(store(), id, NoLimits()));
   EXPECT_GT(store().SnapshotUsage(a.id).referenced_bytes, 0U);
   ExpectSound();
 }

@@ -13,6 +13,7 @@
 #include "catalog/store/cautious_clock.h"
 #include "catalog/store/undo_limiter.h"
 #include "tests/unit/catalog/store/store_fixture.h"
+#include "tests/unit/catalog/store/whole_operations.h"
 
 namespace ckptfs {
 namespace {
@@ -211,33 +212,17 @@ class WriterRecordTest : public StoreTest {
 };
 
 TEST_F(WriterRecordTest, ACheckpointRecordsWhatItIsTold) {
-  struct Held : LiveHold {
-    explicit Held(bool& flag) : held(flag) { held = true; }
-    ~Held() override { held = false; }
-    Held(const Held&) = delete;
-    Held& operator=(const Held&) = delete;
-    bool& held;
-  };
   const WorkspaceRecord workspace = MakeWorkspace("w", "x");
-  bool held = false;
-  LiveHooks hooks;
-  hooks.hold = [&](int64_t) { return std::make_unique<Held>(held); };
-  hooks.note_writers = [&](int64_t workspace_id) -> WriterFinder {
-    EXPECT_TRUE(held);
-    EXPECT_EQ(workspace_id, workspace.id);
-    return [&](const VolumeId& snapshot) -> std::optional<OpenWriterList> {
-      EXPECT_FALSE(held);  // nobody waits for the search
-      EXPECT_EQ(ReadVolume(store(), snapshot), "x");
-      return OpenWriterList{.named = {{.pid = 5, .command = "c", .path = "f"}}, .total = 9};
-    };
-  };
-  const SnapshotRecord snapshot = store().Checkpoint(workspace.id, {.name = "s"}, hooks);
+  const SnapshotRecord snapshot = CheckpointWhole(store(), workspace.id, {.name = "s"});
+  store().NoteOpenWriters(snapshot,
+                          {.named = {{.pid = 5, .command = "c", .path = "f"}}, .total = 9});
   Reopen();
   const OpenWriterList writers = store().rows().OpenWriters(snapshot.id).value();
   EXPECT_EQ(writers.total, 9U);
   EXPECT_EQ(writers.named.at(0).command, "c");
   EXPECT_FALSE(store().rows().OpenWriters(Checkpoint("w", "nobody asked").id).has_value());
   store().DeleteSnapshot(snapshot.id, false);
+  store().NoteOpenWriters(snapshot, {.named = {{}}, .total = 1});  // found out too late
   EXPECT_FALSE(store().rows().OpenWriters(snapshot.id).has_value());
   ExpectSound();
 }
@@ -245,11 +230,8 @@ TEST_F(WriterRecordTest, ACheckpointRecordsWhatItIsTold) {
 // They are in no sidecar, and the snapshot comes back without them.
 TEST_F(WriterRecordTest, ARebuiltCatalogDoesNotKnow) {
   const WorkspaceRecord workspace = MakeWorkspace("w", "x");
-  LiveHooks hooks;
-  hooks.note_writers = [](int64_t) -> WriterFinder {
-    return [](const VolumeId&) { return OpenWriterList{.named = {{}}, .total = 1}; };
-  };
-  store().Checkpoint(workspace.id, {.name = "s"}, hooks);
+  const SnapshotRecord snapshot = CheckpointWhole(store(), workspace.id, {.name = "s"});
+  store().NoteOpenWriters(snapshot, {.named = {{}}, .total = 1});
   Close();
   const UniqueFd directory = StoreFd();
   for (const char* name : {"catalog.db", "catalog.db-wal"}) {

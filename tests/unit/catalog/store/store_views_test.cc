@@ -39,7 +39,7 @@ TEST_F(StoreViewsTest, LiveTreesHaveTheSmallOnes) {
   EXPECT_EQ(Workspace("w").view, 1U);
   ASSERT_TRUE(result.kept);
   EXPECT_EQ(result.kept->view, 4099U);
-  EXPECT_EQ(store().PrepareWorkspace("import")->Commit().view, 3U);
+  EXPECT_EQ(store().BeginWorkspace("import")->Commit().view, 3U);
 }
 
 TEST_F(StoreViewsTest, ANumberThatIsHeldIsNotGiven) {

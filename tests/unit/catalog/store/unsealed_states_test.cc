@@ -7,6 +7,7 @@
 
 #include "tests/unit/backend/comparisons.h"
 #include "tests/unit/catalog/store/store_fixture.h"
+#include "tests/unit/catalog/store/whole_operations.h"
 
 namespace ckptfs {
 namespace {
@@ -35,9 +36,7 @@ class UnsealedStatesTest : public StoreTest {
     MakeWorkspace("w", "s");
     const SnapshotRecord snapshot = Checkpoint("w", "s");
     Write("w", "live");
-    const RollbackResult result =
-        store().Rollback({.workspace_id = Workspace("w").id, .snapshot_id = snapshot.id},
-                         {.hold = {}, .has_writers = [in_writing] { return in_writing; }}, {});
+    const RollbackResult result = RollBackWhole(store(), BackTo(snapshot), in_writing);
     EXPECT_EQ(result.in_writing, in_writing);
     return result.kept.value();
   }
@@ -69,7 +68,7 @@ TEST_F(UnsealedStatesTest, AStateInWritingIsSealedWhenTheWritersAreGone) {
   EXPECT_FALSE(IsReadOnly(kept.volume));
   store().WritersGone(kept.volume);
   EXPECT_TRUE(BecomesReadOnly(kept.volume));
-  store().Rollback(BackTo(kept), {}, {});
+  RollBackWhole(store(), BackTo(kept));
   EXPECT_EQ(Read(Workspace("w").volume), "live");
 }
 
@@ -77,12 +76,12 @@ TEST_F(UnsealedStatesTest, AStateInWritingIsRefused) {
   Reopen();
   const SnapshotRecord kept = KeepState(true);
   EXPECT_EQ(ErrnoOf([&] { store().Fork(kept.id, "fork"); }), EBUSY);
-  EXPECT_EQ(ErrnoOf([&] { store().Rollback(BackTo(kept), {}, {}); }), EBUSY);
+  EXPECT_EQ(ErrnoOf([&] { store().BeginRollback(BackTo(kept)); }), EBUSY);
   EXPECT_EQ(ErrnoOf([&] { store().DeleteSnapshot(kept.id, false); }), EBUSY);
   RollbackRequest exchange = BackTo(kept);
   exchange.mode = ExchangeMode::kExchange;
   exchange.even_in_writing = true;
-  EXPECT_EQ(ErrnoOf([&] { store().Rollback(exchange, {}, {}); }), EBUSY);
+  EXPECT_EQ(ErrnoOf([&] { store().BeginRollback(exchange); }), EBUSY);
   store().DeleteSnapshot(kept.id, true);
   ExpectSound();
 }
@@ -92,9 +91,9 @@ TEST_F(UnsealedStatesTest, TakenAsItIsItIsNoEqualOfWhatItBecomes) {
   const SnapshotRecord kept = KeepState(true);
   RollbackRequest request = BackTo(kept);
   request.even_in_writing = true;
-  store().Rollback(request, {}, {});
+  RollBackWhole(store(), request);
   EXPECT_EQ(Read(Workspace("w").volume), "live");
-  EXPECT_TRUE(store().ChangedSinceParent(Workspace("w").id, {}, NoLimits()));
+  EXPECT_TRUE(ChangedSinceParent(store(), Workspace("w").id, NoLimits()));
   const RollbackResult again = Rollback("w", Snapshot("w", "s"));
   ASSERT_TRUE(again.kept.has_value());
   EXPECT_EQ(Read(again.kept->volume), "live");
@@ -103,11 +102,11 @@ TEST_F(UnsealedStatesTest, TakenAsItIsItIsNoEqualOfWhatItBecomes) {
 TEST_F(UnsealedStatesTest, ADiffTakesItAsItIs) {
   Reopen();
   const SnapshotRecord kept = KeepState(true);
-  const auto changes = store()
-                           .Diff({.older_snapshot_id = Snapshot("w", "s").id,
-                                  .newer_snapshot_id = kept.id,
-                                  .workspace_id = Workspace("w").id},
-                                 {}, NoLimits())
+  const auto changes = CompareWhole(store(),
+                                    {.older_snapshot_id = Snapshot("w", "s").id,
+                                     .newer_snapshot_id = kept.id,
+                                     .workspace_id = Workspace("w").id},
+                                    NoLimits())
                            .All();
   ASSERT_EQ(changes.size(), 1U);
   EXPECT_EQ(changes.front().path, "f");

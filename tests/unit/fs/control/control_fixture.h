@@ -17,6 +17,7 @@
 #include "fs/control/control_protocol.h"
 #include "fs/control/control_wire.h"
 #include "tests/unit/catalog/store/store_fixture.h"
+#include "tests/unit/catalog/store/whole_operations.h"
 
 namespace ckptfs {
 
@@ -31,12 +32,10 @@ class StoreVerbs : public Verbs {
                                   const std::string& from) override {
     return store_.CreateWorkspace(name, root, from);
   }
-  WorkspaceRecord CommitWorkspace(Store::PendingWorkspace& pending) override {
-    return pending.Commit();
-  }
+  WorkspaceRecord CommitWorkspace(PendingWorkspace& pending) override { return pending.Commit(); }
   SnapshotRecord Checkpoint(int64_t workspace_id, const CheckpointRequest& request) override {
     if (before_checkpoint) before_checkpoint();
-    return store_.Checkpoint(workspace_id, request, {});
+    return CheckpointWhole(store_, workspace_id, request);
   }
   void DeleteSnapshot(int64_t snapshot_id, bool force) override {
     store_.DeleteSnapshot(snapshot_id, force);
@@ -52,17 +51,17 @@ class StoreVerbs : public Verbs {
   }
   RolledBack RollbackInPlace(const RollbackRequest& request, bool force) override {
     if (busy && !force) throw Error(EBUSY, "roll back", "files are open for writing: pid 4711");
-    return {store_.Rollback(request, {}, {}), {}};
+    return {RollBackWhole(store_, request), {}};
   }
   WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) override {
     return store_.Fork(snapshot_id, name);
   }
   bool ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) override {
-    return store_.ChangedSinceParent(workspace_id, {}, limits);
+    return ckptfs::ChangedSinceParent(store_, workspace_id, limits);
   }
   ChangeList Diff(const DiffRequest& request, WorkLimits& limits) override {
     if (before_diff) before_diff(limits);
-    return store_.Diff(request, {}, limits);
+    return CompareWhole(store_, request, limits);
   }
 
   bool busy = false;

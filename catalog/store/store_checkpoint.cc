@@ -1,0 +1,181 @@
+// Snapshots: made.
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <optional>
+
+#include "backend/base/error.h"
+#include "backend/base/failpoint.h"
+#include "backend/base/time.h"
+#include "catalog/db/names.h"
+#include "catalog/store/store_context.h"
+
+namespace ckptfs {
+namespace {
+
+// Refuses a name that is bad or taken before anything is done.
+std::string NameFor(const StoreContext& store, const WorkspaceRecord& workspace,
+                    const std::string& wanted, int64_t time_ns) {
+  if (wanted.empty()) {
+    return store.FreeSnapshotName(workspace.id, "ckpt-" + FormatForName(time_ns));
+  }
+  CheckName("snapshot", wanted);
+  if (store.catalog->FindSnapshot(workspace.id, wanted)) {
+    throw Error(EEXIST, "checkpoint workspace " + workspace.name,
+                fmt::format("it has a snapshot {} already", wanted));
+  }
+  return wanted;
+}
+
+Sidecar SnapshotSidecar(const StoreContext& store, const WorkspaceRecord& workspace,
+                        const SnapshotRecord& snapshot) {
+  Sidecar sidecar = store.sidecars->Describe(snapshot);
+  sidecar.workspace = workspace;
+  sidecar.state = SidecarState::kPrepared;
+  return sidecar;
+}
+
+}  // namespace
+
+void CheckMessage(std::string_view message) {
+  constexpr char kAttempted[] = "set a snapshot's message";
+  if (message.size() > kMaxMessageBytes) {
+    throw Error(
+        EINVAL, kAttempted,
+        fmt::format("it has {} bytes, and {} is the most", message.size(), kMaxMessageBytes));
+  }
+  if (message.find('\0') != std::string_view::npos) {
+    throw Error(EINVAL, kAttempted, "it holds a NUL byte");
+  }
+  if (!IsValidUtf8(message)) throw Error(EINVAL, kAttempted, "it is not valid UTF-8");
+}
+
+int64_t InsertCheckpoint(Catalog::Change& change, SnapshotRecord snapshot, const VolumeId& live,
+                         uint64_t marker) {
+  // Not as it was at the beginning: it may be another workspace's, and have been deleted since.
+  snapshot.parent_id = change.LiveParent(snapshot.workspace_id);
+  const int64_t id = change.Insert(snapshot);
+  change.SetLive(snapshot.workspace_id, live, id, marker);
+  change.TouchSnapshots(snapshot.workspace_id, snapshot.created_ns);
+  return id;
+}
+
+namespace {
+
+class NewCheckpoint final : public PendingCheckpoint {
+ public:
+  NewCheckpoint(StoreContext& store, int64_t workspace_id, const CheckpointRequest& request);
+
+  void Take(const FrozenFacts& facts) override;
+  SnapshotRecord Commit() override;
+
+ private:
+  std::shared_ptr<Volume> OpenLive() const;
+
+  StoreContext& store_;
+  std::optional<OperationLocks::Hold> operation_;
+  const WorkspaceRecord workspace_;
+  const std::string attempted_;
+  std::optional<GivenViews::Number> view_;
+  SnapshotRecord snapshot_;
+  std::shared_ptr<Volume> live_;
+  std::optional<PreparedVolume> volume_;
+  uint64_t marker_ = 0;
+};
+
+NewCheckpoint::NewCheckpoint(StoreContext& store, int64_t workspace_id,
+                             const CheckpointRequest& request)
+    : store_(store),
+      operation_(store.operations.Lock({workspace_id})),
+      workspace_(store.Workspace(workspace_id)),
+      attempted_("checkpoint workspace " + workspace_.name) {
+  store.RequireWritable(attempted_);
+  view_.emplace(store.NextView(ViewUse::kSnapshot));
+  snapshot_ = {.workspace_id = workspace_id,
+               .name = NameFor(store, workspace_, request.name, NowNs()),
+               .volume = VolumeId::Generate(),
+               .message = request.message,
+               .metadata = request.metadata.json(),
+               .pinned = request.pinned,
+               .parent_id = workspace_.parent_id,
+               .view = *view_};
+  // A state has one volume for ever: its UUID serves for both, and a snapshot whose sidecar is lost
+  // is still known by it to those that derive from it.
+  snapshot_.uuid = snapshot_.volume;
+  store.backend->RequireSpaceForNewVolume();
+  live_ = OpenLive();
+  // While all go on: what is left to be written while they wait is little.
+  store.backend->WriteOut(workspace_.volume);
+}
+
+std::shared_ptr<Volume> NewCheckpoint::OpenLive() const {
+  try {
+    return store_.backend->Open(workspace_.volume);
+  } catch (const Error& error) {
+    if (error.errno_value() != ENOENT) throw;
+    throw Error(EIO, attempted_, "its data is missing", "Roll it back to a snapshot");
+  }
+}
+
+void NewCheckpoint::Take(const FrozenFacts& facts) {
+  snapshot_.unlinked_open = static_cast<int64_t>(facts.unlinked_open);
+  snapshot_.moment_reason = facts.why_not_one_moment;
+  snapshot_.moment =
+      snapshot_.moment_reason.empty() ? SnapshotMoment::kOne : SnapshotMoment::kCrashConsistent;
+  snapshot_.created_ns = store_.SnapshotTime(workspace_.id);
+  snapshot_.root = ReadRootAttributes(*live_);
+  Failpoint("checkpoint.before-sidecar");
+  volume_.emplace(store_, SnapshotSidecar(store_, workspace_, snapshot_));
+  // On disk: perhaps a sidecar without a volume. Recovery removes it: nothing happened.
+  Failpoint("checkpoint.after-sidecar");
+  store_.backend->Snapshot(workspace_.volume, volume_->id());
+  // On disk: volume and sidecar, durable both, and with them the checkpoint: recovery finds the volume
+  // and makes its row from the sidecar. So the row itself need not be durable when this returns, which
+  // saves a flush of the disk; the janitor sees to it before anything tells the store of the
+  // transaction, and other changes flush it with theirs.
+  Failpoint("checkpoint.after-snapshot");
+  // The marker of the snapshot is that of the live tree at that moment. Asked of the live tree now,
+  // it could tell of writes that came after, as data does not pass through anybody's hands.
+  marker_ = store_.backend->ChangeMarker(volume_->id());
+}
+
+SnapshotRecord NewCheckpoint::Commit() {
+  Failpoint("checkpoint.before-commit");
+  {
+    Catalog::Change change(*store_.catalog, Durability::kWithNextFlush);
+    snapshot_.id = InsertCheckpoint(change, snapshot_, workspace_.volume, marker_);
+    change.Commit();
+  }
+  // The sidecar says "prepared" still, and the live tree's names the snapshot before this one as its
+  // parent: written anew soon, or by recovery.
+  store_.janitor->Refresh(workspace_.volume);
+  volume_->Committed();
+  Failpoint("checkpoint.after-commit");
+  SnapshotRecord made = store_.Snapshot(snapshot_.id);
+  operation_.reset();
+  return made;
+}
+
+}  // namespace
+
+std::unique_ptr<PendingCheckpoint> Store::BeginCheckpoint(int64_t workspace_id,
+                                                          const CheckpointRequest& request) {
+  CheckMessage(request.message);
+  return std::make_unique<NewCheckpoint>(*impl_, workspace_id, request);
+}
+
+// Without the lock of the operations: others may delete the snapshot meanwhile. On disk: a crash before this
+// leaves a checkpoint of which is not known who had what open, as it does where the row is made from the
+// sidecar.
+void Store::NoteOpenWriters(const SnapshotRecord& snapshot, const OpenWriterList& writers) {
+  Catalog::Change change(*impl_->catalog, Durability::kWithNextFlush);
+  // While this change lasts there is no other.
+  const auto now = impl_->catalog->FindSnapshot(snapshot.id);
+  if (!now || now->volume != snapshot.volume) return;
+  change.SetOpenWriters(snapshot.id, writers);
+  // Nothing makes up for it if it is lost, as adoption does for the checkpoint. If it were counted, the catalog
+  // would be behind then, and debris would seem to be of a later transaction than the next.
+  change.CommitUncounted();
+}
+
+}  // namespace ckptfs
