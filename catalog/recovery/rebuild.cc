@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <iterator>
 #include <set>
 #include <unordered_map>
 #include <unordered_set>
@@ -14,6 +13,7 @@
 #include "backend/base/error.h"
 #include "backend/base/time.h"
 #include "catalog/db/names.h"
+#include "catalog/recovery/found_views.h"
 #include "catalog/store/store_context.h"
 
 namespace ckptfs {
@@ -70,8 +70,6 @@ class Planner {
   void AddRecovered(const VolumeId& volume, uint64_t workspace_view, const std::string& why);
   void BreakCircles();
   uint64_t GuessWorkspace(const VolumeId& volume) const;
-  uint64_t TakeView(ViewUse use);
-  bool FindView(uint64_t view);
   void RememberIds(const Sidecar& row);
 
   const Backend& backend_;
@@ -86,8 +84,7 @@ class Planner {
   Names workspace_names_;
   std::map<uint64_t, Names> snapshot_names_;  // by the workspace's view
   std::unordered_set<Uuid> snapshot_uuids_;
-  std::set<uint64_t> views_;       // of what is found
-  std::set<uint64_t> used_views_;  // these, and what the catalog knew
+  FoundViews views_;
   // Of snapshots whose workspace has no live tree: what the newest of their sidecars says of it.
   std::map<uint64_t, WorkspaceRecord> absent_;
   std::map<uint64_t, int64_t> absent_newest_ns_;
@@ -135,10 +132,10 @@ void Planner::ReadSidecars(const std::vector<Sidecar>& known) {
 
 void Planner::RememberIds(const Sidecar& row) {
   known_workspaces_[{row.workspace.view, row.workspace.created_ns}] = row.workspace.id;
-  used_views_.insert(row.workspace.view);
+  views_.Remember(row.workspace.view);
   if (row.role != SidecarRole::kSnapshot) return;
   snapshot_ids_[row.volume] = row.snapshot.id;
-  used_views_.insert(row.snapshot.view);
+  views_.Remember(row.snapshot.view);
 }
 
 RebuildPlan Planner::Make() {
@@ -215,10 +212,10 @@ void Planner::NumberWorkspaces() {
   for (const Sidecar* sidecar : sidecars) {
     const WorkspaceName name(sidecar->workspace.view, sidecar->workspace.created_ns);
     if (!views.emplace(name, name.first).second) continue;
-    if (!FindView(name.first)) left_over.push_back(name);
+    if (!views_.Claim(name.first)) left_over.push_back(name);
   }
-  for (const Sidecar* sidecar : of_snapshots) used_views_.insert(sidecar->snapshot.view);
-  for (const WorkspaceName& name : left_over) views[name] = TakeView(ViewUse::kWorkspace);
+  for (const Sidecar* sidecar : of_snapshots) views_.Remember(sidecar->snapshot.view);
+  for (const WorkspaceName& name : left_over) views[name] = views_.Take(ViewUse::kWorkspace);
   for (Sidecar* sidecar : sidecars) {
     uint64_t& view = sidecar->workspace.view;
     view = views.at({view, sidecar->workspace.created_ns});
@@ -232,9 +229,9 @@ void Planner::NumberWorkspaces() {
 void Planner::NumberSnapshots() {
   std::vector<Sidecar*> left_over;
   for (Sidecar* sidecar : AllSidecars(/*of_live_trees=*/false)) {
-    if (!FindView(sidecar->snapshot.view)) left_over.push_back(sidecar);
+    if (!views_.Claim(sidecar->snapshot.view)) left_over.push_back(sidecar);
   }
-  for (Sidecar* sidecar : left_over) sidecar->snapshot.view = TakeView(ViewUse::kSnapshot);
+  for (Sidecar* sidecar : left_over) sidecar->snapshot.view = views_.Take(ViewUse::kSnapshot);
 }
 
 // Of several volumes that call themselves the live tree of one workspace the last committed one is
@@ -371,7 +368,7 @@ void Planner::TakeNameless() {
     workspace.name = RecoveredName(volume);
     workspace.volume = volume;
     workspace.created_ns = NowNs();
-    workspace.view = TakeView(ViewUse::kWorkspace);
+    workspace.view = views_.Take(ViewUse::kWorkspace);
     plan_.remarks.push_back(
         fmt::format("volume {} has no sidecar that tells its name: it is workspace {}",
                     volume.str(), workspace.name));
@@ -408,7 +405,7 @@ void Planner::AddRecovered(const VolumeId& volume, uint64_t workspace_view,
   sidecar.snapshot.uuid = volume;
   sidecar.snapshot.name = RecoveredName(volume);
   sidecar.snapshot.message = "Recovered when the catalog was rebuilt: " + why;
-  sidecar.snapshot.view = TakeView(ViewUse::kSnapshot);
+  sidecar.snapshot.view = views_.Take(ViewUse::kSnapshot);
   const std::shared_ptr<Volume> opened = backend_.Open(volume);
   sidecar.snapshot.root = ReadRootAttributes(*opened);
   struct stat status {};
@@ -417,31 +414,6 @@ void Planner::AddRecovered(const VolumeId& volume, uint64_t workspace_view,
   plan_.remarks.push_back(
       fmt::format("volume {} is now snapshot {}: {}", volume.str(), sidecar.snapshot.name, why));
   AddSnapshot(sidecar);
-}
-
-// False if something else that was found has it.
-bool Planner::FindView(uint64_t view) {
-  used_views_.insert(view);
-  return views_.insert(view).second;
-}
-
-// What was given last is lost with the catalog: the numbers above all that are there come first.
-uint64_t Planner::TakeView(ViewUse use) {
-  const auto visit = [&](uint64_t first, uint64_t last, const std::function<bool(uint64_t)>& see) {
-    for (auto i = used_views_.lower_bound(first); i != used_views_.end() && *i <= last && see(*i);
-         ++i) {
-    }
-  };
-  for (const ViewRange& range : RangesFor(use)) {
-    const auto above = used_views_.upper_bound(range.last);
-    const uint64_t largest = above == used_views_.begin() ? 0 : *std::prev(above);
-    const uint64_t given = std::max(largest, range.first - 1);
-    const auto view = NextFreeView(range, given, visit, nullptr);
-    if (!view) continue;
-    FindView(*view);
-    return *view;
-  }
-  throw Error(ENOSPC, "number a tree that was found", "all view numbers are in use");
 }
 
 }  // namespace
