@@ -13,22 +13,13 @@ mounts+=("$scratch/disk")
 store=$scratch/disk/store m=$scratch/mnt
 free_mib() { df --output=avail -BM "$scratch/disk" | tail -n 1 | tr -dc 0-9; }
 
-# write_on FILE: until it fails. As slow as a disk, so that the watch has a chance: without one there is
-# nothing to be slower than.
-write_on() {
-    # shellcheck disable=SC2016 # for bash
-    run bash -c 'for ((i = 0; i < 400; i++)); do
-        dd if=/dev/urandom bs=1M count=1 oflag=append conv=notrunc,fsync of="$1" status=none || exit
-    done' bash "$1"
-}
-
 test_case "workspaces larger than the disk"
 mount_store "$store" "$m" backend=dm-snapshot,size=1G || exit 1
 mkdir "$m/a" "$m/b" && echo kept >"$m/b/file" && echo kept >"$m/a/file" && mkdir "$m/.snapshots/b/s"
 check "they fit" test "$(free_mib)" -gt 150
 
 test_case "a full disk is 'no space left', in time"
-write_on "$m/a/big"
+run "$harness_directory/write-on" "$m/a/big"
 check_match "No space left on device" "$errors" "writing on"
 check "some of the disk is still free" test "$(free_mib)" -gt 2
 check_eq "kept kept" "$(cat "$m/a/file" "$m/b/file" | paste -sd ' ')" "what was there"
@@ -53,7 +44,7 @@ if modprobe xfs 2>/dev/null || grep -qw xfs /proc/filesystems; then
     mkdir "$scratch/empty"
     check "a template" ckpt template add x "$scratch/empty" --mount "$m" --filesystem xfs --size 512M
     check "a workspace" ckpt init --template x "$m/x"
-    write_on "$m/x/big"
+    run "$harness_directory/write-on" "$m/x/big"
     check_match "No space left on device" "$errors" "writing on"
     check "some of the disk is still free" test "$(free_mib)" -gt 2
     rm "$m/x/big" && check "it is removed" rmdir "$m/x"

@@ -2,6 +2,9 @@
 # Ordinary files behave on ckptfs as on native btrfs: one program with all expectations
 # (tests/posix) runs on btrfs itself, which shows that the expectations are btrfs's own, then in a
 # workspace, then in a workspace of a daemon that cannot have passthrough.
+#
+# CKPTFS_POSIX_ENTRIES: how many files are in the largest directory; 100000 in the long form.
+# CKPTFS_POSIX_OPERATIONS: how many random operations on a file in a workspace; 20000 in the long form.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 
@@ -22,6 +25,8 @@ run_tests() {
     grep -E '^\[  (PASSED|SKIPPED)' "$scratch/$name.log"
 }
 
+entries=${CKPTFS_POSIX_ENTRIES:-20000}
+operations=${CKPTFS_POSIX_OPERATIONS:-6000}
 chmod 0755 "$scratch"  # other users go through it
 
 test_case "native btrfs"
@@ -32,7 +37,7 @@ mount -o loop "$scratch/native.img" "$scratch/native" || skip_test "cannot mount
 mounts+=("$scratch/native")
 mkdir "$scratch/native/w" "$scratch/native/w2"
 run_tests native POSIX_TEST_DIR="$scratch/native/w" POSIX_TEST_DIR2="$scratch/native/w2" \
-    POSIX_TEST_OPERATIONS=5000 "$program"
+    POSIX_TEST_OPERATIONS=5000 POSIX_TEST_ENTRIES="$entries" "$program"
 umount "$scratch/native"
 
 test_case "a workspace"
@@ -43,7 +48,8 @@ on_ckptfs=(
     POSIX_TEST_DIR="$scratch/mnt/w" POSIX_TEST_DIR2="$scratch/mnt/w2"
     POSIX_TEST_SNAPSHOTS="$scratch/mnt/.snapshots/w"
 )
-run_tests workspace "${on_ckptfs[@]}" POSIX_TEST_SEED=$RANDOM "$program"
+run_tests workspace "${on_ckptfs[@]}" POSIX_TEST_SEED=$RANDOM POSIX_TEST_OPERATIONS="$operations" \
+    POSIX_TEST_ENTRIES="$entries" "$program"
 
 test_case "device nodes and set-user-id programs do nothing unless asked for"
 mkdir "$scratch/plain"

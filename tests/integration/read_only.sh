@@ -73,7 +73,7 @@ for backend in btrfs-loop btrfs-base; do
         test_case "$backend, $how, on a disk that is read-only"
         truncate -s 400M "$scratch/disk.img"
         if [[ $backend == btrfs-loop ]]; then
-            mkfs.ext4 -q "$scratch/disk.img"
+            mkfs.ext4 -q -N 2000 "$scratch/disk.img" # few, as all of them get used
         else
             mkfs.btrfs -q "$scratch/disk.img" >/dev/null 2>&1
         fi
@@ -83,7 +83,7 @@ for backend in btrfs-loop btrfs-base; do
         fill_store "$options"
         stop "$how"
         umount "$disk"
-        before=$(sha256sum <"$scratch/disk.img")
+        cp --sparse=always "$scratch/disk.img" "$scratch/before.img"
         attach_disk disk -o ro,loop
         check_eq 1 "$(losetup -n -O RO -j "$scratch/disk.img" | xargs)" "the device is read-only"
         run mount_store "$disk/store" "$mnt"
@@ -91,7 +91,8 @@ for backend in btrfs-loop btrfs-base; do
         check_match "[Rr]ead-only.*-o ro" "$errors" "what to do"
         reads "$([[ $how == clean ]] && echo true || echo false)"
         check "the disk is free" umount "$disk"
-        check_eq "$before" "$(sha256sum <"$scratch/disk.img")" "the disk"
+        check "nothing was written to the disk" cmp "$scratch/disk.img" "$scratch/before.img"
+        rm "$scratch/before.img"
 
         test_case "$backend, $how, on a disk that is full"
         attach_disk disk -o loop

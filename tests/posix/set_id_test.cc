@@ -143,10 +143,13 @@ class SetIdOfEveryWriter : public SetId, public ::testing::WithParamInterface<si
   // A file of that size with that mode that nobody has opened yet.
   void MakeFile(mode_t mode) const {
     unlink(Path("f").c_str());
-    WriteFile(Path("f"), Pattern(GetParam(), 3));
+    WriteFile(Path("f"), content_);
     Chown(Path("f"), kAlice.uid, kTeam);
     Chmod(Path("f"), mode);
   }
+
+ private:
+  const std::string content_ = Pattern(GetParam(), 3);
 };
 INSTANTIATE_TEST_SUITE_P(SmallAndLarge, SetIdOfEveryWriter, ::testing::Values(100, 300'000));
 
