@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "backend/backend.h"
+
 namespace ckptfs {
 
 // The directory that was made for a store. Removed at the end, if it is empty, unless it is kept.

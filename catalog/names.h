@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "backend/backend.h"
+#include "backend/base/own_names.h"
 
 namespace ckptfs {
 
