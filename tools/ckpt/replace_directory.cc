@@ -13,6 +13,7 @@
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/proc_path.h"
+#include "backend/base/text.h"
 #include "catalog/import.h"
 #include "catalog/names.h"
 #include "catalog/tree_walk.h"
@@ -82,18 +83,7 @@ class ProbeLinks {
 }  // namespace
 
 std::string WithSuffix(const std::string& name, const std::string& suffix) {
-  std::string cut = name;
-  if (cut.size() + suffix.size() > kMaxNameBytes) {
-    cut.resize(kMaxNameBytes - suffix.size());
-    // Not in the middle of a character: back over its continuation bytes to its first one.
-    if ((static_cast<unsigned char>(name[cut.size()]) & 0xC0) == 0x80) {
-      while (!cut.empty() && (static_cast<unsigned char>(cut.back()) & 0xC0) == 0x80) {
-        cut.pop_back();
-      }
-      if (!cut.empty()) cut.pop_back();
-    }
-  }
-  return cut + suffix;
+  return std::string(CutText(name, kMaxNameBytes - suffix.size())) + suffix;
 }
 
 ReplaceableDirectory::ReplaceableDirectory(const std::string& path)
