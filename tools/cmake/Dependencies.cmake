@@ -7,7 +7,7 @@ find_package(spdlog REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 
-foreach(module IN ITEMS libbtrfsutil libcrypto uuid sqlite3 tomlplusplus libcap libacl libutf8proc libsystemd mount devmapper
+foreach(module IN ITEMS libbtrfsutil libcrypto uuid sqlite3 libcap libacl libutf8proc libsystemd mount devmapper
                         liburing)
   pkg_check_modules(${module} REQUIRED QUIET IMPORTED_TARGET ${module})
 endforeach()
