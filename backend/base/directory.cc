@@ -1,6 +1,5 @@
 #include "backend/base/directory.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -9,27 +8,36 @@
 #include <filesystem>
 #include <memory>
 #include <string_view>
+#include <utility>
 
 #include "backend/base/error.h"
 
 namespace ckptfs {
 
+void ForEachEntry(UniqueFd directory, std::string_view attempted,
+                  const std::function<bool(const dirent& entry)>& visit) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(directory.get()), &closedir);
+  if (!stream) ThrowErrno(attempted);
+  (void)directory.Release();  // the stream's now
+  for (;;) {
+    errno = 0;
+    const dirent* entry = readdir(stream.get());  // NOLINT(concurrency-mt-unsafe): own DIR
+    if (entry == nullptr) break;
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != ".." && !visit(*entry)) return;
+  }
+  if (errno != 0) ThrowErrno(attempted);
+}
+
 std::vector<std::string> ReadDirectory(int directory_fd) {
   constexpr char kListing[] = "list a directory of the store";
-  // Opened anew: readdir's position belongs to the open file, which other threads share.
-  UniqueFd copy(
+  UniqueFd anew(
       CheckSyscall(openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), kListing));
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(copy.get()), &closedir);
-  if (!stream) ThrowErrno(kListing);
-  (void)copy.Release();
   std::vector<std::string> names;
-  errno = 0;
-  while (const dirent* entry = readdir(stream.get())) {  // NOLINT(concurrency-mt-unsafe): own DIR
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
-    errno = 0;
-  }
-  if (errno != 0) ThrowErrno(kListing);
+  ForEachEntry(std::move(anew), kListing, [&names](const dirent& entry) {
+    names.emplace_back(entry.d_name);
+    return true;
+  });
   return names;
 }
 

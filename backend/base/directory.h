@@ -1,12 +1,22 @@
 // Directories that are reached by a descriptor of the one above.
 #pragma once
 
+#include <dirent.h>
+
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "backend/base/unique_fd.h"
 
 namespace ckptfs {
+
+// Calls `visit` with each entry of a directory but "." and "..", in no order, until it returns false.
+// `directory` is open for reading, and stands at its beginning: readdir's position belongs to the open file, so
+// it is nobody else's. Throws Error, saying what was `attempted`.
+void ForEachEntry(UniqueFd directory, std::string_view attempted,
+                  const std::function<bool(const dirent& entry)>& visit);
 
 // Names of all entries of a directory but "." and "..", in no order. Throws Error.
 std::vector<std::string> ReadDirectory(int directory_fd);

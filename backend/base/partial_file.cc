@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -13,6 +12,7 @@
 #include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
+#include "backend/base/warning.h"
 
 namespace ckptfs {
 
@@ -30,7 +30,7 @@ PartialFile::PartialFile(int directory_fd, std::string name)
 
 PartialFile::~PartialFile() {
   if (kept_ || unlinkat(directory_fd_, partial_name_.c_str(), 0) == 0) return;
-  spdlog::warn("remove an unfinished {}: {}", partial_name_, std::strerror(errno));
+  Warn(fmt::format("remove an unfinished {}: {}", partial_name_, std::strerror(errno)));
 }
 
 void PartialFile::Write(std::string_view text) {

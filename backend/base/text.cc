@@ -120,6 +120,28 @@ std::vector<Cluster> ClustersOf(std::string_view text) {
 
 std::string PlainText(std::string_view text) { return Escape(text, ""); }
 
+std::string_view CutText(std::string_view text, size_t bytes_max) {
+  size_t size = 0;
+  while (size < text.size()) {
+    const size_t with_next = size + FirstCharacter(text.substr(size)).bytes.size();
+    if (with_next > bytes_max) break;
+    size = with_next;
+  }
+  return text.substr(0, size);
+}
+
+std::string Excerpt(std::string_view text, size_t bytes_max) {
+  const std::string_view beginning = CutText(text, bytes_max);
+  return PlainText(beginning) + (beginning.size() < text.size() ? "..." : "");
+}
+
+std::optional<char32_t> TakeCodePoint(std::string_view& text) {
+  const Character character = FirstCharacter(text);
+  if (character.point < 0) return std::nullopt;
+  text.remove_prefix(character.bytes.size());
+  return static_cast<char32_t>(character.point);
+}
+
 std::string QuoteName(std::string_view name) {
   std::string escaped = Escape(name, "\"\\");
   if (escaped == name && name.find(" -> ") == std::string_view::npos && !name.empty()) {

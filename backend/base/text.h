@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -14,6 +15,17 @@ namespace ckptfs {
 // two texts that differ look different. Accents that combine
 // with the letter before them stay. Applied to its own result it changes nothing.
 std::string PlainText(std::string_view text);
+
+// PlainText of the beginning of `text`: at most `bytes_max` bytes of it, and "..." where that is not all. For
+// texts of any length in one line of an error.
+std::string Excerpt(std::string_view text, size_t bytes_max);
+
+// The beginning of `text` in at most `bytes_max` bytes, no character of it cut in two.
+std::string_view CutText(std::string_view text, size_t bytes_max);
+
+// Takes the first character off `text`, which is not empty, and gives its code point; empty, and `text` as it
+// was, if it does not begin with valid UTF-8.
+std::optional<char32_t> TakeCodePoint(std::string_view& text);
 
 // A file's name for people: as it is, or, if PlainText changes it, or if it is empty or holds quotes,
 // backslashes or " -> ", as a string of the C language ("a\nb").

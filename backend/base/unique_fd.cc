@@ -1,10 +1,12 @@
 #include "backend/base/unique_fd.h"
 
-#include <spdlog/spdlog.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+
+#include "backend/base/warning.h"
 
 namespace ckptfs {
 
@@ -13,8 +15,8 @@ void UniqueFd::Reset(int fd) noexcept {
   if (old < 0 || close(old) == 0) return;
   const int error = errno;
   try {
-    spdlog::error("close of file descriptor {}: {}", old, std::strerror(error));
-  } catch (...) {  // logging must not end the program from a destructor
+    Warn(fmt::format("close of file descriptor {}: {}", old, std::strerror(error)));
+  } catch (...) {  // no memory for the text: that must not end the program from a destructor
   }
 }
 

@@ -5,7 +5,7 @@
 
 namespace ckptfs {
 
-// Owns one file descriptor and closes it. A failed close is logged, as it can mean lost data.
+// Owns one file descriptor and closes it. A failed close is told of by Warn, as it can mean lost data.
 // Move-only. Not for sharing between threads without a lock, as any owner of a resource.
 class UniqueFd {
  public:

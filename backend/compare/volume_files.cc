@@ -1,6 +1,5 @@
 #include "backend/compare/volume_files.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/fs.h>
@@ -15,10 +14,11 @@
 #include <climits>
 #include <cstddef>
 #include <cstring>
-#include <memory>
 #include <set>
 #include <string_view>
+#include <utility>
 
+#include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/open_beneath.h"
 #include "backend/base/proc_path.h"
@@ -143,9 +143,14 @@ bool ContentsDiffer(int older_fd, int newer_fd, uint64_t size, const std::string
   return false;
 }
 
-struct Directory {
-  void operator()(DIR* stream) const { closedir(stream); }
-};
+bool IsDirectory(int parent_fd, const dirent& entry, const std::string& parent) {
+  if (entry.d_type != DT_UNKNOWN) return entry.d_type == DT_DIR;
+  // ext4 without filetype, xfs with ftype=0
+  struct stat status {};
+  CheckAt(fstatat(parent_fd, entry.d_name, &status, AT_SYMLINK_NOFOLLOW),
+          "look at what is in the directory", parent);
+  return S_ISDIR(status.st_mode);
+}
 
 }  // namespace
 
@@ -246,27 +251,14 @@ void DirectoryList::Remove(std::string_view name) {
 
 DirectoryList VolumeFiles::List(const std::string& path) const {
   UniqueFd fd = Open(path, O_RDONLY | O_DIRECTORY);
-  const std::unique_ptr<DIR, Directory> stream(fdopendir(fd.get()));
-  if (!stream) ThrowErrno(Named("list the directory", path));
-  (void)fd.Release();  // now the stream's
+  const int parent_fd = fd.get();  // open until the last entry has been seen
   DirectoryList entries(limits_);
-  for (;;) {
+  limits_.RequireWanted();  // also where directories are many and empty
+  ForEachEntry(std::move(fd), Named("list the directory", path), [&](const dirent& entry) {
     if (entries.size() % kEntriesBetweenLooks == 0) limits_.RequireWanted();
-    errno = 0;
-    const dirent* entry = readdir(stream.get());  // NOLINT(concurrency-mt-unsafe): our own stream
-    if (entry == nullptr) break;
-    const std::string_view name = entry->d_name;
-    if (name == "." || name == "..") continue;
-    bool is_directory = entry->d_type == DT_DIR;
-    if (entry->d_type == DT_UNKNOWN) {  // ext4 without filetype, xfs with ftype=0
-      struct stat status {};
-      CheckAt(fstatat(dirfd(stream.get()), entry->d_name, &status, AT_SYMLINK_NOFOLLOW),
-              "look at what is in the directory", path);
-      is_directory = S_ISDIR(status.st_mode);
-    }
-    entries.Add(name, is_directory);
-  }
-  if (errno != 0) ThrowErrno(Named("list the directory", path));
+    entries.Add(entry.d_name, IsDirectory(parent_fd, entry, path));
+    return true;
+  });
   entries.SortByName();
   return entries;
 }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "backend/base/error.h"
+#include "backend/base/own_names.h"
 #include "backend/base/unique_fd.h"
 #include "backend/base/uuid.h"
 #include "backend/base/work_limits.h"
@@ -98,11 +99,6 @@ struct SpaceInfo {
   uint64_t used_bytes = 0;
   uint64_t free_bytes = 0;  // what can still be written, with the host's limits counted in
 };
-
-// An entry of a volume's root directory that is no part of the tree that the volume keeps: a place
-// for those above to put what they need (catalog/trees/unlinked_directory.h). Changes takes no notice of it
-// and of what is in it.
-inline constexpr std::string_view kPrivateDirectoryName = ".ckptfs-unlinked";
 
 enum class ChangeKind { kAdded, kRemoved, kModified, kRenamed };
 

@@ -1,6 +1,5 @@
 #include "backend/mount/loop_device.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/fs.h>
@@ -19,7 +18,9 @@
 #include <memory>
 #include <string_view>
 #include <thread>
+#include <utility>
 
+#include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/packing.h"
 #include "backend/base/proc_path.h"
@@ -70,15 +71,16 @@ UniqueFd OpenNode(int number, bool read_only) {
 // The devices of a machine with their files' paths, as sysfs tells them: that asks no filesystem.
 std::vector<AttachedFile> ListPaths() {
   std::vector<AttachedFile> files;
-  const std::unique_ptr<DIR, int (*)(DIR*)> devices(opendir("/sys/block"), &closedir);
-  if (!devices) return files;                             // no sysfs: cannot tell
-  while (const dirent* entry = readdir(devices.get())) {  // NOLINT(concurrency-mt-unsafe): own DIR
-    const std::string device = entry->d_name;
-    if (!device.starts_with("loop")) continue;
+  UniqueFd devices(open("/sys/block", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!devices.valid()) return files;  // no sysfs: cannot tell
+  ForEachEntry(std::move(devices), "look for loop devices", [&files](const dirent& entry) {
+    const std::string device = entry.d_name;
+    if (!device.starts_with("loop")) return true;
     std::ifstream link("/sys/block/" + device + "/loop/backing_file");
     std::string path;
     if (std::getline(link, path)) files.push_back({.device = "/dev/" + device, .path = path});
-  }
+    return true;
+  });
   return files;
 }
 

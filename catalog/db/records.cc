@@ -6,8 +6,8 @@
 #include <cerrno>
 
 #include "backend/base/error.h"
-#include "catalog/db/names.h"
 #include "catalog/db/view_numbers.h"
+#include "catalog/trees/names.h"
 
 namespace ckptfs {
 namespace {

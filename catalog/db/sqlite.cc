@@ -166,8 +166,7 @@ Uuid Statement::Id(int column) const {
   if (!id) {
     constexpr size_t kMostQuoted = 64;
     throw Error(EUCLEAN, "read " + database_->name_,
-                fmt::format("it holds \"{}\" in the place of a UUID",
-                            PlainText(std::string_view(text).substr(0, kMostQuoted))));
+                fmt::format("it holds \"{}\" in the place of a UUID", Excerpt(text, kMostQuoted)));
   }
   return *std::move(id);
 }

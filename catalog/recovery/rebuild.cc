@@ -12,9 +12,9 @@
 
 #include "backend/base/error.h"
 #include "backend/base/time.h"
-#include "catalog/db/names.h"
 #include "catalog/recovery/found_views.h"
 #include "catalog/store/store_context.h"
+#include "catalog/trees/names.h"
 
 namespace ckptfs {
 namespace {

@@ -11,7 +11,7 @@
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/time.h"
-#include "catalog/trees/unlinked_directory.h"
+#include "catalog/store/unlinked_directory.h"
 
 namespace ckptfs {
 namespace {

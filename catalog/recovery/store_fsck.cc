@@ -10,9 +10,9 @@
 
 #include "backend/base/error.h"
 #include "backend/base/time.h"
-#include "catalog/db/names.h"
 #include "catalog/recovery/rebuild.h"
 #include "catalog/store/store_context.h"
+#include "catalog/trees/names.h"
 
 namespace ckptfs {
 namespace {

@@ -44,7 +44,7 @@ constexpr std::array kStates = {StateName{SidecarState::kFilling, "filling"},
 // What the parser says quotes the file, however long and odd that is.
 [[noreturn]] void Damaged(std::string_view why) {
   constexpr size_t kMostTold = 200;
-  throw Error(EUCLEAN, "read a sidecar", PlainText(why.substr(0, kMostTold)));
+  throw Error(EUCLEAN, "read a sidecar", Excerpt(why, kMostTold));
 }
 
 std::string ToHex(std::string_view bytes) {

@@ -84,7 +84,7 @@ struct FsckReport {
 //
 // Each changing operation is atomic across crashes: what is on disk at each step, and what
 // recovery makes of it, is written down beside its implementation. All names are checked
-// (catalog/db/names.h). Errors are thrown as Error, with the errno that the verb's table in the
+// (catalog/trees/names.h). Errors are thrown as Error, with the errno that the verb's table in the
 // manual gives.
 class Store {
  public:

@@ -13,8 +13,8 @@
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/time.h"
-#include "catalog/db/names.h"
-#include "catalog/trees/unlinked_directory.h"
+#include "catalog/store/unlinked_directory.h"
+#include "catalog/trees/names.h"
 
 namespace ckptfs {
 

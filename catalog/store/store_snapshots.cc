@@ -9,8 +9,8 @@
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/time.h"
-#include "catalog/db/names.h"
 #include "catalog/store/store_context.h"
+#include "catalog/trees/names.h"
 
 namespace ckptfs {
 

@@ -10,8 +10,8 @@
 #include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
-#include "catalog/db/names.h"
 #include "catalog/store/store_context.h"
+#include "catalog/trees/names.h"
 
 namespace ckptfs {
 namespace {

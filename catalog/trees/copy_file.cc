@@ -13,10 +13,10 @@
 #include <string>
 
 #include "backend/base/error.h"
+#include "backend/base/own_names.h"
 #include "backend/base/proc_path.h"
 #include "backend/base/unique_fd.h"
 #include "catalog/trees/tree_walk.h"
-#include "catalog/trees/unlinked_directory.h"
 
 namespace ckptfs {
 namespace {

@@ -19,8 +19,8 @@
 #include "backend/base/failpoint.h"
 #include "backend/base/proc_path.h"
 #include "backend/base/text.h"
-#include "catalog/db/names.h"
 #include "catalog/trees/copy_file.h"
+#include "catalog/trees/names.h"
 #include "catalog/trees/tree_walk.h"
 
 namespace ckptfs {

@@ -1,6 +1,5 @@
 #include "catalog/trees/tree_walk.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/sysmacros.h>
@@ -9,38 +8,27 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <memory>
 #include <utility>
 
+#include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/open_beneath.h"
 #include "backend/base/text.h"
-#include "catalog/db/names.h"
+#include "catalog/trees/names.h"
 
 namespace ckptfs {
 namespace {
-
-struct DirCloser {
-  void operator()(DIR* directory) const noexcept { closedir(directory); }
-};
 
 // The names in a directory, in the order of inode numbers: filesystems that keep inodes in a table
 // are then read front to back instead of at random.
 std::vector<std::string> ListNames(int directory_fd, std::string_view path) {
   // Opened anew: the offset of `directory_fd` is somebody else's.
   UniqueFd fd = OpenEntry(directory_fd, ".", O_RDONLY | O_DIRECTORY, path);
-  std::unique_ptr<DIR, DirCloser> directory(fdopendir(fd.get()));
-  if (!directory) ThrowErrno("read directory " + Printable(path));
-  static_cast<void>(fd.Release());  // the stream's now
   std::vector<std::pair<ino_t, std::string>> found;
-  for (;;) {
-    errno = 0;
-    const dirent* entry = readdir(directory.get());  // NOLINT(concurrency-mt-unsafe): own stream
-    if (entry == nullptr) break;
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") found.emplace_back(entry->d_ino, name);
-  }
-  if (errno != 0) ThrowErrno("read directory " + Printable(path));
+  ForEachEntry(std::move(fd), "read directory " + Printable(path), [&found](const dirent& entry) {
+    found.emplace_back(entry.d_ino, entry.d_name);
+    return true;
+  });
   std::sort(found.begin(), found.end());
   std::vector<std::string> names;
   names.reserve(found.size());

@@ -1,6 +1,6 @@
 // How `ckpt` talks to the daemon: through a hidden file in the filesystem itself.
 //
-// The file kControlName (catalog/db/names.h) is found in the mount root and in the root of every
+// The file kControlName (catalog/trees/names.h) is found in the mount root and in the root of every
 // workspace, though never listed. So a container that sees only the workspace can use it, and the
 // kernel itself checks who may: the file has the owner, group, ACL and read and write permissions
 // of the directory that it stands in (never execute), but for the mount root's, which is root's to write

@@ -7,7 +7,7 @@
 #include "backend/base/low_priority.h"
 #include "backend/base/time.h"
 #include "backend/compare/change_list.h"
-#include "catalog/trees/unlinked_directory.h"
+#include "catalog/store/unlinked_directory.h"
 #include "fs/control/control_requests.h"
 #include "fs/control/control_visibility.h"
 

@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <utility>
 
-#include "catalog/db/names.h"
+#include "catalog/trees/names.h"
 
 namespace ckptfs::control {
 namespace {

@@ -15,7 +15,7 @@
 
 #include "backend/base/error.h"
 #include "backend/base/json_bounds.h"
-#include "catalog/db/names.h"
+#include "catalog/trees/names.h"
 
 namespace ckptfs::wire {
 

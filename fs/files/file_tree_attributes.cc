@@ -10,7 +10,7 @@
 #include <cstring>
 
 #include "backend/base/proc_path.h"
-#include "catalog/trees/unlinked_directory.h"
+#include "catalog/store/unlinked_directory.h"
 #include "fs/files/file_tree_internal.h"
 
 namespace ckptfs {

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "catalog/db/names.h"
+#include "catalog/trees/names.h"
 #include "fs/files/file_tree_internal.h"
 #include "fs/nodes/list_position.h"
 

@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include "backend/base/failpoint.h"
-#include "catalog/db/names.h"
-#include "catalog/trees/unlinked_directory.h"
+#include "catalog/store/unlinked_directory.h"
+#include "catalog/trees/names.h"
 #include "fs/files/file_tree_internal.h"
 
 namespace ckptfs {

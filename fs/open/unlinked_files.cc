@@ -9,7 +9,7 @@
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
-#include "catalog/trees/unlinked_directory.h"
+#include "catalog/store/unlinked_directory.h"
 #include "fs/nodes/live_workspace.h"
 #include "fs/open/open_file_copy.h"
 

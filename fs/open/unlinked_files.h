@@ -27,7 +27,7 @@
 namespace ckptfs {
 
 // Keeps files that lose their last name while they are open where a checkpoint finds them: under a
-// link in the volume's hidden directory (catalog/trees/unlinked_directory.h). A file comes here in one of
+// link in the volume's hidden directory (catalog/store/unlinked_directory.h). A file comes here in one of
 // three ways, and stays until the kernel forgets its node, which it does when nobody has it open or
 // mapped any more: that is when a native filesystem would delete it.
 //

@@ -7,7 +7,7 @@
 #include "backend/base/error.h"
 #include "backend/base/time.h"
 #include "backend/compare/change_list.h"
-#include "catalog/db/names.h"
+#include "catalog/trees/names.h"
 #include "fs/files/file_tree.h"
 #include "fs/operations/mount_verbs_internal.h"
 

@@ -1,5 +1,5 @@
 // MountVerbs: rollback, promotion and exchange.
-#include "catalog/db/names.h"
+#include "catalog/trees/names.h"
 #include "fs/files/file_tree.h"
 #include "fs/operations/mount_verbs.h"
 #include "fs/operations/mount_verbs_internal.h"

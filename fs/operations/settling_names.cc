@@ -1,6 +1,5 @@
 #include "fs/operations/settling_names.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -8,6 +7,7 @@
 #include <chrono>
 #include <functional>
 
+#include "backend/base/directory.h"
 #include "backend/base/error.h"
 
 namespace ckptfs {
@@ -17,26 +17,16 @@ namespace {
 constexpr size_t kRememberedMax = 1'000'000;
 constexpr std::chrono::milliseconds kLookUpMax{100};
 
-struct DirCloser {
-  void operator()(DIR* directory) const noexcept { closedir(directory); }
-};
-
-// Calls `take` for each entry of a directory, but . and .. ; for none if it is not there.
-void ForEachEntry(const Volume& volume, FileId directory,
-                  const std::function<void(const dirent&)>& take) {
-  std::unique_ptr<DIR, DirCloser> stream;
+// Calls `take` for each entry of a directory of the volume; for none if it is not there.
+void ForEachEntryOf(const Volume& volume, FileId directory,
+                    const std::function<void(const dirent&)>& take) {
   try {
-    UniqueFd fd = OpenDirectory(volume, directory, O_RDONLY);
-    stream.reset(fdopendir(fd.get()));
-    if (!stream) return;
-    static_cast<void>(fd.Release());  // the stream's now
-  } catch (const Error&) {
-    return;
-  }
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of its own
-  while (const dirent* const entry = readdir(stream.get())) {
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") take(*entry);
+    ForEachEntry(OpenDirectory(volume, directory, O_RDONLY), "list a directory",
+                 [&take](const dirent& entry) {
+                   take(entry);
+                   return true;
+                 });
+  } catch (const Error&) {  // gone
   }
 }
 
@@ -58,7 +48,7 @@ void SettlingNames::Remember(const Volume& before) {
   std::vector<NodeId> directories = workspace_->directories().All();
   directories.push_back(root_);
   for (const NodeId directory : directories) {
-    ForEachEntry(before, FileOf(directory, before), [&](const dirent& entry) {
+    ForEachEntryOf(before, FileOf(directory, before), [&](const dirent& entry) {
       if (remembered_.size() < kRememberedMax) remembered_.emplace(directory, entry.d_name);
     });
   }
@@ -125,8 +115,8 @@ std::vector<std::string> SettlingNames::DirectoriesInRoot() const {
     }
   };
   const auto live = workspace_->live();
-  if (live->volume) ForEachEntry(*live->volume, {.inode = live->volume->root_inode()}, take);
-  if (before_) ForEachEntry(*before_, {.inode = before_->root_inode()}, take);
+  if (live->volume) ForEachEntryOf(*live->volume, {.inode = live->volume->root_inode()}, take);
+  if (before_) ForEachEntryOf(*before_, {.inode = before_->root_inode()}, take);
   for (const auto& [directory, name] : remembered_) {
     if (directory == root_) names.insert(name);
   }
@@ -162,8 +152,8 @@ void SettlingNames::ExpireUsed(NodeId directory, const Volume& after) {
   AwaitLookups(directory);
   std::set<std::string> names;
   const auto take = [&](const dirent& entry) { names.insert(entry.d_name); };
-  ForEachEntry(after, FileOf(directory, after), take);
-  if (before_) ForEachEntry(*before_, FileOf(directory, *before_), take);
+  ForEachEntryOf(after, FileOf(directory, after), take);
+  if (before_) ForEachEntryOf(*before_, FileOf(directory, *before_), take);
   for (auto name = remembered_.lower_bound({directory, ""});
        name != remembered_.end() && name->first == directory; ++name) {
     names.insert(name->second);

@@ -6,7 +6,7 @@
 #include <cerrno>
 
 #include "backend/base/error.h"
-#include "catalog/db/names.h"
+#include "catalog/trees/names.h"
 #include "fs/nodes/list_position.h"
 #include "fs/snapshots/snapshot_tree_internal.h"
 

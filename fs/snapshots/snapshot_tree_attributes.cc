@@ -7,7 +7,7 @@
 #include <cerrno>
 
 #include "backend/base/error.h"
-#include "catalog/db/names.h"
+#include "catalog/trees/names.h"
 #include "fs/operations/rights.h"
 #include "fs/snapshots/snapshot_tree.h"
 #include "fs/snapshots/snapshot_tree_internal.h"

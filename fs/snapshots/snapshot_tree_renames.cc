@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "backend/base/error.h"
-#include "catalog/db/names.h"
+#include "catalog/trees/names.h"
 #include "fs/operations/rights.h"
 #include "fs/snapshots/snapshot_tree.h"
 #include "fs/snapshots/snapshot_tree_internal.h"

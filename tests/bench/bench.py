@@ -15,6 +15,7 @@ import data
 import machine
 import projects
 import requests
+import starts
 import trees
 from material import Material
 from options import OWN
@@ -22,7 +23,7 @@ from peers import PEERS
 from workload import NotMeasured, Result, Watchdog, WorkloadError, run_turn_by_turn
 
 _TREE_FILES = 6000
-_SCENARIOS = (*checkpoints.SCENARIOS, checkpoint_peers.CheckpointPeers)
+_SCENARIOS = (*checkpoints.SCENARIOS, checkpoint_peers.CheckpointPeers, starts.Starts)
 # What a run writes, on all sides together, at its largest moment.
 _FREE_BYTES_MIN = {True: 8 * 2**30, False: 40 * 2**30}
 

@@ -15,7 +15,7 @@
 
 #include "backend/base/error.h"
 #include "catalog/db/catalog_change.h"
-#include "catalog/db/names.h"
+#include "catalog/trees/names.h"
 #include "tests/unit/backend/test_store.h"
 
 namespace ckptfs {

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "backend/base/error.h"
-#include "catalog/db/names.h"
+#include "catalog/trees/names.h"
 #include "fs/control/control_protocol.h"
 #include "fs/control/control_wire.h"
 

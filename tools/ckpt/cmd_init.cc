@@ -9,7 +9,7 @@
 
 #include "backend/base/directory.h"
 #include "backend/base/error.h"
-#include "catalog/db/names.h"
+#include "catalog/trees/names.h"
 #include "fs/control/control_wire.h"
 #include "tools/ckpt/commands.h"
 #include "tools/ckpt/exit_code.h"

@@ -1,34 +1,28 @@
 #include "tools/ckpt/locate.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <fstream>
-#include <iterator>
 #include <set>
-#include <sstream>
 #include <thread>
 #include <utility>
 
 #include "backend/base/directory.h"
 #include "backend/base/error.h"
+#include "backend/base/mount_table.h"
 #include "backend/base/proc_path.h"
-#include "catalog/db/names.h"
+#include "catalog/trees/names.h"
 #include "fs/control/control_wire.h"
 #include "tools/ckpt/output.h"
 
 namespace ckptfs::cli {
 namespace {
-
-constexpr const char* kMountType = "fuse.ckptfs";
 
 // The kernel itself tries again once where a verb has just changed what stands under a name (ESTALE). Under
 // many verbs that may not be enough.
@@ -134,22 +128,14 @@ std::string Join(const std::vector<std::string>& words) {
   return text;
 }
 
-std::vector<MountLine> MountsOfThisNamespace() {
-  std::ifstream file("/proc/self/mountinfo");
-  std::stringstream text;
-  text << file.rdbuf();
-  return ParseMountinfo(text.str());
-}
-
 // Refuses a directory that no place can be seen from although it is in a mount of ckptfs: another mount is
 // not meant there.
 void RefusePart(int directory_fd) {
   struct stat status {};
   if (fstat(directory_fd, &status) != 0) return;
-  const std::string device = fmt::format("{}:{}", major(status.st_dev), minor(status.st_dev));
-  const std::vector<MountLine> mounts = MountsOfThisNamespace();
+  const std::vector<Mount> mounts = OwnMounts();
   if (std::none_of(mounts.begin(), mounts.end(),
-                   [&](const MountLine& line) { return line.device == device; })) {
+                   [&](const Mount& mount) { return mount.device == status.st_dev; })) {
     return;
   }
   throw Error(ENOENT, "find the mount", "only a part of a workspace can be seen from here",
@@ -161,17 +147,17 @@ Place FindOnlyMount() {
   std::vector<Place> places;
   std::vector<std::string> paths;
   std::vector<std::string> dead;
-  for (const MountLine& line : MountsOfThisNamespace()) {
-    UniqueFd fd = OpenPath(AT_FDCWD, line.mountpoint.c_str(), O_DIRECTORY);
-    if (!fd.valid() && errno == ENOTCONN) dead.push_back(ShellQuote(line.mountpoint));
+  for (const Mount& mount : OwnMounts()) {
+    UniqueFd fd = OpenPath(AT_FDCWD, mount.target.c_str(), O_DIRECTORY);
+    if (!fd.valid() && errno == ENOTCONN) dead.push_back(ShellQuote(mount.target));
     if (!fd.valid()) continue;
     try {
       std::optional<Place> place = FindPlace(fd.get());
       if (!place) continue;
       places.push_back(std::move(*place));
-      paths.push_back(ShellQuote(line.mountpoint));
+      paths.push_back(ShellQuote(mount.target));
     } catch (const Error& error) {
-      if (error.errno_value() == ENOTCONN) dead.push_back(ShellQuote(line.mountpoint));
+      if (error.errno_value() == ENOTCONN) dead.push_back(ShellQuote(mount.target));
     }
   }
   const std::string attempted = "find the mount";
@@ -214,21 +200,6 @@ std::optional<Place> FindByName(int current, const std::string& name) {
     if (error.errno_value() != ENOENT && error.errno_value() != EINVAL) throw;
     return std::nullopt;
   }
-}
-
-// "\040" and its like, as the kernel writes them in mountinfo.
-std::string Unescape(const std::string& text) {
-  std::string out;
-  for (size_t at = 0; at < text.size(); ++at) {
-    const std::string digits = text.substr(at).starts_with('\\') ? text.substr(at + 1, 3) : "";
-    if (digits.size() == 3 && digits.find_first_not_of("01234567") == std::string::npos) {
-      out += static_cast<char>(std::stoi(digits, nullptr, 8));
-      at += 3;
-    } else {
-      out += text[at];
-    }
-  }
-  return out;
 }
 
 }  // namespace
@@ -320,26 +291,18 @@ Place OpenWorkspace(const Place& mount_root, const std::string& name) {
 
 std::string PathOf(const Place& place) { return PathOfDirectory(place.directory.get()); }
 
-std::vector<MountLine> ParseMountinfo(const std::string& text) {
-  std::vector<MountLine> found;
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream words(line);
-    const std::vector<std::string> fields{std::istream_iterator<std::string>(words), {}};
-    // id parent major:minor root mountpoint options [tags...] - type source options
-    const auto dash = std::find(fields.begin(), fields.end(), "-");
-    if (fields.size() < 7 || fields.end() - dash < 2 || *(dash + 1) != kMountType) continue;
-    found.push_back({fields[2], Unescape(fields[3]), Unescape(fields[4])});
-  }
+std::vector<Mount> OwnMounts(const std::string& mountinfo) {
+  std::vector<Mount> found = ReadMounts(mountinfo);
+  std::erase_if(found, [](const Mount& mount) { return mount.type != kFilesystemType; });
   std::stable_partition(found.begin(), found.end(),
-                        [](const MountLine& line) { return line.root == "/"; });
-  std::set<std::string> whole;
-  std::set<std::pair<std::string, std::string>> seen;
-  std::erase_if(found, [&](const MountLine& line) {
-    const bool is_part = line.root != "/";
-    if (is_part && whole.contains(line.device)) return true;
-    if (!is_part) whole.insert(line.device);
-    return !seen.emplace(line.device, line.root).second;
+                        [](const Mount& mount) { return mount.root == "/"; });
+  std::set<dev_t> whole;
+  std::set<std::pair<dev_t, std::string>> seen;
+  std::erase_if(found, [&](const Mount& mount) {
+    const bool is_part = mount.root != "/";
+    if (is_part && whole.contains(mount.device)) return true;
+    if (!is_part) whole.insert(mount.device);
+    return !seen.emplace(mount.device, mount.root).second;
   });
   return found;
 }

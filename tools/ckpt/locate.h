@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/base/mount_table.h"
 #include "backend/base/unique_fd.h"
 #include "tools/ckpt/client.h"
 
@@ -53,14 +54,8 @@ Place OpenWorkspace(const Place& mount_root, const std::string& name);
 // The path of a place as this process sees it. Throws Error.
 std::string PathOf(const Place& place);
 
-// Mounts of type fuse.ckptfs in the text of a mountinfo file: one line for each mounted
-// filesystem, those of whole filesystems before bind mounts of a part. Bind mounts of a part are
-// left out where the whole is there.
-struct MountLine {
-  std::string device;  // "major:minor"
-  std::string root;    // "/" for the whole
-  std::string mountpoint;
-};
-std::vector<MountLine> ParseMountinfo(const std::string& text);
+// Mounts of ckptfs in a mountinfo file: one for each filesystem, those of whole filesystems before bind
+// mounts of a part. Bind mounts of a part are left out where the whole is there.
+std::vector<Mount> OwnMounts(const std::string& mountinfo = "/proc/self/mountinfo");
 
 }  // namespace ckptfs::cli

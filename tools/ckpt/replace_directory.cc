@@ -13,8 +13,9 @@
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/proc_path.h"
-#include "catalog/db/names.h"
+#include "backend/base/text.h"
 #include "catalog/trees/import.h"
+#include "catalog/trees/names.h"
 #include "catalog/trees/tree_walk.h"
 #include "tools/ckpt/output.h"
 
@@ -82,18 +83,7 @@ class ProbeLinks {
 }  // namespace
 
 std::string WithSuffix(const std::string& name, const std::string& suffix) {
-  std::string cut = name;
-  if (cut.size() + suffix.size() > kMaxNameBytes) {
-    cut.resize(kMaxNameBytes - suffix.size());
-    // Not in the middle of a character: back over its continuation bytes to its first one.
-    if ((static_cast<unsigned char>(name[cut.size()]) & 0xC0) == 0x80) {
-      while (!cut.empty() && (static_cast<unsigned char>(cut.back()) & 0xC0) == 0x80) {
-        cut.pop_back();
-      }
-      if (!cut.empty()) cut.pop_back();
-    }
-  }
-  return cut + suffix;
+  return std::string(CutText(name, kMaxNameBytes - suffix.size())) + suffix;
 }
 
 ReplaceableDirectory::ReplaceableDirectory(const std::string& path)

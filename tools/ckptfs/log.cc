@@ -12,6 +12,7 @@
 #include <string>
 
 #include "backend/base/text.h"
+#include "backend/base/warning.h"
 
 namespace ckptfs {
 namespace {
@@ -48,6 +49,13 @@ std::shared_ptr<spdlog::sinks::sink> SystemSink() {
   return std::make_shared<spdlog::sinks::syslog_sink_mt>(kName, LOG_PID, LOG_DAEMON, true);
 }
 
+void LogWarning(const std::string& line) noexcept {
+  try {
+    spdlog::warn("{}", line);
+  } catch (...) {  // who warns cannot deal with that, either
+  }
+}
+
 }  // namespace
 
 void StartLog(LogTarget target, bool debug) {
@@ -63,6 +71,7 @@ void StartLog(LogTarget target, bool debug) {
   logger->set_level(debug ? spdlog::level::debug : spdlog::level::info);
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(std::move(logger));
+  SetWarningSink(LogWarning);
 }
 
 }  // namespace ckptfs

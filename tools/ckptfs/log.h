@@ -8,7 +8,7 @@ enum class LogTarget {
   kSystem,  // daemon: the journal, or syslog where there is no journal
 };
 
-// Makes spdlog's default logger. May be called again.
+// Makes spdlog's default logger, and has warnings go there (backend/base/warning.h). May be called again.
 void StartLog(LogTarget target, bool debug);
 
 }  // namespace ckptfs

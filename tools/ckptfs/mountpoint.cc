@@ -7,13 +7,15 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <memory>
+#include <vector>
 
 #include "backend/base/error.h"
+#include "backend/base/mount_table.h"
 #include "backend/base/text.h"
-#include "tools/ckptfs/mount_table.h"
 
 namespace ckptfs {
 namespace {
@@ -29,11 +31,10 @@ std::string Absolute(const std::string& path) {
 
 // Whether the topmost mount on `path` is one of ckptfs.
 bool IsOurs(const std::string& path) {
-  const MountTable table = ReadMounts("/proc/self/mountinfo");
-  if (!table) return false;
-  libmnt_fs* fs = mnt_table_find_target(table.get(), path.c_str(), MNT_ITER_BACKWARD);
-  const char* type = fs == nullptr ? nullptr : mnt_fs_get_fstype(fs);
-  return type != nullptr && std::string_view(type) == kFilesystemType;
+  const std::vector<Mount> mounts = ReadMounts("/proc/self/mountinfo");
+  const auto topmost = std::find_if(mounts.rbegin(), mounts.rend(),
+                                    [&](const Mount& mount) { return mount.target == path; });
+  return topmost != mounts.rend() && topmost->type == kFilesystemType;
 }
 
 // A mount whose daemon is gone answers with ENOTCONN (ECONNABORTED: it goes just now) whatever the

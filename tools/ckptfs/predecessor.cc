@@ -22,10 +22,10 @@
 #include <vector>
 
 #include "backend/base/error.h"
+#include "backend/base/mount_table.h"
 #include "backend/base/packing.h"
 #include "backend/base/scouts.h"
 #include "catalog/store/lock.h"
-#include "tools/ckptfs/mount_table.h"
 
 namespace ckptfs {
 namespace {
@@ -53,22 +53,16 @@ std::optional<FileId> IdOf(const std::string& path) {
 // Reports the targets of the mounts of the store that a process sees. Request: the process, the store's path.
 void RunFindMounts(Scout& scout, std::string_view bytes) {
   Unpacker request(bytes);
-  const MountTable table = ReadMounts(fmt::format("/proc/{}/mountinfo", request.Number()));
+  const std::vector<Mount> mounts = ReadMounts(fmt::format("/proc/{}/mountinfo", request.Number()));
   const std::optional<FileId> store = IdOf(request.Text());
-  if (!table || !store) return;
+  if (!store) return;
   const uint64_t behind = request.Number();
   uint64_t place = 0;
-  const std::unique_ptr<libmnt_iter, void (*)(libmnt_iter*)> iterator(
-      mnt_new_iter(MNT_ITER_FORWARD), mnt_free_iter);
-  libmnt_fs* fs = nullptr;
-  while (mnt_table_next_fs(table.get(), iterator.get(), &fs) == 0) {
-    if (++place <= behind) continue;
-    const char* type = mnt_fs_get_fstype(fs);
-    const char* source = mnt_fs_get_source(fs);
-    if (type == nullptr || source == nullptr || std::string_view(type) != kFilesystemType) continue;
+  for (const Mount& mount : mounts) {
+    if (++place <= behind || mount.type != kFilesystemType) continue;
     scout.LookAt(place);
     // By whatever path: symlinks and bind mounts lead to the same store.
-    if (IdOf(source) == store) scout.Report(mnt_fs_get_target(fs));
+    if (IdOf(mount.source) == store) scout.Report(mount.target);
   }
 }
 

@@ -7,8 +7,11 @@ find_package(spdlog REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 
-foreach(module IN ITEMS libbtrfsutil libcrypto uuid sqlite3 tomlplusplus libcap libacl libutf8proc libsystemd mount devmapper
-                        liburing)
+set(modules libbtrfsutil uuid sqlite3 libcap libacl libutf8proc libsystemd mount liburing)
+if(CKPTFS_DEVICE_MAPPER)
+  list(APPEND modules devmapper libcrypto)
+endif()
+foreach(module IN LISTS modules)
   pkg_check_modules(${module} REQUIRED QUIET IMPORTED_TARGET ${module})
 endforeach()
 

@@ -43,13 +43,15 @@ else()
   target_link_options(ckptfs_options INTERFACE -Wl,-z,relro -Wl,-z,now)
 endif()
 
-# ckptfs_library(NAME GLOBS glob... LINK target...): a static library of the sources that the globs
-# find in the current folder; links of a library are passed on to who links it. A folder without
+# ckptfs_library(NAME GLOBS glob... [EXCEPT file...] LINK target...): a static library of the sources that the
+# globs find in the current folder, but for some; links of a library are passed on to who links it. A folder without
 # sources yet gives a library without code.
 function(ckptfs_library name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "GLOBS;LINK")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "GLOBS;EXCEPT;LINK")
   list(TRANSFORM arg_GLOBS PREPEND "${CMAKE_CURRENT_SOURCE_DIR}/")
+  list(TRANSFORM arg_EXCEPT PREPEND "${CMAKE_CURRENT_SOURCE_DIR}/")
   file(GLOB sources CONFIGURE_DEPENDS ${arg_GLOBS})
+  list(REMOVE_ITEM sources ${arg_EXCEPT})
   if(sources)
     add_library(${name} STATIC ${sources})
     target_link_libraries(${name} PUBLIC ckptfs_options ${arg_LINK})

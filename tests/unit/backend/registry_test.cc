@@ -6,7 +6,10 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include <fstream>
+
 #include "backend/base/error.h"
+#include "backend/dm/device_mapper.h"
 #include "backend/interface/backend.h"
 #include "tests/unit/backend/test_store.h"
 
@@ -15,6 +18,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 int ErrnoOfChoosing(int fd, const std::string& requested) {
   return ErrorOf([&] { ChooseBackend(fd, requested); }).errno_value();
@@ -27,6 +31,29 @@ TEST(RegistryTest, KnowsItsTypes) {
   EXPECT_EQ(ErrnoOfChoosing(directory.fd(), ""), EINVAL);
   EXPECT_THROW(OpenBackend(directory.fd(), "auto", {}), Error);
   EXPECT_THROW(CreateBackend(directory.fd(), "nothing", {}), Error);
+}
+
+TEST(RegistryTest, SaysWhyThereIsNoDeviceMapper) {
+  const std::string obstacle = DmObstacle();
+  if (obstacle.empty()) GTEST_SKIP() << "there is one";
+  const TestDirectory directory;
+  for (const char* type : {"dm-snapshot", "dm-thin"}) {
+    const Error error = ErrorOf([&] { ChooseBackend(directory.fd(), type); });
+    EXPECT_EQ(error.errno_value(), EINVAL);
+    EXPECT_THAT(error.what(), HasSubstr(obstacle)) << type;
+    EXPECT_THAT(error.what(), Not(HasSubstr("\n"))) << type;
+  }
+}
+
+// Also where there is no device-mapper to open it with.
+TEST(RegistryTest, KnowsAStoreOnDeviceMapper) {
+  for (const char* type : {"dm-snapshot", "dm-thin"}) {
+    const TestDirectory directory;
+    std::ofstream(directory.Path(std::string(type) + ".json")) << "{}\n";
+    EXPECT_EQ(DetectBackend(directory.fd()), type);
+    const Error error = ErrorOf([&] { CreateBackend(directory.fd(), "btrfs-loop", {}); });
+    EXPECT_EQ(error.errno_value(), EEXIST);
+  }
 }
 
 TEST(RegistryTest, AutoIsALoopImageWhereThereIsNoBtrfs) {

@@ -67,6 +67,21 @@ TEST(PlainText, EscapesWhatATerminalWouldObeyOrHide) {
   EXPECT_EQ(PlainText("\u202egpj.exe"), "\\342\\200\\256gpj.exe");
 }
 
+TEST(CutText, CutsNoCharacterInTwo) {
+  EXPECT_EQ(CutText("abc", 3), "abc");
+  EXPECT_EQ(CutText("abc", 2), "ab");
+  EXPECT_EQ(CutText("aä", 2), "a");
+  EXPECT_EQ(CutText("日本", 5), "日");
+  EXPECT_EQ(CutText("\x80\x80\x80", 2), "\x80\x80");  // bytes that are no character
+  EXPECT_EQ(CutText("abc", 0), "");
+}
+
+TEST(Excerpt, IsPlainAndSaysWhatIsMissing) {
+  EXPECT_EQ(Excerpt("a\nb", 3), "a\\nb");
+  EXPECT_EQ(Excerpt("aäb", 2), "a...");
+  EXPECT_EQ(Excerpt(std::string(100, 'x'), 10), std::string(10, 'x') + "...");
+}
+
 TEST(QuoteName, LeavesPlainNamesAlone) {
   for (const char* name : {"a", "a b", "äöü/ß", "-x", "a'b", "$HOME", "日本"}) {
     EXPECT_EQ(QuoteName(name), name);

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "backend/base/error.h"
-#include "catalog/db/names.h"
 #include "catalog/db/view_numbers.h"
+#include "catalog/trees/names.h"
 #include "tests/unit/backend/test_store.h"
 
 namespace ckptfs {

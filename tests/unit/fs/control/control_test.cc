@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "backend/base/error.h"
-#include "catalog/db/names.h"
+#include "catalog/trees/names.h"
 #include "fs/control/control_requests.h"
 #include "tests/unit/fs/control/control_fixture.h"
 

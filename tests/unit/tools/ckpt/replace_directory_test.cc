@@ -12,7 +12,7 @@
 #include <thread>
 
 #include "backend/base/error.h"
-#include "catalog/db/names.h"
+#include "catalog/trees/names.h"
 #include "tests/unit/backend/test_store.h"
 
 namespace ckptfs::cli {

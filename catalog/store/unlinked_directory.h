@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backend/base/own_names.h"
 #include "backend/base/unique_fd.h"
 #include "backend/interface/backend.h"
 
@@ -30,8 +31,6 @@ namespace ckptfs {
 // The attribute. Only root can read one of trusted.*, and none of it is shown in a live tree, nor can be
 // set there, nor is taken over by an import.
 inline constexpr char kLastPathXattr[] = "trusted.ckptfs.last_path";
-inline constexpr std::string_view kOwnXattrPrefix = "trusted.ckptfs.";
-inline bool IsOwnXattr(std::string_view name) { return name.starts_with(kOwnXattrPrefix); }
 
 // A descriptor of the directory, for reading; not valid if there is none. EEXIST if something else
 // has its name.

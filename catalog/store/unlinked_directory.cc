@@ -1,6 +1,5 @@
-#include "catalog/trees/unlinked_directory.h"
+#include "catalog/store/unlinked_directory.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/limits.h>
@@ -13,13 +12,14 @@
 #include <array>
 #include <cerrno>
 #include <functional>
-#include <memory>
 #include <tuple>
+#include <utility>
 
+#include "backend/base/directory.h"
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/proc_path.h"
-#include "catalog/db/names.h"
+#include "catalog/trees/names.h"
 
 namespace ckptfs {
 namespace {
@@ -49,20 +49,9 @@ void RequireOwn(const Volume& volume, const struct stat& status) {
 void ForEachName(const UniqueFd& directory, const std::function<bool(const char*)>& visit) {
   constexpr char kReading[] = "read the directory of unlinked files";
   UniqueFd own(CheckSyscall(fcntl(directory.get(), F_DUPFD_CLOEXEC, 0), kReading));
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(own.get()), closedir);
-  if (!stream) ThrowErrno(kReading);
-  static_cast<void>(own.Release());
-  rewinddir(stream.get());
-  while (true) {
-    errno = 0;
-    const dirent* entry = readdir(stream.get());
-    if (entry == nullptr) {
-      if (errno != 0) ThrowErrno(kReading);
-      return;
-    }
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != ".." && !visit(entry->d_name)) return;
-  }
+  CheckSyscall(lseek(own.get(), 0, SEEK_SET), kReading);
+  ForEachEntry(std::move(own), kReading,
+               [&visit](const dirent& entry) { return visit(entry.d_name); });
 }
 
 UniqueFd OpenFile(const UniqueFd& directory, const char* name) {

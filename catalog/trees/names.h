@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "backend/interface/backend.h"
+#include "backend/base/own_names.h"
 
 namespace ckptfs {
 
@@ -15,7 +15,7 @@ inline constexpr std::string_view kLiveName = ".live";
 // workspace's root. Reserved there like ".snapshots".
 inline constexpr std::string_view kControlName = ".ckptfs-control";
 // The hidden directory in a workspace's root for files that are open but have no name any more
-// (catalog/trees/unlinked_directory.h). Reserved there too.
+// (catalog/store/unlinked_directory.h). Reserved there too.
 inline constexpr std::string_view kUnlinkedName = kPrivateDirectoryName;
 inline constexpr size_t kMaxNameBytes = 255;
 

@@ -1,4 +1,4 @@
-#include "catalog/db/names.h"
+#include "catalog/trees/names.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
