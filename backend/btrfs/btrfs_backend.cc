@@ -63,17 +63,6 @@ bool IsReadOnly(int fd) {
   return fstatvfs(fd, &status) == 0 && (status.f_flag & ST_RDONLY) != 0;
 }
 
-// How often what was read was not what had been written, or could not be read. btrfs keeps count, also over
-// mounts.
-uint64_t CountDamage(int fd) {
-  btrfs_ioctl_get_dev_stats stats{};
-  stats.devid = 1;
-  stats.nr_items = BTRFS_DEV_STAT_VALUES_MAX;
-  if (ioctl(fd, BTRFS_IOC_GET_DEV_STATS, &stats) != 0) return 0;
-  return stats.values[BTRFS_DEV_STAT_CORRUPTION_ERRS] +
-         stats.values[BTRFS_DEV_STAT_GENERATION_ERRS] + stats.values[BTRFS_DEV_STAT_READ_ERRS];
-}
-
 bool IsSubvolumeRoot(int fd) { return btrfs_util_is_subvolume_fd(fd) == BTRFS_UTIL_OK; }
 
 }  // namespace
@@ -334,19 +323,19 @@ BackendHealth BtrfsBackend::Health() const {
         "The kernel's log (dmesg) tells more; when the disk is well, unmount and mount again.",
         home_.image.valid() ? "in the store's image" : "of the store"));
   }
+  const uint64_t damage = SubtractOrZero(CountDamage(home_.root.get()), damage_before_);
+  if (damage > 0) {
+    health.warnings.push_back(fmt::format(
+        "Damage was found in the {} ({} times since the mount): who reads what is "
+        "damaged gets an I/O error. The kernel's log (dmesg) names it; take it from an older "
+        "snapshot, or delete it, and see to the disk.",
+        home_.image.valid() ? "store's image" : "filesystem of the store", damage));
+  }
   if (home_.image.valid()) AddImageWarnings(health.warnings);
   return health;
 }
 
 void BtrfsBackend::AddImageWarnings(std::vector<std::string>& warnings) const {
-  const uint64_t damage = SubtractOrZero(CountDamage(home_.root.get()), damage_before_);
-  if (damage > 0) {
-    warnings.push_back(fmt::format(
-        "Damage was found in the store's image ({} times since the mount): who reads what is "
-        "damaged gets an I/O error. The kernel's log (dmesg) names it; take it from an older "
-        "snapshot, or delete it, and see to the disk.",
-        damage));
-  }
   const DiskSpace host = ReadDiskSpace(home_.image.get());
   if (Ballast() > 0 && host.free < host.total / kLowDiskDivisor) {
     warnings.push_back(

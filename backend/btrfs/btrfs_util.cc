@@ -9,10 +9,27 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <optional>
 
 #include "backend/base/error.h"
 
 namespace ckptfs {
+namespace {
+
+// Numbers of devices that were removed are not used again.
+constexpr uint64_t kDeviceMax = 4096;
+
+// Empty: there is no such device.
+std::optional<uint64_t> CountDamageOf(int fd, uint64_t device) {
+  btrfs_ioctl_get_dev_stats stats{};
+  stats.devid = device;
+  stats.nr_items = BTRFS_DEV_STAT_VALUES_MAX;
+  if (ioctl(fd, BTRFS_IOC_GET_DEV_STATS, &stats) != 0) return std::nullopt;
+  return stats.values[BTRFS_DEV_STAT_CORRUPTION_ERRS] +
+         stats.values[BTRFS_DEV_STAT_GENERATION_ERRS] + stats.values[BTRFS_DEV_STAT_READ_ERRS];
+}
+
+}  // namespace
 
 void CheckBtrfsUtil(btrfs_util_error result, std::string_view attempted, std::string_view hint) {
   if (result == BTRFS_UTIL_OK) return;
@@ -60,6 +77,21 @@ uint64_t FirstTransactionAfter(int fd) {
   btrfs_ioctl_get_subvol_info_args info{};
   CheckSyscall(ioctl(fd, BTRFS_IOC_GET_SUBVOL_INFO, &info), "ask when a subvolume was made");
   return std::max(info.ctransid, info.otransid) + 1;
+}
+
+uint64_t CountDamage(int fd) {
+  btrfs_ioctl_fs_info_args info{};
+  if (ioctl(fd, BTRFS_IOC_FS_INFO, &info) != 0) return 0;
+  uint64_t damage = 0;
+  uint64_t seen = 0;
+  const uint64_t last = std::min<uint64_t>(info.max_id, kDeviceMax);
+  for (uint64_t device = 1; device <= last && seen < info.num_devices; ++device) {
+    const std::optional<uint64_t> found = CountDamageOf(fd, device);
+    if (!found) continue;
+    damage += *found;
+    ++seen;
+  }
+  return damage;
 }
 
 }  // namespace ckptfs

@@ -41,4 +41,8 @@ uint64_t LastChangeTransaction(int fd);
 // its source is changed by afterwards is of a later one (create_pending_snapshots).
 uint64_t FirstTransactionAfter(int fd);
 
+// How often what was read of the filesystem that `fd` lies on was not what had been written, or could not be read,
+// on any of its devices. btrfs keeps count, also over mounts. 0 if it cannot be told.
+uint64_t CountDamage(int fd);
+
 }  // namespace ckptfs

@@ -2,11 +2,12 @@
 """What a user does who wants all of the daemon's memory. greedy.py WORKSPACE HOW [N]
 
 Says "ready" when it holds what it can get, and then waits until it is killed (but for "make-..." and
-"cost", which end)."""
+"cost", which end, and for "costs" and "nonsense", which go on)."""
 import errno
 import fcntl
 import json
 import os
+import random
 import sys
 import time
 
@@ -88,6 +89,65 @@ def cost(workspace, objects):
     print(control.run().read()[-1])
 
 
+def costs(workspace, objects):
+    while True:
+        try:
+            cost(workspace, objects)
+        except BlockingIOError:  # as many of this user's are under way as may be
+            time.sleep(0.05)
+
+
+COMMANDS = ("hello list show status df diff preview checkpoint rollback fork delete pin fsck import create templates"
+            " template-add template-remove sync").split()
+KEYS = ("name snapshot newest from to metadata message pinned if_changed force usage mode template fd device inode"
+        " leave_out_nested filesystem size_bytes").split()
+VALUES = [None, True, 0, -1, 1 << 63, 1 << 64, 1e308, "", "latest", ".live", "a", "../x", "a/b", "\0", "x" * 300,
+          {"bytes": [255, 0]}, {"bytes": [256]}, {"bytes": "x"}, {"bytes": [1] * 5000}, [], [[]] * 50, {},
+          "[" * 70 + "]" * 70, '{"a":' * 70 + "1" + "}" * 70]
+
+
+def nonsense_request(rng):
+    """One of ours with values that do not belong there, and perhaps with other bytes."""
+    keys = rng.sample(KEYS, rng.randrange(8))
+    request = {"command": rng.choice(COMMANDS), "args": {key: rng.choice(VALUES) for key in keys}}
+    if rng.random() < 0.3:
+        request["workspace"] = rng.choice(VALUES)
+    data = bytearray(json.dumps(request).encode())
+    for _ in range(rng.choice((0, 0, 1, 20))):
+        at = rng.randrange(len(data))
+        data[at:at + rng.randrange(2)] = rng.choice((b"[" * 500, b'{"a":' * 200, b"\xff\xfe", b"\\ud800", b"1e999999", b"\0"))
+    return bytes(data)
+
+
+def nonsense_calls(control, rng):
+    """What nobody who speaks the protocol does with its file."""
+    call = rng.randrange(4)
+    if call == 0:
+        fcntl.ioctl(control.fd, rng.getrandbits(32), bytes(1024))
+    elif call == 1:
+        fcntl.ioctl(control.fd, ioc(rng.randrange(4), rng.choice((0xC0, 0xC1, 0xC2)), rng.randrange(1025)), bytes(1024))
+    elif call == 2:
+        os.write(control.fd, bytes(rng.randrange(70000)))
+    else:
+        os.ftruncate(control.fd, 0)
+
+
+def nonsense(workspace, _count):
+    rng = random.Random(1)
+    held = []
+    print("ready", flush=True)
+    while True:
+        held.append(Control(workspace, rng.random() < 0.5))
+        for act in (lambda c: nonsense_calls(c, rng), lambda c: c.append(nonsense_request(rng)),
+                    Control.run, lambda c: rng.random() < 0.7 and c.read()):
+            try:
+                act(held[-1])
+            except (OSError, ValueError):  # refused, or answered with what is no JSON
+                pass
+        if len(held) > 4:
+            os.close(held.pop(rng.randrange(len(held))).fd)
+
+
 def many(count, one):
     """As many as one gets."""
     held = []
@@ -116,10 +176,11 @@ def hold(workspace, how, count):
         return many(count, lambda _: Control(workspace).append(data).run())
     if how == "unstarted":  # control files, with requests that are never run
         return many(count, lambda _: Control(workspace).append(b"x" * 200000))
-    if how == "directories":  # of which one page has been read
+    if how.endswith("directories"):  # of which one page has been read
+        places = [workspace + "/wide"] * (how == "directories") + [workspace + "/.snapshots"]
+
         def open_one(i):
-            places = (workspace + "/wide", workspace + "/.snapshots")
-            scan = os.scandir(places[i % 2])
+            scan = os.scandir(places[i % len(places)])
             next(scan)
             return scan
         return many(count, open_one)
@@ -137,7 +198,7 @@ def main():
     workspace, how = sys.argv[1:3]
     count = int(sys.argv[3]) if len(sys.argv) > 3 else 16
     ends = {"make-deep": make_deep, "make-wide": make_wide, "make-xattrs": make_xattrs,
-            "make-texts": make_texts, "cost": cost}
+            "make-texts": make_texts, "cost": cost, "costs": costs, "nonsense": nonsense}
     if how in ends:
         ends[how](workspace, count)
         return

@@ -59,6 +59,15 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
+# kill_child PID SIGNAL: if it still is a process of this script. One that has ended may have left its number to a
+# process of somebody else.
+kill_child() {
+    local stat
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
+    [[ ${stat##*) } == ?" $$ "* ]] || return 0
+    kill -"$2" "$1" 2>/dev/null
+}
+
 # Waits until no daemon holds a store of this test any more.
 await_stores() {
     local lock fd

@@ -107,7 +107,7 @@ cut_power() {
     # errors as well, and does not die of them.
     sleep 0.2
     [[ $# -eq 0 ]] || check "the daemon lives without its disk" kill -0 "$daemon"
-    for pid in "$@" "$daemon"; do kill -KILL "$pid" 2>/dev/null; done
+    for pid in "$@" "$daemon"; do kill_child "$pid" KILL; done
     # As the next mount does it: of its threads one may wait for a lock of somebody who waits for its answer.
     ! is_mounted "$mnt" || umount -f "$mnt" 2>/dev/null
     for pid in "$@" "$daemon"; do
