@@ -3,17 +3,18 @@
 # threads, answers that nobody reads, writes that never end, processes that nobody can look at, storms. The daemon
 # and its helpers take no more than 256 MiB at most, others are served, and afterwards it is idle.
 #
-# In the long form for longer, with larger files and more snapshots:
-# CKPTFS_ATTACK_SECONDS: for how long all of it goes on (12).
+# A long form: it takes a minute and a half, most of that to get ready, and keeps two processors busy.
+# CKPTFS_ATTACK_SECONDS: for how long all of it goes on.
 # CKPTFS_ATTACK_SNAPSHOTS: how many there are in lists that nobody reads to the end (150).
 # CKPTFS_ATTACK_MIB: the size of the storms' files (48).
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 
+[[ -n ${CKPTFS_ATTACK_SECONDS-} ]] || skip_test "a long form: set CKPTFS_ATTACK_SECONDS (12)"
 for program in silent_fs hung_process stuck_writes open_loop storms moment; do
     [[ -x $bin/$program ]] || skip_test "the program $program is not built"
 done
-seconds=${CKPTFS_ATTACK_SECONDS:-12} snapshots=${CKPTFS_ATTACK_SNAPSHOTS:-150} mib=${CKPTFS_ATTACK_MIB:-48}
+seconds=$CKPTFS_ATTACK_SECONDS snapshots=${CKPTFS_ATTACK_SNAPSHOTS:-150} mib=${CKPTFS_ATTACK_MIB:-48}
 readonly limit_mib=256 storms=65534 stuck=4201 hung=4202 noisy=4203 opener=4204 lists=4205 quiet=4300
 greedy_users=(4101 4102 4103)
 greedy=$harness_directory/greedy.py
