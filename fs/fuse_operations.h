@@ -7,6 +7,7 @@
 
 #include "fs/control.h"
 #include "fs/file_tree.h"
+#include "fs/killed_askers.h"
 #include "fs/mount_context.h"
 #include "fs/mount_verbs.h"
 #include "fs/pending_reads.h"
@@ -38,6 +39,7 @@ struct FuseHandlers {
   SnapshotTree snapshots;
   PendingReads pending_reads;
   std::unique_ptr<ControlServer> control;
+  KilledAskers killed_askers;
   // Last: their tasks use all of the above.
   VerbQueue verb_queue;
   WaitingRoom waiting_room;
