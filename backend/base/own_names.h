@@ -6,7 +6,7 @@
 namespace ckptfs {
 
 // An entry of a volume's root directory that is no part of the tree that the volume keeps: a place
-// for those above to put what they need (catalog/unlinked_directory.h). A backend's list of changes
+// for those above to put what they need (catalog/store/unlinked_directory.h). A backend's list of changes
 // leaves it out, and all that is in it.
 inline constexpr std::string_view kPrivateDirectoryName = ".ckptfs-unlinked";
 

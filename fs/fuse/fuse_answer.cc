@@ -8,10 +8,12 @@
 namespace ckptfs {
 
 FuseHandlers& HandlersOf(fuse_req_t request) {
+  if (const PendingRequest* pending = AnswersFor::Pending(request)) return pending->handlers();
   return *static_cast<FuseHandlers*>(fuse_req_userdata(request));
 }
 
 Caller CallerOf(fuse_req_t request) {
+  if (const PendingRequest* pending = AnswersFor::Pending(request)) return pending->caller();
   const fuse_ctx* context = fuse_req_ctx(request);
   return {.uid = context->uid,
           .gid = context->gid,
@@ -41,8 +43,35 @@ InGroup InGroupsOf(fuse_req_t request) {
 Asker AskerOf(fuse_req_t request) {
   const Caller caller = CallerOf(request);
   return {caller.uid, caller.gid, [request, thread = caller.pid] {
-            return FurtherCredentials{.groups = GroupsOf(request), .powers = PowersOf(thread)};
+            FurtherCredentials further;
+            const auto load = [&] {
+              further = {.groups = GroupsOf(request), .powers = PowersOf(thread)};
+            };
+            PendingRequest* const pending = AnswersFor::Pending(request);
+            if (pending == nullptr) {
+              load();
+            } else if (!pending->Touch(load)) {
+              throw Error(EINTR, "look at what a process may do", "it has been killed");
+            }
+            return further;
           }};
+}
+
+std::shared_ptr<PendingRequest> KeepForLater(PendingRequest::Kind kind, fuse_req_t request) {
+  FuseHandlers& handlers = HandlersOf(request);
+  auto pending = std::make_shared<PendingRequest>(kind, request, handlers, CallerOf(request),
+                                                  AnswersFor::RingAtHand());
+  handlers.killed_askers.Watch(pending);
+  return pending;
+}
+
+// Not by the verb's thread: who asks for another verb holds the directory's lock until he has his answer, which
+// may have to wait for this one.
+void TellKernelOfUnanswered(FuseHandlers& handlers, NodeId node, std::vector<PlaceOfName> names) {
+  handlers.mount.kernel.InvalidateAttributes(node);
+  handlers.waiting_room.Post([&handlers, names = std::move(names)] {
+    for (const auto& [directory, name] : names) handlers.mount.kernel.ExpireName(directory, name);
+  });
 }
 
 int ErrnoOfException(const char* operation) noexcept {

@@ -14,10 +14,13 @@
 #include <new>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "backend/base/error.h"
 #include "fs/fuse/fuse_operations.h"
+#include "fs/fuse/pending_request.h"
 #include "fs/fuse/ring_thread.h"
+#include "fs/nodes/asker_life.h"
 #include "fs/nodes/gate.h"
 #include "fs/operations/asker.h"
 
@@ -31,32 +34,51 @@ InGroup InGroupsOf(fuse_req_t request);
 // To be used before the request is answered.
 Asker AskerOf(fuse_req_t request);
 
-// While it exists the calling thread answers requests of that ring (null: of none).
+// While it exists the calling thread answers requests of that ring (null: of none), or that one request.
 class AnswersFor {
  public:
   explicit AnswersFor(std::shared_ptr<RingThread> ring)
-      : before_(std::exchange(ring_, std::move(ring))) {}
-  ~AnswersFor() { ring_ = std::move(before_); }
+      : before_(std::exchange(ring_, std::move(ring))),
+        pending_before_(std::exchange(pending_, nullptr)) {}
+  explicit AnswersFor(PendingRequest& pending)
+      : before_(std::exchange(ring_, pending.ring())),
+        pending_before_(std::exchange(pending_, &pending)) {}
+  ~AnswersFor() {
+    ring_ = std::move(before_);
+    pending_ = pending_before_;
+  }
   AnswersFor(const AnswersFor&) = delete;
   AnswersFor& operator=(const AnswersFor&) = delete;
 
   static RingThread* ring() noexcept { return ring_.get(); }
+  // Null: whatever it answers is there until it does.
+  static PendingRequest* pending() noexcept { return pending_; }
+  // If it is that request.
+  static PendingRequest* Pending(fuse_req_t request) noexcept {
+    return pending_ != nullptr && pending_->request() == request ? pending_ : nullptr;
+  }
   // That of the request at hand, for another thread that is to answer it; null: it came by none.
   static std::shared_ptr<RingThread> RingAtHand() { return ring_ ? ring_ : RingThread::Current(); }
 
  private:
   static inline thread_local std::shared_ptr<RingThread> ring_;
+  static inline thread_local PendingRequest* pending_ = nullptr;
   std::shared_ptr<RingThread> before_;
+  PendingRequest* const pending_before_;
 };
 
 // Every answer goes through this: calls `send`, one of libfuse's fuse_reply functions, on the thread
-// that may do so, and returns what that returns.
+// that may do so, and returns what that returns; -ENOENT if the request has had its answer (PendingRequest).
 template <typename Send>
 int Reply(const Send& send) {
-  if (AnswersFor::ring() == nullptr) return send();
-  int result = -ENOTCONN;
-  AnswersFor::ring()->Run([&] { result = send(); });
-  return result;
+  const auto deliver = [&send] {
+    if (AnswersFor::ring() == nullptr) return send();
+    int result = -ENOTCONN;
+    AnswersFor::ring()->Run([&] { result = send(); });
+    return result;
+  };
+  PendingRequest* const pending = AnswersFor::pending();
+  return pending != nullptr ? pending->Answer(deliver) : deliver();
 }
 int ReplyError(fuse_req_t request, int error_number);
 int ReplyBuffer(fuse_req_t request, const char* data, size_t size);
@@ -149,12 +171,24 @@ class RequestText {
   std::string own_;
 };
 
+// What is kept of a request that another thread is to answer.
+std::shared_ptr<PendingRequest> KeepForLater(PendingRequest::Kind kind, fuse_req_t request);
+
+// On that other thread: runs `work`, which answers, unless nobody waits for it any more.
+template <typename Work>
+void AnswerKept(PendingRequest& pending, const Work& work) {
+  if (!pending.Begin()) return;
+  const AnswersFor answers(pending);
+  const AskerLife::Scope asker(pending.killed());
+  work();
+}
+
 // `handle` is copied and outlives the caller: it holds what it needs by value, names as RequestText.
 template <typename Handle>
 void AnswerIn(WaitingRoom& room, fuse_req_t request, const char* operation, const Handle& handle) {
-  room.Post(CallerOf(request).uid, [request, operation, handle, ring = AnswersFor::RingAtHand()] {
-    const AnswersFor answers(ring);
-    Answer(request, operation, handle);
+  room.Post(CallerOf(request).uid, [request, operation, handle,
+                                    pending = KeepForLater(PendingRequest::Kind::kOther, request)] {
+    AnswerKept(*pending, [&] { Answer(request, operation, handle); });
   });
 }
 
@@ -162,6 +196,25 @@ void AnswerIn(WaitingRoom& room, fuse_req_t request, const char* operation, cons
 template <typename Handle>
 void AnswerInWaitingRoom(fuse_req_t request, const char* operation, const Handle& handle) {
   AnswerIn(HandlersOf(request).waiting_room, request, operation, handle);
+}
+
+// The same where that may turn out to be long work (Gate::BeforeLongWork).
+template <typename Handle>
+void AnswerPerhapsLong(fuse_req_t request, const char* operation, const Handle& handle) {
+  FuseHandlers& handlers = HandlersOf(request);
+  const auto begin = [&handlers, request, operation, handle] {
+    Outcome outcome = Outcome::kAnswered;
+    {
+      const Gate::NoLongWork no_long_work;
+      outcome = Answer(request, operation, handle);
+    }
+    if (outcome != Outcome::kAnswered) AnswerIn(handlers.workers, request, operation, handle);
+  };
+  handlers.waiting_room.Post(
+      CallerOf(request).uid,
+      [begin, pending = KeepForLater(PendingRequest::Kind::kOther, request)] {
+        AnswerKept(*pending, begin);
+      });
 }
 
 // For what passes a gate, or may find out that it takes long (Gate::BeforeLongWork): the thread that reads
@@ -193,15 +246,25 @@ void AnswerWithPages(fuse_req_t request, const char* operation, NodeId node, con
   }
 }
 
-// For verbs, which take long and wait for other requests. `node`: the list, or the snapshot, which is changed.
+// A name in a directory.
+using PlaceOfName = std::pair<NodeId, std::string>;
+
+// After a verb whose asker was told that it was not done: of that node, and of these names, the kernel knows
+// what was before.
+void TellKernelOfUnanswered(FuseHandlers& handlers, NodeId node, std::vector<PlaceOfName> names);
+
+// For verbs, which take long and wait for other requests. `node`: the list, or the snapshot, which is changed;
+// `names`: which may change by it. `handle` uses the request by the functions above, and by nothing else.
 template <typename Handle>
-void AnswerVerb(fuse_req_t request, const char* operation, NodeId node, Handle handle) {
+void AnswerVerb(fuse_req_t request, const char* operation, NodeId node,
+                std::vector<PlaceOfName> names, Handle handle) {
   FuseHandlers& handlers = HandlersOf(request);
   handlers.verb_queue.Post(
-      fuse_req_ctx(request)->uid, handlers.snapshots.WorkspaceOf(node),
-      [request, operation, handle = std::move(handle), ring = AnswersFor::RingAtHand()] {
-        const AnswersFor answers(ring);
-        AnswerOnce(request, operation, handle);
+      CallerOf(request).uid, handlers.snapshots.WorkspaceOf(node),
+      [request, operation, node, names = std::move(names), handle = std::move(handle),
+       pending = KeepForLater(PendingRequest::Kind::kVerb, request)] {
+        AnswerKept(*pending, [&] { AnswerOnce(request, operation, handle); });
+        if (pending->killed()) TellKernelOfUnanswered(pending->handlers(), node, names);
       });
 }
 

@@ -165,7 +165,7 @@ void SetAttributes(fuse_req_t request, fuse_ino_t node, struct stat* attributes,
                    fuse_file_info* file) {
   const AttributeChange change = ChangeOf(*attributes, valid, file != nullptr);
   if (node == kMountRootNode) {  // which is a change of the store
-    AnswerVerb(request, "setattr", node, [=] {
+    AnswerVerb(request, "setattr", node, {}, [=] {
       ReplyAttributes(request, node, HandlersOf(request).snapshots.SetAttributes(node, change));
     });
     return;
@@ -260,7 +260,7 @@ void SetXattr(fuse_req_t request, fuse_ino_t node, const char* name, const char*
     }
     return;
   }
-  AnswerVerb(request, "setxattr", node,
+  AnswerVerb(request, "setxattr", node, {},
              [request, node, value = SnapshotTree::CheckXattr(node, name, view), flags] {
                HandlersOf(request).snapshots.SetXattr(node, value, flags, AskerOf(request));
                ReplyError(request, 0);

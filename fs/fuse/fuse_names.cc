@@ -79,10 +79,11 @@ void MakeDirectory(fuse_req_t request, fuse_ino_t parent, const char* name, mode
     });
     return;
   }
-  AnswerVerb(request, "mkdir", parent, [request, parent, name = std::string(name), mode] {
-    ReplyEntry(request, HandlersOf(request).snapshots.MakeDirectory(parent, name.c_str(), mode,
-                                                                    CallerOf(request)));
-  });
+  AnswerVerb(request, "mkdir", parent, {{parent, name}},
+             [request, parent, name = std::string(name), mode] {
+               ReplyEntry(request, HandlersOf(request).snapshots.MakeDirectory(
+                                       parent, name.c_str(), mode, CallerOf(request)));
+             });
 }
 
 void MakeSymlink(fuse_req_t request, const char* target, fuse_ino_t parent, const char* name) {
@@ -120,10 +121,11 @@ void RemoveDirectory(fuse_req_t request, fuse_ino_t parent, const char* name) {
     });
     return;
   }
-  AnswerVerb(request, "rmdir", parent, [request, parent, name = std::string(name)] {
-    HandlersOf(request).snapshots.RemoveDirectory(parent, name.c_str());
-    ReplyError(request, 0);
-  });
+  AnswerVerb(request, "rmdir", parent, {{parent, name}},
+             [request, parent, name = std::string(name)] {
+               HandlersOf(request).snapshots.RemoveDirectory(parent, name.c_str());
+               ReplyError(request, 0);
+             });
 }
 
 void Rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t new_parent,
@@ -152,6 +154,7 @@ void Rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t 
     return;
   }
   AnswerVerb(request, "rename", SnapshotTree::ListOf(parent, new_parent),
+             {{parent, name}, {new_parent, new_name}},
              [request, parent, name = std::string(name), new_parent,
               new_name = std::string(new_name), flags] {
                HandlersOf(request).snapshots.Rename(parent, name.c_str(), new_parent,

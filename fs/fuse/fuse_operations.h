@@ -9,6 +9,7 @@
 #include "fs/control/control.h"
 #include "fs/files/file_tree.h"
 #include "fs/files/mount_context.h"
+#include "fs/fuse/killed_askers.h"
 #include "fs/fuse/pending_reads.h"
 #include "fs/operations/mount_verbs.h"
 #include "fs/operations/verb_queue.h"
@@ -38,6 +39,7 @@ struct FuseHandlers {
   SnapshotTree snapshots;
   PendingReads pending_reads;
   std::unique_ptr<ControlServer> control;
+  KilledAskers killed_askers;
   // Last: their tasks use all of the above.
   VerbQueue verb_queue;
   WaitingRoom waiting_room;

@@ -2,11 +2,15 @@
 #pragma once
 
 #include <algorithm>
+#include <cerrno>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
 #include <vector>
 
+#include "backend/base/error.h"
+#include "fs/nodes/asker_life.h"
 #include "fs/nodes/node_id.h"
 
 namespace ckptfs {
@@ -21,7 +25,7 @@ class Gate {
   class Pass {
    public:
     // `locked`: what is going to be changed, or the directory in which, if the kernel holds its lock for
-    // who asked; 0: it does not.
+    // who asked; 0: it does not. Throws EINTR if he is killed while this waits.
     Pass(Gate& gate, NodeId locked) : gate_(gate) { gate_.Enter(locked); }
     ~Pass() { gate_.Leave(); }
     Pass(const Pass&) = delete;
@@ -53,16 +57,28 @@ class Gate {
   // Before something that would keep the thread for long. What has been done so far is done again by
   // another one.
   static void BeforeLongWork() {
-    if (refuses_to_wait_) throw MustNotWork();
+    if (refuses_long_work_) throw MustNotWork();
   }
 
-  // While it exists its thread does not wait at any gate.
+  // While it exists its thread begins no long work.
+  class NoLongWork {
+   public:
+    NoLongWork() { refuses_long_work_ = true; }
+    ~NoLongWork() { refuses_long_work_ = false; }
+    NoLongWork(const NoLongWork&) = delete;
+    NoLongWork& operator=(const NoLongWork&) = delete;
+  };
+
+  // The same, and it does not wait at any gate.
   class NoWaiting {
    public:
     NoWaiting() { refuses_to_wait_ = true; }
     ~NoWaiting() { refuses_to_wait_ = false; }
     NoWaiting(const NoWaiting&) = delete;
     NoWaiting& operator=(const NoWaiting&) = delete;
+
+   private:
+    const NoLongWork no_long_work_;
   };
 
   // The gate is shut and empty while it exists.
@@ -90,10 +106,20 @@ class Gate {
     if (closed_) {
       if (refuses_to_wait_) throw MustNotWait();
       waiting_.push_back(node);
-      changed_.wait(lock, [this] { return !closed_; });
+      const bool is_open = AwaitOpen(lock);
       waiting_.erase(std::find(waiting_.begin(), waiting_.end(), node));
+      if (!is_open) throw Error(EINTR, "wait for a checkpoint or a rollback", "killed");
     }
     ++inside_;
+  }
+
+  // False if nobody waits for the caller any more.
+  bool AwaitOpen(std::unique_lock<std::mutex>& lock) {
+    constexpr std::chrono::milliseconds kPoll{50};
+    while (!changed_.wait_for(lock, kPoll, [this] { return !closed_; })) {
+      if (AskerLife::IsKilled()) return false;
+    }
+    return true;
   }
 
   void Announce(NodeId node) {
@@ -125,6 +151,7 @@ class Gate {
   }
 
   static inline thread_local bool refuses_to_wait_ = false;
+  static inline thread_local bool refuses_long_work_ = false;
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;

@@ -107,9 +107,23 @@ TEST(GateTest, WhoApproachesStandsAtItAlready) {
   EXPECT_FALSE(gate.Waits(kGateNode));
 }
 
+TEST(GateTest, WhoHasBeenKilledDoesNotWait) {
+  Gate gate;
+  const std::atomic<bool> killed = true;
+  const AskerLife::Scope asker(killed);
+  { const Gate::Pass open(gate, kGateNode); }
+  const Gate::Closed closed(gate);
+  EXPECT_THROW(Gate::Pass(gate, kGateNode), Error);
+  EXPECT_FALSE(gate.Waits(kGateNode));
+}
+
 TEST(GateTest, LongWorkIsNotBegunWhereNobodyMayWait) {
   Gate::BeforeLongWork();
-  const Gate::NoWaiting no_waiting;
+  {
+    const Gate::NoWaiting no_waiting;
+    EXPECT_THROW(Gate::BeforeLongWork(), Gate::MustNotWork);
+  }
+  const Gate::NoLongWork no_long_work;
   EXPECT_THROW(Gate::BeforeLongWork(), Gate::MustNotWork);
 }
 
