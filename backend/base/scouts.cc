@@ -37,7 +37,7 @@ ScoutPlaces* MapPlaces() {
   void* const memory =
       mmap(nullptr, sizeof(ScoutPlaces), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) ThrowErrno("map memory");
-  return new (memory) ScoutPlaces{};
+  return std::construct_at(static_cast<ScoutPlaces*>(memory));
 }
 
 // Whether it waits for something, rather than works, or would if it had a processor. This look at /proc
@@ -103,13 +103,13 @@ class Watch {
 
   void AwaitEnd(Clock::time_point deadline, Outcome& outcome) {
     Reports reports(outcome);
+    std::array<char, 16384> buffer{};
     moved_ = Clock::now();
     while (true) {
       const Clock::time_point wake =
           std::min(deadline, std::max(moved_ + patience_, Clock::now() + kLook));
       pollfd waiting{.fd = scout_.socket.get(), .events = POLLIN, .revents = 0};
       if (poll(&waiting, 1, MillisecondsUntil(wake)) > 0) {
-        std::array<char, 16384> buffer;
         const ssize_t size = recv(scout_.socket.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
         if (size <= 0) return;  // it has died
         if (reports.Take({buffer.data(), static_cast<size_t>(size)})) return;

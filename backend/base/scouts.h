@@ -16,6 +16,10 @@ namespace ckptfs {
 // What a task uses of the process that it runs in. By that process's one thread.
 class Scout {
  public:
+  virtual ~Scout() = default;
+  Scout(const Scout&) = delete;
+  Scout& operator=(const Scout&) = delete;
+
   // Tells where it is about to look: any number but 0. If the look never ends, this is known of it.
   virtual void LookAt(uint64_t place) = 0;
   // Hands on something that was found. What has been is kept, however the task ends.
@@ -23,9 +27,6 @@ class Scout {
 
  protected:
   Scout() = default;
-  ~Scout() = default;
-  Scout(const Scout&) = delete;
-  Scout& operator=(const Scout&) = delete;
 };
 
 // Other users' processes, and files on filesystems that are not ours, can make a look at them last for ever:

@@ -55,7 +55,7 @@ struct Request {
   WorkspaceRecord ChangedWorkspace() const;
   // Throws what RequireRight does if the caller has not that right, on the workspace and its snapshot or,
   // without one, on the mount.
-  void Require(Right right, const WorkspaceRecord* workspace = nullptr,
+  void Require(Right right, const WorkspaceRecord* about = nullptr,
                const SnapshotRecord* snapshot = nullptr) const;
   // Whether the caller may be told the names of all workspaces. Not within one: whoever has its control file
   // may be in a container, from which the mount root cannot be seen.

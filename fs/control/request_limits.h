@@ -27,6 +27,7 @@ class RequestShares {
   static constexpr size_t kTurnsOfUser = 2;
 
   RequestShares() = default;
+  ~RequestShares() = default;
   RequestShares(const RequestShares&) = delete;
   RequestShares& operator=(const RequestShares&) = delete;
 

@@ -27,8 +27,8 @@ enum class Sticky {
 };
 
 struct Rule {
-  Right right;
-  const char* verb;  // for errors
+  Right right{};
+  const char* verb = "";  // for errors
   bool write_workspace = false;
   Sticky sticky = Sticky::kFree;
   bool write_mount_root = false;

@@ -79,7 +79,8 @@ void MapFile() {
     [[maybe_unused]] const char read = *static_cast<volatile char*>(page);
   }).detach();
   std::this_thread::sleep_for(kAMoment);
-  mmap(lowest, kPage, PROT_READ, MAP_PRIVATE | MAP_FIXED, direct, 0);
+  if (mmap(lowest, kPage, PROT_READ, MAP_PRIVATE | MAP_FIXED, direct, 0) == MAP_FAILED)
+    Fail(silent);
   _exit(1);
 }
 

@@ -183,6 +183,7 @@ bool IsOneInstant(const std::vector<Fit>& fits, const WriterLog& log,
 size_t CountBroken(const CheckRequest& request, const WriterLog& log,
                    const std::vector<Checkpoint>& checkpoints) {
   std::vector<WriterCheck> checks;
+  checks.reserve(static_cast<size_t>(log.writers()));
   for (int writer = 0; writer < log.writers(); ++writer) {
     checks.emplace_back(request.case_name, request.seed, writer);
   }

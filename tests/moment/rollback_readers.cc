@@ -52,6 +52,7 @@ void RunCkpt(const Request& request, State state) {
   std::vector<std::string> words = {"ckpt",         "rollback", "-w",
                                     request.root(), "-s",       state == State::kA ? "a" : "b"};
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   posix_spawn_file_actions_t actions;
@@ -96,7 +97,7 @@ class Watch {
 
   // Whether all is well: nothing was told so far but what follows here.
   bool GoesOn() const {
-    bool well = Events() == "";
+    bool well = Events().empty();
     const std::string path = directory_ + "/watched";
     const UniqueFd made(CheckSyscall(
         open(path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600), "make " + path));

@@ -111,6 +111,7 @@ int Run(const Request& request) {
   std::atomic<bool> stopped{false};
   std::atomic<bool> failed{false};
   std::vector<std::jthread> threads;
+  threads.reserve(kinds.size());
   for (Kind& kind : kinds) {
     threads.emplace_back([&kind, &stopped, &failed] {
       try {

@@ -106,7 +106,9 @@ void States::Put(State state, const std::string& root, const std::string& path) 
 void States::SetAttributes(State state, const std::string& root) const {
   // Backwards: what is in a directory before the directory.
   const auto& things = Of(state);
-  for (auto it = things.rbegin(); it != things.rend(); ++it) {
+  auto it = things.end();
+  while (it != things.begin()) {
+    --it;
     const std::string where = root + "/" + it->first;
     CheckSyscall(chmod(where.c_str(), it->second.mode & 07777), "chmod " + where);
     const timespec time{.tv_sec = it->second.mtime_s, .tv_nsec = 0};
@@ -127,7 +129,7 @@ void States::MakeBOfA(const std::string& root) const {
                          RENAME_EXCHANGE),
                "exchange two directories");
   for (const auto& [path, thing] : Of(State::kB)) {
-    const std::string where = root + "/" + path;
+    const std::string where = fmt::format("{}/{}", root, path);
     if (Find(State::kA, path) == nullptr || path == "kind") {
       Put(State::kB, root, path);
     } else if (!S_ISDIR(thing.mode) && thing.mtime_s % 2 == 0) {

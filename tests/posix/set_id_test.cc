@@ -115,10 +115,10 @@ std::vector<WayToWrite> WaysToWrite() {
 
 // Who writes to a file of Alice's and the team's.
 struct Writer {
-  const char* name;
+  const char* name = "";
   User user;
-  bool is_in_group;
-  mode_t permission;  // that the writer needs
+  bool is_in_group = false;
+  mode_t permission = 0;  // that the writer needs
 };
 const std::array<Writer, 6> kWriters{{
     {"root", {}, false, 0},

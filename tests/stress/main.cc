@@ -34,9 +34,12 @@ struct Run {
 // Processes of a run; killed at its end if they have not ended.
 class Processes {
  public:
+  Processes() = default;
   ~Processes() {
     for (const pid_t pid : pids_) kill(pid, SIGKILL);
   }
+  Processes(const Processes&) = delete;
+  Processes& operator=(const Processes&) = delete;
 
   void Start(const std::function<void()>& body) {
     const pid_t pid = CheckSyscall(fork(), "start a worker");

@@ -69,7 +69,7 @@ void VerbWorker::TakeDown(const std::string& workspace) {
   }
   for (const std::string& directory : {workspace + "/d0", workspace + "/d1", workspace}) {
     for (const std::string& name : List(directory)) {
-      const std::string path = directory + "/" + name;
+      const std::string path = fmt::format("{}/{}", directory, name);
       const bool is_directory = name[0] == 'd';
       Call(is_directory ? Operation::kRemoveDirectory : Operation::kUnlink, path,
            [&] { return unlinkat(root(), path.c_str(), is_directory ? AT_REMOVEDIR : 0); });

@@ -103,7 +103,7 @@ std::string SizeLine(const Json& bytes) {
 
 // Perhaps of a daemon that does not tell it.
 std::string MomentLine(const Json& snapshot) {
-  const auto moment = snapshot.value("moment", std::string("unknown"));
+  auto moment = snapshot.value("moment", std::string("unknown"));
   const auto reason = snapshot.find("moment_reason");
   if (reason == snapshot.end() || !reason->is_string()) return moment;
   return moment + ": " + reason->get<std::string>();

@@ -120,32 +120,11 @@ TEST(ShellQuote, QuotesTheRest) {
 }
 
 TEST(ShellQuote, IsReadBackByAShell) {
-  std::vector<std::string> words = {"",
-                                    "My Files",
-                                    "it's",
-                                    "a\nb\n",
-                                    "-rf /",
-                                    "$(reboot)",
-                                    "`reboot`",
-                                    "a\"b",
-                                    "!!",
-                                    "\\",
-                                    "\\n",
-                                    "*?[a]{b,c}",
-                                    "~root",
-                                    "a;b&c|d",
-                                    "#x",
-                                    "\u202e",
-                                    "bad\xff\xfe",
-                                    "'\n'",
-                                    "\t7",
-                                    "\x01"
-                                    "7",
-                                    "$'a'",
-                                    "a=b",
-                                    "日本 語",
-                                    "a\u00a0b",
-                                    "<>"};
+  std::vector<std::string> words = {"",          "My Files",    "it's",    "a\nb\n",   "-rf /",
+                                    "$(reboot)", "`reboot`",    "a\"b",    "!!",       "\\",
+                                    "\\n",       "*?[a]{b,c}",  "~root",   "a;b&c|d",  "#x",
+                                    "\u202e",    "bad\xff\xfe", "'\n'",    "\t7",      "\0017",
+                                    "$'a'",      "a=b",         "日本 語", "a\u00a0b", "<>"};
   std::string all;
   for (int byte = 1; byte < 256; ++byte) all += static_cast<char>(byte);
   words.push_back(all);

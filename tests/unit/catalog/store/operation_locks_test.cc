@@ -94,6 +94,7 @@ TEST(OperationLocksTest, ManyAtOnceExcludeEachOther) {
   OperationLocks locks;
   std::vector<int> counters(4);  // each guarded by the lock of its number
   std::vector<std::jthread> threads;
+  threads.reserve(kThreads);
   for (int thread = 0; thread < kThreads; ++thread) {
     threads.emplace_back([&, thread] {
       for (int round = 0; round < kRounds; ++round) {

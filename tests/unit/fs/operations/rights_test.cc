@@ -22,7 +22,7 @@ class RightsTest : public ControlTest {
     CheckSyscall(fchown(volume->root_fd(), uid, gid), "give a workspace away");
     CheckSyscall(fchmod(volume->root_fd(), mode), "set a workspace's mode");
   }
-  static Asker User(uid_t uid, std::vector<gid_t> groups = {}, Powers powers = {}) {
+  static Asker User(uid_t uid, const std::vector<gid_t>& groups = {}, const Powers& powers = {}) {
     return {uid, uid, [=] { return FurtherCredentials{.groups = groups, .powers = powers}; }};
   }
   int ErrorOf(Right right, const Asker& asker, const RightSubject& subject) {
