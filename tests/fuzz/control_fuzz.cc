@@ -59,8 +59,8 @@ class Place {
     store_.reset();
     const auto again = Store::Open(Options());
     again->Keep();
-    for (const WorkspaceRecord& workspace : again->ListWorkspaces())
-      again->ListSnapshots(workspace.id);
+    for (const WorkspaceRecord& workspace : again->rows().ListWorkspaces())
+      again->rows().ListSnapshots(workspace.id);
     Require(again->Status().warnings.empty());
   }
   Place(const Place&) = delete;

@@ -6,6 +6,7 @@
 # new_ground makes a place for a store and sets $store. Afterwards it calls flip_bits.
 #
 # shellcheck shell=bash
+# shellcheck disable=SC2154 # image, options and store are the script's
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/harness.sh"
 
