@@ -34,7 +34,8 @@ std::unique_ptr<Backend> OpenBtrfs(int store_fd, const BackendOptions& options) 
 
 // "auto" takes the first without an obstacle.
 const std::vector<BackendEntry>& Backends() {
-  static const std::vector<BackendEntry> kBackends = [] {
+  // Never destroyed: a store may be open until the end of the process.
+  static const auto& kBackends = *new std::vector<BackendEntry>([] {
     std::vector<BackendEntry> backends = {
         {"btrfs-base", BaseHomeObstacle, CreateBaseHome, BaseHomeExists, OpenBtrfs<OpenBaseHome>,
          RemoveFrom<RemoveBaseHome>},
@@ -42,7 +43,7 @@ const std::vector<BackendEntry>& Backends() {
          RemoveFrom<RemoveLoopHome>}};
     for (const BackendEntry& entry : DeviceMapperBackends()) backends.push_back(entry);
     return backends;
-  }();
+  }());
   return kBackends;
 }
 

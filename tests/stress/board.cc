@@ -56,15 +56,23 @@ void Board::Fail(std::string_view sentence) {
   [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, line.data(), line.size());
 }
 
-double Board::StaleWalksPerMille() const {
+Board::StaleWalks Board::CountStaleWalks() const {
   uint64_t stale = 0;
   uint64_t all = 0;
+  uint64_t rollbacks = 0;
+  for (const Operation rollback : {Operation::kRollbackLive, Operation::kExchange,
+                                   Operation::kCkptRollback, Operation::kCkptRollbackForce}) {
+    rollbacks += counts[static_cast<size_t>(rollback)].by_result[0];
+  }
   for (size_t i = 0; i < counts.size(); ++i) {
     if (!WalksAPath(static_cast<Operation>(i))) continue;
     stale += counts[i].by_result[ESTALE];
     all += std::accumulate(counts[i].by_result.begin(), counts[i].by_result.end(), uint64_t{0});
   }
-  return all == 0 ? 0 : 1000.0 * static_cast<double>(stale) / static_cast<double>(all);
+  const auto per_mille = [stale](uint64_t whole) {
+    return whole == 0 ? 0 : 1000.0 * static_cast<double>(stale) / static_cast<double>(whole);
+  };
+  return {.per_mille_walks = per_mille(all), .per_mille_rollbacks = per_mille(rollbacks)};
 }
 
 void Board::Print() const {

@@ -48,8 +48,12 @@ struct Board {
   void Record(Operation operation, int result, int64_t took_ns);
   // Says what was wrong, on stderr, the first few times; counts it.
   void Fail(std::string_view sentence);
-  // How many of 1,000 calls that walk a path ended with ESTALE.
-  double StaleWalksPerMille() const;
+  // How many calls that walk a path ended with ESTALE, of 1,000 of them, and of 1,000 rollbacks.
+  struct StaleWalks {
+    double per_mille_walks = 0;
+    double per_mille_rollbacks = 0;
+  };
+  StaleWalks CountStaleWalks() const;
   // The table of what was done, how it ended and how long it took at most.
   void Print() const;
 };
