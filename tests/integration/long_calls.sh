@@ -6,7 +6,7 @@
 
 [[ -x $bin/storms ]] || skip_test "the program storms is not built"
 store=$scratch/store m=$scratch/mnt
-serve_store "$store" "$m" "$scratch/log" size=6G
+serve_store "$store" "$m" "$scratch/log" size=12G
 cd "$m" || exit 1
 mkdir W
 
