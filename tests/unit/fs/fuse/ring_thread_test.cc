@@ -90,6 +90,7 @@ TEST_F(RingThreadTest, WhatATaskPutsIntoTheRingIsSubmitted) {
   constexpr int kTasks = 500;
   {
     std::vector<std::jthread> others;
+    others.reserve(4);
     for (int i = 0; i < 4; ++i) {
       others.emplace_back([this] {
         for (int task = 0; task < kTasks; ++task) EXPECT_TRUE(served_->Run([this] { Wake(); }));
