@@ -107,9 +107,20 @@ void MountVerbs::RenameWorkspace(const WorkspaceRecord& record, const std::strin
   });
 }
 
+// Before anything of the checkpoint is done. btrfs would write them out too, but by a few threads for the whole
+// filesystem, each of which takes a file at a time: a small one waits there for the large ones of others.
+void MountVerbs::WriteOutOpenFiles(int64_t workspace_id) {
+  const auto live = mount_.workspaces.Get(workspace_id)->live();
+  if (!live->files) return;
+  FileTree files(mount_);
+  files.WriteOutEarly(files.Writers(live->files->slot));
+}
+
 SnapshotRecord MountVerbs::Checkpoint(int64_t workspace_id, const CheckpointRequest& request) {
   const std::string workspace = mount_.NameOf(workspace_id);
   return Logged("checkpoint " + workspace + "/" + request.name, [&] {
+    WriteOutOpenFiles(workspace_id);
+    const RightOfWay::Held first(mount_.store.backend().right_of_way());
     SnapshotRecord made = mount_.store.Checkpoint(workspace_id, request, Hooks());
     if (made.moment != SnapshotMoment::kOne) {
       spdlog::warn("checkpoint {}/{} is {}, not one moment: {}", workspace, made.name,

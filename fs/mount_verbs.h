@@ -111,6 +111,7 @@ class MountVerbs : public Verbs {
   void Revived(const VolumeId& volume);
   void ForgetContent(LiveWorkspace& workspace, std::vector<NodeId> stale);
   LiveHooks Hooks();
+  void WriteOutOpenFiles(int64_t workspace_id);
   // Files of the live tree of which the kernel may have pages that a mapping has stored to, and which
   // nobody else can see until they are written back. None where data passes through.
   std::vector<NodeId> FilesWithPages(const LiveWorkspace& workspace) const;
