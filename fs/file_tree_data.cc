@@ -37,6 +37,12 @@ void RefuseProtected(const struct statx& status, int flags) {
   }
 }
 
+// Whether it may have more to be written than is written at once.
+bool IsLarge(int fd) {
+  struct stat status {};
+  return fstat(fd, &status) == 0 && status.st_size > Pieces::kFirstBytes;
+}
+
 // Calls `act` for one part of a regular file after the other, until it returns an errno; returns that.
 template <typename Act>
 int DoInPieces(int fd, Pieces& pieces, const Act& act) {
@@ -349,15 +355,24 @@ std::unique_ptr<Gate::Approach> FileTree::ApproachGate(NodeId node_id) const {
 // Of a file with much to be written, little at a time: what one fsync(2) has to write stands, all of it, before
 // whatever others write meanwhile. Returns an errno; 0: all is well.
 int FileTree::WriteOutInPieces(int fd, Pieces& pieces) {
-  return DoInPieces(fd, pieces, [fd](off_t at, off_t size) {
-    return sync_file_range(fd, at, size, kWriteOutNow) == 0 ? 0 : errno;
+  // The one before is waited for, so that the disk has always something to do.
+  off_t before = 0;
+  off_t before_size = 0;
+  return DoInPieces(fd, pieces, [&](off_t at, off_t size) {
+    if (sync_file_range(fd, at, size, SYNC_FILE_RANGE_WRITE) != 0) return errno;
+    const bool is_first = before_size == 0;
+    const int result =
+        is_first ? 0 : sync_file_range(fd, before, before_size, SYNC_FILE_RANGE_WAIT_BEFORE);
+    before = at;
+    before_size = size;
+    return result == 0 ? 0 : errno;
   });
 }
 
 void FileTree::SyncBy(NodeId node_id, uint64_t handle, int fd, bool data_only) const {
   Pieces pieces(&mount_.store.backend().right_of_way());
   // What the kernel tells by this it does not tell once more by the other.
-  int lost = WriteOutInPieces(fd, pieces);
+  int lost = IsLarge(fd) ? WriteOutInPieces(fd, pieces) : 0;
   if (lost == 0) {
     if ((data_only ? fdatasync(fd) : fsync(fd)) == 0) return;
     lost = errno;
