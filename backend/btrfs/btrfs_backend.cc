@@ -72,7 +72,7 @@ BtrfsBackend::BtrfsBackend(BtrfsHome home)
       is_read_only_(IsReadOnly(home_.root.get())),
       damage_before_(CountDamage(home_.root.get())) {
   if (home_.image.valid() && !is_read_only_)
-    image_space_.emplace(home_.root.get(), home_.image.get());
+    image_space_.emplace(home_.root.get(), home_.image.get(), right_of_way());
 }
 
 BackendCapabilities BtrfsBackend::capabilities() const noexcept {
@@ -178,6 +178,13 @@ void BtrfsBackend::WaitDurable() {
   // transaction thread commit, and on a busy machine it can miss being woken. Then the caller waits for the
   // next commit that comes by itself, after 30 s.
   CheckBtrfsUtil(btrfs_util_sync_fd(home_.volumes.get()), "commit the changes of volumes");
+}
+
+void BtrfsBackend::WaitDestroyed() {
+  // Of a directory that has lost a subvolume this commits the transaction (btrfs_record_snapshot_destroy in the
+  // kernel's fs/btrfs/tree-log.c), and no more; if that has been committed, it does nothing. A sync of the
+  // filesystem would first write out all data of all volumes.
+  CheckSyscall(fsync(home_.volumes.get()), "commit the removal of volumes");
 }
 
 size_t BtrfsBackend::PendingDestroys() const {

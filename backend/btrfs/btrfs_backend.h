@@ -34,6 +34,7 @@ class BtrfsBackend final : public Backend {
   void Clone(const VolumeId& source, const VolumeId& target) override;
   void Seal(const VolumeId& id) override;
   bool Destroy(const VolumeId& id) override;
+  void WaitDestroyed() override;
   void WaitDurable() override;
   size_t PendingDestroys() const override;
 

@@ -35,6 +35,7 @@ constexpr std::chrono::seconds kBackingInterval{1};
 // enough, and on one that has not.
 constexpr uint64_t kReturnLeastBytes = 64 * kMiB;
 constexpr std::chrono::seconds kReturnInterval{10};
+constexpr uint64_t kReturnedAtOnce = 64 * kMiB;
 constexpr uint64_t kReturnLeastBytesIfShort = 4 * kMiB;
 constexpr std::chrono::seconds kReturnIntervalIfShort{1};
 
@@ -57,8 +58,8 @@ uint64_t BallastLeftBy(int root_fd) {
   return S_ISREG(status.st_mode) ? static_cast<uint64_t>(status.st_size) : 0;
 }
 
-ImageSpace::ImageSpace(int root_fd, int image_fd)
-    : root_fd_(root_fd), image_fd_(image_fd), ballast_(BallastLeftBy(root_fd)) {
+ImageSpace::ImageSpace(int root_fd, int image_fd, RightOfWay& way)
+    : root_fd_(root_fd), image_fd_(image_fd), way_(way), ballast_(BallastLeftBy(root_fd)) {
   LookAndLog();
   thread_ = std::jthread([this](const std::stop_token& stop) { Run(stop); });
 }
@@ -193,13 +194,24 @@ void ImageSpace::GiveBack() {
   if (unused < kept_ + (is_short ? kReturnLeastBytesIfShort : kReturnLeastBytes)) return;
   next_return_ = Clock::now() + (is_short ? kReturnIntervalIfShort : kReturnInterval);
   for (const BlockGroup& group : ReadBlockGroups(root_fd_)) {
-    if (!group.has_data) continue;
-    fstrim_range range{.start = group.logical, .len = group.length, .minlen = 0};
-    if (ioctl(root_fd_, FITRIM, &range) == 0) continue;
-    if (errno != EOPNOTSUPP) ThrowErrno(kKeepInStep);
-    break;  // the disk below cannot take anything back
+    if (group.has_data && !GiveBackUnusedOf(group)) break;
   }
   kept_ = UnusedInImage();
+}
+
+// False if the disk below cannot take anything back. Little at a time: while a hole is made in the image, nobody
+// else reads or writes that.
+bool ImageSpace::GiveBackUnusedOf(const BlockGroup& group) {
+  const uint64_t end = group.logical + group.length;
+  for (uint64_t at = group.logical; at < end; at += kReturnedAtOnce) {
+    way_.GiveWay(RightOfWay::kHeldMax);
+    fstrim_range range{
+        .start = at, .len = std::min<uint64_t>(kReturnedAtOnce, end - at), .minlen = 0};
+    if (ioctl(root_fd_, FITRIM, &range) == 0) continue;
+    if (errno != EOPNOTSUPP) ThrowErrno(kKeepInStep);
+    return false;
+  }
+  return true;
 }
 
 // What the image holds of its disk, and its filesystem does not use.

@@ -8,7 +8,9 @@
 #include <mutex>
 #include <thread>
 
+#include "backend/base/right_of_way.h"
 #include "backend/base/unique_fd.h"
+#include "backend/btrfs/block_groups.h"
 #include "backend/mount/disk_space.h"
 
 namespace ckptfs {
@@ -26,12 +28,12 @@ namespace ckptfs {
 // The first of these holds by itself, however fast somebody writes. A thread follows what others take of the
 // disk or give back: once a second, and more often when there is little.
 //
-// Owned by the backend. `root_fd` is the root of the image's filesystem, `image_fd` the image; both outlive
-// this. Any thread may ask.
+// Owned by the backend. `root_fd` is the root of the image's filesystem, `image_fd` the image; these and
+// `way` outlive this. Any thread may ask.
 class ImageSpace {
  public:
   // The first look is over on return. Failures are logged: a store is usable without.
-  ImageSpace(int root_fd, int image_fd);
+  ImageSpace(int root_fd, int image_fd, RightOfWay& way);
   ~ImageSpace();
   ImageSpace(const ImageSpace&) = delete;
   ImageSpace& operator=(const ImageSpace&) = delete;
@@ -54,10 +56,12 @@ class ImageSpace {
   bool BackMetadata();
   bool BackPlace(uint64_t place, uint64_t length) const;
   void GiveBack();
+  bool GiveBackUnusedOf(const BlockGroup& group);
   uint64_t UnusedInImage() const;
 
   const int root_fd_;
   const int image_fd_;
+  RightOfWay& way_;
   UniqueFd file_;
   std::atomic<uint64_t> ballast_;
   Clock::time_point next_backing_, next_return_;

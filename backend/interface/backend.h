@@ -15,6 +15,7 @@
 
 #include "backend/base/error.h"
 #include "backend/base/own_names.h"
+#include "backend/base/right_of_way.h"
 #include "backend/base/unique_fd.h"
 #include "backend/base/uuid.h"
 #include "backend/base/work_limits.h"
@@ -137,6 +138,9 @@ class Backend {
   virtual std::string_view type() const noexcept = 0;
   virtual BackendCapabilities capabilities() const noexcept = 0;
 
+  // Of those for whose snapshot somebody waits.
+  RightOfWay& right_of_way() noexcept { return right_of_way_; }
+
   // The directory for sidecars, inside what the backend keeps, so that a lost catalog can be
   // rebuilt from the backend alone. A file there whose data has been handed to the disk with
   // WriteOutData (backend/base/write_out.h; fsync(2) where the capabilities say so) is durable once a
@@ -171,10 +175,12 @@ class Backend {
   virtual void Seal(const VolumeId& id) = 0;
 
   // Removes a volume. Returns false if there was none (so that recovery can repeat it). The name
-  // is gone on return, but a power cut may bring the volume back until WaitDurable has returned;
-  // the space comes back later.
+  // is gone on return, but a power cut may bring the volume back until WaitDestroyed has
+  // returned; the space comes back later.
   virtual bool Destroy(const VolumeId& id) = 0;
   // Returns when every Destroy that returned before this call is durable.
+  virtual void WaitDestroyed() { WaitDurable(); }
+  // The same, and all that was done to the directory for sidecars.
   virtual void WaitDurable() = 0;
   // Destroyed volumes whose space has not come back yet.
   virtual size_t PendingDestroys() const = 0;
@@ -230,6 +236,9 @@ class Backend {
   // root_fd is another. To be called before any volume is opened, and with an empty function before what
   // it refers to ends: it is not running then on return.
   virtual void OnRevival(const std::function<void(const VolumeId&)>& /*revived*/) {}
+
+ private:
+  RightOfWay right_of_way_;
 };
 
 struct BackendOptions {

@@ -102,6 +102,7 @@ void Janitor::SealQuiet(const std::set<VolumeId>& volumes) const {
   for (const VolumeId& volume : volumes) {
     try {
       if (!states_.Contains(volume)) continue;
+      backend_.right_of_way().GiveWay(RightOfWay::kHeldMax);
       backend_.Sync(volume);  // the long part, without the lock of the states
       states_.SealIfQuiet(backend_, volume);
     } catch (const std::exception& error) {
@@ -114,7 +115,8 @@ void Janitor::SealQuiet(const std::set<VolumeId>& volumes) const {
 
 void Janitor::FinishDestroyed(const std::set<VolumeId>& volumes) {
   try {
-    backend_.WaitDurable();
+    backend_.right_of_way().GiveWay(RightOfWay::kHeldMax);
+    backend_.WaitDestroyed();
     // If power goes here: the volumes are gone for good, sidecars and tombstones are still there.
     // The next start destroys once more, finds nothing, and comes here again.
     Failpoint("delete.after-durable");

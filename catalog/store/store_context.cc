@@ -169,7 +169,7 @@ PreparedVolume::~PreparedVolume() {
   try {
     // Whoever is told of the failure must not find a checkpoint after a power cut: recovery adopts
     // those that it finds whole.
-    if (store_.backend->Destroy(id_)) store_.backend->WaitDurable();
+    if (store_.backend->Destroy(id_)) store_.backend->WaitDestroyed();
     store_.janitor->Reap(id_);
   } catch (const std::exception& error) {
     spdlog::error("destroy volume {}: {}; the next start repeats it", id_.str(), error.what());

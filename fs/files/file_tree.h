@@ -119,6 +119,8 @@ class FileTree {
   // Hands all that has been written to these files so far to the disk, stores through mappings
   // included; a snapshot made later has it. Files that are gone count for nothing.
   void WriteOut(const std::vector<WriterHandle>& writers);
+  // The same while all go on, and checkpoints of others go first: much can be left to be written.
+  void WriteOutEarly(const std::vector<WriterHandle>& writers);
   // Keeps a write that comes to the daemon out of the moment of a checkpoint. Null for a file that
   // no gate is before.
   std::unique_ptr<Gate::Pass> PassGate(NodeId node) const;
@@ -193,6 +195,9 @@ class FileTree {
   // The daemon's own descriptor of an open file, made now if there is none yet. Null if the kernel
   // passes its data through, and so keeps it reachable.
   std::shared_ptr<const UniqueFd> KeepReachable(NodeId node) const;
+  void ForEachWritten(const std::vector<WriterHandle>& writers,
+                      const std::function<void(int fd)>& act);
+  static int WriteOutInPieces(int fd, Pieces& pieces);
   void SyncBy(NodeId node, uint64_t handle, int fd, bool data_only) const;
   CreatedFile FinishCreate(const Change& change, UniqueFd fd, int flags, const Caller& caller);
 

@@ -140,7 +140,7 @@ void FileTree::CutDown(NodeId node_id, const AttributeChange& change, const InGr
     fd = OpenAnew(node, O_RDONLY);
   }
   const auto approach = ApproachGate(node_id);
-  Pieces pieces;
+  Pieces pieces(&mount_.store.backend().right_of_way());
   AttributeChange cut = change;
   while ((size = EndAfterCut(fd.get(), size, change.size, pieces.bytes())) > change.size) {
     cut.size = size;

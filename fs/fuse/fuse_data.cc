@@ -213,7 +213,7 @@ void Write(fuse_req_t request, fuse_ino_t node, fuse_bufvec* written, off_t offs
 }
 
 void Sync(fuse_req_t request, fuse_ino_t node, int data_only, fuse_file_info* file) {
-  AnswerInWaitingRoom(request, "fsync", [=, handle = file->fh] {
+  AnswerPerhapsLong(request, "fsync", [=, handle = file->fh] {
     FuseHandlers& handlers = HandlersOf(request);
     if (IsVirtual(node)) {
       handlers.snapshots.Sync(node);

@@ -29,7 +29,7 @@ void TakeOverNodatacow(int from, int to) {
 // Gives the empty file `to` the content of `from`. False if nothing can be shared; then it is empty still.
 bool ShareContent(int from, int to, off_t size, const std::string& path, Deadline end) {
   TakeOverNodatacow(from, to);
-  Pieces pieces;
+  Pieces pieces(/*way=*/nullptr);
   for (off_t at = 0; at < size;) {
     RequireTime(end, path);
     const off_t piece = std::min(pieces.bytes(), size - at);

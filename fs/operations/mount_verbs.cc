@@ -106,10 +106,21 @@ void MountVerbs::RenameWorkspace(const WorkspaceRecord& record, const std::strin
   });
 }
 
+// Before anything of the checkpoint is done. btrfs would write them out too, but by a few threads for the whole
+// filesystem, each of which takes a file at a time: a small one waits there for the large ones of others.
+void MountVerbs::WriteOutOpenFiles(int64_t workspace_id) {
+  const auto live = mount_.workspaces.Get(workspace_id)->live();
+  if (!live->files) return;
+  FileTree files(mount_);
+  files.WriteOutEarly(files.Writers(live->files->slot));
+}
+
 // What is on disk after each phase is said in catalog/store/store_checkpoint.cc.
 SnapshotRecord MountVerbs::Checkpoint(int64_t workspace_id, const CheckpointRequest& request) {
   const std::string workspace = mount_.NameOf(workspace_id);
   return Logged("checkpoint " + workspace + "/" + request.name, [&] {
+    WriteOutOpenFiles(workspace_id);
+    const RightOfWay::Held first(mount_.store.backend().right_of_way());
     const auto pending = mount_.store.BeginCheckpoint(workspace_id, request);
     std::shared_ptr<const WriterNotes::Noted> noted;
     {

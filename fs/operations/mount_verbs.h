@@ -118,6 +118,7 @@ class MountVerbs : public Verbs {
   bool IsEmpty(const LiveWorkspace& workspace);
   void NoteWriters(const SnapshotRecord& made, const WriterNotes::Noted& noted) noexcept;
   void CopyLiveTree(int64_t workspace_id, PendingComparison& pending);
+  void WriteOutOpenFiles(int64_t workspace_id);
   // Files of the live tree of which the kernel may have pages that a mapping has stored to, and which
   // nobody else can see until they are written back. None where data passes through.
   std::vector<NodeId> FilesWithPages(const LiveWorkspace& workspace) const;

@@ -357,11 +357,11 @@ TEST_F(PowerCutTest, NewVolumeStaysWithItsMode) {
   EXPECT_EQ(stat.st_mode & 07777, 0755u);
 }
 
-TEST_F(PowerCutTest, DestroyIsUndoneUntilWaitDurable) {
+TEST_F(PowerCutTest, DestroyIsUndoneUntilWaitDestroyed) {
   backend_->Snapshot(live_, snapshot_);
   backend_->Destroy(snapshot_);
   CopySparse(store_.Path("volumes.img"), after_.Path("early.img"));
-  backend_->WaitDurable();
+  backend_->WaitDestroyed();
   EXPECT_EQ(Cut()->List().size(), 1u);
   ASSERT_EQ(renameat(after_.fd(), "early.img", after_.fd(), "volumes.img"), 0);
   const auto early = OpenBackend(after_.fd(), "btrfs-loop", {});
