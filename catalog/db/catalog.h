@@ -92,6 +92,8 @@ class Catalog {
   std::optional<SnapshotRecord> FindSnapshot(int64_t id) const;
   std::optional<SnapshotRecord> FindSnapshot(const Uuid& uuid) const;
   std::optional<SnapshotRecord> FindSnapshotByVolume(const VolumeId& volume) const;
+  // Reads nothing else of the row, which may be damaged. Empty: there is none.
+  Uuid SnapshotUuid(int64_t id) const;
   // The newest of any kind: for what goes on from all that there is.
   std::optional<SnapshotRecord> NewestSnapshot(int64_t workspace_id) const;
   // The `n`-th newest checkpoint, counted from 1; `latest` is the first. States that rollbacks kept never

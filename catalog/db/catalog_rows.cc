@@ -214,6 +214,12 @@ std::optional<SnapshotRecord> Catalog::FindSnapshotByVolume(const VolumeId& volu
   return OneSnapshot(reader_.Query(CKPTFS_SELECT_SNAPSHOT "WHERE s.volume = ?", volume));
 }
 
+Uuid Catalog::SnapshotUuid(int64_t id) const {
+  const std::lock_guard lock(read_mutex_);
+  Statement row = reader_.Query("SELECT uuid FROM snapshot WHERE id = ?", id);
+  return row.Step() ? row.Id(0) : Uuid();
+}
+
 std::optional<SnapshotRecord> Catalog::NewestSnapshot(int64_t workspace_id) const {
   const std::lock_guard lock(read_mutex_);
   return OneSnapshot(reader_.Query(

@@ -10,9 +10,7 @@
 namespace ckptfs {
 
 Uuid SidecarWriter::UuidOf(std::optional<int64_t> snapshot_id) const {
-  if (!snapshot_id) return {};
-  const std::optional<SnapshotRecord> snapshot = catalog_.FindSnapshot(*snapshot_id);
-  return snapshot ? snapshot->uuid : Uuid();
+  return snapshot_id ? catalog_.SnapshotUuid(*snapshot_id) : Uuid();
 }
 
 Sidecar SidecarWriter::Describe(const WorkspaceRecord& workspace) const {
