@@ -36,8 +36,8 @@ cleanup() {
     cd / || true
     # Stopped first: a stopped process would hold its mount for ever.
     for pid in "${processes[@]}"; do
-        kill -CONT "$pid" 2>/dev/null
-        kill -KILL "$pid" 2>/dev/null
+        kill -CONT "$pid" 2>/dev/null # a daemon, too, which is no child
+        kill_child "$pid" KILL
         wait "$pid" 2>/dev/null
     done
     for ((i = ${#mounts[@]} - 1; i >= 0; i--)); do
