@@ -180,14 +180,15 @@ std::vector<SnapshotRecord> Catalog::ListAllSnapshots() const {
 std::vector<SnapshotVolume> Catalog::ListSnapshotVolumes() const {
   const std::lock_guard lock(read_mutex_);
   std::vector<SnapshotVolume> volumes;
-  Statement rows =
-      reader_.Query("SELECT id, workspace_id, name, volume, missing FROM snapshot ORDER BY id");
+  Statement rows = reader_.Query(
+      "SELECT id, workspace_id, name, volume, view, missing FROM snapshot ORDER BY id");
   while (rows.Step()) {
     volumes.push_back({.id = rows.Int(0),
                        .workspace_id = rows.Int(1),
                        .name = rows.Text(2),
                        .volume = rows.Id(3),
-                       .state = rows.Int(4) != 0 ? SnapshotState::kMissing : SnapshotState::kOk});
+                       .view = static_cast<uint64_t>(rows.Int(4)),
+                       .state = rows.Int(5) != 0 ? SnapshotState::kMissing : SnapshotState::kOk});
   }
   return volumes;
 }

@@ -113,6 +113,7 @@ struct SnapshotVolume {
   int64_t workspace_id = 0;
   std::string name;
   VolumeId volume;
+  uint64_t view = 0;
   SnapshotState state = SnapshotState::kOk;
 };
 

@@ -13,6 +13,7 @@
 #include "backend/base/error.h"
 #include "backend/base/time.h"
 #include "catalog/recovery/found_views.h"
+#include "catalog/recovery/inventory.h"
 #include "catalog/store/store_context.h"
 #include "catalog/trees/names.h"
 
@@ -56,7 +57,7 @@ class Planner {
   // A workspace as sidecars name it. The time tells it from a former one, whose number it has been given.
   using WorkspaceName = std::pair<uint64_t, int64_t>;  // view, created_ns
 
-  void ReadSidecars(const std::vector<Sidecar>& known);
+  void ReadSidecars(const Inventory& inventory, const std::vector<Sidecar>& known);
   std::vector<Sidecar*> AllSidecars(bool of_live_trees);
   void MakeViewsUnique();
   void NumberWorkspaces();
@@ -73,7 +74,6 @@ class Planner {
   void RememberIds(const Sidecar& row);
 
   const Backend& backend_;
-  const MetaDirectory& meta_;
   uint64_t store_generation_ = 0;
   std::map<VolumeId, Candidate> left_;
   std::map<VolumeId, int64_t> snapshot_ids_;
@@ -94,17 +94,13 @@ class Planner {
 
 Planner::Planner(const Backend& backend, const MetaDirectory& meta,
                  const std::vector<Sidecar>& known)
-    : backend_(backend), meta_(meta) {
-  try {
-    store_generation_ = meta.Generation();
-  } catch (const Error& error) {
-    if (error.errno_value() != EUCLEAN) throw;
-    spdlog::warn("{}; that of the sidecars is taken", error.what());
+    : backend_(backend) {
+  const Inventory inventory(backend, meta);
+  store_generation_ = inventory.store_generation().value_or(0);
+  if (!inventory.store_generation()) {
+    spdlog::warn("{}; that of the sidecars is taken", inventory.generation_damage());
   }
-  for (VolumeListing& volume : backend.List()) {
-    left_[volume.id].read_only = volume.read_only;
-  }
-  ReadSidecars(known);
+  ReadSidecars(inventory, known);
   plan_.generation = store_generation_;
   for (const auto& [id, candidate] : left_) {
     // Not below that of a transaction that may have happened: else its volume would be debris.
@@ -114,14 +110,11 @@ Planner::Planner(const Backend& backend, const MetaDirectory& meta,
   }
 }
 
-void Planner::ReadSidecars(const std::vector<Sidecar>& known) {
-  for (auto& [id, candidate] : left_) {
-    try {
-      candidate.sidecar = meta_.Read(id);
-    } catch (const Error& error) {
-      if (error.errno_value() != EUCLEAN) throw;
-      spdlog::warn("sidecar of volume {} is damaged: {}", id.str(), error.why());
-    }
+void Planner::ReadSidecars(const Inventory& inventory, const std::vector<Sidecar>& known) {
+  for (const auto& [id, read_only] : inventory.volumes()) {
+    auto [sidecar, damage] = inventory.ReadSidecar(id);
+    if (!damage.empty()) spdlog::warn("sidecar of volume {} is damaged: {}", id.str(), damage);
+    left_[id] = {.read_only = read_only, .sidecar = std::move(sidecar)};
   }
   for (const Sidecar& row : known) {
     RememberIds(row);

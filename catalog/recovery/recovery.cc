@@ -5,12 +5,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <set>
-#include <unordered_map>
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/time.h"
+#include "catalog/recovery/inventory.h"
 #include "catalog/store/unlinked_directory.h"
 
 namespace ckptfs {
@@ -20,7 +19,7 @@ namespace {
 // looks only at what is on disk: killed anywhere, the next pass does what is left.
 class Recovery {
  public:
-  explicit Recovery(StoreContext& store) : store_(store) {}
+  explicit Recovery(StoreContext& store);
   void Run();
 
  private:
@@ -30,7 +29,6 @@ class Recovery {
   bool IsLostCheckpoint(const Sidecar& sidecar) const;
   bool Adopt(const Sidecar& sidecar);
   void JudgeVolumesWithoutRow();
-  std::optional<Sidecar> ReadSidecar(const VolumeId& volume) const;  // empty also if damaged
   bool IsDebris(const VolumeId& volume) const;
   void SetStates();
   void SetState(Catalog::Change& change, const SnapshotVolume& snapshot);
@@ -41,29 +39,22 @@ class Recovery {
   void ReconcileSidecars();
 
   StoreContext& store_;
-  uint64_t generation_ = 0;
-  std::optional<uint64_t> seen_;  // of the store beside the catalog; empty if that is damaged
+  Inventory inventory_;
+  uint64_t generation_;    // the catalog's
   bool may_mend_ = true;   // false: the store is read-only, and nothing of it is deleted or changed
   bool may_adopt_ = true;  // false: the catalog is older than the store
-  std::unordered_map<VolumeId, bool> volumes_;  // and whether read-only
-  std::vector<WorkspaceRecord> workspaces_;
-  std::vector<SnapshotVolume> snapshots_;
-  std::set<VolumeId> owned_;  // have a row or a tombstone
 };
+
+Recovery::Recovery(StoreContext& store)
+    : store_(store),
+      inventory_(*store.backend, *store.meta, *store.catalog),
+      generation_(store.catalog->Generation()) {}
 
 void Recovery::Run() {
   Failpoint("recovery.begin");
   CompareGenerations();
   SettleTemplates(store_);
   Failpoint("recovery.after-templates");
-  for (const VolumeListing& volume : store_.backend->List()) {
-    volumes_[volume.id] = volume.read_only;
-  }
-  workspaces_ = store_.catalog->ListWorkspaces();
-  snapshots_ = store_.catalog->ListSnapshotVolumes();
-  for (const WorkspaceRecord& workspace : workspaces_) owned_.insert(workspace.volume);
-  for (const SnapshotVolume& snapshot : snapshots_) owned_.insert(snapshot.volume);
-
   RepeatDestructions();
   Failpoint("recovery.after-tombstones");
   AdoptCheckpoints();
@@ -84,30 +75,24 @@ void Recovery::Run() {
 // A store that has seen a transaction which its catalog has not: the catalog is an old one, put
 // back from a backup. What it does not know of may be what its owner misses most.
 void Recovery::CompareGenerations() {
-  generation_ = store_.catalog->Generation();
-  try {
-    seen_ = store_.meta->Generation();
-  } catch (const Error& error) {
-    if (error.errno_value() != EUCLEAN) throw;
-    store_.Warn(std::string(error.what()) + "; it is written anew at the next change");
-  }
-  if (seen_ && *seen_ > generation_) {
+  const std::optional<uint64_t>& seen = inventory_.store_generation();
+  if (!seen)
+    store_.Warn(inventory_.generation_damage() + "; it is written anew at the next change");
+  if (seen && *seen > generation_) {
     may_adopt_ = false;
     store_.SetReadOnly(true);
     store_.Warn(fmt::format(
         "catalog.db is older than the store ({} changes behind; put back from a backup?): mounted "
         "read-only. Run ckpt fsck --repair, which adds what is missing from the sidecars",
-        *seen_ - generation_));
+        *seen - generation_));
   }
   may_mend_ = !store_.IsReadOnly();
 }
 
 // Deletions whose end was not seen: a destroyed volume can come back at a power cut.
 void Recovery::RepeatDestructions() {
-  for (const VolumeId& volume : store_.catalog->Tombstones()) {
-    owned_.insert(volume);
-    if (may_mend_) store_.Destroy(volume);
-  }
+  if (!may_mend_) return;
+  for (const VolumeId& volume : inventory_.tombstones()) store_.Destroy(volume);
 }
 
 // Checkpoints whose callers were told of them, or were about to be, and whose transactions the catalog
@@ -116,18 +101,17 @@ void Recovery::RepeatDestructions() {
 void Recovery::AdoptCheckpoints() {
   if (!may_adopt_) return;
   std::vector<Sidecar> found;
-  for (const auto& [volume, read_only] : volumes_) {
-    if (owned_.contains(volume)) continue;
-    std::optional<Sidecar> sidecar = ReadSidecar(volume);
+  for (const VolumeId& volume : inventory_.Strangers()) {
+    std::optional<Sidecar> sidecar = inventory_.ReadSidecar(volume).sidecar;
     if (sidecar && IsLostCheckpoint(*sidecar)) found.push_back(*std::move(sidecar));
   }
   // A checkpoint derives from an older one of its workspace.
   std::sort(found.begin(), found.end(), [](const Sidecar& a, const Sidecar& b) {
     return a.snapshot.created_ns < b.snapshot.created_ns;
   });
-  bool adopted = false;
-  for (const Sidecar& sidecar : found) adopted |= Adopt(sidecar);
-  if (adopted) snapshots_ = store_.catalog->ListSnapshotVolumes();
+  for (const Sidecar& sidecar : found) {
+    if (Adopt(sidecar)) inventory_.Own(sidecar.volume, *store_.catalog);
+  }
 }
 
 // Operations on other workspaces may have had their transactions between its sidecar and its own, so the
@@ -168,7 +152,6 @@ bool Recovery::Adopt(const Sidecar& sidecar) {
   spdlog::warn("{}: the checkpoint {}/{}, made just before the crash, is taken into the catalog",
                store_.options.path, workspace->name, snapshot.name);
   ++generation_;
-  owned_.insert(sidecar.volume);
   return true;
 }
 
@@ -176,8 +159,7 @@ bool Recovery::Adopt(const Sidecar& sidecar) {
 // something that nobody here can explain. The second is never deleted.
 void Recovery::JudgeVolumesWithoutRow() {
   std::vector<VolumeId> debris;
-  for (const auto& [volume, read_only] : volumes_) {
-    if (owned_.contains(volume)) continue;
+  for (const VolumeId& volume : inventory_.Strangers()) {
     if (!IsDebris(volume)) {
       store_.Warn(fmt::format(
           "volume {} has no entry in the catalog: it is left alone. ckpt fsck tells more",
@@ -196,22 +178,14 @@ void Recovery::JudgeVolumesWithoutRow() {
   for (const VolumeId& volume : debris) store_.Destroy(volume);
 }
 
-std::optional<Sidecar> Recovery::ReadSidecar(const VolumeId& volume) const {
-  try {
-    return store_.meta->Read(volume);
-  } catch (const Error& error) {
-    if (error.errno_value() != EUCLEAN) throw;
-    return std::nullopt;
-  }
-}
-
 bool Recovery::IsDebris(const VolumeId& volume) const {
   // The catalog may have forgotten the row that this volume had.
-  if (seen_ && *seen_ > generation_) return false;
-  const std::optional<Sidecar> sidecar = ReadSidecar(volume);
+  const std::optional<uint64_t>& seen = inventory_.store_generation();
+  if (seen && *seen > generation_) return false;
+  const std::optional<Sidecar> sidecar = inventory_.ReadSidecar(volume).sidecar;
   if (!sidecar) return false;
   if (sidecar->IsUnfinished()) return true;
-  if (!seen_) return false;
+  if (!seen) return false;
   // Somebody may have been told that it is there.
   if (sidecar->role == SidecarRole::kSnapshot) return false;
   // The transaction that was to give it a row did not happen: it would be durable. Those of others may have
@@ -221,17 +195,17 @@ bool Recovery::IsDebris(const VolumeId& volume) const {
 
 void Recovery::SetStates() {
   Catalog::Change change(*store_.catalog);
-  for (const SnapshotVolume& snapshot : snapshots_) SetState(change, snapshot);
+  for (const SnapshotVolume& snapshot : inventory_.snapshots()) SetState(change, snapshot);
   // Found again by the next start: no news for the store.
   change.CommitUncounted();
-  for (const WorkspaceRecord& workspace : workspaces_) {
-    const auto volume = volumes_.find(workspace.volume);
-    if (volume == volumes_.end()) {
+  for (const WorkspaceRecord& workspace : inventory_.workspaces()) {
+    const std::optional<bool> read_only = inventory_.IsReadOnly(workspace.volume);
+    if (!read_only) {
       store_.Warn(fmt::format(
           "the data of workspace {} is missing: volume {} is gone. Roll it back to a snapshot, or "
           "bring the volume back and mount again",
           workspace.name, workspace.volume.str()));
-    } else if (volume->second && !store_.options.backend_options.read_only) {
+    } else if (*read_only && !store_.options.backend_options.read_only) {
       store_.Warn(fmt::format("the volume {} of workspace {} is read-only. Run ckpt fsck",
                               workspace.volume.str(), workspace.name));
     }
@@ -239,7 +213,7 @@ void Recovery::SetStates() {
 }
 
 void Recovery::SetState(Catalog::Change& change, const SnapshotVolume& snapshot) {
-  const bool there = volumes_.contains(snapshot.volume);
+  const bool there = inventory_.Has(snapshot.volume);
   const SnapshotState state = there ? SnapshotState::kOk : SnapshotState::kMissing;
   const std::optional<WorkspaceRecord> workspace =
       store_.catalog->FindWorkspace(snapshot.workspace_id);
@@ -259,18 +233,17 @@ void Recovery::SetState(Catalog::Change& change, const SnapshotVolume& snapshot)
 // and its volume still writable.
 void Recovery::SealSnapshots() {
   if (!may_mend_) return;
-  for (const SnapshotVolume& snapshot : snapshots_) {
-    const auto volume = volumes_.find(snapshot.volume);
-    if (volume != volumes_.end() && !volume->second) store_.Seal(snapshot.volume);
+  for (const SnapshotVolume& snapshot : inventory_.snapshots()) {
+    if (inventory_.IsReadOnly(snapshot.volume) == false) store_.Seal(snapshot.volume);
   }
 }
 
 // What was unlinked but open in a live tree nobody has open any more. Snapshots keep theirs.
 void Recovery::RemoveUnlinkedFiles() {
   if (!may_mend_) return;
-  for (const WorkspaceRecord& workspace : workspaces_) {
-    const auto volume = volumes_.find(workspace.volume);
-    if (volume == volumes_.end() || volume->second) continue;  // missing, or damaged: told above
+  for (const WorkspaceRecord& workspace : inventory_.workspaces()) {
+    // Missing or damaged: told above.
+    if (inventory_.IsReadOnly(workspace.volume) != false) continue;
     try {
       const uint64_t count = ClearUnlinkedFiles(*store_.backend->Open(workspace.volume));
       if (count == 0) continue;
@@ -319,10 +292,11 @@ void Recovery::ReconcileSidecars() {
     TellIfHindered("the rest of a sidecar", [&] { store_.meta->RemoveLeftover(name); });
   }
   size_t removed = 0;
-  for (const VolumeId& volume : listing.sidecars) {
-    if (owned_.contains(volume) || volumes_.contains(volume) || store_.rebuilt()) continue;
-    TellIfHindered("sidecar of volume " + volume.str(),
-                   [&] { removed += store_.meta->Remove(volume) ? 1 : 0; });
+  if (!store_.rebuilt()) {
+    for (const VolumeId& volume : inventory_.SidecarsOfNothing(listing)) {
+      TellIfHindered("sidecar of volume " + volume.str(),
+                     [&] { removed += store_.meta->Remove(volume) ? 1 : 0; });
+    }
   }
   const StoreFacts facts = store_.catalog->Facts();
   const std::optional<MetaDirectory::StoreFile> file = store_.meta->ReadStore();

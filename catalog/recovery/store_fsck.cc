@@ -6,10 +6,10 @@
 #include <cerrno>
 #include <map>
 #include <set>
-#include <unordered_map>
 
 #include "backend/base/error.h"
 #include "backend/base/time.h"
+#include "catalog/recovery/inventory.h"
 #include "catalog/recovery/rebuild.h"
 #include "catalog/store/store_context.h"
 #include "catalog/trees/names.h"
@@ -21,11 +21,12 @@ namespace {
 // finds if it may: nothing that has data is ever deleted, only given a row.
 class Checker {
  public:
-  Checker(StoreContext& store, bool repair) : store_(store), repair_(repair) {}
+  Checker(StoreContext& store, bool repair)
+      : store_(store), repair_(repair), inventory_(TakeInventory()) {}
   FsckReport Run();
 
  private:
-  void Load();
+  Inventory TakeInventory() const { return {*store_.backend, *store_.meta, *store_.catalog}; }
   void Problem(const std::string& line) { report_.problems.push_back(line); }
   template <typename Action>
   void Mend(const std::string& problem, const std::string& done, const Action& mend);
@@ -34,7 +35,7 @@ class Checker {
   void CheckRows();
   void CheckViews();
   void CheckVolumesWithoutRow();
-  void CheckStranger(const VolumeId& volume, bool read_only);
+  void CheckStranger(const VolumeId& volume);
   std::string Adopt(const Sidecar& sidecar);
   std::string AdoptSnapshot(const WorkspaceRecord& workspace, SnapshotRecord snapshot,
                             const Uuid& parent);
@@ -47,10 +48,7 @@ class Checker {
   StoreContext& store_;
   const bool repair_;
   FsckReport report_;
-  std::unordered_map<VolumeId, bool> volumes_;  // and whether read-only
-  std::vector<WorkspaceRecord> workspaces_;
-  std::vector<SnapshotRecord> snapshots_;
-  std::set<VolumeId> owned_;  // have a row or a tombstone
+  Inventory inventory_;
 };
 
 FsckReport Checker::Run() {
@@ -60,9 +58,9 @@ FsckReport Checker::Run() {
   CheckGenerations();
   CheckTombstones();
   CheckTemplates();
-  Load();
+  inventory_ = TakeInventory();
   CheckVolumesWithoutRow();
-  Load();
+  inventory_ = TakeInventory();
   CheckRows();
   CheckViews();
   CheckSidecars();
@@ -71,19 +69,6 @@ FsckReport Checker::Run() {
     Problem(fmt::format("{} stands among the volumes and is none of them", name));
   }
   return std::move(report_);
-}
-
-void Checker::Load() {
-  volumes_.clear();
-  owned_.clear();
-  for (const VolumeListing& volume : store_.backend->List()) {
-    volumes_[volume.id] = volume.read_only;
-  }
-  workspaces_ = store_.catalog->ListWorkspaces();
-  snapshots_ = store_.catalog->ListAllSnapshots();
-  for (const WorkspaceRecord& workspace : workspaces_) owned_.insert(workspace.volume);
-  for (const SnapshotRecord& snapshot : snapshots_) owned_.insert(snapshot.volume);
-  for (const VolumeId& volume : store_.catalog->Tombstones()) owned_.insert(volume);
 }
 
 // Reports `problem`, and mends it if that was asked for.
@@ -103,18 +88,15 @@ void Checker::Mend(const std::string& problem, const std::string& done, const Ac
 
 void Checker::CheckGenerations() {
   const uint64_t known = store_.catalog->Generation();
-  uint64_t seen = 0;
-  try {
-    seen = store_.meta->Generation();
-  } catch (const Error& error) {
-    if (error.errno_value() != EUCLEAN) throw;
-    Mend(error.what(), "the store's generation was written anew",
+  const std::optional<uint64_t> seen = inventory_.store_generation();
+  if (!seen) {
+    Mend(inventory_.generation_damage(), "the store's generation was written anew",
          [&] { store_.meta->SetGeneration(known); });
     return;
   }
-  if (seen <= known) return;
-  Mend(fmt::format("catalog.db is older than the store by {} changes", seen - known),
-       "catalog.db has what it lacked, from the sidecars", [&] { MergeFromSidecars(seen); });
+  if (*seen <= known) return;
+  Mend(fmt::format("catalog.db is older than the store by {} changes", *seen - known),
+       "catalog.db has what it lacked, from the sidecars", [&] { MergeFromSidecars(*seen); });
 }
 
 // The sidecars are those of the newest state: rows are made of them, and of the old catalog only
@@ -154,32 +136,31 @@ void Checker::MergeFromSidecars(uint64_t store_generation) {
 // --- Rows and volumes ---------------------------------------------------------------------------
 
 void Checker::CheckRows() {
-  for (const WorkspaceRecord& workspace : workspaces_) {
-    const auto volume = volumes_.find(workspace.volume);
-    if (volume == volumes_.end()) {
+  for (const WorkspaceRecord& workspace : inventory_.workspaces()) {
+    const std::optional<bool> read_only = inventory_.IsReadOnly(workspace.volume);
+    if (!read_only) {
       Problem(
           fmt::format("workspace {}: its data is missing (volume {}). Roll it back to a snapshot",
                       workspace.name, workspace.volume.str()));
-    } else if (volume->second && !store_.options.backend_options.read_only) {
+    } else if (*read_only && !store_.options.backend_options.read_only) {
       Problem(fmt::format("workspace {}: its volume {} is read-only. Roll it back to a snapshot",
                           workspace.name, workspace.volume.str()));
     }
   }
-  for (const SnapshotRecord& snapshot : snapshots_) {
-    const auto volume = volumes_.find(snapshot.volume);
-    const bool there = volume != volumes_.end();
-    if (!there) {
+  for (const SnapshotVolume& snapshot : inventory_.snapshots()) {
+    const std::optional<bool> read_only = inventory_.IsReadOnly(snapshot.volume);
+    if (!read_only) {
       Problem(fmt::format(
           "snapshot {}: its data is missing (volume {}). Bring it back, or remove the entry with "
           "ckpt delete --force",
           snapshot.name, snapshot.volume.str()));
-    } else if (!volume->second && !store_.unsealed.Contains(snapshot.volume)) {
+    } else if (!*read_only && !store_.unsealed.Contains(snapshot.volume)) {
       Mend(fmt::format("snapshot {}: its volume {} is writable", snapshot.name,
                        snapshot.volume.str()),
            fmt::format("volume {} is read-only now", snapshot.volume.str()),
            [&] { store_.backend->Seal(snapshot.volume); });
     }
-    const SnapshotState state = there ? SnapshotState::kOk : SnapshotState::kMissing;
+    const SnapshotState state = read_only ? SnapshotState::kOk : SnapshotState::kMissing;
     if (state == snapshot.state) continue;
     Mend(fmt::format("snapshot {}: the catalog calls it {}, and it is {}", snapshot.name,
                      ToString(snapshot.state), ToString(state)),
@@ -194,23 +175,24 @@ void Checker::CheckRows() {
 // View numbers are unique in each table by its rules, over both by whoever gives them.
 void Checker::CheckViews() {
   std::set<uint64_t> used;
-  for (const WorkspaceRecord& workspace : workspaces_) used.insert(workspace.view);
-  for (const SnapshotRecord& snapshot : snapshots_) {
+  for (const WorkspaceRecord& workspace : inventory_.workspaces()) used.insert(workspace.view);
+  for (const SnapshotVolume& snapshot : inventory_.snapshots()) {
     if (used.insert(snapshot.view).second) continue;
     Mend(fmt::format("snapshot {}: its view number {} is a workspace's too", snapshot.name,
                      snapshot.view),
          fmt::format("snapshot {} has a view number of its own", snapshot.name), [&] {
-           SnapshotRecord other = snapshot;
-           other.view = store_.NextView(ViewUse::kSnapshot);
+           std::optional<SnapshotRecord> other = store_.catalog->FindSnapshot(snapshot.id);
+           if (!other) return;
+           other->view = store_.NextView(ViewUse::kSnapshot);
            Catalog::Change change(*store_.catalog);
-           change.Update(other);
+           change.Update(*other);
            store_.Commit(change);
          });
   }
 }
 
 void Checker::CheckTombstones() {
-  for (const VolumeId& volume : store_.catalog->Tombstones()) {
+  for (const VolumeId& volume : inventory_.tombstones()) {
     Mend(fmt::format("volume {} is deleted, but its end was not seen", volume.str()),
          fmt::format("volume {} is destroyed", volume.str()), [&] { store_.Destroy(volume); });
   }
@@ -245,19 +227,12 @@ void Checker::CheckTemplates() {
 }
 
 void Checker::CheckVolumesWithoutRow() {
-  for (const auto& [volume, read_only] : volumes_) {
-    if (!owned_.contains(volume)) CheckStranger(volume, read_only);
-  }
+  for (const VolumeId& volume : inventory_.Strangers()) CheckStranger(volume);
 }
 
-void Checker::CheckStranger(const VolumeId& volume, bool read_only) {
-  std::optional<Sidecar> sidecar;
-  try {
-    sidecar = store_.meta->Read(volume);
-  } catch (const Error& error) {
-    if (error.errno_value() != EUCLEAN) throw;
-  }
-  const char* kind = read_only ? "read-only" : "writable";
+void Checker::CheckStranger(const VolumeId& volume) {
+  const std::optional<Sidecar> sidecar = inventory_.ReadSidecar(volume).sidecar;
+  const char* kind = inventory_.IsReadOnly(volume) == true ? "read-only" : "writable";
   if (!sidecar) {
     Problem(
         fmt::format("{} volume {} has no entry in the catalog and no sidecar that can be read: "
@@ -300,7 +275,7 @@ std::string Checker::Adopt(const Sidecar& sidecar) {
     store_.Commit(change);
     return "workspace " + again.name;
   }
-  if (!volumes_.contains(workspace->volume)) {
+  if (!inventory_.Has(workspace->volume)) {
     Catalog::Change change(*store_.catalog);
     change.SetLive(workspace->id, sidecar.volume, workspace->parent_id, 0);
     store_.Commit(change);
@@ -339,19 +314,17 @@ std::string Checker::AdoptSnapshot(const WorkspaceRecord& workspace, SnapshotRec
 // --- Sidecars -----------------------------------------------------------------------------------
 
 void Checker::CheckSidecar(const Sidecar& right, const std::string& what) {
+  const auto [found, damage] = inventory_.ReadSidecar(right.volume);
   std::string problem;
-  try {
-    const std::optional<Sidecar> found = store_.meta->Read(right.volume);
-    if (!found) {
-      problem = "is missing";
-    } else if (!found->SameRow(right)) {
-      problem = "is out of date";
-    }
-  } catch (const Error& error) {
-    if (error.errno_value() != EUCLEAN) throw;
-    problem = "is damaged: " + error.why();
+  if (!damage.empty()) {
+    problem = "is damaged: " + damage;
+  } else if (!found) {
+    problem = "is missing";
+  } else if (!found->SameRow(right)) {
+    problem = "is out of date";
+  } else {
+    return;
   }
-  if (problem.empty()) return;
   Mend(fmt::format("the sidecar of {} (volume {}) {}", what, right.volume.str(), problem),
        fmt::format("the sidecar of {} was written anew", what),
        [&] { store_.sidecars->WriteIfStale(right); });
@@ -361,18 +334,14 @@ void Checker::CheckSidecars() {
   for (const WorkspaceRecord& workspace : store_.catalog->ListWorkspaces()) {
     CheckSidecar(store_.sidecars->Describe(workspace), "workspace " + workspace.name);
   }
-  for (const SnapshotRecord& snapshot : store_.catalog->ListAllSnapshots()) {
-    CheckSidecar(store_.sidecars->Describe(snapshot), "snapshot " + snapshot.name);
+  for (const SnapshotVolume& snapshot : store_.catalog->ListSnapshotVolumes()) {
+    const std::optional<SnapshotRecord> record = store_.catalog->FindSnapshot(snapshot.id);
+    if (record) CheckSidecar(store_.sidecars->Describe(*record), "snapshot " + record->name);
   }
   const MetaDirectory::Listing listing = store_.meta->List();
-  for (const VolumeId& volume : listing.sidecars) {
-    if (owned_.contains(volume) || volumes_.contains(volume)) continue;
-    try {
-      const std::optional<Sidecar> sidecar = store_.meta->Read(volume);
-      if (!sidecar || sidecar->IsUnfinished()) continue;
-    } catch (const Error& error) {
-      if (error.errno_value() != EUCLEAN) throw;
-    }
+  for (const VolumeId& volume : inventory_.SidecarsOfNothing(listing)) {
+    const auto [sidecar, damage] = inventory_.ReadSidecar(volume);
+    if (damage.empty() && (!sidecar || sidecar->IsUnfinished())) continue;
     Mend(fmt::format("the sidecar of volume {} has neither volume nor entry", volume.str()),
          fmt::format("the sidecar of volume {} was removed", volume.str()),
          [&] { store_.meta->Remove(volume); });
