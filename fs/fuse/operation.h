@@ -46,7 +46,7 @@ template <typename Condition, RunClass kRun, auto kHandler, auto... kConstants>
 struct When {
   using Asks = Condition;
   template <typename Arguments>
-  static void Serve(fuse_req_t request, const char* operation, Arguments&& arguments) {
+  static void Serve(fuse_req_t request, const char* operation, Arguments arguments) {
     Run<kRun>(request, operation,
               HandlerCall<kHandler, Arguments, kConstants...>(request, std::move(arguments)));
   }
@@ -60,7 +60,7 @@ template <typename Condition, typename Scope, auto kHandler>
 struct WhenVerb {
   using Asks = Condition;
   template <typename Arguments>
-  static void Serve(fuse_req_t request, const char* operation, Arguments&& arguments) {
+  static void Serve(fuse_req_t request, const char* operation, Arguments arguments) {
     VerbScope scope = std::apply(
         [request](const auto&... each) { return Scope::Of(request, each...); }, arguments);
     RunVerb(request, operation, std::move(scope),
