@@ -39,7 +39,7 @@ class RecentlyUsed {
     made.push_front({.key = key, .value = make(), .used_at = now});
     const std::lock_guard lock(mutex_);
     const auto [place, is_new] = by_key_.try_emplace(key, made.begin());
-    const Taken taken(std::invoke(part, std::as_const(place->second->value)));
+    Taken taken(std::invoke(part, std::as_const(place->second->value)));
     if (!is_new) return taken;
     order_.splice(order_.begin(), made);
     if (order_.size() > capacity_) DropLocked(made, std::prev(order_.end()));

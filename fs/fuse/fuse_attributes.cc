@@ -61,17 +61,12 @@ LiveWorkspace::Holds LocksHeldBy(const SystemCall& call, NodeId node) {
 }
 
 // Waits until that directory's names are settled. True if the request is to be answered with ESTALE.
-bool IsSentBack(fuse_req_t request, NodeId node) {
-  FuseHandlers& handlers = HandlersOf(request);
+bool IsSentBack(fuse_req_t request, NodeId node, const WaitForNames& wait) {
   const pid_t thread = CallerOf(request).pid;
   const SystemCall call = SystemCallOf(thread);
   if (IsListing(call)) return false;
-  const auto view = handlers.mount.slots.Find(SlotOf(node));
-  // Who settles the names cannot wait until they are.
-  const bool awaits_walks = view && view->kind == View::Kind::kLiveDirectories &&
-                            thread != handlers.mount.helper.looker();
-  return (awaits_walks && !view->workspace->AwaitWalks(thread, LocksHeldBy(call, node))) ||
-         handlers.mount.stale_names.SendsBack(node, thread);
+  return (wait.stopped && !wait.stopped->AwaitWalks(thread, LocksHeldBy(call, node))) ||
+         HandlersOf(request).mount.stale_names.SendsBack(node, thread);
 }
 
 // What the catalog knows of a list or a snapshot.
@@ -120,18 +115,14 @@ AttributeChange ChangeOf(const struct stat& attributes, int valid, const AskedFi
 
 }  // namespace
 
-std::variant<AttributesOf, Failed> GetAttributes(fuse_req_t request, NodeId node,
-                                                 const AskedFile& /*file*/, Names names) {
-  if (names == Names::kSettling && IsSentBack(request, node)) return Failed{ESTALE};
+AttributesOf GetAttributes(fuse_req_t request, NodeId node, const AskedFile& /*file*/) {
   FuseHandlers& handlers = HandlersOf(request);
-  return AttributesOf{node, handlers.snapshots.TellsAttributesOf(node)
-                                ? handlers.snapshots.GetAttributes(node)
-                                : handlers.files.GetAttributes(node)};
+  return {node, handlers.snapshots.TellsAttributesOf(node) ? handlers.snapshots.GetAttributes(node)
+                                                           : handlers.files.GetAttributes(node)};
 }
 
-std::variant<StatxOf, Failed> GetStatx(fuse_req_t request, NodeId node, int /*flags*/, int /*mask*/,
-                                       const AskedFile& /*file*/, Names names) {
-  if (names == Names::kSettling && IsSentBack(request, node)) return Failed{ESTALE};
+StatxOf GetStatx(fuse_req_t request, NodeId node, int /*flags*/, int /*mask*/,
+                 const AskedFile& /*file*/) {
   FuseHandlers& handlers = HandlersOf(request);
   StatxOf reply{.node = node};
   if (handlers.snapshots.TellsAttributesOf(node)) {
@@ -142,6 +133,19 @@ std::variant<StatxOf, Failed> GetStatx(fuse_req_t request, NodeId node, int /*fl
     reply.status = handlers.files.GetStatx(node, reply.timeout_s);
   }
   return reply;
+}
+
+std::variant<AttributesOf, Failed> GetSettledAttributes(fuse_req_t request, NodeId node,
+                                                        const AskedFile& file,
+                                                        const WaitForNames& wait) {
+  if (IsSentBack(request, node, wait)) return Failed{ESTALE};
+  return GetAttributes(request, node, file);
+}
+
+std::variant<StatxOf, Failed> GetSettledStatx(fuse_req_t request, NodeId node, int flags, int mask,
+                                              const AskedFile& file, const WaitForNames& wait) {
+  if (IsSentBack(request, node, wait)) return Failed{ESTALE};
+  return GetStatx(request, node, flags, mask, file);
 }
 
 AttributesOf SetAttributes(fuse_req_t request, NodeId node, const struct stat& attributes,

@@ -3,6 +3,7 @@
 // throw Error.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <variant>
 
@@ -16,8 +17,13 @@ namespace ckptfs::fuse_handlers {
 // Whether the kernel may hold pages of a file that a mapping has stored to. They are written back or changed
 // first, which waits for other requests.
 enum class Pages : bool { kNone, kHeld };
-// Whether walks into that directory wait, or are sent back (SettlingNames, StaleNames).
-enum class Names : bool { kSettled, kSettling };
+// Walks into that directory wait (SettlingNames), or are sent back (StaleNames).
+struct WaitForNames {
+  std::shared_ptr<LiveWorkspace>
+      stopped;  // whose walks waited when the request came; null: nobody's
+  bool is_needed = false;
+  explicit operator bool() const noexcept { return is_needed; }
+};
 // Whether a write may leave a gap behind the end of the file (FileTree::LeavesGap).
 enum class Gap : bool { kNone, kLeft };
 enum class Listed : bool { kNames, kNamesAndAttributes };
@@ -48,10 +54,14 @@ Done RenameListed(fuse_req_t request, NodeId parent, const ArgumentText& name, N
                   const ArgumentText& new_name, unsigned int flags);
 
 // --- Attributes (fuse_attributes.cc, fuse_xattrs.cc) ---------------------------------------------
-std::variant<AttributesOf, Failed> GetAttributes(fuse_req_t request, NodeId node,
-                                                 const AskedFile& file, Names names);
-std::variant<StatxOf, Failed> GetStatx(fuse_req_t request, NodeId node, int flags, int mask,
-                                       const AskedFile& file, Names names);
+AttributesOf GetAttributes(fuse_req_t request, NodeId node, const AskedFile& file);
+StatxOf GetStatx(fuse_req_t request, NodeId node, int flags, int mask, const AskedFile& file);
+// The same when the directory's names are settled; or ESTALE, on which the kernel walks anew.
+std::variant<AttributesOf, Failed> GetSettledAttributes(fuse_req_t request, NodeId node,
+                                                        const AskedFile& file,
+                                                        const WaitForNames& wait);
+std::variant<StatxOf, Failed> GetSettledStatx(fuse_req_t request, NodeId node, int flags, int mask,
+                                              const AskedFile& file, const WaitForNames& wait);
 AttributesOf SetAttributes(fuse_req_t request, NodeId node, const struct stat& attributes,
                            int valid, const AskedFile& file, Pages pages);
 // Which is a change of the store.

@@ -54,11 +54,11 @@ void SetNames(fuse_lowlevel_ops& table) {
 
 void SetAttributesAndXattrs(fuse_lowlevel_ops& table) {
   table.getattr = Operation<"getattr",
-      When<NamesAreSettling, kMayWait, GetAttributes, Names::kSettling>,
-      Otherwise<kAtOnce, GetAttributes, Names::kSettled>>();
+      When<NamesAreSettling, kMayWait, GetSettledAttributes>,
+      Otherwise<kAtOnce, GetAttributes>>();
   table.statx = Operation<"statx",
-      When<NamesAreSettling, kMayWait, GetStatx, Names::kSettling>,
-      Otherwise<kAtOnce, GetStatx, Names::kSettled>>();
+      When<NamesAreSettling, kMayWait, GetSettledStatx>,
+      Otherwise<kAtOnce, GetStatx>>();
   table.setattr = Operation<"setattr",
       WhenVerb<NodeIsMountRoot, ChangesNode, SetMountRootAttributes>,
       When<PagesAreHeld, kMayWait, SetAttributes, Pages::kHeld>,

@@ -34,7 +34,8 @@ class HandlerCall {
   Arguments arguments_;
 };
 
-// Rows: a handler and how it is run. `Condition::Holds` and `Scope::Of` are given the request and its arguments.
+// Rows: a handler and how it is run. `Condition::Holds` and `Scope::Of` are given the request and its arguments. A
+// condition that finds more than a bool hands that to the handler, as its last argument.
 struct Always {
   template <typename... Arguments>
   static bool Holds(fuse_req_t /*request*/, const Arguments&... /*arguments*/) {
@@ -108,10 +109,16 @@ class Operation {
 
   template <typename Row, typename Arguments>
   static bool TakenBy(fuse_req_t request, Arguments& arguments) {
-    const bool holds = std::apply(
+    auto found = std::apply(
         [request](const auto&... each) { return Row::Asks::Holds(request, each...); }, arguments);
-    if (holds) Row::Serve(request, kName.text, std::move(arguments));
-    return holds;
+    if (!found) return false;
+    if constexpr (std::is_same_v<decltype(found), bool>) {
+      Row::Serve(request, kName.text, std::move(arguments));
+    } else {
+      Row::Serve(request, kName.text,
+                 std::tuple_cat(std::move(arguments), std::make_tuple(std::move(found))));
+    }
+    return true;
   }
 };
 

@@ -19,10 +19,13 @@ bool RenameIsListed::Holds(fuse_req_t request, NodeId parent, const ArgumentText
          snapshots.IsReserved(new_parent, new_name.c_str());
 }
 
-bool NamesAreSettling::OfNode(fuse_req_t request, NodeId node) {
+fuse_handlers::WaitForNames NamesAreSettling::OfNode(fuse_req_t request, NodeId node) {
   const FuseHandlers& handlers = HandlersOf(request);
+  // Who settles the names cannot wait until they are.
   const bool settles = fuse_req_ctx(request)->pid == handlers.mount.helper.looker();
-  return (!settles && StoppedAt(handlers, node)) || handlers.mount.stale_names.Contains(node);
+  fuse_handlers::WaitForNames wait{.stopped = settles ? nullptr : StoppedAt(handlers, node)};
+  wait.is_needed = wait.stopped || handlers.mount.stale_names.Contains(node);
+  return wait;
 }
 
 }  // namespace ckptfs::fuse_conditions

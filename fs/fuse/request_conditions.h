@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/xattr.h>
 
+#include "fs/fuse/fuse_handlers.h"
 #include "fs/fuse/fuse_operations.h"
 #include "fs/fuse/fuse_replies.h"
 #include "fs/fuse/fuse_request.h"
@@ -45,13 +46,13 @@ struct RenameIsListed {
                     const ArgumentText& new_name, unsigned int flags);
 };
 
-// By attributes the kernel finds out who may search a directory: those may have to wait (SettlingNames), or to
-// be answered with ESTALE (StaleNames).
+// By attributes the kernel finds out who may search a directory.
 struct NamesAreSettling {
-  static bool Holds(fuse_req_t request, NodeId node, const auto&... /*others*/) {
+  static fuse_handlers::WaitForNames Holds(fuse_req_t request, NodeId node,
+                                           const auto&... /*others*/) {
     return OfNode(request, node);
   }
-  static bool OfNode(fuse_req_t request, NodeId node);
+  static fuse_handlers::WaitForNames OfNode(fuse_req_t request, NodeId node);
 };
 
 struct NodeIsMountRoot {

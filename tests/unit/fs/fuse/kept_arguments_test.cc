@@ -12,6 +12,12 @@
 namespace ckptfs {
 namespace {
 
+// As what is kept for another thread is.
+template <typename Arguments>
+Arguments Copied(const Arguments& arguments) {
+  return arguments;
+}
+
 // Where requests come, one after the other.
 class KeptArgumentsTest : public testing::Test {
  protected:
@@ -38,20 +44,18 @@ TEST_F(KeptArgumentsTest, WhatIsUsedAtOnceIsNotCopied) {
 
 TEST_F(KeptArgumentsTest, ACopyHasItsOwnWords) {
   const auto arguments = Decode(request_, Receive("target"), fuse_ino_t{7}, "name");
-  const auto kept = arguments;
+  const auto kept = Copied(arguments);
   ReceiveAnother();
   EXPECT_STREQ(std::get<0>(kept).c_str(), "target");
   EXPECT_STREQ(std::get<2>(kept).c_str(), "name");
 }
 
 TEST_F(KeptArgumentsTest, ACopyOfACopyAndWhatIsMovedFromItHaveTheirs) {
-  auto kept = Decode(request_, fuse_ino_t{7}, Receive("a name that needs memory of its own"));
+  const auto kept = Decode(request_, fuse_ino_t{7}, Receive("a name that needs memory of its own"));
   auto moved = [&] {
-    auto first = kept;
-    const auto second = first;
+    const auto copy = Copied(Copied(kept));
     ReceiveAnother();
-    auto third = second;
-    return third;
+    return Copied(copy);
   }();
   const auto last = std::move(moved);
   EXPECT_STREQ(std::get<1>(last).c_str(), "a name that needs memory of its own");
@@ -62,7 +66,7 @@ TEST_F(KeptArgumentsTest, AnAttributesValueIsAllOfItsBytes) {
   const std::string value = "with a \0 in it"s;
   const auto arguments = Decode(request_, fuse_ino_t{7}, "user.name",
                                 static_cast<const char*>(Receive(value)), value.size(), 1);
-  const auto kept = arguments;
+  const auto kept = Copied(arguments);
   ReceiveAnother();
   EXPECT_STREQ(std::get<1>(kept).c_str(), "user.name");
   EXPECT_EQ(std::get<2>(kept).view(), value);
@@ -77,7 +81,7 @@ TEST_F(KeptArgumentsTest, AnIoctlKeepsWhatItBrings) {
   const auto arguments = Decode(request_, fuse_ino_t{7}, static_cast<unsigned int>(FS_IOC_SETFLAGS),
                                 static_cast<void*>(nullptr), &file, 0U,
                                 static_cast<const void*>(buffer_.data()), sizeof(flags), size_t{0});
-  const auto kept = arguments;
+  const auto kept = Copied(arguments);
   ReceiveAnother();
   file.fh = 0;
   int got = 0;
@@ -92,7 +96,7 @@ TEST_F(KeptArgumentsTest, AnIoctlThatBringsNothingHasNothing) {
   const auto arguments = Decode(request_, fuse_ino_t{7}, static_cast<unsigned int>(FS_IOC_GETFLAGS),
                                 static_cast<void*>(nullptr), &file, 0U,
                                 static_cast<const void*>(nullptr), size_t{0}, sizeof(int));
-  const auto kept = arguments;
+  const auto kept = Copied(arguments);
   EXPECT_TRUE(std::get<4>(kept).view().empty());
   EXPECT_EQ(std::get<5>(kept), sizeof(int));
 }
