@@ -43,6 +43,7 @@ int Pass(const std::string& wishes, const std::string& trace = "",
                                     "CKPTFS_TESTING=" + permission};
   if (!trace.empty()) words.push_back("CKPTFS_FAILPOINT_TRACE=" + trace);
   std::vector<char*> environment;
+  environment.reserve(words.size() + 1);
   for (std::string& word : words) environment.push_back(word.data());
   environment.push_back(nullptr);
   const pid_t child = CheckSyscall(fork(), "fork");
