@@ -3,8 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -14,7 +12,6 @@
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
-#include "backend/base/store_file.h"
 #include "backend/base/units.h"
 #include "backend/dm/thin_mark.h"
 #include "backend/mount/program.h"
@@ -22,59 +19,22 @@
 namespace ckptfs {
 namespace {
 
-constexpr char kDataName[] = "data.img";
-constexpr char kMetadataName[] = "metadata.img";
-constexpr char kStateName[] = "state";
-constexpr char kPutPoolBack[] =
-    "Put the files in pool/ and the volumes' directory back from one backup";
 constexpr uint64_t kBlockSectors = kThinBlockBytes / kDmSectorBytes;
 
-// A mapping takes 48 bytes at most (drivers/md/dm-thin-metadata.h), and each snapshot has its own of what
-// was changed. The rest is for them: the file is sparse, and grows.
-constexpr uint64_t kMappingBytes = 48;
-constexpr uint64_t kMetadataFactor = 2;
-constexpr uint64_t kMetadataMinBytes = 16 * kMiB;
-constexpr uint64_t kMetadataDeviceMinBytes = 2 * kMiB;
-constexpr uint64_t kMetadataMaxBytes = 16192 * kMiB;  // THIN_METADATA_MAX_SECTORS
 constexpr uint64_t kMetadataFullPercent = 75;
 // The kernel keeps up to a tenth for itself.
 constexpr uint64_t kMetadataStopPercent = 85;
 constexpr std::chrono::seconds kUsageKept{2};
 
-uint64_t MetadataBytesFor(uint64_t data_bytes) {
-  const uint64_t wanted = data_bytes / kThinBlockBytes * kMappingBytes * kMetadataFactor;
-  return std::clamp(wanted / kMiB * kMiB, kMetadataMinBytes, kMetadataMaxBytes);
-}
-
-UniqueFd OpenPoolFile(int pool_fd, const char* name, int flags) {
-  UniqueFd fd = TryOpenStoreFile(pool_fd, name, flags);
-  if (!fd.valid() && errno == EUCLEAN) {
-    throw Error(EUCLEAN, "open the thin pool", fmt::format("pool/{} is no regular file", name),
-                kPutPoolBack);
-  }
-  if (!fd.valid() && errno == ENOENT) {
-    throw Error(ENOENT, "open the thin pool", fmt::format("pool/{} is not there", name),
-                kPutPoolBack);
-  }
-  CheckSyscall(fd.get(), fmt::format("open pool/{}", name));
-  return fd;
-}
-
-uint64_t SizeOf(int fd) {
-  struct stat status {};
-  CheckSyscall(fstat(fd, &status), "look at a file of the thin pool");
-  return static_cast<uint64_t>(status.st_size);
-}
-
 PoolDisk OpenDisk(int pool_fd, const char* name, const std::string& device, bool read_only) {
   if (!device.empty()) return {device, read_only};
-  return {OpenPoolFile(pool_fd, name, read_only ? O_RDONLY : O_RDWR), name, read_only};
+  return {OpenThinPoolFile(pool_fd, name, read_only ? O_RDONLY : O_RDWR), name, read_only};
 }
 
 [[noreturn]] void RefuseOtherDisk(const PoolDisk& disk, const char* content) {
   throw Error(EUCLEAN, "use the thin pool",
               fmt::format("{} does not hold its {}", disk.path(), content),
-              disk.is_file() ? kPutPoolBack
+              disk.is_file() ? kPutThinPoolBack
                              : "If devices have changed their names, make a symbolic link of "
                                "that name to the right one");
 }
@@ -92,61 +52,13 @@ DmTable TableOf(const PoolDisk& metadata, const PoolDisk& data, bool read_only) 
 
 }  // namespace
 
-void MakeThinPool(int pool_fd, const ThinPoolPlace& place) {
-  const auto make = [&](const char* name, uint64_t bytes) {
-    const UniqueFd fd = ReplaceStoreFile(pool_fd, name);
-    CheckSyscall(fd.get(), fmt::format("make pool/{}", name));
-    CheckSyscall(ftruncate(fd.get(), static_cast<off_t>(bytes)), fmt::format("make pool/{}", name));
-    if (name == kStateName) WriteThinState(fd.get(), {});
-    CheckSyscall(fsync(fd.get()), fmt::format("make pool/{}", name));
-  };
-  // Metadata of zeros: the kernel makes them a pool's when they are first used.
-  if (place.data_device.empty()) {
-    make(kDataName, place.data_bytes / kThinBlockBytes * kThinBlockBytes);
-    make(kMetadataName, MetadataBytesFor(place.data_bytes));
-  } else {
-    TakeBlankDevice(place.data_device, /*wipe=*/false);
-    TakeBlankDevice(place.metadata_device, /*wipe=*/true);
-    const uint64_t needed =
-        PoolDisk(place.data_device, true).SizeBytes() / kThinBlockBytes * kMappingBytes;
-    if (const uint64_t has = PoolDisk(place.metadata_device, true).SizeBytes();
-        has < std::max(needed, kMetadataDeviceMinBytes)) {
-      throw Error(ENOSPC, "make a thin pool",
-                  fmt::format("{} has {} MiB, and the metadata of so large a pool can need {}",
-                              place.metadata_device, has / kMiB, needed / kMiB + 2),
-                  "Name a larger device with pool_metadata=");
-    }
-  }
-  make(kStateName, 0);
-  CheckSyscall(fsync(pool_fd), "make the thin pool durable");
-}
-
-void GrowThinPoolFiles(int pool_fd, uint64_t data_bytes) {
-  const UniqueFd data = OpenPoolFile(pool_fd, kDataName, O_RDWR);
-  const uint64_t wanted = data_bytes / kThinBlockBytes * kThinBlockBytes;
-  const uint64_t present = SizeOf(data.get());
-  if (wanted < present) {
-    throw Error(EINVAL, fmt::format("open the store with size={}", data_bytes),
-                fmt::format("its pool has {} bytes, and cannot be made smaller", present),
-                "Leave size= out, or give a larger one");
-  }
-  const auto grow = [](int fd, uint64_t bytes, const char* name) {
-    if (SizeOf(fd) >= bytes) return;
-    CheckSyscall(ftruncate(fd, static_cast<off_t>(bytes)), fmt::format("grow pool/{}", name));
-    CheckSyscall(fsync(fd), fmt::format("grow pool/{}", name));
-  };
-  // If power goes in between: metadata with more room than it needs.
-  grow(OpenPoolFile(pool_fd, kMetadataName, O_RDWR).get(), MetadataBytesFor(wanted), kMetadataName);
-  grow(data.get(), wanted, kDataName);
-}
-
 ThinPool::ThinPool(int pool_fd, const Options& options)
     : pool_fd_(pool_fd),
       read_only_(options.read_only),
-      state_file_(OpenPoolFile(pool_fd, kStateName, read_only_ ? O_RDONLY : O_RDWR)),
+      state_file_(OpenThinPoolFile(pool_fd, kThinStateName, read_only_ ? O_RDONLY : O_RDWR)),
       // dm-thin takes no device for data that cannot be written to, whatever it does with it.
-      data_(OpenDisk(pool_fd, kDataName, options.data_device, /*read_only=*/false)),
-      metadata_(OpenDisk(pool_fd, kMetadataName, options.metadata_device, read_only_)),
+      data_(OpenDisk(pool_fd, kThinDataName, options.data_device, /*read_only=*/false)),
+      metadata_(OpenDisk(pool_fd, kThinMetadataName, options.metadata_device, read_only_)),
       state_(ReadThinState(state_file_.get())) {
   // Where there is no pool the kernel makes one, over whatever else it is.
   const bool was_used = state_.transaction > 0 || state_.data_mark;
@@ -209,7 +121,7 @@ void ThinPool::Recover(const std::function<bool(const PendingThinDevice&)>& is_v
                 fmt::format("its metadata is of another moment than what else is known of it "
                             "(transaction {}, and {} is expected)",
                             pool_transaction_, state_.transaction),
-                kPutPoolBack);
+                kPutThinPoolBack);
   }
   if (read_only_) return;
   const std::lock_guard lock(mutex_);
@@ -315,7 +227,7 @@ DiskSpace ThinPool::Room() const {
 }
 
 bool ThinPool::MetadataCanGrow() const {
-  return metadata_.is_file() && metadata_.SizeBytes() < kMetadataMaxBytes;
+  return metadata_.is_file() && metadata_.SizeBytes() < kThinMetadataMaxBytes;
 }
 
 void ThinPool::KeepMetadataRoomy() {
@@ -332,7 +244,7 @@ void ThinPool::KeepMetadataRoomy() {
     }
     return;
   }
-  const uint64_t wanted = std::min(metadata_.SizeBytes() * 2, kMetadataMaxBytes);
+  const uint64_t wanted = std::min(metadata_.SizeBytes() * 2, kThinMetadataMaxBytes);
   metadata_.GrowFile(wanted);
   // The pool looks at the size of its metadata when it is resumed.
   const DmDevice::Suspended suspended(*device_);

@@ -15,29 +15,12 @@
 #include "backend/base/uuid.h"
 #include "backend/dm/device_mapper.h"
 #include "backend/dm/pool_disk.h"
+#include "backend/dm/thin_pool_files.h"
 #include "backend/dm/thin_state.h"
 #include "backend/dm/thin_status.h"
 #include "backend/mount/disk_space.h"
 
 namespace ckptfs {
-
-// The unit in which the pool gives out and shares space: what is changed of a block that a snapshot shares
-// is copied with the whole block.
-inline constexpr uint64_t kThinBlockBytes = uint64_t{64} << 10;
-
-// Where a new pool is: on two block devices, or in files of that size.
-struct ThinPoolPlace {
-  std::string data_device;  // a path; empty: files
-  std::string metadata_device;
-  uint64_t data_bytes = 0;  // of files
-};
-
-// Makes what a pool has in its directory: state (backend/dm/thin_state.h) and, unless it is on devices,
-// data.img and metadata.img, which are sparse. Durable on return. Throws as TakeBlankDevice does.
-void MakeThinPool(int pool_fd, const ThinPoolPlace& place);
-// Makes data.img longer if it is shorter, and metadata.img with it. EINVAL if it is longer already.
-// Durable on return.
-void GrowThinPoolFiles(int pool_fd, uint64_t data_bytes);
 
 // The pool's device, active for as long as this lives, with its loop devices. There must be one at most of
 // its files, or they are destroyed.

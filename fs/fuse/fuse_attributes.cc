@@ -1,24 +1,16 @@
-// The adapter's requests about attributes.
+// The adapter's handlers of requests about attributes.
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 18)
 
 #include <fcntl.h>
-#include <linux/xattr.h>
 #include <sys/syscall.h>
-#include <sys/xattr.h>
 
 #include <cerrno>
-#include <optional>
-#include <string>
-#include <string_view>
-#include <vector>
 
-#include "backend/base/error.h"
-#include "fs/fuse/fuse_answer.h"
+#include "fs/fuse/fuse_handlers.h"
 #include "fs/fuse/fuse_operations.h"
 #include "fs/processes/asking_thread.h"
-#include "fs/snapshots/snapshot_xattrs.h"
 
-namespace ckptfs {
+namespace ckptfs::fuse_handlers {
 namespace {
 
 // Which asks for no permission to walk, and has the directory locked: to find the name of what a handle
@@ -68,76 +60,36 @@ LiveWorkspace::Holds LocksHeldBy(const SystemCall& call, NodeId node) {
   }
 }
 
-// For requests of attributes, by which the kernel finds out who may search a directory. They may have to
-// wait (SettlingNames), or to be answered with ESTALE (StaleNames).
-template <typename Handle>
-void AnswerAttributes(fuse_req_t request, fuse_ino_t node, const char* operation,
-                      const Handle& handle) {
-  const FuseHandlers& handlers = HandlersOf(request);
-  const pid_t thread = fuse_req_ctx(request)->pid;
-  // Who settles the names cannot wait until they are.
-  const auto stopped =
-      thread == handlers.mount.helper.looker() ? nullptr : StoppedAt(handlers, node);
-  if (!stopped && !handlers.mount.stale_names.Contains(node)) {
-    Answer(request, operation, handle);
-    return;
-  }
-  AnswerInWaitingRoom(request, operation, [request, node, thread, stopped, handle] {
-    const SystemCall call = SystemCallOf(thread);
-    const bool is_sent_back =
-        !IsListing(call) && ((stopped && !stopped->AwaitWalks(thread, LocksHeldBy(call, node))) ||
-                             HandlersOf(request).mount.stale_names.SendsBack(node, thread));
-    if (is_sent_back) {
-      ReplyError(request, ESTALE);
-    } else {
-      handle();
-    }
-  });
+// Waits until that directory's names are settled. True if the request is to be answered with ESTALE.
+bool IsSentBack(fuse_req_t request, NodeId node, const WaitForNames& wait) {
+  const pid_t thread = CallerOf(request).pid;
+  const SystemCall call = SystemCallOf(thread);
+  if (IsListing(call)) return false;
+  return (wait.stopped && !wait.stopped->AwaitWalks(thread, LocksHeldBy(call, node))) ||
+         HandlersOf(request).mount.stale_names.SendsBack(node, thread);
 }
 
-void GetAttributes(fuse_req_t request, fuse_ino_t node, fuse_file_info* /*file*/) {
-  AnswerAttributes(request, node, "getattr", [=] {
-    FuseHandlers& handlers = HandlersOf(request);
-    ReplyAttributes(request, node,
-                    handlers.snapshots.TellsAttributesOf(node)
-                        ? handlers.snapshots.GetAttributes(node)
-                        : handlers.files.GetAttributes(node));
-  });
+// What the catalog knows of a list or a snapshot.
+struct statx StatxBy(const struct stat& from) {
+  statx_timestamp time{};
+  time.tv_sec = from.st_mtim.tv_sec;
+  time.tv_nsec = static_cast<uint32_t>(from.st_mtim.tv_nsec);
+  struct statx status {};
+  status.stx_mask = STATX_BASIC_STATS | STATX_BTIME;
+  status.stx_blksize = static_cast<uint32_t>(from.st_blksize);
+  status.stx_nlink = static_cast<uint32_t>(from.st_nlink);
+  status.stx_uid = from.st_uid;
+  status.stx_gid = from.st_gid;
+  status.stx_mode = static_cast<uint16_t>(from.st_mode);
+  status.stx_ino = from.st_ino;
+  status.stx_size = static_cast<uint64_t>(from.st_size);
+  status.stx_atime = status.stx_mtime = status.stx_ctime = status.stx_btime = time;
+  return status;
 }
 
-void GetStatx(fuse_req_t request, fuse_ino_t node, int /*flags*/, int /*mask*/,
-              fuse_file_info* /*file*/) {
-  AnswerAttributes(request, node, "statx", [=] {
-    FuseHandlers& handlers = HandlersOf(request);
-    struct statx status {};
-    double timeout_s = 0;
-    if (handlers.snapshots.TellsAttributesOf(node)) {
-      const Attributes attributes = handlers.snapshots.GetAttributes(node);
-      const struct stat& from = attributes.stat;
-      statx_timestamp time{};
-      time.tv_sec = from.st_mtim.tv_sec;
-      time.tv_nsec = static_cast<uint32_t>(from.st_mtim.tv_nsec);
-      status.stx_mask = STATX_BASIC_STATS | STATX_BTIME;
-      status.stx_blksize = static_cast<uint32_t>(from.st_blksize);
-      status.stx_nlink = static_cast<uint32_t>(from.st_nlink);
-      status.stx_uid = from.st_uid;
-      status.stx_gid = from.st_gid;
-      status.stx_mode = static_cast<uint16_t>(from.st_mode);
-      status.stx_ino = from.st_ino;
-      status.stx_size = static_cast<uint64_t>(from.st_size);
-      status.stx_atime = status.stx_mtime = status.stx_ctime = status.stx_btime = time;
-      timeout_s = attributes.timeout_s;
-    } else {
-      status = handlers.files.GetStatx(node, timeout_s);
-    }
-    if (!KeepsAttributes(handlers, node)) timeout_s = 0;
-    Reply([&] { return fuse_reply_statx(request, 0, &status, timeout_s); });
-  });
-}
-
-AttributeChange ChangeOf(const struct stat& attributes, int valid, bool by_descriptor) {
+AttributeChange ChangeOf(const struct stat& attributes, int valid, const AskedFile& file) {
   AttributeChange change;
-  change.by_descriptor = by_descriptor;
+  change.by_descriptor = file.is_given;
   // With KILLPRIV_V2 this one bit is what the kernel says of both.
   change.keep_set_id = (valid & FUSE_SET_ATTR_KILL_SUID) == 0;
   change.set_mode = (valid & FUSE_SET_ATTR_MODE) != 0;
@@ -161,143 +113,63 @@ AttributeChange ChangeOf(const struct stat& attributes, int valid, bool by_descr
   return change;
 }
 
-void SetAttributes(fuse_req_t request, fuse_ino_t node, struct stat* attributes, int valid,
-                   fuse_file_info* file) {
-  const AttributeChange change = ChangeOf(*attributes, valid, file != nullptr);
-  if (node == kMountRootNode) {  // which is a change of the store
-    AnswerVerb(request, "setattr", node, {}, [=] {
-      ReplyAttributes(request, node, HandlersOf(request).snapshots.SetAttributes(node, change));
-    });
-    return;
-  }
-  AnswerWithPages(request, "setattr", node, [=](bool holds_pages) {
-    FuseHandlers& handlers = HandlersOf(request);
-    ReplyAttributes(request, node,
-                    handlers.snapshots.Owns(node)
-                        ? handlers.snapshots.SetAttributes(node, change)
-                        : handlers.files.SetAttributes(node, change, CallerOf(request),
-                                                       InGroupsOf(request), holds_pages));
-  });
-}
-
-void ReadLink(fuse_req_t request, fuse_ino_t node) {
-  Answer(request, "readlink", [&] {
-    FuseHandlers& handlers = HandlersOf(request);
-    const std::string target =
-        IsVirtual(node) ? handlers.snapshots.ReadLink(node) : handlers.files.ReadLink(node);
-    Reply([&] { return fuse_reply_readlink(request, target.c_str()); });
-  });
-}
-
-// Replies with a value, or with its size if that is what was asked for.
-void ReplyValue(fuse_req_t request, const std::string& value, size_t size) {
-  if (size == 0) {
-    Reply([&] { return fuse_reply_xattr(request, value.size()); });
-  } else if (value.size() > size) {
-    ReplyError(request, ERANGE);
-  } else {
-    ReplyBuffer(request, value.data(), value.size());
-  }
-}
-
-// For a file that has no attribute of that name. `ls -l` asks each file for its label, a request to the
-// daemon every time; told that there are none, it asks once for all.
-int NoSuchXattr(const FuseHandlers& handlers, std::string_view name) {
-  return name == XATTR_NAME_SELINUX && !handlers.has_selinux ? EOPNOTSUPP : ENODATA;
-}
-
-void GetXattr(fuse_req_t request, fuse_ino_t node, const char* name, size_t size) {
-  const auto handle = [=, name = RequestText(name)] {
-    FuseHandlers& handlers = HandlersOf(request);
-    const std::optional<std::string> value = handlers.snapshots.Owns(node)
-                                                 ? handlers.snapshots.GetXattr(node, name.c_str())
-                                                 : handlers.files.GetXattr(node, name.c_str());
-    if (value) {
-      ReplyValue(request, *value, size);
-    } else {
-      ReplyError(request, NoSuchXattr(handlers, name.c_str()));
-    }
-  };
-  // A snapshot's sizes are computed when they are asked for.
-  if (IsSnapshotXattr(name)) {
-    AnswerInWaitingRoom(request, "getxattr", handle);
-  } else {
-    Answer(request, "getxattr", handle);
-  }
-}
-
-void ListXattrs(fuse_req_t request, fuse_ino_t node, size_t size) {
-  Answer(request, "listxattr", [&] {
-    FuseHandlers& handlers = HandlersOf(request);
-    ReplyValue(request,
-               handlers.snapshots.Owns(node) ? handlers.snapshots.ListXattrs(node)
-                                             : handlers.files.ListXattrs(node),
-               size);
-  });
-}
-
-void SetXattr(fuse_req_t request, fuse_ino_t node, const char* name, const char* value, size_t size,
-              int flags) {
-  FuseHandlers& handlers = HandlersOf(request);
-  const std::string_view view(value, size);
-  if (handlers.mount.write_stop.Park(node, name, [request, ring = RingThread::Current()] {
-        const AnswersFor answers(ring);
-        ReplyError(request, MountHelper::kAnswer);
-      })) {
-    return;
-  }
-  if (!handlers.snapshots.Owns(node)) {
-    // Copied, as the next request may come where this one's words are.
-    const auto handle = [=, name = std::string(name), value = std::string(view)](bool holds_pages) {
-      HandlersOf(request).files.SetXattr(node, name.c_str(), value, flags, CallerOf(request),
-                                         InGroupsOf(request), holds_pages);
-      ReplyError(request, 0);
-    };
-    if (std::string_view(name) == XATTR_NAME_CAPS) {
-      AnswerWithPages(request, "setxattr", node, handle);
-    } else {
-      AnswerChange(request, "setxattr", [=] { handle(false); });
-    }
-    return;
-  }
-  AnswerVerb(request, "setxattr", node, {},
-             [request, node, value = SnapshotTree::CheckXattr(node, name, view), flags] {
-               HandlersOf(request).snapshots.SetXattr(node, value, flags, AskerOf(request));
-               ReplyError(request, 0);
-             });
-}
-
-void RemoveXattr(fuse_req_t request, fuse_ino_t node, const char* name) {
-  AnswerChange(request, "removexattr", [=, name = RequestText(name)] {
-    FuseHandlers& handlers = HandlersOf(request);
-    if (handlers.snapshots.Owns(node)) {
-      handlers.snapshots.RemoveXattr(node, name.c_str());
-    } else {
-      handlers.files.RemoveXattr(node, name.c_str());
-    }
-    ReplyError(request, 0);
-  });
-}
-
-void GetStatfs(fuse_req_t request, fuse_ino_t /*node*/) {
-  Answer(request, "statfs", [&] {
-    const struct statvfs result = HandlersOf(request).files.GetStatvfs();
-    Reply([&] { return fuse_reply_statfs(request, &result); });
-  });
-}
-
 }  // namespace
 
-void SetAttributeOperations(fuse_lowlevel_ops& operations) {
-  operations.getattr = Callback<GetAttributes>::Call;
-  operations.setattr = Callback<SetAttributes>::Call;
-  operations.readlink = Callback<ReadLink>::Call;
-  operations.statfs = Callback<GetStatfs>::Call;
-  operations.setxattr = Callback<SetXattr>::Call;
-  operations.getxattr = Callback<GetXattr>::Call;
-  operations.listxattr = Callback<ListXattrs>::Call;
-  operations.removexattr = Callback<RemoveXattr>::Call;
-  operations.statx = Callback<GetStatx>::Call;
+AttributesOf GetAttributes(fuse_req_t request, NodeId node, const AskedFile& /*file*/) {
+  FuseHandlers& handlers = HandlersOf(request);
+  return {node, handlers.snapshots.TellsAttributesOf(node) ? handlers.snapshots.GetAttributes(node)
+                                                           : handlers.files.GetAttributes(node)};
 }
 
-}  // namespace ckptfs
+StatxOf GetStatx(fuse_req_t request, NodeId node, int /*flags*/, int /*mask*/,
+                 const AskedFile& /*file*/) {
+  FuseHandlers& handlers = HandlersOf(request);
+  StatxOf reply{.node = node};
+  if (handlers.snapshots.TellsAttributesOf(node)) {
+    const Attributes attributes = handlers.snapshots.GetAttributes(node);
+    reply.status = StatxBy(attributes.stat);
+    reply.timeout_s = attributes.timeout_s;
+  } else {
+    reply.status = handlers.files.GetStatx(node, reply.timeout_s);
+  }
+  return reply;
+}
+
+std::variant<AttributesOf, Failed> GetSettledAttributes(fuse_req_t request, NodeId node,
+                                                        const AskedFile& file,
+                                                        const WaitForNames& wait) {
+  if (IsSentBack(request, node, wait)) return Failed{ESTALE};
+  return GetAttributes(request, node, file);
+}
+
+std::variant<StatxOf, Failed> GetSettledStatx(fuse_req_t request, NodeId node, int flags, int mask,
+                                              const AskedFile& file, const WaitForNames& wait) {
+  if (IsSentBack(request, node, wait)) return Failed{ESTALE};
+  return GetStatx(request, node, flags, mask, file);
+}
+
+AttributesOf SetAttributes(fuse_req_t request, NodeId node, const struct stat& attributes,
+                           int valid, const AskedFile& file, Pages pages) {
+  FuseHandlers& handlers = HandlersOf(request);
+  const AttributeChange change = ChangeOf(attributes, valid, file);
+  if (handlers.snapshots.Owns(node)) return {node, handlers.snapshots.SetAttributes(node, change)};
+  return {node, handlers.files.SetAttributes(node, change, CallerOf(request), InGroupsOf(request),
+                                             pages == Pages::kHeld)};
+}
+
+AttributesOf SetMountRootAttributes(fuse_req_t request, NodeId node, const struct stat& attributes,
+                                    int valid, const AskedFile& file) {
+  return {node,
+          HandlersOf(request).snapshots.SetAttributes(node, ChangeOf(attributes, valid, file))};
+}
+
+LinkTarget ReadLink(fuse_req_t request, NodeId node) {
+  FuseHandlers& handlers = HandlersOf(request);
+  return {IsVirtual(node) ? handlers.snapshots.ReadLink(node) : handlers.files.ReadLink(node)};
+}
+
+struct statvfs GetStatfs(fuse_req_t request, NodeId /*node*/) {
+  return HandlersOf(request).files.GetStatvfs();
+}
+
+}  // namespace ckptfs::fuse_handlers

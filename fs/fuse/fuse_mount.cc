@@ -26,7 +26,7 @@ namespace {
 
 constexpr char kUringSwitch[] = "/sys/module/fuse/parameters/enable_uring";
 // Each change that waits at a shut gate keeps one. They are made when all others are busy.
-constexpr unsigned int kThreadsMax = 512;
+constexpr unsigned int kRequestThreadsMax = 512;
 
 bool KernelAllowsUring() {
   char state = 'N';
@@ -163,8 +163,8 @@ class FuseMount::Impl {
   void Run() {
     const std::unique_ptr<fuse_loop_config, void (*)(fuse_loop_config*)> config(
         fuse_loop_cfg_create(), fuse_loop_cfg_destroy);
-    fuse_loop_cfg_set_max_threads(config.get(), kThreadsMax);
-    fuse_loop_cfg_set_idle_threads(config.get(), kThreadsMax);
+    fuse_loop_cfg_set_max_threads(config.get(), kRequestThreadsMax);
+    fuse_loop_cfg_set_idle_threads(config.get(), kRequestThreadsMax);
     const int result = fuse_session_loop_mt(session_.get(), config.get());
     // Positive: a signal ended it.
     if (result < 0) throw Error(-result, "read requests from the kernel");

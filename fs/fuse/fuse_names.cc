@@ -1,181 +1,109 @@
-// The adapter's requests about names.
+// The adapter's handlers of requests about names.
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 18)
-
-#include <fcntl.h>
-#include <linux/fs.h>
 
 #include <cerrno>
 #include <string>
-#include <string_view>
 
 #include "backend/base/error.h"
-#include "fs/fuse/fuse_answer.h"
+#include "fs/fuse/fuse_handlers.h"
 #include "fs/fuse/fuse_operations.h"
+#include "fs/fuse/run_class.h"
 
-namespace ckptfs {
-namespace {
+namespace ckptfs::fuse_handlers {
 
-// The kernel asks for these two only when somebody opens a file handle and it has forgotten the node, or
-// where that directory lies.
-void LookupByHandle(fuse_req_t request, fuse_ino_t node, bool parent) {
-  AnswerInWaitingRoom(request, "lookup by handle", [=] {
-    SnapshotTree& snapshots = HandlersOf(request).snapshots;
-    ReplyEntry(request, parent ? snapshots.FindParent(node) : snapshots.FindAgain(node));
-  });
+void RefuseVirtual(NodeId parent, const char* what) {
+  if (!IsVirtual(parent)) return;
+  throw Error(EPERM, what, "only workspaces and snapshots can be made here", "Use mkdir");
 }
 
-void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
-  const std::string_view asked = name;
-  if (asked == "." || asked == "..") {
-    LookupByHandle(request, parent, asked == "..");
-    return;
-  }
-  Answer(request, "lookup", [&] {
-    FuseHandlers& handlers = HandlersOf(request);
-    if (handlers.snapshots.IsReserved(parent, name)) {
-      ReplyEntry(request, handlers.snapshots.LookupReserved(parent, name));
-    } else if (IsVirtual(parent)) {
-      ReplyEntry(request, handlers.snapshots.Lookup(parent, name));
-    } else {
-      ReplyEntry(request, handlers.files.Lookup(parent, name));
-    }
-  });
-}
-
-// Has no answer that could tell of a failure.
-void ForgetOne(fuse_req_t request, fuse_ino_t node, uint64_t lookups) noexcept {
-  if (IsVirtual(node)) return;
-  try {
-    PrepareWorkerThread();
-    HandlersOf(request).files.Forget(node, lookups);
-  } catch (...) {
-    ErrnoOfException("forget");
-  }
-}
-
-void Forget(fuse_req_t request, fuse_ino_t node, uint64_t lookups) noexcept {
-  ForgetOne(request, node, lookups);
-  fuse_reply_none(request);
-}
-
-void ForgetMany(fuse_req_t request, size_t count, fuse_forget_data* forgets) noexcept {
-  for (size_t i = 0; i < count; ++i) ForgetOne(request, forgets[i].ino, forgets[i].nlookup);
-  fuse_reply_none(request);
-}
-
-void MakeNode(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, dev_t device) {
-  AnswerChange(request, "mknod", [=, name = RequestText(name)] {
-    RefuseVirtual(parent, "make a file");
-    ReplyEntry(request, HandlersOf(request).files.MakeNode(parent, name.c_str(), mode, device,
-                                                           CallerOf(request)));
-  });
-}
-
-void MakeDirectory(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode) {
-  if (!IsVirtual(parent)) {
-    AnswerChange(request, "mkdir", [=, name = RequestText(name)] {
-      ReplyEntry(request, HandlersOf(request).files.MakeDirectory(parent, name.c_str(), mode,
-                                                                  CallerOf(request)));
-    });
-    return;
-  }
-  AnswerVerb(request, "mkdir", parent, {{parent, name}},
-             [request, parent, name = std::string(name), mode] {
-               ReplyEntry(request, HandlersOf(request).snapshots.MakeDirectory(
-                                       parent, name.c_str(), mode, CallerOf(request)));
-             });
-}
-
-void MakeSymlink(fuse_req_t request, const char* target, fuse_ino_t parent, const char* name) {
-  AnswerChange(request, "symlink", [=, target = RequestText(target), name = RequestText(name)] {
-    RefuseVirtual(parent, "make a symlink");
-    ReplyEntry(request, HandlersOf(request).files.MakeSymlink(parent, name.c_str(), target.c_str(),
-                                                              CallerOf(request)));
-  });
-}
-
-void MakeLink(fuse_req_t request, fuse_ino_t node, fuse_ino_t new_parent, const char* new_name) {
-  AnswerChange(request, "link", [=, new_name = RequestText(new_name)] {
-    RefuseVirtual(new_parent, "link a file");
-    RefuseVirtual(node, "link a file");
-    ReplyEntry(request, HandlersOf(request).files.MakeLink(node, new_parent, new_name.c_str()));
-  });
-}
-
-void Unlink(fuse_req_t request, fuse_ino_t parent, const char* name) {
-  AnswerChange(request, "unlink", [=, name = RequestText(name)] {
-    RefuseVirtual(parent, "remove a file");
-    HandlersOf(request).files.Unlink(parent, name.c_str(), CallerOf(request).uid);
-    ReplyError(request, 0);
-  });
-}
-
-void RemoveDirectory(fuse_req_t request, fuse_ino_t parent, const char* name) {
-  if (!IsVirtual(parent)) {
-    AnswerChange(request, "rmdir", [=, name = RequestText(name)] {
-      if (HandlersOf(request).snapshots.IsReserved(parent, name.c_str())) {
-        throw Error(EPERM, std::string("remove ") + name.c_str(), "it is a part of its workspace");
-      }
-      HandlersOf(request).files.RemoveDirectory(parent, name.c_str(), CallerOf(request).uid);
-      ReplyError(request, 0);
-    });
-    return;
-  }
-  AnswerVerb(request, "rmdir", parent, {{parent, name}},
-             [request, parent, name = std::string(name)] {
-               HandlersOf(request).snapshots.RemoveDirectory(parent, name.c_str());
-               ReplyError(request, 0);
-             });
-}
-
-void Rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t new_parent,
-            const char* new_name, unsigned int flags) {
+Entry Lookup(fuse_req_t request, NodeId parent, const ArgumentText& name) {
   FuseHandlers& handlers = HandlersOf(request);
-  const SnapshotTree& snapshots = handlers.snapshots;
-  const bool concerns_snapshots = snapshots.Owns(parent) || snapshots.Owns(new_parent) ||
-                                  snapshots.IsReserved(parent, name) ||
-                                  snapshots.IsReserved(new_parent, new_name);
-  if (!concerns_snapshots) {
-    AnswerChange(request, "rename",
-                 [=, name = RequestText(name), new_name = RequestText(new_name)] {
-                   HandlersOf(request).files.Rename(parent, name.c_str(), new_parent,
-                                                    new_name.c_str(), flags, CallerOf(request));
-                   ReplyError(request, 0);
-                 });
-    return;
+  if (handlers.snapshots.IsReserved(parent, name.c_str())) {
+    return handlers.snapshots.LookupReserved(parent, name.c_str());
   }
-  if (!SnapshotTree::IsVerb(parent, new_parent)) {
-    AnswerChange(request, "rename",
-                 [=, name = RequestText(name), new_name = RequestText(new_name)] {
-                   HandlersOf(request).snapshots.Rename(parent, name.c_str(), new_parent,
-                                                        new_name.c_str(), flags, AskerOf(request));
-                   ReplyError(request, 0);
-                 });
-    return;
-  }
-  AnswerVerb(request, "rename", SnapshotTree::ListOf(parent, new_parent),
-             {{parent, name}, {new_parent, new_name}},
-             [request, parent, name = std::string(name), new_parent,
-              new_name = std::string(new_name), flags] {
-               HandlersOf(request).snapshots.Rename(parent, name.c_str(), new_parent,
-                                                    new_name.c_str(), flags, AskerOf(request));
-               ReplyError(request, 0);
-             });
+  return IsVirtual(parent) ? handlers.snapshots.Lookup(parent, name.c_str())
+                           : handlers.files.Lookup(parent, name.c_str());
 }
 
-}  // namespace
-
-void SetNameOperations(fuse_lowlevel_ops& operations) {
-  operations.lookup = Callback<Lookup>::Call;
-  operations.forget = Forget;
-  operations.forget_multi = ForgetMany;
-  operations.mknod = Callback<MakeNode>::Call;
-  operations.mkdir = Callback<MakeDirectory>::Call;
-  operations.unlink = Callback<Unlink>::Call;
-  operations.rmdir = Callback<RemoveDirectory>::Call;
-  operations.symlink = Callback<MakeSymlink>::Call;
-  operations.rename = Callback<Rename>::Call;
-  operations.link = Callback<MakeLink>::Call;
+Entry LookupItself(fuse_req_t request, NodeId node, const ArgumentText& /*name*/) {
+  return HandlersOf(request).snapshots.FindAgain(node);
 }
 
-}  // namespace ckptfs
+Entry LookupParent(fuse_req_t request, NodeId node, const ArgumentText& /*name*/) {
+  return HandlersOf(request).snapshots.FindParent(node);
+}
+
+NoReply Forget(fuse_req_t request, NodeId node, uint64_t lookups) {
+  if (!IsVirtual(node)) HandlersOf(request).files.Forget(node, lookups);
+  return {};
+}
+
+// One that fails keeps none of the others from being forgotten.
+NoReply ForgetMany(fuse_req_t request, std::span<const fuse_forget_data> forgets) {
+  for (const fuse_forget_data& forget : forgets) {
+    Attempt("forget", [&] { Forget(request, forget.ino, forget.nlookup); });
+  }
+  return {};
+}
+
+Entry MakeNode(fuse_req_t request, NodeId parent, const ArgumentText& name, mode_t mode,
+               dev_t device) {
+  RefuseVirtual(parent, "make a file");
+  return HandlersOf(request).files.MakeNode(parent, name.c_str(), mode, device, CallerOf(request));
+}
+
+Entry MakeDirectory(fuse_req_t request, NodeId parent, const ArgumentText& name, mode_t mode) {
+  return HandlersOf(request).files.MakeDirectory(parent, name.c_str(), mode, CallerOf(request));
+}
+
+Entry MakeListed(fuse_req_t request, NodeId parent, const ArgumentText& name, mode_t mode) {
+  return HandlersOf(request).snapshots.MakeDirectory(parent, name.c_str(), mode, CallerOf(request));
+}
+
+Entry MakeSymlink(fuse_req_t request, const ArgumentText& target, NodeId parent,
+                  const ArgumentText& name) {
+  RefuseVirtual(parent, "make a symlink");
+  return HandlersOf(request).files.MakeSymlink(parent, name.c_str(), target.c_str(),
+                                               CallerOf(request));
+}
+
+Entry MakeLink(fuse_req_t request, NodeId node, NodeId new_parent, const ArgumentText& new_name) {
+  RefuseVirtual(new_parent, "link a file");
+  RefuseVirtual(node, "link a file");
+  return HandlersOf(request).files.MakeLink(node, new_parent, new_name.c_str());
+}
+
+Done Unlink(fuse_req_t request, NodeId parent, const ArgumentText& name) {
+  RefuseVirtual(parent, "remove a file");
+  HandlersOf(request).files.Unlink(parent, name.c_str(), CallerOf(request).uid);
+  return {};
+}
+
+Done RemoveDirectory(fuse_req_t request, NodeId parent, const ArgumentText& name) {
+  if (HandlersOf(request).snapshots.IsReserved(parent, name.c_str())) {
+    throw Error(EPERM, std::string("remove ") + name.c_str(), "it is a part of its workspace");
+  }
+  HandlersOf(request).files.RemoveDirectory(parent, name.c_str(), CallerOf(request).uid);
+  return {};
+}
+
+Done RemoveListed(fuse_req_t request, NodeId parent, const ArgumentText& name) {
+  HandlersOf(request).snapshots.RemoveDirectory(parent, name.c_str());
+  return {};
+}
+
+Done Rename(fuse_req_t request, NodeId parent, const ArgumentText& name, NodeId new_parent,
+            const ArgumentText& new_name, unsigned int flags) {
+  HandlersOf(request).files.Rename(parent, name.c_str(), new_parent, new_name.c_str(), flags,
+                                   CallerOf(request));
+  return {};
+}
+
+Done RenameListed(fuse_req_t request, NodeId parent, const ArgumentText& name, NodeId new_parent,
+                  const ArgumentText& new_name, unsigned int flags) {
+  HandlersOf(request).snapshots.Rename(parent, name.c_str(), new_parent, new_name.c_str(), flags,
+                                       AskerOf(request));
+  return {};
+}
+
+}  // namespace ckptfs::fuse_handlers

@@ -1,83 +1,132 @@
+// The kernel's requests: which handler serves each, and how it is run.
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 18)
 
 #include "fs/fuse/fuse_operations.h"
 
 #include <fuse_lowlevel.h>
-#include <spdlog/spdlog.h>
 
-#include <algorithm>
 #include <fstream>
 #include <string>
 
-#include "fs/fuse/fuse_answer.h"
+#include "fs/fuse/fuse_handlers.h"
+#include "fs/fuse/fuse_negotiation.h"
+#include "fs/fuse/operation.h"
+#include "fs/fuse/request_conditions.h"
 
 namespace ckptfs {
 namespace {
 
-constexpr unsigned int kMaxWriteBytes = 256 << 10;
-
-void Negotiate(void* user_data, fuse_conn_info* connection) {
-  auto& handlers = *static_cast<FuseHandlers*>(user_data);
-  for (const uint64_t wanted :
-       {uint64_t{FUSE_CAP_PARALLEL_DIROPS}, uint64_t{FUSE_CAP_CACHE_SYMLINKS},
-        uint64_t{FUSE_CAP_READDIRPLUS}, uint64_t{FUSE_CAP_READDIRPLUS_AUTO},
-        uint64_t{FUSE_CAP_NO_OPENDIR_SUPPORT}, uint64_t{FUSE_CAP_EXPIRE_ONLY},
-        uint64_t{FUSE_CAP_ATOMIC_O_TRUNC}, uint64_t{FUSE_CAP_POSIX_ACL},
-        uint64_t{FUSE_CAP_DONT_MASK}, uint64_t{FUSE_CAP_HANDLE_KILLPRIV_V2},
-        uint64_t{FUSE_CAP_AUTO_INVAL_DATA}, uint64_t{FUSE_CAP_ASYNC_DIO},
-        uint64_t{FUSE_CAP_SPLICE_WRITE}, uint64_t{FUSE_CAP_SPLICE_MOVE},
-        uint64_t{FUSE_CAP_EXPORT_SUPPORT}, uint64_t{FUSE_CAP_PASSTHROUGH}}) {
-    fuse_set_feature_flag(connection, wanted);
-  }
-  if (handlers.mount.options.strict_access_times) {
-    // With the first each READLINK comes; without an answer of ours to OPENDIR the kernel keeps listings.
-    fuse_unset_feature_flag(connection, FUSE_CAP_CACHE_SYMLINKS);
-    fuse_unset_feature_flag(connection, FUSE_CAP_NO_OPENDIR_SUPPORT);
-  }
-  // Requests bring little data, and where a pipe must not grow to the largest request (without
-  // CAP_SYS_RESOURCE) libfuse would make and drop a pipe for each: six system calls more.
-  fuse_unset_feature_flag(connection, FUSE_CAP_SPLICE_READ);
-  // Two mounts of one backing file are not in question, and the kernel's own locks are right.
-  fuse_unset_feature_flag(connection, FUSE_CAP_FLOCK_LOCKS);
-  fuse_unset_feature_flag(connection, FUSE_CAP_POSIX_LOCKS);
-  fuse_unset_feature_flag(connection, FUSE_CAP_WRITEBACK_CACHE);
-  if (!fuse_get_feature_flag(connection, FUSE_CAP_PASSTHROUGH)) {
-    spdlog::info("this kernel has no FUSE passthrough (6.9): data goes through the daemon");
-    handlers.mount.open_files.DisablePassthrough();
-  } else {
-    // Little data comes here. Each entry of a ring has room for the largest request.
-    connection->max_write = std::min(connection->max_write, kMaxWriteBytes);
-  }
-  // Asked for by an option (FuseMount), granted by the kernel as its switch stands at this moment.
-  spdlog::info("requests come {}", fuse_get_feature_flag(connection, FUSE_CAP_OVER_IO_URING)
-                                       ? "over io_uring"
-                                       : "through /dev/fuse");
-  // Releases are background requests too: 12 at a time would hold up whoever opens files.
-  connection->max_background = 128;
-  connection->congestion_threshold = 96;
-  connection->time_gran = 1;
-  handlers.mount.can_expire_names = fuse_get_feature_flag(connection, FUSE_CAP_EXPIRE_ONLY);
-  if (!handlers.mount.can_expire_names) {
-    spdlog::info("this kernel cannot expire names (6.2): they are looked up every time");
-  }
-}
-
 void Initialise(void* user_data, fuse_conn_info* connection) noexcept {
-  try {
-    Negotiate(user_data, connection);
-  } catch (...) {
-    ErrnoOfException("init");
-  }
+  Attempt("init", [&] { Negotiate(*static_cast<FuseHandlers*>(user_data), connection); });
 }
+
+// The table: one entry for each operation, which is not there if the kernel is to do without (OPENDIR, FLUSH, ...).
+// The first row of an entry whose condition holds serves the request: by RunClass, with the handler, which is given
+// the arguments and the constants behind it. Verbs say what they change.
+// clang-format off
+namespace table_words {
+using namespace fuse_conditions;  // NOLINT(google-build-using-namespace): the table's own words
+using namespace fuse_handlers;    // NOLINT(google-build-using-namespace): likewise
+using enum RunClass;
+
+void SetNames(fuse_lowlevel_ops& table) {
+  table.lookup = Operation<"lookup",
+      When<NameIsDot, kMayWait, LookupItself>,
+      When<NameIsDotDot, kMayWait, LookupParent>,
+      Otherwise<kAtOnce, Lookup>>();
+  table.forget = Operation<"forget", Otherwise<kUnanswered, Forget>>();
+  table.forget_multi = Operation<"forget", Otherwise<kUnanswered, ForgetMany>>();
+  table.mknod = Operation<"mknod", Otherwise<kChange, MakeNode>>();
+  table.mkdir = Operation<"mkdir",
+      WhenVerb<ParentIsVirtual, ChangesName, MakeListed>,
+      Otherwise<kChange, MakeDirectory>>();
+  table.symlink = Operation<"symlink", Otherwise<kChange, MakeSymlink>>();
+  table.link = Operation<"link", Otherwise<kChange, MakeLink>>();
+  table.unlink = Operation<"unlink", Otherwise<kChange, Unlink>>();
+  table.rmdir = Operation<"rmdir",
+      WhenVerb<ParentIsVirtual, ChangesName, RemoveListed>,
+      Otherwise<kChange, RemoveDirectory>>();
+  table.rename = Operation<"rename",
+      WhenVerb<RenameIsVerb, ChangesTwoNames, RenameListed>,
+      When<RenameIsListed, kChange, RenameListed>,
+      Otherwise<kChange, Rename>>();
+}
+
+void SetAttributesAndXattrs(fuse_lowlevel_ops& table) {
+  table.getattr = Operation<"getattr",
+      When<NamesAreSettling, kMayWait, GetSettledAttributes>,
+      Otherwise<kAtOnce, GetAttributes>>();
+  table.statx = Operation<"statx",
+      When<NamesAreSettling, kMayWait, GetSettledStatx>,
+      Otherwise<kAtOnce, GetStatx>>();
+  table.setattr = Operation<"setattr",
+      WhenVerb<NodeIsMountRoot, ChangesNode, SetMountRootAttributes>,
+      When<PagesAreHeld, kMayWait, SetAttributes, Pages::kHeld>,
+      Otherwise<kChange, SetAttributes, Pages::kNone>>();
+  table.readlink = Operation<"readlink", Otherwise<kAtOnce, ReadLink>>();
+  table.statfs = Operation<"statfs", Otherwise<kAtOnce, GetStatfs>>();
+  table.getxattr = Operation<"getxattr",
+      When<ValueIsComputed, kMayWait, GetXattr>,
+      Otherwise<kAtOnce, GetXattr>>();
+  table.listxattr = Operation<"listxattr", Otherwise<kAtOnce, ListXattrs>>();
+  table.setxattr = Operation<"setxattr",
+      When<CallStopsWrites, kAtOnce, StopWrites>,
+      WhenVerb<NodeIsListed, ChangesXattr, SetListedXattr>,
+      When<CapabilitiesMeetHeldPages, kMayWait, SetXattr, Pages::kHeld>,
+      Otherwise<kChange, SetXattr, Pages::kNone>>();
+  table.removexattr = Operation<"removexattr", Otherwise<kChange, RemoveXattr>>();
+}
+
+void SetListings(fuse_lowlevel_ops& table) {
+  table.readdir = Operation<"readdir", Otherwise<kAtOnce, List, Listed::kNames>>();
+  table.readdirplus = Operation<"readdir", Otherwise<kAtOnce, List, Listed::kNamesAndAttributes>>();
+}
+
+// And of ckpt's control files.
+void SetFilesAndData(fuse_lowlevel_ops& table) {
+  table.open = Operation<"open",
+      When<NodeIsControl, kChange, OpenControl>,
+      Otherwise<kChange, Open>>();
+  table.create = Operation<"create", Otherwise<kChange, Create>>();
+  table.tmpfile = Operation<"tmpfile", Otherwise<kChange, CreateUnnamed>>();
+  table.release = Operation<"release",
+      When<NodeIsControl, kAtOnce, ReleaseControl>,
+      Otherwise<kAtOnce, Release>>();
+  table.read = Operation<"read",
+      When<NodeIsControl, kAtOnce, ReadControl>,
+      Otherwise<kAtOnce, Read>>();
+  table.write_buf = Operation<"write",
+      When<NodeIsControl, kAtOnce, RefuseControlWrite>,
+      When<WriteLeavesGap, kMayWait, Write, Gap::kLeft>,
+      When<WriteMayWait, kMayWait, Write, Gap::kNone>,
+      Otherwise<kChange, Write, Gap::kNone>>();
+  table.fsync = Operation<"fsync", Otherwise<kMayTakeLong, Sync>>();
+  table.fsyncdir = Operation<"fsync", Otherwise<kMayTakeLong, Sync>>();
+  table.fallocate = Operation<"fallocate",
+      When<PagesAreHeld, kMayWait, Allocate, Pages::kHeld>,
+      Otherwise<kChange, Allocate, Pages::kNone>>();
+  table.copy_file_range = Operation<"copy_file_range",
+      When<TargetsPagesAreHeld, kMayWait, CopyRange, Pages::kHeld>,
+      Otherwise<kChange, CopyRange, Pages::kNone>>();
+  table.lseek = Operation<"lseek",
+      When<PagesAreHeld, kMayWait, Seek, Pages::kHeld>,
+      Otherwise<kChange, Seek, Pages::kNone>>();
+  table.ioctl = Operation<"ioctl",
+      When<NodeIsControl, kChange, ControlIoctl>,
+      Otherwise<kChange, Ioctl>>();
+}
+
+}  // namespace table_words
+// clang-format on
 
 fuse_lowlevel_ops MakeOperations() {
-  fuse_lowlevel_ops operations{};
-  operations.init = Initialise;
-  SetNameOperations(operations);
-  SetAttributeOperations(operations);
-  SetListingOperations(operations);
-  SetDataOperations(operations);
-  return operations;
+  fuse_lowlevel_ops table{};
+  table.init = Initialise;
+  table_words::SetNames(table);
+  table_words::SetAttributesAndXattrs(table);
+  table_words::SetListings(table);
+  table_words::SetFilesAndData(table);
+  return table;
 }
 
 }  // namespace

@@ -22,8 +22,9 @@ namespace ckptfs {
 // Whether files may have labels that mean something, as is_selinux_enabled(3) finds it out.
 bool KernelHasSelinux();
 
-// All that answers requests of one mount; the user data of its libfuse session. Decoding, calling,
-// replying and turning exceptions into errno (fuse_answer.h) happen in fs/fuse_*.cc and nowhere else.
+// All that answers requests of one mount; the user data of its libfuse session. The table of operations is
+// in fuse_operations.cc; decoding, calling, replying and turning exceptions into errno happen behind it (operation.h,
+// run_class.h), and nowhere else.
 struct FuseHandlers {
   explicit FuseHandlers(MountContext& mount_in)
       : mount(mount_in),

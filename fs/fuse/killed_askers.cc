@@ -4,7 +4,7 @@
 #include <set>
 #include <utility>
 
-#include "fs/fuse/fuse_answer.h"
+#include "fs/fuse/fuse_request.h"
 #include "fs/processes/process_search.h"
 
 namespace ckptfs {

@@ -1,14 +1,12 @@
 // Descriptors of the directories that requests have just used.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <list>
+#include <functional>
 #include <memory>
-#include <mutex>
-#include <unordered_map>
 
+#include "backend/base/recently_used.h"
 #include "backend/base/unique_fd.h"
 #include "backend/interface/backend.h"
 
@@ -53,21 +51,12 @@ class DirectoryFds {
       return std::hash<uint64_t>{}(key.file.inode) ^ std::hash<const Volume*>{}(key.volume);
     }
   };
-  struct Entry {
-    Key key;
+  struct Kept {
     std::shared_ptr<Volume> volume;  // its address names no other meanwhile
     std::shared_ptr<const UniqueFd> fd;
-    std::chrono::steady_clock::time_point used_at;
   };
-  using Order = std::list<Entry>;  // most recently used first
 
-  // Moves what `goes` says to `dropped`, which is closed after the lock is given back.
-  template <typename Goes>
-  void RemoveIf(Order& dropped, const Goes& goes);
-
-  std::mutex mutex_;
-  Order order_;
-  std::unordered_map<Key, Order::iterator, KeyHash> by_key_;
+  RecentlyUsed<Key, Kept, KeyHash> kept_{kMax};
 };
 
 }  // namespace ckptfs

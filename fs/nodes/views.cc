@@ -2,7 +2,7 @@
 
 #include <cassert>
 #include <cerrno>
-#include <iterator>
+#include <chrono>
 #include <random>
 
 #include "backend/base/error.h"
@@ -212,46 +212,9 @@ size_t SlotTable::size() const {
 }
 
 std::shared_ptr<Volume> VolumeCache::Open(const VolumeId& id) {
-  const auto now = std::chrono::steady_clock::now();
-  {
-    const std::lock_guard lock(mutex_);
-    if (const auto known = by_id_.find(id); known != by_id_.end()) {
-      order_.splice(order_.begin(), order_, known->second);
-      order_.front().used_at = now;
-      return order_.front().volume;
-    }
-  }
-  std::shared_ptr<Volume> volume = backend_.Open(id);
-  Order dropped;  // closed after the lock is let go
-  const std::lock_guard lock(mutex_);
-  if (const auto known = by_id_.find(id); known != by_id_.end()) return known->second->volume;
-  order_.push_front({volume, now});
-  by_id_[id] = order_.begin();
-  if (order_.size() > capacity_) {
-    by_id_.erase(order_.back().volume->id());
-    dropped.splice(dropped.begin(), order_, std::prev(order_.end()));
-  }
-  return volume;
+  return kept_.Get(id, [&] { return backend_.Open(id); });
 }
 
-void VolumeCache::Drop(const VolumeId& id) {
-  Order dropped;
-  const std::lock_guard lock(mutex_);
-  const auto known = by_id_.find(id);
-  if (known == by_id_.end()) return;
-  dropped.splice(dropped.begin(), order_, known->second);
-  by_id_.erase(known);
-}
-
-bool VolumeCache::DropIdle() {
-  Order dropped;
-  const auto last_use = std::chrono::steady_clock::now() - kVolumeIdle;
-  const std::lock_guard lock(mutex_);
-  while (!order_.empty() && order_.back().used_at < last_use) {
-    by_id_.erase(order_.back().volume->id());
-    dropped.splice(dropped.begin(), order_, std::prev(order_.end()));
-  }
-  return !order_.empty();
-}
+bool VolumeCache::DropIdle() { return kept_.RemoveIdle(kVolumeIdle); }
 
 }  // namespace ckptfs

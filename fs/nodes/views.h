@@ -3,9 +3,7 @@
 
 #include <array>
 #include <atomic>
-#include <chrono>
 #include <cstdint>
-#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -14,6 +12,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "backend/base/recently_used.h"
 #include "backend/interface/backend.h"
 #include "catalog/db/records.h"
 #include "fs/nodes/nameless_files.h"
@@ -160,27 +159,18 @@ class SlotTable {
 class VolumeCache {
  public:
   explicit VolumeCache(const Backend& backend)
-      : backend_(backend), capacity_(backend.capabilities().open_volumes_max) {}
+      : backend_(backend), kept_(backend.capabilities().open_volumes_max) {}
 
   // Throws what Backend::Open throws (ENOENT: the volume is gone).
   std::shared_ptr<Volume> Open(const VolumeId& id);
   // Lets go of a volume that is to be destroyed.
-  void Drop(const VolumeId& id);
+  void Drop(const VolumeId& id) { kept_.Remove(id); }
   // Lets go of those that were not used for a while. Returns whether any is left.
   bool DropIdle();
 
  private:
-  struct Entry {
-    std::shared_ptr<Volume> volume;
-    std::chrono::steady_clock::time_point used_at;
-  };
-  using Order = std::list<Entry>;  // most recently used first
-
   const Backend& backend_;
-  const size_t capacity_;
-  std::mutex mutex_;
-  Order order_;
-  std::unordered_map<VolumeId, Order::iterator> by_id_;
+  RecentlyUsed<VolumeId, std::shared_ptr<Volume>> kept_;
 };
 
 }  // namespace ckptfs

@@ -79,6 +79,18 @@ void VerbWorker::TakeDown(const std::string& workspace) {
        [&] { return unlinkat(root(), workspace.c_str(), AT_REMOVEDIR); });
 }
 
+void VerbWorker::Promote(const std::string& workspace, const std::string& snapshot) {
+  std::string other = AnyWorkspace();
+  if (other == workspace) other = other == "f" ? "e" : "f";
+  Rename(Operation::kPromote, snapshot, other);
+}
+
+void VerbWorker::SetPinned(const std::string& snapshot, bool pinned) {
+  const std::string path = fmt::format("/proc/self/fd/{}/{}", root(), snapshot);
+  Call(pinned ? Operation::kPin : Operation::kUnpin, snapshot,
+       [&] { return setxattr(path.c_str(), kPinned, pinned ? "1" : "0", 1, 0); });
+}
+
 void VerbWorker::Step() {
   const std::string w = AnyWorkspace();
   const std::string s = ListOf(w) + "/" + AnySnapshot();
@@ -127,20 +139,12 @@ void VerbWorker::Step() {
       Rename(Operation::kExchange, s, settings().by_name && Chance(2) ? w : ListOf(w) + "/.live",
              RENAME_EXCHANGE);
       break;
-    case 15: {
-      if (!settings().by_name) break;
-      std::string other = AnyWorkspace();
-      if (other == w) other = other == "f" ? "e" : "f";
-      Rename(Operation::kPromote, either, other);
+    case 15:
+      if (settings().by_name) Promote(w, either);
       break;
-    }
-    case 16: {
-      const bool pin = Chance(4);
-      const std::string path = fmt::format("/proc/self/fd/{}/{}", root(), either);
-      Call(pin ? Operation::kPin : Operation::kUnpin, either,
-           [&] { return setxattr(path.c_str(), kPinned, pin ? "1" : "0", 1, 0); });
+    case 16:
+      SetPinned(either, Chance(4));
       break;
-    }
     case 17:
       ThinOut(w);
       break;

@@ -18,6 +18,8 @@ class VerbWorker : public Worker {
  private:
   void Rename(Operation operation, const std::string& from, const std::string& to,
               unsigned int flags = 0);
+  void Promote(const std::string& workspace, const std::string& snapshot);
+  void SetPinned(const std::string& snapshot, bool pinned);
   void StepRefused();
   void StepCkpt();
   void RunCkpt(Operation operation, const std::vector<std::string>& arguments);

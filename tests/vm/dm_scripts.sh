@@ -13,7 +13,7 @@ seconds=1100
 if [[ ${CKPTFS_DM_SCRIPTS-} == all ]]; then
     CKPTFS_DM_SCRIPTS='templates dm_full_disk dm_thin handles open_writers standing undo_limit unlinked_open'
     # And what one user may do to others.
-    for script in "$(dirname "$harness_directory")"/integration/{verbs_*,hung_process,write_stop_share,neighbour,attack_memory,hostile_store,rights,user_namespaces,stopped_daemon}.sh; do
+    for script in "$(dirname "$harness_directory")"/integration/{verbs_*,hung_process,write_stop_share,neighbour,attack_memory,hostile_store,hostile_catalog,rights,user_namespaces,stopped_daemon}.sh; do
         [[ ! -e $script ]] || CKPTFS_DM_SCRIPTS+=" $(basename "$script" .sh)"
     done
 fi

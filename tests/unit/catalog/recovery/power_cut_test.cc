@@ -16,6 +16,7 @@
 
 #include "catalog/store/failpoints.h"
 #include "tests/unit/catalog/store/store_fixture.h"
+#include "tests/unit/catalog/store/store_steps.h"
 
 namespace ckptfs {
 namespace {

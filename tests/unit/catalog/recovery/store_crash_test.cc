@@ -17,6 +17,7 @@
 #include "backend/base/error.h"
 #include "catalog/store/failpoints.h"
 #include "tests/unit/catalog/store/store_fixture.h"
+#include "tests/unit/catalog/store/store_steps.h"
 
 namespace ckptfs {
 namespace {

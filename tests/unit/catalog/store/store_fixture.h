@@ -72,6 +72,7 @@ StoreOptions TestStoreOptions(const std::string& path);
 // The backend that a store with these options has, and the file by which it is known as such.
 std::string TestBackend();
 std::string TestBackendMark();
+inline constexpr uint64_t kTestTemplateBytes = uint64_t{32} << 20;
 StoreView Look(Store& store);
 void WriteLive(Store& store, const std::string& workspace, const std::string& content);
 // Changes the access time of that file, as who reads it does.
@@ -79,14 +80,6 @@ void TouchLive(Store& store, const std::string& workspace);
 std::string ReadVolume(Store& store, const VolumeId& volume);
 std::set<std::string> SidecarVolumes(Store& store);
 
-// Opens the store at `path` in a process of its own, with CKPTFS_FAILPOINT set (empty: not), and runs
-// the operation of that name there, on a store as FillForSteps makes it. The failpoints that are passed go
-// to the file `trace` (empty: none), and among them "step.begin" once the store is open.
-pid_t StartStep(const std::string& name, const std::string& path, const std::string& failpoint,
-                const std::string& trace = "");
-enum class StepEnd { kDone, kKilled, kFailed };
-StepEnd RunStep(const std::string& name, const std::string& path, const std::string& failpoint,
-                const std::string& trace = "");
 // Waits until the backend has given back what destroyed volumes had.
 void AwaitReclaimed(Store& store);
 

@@ -144,6 +144,42 @@ TEST_F(WriteStopTest, NothingIsStoppedForNoFiles) {
   EXPECT_FALSE(stop_.Park(1, "user.x", [] { FAIL(); }));
 }
 
+TEST_F(WriteStopTest, AFileThatTwoHaveOpenIsStoppedByOneCall) {
+  const auto stopped = StopAll(1, {{.node = 10}, {.node = 10}, {.node = 11}});
+  EXPECT_TRUE(stopped->Holds(10));
+  EXPECT_EQ(calls_.Started(10), calls_.Started(11));
+}
+
+TEST_F(WriteStopTest, ACallThatNobodyAskedForIsAnsweredAtOnce) {
+  bool answered = false;
+  EXPECT_TRUE(stop_.Park(11, StopCalls::kXattrName, [&] { answered = true; }));
+  EXPECT_TRUE(answered);
+}
+
+TEST_F(WriteStopTest, ACallIsOfOneStopAtATime) {
+  calls_.stuck = {11};
+  const auto first =
+      Stop(1, Files(10, 2), [&](NodeId node) { return node == 11 && calls_.Started(11) > 0; });
+  EXPECT_EQ(first->gap(), "") << "its end waits for the call";
+  const auto second = Stop(2, Files(11, 1));
+  EXPECT_THAT(second->gap(), HasSubstr("1 of 1 files"));
+  calls_.ComeThrough(11);
+  EXPECT_TRUE(first->Holds(11));
+  EXPECT_FALSE(second->Holds(11));
+}
+
+TEST_F(WriteStopTest, RoomThatIsGivenBackIsWaitedFor) {
+  auto first = StopAll(1, Files(1000, 256));
+  auto second = StopAll(2, Files(2000, 256));
+  std::jthread ends([&] {
+    std::this_thread::sleep_for(milliseconds(10));
+    first.reset();
+    second.reset();
+  });
+  // At the first try, or a later one where the machine is busy.
+  StopAll(3, Files(3000, 256));
+}
+
 TEST_F(WriteStopTest, MoreFilesThanAShareAreAllStopped) {
   StopAll(1, Files(10, WriteStop::kFilesMax));
   EXPECT_GE(calls_.Started(), WriteStop::kFilesMax);

@@ -1,9 +1,15 @@
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 18)
 
-#include "fs/fuse/fuse_answer.h"
+#include "fs/fuse/fuse_request.h"
+
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <exception>
+#include <new>
 #include <vector>
+
+#include "backend/base/error.h"
 
 namespace ckptfs {
 
@@ -57,23 +63,6 @@ Asker AskerOf(fuse_req_t request) {
           }};
 }
 
-std::shared_ptr<PendingRequest> KeepForLater(PendingRequest::Kind kind, fuse_req_t request) {
-  FuseHandlers& handlers = HandlersOf(request);
-  auto pending = std::make_shared<PendingRequest>(kind, request, handlers, CallerOf(request),
-                                                  AnswersFor::RingAtHand());
-  handlers.killed_askers.Watch(pending);
-  return pending;
-}
-
-// Not by the verb's thread: who asks for another verb holds the directory's lock until he has his answer, which
-// may have to wait for this one.
-void TellKernelOfUnanswered(FuseHandlers& handlers, NodeId node, std::vector<PlaceOfName> names) {
-  handlers.mount.kernel.InvalidateAttributes(node);
-  handlers.waiting_room.Post([&handlers, names = std::move(names)] {
-    for (const auto& [directory, name] : names) handlers.mount.kernel.ExpireName(directory, name);
-  });
-}
-
 int ErrnoOfException(const char* operation) noexcept {
   try {
     throw;
@@ -98,47 +87,6 @@ int ReplyError(fuse_req_t request, int error_number) {
 
 int ReplyBuffer(fuse_req_t request, const char* data, size_t size) {
   return Reply([&] { return fuse_reply_buf(request, data, size); });
-}
-
-void RefuseVirtual(NodeId parent, const char* what) {
-  if (!IsVirtual(parent)) return;
-  throw Error(EPERM, what, "only workspaces and snapshots can be made here", "Use mkdir");
-}
-
-bool KeepsAttributes(const FuseHandlers& handlers, NodeId node) {
-  return !handlers.mount.stale_names.Contains(node) && !StoppedAt(handlers, node);
-}
-
-std::shared_ptr<LiveWorkspace> StoppedAt(const FuseHandlers& handlers, NodeId node) {
-  if (handlers.mount.stopped_walks == 0) return nullptr;
-  const auto view = handlers.mount.slots.Find(SlotOf(node));
-  const bool leads =
-      view && view->kind == View::Kind::kLiveDirectories && view->workspace->StopsWalks();
-  return leads ? view->workspace : nullptr;
-}
-
-fuse_entry_param EntryParam(const FuseHandlers& handlers, const Entry& entry) {
-  fuse_entry_param param{};
-  param.ino = entry.node;
-  param.generation = entry.generation;
-  param.attr = entry.attributes.stat;
-  param.attr_timeout = KeepsAttributes(handlers, entry.node) ? entry.attributes.timeout_s : 0;
-  param.entry_timeout = entry.entry_timeout_s;
-  return param;
-}
-
-void ReplyEntry(fuse_req_t request, const Entry& entry) {
-  FuseHandlers& handlers = HandlersOf(request);  // the request is gone after the reply
-  const fuse_entry_param param = EntryParam(handlers, entry);
-  const int sent = Reply([&] { return fuse_reply_entry(request, &param); });
-  if (sent != 0 && entry.node != 0) {
-    handlers.files.Forget(entry.node, 1);
-  }
-}
-
-void ReplyAttributes(fuse_req_t request, NodeId node, const Attributes& attributes) {
-  const double timeout_s = KeepsAttributes(HandlersOf(request), node) ? attributes.timeout_s : 0;
-  Reply([&] { return fuse_reply_attr(request, &attributes.stat, timeout_s); });
 }
 
 }  // namespace ckptfs

@@ -1,0 +1,26 @@
+#define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 18)
+
+#include "fs/fuse/run_class.h"
+
+#include <utility>
+
+namespace ckptfs {
+
+std::shared_ptr<PendingRequest> KeepForLater(PendingRequest::Kind kind, fuse_req_t request) {
+  FuseHandlers& handlers = HandlersOf(request);
+  auto pending = std::make_shared<PendingRequest>(kind, request, handlers, CallerOf(request),
+                                                  AnswersFor::RingAtHand());
+  handlers.killed_askers.Watch(pending);
+  return pending;
+}
+
+// Not by the verb's thread: who asks for another verb holds the directory's lock until he has his answer, which
+// may have to wait for this one.
+void TellKernelOfUnanswered(FuseHandlers& handlers, const VerbScope& scope) {
+  handlers.mount.kernel.InvalidateAttributes(scope.node);
+  handlers.waiting_room.Post([&handlers, names = scope.names] {
+    for (const auto& [directory, name] : names) handlers.mount.kernel.ExpireName(directory, name);
+  });
+}
+
+}  // namespace ckptfs

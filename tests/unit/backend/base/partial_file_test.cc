@@ -1,0 +1,91 @@
+#include "backend/base/partial_file.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <string>
+
+#include "backend/base/directory.h"
+#include "tests/unit/backend/test_store.h"
+
+namespace ckptfs {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+class PartialFileTest : public testing::Test {
+ protected:
+  std::string Content(const std::string& name) const {
+    const UniqueFd file(openat(directory_.fd(), name.c_str(), O_RDONLY | O_CLOEXEC));
+    std::array<char, 64> text{};
+    const ssize_t size = CheckSyscall(read(file.get(), text.data(), text.size()), "read " + name);
+    return {text.data(), static_cast<size_t>(size)};
+  }
+  void Make(const std::string& name) const {
+    const UniqueFd file(CheckSyscall(
+        openat(directory_.fd(), name.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600), "make it"));
+  }
+  std::vector<std::string> Names() const { return ReadDirectory(directory_.fd()); }
+
+  const TestDirectory directory_;
+};
+
+TEST_F(PartialFileTest, HasItsNameWhenItIsKept) {
+  PartialFile file(directory_.fd(), "a");
+  file.Write("one ");
+  file.Write("two");
+  EXPECT_THAT(Names(), ElementsAre(file.partial_name()));
+  file.Keep();
+  EXPECT_THAT(Names(), ElementsAre("a"));
+  EXPECT_EQ(Content("a"), "one two");
+}
+
+TEST_F(PartialFileTest, IsRemovedIfItIsNotKept) {
+  { PartialFile(directory_.fd(), "a").Write("something"); }
+  EXPECT_THAT(Names(), IsEmpty());
+}
+
+TEST_F(PartialFileTest, NeverTakesThePlaceOfAnother) {
+  PartialFile(directory_.fd(), "a").Keep();
+  {
+    PartialFile second(directory_.fd(), "a");
+    second.Write("second");
+    EXPECT_EQ(ErrorOf([&] { second.Keep(); }).errno_value(), EEXIST);
+  }
+  EXPECT_THAT(Names(), ElementsAre("a"));
+  EXPECT_EQ(Content("a"), "");
+}
+
+TEST_F(PartialFileTest, TakesThePlaceOfOneThatADeadProcessHasLeft) {
+  PartialFile left(directory_.fd(), "a");
+  left.Write("of the dead");
+  PartialFile next(directory_.fd(), "a");
+  next.Write("new");
+  next.Keep();
+  EXPECT_EQ(Content("a"), "new");
+}
+
+TEST_F(PartialFileTest, WhatIsLeftOverIsRemovedAndNothingElse) {
+  Make("a.partial");
+  Make("b.partial");
+  Make("partial");
+  Make("a.partial.json");
+  RemovePartialFiles(directory_.fd());
+  EXPECT_THAT(Names(), testing::UnorderedElementsAre("partial", "a.partial.json"));
+}
+
+TEST_F(PartialFileTest, IsNotMadeBehindALink) {
+  ASSERT_EQ(symlinkat("elsewhere", directory_.fd(), "a.partial"), 0);
+  PartialFile file(directory_.fd(), "a");
+  file.Keep();
+  EXPECT_THAT(Names(), ElementsAre("a"));
+}
+
+}  // namespace
+}  // namespace ckptfs
