@@ -56,7 +56,7 @@ TEST(SpaceReserve, LetsTheCatalogGoOnWhenItsDiskIsFull) {
   const auto catalog = Catalog::Open(store.get(), Catalog::kFileName, CatalogCheck::kQuick);
   FillDisk(store.get());
   int made = 0;
-  const auto change = [&] {
+  const auto make_one = [&] {
     Catalog::Change transaction(*catalog);
     transaction.Insert(WorkspaceRecord{.name = "w" + std::to_string(made),
                                        .volume = VolumeId::Generate(),
@@ -67,7 +67,7 @@ TEST(SpaceReserve, LetsTheCatalogGoOnWhenItsDiskIsFull) {
   int error = 0;
   while (error == 0 && made < 10000) {
     try {
-      change();
+      make_one();
     } catch (const Error& full) {
       error = full.errno_value();
     }
@@ -75,7 +75,7 @@ TEST(SpaceReserve, LetsTheCatalogGoOnWhenItsDiskIsFull) {
   EXPECT_EQ(error, ENOSPC);
   EXPECT_EQ(catalog->ListWorkspaces().size(), static_cast<size_t>(made));
   ASSERT_TRUE(reserve.Release());
-  change();
+  make_one();
   EXPECT_EQ(catalog->ListWorkspaces().size(), static_cast<size_t>(made));
 }
 
