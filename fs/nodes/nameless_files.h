@@ -32,20 +32,20 @@ namespace ckptfs {
 class NamelessFiles {
  public:
   // Which name a file had last.
-  struct Place {
+  struct SnapDir {
     FileId directory;
     std::string name;
   };
 
   // Without a descriptor only `last` is kept.
-  void Keep(NodeId node, UniqueFd fd, DescriptorClaim claim, Place last) {
+  void Keep(NodeId node, UniqueFd fd, DescriptorClaim claim, SnapDir last) {
     const std::lock_guard lock(mutex_);
     files_.insert_or_assign(node, File{std::move(fd), std::move(claim), std::move(last)});
     count_ = files_.size();
   }
 
   // Empty if the node is not kept here.
-  std::optional<Place> Find(NodeId node) const {
+  std::optional<SnapDir> Find(NodeId node) const {
     if (count_ == 0) return std::nullopt;
     const std::lock_guard lock(mutex_);
     const auto position = files_.find(node);
@@ -69,7 +69,7 @@ class NamelessFiles {
   struct File {
     UniqueFd fd;
     DescriptorClaim claim;  // whose that is: of whoever has taken the name away
-    Place last;
+    SnapDir last;
   };
 
   mutable std::mutex mutex_;

@@ -10,7 +10,7 @@
 #include <filesystem>
 
 #include "backend/base/error.h"
-#include "catalog/db/catalog_change.h"
+#include "catalog/db/catalog_transaction.h"
 #include "tests/unit/backend/test_store.h"
 
 namespace ckptfs {
@@ -57,7 +57,7 @@ TEST(SpaceReserve, LetsTheCatalogGoOnWhenItsDiskIsFull) {
   FillDisk(store.get());
   int made = 0;
   const auto make_one = [&] {
-    Catalog::Change transaction(*catalog);
+    Catalog::Transaction transaction(*catalog);
     transaction.Insert(WorkspaceRecord{.name = "w" + std::to_string(made),
                                        .volume = VolumeId::Generate(),
                                        .view = catalog->NextView(ViewUse::kWorkspace)});
