@@ -32,7 +32,8 @@ uint64_t FreezeHold::GatherUnlinked(const WriteBarrier::Stopped* stopped) {
   const auto live = workspace_->live();
   if (!live->files) return 0;
   const auto is_still = [&](NodeId node) {
-    // Without passthrough every write passes the freeze lock. With it, one that waits there keeps others out.
+    // Without passthrough, every write passes the freeze lock. With it, a writer waiting there holds the
+    // inode lock.
     return !mount_.open_files.passthrough() || !mount_.open_files.HasWriters(node) ||
            workspace_->freeze_lock().Waits(node) || (stopped != nullptr && stopped->Holds(node));
   };
@@ -65,7 +66,7 @@ ConsistentCut::ConsistentCut(MountContext& mount, const std::shared_ptr<LiveWork
   files.WriteOut(writers_);
 }
 
-// Those without a name first: should there be too many, they would be left out, and not just go on.
+// Nameless files first: if there are too many, those would be left out of the copy, not just keep changing.
 void ConsistentCut::StopWrites(MountContext& mount) {
   std::vector<NodeId> nodes;
   for (const WriterHandle& writer : writers_) nodes.push_back(writer.node);

@@ -33,21 +33,21 @@ void MountVerbs::WorkspacesChanged() {
   }
 }
 
-// The kernel takes note of the name in the mount root itself, as it was asked for it.
+// In the mount root itself the kernel updates the name, since the request came from there.
 void MountVerbs::ListsMoved(const WorkspaceRecord& record) {
   mount_.stale_names.Add(ListNode(record.id, SnapDir::kRoot), kAllSnapshotsNode, record.name);
 }
 
 std::unique_ptr<ConsistentCut> MountVerbs::Freeze(const std::shared_ptr<LiveWorkspace>& workspace) {
-  // Before the freeze lock closes: what takes long where much was written a moment ago, and what is written back, as
-  // it passes the freeze lock.
+  // Done before the freeze lock closes: it takes long if much was written recently, and the writeback itself
+  // has to pass the freeze lock.
   if (const auto live = workspace->live(); live->files) {
     FileTree(mount_).ForgetUnmapped(live->files->slot);
     mount_.pages.WriteBackAll(live->files->slot, FilesWithPages(*workspace));
   }
   auto frozen = std::make_unique<ConsistentCut>(mount_, workspace);
   if (frozen->IsWorthAnotherTry()) {
-    frozen.reset();  // all go on meanwhile
+    frozen.reset();  // all programs go on meanwhile
     frozen = std::make_unique<ConsistentCut>(mount_, workspace);
   }
   return frozen;
@@ -106,8 +106,8 @@ void MountVerbs::RenameWorkspace(const WorkspaceRecord& record, const std::strin
   });
 }
 
-// Before anything of the checkpoint is done. btrfs would write them out too, but by a few threads for the whole
-// filesystem, each of which takes a file at a time: a small one waits there for the large ones of others.
+// Done before the checkpoint itself. btrfs would write the files out too, but with a few threads for the
+// whole filesystem, each taking one file at a time: a small file would wait for other users' large ones.
 void MountVerbs::WriteOutOpenFiles(int64_t workspace_id) {
   const auto live = mount_.workspaces.Get(workspace_id)->live();
   if (!live->files) return;
@@ -115,7 +115,7 @@ void MountVerbs::WriteOutOpenFiles(int64_t workspace_id) {
   files.WriteOutEarly(files.Writers(live->files->slot));
 }
 
-// What is on disk after each phase is said in catalog/store/store_checkpoint.cc.
+// catalog/store/store_checkpoint.cc documents what is on disk after each phase.
 SnapshotRecord MountVerbs::Checkpoint(int64_t workspace_id, const CheckpointRequest& request) {
   const std::string workspace = mount_.NameOf(workspace_id);
   return Logged("checkpoint " + workspace + "/" + request.name, [&] {
@@ -140,7 +140,7 @@ SnapshotRecord MountVerbs::Checkpoint(int64_t workspace_id, const CheckpointRequ
   });
 }
 
-// The checkpoint is there, with or without this.
+// The checkpoint exists whether or not this succeeds.
 void MountVerbs::NoteWriters(const SnapshotRecord& made, const WriterNotes::Noted& noted) noexcept {
   try {
     mount_.store.NoteOpenWriters(made, writer_notes_.Find(noted, made.volume));
@@ -174,7 +174,7 @@ void MountVerbs::SnapshotDeleted(const SnapshotRecord& record) {
 
 void MountVerbs::NameGone(const SnapshotRecord& record, SnapDir place) {
   const NodeId root = mount_.slots.RootOf(record.id, place);
-  if (root == 0) return;  // the kernel knows it not
+  if (root == 0) return;  // the kernel does not know it
   mount_.stale_names.Add(root, ListNode(record.workspace_id, place), record.name);
 }
 
@@ -184,7 +184,7 @@ void MountVerbs::RenameSnapshot(const SnapshotRecord& record, const std::string&
     mount_.store.RenameSnapshot(record.id, new_name);
     NameGone(record, place == SnapDir::kRoot ? SnapDir::kInner : SnapDir::kRoot);
     mount_.ListsChanged(record.workspace_id);
-    // `latest` may name it, and the kernel keeps what symlinks say.
+    // `latest` may name it, and the kernel caches symlink targets.
     mount_.invalidator.InvalidateContent(
         {MakeVirtualNode(VirtualKind::kLatest, static_cast<uint64_t>(record.id))});
   });
@@ -223,7 +223,7 @@ WorkspaceRecord MountVerbs::Fork(int64_t snapshot_id, const std::string& name,
   });
 }
 
-// The kernel takes its rename for what it is elsewhere: the snapshot's directory has gone to the new name.
+// The kernel treats its rename as any other: it has moved the snapshot's directory to the new name.
 void MountVerbs::SnapshotMoved(const SnapshotRecord& snapshot, const RenamePaths& places) {
   const NodeId root = mount_.slots.RootOf(snapshot.id, places.from);
   mount_.slots.RenewSnapshot(snapshot.id, places.from);
