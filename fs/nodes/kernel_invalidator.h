@@ -1,4 +1,4 @@
-// The thread that tells the kernel what it has cached in vain.
+// The thread that invalidates the kernel's stale caches.
 #pragma once
 
 #include <condition_variable>
@@ -12,20 +12,20 @@
 
 namespace ckptfs {
 
-// Invalidating a node's content can wait for a page that a READ or READDIR in flight has locked.
-// Done by a request handler that may be the very thread which should answer that READDIR, or while
-// holding a lock that its handler takes, it would never end. So one thread of its own does it, in
-// order, and holds no lock of anybody else's meanwhile. Any thread may queue; `Drain` may be called
-// by a request handler only while it holds no freeze lock and no lock.
+// Invalidating a node's content can wait for a page that a READ or READDIR in flight has locked. It would
+// deadlock in a request handler, which may be the very thread that should answer that READDIR, or while
+// holding a lock that its handler takes. So one dedicated thread does it, in order, with no other lock held.
+// Any thread may queue. A request handler may call `Drain` only while it holds no lock, freeze locks
+// included.
 class KernelInvalidator {
  public:
   explicit KernelInvalidator(KernelCache& kernel);
-  ~KernelInvalidator();  // discards what is still queued: the mount is gone by then
+  ~KernelInvalidator();  // discards the queue: the mount is gone by then
   KernelInvalidator(const KernelInvalidator&) = delete;
   KernelInvalidator& operator=(const KernelInvalidator&) = delete;
 
   void InvalidateContent(std::vector<NodeId> nodes);
-  // Returns when all that was queued before has been done.
+  // Returns when everything queued before has been done.
   void Drain();
 
  private:
@@ -37,7 +37,7 @@ class KernelInvalidator {
   std::deque<std::vector<NodeId>> queue_;
   uint64_t queued_ = 0;  // batches ever queued
   uint64_t done_ = 0;    // batches ever done
-  std::jthread thread_;  // last: starts when all else is there, ends first
+  std::jthread thread_;  // last: started after and joined before all other members
 };
 
 }  // namespace ckptfs

@@ -13,12 +13,12 @@ namespace {
 
 constexpr std::chrono::seconds kVolumeIdle{5};
 
-// What catalog/db/view_numbers.h is about.
+// The property that catalog/db/view_numbers.h guarantees.
 static_assert((kSnapshotViews.last + 1) << kInodeBits == uint64_t{1} << 53);
 static_assert(kMaxView << kInodeBits >> kInodeBits == kMaxView);
 
-// Another number for each, far apart for neighbours (the end of MurmurHash3): what is mixed with small
-// numbers (KnownDirectories, FileTree) is then another's only by chance.
+// A bijection that maps neighbours far apart (the finalizer of MurmurHash3). After mixing with small numbers
+// (KnownDirectories, FileTree) a collision is then only chance.
 uint32_t Scatter(uint32_t number) {
   number = (number ^ number >> 16) * 0x85ebca6bU;
   number = (number ^ number >> 13) * 0xc2b2ae35U;
@@ -27,7 +27,7 @@ uint32_t Scatter(uint32_t number) {
 
 }  // namespace
 
-// Of other mounts of the store, handles are about, too: their slots are others'.
+// Handles of other mounts of the store are still around, and their slots mean something else.
 SlotTable::SlotTable() : last_generation_(std::random_device()()) {}
 
 void SlotTable::SeatLocked(const std::shared_ptr<View>& view) {
@@ -90,7 +90,7 @@ std::shared_ptr<View> SlotTable::AddLiveFiles(std::shared_ptr<LiveWorkspace> wor
 }
 
 void SlotTable::Unpin(Slot slot) {
-  std::shared_ptr<View> removed;  // its volume is closed after the lock is let go
+  std::shared_ptr<View> removed;  // its volume is closed after the lock is released
   const std::lock_guard lock(mutex_);
   if (!seats_[slot].view || !seats_[slot].view->pinned_) return;
   seats_[slot].view->pinned_ = false;
@@ -178,14 +178,14 @@ void SlotTable::Count(const View& view) {
 
 void SlotTable::Forget(Slot slot, uint64_t lookups) {
   {
-    // The common case changes no slot: most forgets leave other nodes behind.
+    // The common case changes no slot: after most forgets other nodes remain.
     const std::shared_lock lock(mutex_);
     if (slot >= seats_.size() || !seats_[slot].view) return;
     View& view = *seats_[slot].view;
     assert(view.lookups_ >= lookups);
     if ((view.lookups_ -= lookups) != 0 || view.pinned_) return;
   }
-  std::shared_ptr<View> removed;  // its volume is closed after the lock is let go
+  std::shared_ptr<View> removed;  // its volume is closed after the lock is released
   const std::lock_guard lock(mutex_);
   if (!seats_[slot].view || seats_[slot].view->lookups_ != 0 || seats_[slot].view->pinned_) return;
   removed = seats_[slot].view;
@@ -222,7 +222,7 @@ std::shared_ptr<Volume> VolumeCache::Open(const VolumeId& id) {
     }
   }
   std::shared_ptr<Volume> volume = backend_.Open(id);
-  Order dropped;  // closed after the lock is let go
+  Order dropped;  // closed after the lock is released
   const std::lock_guard lock(mutex_);
   if (const auto known = by_id_.find(id); known != by_id_.end()) return known->second->volume;
   order_.push_front({volume, now});
