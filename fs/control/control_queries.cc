@@ -1,4 +1,4 @@
-// Commands that only ask.
+// Commands that change nothing.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -16,22 +16,22 @@ namespace {
 
 using wire::Json;
 
-// Of a long listing in one line of the answer: elements, and about how many bytes of texts in them.
+// Limits of one line of a long listing: elements, and roughly the bytes of their texts.
 constexpr size_t kItemsPerLine = 500;
 constexpr size_t kBytesPerLine = size_t{32} << 10;
 constexpr size_t kSnapshotsAtOnce = 100;
-// A change of a longer path is not told: sixteen times of what a program can use.
+// Changes with a longer path are omitted; the limit is sixteen times what a program can use.
 constexpr size_t kToldPathBytesMax = size_t{64} << 10;
 
-// `ckpt status` warns when less than both is left.
+// `ckpt status` warns when free space is below both.
 constexpr uint64_t kLowSpaceBytes = uint64_t{5} << 30;
 constexpr uint64_t kLowSpaceFraction = 10;
 
-// Sends the elements of a listing in lines.
+// Sends the elements of a listing, batched into lines.
 class ItemSender {
  public:
   explicit ItemSender(Answer& answer) : answer_(answer) {}
-  // `bytes`: of the texts in it.
+  // `bytes`: of the texts in `item`.
   void Add(Json item, size_t bytes) {
     items_.push_back(std::move(item));
     bytes_ += bytes;
@@ -65,7 +65,7 @@ const char* KindOf(const DiffEntry& change) {
   return "";
 }
 
-// Of a comparison of two states, those that the caller may see. Returns how many others there are.
+// Sends the changes between two states that the caller may see. Returns the number of the others.
 Json SendVisible(const Request& request, const DiffList& changes, const VolumeId& older,
                  const VolumeId& newer) {
   const LowPriority low;
@@ -91,7 +91,7 @@ Json SendVisible(const Request& request, const DiffList& changes, const VolumeId
   return Json{{wire::kHidden, hidden}, {wire::kTooLong, too_long}};
 }
 
-// Each snapshot of a workspace, oldest first, while somebody waits for them.
+// Each snapshot of a workspace, oldest first, until the requester goes away.
 template <typename Visit>
 void ForEachSnapshot(const Request& request, int64_t workspace_id, const Visit& visit) {
   int64_t after_id = 0;
@@ -117,7 +117,7 @@ bool HidesWorkspaces(const Request& request) {
   return !request.caller.workspace_id && !request.MayListWorkspaces();
 }
 
-// Files that had no name any more but were open when the snapshot was taken.
+// Files that were open but nameless when the snapshot was taken.
 Json UnlinkedFilesOf(const Request& request, const SnapshotRecord& snapshot,
                      VisibleNames& visible) {
   Json files = Json::array();
@@ -146,8 +146,8 @@ void AddOpenWriters(Json& json, const std::optional<OpenWriterList>& writers,
   }
 }
 
-// To whoever asks within one workspace, or may not list the mount root, of the others only that there is
-// something; root may know all.
+// A caller in the scope of one workspace, or one that may not list the mount root, learns only that there are
+// warnings about others; root sees all.
 std::vector<std::string> Warnings(const Request& request, const StoreStatus& status,
                                   const SpaceInfo& space) {
   Store& store = request.store();
@@ -233,7 +233,7 @@ Json Show(const Request& request) {
       usage_referenced = usage.referenced_bytes;
       usage_exclusive = usage.exclusive_bytes;
     } catch (const Error&) {
-      // Its data may have turned out to be missing just now: then that is what there is to show.
+      // Its data may have turned out to be missing just now: then show that.
       const auto again = request.store().rows().FindSnapshot(snapshot.id);
       if (!again || again->state == SnapshotState::kOk) throw;
       snapshot = *again;
@@ -294,7 +294,7 @@ Json LiveUsage(Store& store, const WorkspaceRecord& workspace) {
 Json Df(const Request& request) {
   Store& store = request.store();
   const bool with_usage = request.Flag("usage", false);
-  // Sizes cost the daemon much work: only for those who may read the workspace.
+  // Computing sizes is expensive: only for users who may read the workspace.
   if (with_usage) static_cast<void>(request.Workspace());
   const SpaceInfo space = store.backend().Space();
   Json workspaces = Json::array();

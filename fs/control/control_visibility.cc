@@ -12,7 +12,7 @@
 namespace ckptfs::control {
 namespace {
 
-// "" for what stands in the root.
+// "" for names in the root.
 std::string DirectoryOf(const std::string& path) {
   const size_t slash = path.rfind('/');
   return slash == std::string::npos ? "" : path.substr(0, slash);
@@ -36,7 +36,7 @@ bool VisibleNames::MayList(const std::string& directory) {
   return may;
 }
 
-// Changes come sorted: the directories of the last ones are those of the next.
+// Changes come sorted, so recent directories are likely to be asked for next.
 void VisibleNames::Remember(const std::string& directory, bool may) {
   constexpr size_t kKnownBytesMax = size_t{512} << 10;
   constexpr size_t kEntryBytes = 96;
