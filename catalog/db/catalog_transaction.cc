@@ -17,7 +17,7 @@ Catalog::Transaction::Transaction(Catalog& catalog, Durability durability)
   transaction_.emplace(database_);
 }
 
-// One that has changed nothing is not written, and flushes nothing of those before it.
+// A transaction without changes is not written, and does not flush those before it.
 void Catalog::Transaction::End(bool has_changes) {
   try {
     transaction_->Commit();
@@ -117,8 +117,8 @@ std::vector<VolumeId> Catalog::Transaction::DeleteSnapshot(int64_t id) {
       "UPDATE snapshot SET parent_id = (SELECT parent_id FROM snapshot WHERE id = ?1) "
       "WHERE parent_id = ?1",
       id);
-  // The live tree's marker said "equal to the deleted snapshot". About that one's parent it says
-  // nothing: 0 stands for "not known to be equal".
+  // The live tree's marker said "equal to the deleted snapshot". It says nothing about that snapshot's
+  // parent: 0 stands for "not known to be equal".
   database_.Run(
       "UPDATE workspace SET parent_id = (SELECT parent_id FROM snapshot WHERE id = ?1), "
       "parent_marker = 0 WHERE parent_id = ?1",
@@ -179,7 +179,7 @@ void Catalog::Transaction::Update(const SnapshotRecord& snapshot) {
 }
 
 void Catalog::Transaction::TouchSnapshots(int64_t workspace_id, int64_t now_ns) {
-  // Strictly increasing: whoever has cached the list tells by this that it is another one.
+  // Strictly increasing: a caller that has cached the list sees by this that it has changed.
   database_.Run(
       "UPDATE workspace SET snapshots_changed_ns = max(?, snapshots_changed_ns + 1) WHERE id = ?",
       now_ns, workspace_id);

@@ -54,12 +54,12 @@ void RequireSound(const RootAttributes& root) {
   if (!S_ISDIR(root.mode) || (root.mode & ~(S_IFMT | mode_t{07777})) != 0) {
     Unsound(fmt::format("a directory cannot have the mode {:o}", root.mode));
   }
-  const auto nobody = static_cast<uid_t>(-1);  // to chown(2) and the like: no change
+  const auto nobody = static_cast<uid_t>(-1);  // chown(2) and the like take it as "no change"
   if (root.uid == nobody || root.gid == nobody) Unsound("a directory cannot have that owner");
   RequireBytes("an ACL", root.acl, kMaxXattrBytes);
   RequireBytes("a list of attributes", root.xattr_names, kMaxXattrBytes);
   const std::string& names = root.xattr_names;
-  // Each with a NUL behind it, and none of them empty.
+  // Each name is terminated by NUL, and none is empty.
   const bool sound = names.empty() || (names.front() != '\0' && names.back() == '\0' &&
                                        names.find(std::string(2, '\0')) == std::string::npos);
   if (!sound) Unsound("a list of attributes is none");

@@ -16,8 +16,8 @@
 namespace ckptfs {
 namespace {
 
-// One pass over catalog, volumes and sidecars. Each step mends one kind of unfinished work, and
-// looks only at what is on disk: killed anywhere, the next pass does what is left.
+// One pass over catalog, volumes and sidecars. Each step repairs one kind of unfinished work, and looks only
+// at what is on disk: if it is killed anywhere, the next pass does the rest.
 class Recovery {
  public:
   explicit Recovery(StoreContext& store) : store_(store) {}
@@ -42,10 +42,10 @@ class Recovery {
 
   StoreContext& store_;
   uint64_t generation_ = 0;
-  std::optional<uint64_t> seen_;  // of the store beside the catalog; empty if that is damaged
-  bool may_mend_ = true;   // false: the store is read-only, and nothing of it is deleted or changed
+  std::optional<uint64_t> seen_;  // the generation recorded beside the volumes; empty if damaged
+  bool may_mend_ = true;   // false: the store is read-only, so nothing in it is deleted or changed
   bool may_adopt_ = true;  // false: the catalog is older than the store
-  std::unordered_map<VolumeId, bool> volumes_;  // and whether read-only
+  std::unordered_map<VolumeId, bool> volumes_;  // value: whether read-only
   std::vector<WorkspaceRecord> workspaces_;
   std::vector<SnapshotVolume> snapshots_;
   std::set<VolumeId> owned_;  // have a row or a tombstone
@@ -68,7 +68,7 @@ void Recovery::Run() {
   Failpoint("recovery.after-tombstones");
   AdoptCheckpoints();
   Failpoint("recovery.after-adoption");
-  // Before anything else that raises the catalog's generation, by which debris is told.
+  // Before anything else that raises the catalog's generation, by which debris is recognised.
   JudgeVolumesWithoutRow();
   Failpoint("recovery.after-debris");
   SetStates();
@@ -81,8 +81,8 @@ void Recovery::Run() {
   Failpoint("recovery.after-sidecars");
 }
 
-// A store that has seen a transaction which its catalog has not: the catalog is an old one, put
-// back from a backup. What it does not know of may be what its owner misses most.
+// If the store has recorded a transaction that the catalog lacks, the catalog is an old one, restored from a
+// backup. What it does not know may be what its owner misses most.
 void Recovery::CompareGenerations() {
   generation_ = store_.catalog->Generation();
   try {
@@ -102,7 +102,7 @@ void Recovery::CompareGenerations() {
   may_mend_ = !store_.IsReadOnly();
 }
 
-// Deletions whose end was not seen: a destroyed volume can come back at a power cut.
+// Deletions that may be unfinished: a destroyed volume can come back after a power failure.
 void Recovery::RepeatDestructions() {
   for (const VolumeId& volume : store_.catalog->Tombstones()) {
     owned_.insert(volume);
@@ -110,9 +110,9 @@ void Recovery::RepeatDestructions() {
   }
 }
 
-// Checkpoints whose callers were told of them, or were about to be, and whose transactions the catalog
-// has not: they are not durable at once, as snapshot and sidecar are (Store::Checkpoint). All other
-// transactions make those before them durable. With -o ro they get rows in the copy of the catalog alone.
+// Checkpoints that were reported, or about to be, while their transactions are missing from the catalog:
+// those are not durable at once, unlike snapshot and sidecar (Store::Checkpoint). Every other transaction
+// also makes those before it durable. With -o ro they get rows only in the copy of the catalog.
 void Recovery::AdoptCheckpoints() {
   if (!may_adopt_) return;
   std::vector<Sidecar> found;
@@ -130,10 +130,10 @@ void Recovery::AdoptCheckpoints() {
   if (adopted) snapshots_ = store_.catalog->ListSnapshotVolumes();
 }
 
-// Operations on other workspaces may have had their transactions between its sidecar and its own, so the
-// generation tells only that this one was to come. That it was lost, and not taken back, is known by its
-// workspace: of one the checkpoints are made one after the other, and anything that takes a snapshot away, or
-// gives the workspace another live tree, would have made it durable.
+// Transactions of other workspaces may have come between its sidecar and its own transaction, so the
+// generation tells only that its transaction was to come. Its workspace tells that it was lost, and not
+// rolled back: checkpoints of one workspace are made one at a time, and any transaction that removes a
+// snapshot, or gives the workspace another live tree, would have made it durable.
 bool Recovery::IsLostCheckpoint(const Sidecar& sidecar) const {
   if (sidecar.role != SidecarRole::kSnapshot || sidecar.state != SidecarState::kPrepared)
     return false;
@@ -144,7 +144,7 @@ bool Recovery::IsLostCheckpoint(const Sidecar& sidecar) const {
   return !newest || newest->created_ns < sidecar.snapshot.created_ns;
 }
 
-// Returns false if it could not be, which JudgeVolumesWithoutRow tells of.
+// Returns false on failure, which JudgeVolumesWithoutRow reports.
 bool Recovery::Adopt(const Sidecar& sidecar) {
   const std::optional<WorkspaceRecord> workspace =
       store_.catalog->FindWorkspaceByView(sidecar.workspace.view, sidecar.workspace.created_ns);
@@ -172,8 +172,8 @@ bool Recovery::Adopt(const Sidecar& sidecar) {
   return true;
 }
 
-// A volume without a row is either what a crashed operation had made before its transaction, or
-// something that nobody here can explain. The second is never deleted.
+// A volume without a row is either what a crashed operation made before its transaction, or unexplained. The
+// latter is never deleted.
 void Recovery::JudgeVolumesWithoutRow() {
   std::vector<VolumeId> debris;
   for (const auto& [volume, read_only] : volumes_) {
@@ -189,7 +189,7 @@ void Recovery::JudgeVolumesWithoutRow() {
     }
   }
   if (debris.empty()) return;
-  // If power goes and they come back, later transactions would make them look like volumes of lost rows.
+  // If a power failure brings them back, later transactions would make them look like volumes of lost rows.
   Catalog::Transaction transaction(*store_.catalog);
   for (const VolumeId& volume : debris) transaction.AddTombstone(volume, std::nullopt, NowNs());
   transaction.CommitUncounted();
@@ -206,23 +206,23 @@ std::optional<Sidecar> Recovery::ReadSidecar(const VolumeId& volume) const {
 }
 
 bool Recovery::IsDebris(const VolumeId& volume) const {
-  // The catalog may have forgotten the row that this volume had.
+  // The catalog may have lost this volume's row.
   if (seen_ && *seen_ > generation_) return false;
   const std::optional<Sidecar> sidecar = ReadSidecar(volume);
   if (!sidecar) return false;
   if (sidecar->IsUnfinished()) return true;
   if (!seen_) return false;
-  // Somebody may have been told that it is there.
+  // A caller may have been told that it exists.
   if (sidecar->role == SidecarRole::kSnapshot) return false;
-  // The transaction that was to give it a row did not happen: it would be durable. Those of others may have
-  // come before it.
+  // The transaction that was to give it a row did not happen: it would be durable. Those of other operations
+  // may have come before it.
   return sidecar->state == SidecarState::kPrepared && sidecar->generation <= generation_ + 1;
 }
 
 void Recovery::SetStates() {
   Catalog::Transaction transaction(*store_.catalog);
   for (const SnapshotVolume& snapshot : snapshots_) SetState(transaction, snapshot);
-  // Found again by the next start: no news for the store.
+  // The next start would find it again: the store need not record it.
   transaction.CommitUncounted();
   for (const WorkspaceRecord& workspace : workspaces_) {
     const auto volume = volumes_.find(workspace.volume);
@@ -255,8 +255,8 @@ void Recovery::SetState(Catalog::Transaction& transaction, const SnapshotVolume&
   transaction.SetState(snapshot.id, state);
 }
 
-// A rollback that was cut short after its transaction: the state before it is a snapshot already,
-// and its volume still writable.
+// A rollback interrupted after its transaction: the previous state is already a snapshot, but its volume is
+// still writable.
 void Recovery::SealSnapshots() {
   if (!may_mend_) return;
   for (const SnapshotVolume& snapshot : snapshots_) {
@@ -265,26 +265,26 @@ void Recovery::SealSnapshots() {
   }
 }
 
-// What was unlinked but open in a live tree nobody has open any more. Snapshots keep theirs.
+// Files in live trees that were unlinked but open: nobody has them open any more. Snapshots keep theirs.
 void Recovery::RemoveUnlinkedFiles() {
   if (!may_mend_) return;
   for (const WorkspaceRecord& workspace : workspaces_) {
     const auto volume = volumes_.find(workspace.volume);
-    if (volume == volumes_.end() || volume->second) continue;  // missing, or damaged: told above
+    if (volume == volumes_.end() || volume->second) continue;  // reported above
     try {
       const uint64_t count = ClearUnlinkedFiles(*store_.backend->Open(workspace.volume));
       if (count == 0) continue;
       spdlog::info("{}: {} files of workspace {} that were unlinked but open are removed",
                    store_.options.path, count, workspace.name);
     } catch (const Error& error) {
-      // They are not to be seen, and take space until the next start.
+      // They are invisible, and take space until the next start.
       store_.Warn(fmt::format("clean up workspace {}: {}", workspace.name, error.what()));
     }
   }
 }
 
-// Runs what the store is as good without, for now: who is to make room has to get in first, and so has who is
-// to see to what stands where files should be.
+// Runs a step that the store can do without for now: mounting must succeed for a user who wants to free
+// space, or to remove what stands where files should be.
 template <typename Action>
 void Recovery::TellIfHindered(const std::string& what, const Action& action) {
   try {
@@ -298,8 +298,8 @@ void Recovery::TellIfHindered(const std::string& what, const Action& action) {
   }
 }
 
-// The catalog is right. Sidecars of rows that changed just before the crash follow now, and those
-// of volumes that were never made, or are no more, go.
+// The catalog is right. Sidecars of rows that changed just before the crash are updated, and those of volumes
+// that were never made, or are gone, are removed.
 void Recovery::ReconcileSidecars() {
   if (!may_mend_) return;
   size_t written = 0;

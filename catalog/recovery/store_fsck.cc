@@ -1,4 +1,4 @@
-// The comparison of everything with everything.
+// Checks everything against everything.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -17,8 +17,8 @@
 namespace ckptfs {
 namespace {
 
-// One fsck, with the store's operations at rest. Each check adds to the report, and mends what it
-// finds if it may: nothing that has data is ever deleted, only given a row.
+// One fsck, with the store's operations locked out. Each check adds to the report, and repairs what it finds
+// if allowed: it never deletes anything that has data, but gives it a row.
 class Checker {
  public:
   Checker(StoreContext& store, bool repair) : store_(store), repair_(repair) {}
@@ -47,7 +47,7 @@ class Checker {
   StoreContext& store_;
   const bool repair_;
   FsckReport report_;
-  std::unordered_map<VolumeId, bool> volumes_;  // and whether read-only
+  std::unordered_map<VolumeId, bool> volumes_;  // value: whether read-only
   std::vector<WorkspaceRecord> workspaces_;
   std::vector<SnapshotRecord> snapshots_;
   std::set<VolumeId> owned_;  // have a row or a tombstone
@@ -86,7 +86,7 @@ void Checker::Load() {
   for (const VolumeId& volume : store_.catalog->Tombstones()) owned_.insert(volume);
 }
 
-// Reports `problem`, and mends it if that was asked for.
+// Reports `problem`, and repairs it if requested.
 template <typename Action>
 void Checker::Mend(const std::string& problem, const std::string& done, const Action& mend) {
   Problem(problem);
@@ -117,9 +117,8 @@ void Checker::CheckGenerations() {
        "catalog.db has what it lacked, from the sidecars", [&] { MergeFromSidecars(seen); });
 }
 
-// The sidecars are those of the newest state: rows are made of them, and of the old catalog only
-// where there is no sidecar. Ids stay, as the live mount knows them. A copy of the old catalog
-// stays too.
+// The sidecars have the newest state: rows are made from them, and from the old catalog only where there is
+// no sidecar. Ids stay the same, as the live mount knows them. A copy of the old catalog is kept.
 void Checker::MergeFromSidecars(uint64_t store_generation) {
   std::vector<Sidecar> known;
   std::map<int64_t, VolumeId> live_before;
@@ -141,7 +140,7 @@ void Checker::MergeFromSidecars(uint64_t store_generation) {
   for (const std::string& remark : plan.remarks) report_.repaired.push_back(remark);
   report_.repaired.push_back("the old catalog is kept as " + copy);
 
-  // Live trees that are being served from a volume which is theirs no more must not be written to.
+  // Live trees served from a volume that is no longer theirs must not be written to.
   bool moved = false;
   for (const WorkspaceRecord& workspace : store_.catalog->ListWorkspaces()) {
     const auto before = live_before.find(workspace.id);
@@ -191,7 +190,7 @@ void Checker::CheckRows() {
   }
 }
 
-// View numbers are unique in each table by its rules, over both by whoever gives them.
+// View numbers are unique in each table by constraint, across both by the code that assigns them.
 void Checker::CheckViews() {
   std::set<uint64_t> used;
   for (const WorkspaceRecord& workspace : workspaces_) used.insert(workspace.view);
@@ -265,7 +264,7 @@ void Checker::CheckStranger(const VolumeId& volume, bool read_only) {
                     kind, volume.str()));
     return;
   }
-  if (sidecar->IsUnfinished()) return;  // comparisons and imports do not hold the operations up
+  if (sidecar->IsUnfinished()) return;  // comparisons and imports do not block operations
   const bool snapshot = sidecar->role == SidecarRole::kSnapshot;
   const std::string was =
       snapshot ? fmt::format("snapshot {} of {}", sidecar->snapshot.name, sidecar->workspace.name)
@@ -276,7 +275,7 @@ void Checker::CheckStranger(const VolumeId& volume, bool read_only) {
   if (!name.empty()) report_.repaired.back() += " as " + name;
 }
 
-// Gives a volume the row that its sidecar tells of; returns what it is called now.
+// Gives a volume the row that its sidecar describes; returns its name.
 std::string Checker::Adopt(const Sidecar& sidecar) {
   const std::optional<WorkspaceRecord> workspace =
       store_.catalog->FindWorkspaceByView(sidecar.workspace.view, sidecar.workspace.created_ns);

@@ -12,8 +12,8 @@ namespace {
 using std::chrono::nanoseconds;
 
 constexpr std::chrono::milliseconds kRestMin{2};
-// While something is left for later, looks that often at least: the clock of the machine may be set,
-// and a file that was open be closed. After a failure, too.
+// While work is left for later, checks at least this often: the clock may be set, or an open file closed.
+// Also after a failure.
 constexpr std::chrono::minutes kLookAgain{10};
 constexpr std::chrono::hours kNothingToDo{24};
 

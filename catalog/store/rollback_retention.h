@@ -15,19 +15,18 @@
 
 namespace ckptfs {
 
-// Every rollback keeps the state before it. So that thousands of them do not fill the store and its
-// lists, a thread of this class deletes those that StoreOptions::undo_keep and undo_keep_time no
-// longer keep: when it starts, after each rollback, and when those that were too young have come of
-// age. It deletes one after the other and rests in between, for at least as long as the deletion
-// took: an operation that somebody waits for does not get into a queue behind it. What cannot be
-// deleted is logged, and tried again later.
+// Every rollback keeps the previous state. So that thousands of them do not fill the store and its lists, a
+// thread of this class deletes those that exceed StoreOptions::undo_keep and undo_keep_time: at its start,
+// after each rollback, and when states become old enough. It deletes one at a time and pauses in between, at
+// least for as long as the deletion took, so that no queue builds up in front of other operations. Failed
+// deletions are logged and retried later.
 //
-// Owned by whoever serves the live trees. Any thread may call Look.
+// Owned by the server of the live trees. Any thread may call Look.
 class RollbackRetention {
  public:
-  // `deleted` is called after each deletion, with no lock held. Both must outlive this.
+  // `deleted` is called after each deletion, with no lock held. Both must outlive this object.
   RollbackRetention(Store& store, std::function<void(const SnapshotRecord&)> deleted);
-  // Waits for the deletion that is under way; what is still to do the next start finds again.
+  // Waits for the current deletion; the next start finds the rest.
   ~RollbackRetention() = default;
   RollbackRetention(const RollbackRetention&) = delete;
   RollbackRetention& operator=(const RollbackRetention&) = delete;
@@ -39,7 +38,7 @@ class RollbackRetention {
   using Clock = std::chrono::steady_clock;
 
   void Run(const std::stop_token& stop);
-  // Deletes what there is to delete; sees to it that all are looked at when there may be more.
+  // Deletes what exceeds the limits, and schedules the next check if more may follow.
   void LookAt(const std::set<int64_t>& workspaces, const std::stop_token& stop);
   std::set<int64_t> AllWorkspaces() const;
   // Returns how long to wait for more; empty: for ever.
@@ -48,11 +47,11 @@ class RollbackRetention {
 
   Store& store_;
   const std::function<void(const SnapshotRecord&)> deleted_;
-  Clock::time_point look_at_all_ = Clock::now();  // the thread's own
+  Clock::time_point look_at_all_ = Clock::now();  // used by the thread only
   std::mutex mutex_;
   std::condition_variable_any changed_;
   std::set<int64_t> asked_;
-  std::jthread thread_;  // last: it uses all of the above
+  std::jthread thread_;  // last: it uses the members above
 };
 
 }  // namespace ckptfs

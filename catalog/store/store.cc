@@ -24,8 +24,7 @@ void Store::SetMountRoot(const RootAttributes& root) {
   Catalog::Transaction transaction(*impl_->catalog);
   transaction.SetMountRoot(root);
   impl_->Commit(transaction);
-  // A crash before this leaves the old attributes in store.json, of which only a rebuild would ever
-  // hear.
+  // A crash before this leaves the old attributes in store.json, which only a rebuild would ever use.
   try {
     impl_->meta->WriteStore(impl_->catalog->Facts(), root);
   } catch (const std::exception& error) {

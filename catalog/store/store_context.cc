@@ -32,7 +32,7 @@ StoreContext::StoreContext(StoreOptions store_options,
   status_.read_only = options.read_only;
 }
 
-// What was unclean at the start, and could not be mended, is so at the end.
+// If problems from before could not be repaired, this run does not end cleanly either.
 StoreContext::~StoreContext() {
   if (backend) unsealed.SealAll(*backend);
   const bool mended = opened_ && !IsReadOnly();
@@ -105,8 +105,8 @@ void StoreContext::RequireSettled(const SnapshotRecord& snapshot, std::string_vi
 void StoreContext::Commit(Catalog::Transaction& transaction) const {
   const uint64_t generation = transaction.Commit();
   if (options.read_only) return;
-  // If power goes here the store's copy is one behind, which means nothing: only a copy that is
-  // ahead of the catalog does.
+  // If power fails here, the store's copy is one behind, which does no harm: only a copy that is ahead of the
+  // catalog does.
   Failpoint("commit.before-generation");
   try {
     meta->SetGeneration(generation);
@@ -167,13 +167,13 @@ StagedVolume::~StagedVolume() {
     return;
   }
   try {
-    // Whoever is told of the failure must not find a checkpoint after a power cut: recovery adopts
-    // those that it finds whole.
+    // The caller is told of a failure, so no checkpoint may appear after a power failure: recovery adopts
+    // complete ones.
     if (store_.backend->Destroy(id_)) store_.backend->WaitDestroyed();
     store_.janitor->Reap(id_);
   } catch (const std::exception& error) {
     spdlog::error("destroy volume {}: {}; the next start repeats it", id_.str(), error.what());
-    // Later transactions would make its sidecar look like one of a lost row: a tombstone will not.
+    // Later transactions would make its sidecar look like one of a lost row; a tombstone prevents that.
     try {
       Catalog::Transaction transaction(*store_.catalog);
       transaction.AddTombstone(id_, std::nullopt, NowNs());
@@ -206,7 +206,7 @@ RootAttributes ReadRootAttributes(const Volume& volume) {
 
 void RemoveUnlinked(StoreContext& store, const VolumeId& fresh) {
   if (ClearUnlinkedFiles(*store.backend->Open(fresh)) == 0) return;
-  // So that the volume's change marker, asked for next, tells of the removal already.
+  // So that the volume's change marker, read next, includes the removal.
   store.backend->Sync(fresh);
 }
 

@@ -1,4 +1,4 @@
-// Snapshots: deleted, edited.
+// Deleting and editing snapshots.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -43,11 +43,11 @@ void DeleteForGood(StoreContext& store, const SnapshotRecord& snapshot) {
     transaction.TouchSnapshots(snapshot.workspace_id, NowNs());
     store.Commit(transaction);
   });
-  // On disk: no row, a tombstone, the volume. Recovery destroys what has a tombstone.
+  // On disk: no row, a tombstone, the volume. Recovery destroys volumes with a tombstone.
   Failpoint("delete.after-commit");
   store.Destroy(snapshot.volume);
-  // On disk: as before, or without the volume, as the filesystem's next commit falls. The janitor
-  // waits for that one and drops the tombstone.
+  // On disk: as before, or without the volume, depending on the filesystem's next commit. The janitor waits
+  // for that commit and drops the tombstone.
   Failpoint("delete.after-destroy");
   for (const VolumeId& child : children) store.sidecars->Refresh(child);
 }
@@ -56,8 +56,8 @@ void DeleteForGood(StoreContext& store, const SnapshotRecord& snapshot) {
 
 namespace {
 
-// Changes the row in one transaction, then its sidecar. On disk between the two: the new row and
-// the old sidecar, which recovery writes anew.
+// Changes the row in one transaction, then its sidecar. On disk in between: the new row and the old sidecar,
+// which recovery updates.
 template <typename Edit>
 void EditSnapshot(StoreContext& store, const SnapshotRecord& snapshot, const Edit& edit) {
   Failpoint("edit.before-commit");

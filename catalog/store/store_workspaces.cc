@@ -1,4 +1,4 @@
-// Workspaces: made, imported, forked, renamed, removed.
+// Workspaces: create, import, fork, rename, remove.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/xattr.h>
@@ -44,7 +44,7 @@ Sidecar WorkspaceSidecar(const WorkspaceRecord& workspace, SidecarState state) {
   return sidecar;
 }
 
-// The template that a new workspace is made from; empty where there are none.
+// The template for a new workspace; empty if the backend has none.
 std::optional<TemplateId> FindBase(const StoreContext& store, const std::string& name,
                                    const std::string& attempted) {
   if (name.empty() && store.backend->templates() == nullptr) return std::nullopt;
@@ -59,7 +59,7 @@ std::optional<TemplateId> FindBase(const StoreContext& store, const std::string&
           : "'ckpt template list' shows them");
 }
 
-// An empty volume, or one from a template.
+// Creates an empty volume, or one from a template.
 void CreateVolume(const StoreContext& store, const VolumeId& id,
                   const std::optional<TemplateId>& from) {
   if (from) {
@@ -89,8 +89,8 @@ WorkspaceRecord Store::CreateWorkspace(const std::string& name, const RootAttrib
   // On disk: a sidecar without a volume. Recovery removes it.
   Failpoint("workspace.after-sidecar");
   CreateVolume(store, volume.id(), base);
-  // On disk: a volume whose sidecar says "prepared" for a transaction that has not been. Recovery
-  // removes both; so until the commit.
+  // On disk: a volume whose sidecar says "prepared" for a transaction that has not happened. Recovery removes
+  // both. The same holds until the commit.
   Failpoint("workspace.after-volume");
   SetRootAttributes(*store.backend->Open(volume.id()), root);
   store.backend->Sync(volume.id());
@@ -99,7 +99,7 @@ WorkspaceRecord Store::CreateWorkspace(const std::string& name, const RootAttrib
   workspace.id = transaction.Insert(workspace);
   store.Commit(transaction);
   volume.Committed();
-  // On disk: all, but for a sidecar that still says "prepared". Recovery writes it anew.
+  // On disk: everything, except that a sidecar still says "prepared". Recovery updates it.
   Failpoint("workspace.after-commit");
   return workspace;
 }
@@ -108,8 +108,8 @@ WorkspaceRecord Store::CreateWorkspace(const std::string& name, const RootAttrib
 
 namespace {
 
-// A volume that somebody fills. On disk until Commit: a volume whose sidecar says "filling", which
-// recovery removes with all that is in it (the import's source is still there).
+// A volume that the caller fills. On disk until Commit: a volume whose sidecar says "filling", which recovery
+// removes with all its contents (the import's source still exists).
 class ImportedWorkspace final : public PendingWorkspace {
  public:
   ImportedWorkspace(StoreContext& store, const std::string& name)
@@ -124,7 +124,7 @@ class ImportedWorkspace final : public PendingWorkspace {
   Volume& volume() override { return *volume_; }
 
   WorkspaceRecord Commit() override {
-    // The long part, in which others may change the store.
+    // The long part, without locks.
     store_.backend->Sync(record_.volume);
     const OperationLocks::Hold operation = store_.operations.Lock({});
     RequireFreeName(store_, record_.name, "make workspace " + record_.name);
@@ -181,7 +181,7 @@ WorkspaceRecord Store::Fork(int64_t snapshot_id, const std::string& name) {
   Sidecar sidecar = WorkspaceSidecar(workspace, SidecarState::kPrepared);
   sidecar.parent = snapshot.uuid;
   Failpoint("fork.before-sidecar");
-  // At each step the same is on disk, and becomes of it, as in CreateWorkspace.
+  // The states on disk and their recovery are the same as in CreateWorkspace.
   StagedVolume volume(store, sidecar);
   Failpoint("fork.after-sidecar");
   store.backend->Clone(snapshot.volume, volume.id());
@@ -211,7 +211,7 @@ void Store::RenameWorkspace(int64_t workspace_id, const std::string& new_name) {
   Catalog::Transaction transaction(*store.catalog);
   transaction.RenameWorkspace(workspace_id, new_name);
   store.Commit(transaction);
-  // On disk: the new name, and the old one in the sidecar. Recovery writes that anew.
+  // On disk: the new name, and the old one in the sidecar, which recovery updates.
   Failpoint("rename-workspace.after-commit");
   store.sidecars->Refresh(workspace.volume);
 }

@@ -14,7 +14,7 @@ namespace {
 
 constexpr size_t kMaxQuotedBytes = 64;
 
-// Which rule `name` breaks; empty: none.
+// The rule that `name` breaks; empty: none.
 std::string_view BrokenRule(std::string_view name) {
   if (name.empty()) return "a name has at least one byte";
   if (name.front() == '.') return "a name must not start with a dot";

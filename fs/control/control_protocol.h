@@ -3,10 +3,10 @@
 // The file kControlName (catalog/trees/names.h) is in the mount root and in the root of every workspace, but
 // never listed. So a container that sees only the workspace can use it, and the kernel itself checks access:
 // the file has the owner, group, ACL and read and write permissions of its directory (never execute). The one
-// in the mount root may be read by everybody, and written by those who may make workspaces there. A descriptor
-// for reading allows queries. Changes need a descriptor for reading and writing, and are limited to the scope
-// of that file: that workspace, or the whole mount. (A fork of a workspace's snapshot is within its scope,
-// although the new workspace is outside of it.)
+// in the mount root may be read by everybody, and written by those who may make workspaces there. A
+// descriptor for reading allows queries. Changes need a descriptor for reading and writing, and are limited
+// to the scope of that file: that workspace, or the whole mount. (A fork of a workspace's snapshot is within
+// its scope, although the new workspace is outside of it.)
 //
 // One exchange per descriptor: the request, a JSON object, is sent in pieces of at most kMaxChunkBytes with
 // ControlAppend ioctls, then started with the ControlRun ioctl. read(2) then returns the answer: JSON
