@@ -27,7 +27,7 @@ void ElasticPool::Add(Owner owner, std::function<void()> task) {
 void ElasticPool::Post(Owner owner, std::function<void()> task) {
   const std::lock_guard lock(mutex_);
   Add(owner, std::move(task));
-  // Otherwise it waits for one of those that there are, or for its owner's turn.
+  // Otherwise the task waits for an existing thread, or for its owner's turn.
   if (waiting_ > threads_ - busy_ && Next() != shares_.end()) MakeThread();
 }
 
@@ -43,7 +43,7 @@ bool ElasticPool::MayBegin(const Shares::value_type& share) const {
   return !share.second.tasks.empty() && taken < threads_max_ - busy_;
 }
 
-// Whose task is begun next: end() if nobody's may be.
+// The owner whose task starts next: end() if none may.
 ElasticPool::Shares::iterator ElasticPool::Next() {
   auto next = shares_.end();
   for (auto i = shares_.begin(); i != shares_.end(); ++i) {
@@ -83,13 +83,13 @@ void ElasticPool::Run() {
     ++busy_;
     lock.unlock();
     task();
-    task = nullptr;  // what it holds may take long to go
+    task = nullptr;  // destroying what it captured may take long
     lock.lock();
     --busy_;
     if (--share.threads == 0 && share.tasks.empty()) shares_.erase(next);
     if (stopping_) changed_.notify_all();
   }
-  // With the lock held: the destructor goes on when it is given back, after the last use of this.
+  // With the lock held: the destructor goes on once it is released, after the last use of this object.
   if (--threads_ == 0) std::notify_all_at_thread_exit(changed_, std::move(lock));
 }
 

@@ -1,4 +1,4 @@
-// Threads for what must wait.
+// Threads for tasks that block.
 #pragma once
 
 #include <chrono>
@@ -13,22 +13,22 @@
 
 namespace ckptfs {
 
-// What would keep a thread that reads requests from the kernel (a freeze lock that is shut, an fsync, a large copy)
-// is done here instead: with FUSE over io_uring each processor has one thread for all requests that come
-// from it, and through /dev/fuse no more than there are threads get in. Each task is begun at once, on a
-// thread that does nothing else. Threads are made when they are needed and end, but for the
-// last, when they have not been for a while (`idle`): to make and end one takes longer than many a task.
+// Work that would block a thread that reads requests from the kernel (a closed freeze lock, an fsync, a large
+// copy) is done here instead. With FUSE over io_uring, each processor has one thread for all of its requests,
+// and through /dev/fuse no more requests get in than there are threads. Each task starts at once, on a thread
+// that does nothing else. Threads are created on demand. All but the last end after being idle for `idle`,
+// since creating and ending one takes longer than many a task.
 //
-// Tasks have owners (users, mostly), of whom none can keep the others waiting: an owner has no more threads
-// than he leaves free. So one alone gets half of them, two get a third each, and there is always one for
-// somebody who comes new. His further tasks wait; the owner with the fewest threads is served next.
+// Tasks have owners (mostly users), and no owner can make the others wait: an owner has at most as many
+// threads as remain free. So a single owner gets half of them, two get a third each, and there is always one
+// for a new owner. Further tasks of an owner wait; the owner with the fewest threads is served next.
 //
-// Any thread may call. Where no thread can be made, Post lets tasks wait for each other, and TryPost refuses
-// (false). The destructor waits for what was posted. A task must not throw; it is destroyed on its thread.
+// Thread-safe. If no thread can be created, Post makes tasks wait for each other, and TryPost refuses
+// (false). The destructor waits for posted tasks. A task must not throw; it is destroyed on its thread.
 class ElasticPool {
  public:
   using Owner = uint64_t;
-  // Tasks of the program itself: as many at once as there can be threads.
+  // Owner of the program's own tasks: may use all threads.
   static constexpr Owner kHouse = ~Owner{0};
 
   static constexpr size_t kThreadsMax = 512;
@@ -41,17 +41,17 @@ class ElasticPool {
 
   void Post(Owner owner, std::function<void()> task);
   void Post(std::function<void()> task) { Post(kHouse, std::move(task)); }
-  bool TryPost(std::function<void()> task);  // of the house
+  bool TryPost(std::function<void()> task);  // owned by kHouse
 
  private:
   struct Share {
     std::deque<std::function<void()>> tasks;
     size_t threads = 0;
   };
-  using Shares = std::map<Owner, Share>;  // of those who have tasks or threads
+  using Shares = std::map<Owner, Share>;  // of owners with tasks or threads
 
   void Run();
-  // These with the lock held.
+  // These require the lock.
   Shares::iterator Next();
   bool MayBegin(const Shares::value_type& share) const;
   void Add(Owner owner, std::function<void()> task);
@@ -62,9 +62,9 @@ class ElasticPool {
   std::mutex mutex_;
   std::condition_variable changed_;
   Shares shares_;
-  size_t waiting_ = 0;  // tasks that are not begun
+  size_t waiting_ = 0;  // tasks not started yet
   size_t threads_ = 1;
-  size_t busy_ = 0;  // of them
+  size_t busy_ = 0;  // of these
   bool stopping_ = false;
 };
 

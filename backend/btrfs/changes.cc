@@ -59,7 +59,7 @@ DiffList CompareSubvolumes(int older_root_fd, int newer_root_fd, PathBounds& bou
     return CompareSubvolumesBySend(older_root_fd, newer_root_fd, limits, extent);
   } catch (const LimitError& error) {
     if (error.errno_value() != E2BIG) throw;
-    // A walk holds half as much.
+    // A walk needs half as much.
   } catch (const Error& error) {
     spdlog::info("{}; both are walked through instead", error.what());
   }

@@ -6,7 +6,7 @@
 namespace ckptfs {
 namespace {
 
-// Of changes of one path.
+// The order of changes to one path.
 int StepOf(DiffKind kind) {
   switch (kind) {
     case DiffKind::kRemoved:
@@ -45,7 +45,7 @@ void DiffList::Sort() {
 void DiffList::Invert() {
   HeldBytes held(*limits_);
   held.Add(paths_->size() * sizeof(PathId));
-  // For what was renamed, and what is below: the path before. Paths come after those that they are below.
+  // The former path of everything renamed, or below something renamed. Paths come after their ancestors.
   std::vector<PathId> before(paths_->size(), kNoPath);
   for (const Entry& entry : changes_) {
     if (entry.kind == DiffKind::kRenamed) before[static_cast<size_t>(entry.path)] = entry.old_path;

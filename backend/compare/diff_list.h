@@ -1,4 +1,4 @@
-// The outcome of a comparison.
+// The result of a comparison.
 #pragma once
 
 #include <cstddef>
@@ -14,14 +14,14 @@
 
 namespace ckptfs {
 
-// Changes, sorted by path (by bytes; for one path: removed, renamed, added, modified). Holds names, and not
-// paths: a path is made when it is asked for. Lives no longer than the limits that it was made under.
+// Changes, sorted by path (by bytes; for one path: removed, renamed, added, modified). Stores names rather
+// than paths: a path is built on demand. Must not outlive the limits that it was made under.
 //
-// For one thread.
+// Used by one thread.
 class DiffList {
  public:
   explicit DiffList(WorkLimits& limits);  // empty
-  // Of paths of that tree.
+  // For paths of that tree.
   explicit DiffList(std::unique_ptr<PathTree> paths);
   ~DiffList() = default;
   DiffList(DiffList&&) noexcept = default;
@@ -33,13 +33,13 @@ class DiffList {
   size_t size() const noexcept { return changes_.size(); }
   bool empty() const noexcept { return changes_.empty(); }
 
-  // In any order; then Sort.
+  // In any order; call Sort afterwards.
   void Add(DiffKind kind, PathId path, PathId old_path, bool is_directory);
   void Sort();
-  // The other way round: what turns the newer state back into the older.
+  // Reverses the list: the changes that turn the newer state back into the older.
   void Invert();
 
-  // Calls `visit` with one after the other, each with its paths, while somebody waits for it.
+  // Calls `visit` with each change and its paths, until the requester goes away.
   void ForEach(const std::function<void(DiffEntry)>& visit) const;
   std::vector<DiffEntry> All() const;
 
