@@ -89,7 +89,7 @@ void RemoveDmHome(int store_fd, const std::string& volumes_name, const std::stri
 
 namespace {
 
-// What MakeDmHome does but for clearing up.
+// MakeDmHome without the cleanup.
 DmHome Fill(int store_fd, const std::string& volumes_name, uint64_t template_bytes) {
   for (const std::string& name :
        {std::string(kBasesDirectory), volumes_name, std::string(kMetaDirectory)}) {

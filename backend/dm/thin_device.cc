@@ -32,7 +32,7 @@ ThinDevice::ThinDevice(const ThinPool& pool, uint32_t id, const std::string& nam
               /*read_only=*/false) {}
 
 uint64_t ThinDevice::MappedEnd() const {
-  // "256 1023": sectors that are mapped, and the last of them; "0 -" if there is none.
+  // "256 1023": number of mapped sectors, and the highest of them; "0 -" if there are none.
   const std::string status = device_.Status();
   std::istringstream words(status);
   uint64_t mapped = 0;
