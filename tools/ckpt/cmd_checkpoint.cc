@@ -22,7 +22,7 @@ struct CheckpointOptions {
   std::string format = "table";
 };
 
-// The checkpoint is made all the same: the exit status stays 0.
+// The checkpoint has been made all the same: the exit status stays 0.
 void NoteMoment(const Json& made) {
   if (made.value("moment", "one") == "one" || !made.at("moment_reason").is_string()) return;
   Note(fmt::format(

@@ -31,8 +31,8 @@ int RunFsck(const FsckOptions& options) {
   try {
     result = mount.Ask(options.repair ? Access::kChange : Access::kRead, request);
   } catch (const Error& error) {
-    // The kernel opens nothing for writing on a read-only mount, but a repair may be what it is
-    // read-only for. The daemon decides.
+    // The kernel opens nothing for writing on a read-only mount, but it may be read-only because of the
+    // damage to repair. The daemon decides.
     if (!options.repair || error.errno_value() != EROFS) throw;
     result = mount.Ask(Access::kRead, request);
   }

@@ -37,7 +37,7 @@ struct InitOptions {
               "Workspaces are directly below the mount root");
 }
 
-// PATH is there, and inside a mount of ckptfs.
+// PATH exists, inside a mount of ckptfs.
 [[noreturn]] void RefuseInside(const std::string& path, int directory_fd, const Location& place) {
   if (!place.is_mount_root() && IsSameDirectory(directory_fd, place.directory.get())) {
     throw Error(EEXIST, "make " + QuoteName(path) + " a workspace",
@@ -46,7 +46,7 @@ struct InitOptions {
   ThrowDeeper(path, place);
 }
 
-// PATH is not there: a new empty workspace if it is to be directly below a mount root.
+// PATH does not exist: creates an empty workspace if its parent is a mount root.
 int MakeEmpty(const InitOptions& options) {
   std::string path = options.path;
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
@@ -100,7 +100,7 @@ void Report(const ImportedTree& taken, const std::string& path) {
   }
 }
 
-// PATH is a directory elsewhere: taken in, and replaced by a symlink.
+// PATH is a directory elsewhere: imports it, and replaces it by a symlink.
 int TakeInDirectory(const InitOptions& options) {
   ReplaceableDirectory original(options.path);
   const std::string name = options.name.value_or(original.name());

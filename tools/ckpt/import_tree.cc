@@ -25,7 +25,7 @@ namespace {
 // Set by a signal: give up and clean up.
 volatile std::sig_atomic_t g_interrupted = 0;
 
-// Turns the signals that end a program into a request to give up, while it lives.
+// While it exists, termination signals become a request to give up.
 class InterruptGuard {
  public:
   InterruptGuard() {
@@ -44,13 +44,13 @@ class InterruptGuard {
   std::array<struct sigaction, kSignals.size()> saved_{};
 };
 
-// A workspace under a temporary name, removed again unless it is given its own.
+// A workspace under a temporary name. Removed by the destructor unless it gets its own name.
 class TemporaryWorkspace {
  public:
   TemporaryWorkspace(const Location& mount_root, const std::string& name)
       : mount_fd_(mount_root.directory.get()),
         name_(WithSuffix(name, fmt::format(".importing-{}", getpid()))) {
-    // The mode keeps others out until the copy has its own.
+    // This mode keeps others out until the copy has its own.
     if (mkdirat(mount_fd_, name_.c_str(), 0700) != 0) {
       ThrowErrno("make a workspace for the copy",
                  errno == EACCES || errno == EPERM
@@ -84,7 +84,7 @@ class TemporaryWorkspace {
   void Remove() noexcept {
     try {
       if (directory_.valid()) {
-        // The copy's own mode may forbid even its owner to write.
+        // The copy's own mode may deny write permission even to its owner.
         fchmod(directory_.get(), 0700);
         RemoveTreeContents(directory_.get());
       }
@@ -178,8 +178,8 @@ ImportedTree CopyThroughMount(const Location& mount_root, const std::string& nam
     Ask(workspace.fd(), "the new workspace", Access::kChange, MakeRequest(wire::kSync));
     taken.is_durable = true;
   } catch (const Error&) {
-    // A directory that its owner may not write, say: the copy then reaches the disk in its time,
-    // and the original is not removed.
+    // E.g. the owner may not write to the directory: the copy then reaches the disk later, and the original
+    // is not removed.
   }
   workspace.GiveName(name);
   taken.workspace = name;

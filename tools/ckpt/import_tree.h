@@ -1,4 +1,4 @@
-// Copying a directory into a new workspace.
+// Copies a directory into a new workspace.
 #pragma once
 
 #include <cstdint>
@@ -20,11 +20,11 @@ struct ImportedTree {
   bool is_durable = false;  // the copy is on disk
 };
 
-// Makes workspace `name` with a copy of everything in the directory `source_fd` (open for
-// reading), showing a progress bar. For root the daemon copies: the data can be shared, and nothing
-// is seen before it is complete. For others, who could not be trusted with what the daemon may
-// read, this process copies through the mount, into a workspace of a temporary name that is
-// renamed at the end and removed on failure. Throws Error.
+// Creates workspace `name` with a copy of everything in the directory `source_fd` (open for reading), and
+// shows a progress bar. For root the daemon copies: data can be shared, and nothing is visible before it is
+// complete. Other users must not get files that only the daemon may read. For them, this process copies
+// through the mount, into a workspace with a temporary name, which is renamed at the end and removed on
+// failure. Throws Error.
 ImportedTree ImportTree(const Location& mount_root, const std::string& name, int source_fd,
                         bool leave_out_nested);
 

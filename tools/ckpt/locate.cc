@@ -24,8 +24,8 @@
 namespace ckptfs::cli {
 namespace {
 
-// The kernel itself tries again once where a verb has just changed what stands under a name (ESTALE). Under
-// many verbs that may not be enough.
+// If a verb has just changed what a name refers to (ESTALE), the kernel itself retries once. With many verbs
+// that may not suffice.
 UniqueFd OpenPath(int at, const char* path, int flags = 0) {
   constexpr int kAttempts = 20;
   constexpr std::chrono::milliseconds kPause{5};
@@ -47,7 +47,7 @@ UniqueFd OpenCurrent() {
   return fd;
 }
 
-// The directory as a place; empty if it has no control file of ours.
+// The directory as a Location; empty if it has no control file of ours.
 std::optional<Location> TryPlace(UniqueFd directory) {
   struct statfs info {};
   if (fstatfs(directory.get(), &info) != 0) {
@@ -65,7 +65,7 @@ std::optional<Location> TryPlace(UniqueFd directory) {
     return Location{std::move(directory),
                     workspace.is_string() ? workspace.get<std::string>() : ""};
   } catch (const Error& error) {
-    // A file of that name on another filesystem, or none.
+    // Another filesystem, with or without a file of that name.
     if (error.errno_value() == ENOENT || error.errno_value() == ENOTTY ||
         error.errno_value() == EISDIR || error.errno_value() == ELOOP) {
       return std::nullopt;
@@ -96,12 +96,12 @@ std::optional<Location> MountRootOf(const Location& place) {
   try {
     std::optional<Location> root = TryPlace(std::move(parent));
     if (root && root->is_mount_root()) return root;
-  } catch (const Error&) {  // may not be asked: then the workspace is all that can be seen
+  } catch (const Error&) {  // not permitted: then only the workspace is visible
   }
   return std::nullopt;
 }
 
-// The workspace that a directory is in; empty if it is in none.
+// The workspace that contains a directory; empty if none does.
 std::optional<Location> WorkspaceOfDirectory(int directory_fd) {
   std::optional<Location> place = FindLocation(directory_fd);
   if (!place || !place->is_mount_root()) return place;
@@ -110,7 +110,7 @@ std::optional<Location> WorkspaceOfDirectory(int directory_fd) {
   return OpenWorkspace(*place, name);
 }
 
-// Opens the directory at `path`, or the one that the file at `path` is in.
+// Opens the directory at `path`, or the one that contains the file at `path`.
 UniqueFd OpenDirectoryOf(const std::string& path) {
   UniqueFd fd = OpenPath(AT_FDCWD, path.c_str());
   if (!fd.valid()) ThrowErrno("open " + QuoteName(path));
@@ -129,8 +129,8 @@ std::string Join(const std::vector<std::string>& words) {
   return text;
 }
 
-// Refuses a directory that no place can be seen from although it is in a mount of ckptfs: another mount is
-// not meant there.
+// Refuses a directory in a mount of ckptfs from which no Location is visible: the user does not mean another
+// mount.
 void RefusePart(int directory_fd) {
   struct stat status {};
   if (fstat(directory_fd, &status) != 0) return;
@@ -143,7 +143,7 @@ void RefusePart(int directory_fd) {
               "Name a path in the whole workspace, or in the mount");
 }
 
-// The only place that the mounts of this namespace give.
+// The only Location that the mounts of this namespace offer.
 Location FindOnlyMount() {
   std::vector<Location> places;
   std::vector<std::string> paths;
@@ -176,7 +176,7 @@ Location FindOnlyMount() {
   return std::move(places.front());
 }
 
-// What can be seen from a directory, or else from anywhere.
+// What is visible from a directory, or else from anywhere.
 Location WidestFrom(int directory_fd) {
   std::optional<Location> place = FindLocation(directory_fd);
   if (!place) {
@@ -188,7 +188,7 @@ Location WidestFrom(int directory_fd) {
   return std::move(root ? *root : *place);
 }
 
-// A workspace by name in what can be seen from the current directory.
+// Finds a workspace by name in what is visible from the current directory.
 std::optional<Location> FindByName(int current, const std::string& name) {
   std::optional<Location> here = FindLocation(current);
   if (here && here->workspace == name) return here;
@@ -230,7 +230,7 @@ std::optional<Location> FindLocation(int directory_fd) {
 }
 
 std::optional<Location> FindWorkspaceIfSaid(const std::optional<std::string>& argument) {
-  // Never one that is only to be seen from here: what is rolled back has to have been said.
+  // Never one that is merely visible from here: a rollback needs an explicit choice.
   if (!argument) return WorkspaceOfDirectory(OpenCurrent().get());
   if (!IsPath(*argument)) {
     std::optional<Location> named = FindByName(OpenCurrent().get(), *argument);
