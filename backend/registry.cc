@@ -1,4 +1,4 @@
-// The table of backends: a new one is an entry here.
+// The table of backends: a new backend is an entry here.
 #include "backend/registry.h"
 
 #include <fcntl.h>
@@ -32,7 +32,7 @@ std::unique_ptr<Backend> OpenBtrfs(int store_fd, const BackendOptions& options) 
   return std::make_unique<BtrfsBackend>(OpenHome(store_fd, options));
 }
 
-// "auto" takes the first without an obstacle.
+// "auto" takes the first one without an obstacle.
 const std::vector<BackendEntry>& Backends() {
   // Never destroyed: a store may be open until the end of the process.
   static const auto& kBackends = *new std::vector<BackendEntry>([] {
@@ -55,13 +55,13 @@ const BackendEntry& FindBackend(const std::string& type) {
               fmt::format("Known are: auto, {}", fmt::join(BackendTypes(), ", ")));
 }
 
-// For people.
+// For messages.
 std::string PathOf(int fd) {
   const std::string path = PathOfDescriptor(fd);
   return path.empty() ? "the store" : path;
 }
 
-// The type of the filesystem that `fd` lies on, as /proc/self/mountinfo names it. For people.
+// The type of the filesystem that contains `fd`, as in /proc/self/mountinfo. For messages.
 std::string FilesystemTypeOf(int fd) {
   struct statx stat {};
   if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stat) == 0) {

@@ -1,4 +1,4 @@
-// In the place of backend/dm/ in a program that is built without device-mapper (CKPTFS_DEVICE_MAPPER).
+// Replaces backend/dm/ in a build without device-mapper (CKPTFS_DEVICE_MAPPER).
 #include <cerrno>
 
 #include "backend/base/directory.h"
@@ -21,10 +21,10 @@ void Create(int /*store_fd*/, const BackendOptions& /*options*/) { Refuse(); }
 
 std::unique_ptr<Backend> Open(int /*store_fd*/, const BackendOptions& /*options*/) { Refuse(); }
 
-// There is no unfinished store of a kind that cannot be made.
+// This build cannot have left an unfinished store of such a type.
 void Remove(int /*store_fd*/, const BackendOptions& /*options*/) {}
 
-// By its mark, or the directory of its volumes: no other store may be made beside them.
+// By its mark, or the directory of its volumes: no other store may be created beside them.
 bool SnapshotStoreExists(int store_fd) {
   return HasEntry(store_fd, "dm-snapshot.json") || HasEntry(store_fd, "cow");
 }
@@ -41,7 +41,7 @@ std::vector<BackendEntry> DeviceMapperBackends() {
            /*takes_pool_devices=*/true}};
 }
 
-// For tests, which ask before they use a device and look for what is left afterwards.
+// For tests, which call it before they use a device and when they look for leftovers.
 std::string DmObstacle() { return kNone; }
 std::vector<std::string> ListDmDevices(std::string_view /*uuid_prefix*/) { return {}; }
 

@@ -18,7 +18,7 @@ void ForEachEntry(UniqueFd directory, std::string_view attempted,
                   const std::function<bool(const dirent& entry)>& visit) {
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(directory.get()), &closedir);
   if (!stream) ThrowErrno(attempted);
-  (void)directory.Release();  // the stream's now
+  (void)directory.Release();  // the stream owns it now
   for (;;) {
     errno = 0;
     const dirent* entry = readdir(stream.get());  // NOLINT(concurrency-mt-unsafe): own DIR
@@ -69,7 +69,7 @@ void RemoveTree(int parent_fd, const std::string& name) {
 
 namespace {
 
-// Not valid where no directory of that name is.
+// Not valid if there is no directory of that name.
 UniqueFd TryOpenSubdirectory(int parent_fd, const std::string& name, const std::string& attempted) {
   UniqueFd fd(openat(parent_fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!fd.valid() && errno != ENOENT && errno != ENOTDIR && errno != ELOOP) ThrowErrno(attempted);

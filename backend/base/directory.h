@@ -1,4 +1,4 @@
-// Directories that are reached by a descriptor of the one above.
+// Access to directories by a descriptor of the parent.
 #pragma once
 
 #include <dirent.h>
@@ -12,33 +12,33 @@
 
 namespace ckptfs {
 
-// Calls `visit` with each entry of a directory but "." and "..", in no order, until it returns false.
-// `directory` is open for reading, and stands at its beginning: readdir's position belongs to the open file, so
-// it is nobody else's. Throws Error, saying what was `attempted`.
+// Calls `visit` with each entry of a directory except "." and "..", in no particular order, until it returns
+// false. `directory` is open for reading, at its beginning, and not shared: readdir's position belongs to the
+// open file description. Throws Error, saying what was `attempted`.
 void ForEachEntry(UniqueFd directory, std::string_view attempted,
                   const std::function<bool(const dirent& entry)>& visit);
 
-// Names of all entries of a directory but "." and "..", in no order. Throws Error.
+// Names of all entries of a directory except "." and "..", in no particular order. Throws Error.
 std::vector<std::string> ReadDirectory(int directory_fd);
 
-// True if something, of whatever kind, has that name in a directory. Throws Error.
+// Whether the directory has an entry of that name, of any type. Throws Error.
 bool HasEntry(int directory_fd, const std::string& name);
 
-// True if both descriptors are of one directory. False also where that cannot be told.
+// Whether both descriptors refer to the same directory. Also false if that is unknown.
 bool IsSameDirectory(int a, int b);
 
-// Makes a directory for root alone, if it is not there. Throws Error.
+// Creates a directory accessible only to root, unless it exists. Throws Error.
 void MakeDirectory(int parent_fd, const std::string& name);
 
-// Removes what has that name, and all below it, if it is there; what is mounted there stays. Throws Error.
+// Removes the entry of that name and everything below it, if it exists; mounts below stay. Throws Error.
 void RemoveTree(int parent_fd, const std::string& name);
 
-// A directory of the store, which no symbolic link leads to. `place` says for people where it should be;
-// throws Error ENOENT with `mend` as what to do if there is none.
+// Opens a directory of the store without following symbolic links. `place` tells people where it should be.
+// If it does not exist, throws Error ENOENT with `mend` as the remedy.
 UniqueFd OpenStoreSubdirectory(int parent_fd, const std::string& name, const std::string& place,
                                const std::string& mend);
 
-// The same; not valid where no directory of that name is. Throws Error for what cannot be told.
+// The same, but not valid if there is no directory of that name. Throws Error if that is unknown.
 UniqueFd TryOpenStoreSubdirectory(int parent_fd, const std::string& name);
 
 }  // namespace ckptfs

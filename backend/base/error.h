@@ -7,16 +7,16 @@
 
 namespace ckptfs {
 
-// An error with everything that one line to a person needs: what was tried and on what, why it
-// failed, and what to do about it. code() is an errno in std::generic_category(), which the FUSE
-// adapter returns to the kernel and `ckpt` turns into its exit status.
+// An error with everything needed for a one-line message: what was tried and on what, why it failed, and what
+// to do about it. code() is an errno in std::generic_category(); the FUSE adapter returns it to the kernel,
+// and `ckpt` maps it to its exit status.
 //
-// Immutable after construction; any thread may throw, copy and read it.
+// Immutable after construction, so thread-safe.
 class Error : public std::system_error {
  public:
-  // `attempted` names the action and its object, without a full stop ("open volumes.img").
-  // `why` replaces strerror(errno_value) where the errno alone would mislead.
-  // `hint` is a sentence without its full stop that says what to do; may be empty.
+  // `attempted` names the action and its object, without a full stop ("open volumes.img"). `why` replaces
+  // strerror(errno_value) where the errno alone would mislead. `hint` says what to do, as a sentence without
+  // its full stop; may be empty.
   explicit Error(int errno_value, std::string_view attempted, std::string_view why = {},
                  std::string_view hint = {});
 
@@ -38,7 +38,7 @@ class Error : public std::system_error {
 // Throws Error with the calling thread's errno. Never returns.
 [[noreturn]] void ThrowErrno(std::string_view attempted, std::string_view hint = {});
 
-// Returns `result` of a system call, or throws Error with errno if it is negative.
+// Returns `result` of a system call; throws Error with errno if it is negative.
 template <typename Result>
 Result CheckSyscall(Result result, std::string_view attempted) {
   if (result < 0) ThrowErrno(attempted);

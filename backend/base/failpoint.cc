@@ -86,7 +86,7 @@ UniqueFd OpenTrace() {
   return UniqueFd(CheckSyscall(open(path, kFlags, 0644), "open CKPTFS_FAILPOINT_TRACE"));
 }
 
-// What the environment asks for.
+// What the environment requests.
 struct Wishes {
   std::list<Rule> rules = ReadRules();
   UniqueFd trace = OpenTrace();

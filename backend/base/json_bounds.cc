@@ -8,7 +8,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Counts, for Json::sax_parse, which names these functions. Each returns whether to go on.
+// Counts values. Json::sax_parse prescribes the function names. Each returns whether to go on.
 class JsonCounter {
  public:
   explicit JsonCounter(const JsonBounds& bounds) : bounds_(bounds) {}
@@ -55,7 +55,7 @@ class JsonCounter {
   }
 
   const JsonBounds bounds_;
-  int open_ = 0;  // arrays and objects
+  int open_ = 0;  // unclosed arrays and objects
   size_t values_ = 0;
   JsonVerdict verdict_ = JsonVerdict::kGood;
 };

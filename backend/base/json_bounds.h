@@ -1,4 +1,4 @@
-// Whether JSON that a stranger wrote may be parsed.
+// Whether untrusted JSON may be parsed.
 #pragma once
 
 #include <cstddef>
@@ -7,17 +7,18 @@
 
 namespace ckptfs {
 
-// What is read and printed by recursion, or held in memory, is bounded before anything is made of it.
+// JSON is parsed and printed recursively, and kept in memory. So these limits are checked before it is
+// parsed.
 struct JsonBounds {
-  int depth_max = 64;            // of what stands in so many arrays and objects at the most
-  size_t values_max = SIZE_MAX;  // all values, those in others too
+  int depth_max = 64;            // levels of nested arrays and objects
+  size_t values_max = SIZE_MAX;  // all values, including nested ones
   bool must_be_object = false;
 };
 
 enum class JsonVerdict { kGood, kMalformed, kNotAnObject, kTooDeep, kTooManyValues };
 
-// Looks through a text once, in time proportional to its length, without keeping anything of it. Ends at the
-// first thing that is wrong. nlohmann's own callbacks would cost the square of the number of values.
+// Scans a text once, in linear time, and stores nothing of it. Stops at the first violation. nlohmann's own
+// callbacks would take quadratic time in the number of values.
 JsonVerdict CheckJson(std::string_view text, const JsonBounds& bounds);
 
 }  // namespace ckptfs

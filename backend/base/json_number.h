@@ -1,4 +1,4 @@
-// Numbers out of JSON that somebody else may have written.
+// Numbers from untrusted JSON.
 #pragma once
 
 #include <cerrno>
@@ -10,8 +10,8 @@
 
 namespace ckptfs {
 
-// A whole number that a `Number` can hold. Throws Error EUCLEAN for anything else, of which nlohmann::json makes
-// some number, or what is undefined (1e300).
+// An integer that fits into `Number`. Throws Error EUCLEAN for anything else: nlohmann::json would convert it
+// to some number, or with undefined behaviour (1e300).
 template <typename Number>
 Number WholeNumber(const nlohmann::json& json) {
   if (json.is_number_unsigned()) {

@@ -7,11 +7,11 @@
 namespace ckptfs {
 namespace {
 
-constexpr int kLow = 5;  // a third of the time of those who wait for the same processor
+constexpr int kLow = 5;  // a third of the time of others on the same processor
 
 }  // namespace
 
-// On Linux these are of the calling thread.
+// On Linux these apply to the calling thread.
 LowPriority::LowPriority() noexcept : before_(getpriority(PRIO_PROCESS, 0)) {
   setpriority(PRIO_PROCESS, 0, std::max(kLow, before_));
 }

@@ -1,10 +1,11 @@
-// Work that others are to be served before.
+// Low priority for background work.
 #pragma once
 
 namespace ckptfs {
 
-// The calling thread has a low priority while this exists, and after it if the daemon may not raise it again:
-// for threads that end soon after. Not to be used where a lock is held, or taken for long, that others wait for.
+// While it exists, the calling thread has a low priority; also afterwards, if the daemon may not raise it
+// again. So it is for threads that end soon after. Do not use it while holding, or for long taking, a lock
+// that others wait for.
 class LowPriority {
  public:
   LowPriority() noexcept;

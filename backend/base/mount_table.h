@@ -1,4 +1,4 @@
-// Mounts as the kernel lists them.
+// Mounts as listed by the kernel.
 #pragma once
 
 #include <sys/types.h>
@@ -8,20 +8,20 @@
 
 namespace ckptfs {
 
-// The type that mounts of ours have there.
+// The filesystem type of our mounts.
 inline constexpr char kFilesystemType[] = "fuse.ckptfs";
 
 struct Mount {
   int id = 0;
   dev_t device = 0;
-  std::string root;  // which directory of the filesystem is mounted; "/" for the whole
+  std::string root;  // mounted directory of the filesystem; "/" for the whole
   std::string target;
   std::string type;
   std::string source;
 };
 
-// What a file like /proc/self/mountinfo lists, in its order; a mount that hides another comes behind it.
-// Empty if it cannot be read.
+// The mounts in a file like /proc/self/mountinfo, in its order: a mount that covers another comes after it.
+// Empty if the file cannot be read.
 std::vector<Mount> ReadMounts(const std::string& mountinfo);
 
 }  // namespace ckptfs

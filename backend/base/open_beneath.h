@@ -1,4 +1,4 @@
-// Opening what others have made, by names that they have chosen.
+// Opening files that others have created, by names that others have chosen.
 #pragma once
 
 #include <sys/types.h>
@@ -11,13 +11,13 @@ namespace ckptfs {
 
 enum class MountPoints { kCross, kRefuse };
 
-// Opens `path` below a directory and nothing that leads out of it: ".." above the directory, symlinks (also
-// as the last component, but with O_PATH) and the links of /proc are refused (openat2(2)). O_CLOEXEC and
-// O_NOFOLLOW are added. Not valid, with errno, where it fails: ELOOP for a symlink, EXDEV for what leads out.
+// Opens `path` below a directory. Refuses whatever leads out of it: ".." above the directory, symlinks (also
+// as the last component, except with O_PATH) and magic links in /proc (openat2(2)). Adds O_CLOEXEC and
+// O_NOFOLLOW. On failure not valid, with errno: ELOOP for a symlink, EXDEV for a path that leads out.
 UniqueFd OpenBeneath(int directory_fd, const char* path, int flags, mode_t mode = 0,
                      MountPoints mount_points = MountPoints::kCross) noexcept;
 
-// The same for a path of any length, which the kernel takes in pieces: only the last is opened with `flags`.
+// The same for a path of any length, opened in pieces; `flags` apply only to the last.
 UniqueFd OpenLongBeneath(int directory_fd, std::string_view path, int flags) noexcept;
 
 }  // namespace ckptfs

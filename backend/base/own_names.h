@@ -1,13 +1,13 @@
-// Names in users' trees that ckptfs keeps for itself.
+// Names in users' trees that ckptfs reserves.
 #pragma once
 
 #include <string_view>
 
 namespace ckptfs {
 
-// An entry of a volume's root directory that is no part of the tree that the volume keeps: a place
-// for those above to put what they need (catalog/store/unlinked_directory.h). A backend's list of changes
-// leaves it out, and all that is in it.
+// An entry of a volume's root directory that is not part of the volume's tree: higher layers store what they
+// need there (catalog/store/unlinked_directory.h). A backend's list of changes omits it with all its
+// contents.
 inline constexpr std::string_view kPrivateDirectoryName = ".ckptfs-unlinked";
 
 // Extended attributes that belong to one volume: never shown in a live tree, and never copied.

@@ -1,4 +1,4 @@
-// Numbers and texts in one string of bytes, between processes of one program.
+// Packs numbers and texts into one string of bytes, for processes of the same program.
 #pragma once
 
 #include <cerrno>
@@ -11,7 +11,7 @@
 
 namespace ckptfs {
 
-// Puts them together, in the machine's own order of bytes.
+// Packs values, in native byte order.
 class Packer {
  public:
   Packer& Number(uint64_t number) {
@@ -29,10 +29,10 @@ class Packer {
   std::string bytes_;
 };
 
-// Takes them out in the same order. Throws Error EBADMSG where there are no more.
+// Unpacks values in the same order. Throws Error EBADMSG if there are no more.
 class Unpacker {
  public:
-  // The bytes must outlive this.
+  // The bytes must outlive this object.
   explicit Unpacker(std::string_view bytes) : bytes_(bytes) {}
 
   uint64_t Number() {

@@ -1,4 +1,4 @@
-// Files that are there whole or not at all.
+// Files that exist completely or not at all.
 #pragma once
 
 #include <string>
@@ -10,9 +10,9 @@ namespace ckptfs {
 
 inline constexpr std::string_view kPartialSuffix = ".partial";
 
-// A new file while it has no name yet that anybody would take for the real one. Unless Keep is called it
-// is removed at the end; where a process died it is debris, which the next of its name replaces and
-// RemovePartialFiles removes. For one thread.
+// A new file under a temporary name. Unless Keep is called, the destructor removes it. If the process dies,
+// the temporary file is debris: the next PartialFile of that name replaces it, and RemovePartialFiles removes
+// it. Used by one thread.
 class PartialFile {
  public:
   // `directory_fd` must stay open. Throws Error.
@@ -22,12 +22,12 @@ class PartialFile {
   PartialFile& operator=(const PartialFile&) = delete;
 
   int fd() const noexcept { return fd_.get(); }
-  // Adds to it. ENOSPC if not all of the text has room.
+  // Appends the text. ENOSPC if it does not fit completely.
   void Write(std::string_view text);
   const std::string& partial_name() const noexcept { return partial_name_; }
 
   // Gives the file its name: EEXIST if that is taken. File and name are durable on return. `failpoint` is
-  // passed when the file has its name, before that is durable.
+  // reached when the file has its name, before that is durable.
   void Keep(std::string_view failpoint = {});
 
  private:
@@ -38,7 +38,7 @@ class PartialFile {
   bool kept_ = false;
 };
 
-// Of the whole directory. Nobody may be making any at the time.
+// Removes those in the whole directory. Nobody may be writing one at the time.
 void RemovePartialFiles(int directory_fd);
 
 }  // namespace ckptfs

@@ -1,11 +1,11 @@
-// Names for open files.
+// Paths for open files.
 #pragma once
 
 #include <string>
 
 namespace ckptfs {
 
-// "/proc/self/fd/N": the name under which calls that take no O_PATH descriptor reach its file.
+// "/proc/self/fd/N": reaches the file of a descriptor in calls that take no O_PATH descriptor.
 class ProcPath {
  public:
   explicit ProcPath(int fd) : text_("/proc/self/fd/" + std::to_string(fd)) {}
@@ -15,8 +15,7 @@ class ProcPath {
   std::string text_;
 };
 
-// The path by which an open file can be reached now, as readlink(2) of that name gives it. Empty, with
-// errno, where that fails.
+// The present path of an open file, as readlink(2) of that name returns it. Empty, with errno, on failure.
 std::string PathOfDescriptor(int fd);
 
 }  // namespace ckptfs

@@ -1,4 +1,4 @@
-// Who goes first where the disk cannot serve all at once.
+// Priority for checkpoints on a busy disk.
 #pragma once
 
 #include <algorithm>
@@ -12,18 +12,18 @@
 
 namespace ckptfs {
 
-// A checkpoint waits for what the filesystem underneath has taken on before it, of whatever workspace: data
-// under way to the disk, and calls that take part in the transaction which it commits. It cannot overtake
-// those, but nothing needs to be added to them: whoever does work that can wait for some milliseconds asks
-// here before each piece of it.
+// A checkpoint waits for work that the underlying filesystem has accepted before it, of any workspace: data
+// on its way to the disk, and calls that take part in the transaction which it commits. It cannot overtake
+// that work, but the amount can be limited: code whose work can wait for some milliseconds calls this before
+// each piece of it.
 //
-// Nobody waits for those that come after him, nor for one that takes long: so nobody starves, however many
-// there are. Any thread may call any function.
+// No caller waits for holders that come later, nor for one that takes long: so nobody starves, however many
+// there are. Thread-safe.
 class RightOfWay {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // The caller has it while this exists, but for no longer than kHeldMax.
+  // The caller has the right of way while this exists, but at most for kHeldMax.
   class Held {
    public:
     explicit Held(RightOfWay& way) : way_(way), turn_(way.Take()) {}
@@ -38,7 +38,7 @@ class RightOfWay {
 
   static constexpr std::chrono::milliseconds kHeldMax{100};
 
-  // Waits, for no longer than `max`, until those who have it now have it no more. Returns how long that was.
+  // Waits, at most for `max`, until the present holders are gone. Returns the time waited.
   Clock::duration GiveWay(Clock::duration max) {
     if (holders_ == 0) return {};
     const auto begin = Clock::now();
@@ -69,7 +69,7 @@ class RightOfWay {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::atomic<size_t> holders_{0};  // as many as there are in `since_`
+  std::atomic<size_t> holders_{0};  // size of `since_`
   std::map<uint64_t, Clock::time_point> since_;
   uint64_t next_ = 0;
 };

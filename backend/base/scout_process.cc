@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-extern "C" {  // which glibc 2.36 does not say itself
+extern "C" {  // glibc 2.36 lacks it in the header
 #include <sys/pidfd.h>
 }
 
@@ -24,10 +24,10 @@ namespace {
 
 constexpr int kSocket = STDERR_FILENO + 1;  // in the children
 
-// What the nursery sends of a scout, with two descriptors.
+// The nursery's message about a scout, with two descriptors.
 struct Announcement {
   uint64_t slot = 0;
-  pid_t pid = -1;  // none could be made, and there are no descriptors
+  pid_t pid = -1;  // -1: it could not be created, and there are no descriptors
 };
 constexpr size_t kSentFds = 2;
 
@@ -79,7 +79,7 @@ bool ReceiveAll(void* buffer, size_t size) {
     try {
       request.task(scout, text);
       end = kTaskDone;
-    } catch (const std::exception&) {  // told by the end
+    } catch (const std::exception&) {  // its end tells the parent
     }
     scout.End(end);
   }
@@ -88,8 +88,7 @@ bool ReceiveAll(void* buffer, size_t size) {
 
 // --- The nursery ---------------------------------------------------------------------------------------
 
-// Keeps nothing open but the socket: not the caller's pipes, and no directory that could then not be
-// unmounted.
+// Keeps only the socket open: not the caller's pipes, and no directory that could then not be unmounted.
 void KeepOnlySocket(int socket) {
   if (socket != kSocket && dup2(socket, kSocket) < 0) _exit(1);
   if (close_range(kSocket + 1, ~0U, 0) != 0 || chdir("/") != 0) _exit(1);
@@ -141,8 +140,8 @@ void MakeScout(uint64_t slot, ScoutPlaces& places) {
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(null, fd);
   close(null);
   prctl(PR_SET_NAME, "ckptfs-scout");
-  // Sent to the daemon's group or service: the daemon decides, and this ends with it. Of scouts that end
-  // nothing is left.
+  // These are sent to the daemon's group or service: the daemon decides, and this process ends with it.
+  // SIGCHLD: exited scouts leave no zombies.
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) std::signal(signal, SIG_IGN);
   uint64_t slot = 0;
   while (recv(kSocket, &slot, sizeof(slot), 0) == sizeof(slot)) MakeScout(slot, places);
@@ -151,7 +150,7 @@ void MakeScout(uint64_t slot, ScoutPlaces& places) {
 
 }  // namespace
 
-// --- Their parent's side -------------------------------------------------------------------------------
+// --- In the parent -------------------------------------------------------------------------------------
 
 ScoutNursery StartScoutNursery(ScoutPlaces& places) {
   std::array<int, 2> ends{};

@@ -1,4 +1,4 @@
-// The child processes behind Scouts, as the program sees them that has them.
+// The child processes behind Scouts, as seen by the program that uses them.
 #pragma once
 
 #include <sys/types.h>
@@ -17,43 +17,43 @@ namespace ckptfs {
 
 constexpr size_t kScoutsMax = 16;
 
-// Where each scout looks at the moment. In memory that all the processes share.
+// Where each scout is looking. In memory shared by all the processes.
 using ScoutPlaces = std::array<std::atomic<uint64_t>, kScoutsMax>;
 
-// What goes to a scout: this, and then `size` bytes. A function has the same address in all of them, which
-// are copies of one process.
+// The message to a scout: this, followed by `size` bytes. A function has the same address in all the
+// processes, since they are forks of one.
 struct ScoutRequest {
   Scouts::Task task = nullptr;
   uint64_t size = 0;
 };
 
-// What comes from it: the size of a report and then that, or how the task ended.
+// The messages from a scout: the size of a report followed by the report, or how the task ended.
 constexpr uint64_t kTaskDone = UINT64_MAX;
 constexpr uint64_t kTaskFailed = UINT64_MAX - 1;
 
 struct ScoutProcess {
   uint64_t slot = 0;  // of ScoutPlaces
-  pid_t pid = -1;     // that no other process has before this one has ended
-  UniqueFd socket;    // it ends when this is closed
+  pid_t pid = -1;     // not reused while this process exists
+  UniqueFd socket;    // closing it ends the scout
   UniqueFd process;   // a pidfd
 };
 
-// The process that forks scouts. Its parent's end of the socket between them: it ends when that is closed,
-// and all scouts with it.
+// The process that forks scouts. Holds the parent's end of the socket: closing it ends the process and all
+// scouts.
 struct ScoutNursery {
   pid_t pid = -1;
   UniqueFd socket;
 };
 
-// Forks it. Throws Error.
+// Forks the nursery. Throws Error.
 ScoutNursery StartScoutNursery(ScoutPlaces& places);
-// Orders a scout for a slot that no living one has. False if the nursery is gone.
+// Orders a scout for a slot without a living one. False if the nursery is gone.
 bool OrderScout(const ScoutNursery& nursery, uint64_t slot);
-// One that has been ordered, by whomever; none if none has come before the deadline, or the nursery is gone.
+// A scout ordered by any caller; empty if none came before the deadline, or if the nursery is gone.
 std::optional<ScoutProcess> ReceiveScout(const ScoutNursery& nursery,
                                          Scouts::Clock::time_point deadline);
 
-// How long to wait for that, for poll(2); at least 1.
+// The timeout for poll(2) until the deadline; at least 1.
 int MillisecondsUntil(Scouts::Clock::time_point deadline);
 
 }  // namespace ckptfs

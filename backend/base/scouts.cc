@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern "C" {  // which glibc 2.36 does not say itself
+extern "C" {  // glibc 2.36 lacks it in the header
 #include <sys/pidfd.h>
 }
 
@@ -40,25 +40,25 @@ ScoutPlaces* MapPlaces() {
   return std::construct_at(static_cast<ScoutPlaces*>(memory));
 }
 
-// Whether it waits for something, rather than works, or would if it had a processor. This look at /proc
-// takes no lock that anybody but the process itself could hold.
+// Whether the process is waiting, as opposed to running or runnable. This read of /proc takes no lock that
+// anybody but the process itself could hold.
 bool Sleeps(pid_t scout) {
   const std::string path = "/proc/" + std::to_string(scout) + "/stat";
   const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   std::array<char, 512> text{};
   const ssize_t size = file.valid() ? read(file.get(), text.data(), text.size()) : -1;
-  if (size <= 0) return true;  // it has gone
+  if (size <= 0) return true;  // the process is gone
   const std::string_view line(text.data(), static_cast<size_t>(size));
   const size_t end_of_name = line.rfind(") ");
   return end_of_name == std::string_view::npos || line.substr(end_of_name + 2, 1) != "R";
 }
 
-// Takes reports out of what a scout has sent.
+// Extracts reports from a scout's bytes.
 class Reports {
  public:
   explicit Reports(Outcome& outcome) : outcome_(outcome) {}
 
-  // True when the task has ended.
+  // Returns true when the task has ended.
   bool Take(std::string_view bytes) {
     bytes_ += bytes;
     size_t taken = 0;
@@ -95,7 +95,7 @@ bool SendAll(int socket, std::string_view bytes, Clock::time_point deadline) {
   return true;
 }
 
-// One task that a scout has been sent away with.
+// One task that a scout works on.
 class Watch {
  public:
   Watch(const ScoutProcess& scout, const std::atomic<uint64_t>& place, milliseconds patience)
@@ -111,7 +111,7 @@ class Watch {
       pollfd waiting{.fd = scout_.socket.get(), .events = POLLIN, .revents = 0};
       if (poll(&waiting, 1, MillisecondsUntil(wake)) > 0) {
         const ssize_t size = recv(scout_.socket.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-        if (size <= 0) return;  // it has died
+        if (size <= 0) return;  // it died
         if (reports.Take({buffer.data(), static_cast<size_t>(size)})) return;
         moved_ = Clock::now();
       }
@@ -124,7 +124,7 @@ class Watch {
  private:
   static constexpr milliseconds kLook{2};
 
-  // kFailed: it may go on.
+  // kFailed: not decided yet, go on.
   Outcome::End Look(Clock::time_point deadline) {
     const Clock::time_point now = Clock::now();
     if (const uint64_t place = place_; place != last_) {
@@ -143,7 +143,7 @@ class Watch {
   uint64_t last_ = 0;
 };
 
-// Where there is no process to send.
+// The fallback without a child process.
 class ScoutInPlace final : public Scout {
  public:
   void LookAt(uint64_t place) override { outcome.place = place; }
@@ -157,7 +157,7 @@ Outcome RunInPlace(Scouts::Task task, std::string_view request) {
   try {
     task(scout, request);
     scout.outcome.end = Outcome::End::kDone;
-  } catch (const std::exception&) {  // told by the end
+  } catch (const std::exception&) {  // reported as the end of the task
   }
   return std::move(scout.outcome);
 }
@@ -225,7 +225,7 @@ class Scouts::Impl {
     }
   }
 
-  // If it comes too late for this caller it is the next one's.
+  // If it comes too late for this caller, the next one gets it.
   std::optional<ScoutProcess> Make(uint64_t slot, Clock::time_point deadline) {
     const std::unique_lock<std::timed_mutex> lock(orders_, deadline);
     const bool ordered = lock.owns_lock() && OrderScout(nursery_, slot);
@@ -254,7 +254,7 @@ class Scouts::Impl {
     changed_.notify_all();
   }
 
-  // Its place is taken until it has gone: how many can hang at a time has a limit.
+  // Its slot stays taken until it is gone: this limits how many can hang at a time.
   void Kill(ScoutProcess scout) {
     pidfd_send_signal(scout.process.get(), SIGKILL, nullptr, 0);
     const std::lock_guard lock(mutex_);
@@ -278,8 +278,8 @@ class Scouts::Impl {
 
   const std::unique_ptr<ScoutPlaces, Unmap> places_;
   ScoutNursery nursery_;
-  std::timed_mutex orders_;  // for talking to the nursery; taken before `mutex_`
-  std::mutex mutex_;         // for what follows
+  std::timed_mutex orders_;  // for messages to the nursery; lock order: before `mutex_`
+  std::mutex mutex_;         // guards what follows
   std::condition_variable changed_;
   std::array<bool, kScoutsMax> taken_{};
   std::vector<ScoutProcess> idle_;

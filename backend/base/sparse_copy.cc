@@ -36,7 +36,7 @@ void CopyPart(int source_fd, int target_fd, off_t begin, off_t end) {
   while (from < end) {
     const ssize_t copied =
         copy_file_range(source_fd, &from, target_fd, &to, static_cast<size_t>(end - from), 0);
-    // Not between any two filesystems.
+    // Not possible between every pair of filesystems.
     if (copied < 0 && (errno == EXDEV || errno == EOPNOTSUPP || errno == EINVAL)) {
       Transfer(source_fd, target_fd, from, end);
       return;

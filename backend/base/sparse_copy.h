@@ -1,11 +1,11 @@
-// Copies of large files that are mostly holes.
+// Copies of large sparse files.
 #pragma once
 
 namespace ckptfs {
 
-// Makes the empty file `target_fd` equal to `source_fd`, holes and size included: by reference where the
-// filesystem can (FICLONE), by copying what is not a hole elsewhere, in time proportional to that. Not
-// durable yet. Nobody may write to the source meanwhile. Throws Error.
+// Makes the empty file `target_fd` equal to `source_fd`, including holes and size. Uses a reflink if the
+// filesystem can (FICLONE), else copies the data, in time proportional to its size. Not durable yet. Nobody
+// may write to the source meanwhile. Throws Error.
 void CopySparse(int source_fd, int target_fd);
 
 }  // namespace ckptfs

@@ -37,10 +37,10 @@ std::string OddityOf(const struct stat& status, uint64_t bytes_max) {
     return fmt::format("it is a {} and no regular file", KindOf(status.st_mode));
   }
   if (static_cast<uint64_t>(status.st_size) <= bytes_max) return {};
-  return fmt::format("it has {} bytes, and {} is the most", status.st_size, bytes_max);
+  return fmt::format("it has {} bytes; the maximum is {}", status.st_size, bytes_max);
 }
 
-// By its name in /proc: the very file that was looked at, whatever has its name by now.
+// By its path in /proc: opens the very file that was checked, whatever has its name now.
 UniqueFd OpenFound(const UniqueFd& found, int flags) {
   return UniqueFd(open(ProcPath(found.get()).c_str(), flags | O_CLOEXEC | O_NOCTTY));
 }

@@ -11,10 +11,10 @@ namespace {
 
 constexpr std::string_view kEllipsis = "…";
 
-// One character of a text, or one byte of it that belongs to none.
+// One character of a text, or one byte that is not part of valid UTF-8.
 struct Character {
   std::string_view bytes;
-  utf8proc_int32_t point = -1;  // -1: no UTF-8
+  utf8proc_int32_t point = -1;  // -1: not UTF-8
 };
 
 Character FirstCharacter(std::string_view text) {
@@ -55,7 +55,7 @@ void AppendEscaped(std::string& out, std::string_view bytes) {
   }
 }
 
-// Escapes what is not plain, and the characters in `also` with a backslash.
+// Escapes what is not plain; puts a backslash before characters in `also`.
 std::string Escape(std::string_view text, std::string_view also) {
   std::string out;
   while (!text.empty()) {
@@ -71,8 +71,8 @@ std::string Escape(std::string_view text, std::string_view also) {
   return out;
 }
 
-// Of what is plain. Other characters than ASCII may mean something to some shell in some language, if they
-// are punctuation or spaces.
+// For plain characters. A non-ASCII punctuation or space character may be special to some shell in some
+// locale.
 bool IsSafeInShell(const Character& character) {
   static constexpr std::string_view kSafe = "%+,-./:@_";
   if (character.point >= 0x80) {
@@ -93,7 +93,7 @@ bool IsSafeWord(std::string_view word) {
   return true;
 }
 
-// A character with the accents that belong to it.
+// A character with its combining accents.
 struct Cluster {
   std::string_view bytes;
   size_t columns = 0;

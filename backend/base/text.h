@@ -1,4 +1,4 @@
-// Text that others have chosen, on its way to people's terminals and shells.
+// Untrusted text for terminals and shells.
 #pragma once
 
 #include <cstddef>
@@ -8,40 +8,39 @@
 
 namespace ckptfs {
 
-// What a person can see of `text` stays as it is. What cannot be seen, or what a terminal would obey, becomes
-// octal escapes of its bytes, as the C language has them ("\n", "\033", "\342\200\256"): control characters
-// and line breaks of all kinds, characters without a shape or a width of their own (zero-width joiners, marks
-// of direction, variation selectors and the like), bytes that are no UTF-8. So the result is one line, and
-// two texts that differ look different. Accents that combine
-// with the letter before them stay. Applied to its own result it changes nothing.
+// Keeps the visible part of `text`. Whatever is invisible, or would be obeyed by a terminal, becomes octal or
+// other C escapes of its bytes ("\n", "\033", "\342\200\256"): control characters and line breaks of all
+// kinds, characters without a glyph or a width of their own (zero-width joiners, direction marks, variation
+// selectors and the like), and bytes that are not UTF-8. So the result is one line, and different texts look
+// different. Accents that combine with the letter before them stay. Idempotent.
 std::string PlainText(std::string_view text);
 
-// PlainText of the beginning of `text`: at most `bytes_max` bytes of it, and "..." where that is not all. For
-// texts of any length in one line of an error.
+// PlainText of the beginning of `text`: at most `bytes_max` bytes of it, followed by "..." if it is cut. For
+// texts of any length in a one-line error.
 std::string Excerpt(std::string_view text, size_t bytes_max);
 
-// The beginning of `text` in at most `bytes_max` bytes, no character of it cut in two.
+// The longest beginning of `text` of at most `bytes_max` bytes that cuts no character in two.
 std::string_view CutText(std::string_view text, size_t bytes_max);
 
-// Takes the first character off `text`, which is not empty, and gives its code point; empty, and `text` as it
-// was, if it does not begin with valid UTF-8.
+// Removes the first character of the nonempty `text` and returns its code point. If `text` does not begin
+// with valid UTF-8, returns empty and leaves it unchanged.
 std::optional<char32_t> TakeCodePoint(std::string_view& text);
 
-// A file's name for people: as it is, or, if PlainText changes it, or if it is empty or holds quotes,
-// backslashes or " -> ", as a string of the C language ("a\nb").
+// A file's name for display: unchanged; or as a C string literal ("a\nb"), if PlainText changes it, or if it
+// is empty or contains quotes, backslashes or " -> ".
 std::string QuoteName(std::string_view name);
 
-// `word` for a command line that somebody may give to a shell (bash, zsh, ksh): bare where no shell could
-// take it for anything else, else in single quotes, and in $'...' if PlainText changes it. That a word begins
-// with a hyphen is for the caller to see to: its quotes are gone when the command reads it.
+// `word` for a command line for a shell (bash, zsh, ksh): unquoted if no shell can misinterpret it, else in
+// single quotes, or in $'...' if PlainText changes it. The caller must handle words that begin with a hyphen:
+// quoting does not help, as the command does not see the quotes.
 std::string ShellQuote(std::string_view word);
 
-// How many columns of a terminal a text takes that PlainText does not change: two for each Chinese,
-// Japanese or Korean character and each emoji, none for a combining accent.
+// The number of terminal columns of a text that PlainText does not change: two per Chinese, Japanese or
+// Korean character or emoji, none per combining accent.
 size_t DisplayColumns(std::string_view text);
 
-// `text`, which PlainText does not change, in at most `columns` columns: what is too long loses its middle,
-// for an ellipsis, as names that were made up differ at their ends. Accents stay with their letters.
+// `text`, which PlainText does not change, in at most `columns` columns. If it is too long, an ellipsis
+// replaces its middle, as generated names differ at their ends. Accents stay with their letters.
 std::string Shorten(std::string_view text, size_t columns);
 
 }  // namespace ckptfs

@@ -51,7 +51,7 @@ std::optional<int64_t> ParseRfc3339(std::string_view text) {
   int64_t time_ns = 0;
   if (__builtin_mul_overflow(int64_t{timegm(&utc)}, kNsPerSecond, &time_ns) ||
       __builtin_add_overflow(time_ns, fraction, &time_ns)) {
-    return std::nullopt;  // none that can be counted so
+    return std::nullopt;  // not representable
   }
   return time_ns;
 }

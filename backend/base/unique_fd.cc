@@ -16,7 +16,7 @@ void UniqueFd::Reset(int fd) noexcept {
   const int error = errno;
   try {
     Warn(fmt::format("close of file descriptor {}: {}", old, std::strerror(error)));
-  } catch (...) {  // no memory for the text: that must not end the program from a destructor
+  } catch (...) {  // no memory for the text: must not terminate from a destructor
   }
 }
 

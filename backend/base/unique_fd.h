@@ -5,8 +5,8 @@
 
 namespace ckptfs {
 
-// Owns one file descriptor and closes it. A failed close is told of by Warn, as it can mean lost data.
-// Move-only. Not for sharing between threads without a lock, as any owner of a resource.
+// Owns one file descriptor and closes it. A failed close is reported by Warn, as it can mean lost data.
+// Move-only. Not thread-safe.
 class UniqueFd {
  public:
   UniqueFd() noexcept = default;

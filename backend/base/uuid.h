@@ -1,4 +1,4 @@
-// Names that are never used twice.
+// Unique ids.
 #pragma once
 
 #include <compare>
@@ -12,7 +12,7 @@ namespace ckptfs {
 // A random (version 4) UUID in its canonical form: 36 lower-case characters. A value type.
 class Uuid {
  public:
-  Uuid() = default;  // empty: stands for no UUID at all
+  Uuid() = default;  // empty: no UUID
   static Uuid Generate();
   // Empty optional if `text` is not a UUID in canonical lower-case form.
   static std::optional<Uuid> Parse(std::string_view text);
@@ -20,7 +20,7 @@ class Uuid {
   const std::string& str() const noexcept { return text_; }
   const char* c_str() const noexcept { return text_.c_str(); }
   bool empty() const noexcept { return text_.empty(); }
-  // clang-tidy 14 takes the comparison with 0 that this stands for for one with a null pointer.
+  // clang-tidy 14 takes the implied comparison with 0 for one with a null pointer.
   auto operator<=>(const Uuid&) const = default;  // NOLINT(modernize-use-nullptr)
 
  private:
@@ -28,7 +28,7 @@ class Uuid {
   std::string text_;
 };
 
-// A volume is one copy-on-write tree; its UUID is its directory's name on the private filesystem.
+// A volume is one copy-on-write tree; its UUID is the name of its directory on the private filesystem.
 using VolumeId = Uuid;
 
 }  // namespace ckptfs

@@ -1,4 +1,4 @@
-// Telling somebody of what neither an answer nor an exception can carry.
+// Warnings that fit neither into a reply nor into an exception.
 #pragma once
 
 #include <string>
@@ -8,11 +8,11 @@ namespace ckptfs {
 // Takes one line of text. Must not throw.
 using WarningSink = void (*)(const std::string& line) noexcept;
 
-// Where warnings go from now on: a log, say. Until then they go to standard error, so that this part of the
-// program needs no logging library. For the start of a program, before it has threads.
+// Sets the destination of warnings, e.g. a log. The default is standard error, so that this part of the
+// program needs no logging library. Call it at program start, before there are threads.
 void SetWarningSink(WarningSink sink) noexcept;
 
-// Any thread may call it.
+// Thread-safe.
 void Warn(const std::string& line) noexcept;
 
 }  // namespace ckptfs

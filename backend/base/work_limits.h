@@ -1,4 +1,4 @@
-// What bounds a long piece of work that somebody has asked for.
+// Limits for long requested work.
 #pragma once
 
 #include <algorithm>
@@ -9,27 +9,28 @@
 
 namespace ckptfs {
 
-// What limits throw: the work is given up, however it is done.
+// Thrown by limits: the work is given up.
 class LimitError : public Error {
  public:
   using Error::Error;
 };
 
-// Whoever asked, as those who work see it: whether it still waits, and how much memory its work may take. It
-// outlives what is made under it. One thread works under it; where limits are shared by several, that is
-// the business of who implements this.
+// The requester, as seen by the code that works for it: whether it still waits, and how much memory the work
+// may take. Outlives what is made under it. Used by one working thread; implementations that share limits
+// handle that themselves.
 class WorkLimits {
  public:
   virtual ~WorkLimits() = default;
-  // Called in every loop that may be long. Throws LimitError ECANCELED if nobody waits for the outcome any more.
+  // Called in every potentially long loop. Throws LimitError ECANCELED if nobody waits for the result any
+  // more.
   virtual void RequireWanted() = 0;
-  // So much more memory is held from now on. Throws LimitError (E2BIG, EBUSY) if that is too
-  // much, with what to do.
+  // Accounts for this much more memory. Throws LimitError (E2BIG, EBUSY), with the remedy, if that is too
+  // much.
   virtual void Take(size_t bytes) = 0;
   virtual void Give(size_t bytes) noexcept = 0;
 };
 
-// A fixed amount of memory, for work that is done to its end.
+// A fixed amount of memory, for work that is never cancelled.
 class FixedLimits : public WorkLimits {
  public:
   explicit FixedLimits(size_t bytes_max) : bytes_left_(bytes_max) {}
@@ -41,7 +42,7 @@ class FixedLimits : public WorkLimits {
   size_t bytes_left_;
 };
 
-// The memory of one thing that is made under limits, told to them in large pieces and given back with it.
+// The memory of one object made under limits. Accounted in large pieces, and released with the object.
 class HeldBytes {
  public:
   explicit HeldBytes(WorkLimits& limits) : limits_(&limits) {}
@@ -71,7 +72,7 @@ class HeldBytes {
 
   WorkLimits* limits_;
   size_t held_ = 0;
-  size_t taken_ = 0;  // of the limits: held_, and what comes next
+  size_t taken_ = 0;  // from the limits: held_, and room for more
 };
 
 }  // namespace ckptfs

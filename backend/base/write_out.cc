@@ -13,8 +13,8 @@
 namespace ckptfs {
 
 void WriteOutData(int fd) {
-  // Without room for extents, which are not asked for.
-  fiemap map;  // NOLINT(cppcoreguidelines-pro-type-member-init): {} of an array of no size
+  // Without room for extents, which are not needed.
+  fiemap map;  // NOLINT(cppcoreguidelines-pro-type-member-init): {} of a zero-size array
   std::memset(&map, 0, sizeof(map));
   map.fm_length = FIEMAP_MAX_OFFSET;
   map.fm_flags = FIEMAP_FLAG_SYNC;

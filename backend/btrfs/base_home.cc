@@ -19,7 +19,7 @@ namespace ckptfs {
 namespace {
 
 constexpr char kBaseType[] = "btrfs-base";
-// Of meta/: the UUID of the btrfs filesystem that the store was made on.
+// On meta/: the UUID of the btrfs filesystem on which the store was created.
 constexpr char kMarkXattr[] = "user.ckptfs.filesystem";
 constexpr char kPutStoreBack[] =
     "Mount the btrfs filesystem that this store was made on at its place; to move a store to "
@@ -63,8 +63,8 @@ void CreateBaseHome(int store_fd, const BackendOptions& options) {
   if (BaseHomeExists(store_fd)) {
     throw Error(EEXIST, "make volumes/ and meta/ in the store", "they are there already");
   }
-  // If power goes before the mark is on disk: two directories without a volume, which the next
-  // creation takes as they are.
+  // If power fails before the mark is on disk: two directories without a volume, which the next creation
+  // reuses.
   MakeDirectory(store_fd, kVolumesDirectory);
   Failpoint("base-create.after-volumes");
   MakeDirectory(store_fd, kMetaDirectory);
@@ -109,7 +109,7 @@ BtrfsHome OpenBaseHome(int store_fd, const BackendOptions& options) {
 }
 
 void RemoveBaseHome(int store_fd) {
-  // First, as it is refused where a volume is after all.
+  // First, since this fails if there is a volume after all.
   if (unlinkat(store_fd, kVolumesDirectory, AT_REMOVEDIR) != 0 && errno != ENOENT) {
     ThrowErrno("remove volumes/");
   }

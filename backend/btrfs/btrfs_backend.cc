@@ -36,16 +36,16 @@
 namespace ckptfs {
 namespace {
 
-// How long a request for a new volume waits for the space of destroyed ones.
+// How long the creation of a volume waits for the space of destroyed ones.
 constexpr auto kReclaimWait = std::chrono::seconds(5);
 constexpr auto kReclaimPoll = std::chrono::milliseconds(50);
 
-// With less than this part free, whoever asks for the space is told what removals are about to give.
+// Below this fraction of free space, queries of the space include what pending removals will free.
 constexpr uint64_t kNearlyFullDivisor = 16;
-// Commits for that come no closer than this.
+// The minimum interval of commits for that.
 constexpr auto kCommitInterval = std::chrono::milliseconds(100);
 
-// With less than this part of the disk below free, somebody is to be told.
+// Below this fraction of free space on the underlying disk, a warning is due.
 constexpr uint64_t kLowDiskDivisor = 5;
 
 constexpr mode_t kRootMode = 0755;
@@ -100,11 +100,11 @@ void BtrfsBackend::CreateEmpty(const VolumeId& id) {
   const auto result =
       btrfs_util_create_subvolume_fd(home_.volumes.get(), id.c_str(), 0, nullptr, nullptr);
   CheckBtrfsUtil(result, attempted, HintFor(result));
-  // If power goes here: no volume, or an empty one that no row of the catalog knows.
+  // If power fails here: no volume, or an empty one without a row in the catalog.
   Failpoint("volume-create.after-ioctl");
   const UniqueFd root = OpenRoot(id, attempted);
-  // The kernel applies the umask, and a default ACL or set-group-id bit could come from nowhere
-  // else; root's owner is whoever calls.
+  // The kernel applies the umask. There is no parent with a default ACL or set-group-id bit; the owner is the
+  // caller.
   CheckSyscall(fchown(root.get(), 0, 0), attempted);
   CheckSyscall(fchmod(root.get(), kRootMode), attempted);
   WaitDurable();
@@ -114,9 +114,9 @@ void BtrfsBackend::CreateEmpty(const VolumeId& id) {
 void BtrfsBackend::MakeSnapshot(const VolumeId& source, const VolumeId& target, int flags,
                                 const std::string& attempted) {
   const UniqueFd root = OpenRoot(source, attempted);
-  // The ioctl writes out the source's data, adds the snapshot to the running transaction and commits
-  // that: whatever the moment, there is no snapshot or a whole one. With it come all sidecars that
-  // were handed to WriteOutData before.
+  // The ioctl writes out the source's data, adds the snapshot to the running transaction and commits that: at
+  // any moment, there is no snapshot or a whole one. The commit includes all sidecars that were passed to
+  // WriteOutData before.
   const auto result = btrfs_util_create_snapshot_fd2(root.get(), home_.volumes.get(),
                                                      target.c_str(), flags, nullptr, nullptr);
   CheckBtrfsUtil(result, attempted, HintFor(result));
@@ -141,8 +141,8 @@ void BtrfsBackend::Seal(const VolumeId& id) {
   bool read_only = false;
   CheckBtrfsUtil(btrfs_util_get_subvolume_read_only_fd(root.get(), &read_only), attempted);
   if (read_only) return;
-  // The flag's own commit holds back no data: that is written first. If power goes in between, the
-  // volume is writable still, with all its data.
+  // The commit of the flag does not include data, so that is written first. If power fails in between, the
+  // volume is still writable, with all its data.
   CheckSyscall(syncfs(root.get()), attempted);
   Failpoint("volume-seal.before-flag");
   const auto result = btrfs_util_set_subvolume_read_only_fd(root.get(), true);
@@ -157,7 +157,7 @@ bool BtrfsBackend::Destroy(const VolumeId& id) {
     if (!entry.valid() && errno == ENOENT) return false;
     CheckSyscall(entry.get(), attempted);
     if (!IsSubvolumeRoot(entry.get())) {
-      throw Error(ENOTDIR, attempted, "what has its name is no volume, and is left alone",
+      throw Error(ENOTDIR, attempted, "the entry of that name is not a volume; it is left alone",
                   fmt::format("Look at volumes/{}", id.str()));
     }
   }
@@ -168,22 +168,22 @@ bool BtrfsBackend::Destroy(const VolumeId& id) {
                 "Delete those first (btrfs subvolume delete)");
   }
   CheckBtrfsUtil(result, attempted);
-  // If power goes before the next commit, the whole volume is there again.
+  // If power fails before the next commit, the whole volume is back.
   Failpoint("volume-destroy.after");
   return true;
 }
 
 void BtrfsBackend::WaitDurable() {
-  // Not by btrfs_util_start_sync and btrfs_util_wait_sync, which write out no data: they have the kernel's
-  // transaction thread commit, and on a busy machine it can miss being woken. Then the caller waits for the
-  // next commit that comes by itself, after 30 s.
+  // Not with btrfs_util_start_sync and btrfs_util_wait_sync: they write out no data, and let the kernel's
+  // transaction thread commit. On a busy machine its wakeup can be missed; the caller then waits for the next
+  // periodic commit, after 30 s.
   CheckBtrfsUtil(btrfs_util_sync_fd(home_.volumes.get()), "commit the changes of volumes");
 }
 
 void BtrfsBackend::WaitDestroyed() {
-  // Of a directory that has lost a subvolume this commits the transaction (btrfs_record_snapshot_destroy in the
-  // kernel's fs/btrfs/tree-log.c), and no more; if that has been committed, it does nothing. A sync of the
-  // filesystem would first write out all data of all volumes.
+  // For a directory that has lost a subvolume this commits the transaction (btrfs_record_snapshot_destroy in
+  // the kernel's fs/btrfs/tree-log.c), and no more; if it has been committed already, it does nothing. A sync
+  // of the filesystem would first write out all data of all volumes.
   CheckSyscall(fsync(home_.volumes.get()), "commit the removal of volumes");
 }
 
@@ -196,7 +196,7 @@ size_t BtrfsBackend::PendingDestroys() const {
   return count;
 }
 
-// From the tree of tree roots in one pass: opening 10^5 volumes to ask each for its flags would take
+// Reads the tree of tree roots in one pass: opening 10^5 volumes to query each one's flags would take
 // seconds, and load each one's tree into memory.
 std::vector<VolumeListing> BtrfsBackend::List() const {
   struct stat directory {};
@@ -242,7 +242,7 @@ std::vector<std::string> BtrfsBackend::ListForeign() const {
   std::vector<std::string> foreign;
   for (std::string& name : ReadDirectory(home_.volumes.get())) {
     if (volumes.contains(name)) continue;
-    // Made since the list was: a volume all the same.
+    // Created after the list was read, but a volume all the same.
     const UniqueFd entry(
         openat(home_.volumes.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
     if (!entry.valid() || (VolumeId::Parse(name) && IsSubvolumeRoot(entry.get()))) continue;
@@ -257,23 +257,23 @@ std::shared_ptr<Volume> BtrfsBackend::Open(const VolumeId& id) const {
 }
 
 void BtrfsBackend::Sync(const VolumeId& id) {
-  // btrfs cannot write out one subvolume alone, other than by a snapshot of it.
+  // btrfs can write out a single subvolume only by a snapshot of it.
   const std::string attempted = fmt::format("sync volume {}", id.str());
   CheckSyscall(syncfs(OpenRoot(id, attempted).get()), attempted);
 }
 
 void BtrfsBackend::WriteOut(const VolumeId& id) {
-  // Against a writer that is as fast as the disk, more rounds win nothing.
+  // With a writer as fast as the disk, more rounds gain nothing.
   constexpr int kRoundsMax = 3;
-  // What took no longer leaves no more than that for the snapshot.
+  // If a round took no longer, no more than that is left for the snapshot.
   constexpr std::chrono::milliseconds kLittle{4};
   const std::string attempted = fmt::format("write out volume {}", id.str());
   const UniqueFd root = OpenRoot(id, attempted);
   for (int round = 0; round < kRoundsMax; ++round) {
     const auto start = std::chrono::steady_clock::now();
-    // btrfs can write out one subvolume alone only as the first step of a snapshot, and does no more
-    // than that, no commit above all, if the target's name is taken (btrfs_mksnapshot in the
-    // kernel's fs/btrfs/ioctl.c). The volume's own is.
+    // btrfs can write out a single subvolume only as the first step of a snapshot. If the name of the target
+    // is taken it does no more than that, in particular no commit (btrfs_mksnapshot in the kernel's
+    // fs/btrfs/ioctl.c). The volume's own name is taken.
     const auto result =
         btrfs_util_create_snapshot_fd2(root.get(), home_.volumes.get(), id.c_str(),
                                        BTRFS_UTIL_CREATE_SNAPSHOT_READ_ONLY, nullptr, nullptr);
@@ -289,8 +289,8 @@ uint64_t BtrfsBackend::ChangeMarker(const VolumeId& id) const {
 
 VolumeUsage BtrfsBackend::Usage(const VolumeId& id) const { return MeasureUsage(*Open(id)); }
 
-ChangeList BtrfsBackend::Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
-                                 Extent extent) const {
+DiffList BtrfsBackend::Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
+                               Extent extent) const {
   const std::string attempted = fmt::format("compare volume {} with {}", older.str(), newer.str());
   const UniqueFd older_root = OpenRoot(older, attempted);
   const UniqueFd newer_root = OpenRoot(newer, attempted);
@@ -309,8 +309,8 @@ bool BtrfsBackend::CommitRemovals() const {
   const auto now = std::chrono::steady_clock::now();
   auto due = next_commit_.load();
   if (now < due || !next_commit_.compare_exchange_strong(due, now + kCommitInterval)) return false;
-  // Only what is removed, and not what waits to be written, as syncfs(2) would. Neither does anything where
-  // nothing has changed since the last commit.
+  // Commits only removals; syncfs(2) would also write out data. Neither does anything if nothing has changed
+  // since the last commit.
   uint64_t transaction = 0;
   return ioctl(home_.volumes.get(), BTRFS_IOC_START_SYNC, &transaction) == 0 &&
          ioctl(home_.volumes.get(), BTRFS_IOC_WAIT_SYNC, &transaction) == 0;
@@ -352,8 +352,8 @@ void BtrfsBackend::AddImageWarnings(std::vector<std::string>& warnings) const {
   }
 }
 
-// To btrfs, what was deleted is in use until the transaction with that is committed, by itself within half a
-// minute. Who waits for space asks just when there is none.
+// btrfs counts deleted data as used until its transaction is committed, which by itself takes up to half a
+// minute. But the space matters most when there is none left.
 SpaceInfo BtrfsBackend::Space() const {
   const SpaceInfo space = ReadSpace(home_.volumes.get(), home_.image.get(), Ballast());
   if (space.free_bytes >= space.total_bytes / kNearlyFullDivisor || !CommitRemovals()) return space;
@@ -365,8 +365,8 @@ void BtrfsBackend::RequireSpaceForNewVolume() const {
     const auto deadline = std::chrono::steady_clock::now() + kReclaimWait;
     auto shortage = FindShortage(home_.volumes.get(), home_.image.get(), Ballast());
     while (shortage) {
-      // Destroyed volumes give their space back when the kernel's cleaner has taken them apart and
-      // that is committed. Of all ways to commit, this ioctl also wakes the cleaner.
+      // Destroyed volumes free their space when the kernel's cleaner has dismantled them and that is
+      // committed. Of all ways to commit, only this ioctl also wakes the cleaner.
       const bool waiting = PendingDestroys() > 0;
       CheckBtrfsUtil(btrfs_util_sync_fd(home_.volumes.get()), "commit the changes of volumes");
       shortage = FindShortage(home_.volumes.get(), home_.image.get(), Ballast());

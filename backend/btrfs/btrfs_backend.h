@@ -15,12 +15,11 @@
 
 namespace ckptfs {
 
-// Both btrfs backends: they differ only in where the filesystem comes from, which is the BtrfsHome.
-// A volume is the subvolume volumes/<uuid>; nothing else is kept anywhere. Durability comes from
-// btrfs's transactions: what a transaction holds is on disk whole or not at all, and when function
-// says "durable" it has waited for a commit.
+// Both btrfs backends: they differ only in where the filesystem comes from (BtrfsHome). A volume is the
+// subvolume volumes/<uuid>; there is no other state. Durability comes from btrfs transactions: a transaction
+// is on disk as a whole or not at all. A function documented as durable has waited for a commit.
 //
-// Stateless but for its descriptors and a time: any thread may call any function.
+// Stateless except for its descriptors and a time. Thread-safe.
 class BtrfsBackend final : public Backend {
  public:
   explicit BtrfsBackend(BtrfsHome home);
@@ -45,8 +44,8 @@ class BtrfsBackend final : public Backend {
   void WriteOut(const VolumeId& id) override;
   uint64_t ChangeMarker(const VolumeId& id) const override;
   VolumeUsage Usage(const VolumeId& id) const override;
-  ChangeList Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
-                     Extent extent) const override;
+  DiffList Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
+                   Extent extent) const override;
   bool MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t files_max,
                   WorkLimits& limits) const override;
   SpaceInfo Space() const override;
@@ -54,22 +53,22 @@ class BtrfsBackend final : public Backend {
   BackendHealth Health() const override;
 
  private:
-  // The root directory of a volume. Throws ENOENT if there is none, saying so on `attempted`.
+  // The root directory of a volume. Throws ENOENT, naming `attempted`, if there is no such volume.
   UniqueFd OpenRoot(const VolumeId& id, const std::string& attempted) const;
   void MakeSnapshot(const VolumeId& source, const VolumeId& target, int flags,
                     const std::string& attempted);
 
   uint64_t Ballast() const;
   void AddImageWarnings(std::vector<std::string>& warnings) const;
-  // Whether some were under way, which are on disk now. False also if the last look was a moment ago.
+  // Commits pending removals; returns whether there were any. Also false if the last call was a moment ago.
   bool CommitRemovals() const;
 
   const BtrfsHome home_;
-  const bool is_read_only_;       // from the beginning
-  const uint64_t damage_before_;  // what btrfs had found up to then
+  const bool is_read_only_;       // since the start
+  const uint64_t damage_before_;  // btrfs's error count at the start
   mutable std::atomic<std::chrono::steady_clock::time_point> next_commit_{};  // of CommitRemovals
   mutable PathBounds path_bounds_;
-  std::optional<ImageSpace> image_space_;  // of an image that can be written to; ends first
+  std::optional<ImageSpace> image_space_;  // of a writable image; destroyed first
 };
 
 }  // namespace ckptfs

@@ -16,10 +16,10 @@
 namespace ckptfs {
 namespace {
 
-// Numbers of devices that were removed are not used again.
+// Numbers of removed devices are not reused.
 constexpr uint64_t kDeviceMax = 4096;
 
-// Empty: there is no such device.
+// Empty: no such device.
 std::optional<uint64_t> CountDamageOf(int fd, uint64_t device) {
   btrfs_ioctl_get_dev_stats stats{};
   stats.devid = device;

@@ -16,12 +16,12 @@
 namespace ckptfs {
 namespace {
 
-// Of fs/btrfs/export.h and exportfs.h: inode, subvolume and generation, without the parent's.
+// From fs/btrfs/export.h and exportfs.h: inode, subvolume and generation, without those of the parent.
 constexpr int32_t kHandleType = 0x4d;
 constexpr uint32_t kHandleBytes = 20;
 
-// struct file_handle with btrfs's contents. The kernel's has no padding, and neither has this up to
-// its end.
+// struct file_handle with btrfs's contents. The kernel's struct has no padding, and neither has this one up
+// to its end.
 struct BtrfsHandle {
   uint32_t handle_bytes = kHandleBytes;
   int32_t handle_type = kHandleType;
@@ -46,7 +46,7 @@ UniqueFd BtrfsVolume::OpenInode(FileId file, int flags) const {
   BtrfsHandle handle;
   handle.objectid = file.inode;
   handle.root_objectid = root_id_;
-  handle.generation = file.generation;  // btrfs skips its check of 0
+  handle.generation = file.generation;  // btrfs skips its check if this is 0
   UniqueFd fd(open_by_handle_at(root_fd_.get(), handle.raw(), flags | O_CLOEXEC));
   if (!fd.valid()) {
     const int error = errno;
@@ -72,8 +72,8 @@ FileId BtrfsVolume::Identify(int dir_fd, const char* name) const {
 }
 
 std::string BtrfsVolume::PathOf(uint64_t inode) const {
-  // The kernel fills no more than 4 KiB, however much it is given. First comes a header, then an
-  // array of offsets, counted from its own beginning, at which the names stand.
+  // The kernel fills at most 4 KiB, however large the buffer. A header comes first, then an array of offsets,
+  // counted from the array's own beginning, at which the names are.
   alignas(btrfs_data_container) std::array<char, 4096> buffer{};
   btrfs_ioctl_ino_path_args args{};
   args.inum = inode;

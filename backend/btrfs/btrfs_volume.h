@@ -1,12 +1,12 @@
-// A btrfs subvolume that is open for use.
+// An open btrfs subvolume.
 #pragma once
 
 #include "backend/interface/backend.h"
 
 namespace ckptfs {
 
-// Volume on btrfs. Holds a descriptor of the subvolume's root, which also keeps the private mount
-// and its loop device alive; so it may outlive the Backend that opened it. Immutable: any thread.
+// Volume on btrfs. Holds a descriptor of the subvolume's root, which also keeps the private mount and its
+// loop device alive; so it may outlive the Backend that opened it. Immutable, so thread-safe.
 class BtrfsVolume final : public Volume {
  public:
   // `root_fd` is the root directory of a subvolume, opened O_RDONLY.
@@ -20,7 +20,7 @@ class BtrfsVolume final : public Volume {
 
  private:
   UniqueFd root_fd_;
-  uint64_t root_id_;  // of the subvolume: part of each file handle
+  uint64_t root_id_;  // of the subvolume; part of each file handle
 };
 
 }  // namespace ckptfs

@@ -1,32 +1,31 @@
-// What turns one read-only btrfs subvolume into another.
+// The changes between two read-only btrfs subvolumes.
 #pragma once
 
 #include "backend/btrfs/path_bounds.h"
-#include "backend/compare/change_list.h"
+#include "backend/compare/diff_list.h"
 #include "backend/interface/backend.h"
 
 namespace ckptfs {
 
-// The changes that turn the read-only subvolume `older` into the read-only subvolume `newer` of the
-// same filesystem, each given by a descriptor of its root directory; backend/compare/comparison.h says
-// what is listed, and how.
+// The changes that turn the read-only subvolume `older` into the read-only subvolume `newer` of the same
+// filesystem, each given by a descriptor of its root directory. backend/compare/comparison.h specifies what
+// is listed.
 //
-// Takes time proportional to the changes: the kernel compares the volumes' trees (StreamReplay
-// tells how its stream is read), and each change it reports is verified on both volumes. Where that
-// cannot be had (`bounds` says that a path might exceed PATH_MAX, which the kernel is not to meet; a balance
-// is under way), or where the histories of the two
-// have parted so that the kernel mistakes files for each other, both trees are walked: slower, the
-// same result. Throws Error: EINVAL if one is writable; what reading gives, and what the limits say.
+// Takes time proportional to the changes: the kernel compares the volumes' trees (StreamReplay interprets its
+// stream), and each reported change is verified on both volumes. In some cases both trees are walked instead,
+// which is slower, with the same result: if `bounds` says that a path might exceed PATH_MAX, which the kernel
+// must not encounter; while a balance is running; or if the histories of the two have diverged so that the
+// kernel confuses files. Throws Error: EINVAL if one is writable; errors of reading, and those of the limits.
 //
-// Needs CAP_SYS_ADMIN. Any thread may call it, also at the same time for the same volumes, which
-// cannot be deleted meanwhile (EPERM).
-ChangeList CompareSubvolumes(int older_root_fd, int newer_root_fd, PathBounds& bounds,
-                             WorkLimits& limits, Extent extent);
+// Needs CAP_SYS_ADMIN. Thread-safe, also for the same volumes at the same time. Meanwhile they cannot be
+// deleted (EPERM).
+DiffList CompareSubvolumes(int older_root_fd, int newer_root_fd, PathBounds& bounds,
+                           WorkLimits& limits, Extent extent);
 
-// The two ways by themselves. The first throws Error(EBADMSG) where it is not to be relied on.
-ChangeList CompareSubvolumesBySend(int older_root_fd, int newer_root_fd, WorkLimits& limits,
-                                   Extent extent);
-ChangeList CompareSubvolumesByWalk(int older_root_fd, int newer_root_fd, WorkLimits& limits,
-                                   Extent extent);
+// The two methods by themselves. The first throws Error(EBADMSG) if its result is unreliable.
+DiffList CompareSubvolumesBySend(int older_root_fd, int newer_root_fd, WorkLimits& limits,
+                                 Extent extent);
+DiffList CompareSubvolumesByWalk(int older_root_fd, int newer_root_fd, WorkLimits& limits,
+                                 Extent extent);
 
 }  // namespace ckptfs

@@ -1,5 +1,4 @@
-// The places where btrfs volumes live: an image of the store's own, or the btrfs filesystem on
-// which the store lies.
+// The places for btrfs volumes: an image owned by the store, or the btrfs filesystem that contains the store.
 #pragma once
 
 #include <memory>
@@ -17,8 +16,8 @@ namespace ckptfs {
 inline constexpr char kVolumesDirectory[] = "volumes";
 inline constexpr char kMetaDirectory[] = "meta";
 
-// What a BtrfsBackend needs of its place, kept alive with it. Members are destroyed from the last
-// to the first: descriptors, mount, device, image.
+// What a BtrfsBackend needs from its place, and keeps alive. Members are destroyed last to first:
+// descriptors, mount, device, image.
 struct BtrfsHome {
   std::string_view type;           // of the backend
   UniqueFd image;                  // btrfs-loop only: the image file
@@ -29,7 +28,7 @@ struct BtrfsHome {
   std::vector<std::string> warnings;  // BackendHealth::warnings
 };
 
-// Opens volumes/ and meta/ below home->root. `mend` says what to do when they are not there.
+// Opens volumes/ and meta/ below home->root. `mend` is the remedy if they do not exist.
 void OpenHomeDirectories(BtrfsHome* home, const std::string& place, const std::string& mend);
 
 }  // namespace ckptfs

@@ -24,15 +24,15 @@ constexpr char kBallast[] = "ballast";
 constexpr char kKeepInStep[] = "keep the image from promising more than its disk has";
 constexpr std::chrono::milliseconds kCalmInterval{1000};
 constexpr std::chrono::milliseconds kTightInterval{100};
-// So many times the floor is "little".
+// "Little" free space: this many times the floor.
 constexpr uint64_t kTightFloors = 4;
-// One step of growing, as btrfs may have less than it says.
+// One step of growing, as btrfs may have less than it reports.
 constexpr uint64_t kGrowthStepBytes = 64 * kMiB;
-// Less is no reason to change it: each time costs commits.
+// Smaller changes are not made: each costs commits.
 constexpr uint64_t kStepLeastBytes = 4 * kMiB;
 constexpr std::chrono::seconds kBackingInterval{1};
-// What was deleted goes back to the disk if it is so much, and so long after the last time: on a disk that has
-// enough, and on one that has not.
+// Deleted blocks are returned to the disk if they are at least this much, and this long after the last time:
+// values for a disk with enough space, and for one without.
 constexpr uint64_t kReturnLeastBytes = 64 * kMiB;
 constexpr std::chrono::seconds kReturnInterval{10};
 constexpr uint64_t kReturnedAtOnce = 64 * kMiB;
@@ -83,7 +83,7 @@ std::chrono::milliseconds ImageSpace::LookAndLog() noexcept {
   try {
     return Look();
   } catch (const Error& error) {
-    // Health tells of a filesystem that has turned read-only.
+    // Health reports a filesystem that has turned read-only.
     if (error.errno_value() != EROFS) spdlog::warn("{}", error.what());
   } catch (const std::exception& error) {
     spdlog::warn("{}: {}", kKeepInStep, error.what());
@@ -91,7 +91,7 @@ std::chrono::milliseconds ImageSpace::LookAndLog() noexcept {
   return kCalmInterval;
 }
 
-// Returns when to look again.
+// Returns the time until the next look.
 std::chrono::milliseconds ImageSpace::Look() {
   GiveBack();
   Limit();
@@ -101,10 +101,10 @@ std::chrono::milliseconds ImageSpace::Look() {
   return ballast_ > 0 && is_tight ? kTightInterval : kCalmInterval;
 }
 
-// What the ballast should have.
+// The target size of the ballast.
 uint64_t ImageSpace::Wanted() const {
   const DiskSpace host = ReadDiskSpace(image_fd_);
-  if (host.total == 0) return 0;  // a tmpfs without a limit
+  if (host.total == 0) return 0;  // an unlimited tmpfs
   const uint64_t room = SubtractOrZero(host.free, FreeSpaceFloor(host.total));
   return SubtractOrZero(ReadDiskSpace(root_fd_).free + ballast_, room);
 }
@@ -115,9 +115,9 @@ bool ImageSpace::IsRight(uint64_t wanted) const {
          kStepLeastBytes;
 }
 
-// What programs write until the next look is within what this one has left, and so within the disk. btrfs counts
-// what was just written as free until it is committed, and what was just deleted as used: only a commit before
-// and after tells.
+// What programs write before the next look fits into the space left here, and thus onto the disk. Until a
+// commit, btrfs counts data just written as free, and data just deleted as used: so a commit is needed before
+// and after.
 void ImageSpace::Limit() {
   if (IsRight(Wanted())) return;
   Commit();
@@ -137,7 +137,7 @@ void ImageSpace::Commit() const {
   CheckSyscall(ioctl(root_fd_, BTRFS_IOC_WAIT_SYNC, &transaction), kKeepInStep);
 }
 
-// By extents that were never written: btrfs counts them, and the disk has not heard of them.
+// With unwritten extents: btrfs counts them, and they take nothing of the disk.
 void ImageSpace::Grow(uint64_t wanted) {
   if (!file_.valid()) file_ = OpenBallast(root_fd_);
   ballast_ = static_cast<uint64_t>(StatusOfFile(file_.get()).st_size);
@@ -145,7 +145,7 @@ void ImageSpace::Grow(uint64_t wanted) {
     const uint64_t piece = std::min(kGrowthStepBytes, wanted - ballast_);
     const int result =
         fallocate(file_.get(), 0, static_cast<off_t>(ballast_.load()), static_cast<off_t>(piece));
-    if (result != 0 && errno == ENOSPC) return;  // so there is nothing left to promise
+    if (result != 0 && errno == ENOSPC) return;  // nothing is left to promise
     CheckSyscall(result, kKeepInStep);
     ballast_ += piece;
   }
@@ -157,8 +157,8 @@ void ImageSpace::Shrink(uint64_t wanted) {
   ballast_ = wanted;
 }
 
-// Costs next to nothing where they are allocated already. Those of a new block group follow. Returns whether it
-// has looked.
+// Costs next to nothing if the blocks are already allocated. Those of a new block group follow later. Returns
+// whether it has looked.
 bool ImageSpace::BackMetadata() {
   if (Clock::now() < next_backing_) return false;
   next_backing_ = Clock::now() + kBackingInterval;
@@ -171,8 +171,8 @@ bool ImageSpace::BackMetadata() {
   return true;
 }
 
-// False if the disk has no more to give. Piece by piece, as a disk that cannot give all would give all that it
-// has, and somebody who is about to delete needs the last of it for the catalog.
+// Returns false if the disk is full. Allocates piece by piece: a disk that cannot provide everything would
+// otherwise be filled completely, and a deletion needs the last blocks for the catalog.
 bool ImageSpace::BackPlace(uint64_t place, uint64_t length) const {
   const uint64_t end = place + length;
   for (uint64_t at = place; at < end; at += kBackedAtOnce) {
@@ -199,8 +199,8 @@ void ImageSpace::GiveBack() {
   kept_ = UnusedInImage();
 }
 
-// False if the disk below cannot take anything back. Little at a time: while a hole is made in the image, nobody
-// else reads or writes that.
+// Returns false if the underlying disk cannot take blocks back. A little at a time: while a hole is punched,
+// nobody else can read or write that part of the image.
 bool ImageSpace::GiveBackUnusedOf(const BlockGroup& group) {
   const uint64_t end = group.logical + group.length;
   for (uint64_t at = group.logical; at < end; at += kReturnedAtOnce) {
@@ -214,7 +214,7 @@ bool ImageSpace::GiveBackUnusedOf(const BlockGroup& group) {
   return true;
 }
 
-// What the image holds of its disk, and its filesystem does not use.
+// Blocks that the image holds on its disk and its filesystem does not use.
 uint64_t ImageSpace::UnusedInImage() const {
   const uint64_t used = SubtractOrZero(ReadDiskSpace(root_fd_).used, ballast_);
   return SubtractOrZero(AllocatedBytes(StatusOfFile(image_fd_)), used);

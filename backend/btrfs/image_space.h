@@ -1,4 +1,4 @@
-// Keeps the filesystem in a sparse image and the disk below it in step.
+// Keeps the filesystem in a sparse image consistent with the space on its disk.
 #pragma once
 
 #include <atomic>
@@ -15,30 +15,30 @@
 
 namespace ckptfs {
 
-// When btrfs cannot write its metadata, as the disk below the image is full, it turns read-only for all
-// workspaces until it is mounted anew: one user who writes much would stop everybody. So, while the image has
-// more to give than its disk:
-// - What it has too much is taken by a file in it, the ballast, which holds nothing and takes nothing of the
-//   disk. Who writes too much gets "no space left" from btrfs, as on any full disk, and all goes on.
-// - The places of metadata are allocated on the disk, so that others can fill that. Of it stays free what those
-//   who write no files may need (FreeSpaceFloor).
-// And always: what was deleted in the image is given back to the disk, but for the places of metadata. So the
-// image is not to be mounted with `discard`.
+// If btrfs cannot write its metadata because the disk below the image is full, it turns read-only for all
+// workspaces until it is mounted again: one user who writes much would stop everybody. So, while the image
+// promises more than its disk has:
+// - A file in it, the ballast, takes the excess. It contains no data and takes nothing of the disk. Programs
+//   that write too much get "no space left" from btrfs, as on any full disk, and everything else goes on.
+// - The blocks of metadata are allocated on the disk, where others could otherwise use them up. Enough is
+//   left free for those who do not write files (FreeSpaceFloor).
+// And always: blocks deleted in the image are returned to the disk, except in metadata block groups. So the
+// image must not be mounted with `discard`.
 //
-// The first of these holds by itself, however fast somebody writes. A thread follows what others take of the
-// disk or give back: once a second, and more often when there is little.
+// The first measure holds by itself, however fast programs write. A thread follows what others take from the
+// disk or free: once a second, and more often when space is short.
 //
 // Owned by the backend. `root_fd` is the root of the image's filesystem, `image_fd` the image; these and
-// `way` outlive this. Any thread may ask.
+// `way` outlive this object. Thread-safe.
 class ImageSpace {
  public:
-  // The first look is over on return. Failures are logged: a store is usable without.
+  // On return the first look is done. Failures are logged: a store works without this.
   ImageSpace(int root_fd, int image_fd, RightOfWay& way);
   ~ImageSpace();
   ImageSpace(const ImageSpace&) = delete;
   ImageSpace& operator=(const ImageSpace&) = delete;
 
-  // Of the image's filesystem what the ballast takes.
+  // The part of the image's filesystem that the ballast takes.
   uint64_t ballast() const noexcept { return ballast_; }
 
  private:
@@ -65,13 +65,13 @@ class ImageSpace {
   UniqueFd file_;
   std::atomic<uint64_t> ballast_;
   Clock::time_point next_backing_, next_return_;
-  uint64_t kept_ = 0;  // of UnusedInImage, when all was given back that could be
+  uint64_t kept_ = 0;  // UnusedInImage after the last return
   std::mutex mutex_;
   std::condition_variable_any changed_;
-  std::jthread thread_;  // last: starts when all else is there, ends first
+  std::jthread thread_;  // last: started after and joined before all other members
 };
 
-// The ballast of a store that is mounted read-only, as its last mount has left it.
+// The ballast of a store that is mounted read-only, as the last mount left it.
 uint64_t BallastLeftBy(int root_fd);
 
 }  // namespace ckptfs

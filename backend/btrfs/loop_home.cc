@@ -33,16 +33,16 @@ constexpr char kPutImageBack[] =
     "Put the image back from where it was moved to, or from a backup: it holds the files of all "
     "workspaces and snapshots of this store";
 
-// A new image takes up about 5 MiB of its disk. With less than this it could not be used.
+// A new image takes about 5 MiB of its disk. With less than this it would be unusable.
 constexpr uint64_t kMinHostFreeBytes = 16 * kMiB;
-// The kernel gives btrfs no smaller size than this, though it mounts smaller ones.
+// The kernel shrinks btrfs to no smaller size than this, although it mounts smaller ones.
 constexpr uint64_t kMinResizedBytes = 256 * kMiB;
-// btrfs wants whole sectors, and the loop device whole blocks.
+// btrfs needs whole sectors, and the loop device whole blocks.
 constexpr uint64_t kSectorBytes = 4096;
 
 uint64_t WholeSectors(uint64_t bytes) { return bytes - bytes % kSectorBytes; }
 
-// The store's directory, open for fsync(2) too, which a descriptor made with O_PATH is not.
+// Opens the store's directory so that fsync(2) works too, unlike with an O_PATH descriptor.
 UniqueFd ReopenDirectory(int fd) {
   return UniqueFd(CheckSyscall(openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
                                "open the store's directory"));
@@ -67,8 +67,8 @@ uint64_t ImageSizeFor(int store_fd, const BackendOptions& options) {
   return WholeSectors(size);
 }
 
-// Copy-on-write below copy-on-write would scatter the image over the disk. Only btrfs knows the
-// flag, and only for an empty file.
+// Copy-on-write on top of copy-on-write would fragment the image. Only btrfs knows the flag, and only for an
+// empty file.
 void TurnOffHostCow(int image_fd) {
   if (!IsOnBtrfs(image_fd)) return;
   int flags = 0;
@@ -90,7 +90,7 @@ void MakeHomeDirectories(int image_fd) {
   CheckSyscall(syncfs(root.get()), "write the new image");
 }
 
-// Opens volumes.img for writing, or for reading where it must be or cannot be otherwise.
+// Opens volumes.img for writing, or for reading if requested or if writing is impossible.
 UniqueFd OpenImage(int store_fd, bool* read_only) {
   const std::string attempted = fmt::format("open {}", kImageName);
   UniqueFd fd = TryOpenStoreFile(store_fd, kImageName, *read_only ? O_RDONLY : O_RDWR);
@@ -117,7 +117,7 @@ uint64_t FileSize(int fd) {
   return static_cast<uint64_t>(stat.st_size);
 }
 
-// Says what is wrong with an image before the kernel says only "wrong fs type".
+// Reports what is wrong with an image, as the kernel would only say "wrong fs type".
 BtrfsSuperblock CheckImage(int image_fd) {
   const std::string attempted = fmt::format("open {}", kImageName);
   const uint64_t size = FileSize(image_fd);
@@ -143,9 +143,9 @@ BtrfsSuperblock CheckImage(int image_fd) {
   return *super;
 }
 
-// Makes the image file longer as the options say. The filesystem follows once it is mounted; if
-// power goes between, the next mount with the same size= finds the file longer than its filesystem
-// and goes on from there. Returns true if the filesystem has to follow.
+// Extends the image file as the options say. The filesystem follows once it is mounted; if power fails in
+// between, the next mount with the same size= finds the file longer than its filesystem and goes on from
+// there. Returns whether the filesystem has to follow.
 bool GrowFile(int image_fd, const BtrfsSuperblock& super, const BackendOptions& options,
               bool read_only) {
   if (!options.size_bytes) return false;
@@ -164,7 +164,7 @@ bool GrowFile(int image_fd, const BtrfsSuperblock& super, const BackendOptions& 
   if (grow && wanted < kMinResizedBytes) {
     throw Error(
         EINVAL, fmt::format("grow {} to {} bytes", kImageName, wanted),
-        fmt::format("btrfs can be given another size from {} MiB on", kMinResizedBytes / kMiB),
+        fmt::format("btrfs can only be resized to {} MiB or more", kMinResizedBytes / kMiB),
         fmt::format("Give size={}M or more, or leave size= out", kMinResizedBytes / kMiB));
   }
   if (wanted > present) {
@@ -186,8 +186,8 @@ void GrowFilesystem(int root_fd) {
   Failpoint("image-grow.after-resize");
 }
 
-// Two mounts of one image would destroy it, and a kernel since 6.7 allows them (it gives the second
-// a temporary fsid). A device of a daemon that was killed a moment ago goes by itself.
+// Two mounts of one image would destroy it, and kernels since 6.7 allow them (the second gets a temporary
+// fsid). The device of a daemon that was killed a moment ago disappears by itself.
 void RefuseIfAttached(int image_fd) {
   const std::optional<std::string> other = WaitUntilDetached(image_fd);
   if (!other) return;
@@ -198,8 +198,8 @@ void RefuseIfAttached(int image_fd) {
                   *other));
 }
 
-// What was fsynced since the last commit waits in a log, and playing that back needs writing: the
-// kernel refuses a read-only device with one. Without it the filesystem is as of its last commit.
+// Data fsynced since the last commit is in a log whose replay needs writing: the kernel refuses a read-only
+// device with one. Without the log, the filesystem is as of its last commit.
 UniqueFd MountWithoutLog(const LoopDevice& loop, DetachedMountOptions mount,
                          std::vector<std::string>& warnings) {
   mount.filesystem_options = {{"rescue", "nologreplay"}};
@@ -215,7 +215,7 @@ UniqueFd MountWithoutLog(const LoopDevice& loop, DetachedMountOptions mount,
 UniqueFd MountImage(const LoopDevice& loop, const BackendOptions& options, bool read_only,
                     std::vector<std::string>& warnings) {
   DetachedMountOptions mount{.read_only = read_only, .access_times = options.access_times};
-  // It does not matter what the kernel takes for a solid-state disk: ImageSpace gives back what is deleted.
+  // So the kernel's SSD detection does not matter: ImageSpace returns deleted blocks.
   if (!read_only) mount.filesystem_options = {{"nodiscard", ""}};
   try {
     try {
@@ -241,8 +241,7 @@ void CreateLoopHome(int store_fd, const BackendOptions& options) {
   }
   const UniqueFd directory = ReopenDirectory(store_fd);
   const uint64_t size = ImageSizeFor(directory.get(), options);
-  // If power goes before Keep: a partial image, which nothing takes for an image and which the next
-  // creation removes.
+  // If power fails before Keep: a partial image under a temporary name, which the next creation removes.
   PartialFile image(directory.get(), kImageName);
   Failpoint("image-create.after-open");
   TurnOffHostCow(image.fd());

@@ -20,11 +20,11 @@
 namespace ckptfs {
 namespace {
 
-// While the kernel follows moves it puts paths together of parts of both volumes, with names of its own
-// ("o257-12-0") for what is in the way.
+// While the kernel follows moves it combines path components of both volumes with its own names ("o257-12-0")
+// for files that are in the way.
 constexpr size_t kRoomForOwnNames = 512;
 constexpr size_t kRememberedMax = 10'000;
-// Of a directory in a map, as it is allocated, and while the map grows.
+// The memory of a directory in a map, as allocated, and while the map grows.
 constexpr size_t kDirectoryBytes = 112;
 
 using Uuid16 = std::array<uint8_t, 16>;
@@ -47,7 +47,7 @@ struct Origin {
   uint64_t transaction = 0;
 };
 
-// Of the subvolume `uuid`; of nothing if that is gone.
+// The origin of the subvolume `uuid`; empty if that is gone.
 Origin OriginOf(int fd, const Uuid16& uuid) {
   uint64_t halves[2] = {};
   std::memcpy(halves, uuid.data(), uuid.size());
@@ -78,8 +78,8 @@ Origin OriginOf(int fd, const Uuid16& uuid) {
   return origin;
 }
 
-// Whether the state `newer` came of the state `older` by changes, so that all it does not share with that was
-// written since. A subvolume that has not changed since it was made is a state of its source.
+// Whether the state `newer` derives from the state `older` by changes, so that everything it does not share
+// was written since. A subvolume that has not changed since it was made equals a state of its source.
 bool Follows(int older_root_fd, int newer_root_fd) {
   const auto older = InfoOf(older_root_fd);
   const auto newer = InfoOf(newer_root_fd);
@@ -101,7 +101,7 @@ struct Entry {
   bool is_directory = false;
 };
 
-// Calls `visit` with the entries of directories that stand in what was written since that transaction.
+// Calls `visit` with the directory entries that were written since that transaction.
 template <typename Visit>
 void ForEachEntry(int root_fd, uint64_t since, const Visit& visit) {
   const TreeRange range{.tree_id = 0,  // that of root_fd
@@ -124,7 +124,7 @@ void ForEachEntry(int root_fd, uint64_t since, const Visit& visit) {
   });
 }
 
-// The directories of one subvolume, each looked up when first asked for.
+// The directories of one subvolume, each looked up at first use.
 class Directories {
  public:
   struct Place {
@@ -135,7 +135,7 @@ class Directories {
 
   Directories(int root_fd, WorkLimits& limits) : root_fd_(root_fd), held_(limits) {}
 
-  // Where a directory stands; empty if there is no such one.
+  // The parent and name of a directory; empty if it does not exist.
   std::optional<Place> Find(uint64_t inode) const {
     std::optional<Place> place;
     const TreeRange range{.tree_id = 0,  // that of root_fd_
@@ -154,7 +154,7 @@ class Directories {
     return place;
   }
 
-  // How much a path in that directory is longer than its last name.
+  // The length of the directory's path, including the slash: what a path in it has before its last name.
   size_t LengthOf(uint64_t inode) {
     std::vector<std::pair<uint64_t, size_t>> below;
     size_t length = 0;
@@ -165,7 +165,7 @@ class Directories {
         break;
       }
       const std::optional<Place> place = Find(inode);
-      if (!place) break;  // removed, but somebody has it open
+      if (!place) break;  // removed, but still open
       below.emplace_back(inode, place->name.size() + 1);
       inode = place->above;
     }
@@ -210,7 +210,7 @@ size_t LongestPath(int root_fd, WorkLimits& limits) {
   for (auto& [inode, directory] : directories) {
     for (Directory* one = &directory; !one->path; one = &directories.at(one->above)) {
       chain.push_back(one);
-      if (!directories.contains(one->above)) one->path = 0;  // removed, but somebody has it open
+      if (!directories.contains(one->above)) one->path = 0;  // removed, but still open
       if (one->path) break;
     }
     for (; !chain.empty(); chain.pop_back()) {
@@ -234,7 +234,7 @@ size_t BoundSince(int base_root_fd, size_t base_bound, int root_fd, WorkLimits& 
     if (!entry.is_directory) return;
     const std::optional<Directories::Place> place = before.Find(entry.inode);
     if (!place || (place->above == entry.directory && place->name == entry.name)) return;
-    // It brought along what is in it: nothing that is further below than what was so furthest.
+    // It brought its contents along: they are no deeper than the deepest path in the base below it.
     const size_t depth = base_bound - std::min(base_bound, before.LengthOf(entry.inode));
     bound = std::max(bound, length + 1 + depth);
   });
@@ -255,14 +255,14 @@ size_t PathBounds::Remember(const SubvolumeUuid& uuid, size_t bound) {
   return bounds_[uuid] = bound;
 }
 
-// Of a state that may have followed another one, whose bound may be known.
+// For a state that may have followed another one, whose bound may be known.
 size_t PathBounds::BoundOf(int root_fd, int base_root_fd, WorkLimits& limits) {
   const SubvolumeUuid uuid = ToUuid(InfoOf(root_fd).uuid);
   if (const auto known = Known(uuid)) return *known;
   const auto base = Known(ToUuid(InfoOf(base_root_fd).uuid));
   if (base && Follows(base_root_fd, root_fd)) {
     const size_t bound = BoundSince(base_root_fd, *base, root_fd, limits);
-    // Moves to and fro let it grow for nothing, until it is worth a look.
+    // Moves back and forth make the bound grow needlessly; at some size, an exact look pays off.
     if (bound + kRoomForOwnNames < PATH_MAX / 2) return Remember(uuid, bound);
   }
   return Remember(uuid, LongestPath(root_fd, limits));

@@ -1,4 +1,4 @@
-// How long the paths in subvolumes are.
+// Bounds for the lengths of paths in subvolumes.
 #pragma once
 
 #include <array>
@@ -12,19 +12,19 @@
 
 namespace ckptfs {
 
-// Knows, of read-only subvolumes, a length that no path in them exceeds. For whoever asks before the kernel is
-// asked to compare two of them (BTRFS_IOC_SEND): it puts the paths of what has changed together, and where
-// one is over PATH_MAX it complains to its log (fs_path_ensure_buf; on some machines it panics then), and
-// fails.
+// Keeps, for read-only subvolumes, a length that no path in them exceeds. Needed before the kernel compares
+// two of them (BTRFS_IOC_SEND): it builds the paths of everything that has changed, and if one exceeds
+// PATH_MAX it writes a warning to its log (fs_path_ensure_buf; some machines panic on that), and fails.
 //
-// Of one subvolume of a line every directory entry is read once: 1 s for a million. Of those that follow
-// in the line only what has changed since, and a directory that has moved counts as if it held the
-// longest path of the one before. The bounds of what was looked at last are remembered.
+// For one subvolume of a line, every directory entry is read once: 1 s for a million. For its successors,
+// only what has changed since is read, and a moved directory counts as if it contained the longest path of
+// the previous one. The bounds of recent subvolumes are cached.
 //
-// Any thread may call it.
+// Thread-safe.
 class PathBounds {
  public:
-  // Whether a comparison might meet a path over PATH_MAX. Throws Error, and what the limits say. Needs CAP_SYS_ADMIN.
+  // Whether a comparison might meet a path above PATH_MAX. Throws Error, and the errors of the limits. Needs
+  // CAP_SYS_ADMIN.
   bool MayExceedPathMax(int older_root_fd, int newer_root_fd, WorkLimits& limits);
 
  private:
@@ -34,7 +34,7 @@ class PathBounds {
   size_t Remember(const SubvolumeUuid& uuid, size_t bound);
   size_t BoundOf(int root_fd, int base_root_fd, WorkLimits& limits);
 
-  mutable std::mutex mutex_;  // of the map only: nobody waits while another looks
+  mutable std::mutex mutex_;  // guards the map only: concurrent scans do not wait
   std::map<SubvolumeUuid, size_t> bounds_;
 };
 

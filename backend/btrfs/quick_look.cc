@@ -16,7 +16,7 @@
 namespace ckptfs {
 namespace {
 
-// Ends a search.
+// Thrown to end a search.
 struct Decided {};
 
 class QuickLook {
@@ -49,9 +49,9 @@ class QuickLook {
     btrfs_inode_item inode{};
     if (item.data.size() < sizeof(inode)) return;
     std::memcpy(&inode, item.data.data(), sizeof(inode));
-    if (le64toh(inode.transid) < since_) return;  // stands beside what has changed
+    if (le64toh(inode.transid) < since_) return;  // only shares a leaf with changes
     if (files_left_-- == 0) throw Decided();
-    // One of its names tells as much as all. What has none is not in the tree.
+    // One of its names tells as much as all. An inode without a name is not in the tree.
     if (item.objectid == kSubvolumeRootInode) return LookAtPath("");
     newer_.ForEachPathOf(item.objectid, [this](const std::string& path) {
       LookAtPath(path);
@@ -72,7 +72,7 @@ class QuickLook {
     return is->IsDirectory() && NamesBytes(older_, path, *was) != NamesBytes(newer_, path, *is);
   }
 
-  // btrfs has the length of all names in a directory, twice, as its size.
+  // btrfs stores as a directory's size twice the length of all names in it.
   static uint64_t NamesBytes(const SubvolumeFiles& files, const std::string& path,
                              const FileStatus& directory) {
     const std::string no_part(kPrivateDirectoryName);

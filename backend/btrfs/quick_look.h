@@ -1,4 +1,4 @@
-// Whether two subvolumes may be equal, at a glance.
+// A quick check whether two subvolumes may be equal.
 #pragma once
 
 #include <cstddef>
@@ -7,10 +7,10 @@
 
 namespace ckptfs {
 
-// Backend::MayBeEqual of two subvolumes of one filesystem, given by their root directories. Looks only at
-// files that have changed since `older` was as it is, in the order of their inode numbers, by path, and no
-// further than to the first that differs for certain. What the filesystem has not put into its trees yet
-// (before its next commit) may be overlooked. Throws Error. Needs CAP_SYS_ADMIN. Any thread.
+// Backend::MayBeEqual for two subvolumes of one filesystem, given by their root directories. Examines only
+// files changed since the state of `older`, in the order of their inode numbers, by path, up to the first
+// that certainly differs. May miss changes that the filesystem has not put into its trees yet (before its
+// next commit). Throws Error. Needs CAP_SYS_ADMIN. Thread-safe.
 bool SubvolumesMayBeEqual(int older_root_fd, int newer_root_fd, size_t files_max,
                           WorkLimits& limits);
 

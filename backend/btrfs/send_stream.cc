@@ -21,7 +21,7 @@
 namespace ckptfs {
 namespace {
 
-// The stream's layout, little-endian throughout:
+// The stream format, all little-endian:
 //   header     magic with its NUL, u32 version
 //   command    u32 length of the attributes, u16 operation, u32 checksum, attributes
 //   attribute  u16 type, u16 length, value
@@ -53,7 +53,7 @@ uint32_t ReadLe32(const char* bytes) {
   throw Error(EBADMSG, "read btrfs's send stream", why);
 }
 
-// Which paths an operation cannot do without; a command that lacks one is garbage.
+// The paths that an operation requires; a command without them is garbage.
 struct NeededPaths {
   bool path = true;
   bool to = false;
@@ -100,8 +100,8 @@ void ParseAttributes(std::string_view attributes, SendCommand* command) {
   if (missing.path || missing.to || missing.link) ThrowGarbage("a command lacks a path");
 }
 
-// Keeps signals from a thread: those made while this lives inherit the blocked state. The kernel
-// would answer one with EINTR in the middle of the stream, and a closed pipe with SIGPIPE.
+// Blocks signals in threads created while this exists: they inherit the mask. A signal would end the kernel's
+// call with EINTR in the middle of the stream, and a closed pipe would raise SIGPIPE.
 class SignalsBlocked {
  public:
   SignalsBlocked() {
@@ -119,7 +119,7 @@ class SignalsBlocked {
 
 }  // namespace
 
-// Where little has changed in much the kernel may be silent for long.
+// If little has changed in a large volume, the kernel may be silent for long.
 void SendStreamReader::Await() const {
   if (!while_waiting_) return;
   constexpr int kPatienceMs = 200;
@@ -152,7 +152,7 @@ void SendStreamReader::ReadHeader() {
   const char* header = Take(kHeaderSize);
   if (std::string_view(header, kStreamMagic.size()) != kStreamMagic)
     ThrowGarbage("its first bytes are wrong");
-  // A later version writes some attributes without a length: not to be guessed at.
+  // Later versions write some attributes without a length: refuse to guess.
   if (ReadLe32(header + kStreamMagic.size()) != kVersion) ThrowGarbage("its version is not 1");
   header_read_ = true;
 }
@@ -184,8 +184,8 @@ void ForEachSendCommand(int older_root_fd, int newer_root_fd, WorkLimits& limits
   arguments.send_fd = write_end.get();
 
   int send_errno = 0;
-  // The reading end is declared after the thread, so it closes first whatever happens: a kernel
-  // that still writes then gets EPIPE, and the thread can be joined.
+  // The reading end is declared after the thread, so in any case it is closed first: if the kernel still
+  // writes it gets EPIPE, and the thread can be joined.
   std::jthread sender;
   UniqueFd read_end(ends[0]);
   {
@@ -200,7 +200,7 @@ void ForEachSendCommand(int older_root_fd, int newer_root_fd, WorkLimits& limits
     SendCommand command;
     while (reader.Next(&command)) sink(command);
   } catch (const Error&) {
-    // A stream that the kernel broke off looks like garbage; what the kernel says explains it.
+    // A stream that the kernel aborted looks like garbage; the kernel's errno explains it.
     read_end.Reset();
     sender.join();
     if (send_errno == 0 || send_errno == EPIPE) throw;

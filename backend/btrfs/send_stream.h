@@ -1,4 +1,4 @@
-// The kernel's list of what differs between two subvolumes (BTRFS_IOC_SEND), command by command.
+// The kernel's list of differences between two subvolumes (BTRFS_IOC_SEND), command by command.
 #pragma once
 
 #include <cstddef>
@@ -38,32 +38,32 @@ enum class SendOperation : uint16_t {
   kUpdateExtent = 22,
 };
 
-// One command, reduced to what a comparison of trees needs: which paths it is about. Paths are
-// relative to the subvolume's root ("" is the root itself), at the time of the command. The views
-// point into the reader's buffer and live until its next call.
+// One command, reduced to what a comparison of trees needs: the paths concerned. Paths are relative to the
+// subvolume's root ("" is the root itself), as of the time of the command. The views point into the reader's
+// buffer and are valid until its next call.
 struct SendCommand {
   SendOperation operation = SendOperation::kEnd;
   std::string_view path;
   std::string_view path_to;    // kRename: the new path
-  std::string_view path_link;  // kLink: a path that the file has already
+  std::string_view path_link;  // kLink: an existing path of the file
 };
 
-// Cuts a send stream into commands. Keeps one buffer of at most a command's length, whatever the
-// stream's. Trusts nothing in the stream: every length is checked, and what does not fit throws
-// Error(EBADMSG). The checksums are not looked at, as the kernel's pipe loses nothing.
+// Splits a send stream into commands. Uses one buffer, at most as large as a command. Trusts nothing in the
+// stream: every length is checked, and a violation throws Error(EBADMSG). Checksums are ignored, as the
+// kernel's pipe loses nothing.
 //
-// Does not own `fd`. For one thread.
+// Does not own `fd`. Used by one thread.
 class SendStreamReader {
  public:
-  // `while_waiting` is called while nothing comes, several times a second, and may throw.
+  // `while_waiting` is called several times a second while no data comes, and may throw.
   explicit SendStreamReader(int fd, std::function<void()> while_waiting = {})
       : fd_(fd), while_waiting_(std::move(while_waiting)) {}
 
-  // The next command, or false at the stream's end command. What follows that is not read.
+  // Reads the next command; false at the stream's end command. What follows that is not read.
   bool Next(SendCommand* command);
 
  private:
-  // Makes `size` bytes available at once; throws if the stream ends before.
+  // Makes `size` contiguous bytes available; throws if the stream ends before.
   const char* Take(size_t size);
   void ReadHeader();
   void Await() const;
@@ -72,14 +72,14 @@ class SendStreamReader {
   std::function<void()> while_waiting_;
   bool header_read_ = false;
   std::vector<char> buffer_;
-  size_t begin_ = 0;  // of what is read and not yet taken
+  size_t begin_ = 0;  // of the data read and not yet taken
   size_t end_ = 0;
 };
 
-// Lets the kernel compare two read-only subvolumes of one filesystem and calls `sink` with each
-// command that leads from `older` to `newer`, in order, in the calling thread (the kernel works
-// in another, which is gone on return). File data is not sent. Throws Error with what the kernel
-// said, what the limits say, or what `sink` threw. While it runs, neither subvolume can be deleted (EPERM).
+// Lets the kernel compare two read-only subvolumes of one filesystem and calls `sink` with each command that
+// leads from `older` to `newer`, in order, in the calling thread (the kernel works in another thread, which
+// has ended on return). File data is not sent. Throws Error with the kernel's errno, the errors of the
+// limits, and exceptions of `sink`. While it runs, neither subvolume can be deleted (EPERM).
 void ForEachSendCommand(int older_root_fd, int newer_root_fd, WorkLimits& limits,
                         const std::function<void(const SendCommand&)>& sink);
 

@@ -19,17 +19,16 @@
 namespace ckptfs {
 namespace {
 
-// A snapshot reserves about 2 MiB of metadata while it is made (a handful of items, for each of
-// which a split of every level of the tree on both sides); what is written to the volume later needs
-// more.
+// Taking a snapshot reserves about 2 MiB of metadata (a handful of items, each with a split at every level of
+// the tree on both sides); later writes to the volume need more.
 constexpr uint64_t kMetadataFloorBytes = 64 * kMiB;
 constexpr uint64_t kMetadataFloorDivisor = 64;
 constexpr uint64_t kMetadataFloorLeastBytes = 2 * kMiB;
-// Duplicated metadata takes twice its size of what is not yet allocated.
+// Duplicated metadata takes twice its size of unallocated space.
 constexpr uint64_t kMetadataCopies = 2;
 
-// What can still be written into an image: free blocks of its disk, and blocks that it holds already
-// but its filesystem does not use at present.
+// What can still be written into an image: free blocks of its disk, and blocks that it already holds but its
+// filesystem does not use at present.
 uint64_t WritableInImage(int image_fd, uint64_t used, const DiskSpace& host) {
   struct stat stat {};
   CheckSyscall(fstat(image_fd, &stat), "ask for the size of the image");
@@ -38,7 +37,7 @@ uint64_t WritableInImage(int image_fd, uint64_t used, const DiskSpace& host) {
 }
 
 std::vector<btrfs_ioctl_space_info> ReadSpaceInfo(int fd) {
-  // Without room for any: only their number is asked for. ({} of an array of no size is no C++.)
+  // Without room for any: only their number is needed. (C++ has no {} for a zero-size array.)
   // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init)
   btrfs_ioctl_space_args count;
   std::memset(&count, 0, sizeof(count));
@@ -71,8 +70,8 @@ uint64_t ReadUnallocated(int fd) {
   return unallocated;
 }
 
-// Metadata that can still be written: free in its block groups, less what btrfs keeps for its own
-// emergencies, and what can become such a block group.
+// Metadata that can still be written: free in its block groups, minus btrfs's emergency reserve, plus what
+// can become such a block group.
 uint64_t MetadataLeft(int fd) {
   uint64_t free = 0;
   uint64_t kept = 0;
@@ -95,7 +94,7 @@ SpaceInfo ReadSpace(int fd, int image_fd, uint64_t ballast) {
                   .free_bytes = inside.free};
   if (image_fd >= 0) {
     const DiskSpace host = ReadDiskSpace(image_fd);
-    if (host.total != 0) {  // a tmpfs without a limit says nothing
+    if (host.total != 0) {  // an unlimited tmpfs reports 0
       space.free_bytes =
           std::min(space.free_bytes, WritableInImage(image_fd, space.used_bytes, host));
     }
@@ -121,7 +120,7 @@ std::optional<std::string> FindShortage(int fd, int image_fd, uint64_t ballast) 
 
   const DiskSpace host = ReadDiskSpace(image_fd);
   const uint64_t writable = WritableInImage(image_fd, SubtractOrZero(inside.used, ballast), host);
-  // An unlimited tmpfs says that it has no blocks at all.
+  // An unlimited tmpfs reports 0 blocks.
   if (host.total == 0 || writable >= FreeSpaceFloor(host.total)) return std::nullopt;
   return DescribeShortage("the disk of the store's image", writable, FreeSpaceFloor(host.total));
 }

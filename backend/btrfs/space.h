@@ -8,13 +8,14 @@
 
 namespace ckptfs {
 
-// `fd` is any directory of the btrfs filesystem. `image_fd` is the file that holds it, or -1: a
-// sparse image can take no more than its disk still gives. `ballast` is what ImageSpace has taken of the
-// filesystem, which is nobody's use of it.
+// `fd` is any directory of the btrfs filesystem. `image_fd` is the file that contains it, or -1: a sparse
+// image can take at most what its disk has left. `ballast` is the space taken by ImageSpace, which does not
+// count as used.
 SpaceInfo ReadSpace(int fd, int image_fd, uint64_t ballast);
 
-// What there is too little of for another volume ("the image has 3 MiB left ..."); empty if nothing.
-// The floors: FreeSpaceFloor, both in the filesystem and on the disk of its image; and room for metadata, of which btrfs can run out while there is free space for data.
+// Which space is too short for another volume ("the image has 3 MiB left ..."); empty if none. The floors:
+// FreeSpaceFloor, both in the filesystem and on the disk of its image; and room for metadata, which btrfs can
+// run out of while it has free space for data.
 std::optional<std::string> FindShortage(int fd, int image_fd, uint64_t ballast);
 
 }  // namespace ckptfs

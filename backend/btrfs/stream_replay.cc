@@ -21,12 +21,12 @@ namespace {
 struct StreamReplay::Node {
   Node* parent = nullptr;
   std::string name;
-  // The path in the older volume of this name; none if a command made it.
+  // The path of this name in the older volume; none if a command created it.
   PathId origin = kNoPath;
-  // Any path in the older volume of this file; none if the file is new. A hard link made by a
-  // command has no origin but stands for an older file all the same.
+  // Any path of this file in the older volume; none if the file is new. A hard link created by a command has
+  // no origin but is still an older file.
   PathId file_origin = kNoPath;
-  // By their own names.
+  // Keys point to the children's own names.
   std::map<std::string_view, NodePointer> children;
   bool touched = false;
   bool contents_touched = false;
@@ -34,7 +34,7 @@ struct StreamReplay::Node {
 
 namespace {
 
-// Of a node, its name and its place among the children of another, as they are allocated.
+// The memory of a node, its name and its entry among its parent's children, as allocated.
 constexpr size_t kNodeBytes = 256;
 
 }  // namespace
@@ -56,7 +56,7 @@ void StreamReplay::Discard::operator()(Node* node) const {
   std::default_delete<Node>()(node);
 }
 
-// The path that an entry of a directory has in the older volume.
+// The path of a directory's entry in the older volume.
 PathId StreamReplay::Place(const Node& directory, std::string_view entry) {
   return directory.origin == kNoPath ? kNoPath : paths_.Child(directory.origin, entry);
 }
@@ -147,8 +147,8 @@ void StreamReplay::Rename(std::string_view from, std::string_view to) {
   NodePointer node = Detach(Find(from));
   std::string name;
   Node* directory = FindParent(to, &name);
-  // What is in the way was removed or moved aside by an earlier command, or is implied only and
-  // in truth not there: the stream is made to be followed with rename(2) on a real tree.
+  // An earlier command has removed or moved what was in the way, or it is only implied and does not really
+  // exist: the stream is meant for rename(2) on a real tree.
   const auto replaced = directory->children.find(name);
   if (replaced != directory->children.end()) Detach(replaced->second.get());
   Attach(directory, name, std::move(node));

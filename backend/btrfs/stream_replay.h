@@ -1,4 +1,4 @@
-// Replays a send stream on names alone.
+// Replays a send stream on names only.
 #pragma once
 
 #include <map>
@@ -12,24 +12,24 @@
 
 namespace ckptfs {
 
-// Follows the commands of a send stream and tells which names the whole of them gained and lost.
+// Follows the commands of a send stream and determines which names it gains and loses in total.
 //
-// A stream is a program, not a list of differences: where names collide on the way it parks files
-// under temporary ones ("o-257-8-0"), and each path is meant as of that moment. A user's file may
-// bear such a name too. So nothing is concluded from names. Instead the commands are carried out
-// on a tree that starts as the older volume and ends as the newer, and then the two are compared.
+// A stream is a program, not a list of differences: where names collide on the way, it parks files under
+// temporary names ("o-257-8-0"), and each path is meant as of that moment. A user's file may have such a name
+// too. So nothing is concluded from names. Instead the commands are executed on a tree that starts as the
+// older volume and ends as the newer; then the two are compared.
 //
-// The tree is an overlay. It holds only what commands have named; all else is implied: a
-// directory of the older volume has the children that it has there, less those in `lost_`. A
-// child that a command names becomes a node, which remembers its path in the older volume, its
-// origin. A rename moves a node, and with it, at no cost, whatever is implied below. A node is at
-// home if it stands in the directory and under the name of its origin; when it leaves home the
-// origin is lost, when it comes back it is not. At the end, nodes that are not at home are gained.
+// The tree is an overlay. It contains only what commands have named; everything else is implied: a directory
+// of the older volume has its children from there, minus those in `lost_`. A child named by a command becomes
+// a node, which remembers its path in the older volume, its origin. A rename moves a node, and with it, at no
+// cost, everything implied below. A node is at home if it is in the directory, and under the name, of its
+// origin. When it leaves home the origin is lost; when it comes back it is not. At the end, nodes that are
+// not at home are gained.
 //
-// Time and memory are proportional to the number of commands (and the depth of their paths); the
-// volumes are not looked at. Commands that contradict the tree throw Error(EBADMSG).
+// Time and memory are proportional to the number of commands (and the depth of their paths); the volumes are
+// not read. Commands that contradict the tree throw Error(EBADMSG).
 //
-// For one thread. Apply each command in order, then Finish once.
+// Used by one thread. Apply each command in order, then Finish once.
 class StreamReplay {
  public:
   explicit StreamReplay(WorkLimits& limits);
@@ -42,7 +42,7 @@ class StreamReplay {
 
  private:
   struct Node;
-  // Back into the memory that may be held.
+  // Returns memory to the limits.
   struct Discard {
     StreamReplay* replay;
     void operator()(Node* node) const;
@@ -56,7 +56,7 @@ class StreamReplay {
   void SetLost(PathId path, bool lost);
   Node* Find(std::string_view path);
   Node* FindChild(Node* directory, std::string_view name);
-  // The directory of `path`; sets `name` to the last component.
+  // The parent directory of `path`; sets `name` to the last component.
   Node* FindParent(std::string_view path, std::string* name);
   void Attach(Node* directory, const std::string& name, NodePointer node);
   NodePointer Detach(Node* node);

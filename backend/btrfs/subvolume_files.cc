@@ -20,12 +20,12 @@
 namespace ckptfs {
 namespace {
 
-// The inode number that stands in a snapshot where the original had a nested subvolume.
+// The inode number that a snapshot has where the original had a nested subvolume.
 constexpr uint64_t kSubvolumeStubInode = 2;
 
 constexpr std::string_view kReadingNames = "read the names of a file";
 
-// As far as it is needed, the file handle that btrfs gives: fs/btrfs/export.h.
+// The needed part of the file handle that btrfs returns: fs/btrfs/export.h.
 struct HandleContent {
   uint64_t inode;
   uint64_t root;
@@ -37,7 +37,7 @@ struct NameRecord {
   std::string name;
 };
 
-// Reads a fixed-size record off the front of an item.
+// Reads a fixed-size record from the front of an item.
 template <typename Record>
 Record TakeRecord(std::span<const std::byte>* item) {
   Record record = {};
@@ -55,11 +55,12 @@ std::string TakeName(std::span<const std::byte>* item, uint16_t length_le) {
   return name;
 }
 
-// Ends a search.
+// Thrown to end a search.
 struct Enough {};
 
-// Calls `visit` with all names of a file, until that throws. An INODE_REF item holds those in one directory, which is the key's offset;
-// what finds no room there stands in INODE_EXTREF items, which bring the directory with each name.
+// Calls `visit` with all names of a file, until that throws. An INODE_REF item has the names in one
+// directory, which is the key's offset; names that do not fit are in INODE_EXTREF items, which have the
+// directory with each name.
 template <typename Visit>
 void ReadNames(int root_fd, uint64_t inode, const Visit& visit) {
   const TreeRange range{.tree_id = 0,  // that of root_fd
@@ -93,8 +94,8 @@ std::optional<NameRecord> FirstName(int root_fd, uint64_t inode) {
   return first;
 }
 
-// The path of a directory, with a slash at its end unless it is the root. Step by step where it is longer than
-// the kernel can tell.
+// The path of a directory, with a trailing slash unless it is the root. Step by step if it is longer than the
+// kernel can return.
 std::string DirectoryPath(int root_fd, uint64_t inode) {
   std::string below;
   while (inode != kSubvolumeRootInode) {

@@ -1,4 +1,4 @@
-// Files of a read-only btrfs subvolume, looked at by path.
+// Files of a read-only btrfs subvolume, accessed by path.
 #pragma once
 
 #include <cstdint>
@@ -10,16 +10,16 @@
 
 namespace ckptfs {
 
-// VolumeFiles on btrfs, of one subvolume.
+// VolumeFiles for one btrfs subvolume.
 class SubvolumeFiles final : public VolumeFiles {
  public:
   SubvolumeFiles(int root_fd, WorkLimits& limits) : VolumeFiles(root_fd, limits) {}
 
-  // In time proportional to their number.
+  // Takes time proportional to their number.
   void ForEachPathOf(uint64_t inode,
                      const std::function<bool(const std::string& path)>& visit) const override;
 
-  // Two subvolumes of one filesystem: no extent is written twice while two refer to it.
+  // For two subvolumes of one filesystem: an extent referred to by both is never rewritten.
   bool SharesContents(uint64_t inode, const VolumeFiles& other,
                       uint64_t other_inode) const override;
 
@@ -27,8 +27,8 @@ class SubvolumeFiles final : public VolumeFiles {
   uint32_t GenerationOf(int fd, const std::string& path) const override;
   bool IsStub(uint64_t inode) const override;
 
-  // Where the contents of a file are on disk, and small contents themselves, one after the other. Empty if
-  // that is too much to hold.
+  // The locations of a file's extents on disk, followed by inline contents. Empty if that is too much to hold
+  // in memory.
   std::optional<std::string> ExtentsOf(uint64_t inode) const;
 };
 

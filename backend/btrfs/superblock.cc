@@ -12,7 +12,7 @@
 namespace ckptfs {
 namespace {
 
-// Where the fields stand: "On-disk format, superblock" in the btrfs documentation.
+// The offsets of the fields: "On-disk format, superblock" in the btrfs documentation.
 constexpr off_t kSuperblockOffset = off_t{64} * 1024;
 constexpr size_t kSuperblockBytes = 4096;
 constexpr size_t kFsidAt = 0x20;

@@ -1,4 +1,4 @@
-// What a btrfs image says about itself.
+// The superblock of a btrfs image.
 #pragma once
 
 #include <cstdint>
@@ -9,13 +9,13 @@ namespace ckptfs {
 
 struct BtrfsSuperblock {
   std::string fsid;   // canonical UUID
-  std::string label;  // as it is in the image: any bytes
+  std::string label;  // as in the image: any bytes
   uint64_t total_bytes = 0;
   uint64_t device_count = 0;
 };
 
-// The primary superblock (at 64 KiB) of an image or device. Empty if there is none: the file is too
-// short, or something else is in it. Throws Error if it cannot be read.
+// The primary superblock (at 64 KiB) of an image or device. Empty if there is none: the file is too short, or
+// has other contents. Throws Error if it cannot be read.
 std::optional<BtrfsSuperblock> ReadSuperblock(int fd);
 
 }  // namespace ckptfs

@@ -12,11 +12,11 @@
 namespace ckptfs {
 namespace {
 
-// Room for the largest item (a node has at most 64 KiB). The kernel touches all of it at each call, so
-// more would make small searches slow.
+// Room for the largest item (a node has at most 64 KiB). The kernel touches the whole buffer at each call, so
+// a larger one would slow down small searches.
 constexpr size_t kBufferBytes = size_t{68} * 1024;
 
-// Moves the lower end of the search just behind the item that was seen last.
+// Moves the lower end of the search just past the last item seen.
 // False at the end of the key space.
 bool AdvancePast(const btrfs_ioctl_search_header& last, btrfs_ioctl_search_key* key) {
   key->min_objectid = last.objectid;

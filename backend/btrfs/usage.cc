@@ -26,26 +26,26 @@ namespace {
 
 constexpr size_t kFiemapExtents = 256;
 constexpr size_t kReferencesBufferBytes = size_t{64} * 1024;
-// References that are held at once. Where a volume has more it is gone through several times, each time for a part
-// of the extents.
+// References held in memory at once. A volume with more is scanned several times, each time for a part of its
+// extents.
 constexpr size_t kReferencesMax = size_t{1} << 20;
-// More than this are held by one caller at a time.
+// Only one caller at a time holds more than this.
 constexpr size_t kFewReferences = kReferencesMax / 8;
 
 // One place in a file that refers to an extent on disk.
 struct Reference {
-  uint64_t extent = 0;      // btrfs's logical address: the extent's name
+  uint64_t extent = 0;      // logical address, the extent's identity
   uint64_t disk_bytes = 0;  // of the whole extent
-  bool shared = false;      // as FIEMAP said
+  bool shared = false;      // according to FIEMAP
 };
 
-// Where in the file a reference begins, while one file is looked at.
+// The file offset of a reference, while one file is processed.
 struct Place {
   uint64_t file_offset = 0;
   size_t reference = 0;
 };
 
-// One run over a volume. Not reusable.
+// One measurement of a volume. Not reusable.
 class UsageCounter {
  public:
   explicit UsageCounter(const Volume& volume)
@@ -60,7 +60,7 @@ class UsageCounter {
   }
 
  private:
-  // Ends a search.
+  // Thrown to end a search.
   struct TooMany {};
 
   bool CountParts() {
@@ -90,7 +90,7 @@ class UsageCounter {
   // Whether an extent belongs to the part that is being counted.
   bool IsInPart(uint64_t extent) const {
     constexpr uint64_t kSpread =
-        0x9E3779B97F4A7C15;  // 2^64 by the golden ratio: neighbours lie far apart
+        0x9E3779B97F4A7C15;  // 2^64 divided by the golden ratio: spreads neighbours
     return parts_log2_ == 0 || (extent * kSpread) >> (64 - parts_log2_) == part_;
   }
 
@@ -120,14 +120,14 @@ class UsageCounter {
     Hold({address, le64toh(extent.disk_num_bytes), false});
   }
 
-  // Asks which of the places of the current file are shared.
+  // Finds out which references of the current file are shared.
   void MarkShared() {
     if (places_.empty()) return;
     UniqueFd fd;
     try {
       fd = volume_.OpenInode({inode_, 0}, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     } catch (const Error& error) {
-      // Unlinked meanwhile, or an orphan that waits for its last close: nobody else's for certain.
+      // Unlinked meanwhile, or an orphan waiting for its last close: certainly not shared.
       if (error.errno_value() != ESTALE && error.errno_value() != ENOENT) throw;
     }
     if (fd.valid()) MarkShared(fd.get());
@@ -184,7 +184,7 @@ class UsageCounter {
       if (errno == ENOENT) return false;  // freed meanwhile
       ThrowErrno("ask who refers to an extent");
     }
-    if (found->elem_missed > 0) return true;                 // thousands: snapshots, for certain
+    if (found->elem_missed > 0) return true;                 // thousands: certainly in snapshots
     for (uint32_t i = 0; i + 2 < found->elem_cnt; i += 3) {  // inode, offset, root
       if (found->val[i + 2] != root_id_) return true;
     }
@@ -193,14 +193,14 @@ class UsageCounter {
 
   const Volume& volume_;
   const uint64_t root_id_;
-  uint64_t inode_ = 0;         // whose items come at present
+  uint64_t inode_ = 0;         // whose items are being read
   std::vector<Place> places_;  // of that inode, by file offset
   std::vector<Reference> references_;
   VolumeUsage usage_;
   uint64_t part_ = 0;  // of 2^parts_log2_
   unsigned parts_log2_ = 0;
   inline static std::mutex of_many_;
-  std::optional<std::unique_lock<std::mutex>> many_;  // once it holds more than few
+  std::optional<std::unique_lock<std::mutex>> many_;  // once it holds more than kFewReferences
 };
 
 }  // namespace

@@ -14,17 +14,17 @@
 #include <vector>
 
 #include "backend/base/error.h"
-#include "backend/compare/tree_walk.h"
+#include "backend/compare/tree_comparison.h"
 
 namespace ckptfs {
 namespace {
 
 [[noreturn]] void ThrowMistaken(const std::string& path) {
   throw Error(EBADMSG, "compare two volumes by btrfs's send",
-              fmt::format("what it says about {:?} is not what is there", path));
+              fmt::format("its claim about {:?} does not match the volume", path));
 }
 
-// Which of the paths are that of the private directory, or below.
+// Which of the paths are the private directory's, or below it.
 std::vector<bool> PrivatePaths(const PathTree& paths) {
   std::vector<bool> is_private(paths.size(), false);
   for (uint32_t i = 1; i < paths.size(); ++i) {
@@ -35,9 +35,9 @@ std::vector<bool> PrivatePaths(const PathTree& paths) {
   return is_private;
 }
 
-// As if the private directory were in neither volume. Before anything is concluded from the names:
-// a file that another replaced while it was open is then no renamed one beside a new one, but what
-// it would be had it gone at once.
+// Removes the private directory from both volumes, before anything is concluded from names. Otherwise a file
+// that was replaced while it was open would look renamed into it, beside a new file; now the result is as if
+// it had been deleted at once.
 void TakeOutPrivateNames(NameChanges& names, const PathTree& paths) {
   const std::vector<bool> is_private = PrivatePaths(paths);
   const auto is_one = [&is_private](PathId path) {
@@ -51,8 +51,8 @@ void TakeOutPrivateNames(NameChanges& names, const PathTree& paths) {
   std::erase_if(names.touched, [&](const TouchedFile& file) { return is_one(file.new_path); });
 }
 
-// Turns names lost and gained into changes. Looks at every file concerned in the volume concerned,
-// so that a wrong claim about what is where comes out as Error. For one thread, one use.
+// Turns lost and gained names into changes. Looks at every file concerned in its volume, so that wrong claims
+// about the volumes throw Error. Used by one thread, once.
 class Comparison {
  public:
   Comparison(const VolumeFiles& older, const VolumeFiles& newer, NameChanges names, Extent extent)
@@ -64,7 +64,7 @@ class Comparison {
         changes_(std::move(names_.paths)),
         held_(changes_.paths().limits()) {}
 
-  ChangeList Run() {
+  DiffList Run() {
     TakeOutPrivateNames(names_, paths_);
     LoadStatus();
     DropNamesMadeAnew();
@@ -72,7 +72,7 @@ class Comparison {
     try {
       Resolve();
       for (const Lost& lost : lost_) {
-        if (!lost.is_left) Report(ChangeKind::kRemoved, lost.path, lost.identity);
+        if (!lost.is_left) Report(DiffKind::kRemoved, lost.path, lost.identity);
       }
       ReportTouchedFiles();
     } catch (const FirstFound&) {
@@ -89,12 +89,12 @@ class Comparison {
   struct Lost {
     PathId path;
     FileIdentity identity;
-    bool is_left = false;  // a rename or a replacement accounts for it
+    bool is_left = false;  // accounted for by a rename or a replacement
   };
   struct Gained {
     GainedName name;
     FileIdentity identity;
-    // What became of its place: the older file that it continues, if any.
+    // The older file whose place it takes, if any.
     PathId old_path = kNoPath;
     bool is_renamed = false;
   };
@@ -104,7 +104,7 @@ class Comparison {
     TouchedFile file;
   };
 
-  // By path. Null: there is none.
+  // By path. Null: not found.
   template <typename List>
   static auto* Find(List& list, PathId path) {
     const auto found =
@@ -137,12 +137,12 @@ class Comparison {
               [](const auto& a, const auto& b) { return PathOf(a) < PathOf(b); });
   }
 
-  // What the stream says is where must be there.
+  // Whatever the stream reports must exist.
   void CheckStream() {
     for (const Gained& gained : gained_) {
       const GainedName& name = gained.name;
       if (name.moved_from != kNoPath) CheckMove(gained);
-      // Where the older volume had something it must have been lost first.
+      // If the older volume had something there, it must have been lost first.
       if (name.place != kNoPath && Find(lost_, name.place) == nullptr &&
           older_.Has(paths_.Text(name.place))) {
         ThrowMistaken(paths_.Text(name.path));
@@ -151,9 +151,9 @@ class Comparison {
     CheckTypes();
   }
 
-  // A stream takes files for the same that share inode number and generation. Where histories
-  // have parted these may be two. A directory is then listed wrongly, because its entries were
-  // compared with another's.
+  // A send stream identifies files by inode number and generation. Where histories have diverged, these may
+  // be different files. A directory is then listed wrongly, because its entries were compared with another
+  // directory's.
   void CheckMove(const Gained& gained) {
     const Lost* known = Find(lost_, gained.name.moved_from);
     if (known == nullptr || (S_ISDIR(gained.identity.type) && gained.identity != known->identity)) {
@@ -161,7 +161,7 @@ class Comparison {
     }
   }
 
-  // If the two are not even of one type, what the stream says of them makes no sense.
+  // If the two are not even of the same type, the stream's claim makes no sense.
   void CheckTypes() {
     struct Typed {
       uint64_t inode;
@@ -201,7 +201,7 @@ class Comparison {
     std::erase_if(lost_, [](const Lost& lost) { return lost.is_left; });
   }
 
-  // The numbers of a list's elements, sorted by identity.
+  // The indices of a list's elements, sorted by identity.
   template <typename List>
   std::vector<uint32_t> ByIdentity(const List& list) {
     held_.Add(list.size() * sizeof(uint32_t));
@@ -244,14 +244,14 @@ class Comparison {
     was.is_left = true;
     is.old_path = was.path;
     is.is_renamed = true;
-    // A walk has compared the directories that are in both volumes, wherever they are.
+    // A walk has compared all directories that are in both volumes, wherever they are.
     const bool is_known = names_.from_send || S_ISDIR(is.identity.type);
     if (!is_known) names_.AddTouched({was.path, is.name.path, true});
   }
 
-  // The path in the older volume that a gained name would have to continue to be no new one. In a
-  // directory that replaced another, that is the path below the other. A path that nothing has in the older
-  // volume need not be known: kNoPath.
+  // The path in the older volume that a gained name has to continue in order not to be new. In a directory
+  // that replaced another, it is the path below the other. A path that does not exist in the older volume
+  // need not be known: kNoPath.
   PathId OldPlace(const GainedName& name) {
     if (name.place != kNoPath || name.path == kRootPath) return name.place;
     const Gained* directory = Find(gained_, paths_.DirectoryOf(name.path));
@@ -260,7 +260,7 @@ class Comparison {
   }
 
   void Resolve() {
-    // Directories before what is in them, as they have smaller numbers.
+    // Directories before their contents, as they have smaller numbers.
     for (Gained& gained : gained_) Resolve(gained);
   }
 
@@ -268,15 +268,15 @@ class Comparison {
     const PathId path = gained.name.path;
     const PathId place = OldPlace(gained.name);
     if (gained.is_renamed) {
-      // If the directory was made anew and this was moved back into it, its path is what it was.
+      // If the directory was created anew and this was moved back into it, its path is unchanged.
       if (gained.old_path != place) {
-        Report(ChangeKind::kRenamed, path, gained.identity, gained.old_path);
+        Report(DiffKind::kRenamed, path, gained.identity, gained.old_path);
       }
       return;
     }
     Lost* was = place == kNoPath ? nullptr : Find(lost_, place);
     if (was == nullptr || was->is_left || was->identity.type != gained.identity.type) {
-      Report(ChangeKind::kAdded, path, gained.identity);
+      Report(DiffKind::kAdded, path, gained.identity);
       return;
     }
     was->is_left = true;
@@ -285,7 +285,7 @@ class Comparison {
     const std::string text = paths_.Text(path);
     if (FilesDiffer({older_, old_text, older_.Status(old_text)},
                     {newer_, text, newer_.Status(text)}, true)) {
-      Report(ChangeKind::kModified, path, gained.identity);
+      Report(DiffKind::kModified, path, gained.identity);
     }
   }
 
@@ -294,10 +294,10 @@ class Comparison {
     for (const TouchedFile& touched : names_.touched) {
       const FileStatus is = newer_.Status(paths_.Text(touched.new_path));
       if (is.IsDirectory() || is.links <= 1) {
-        ReportTouchedFile(touched, is);  // which is named once
+        ReportTouchedFile(touched, is);  // which has one name
         continue;
       }
-      // It may be named several times, by each of its links.
+      // It may be reported several times, through each of its links.
       held_.Add(sizeof(Linked));
       linked.push_back({is.identity.inode, touched});
     }
@@ -329,11 +329,11 @@ class Comparison {
     });
   }
 
-  // Of a name that is itself a change, only a rename leaves something to be said.
+  // For a name that is itself a change, only a rename leaves something to report.
   void ReportModified(PathId path, const FileStatus& is) {
     const Gained* gained = Find(gained_, path);
     if (gained == nullptr || gained->is_renamed) {
-      Report(ChangeKind::kModified, path, is.identity);
+      Report(DiffKind::kModified, path, is.identity);
     }
   }
 
@@ -347,13 +347,12 @@ class Comparison {
     return at;
   }
 
-  void Report(ChangeKind kind, PathId path, const FileIdentity& identity,
-              PathId old_path = kNoPath) {
+  void Report(DiffKind kind, PathId path, const FileIdentity& identity, PathId old_path = kNoPath) {
     changes_.Add(kind, path, old_path, S_ISDIR(identity.type));
     if (extent_ == Extent::kFirst) throw FirstFound();
   }
 
-  // What is not needed for the list.
+  // Frees what the list does not need.
   void Clear() {
     std::deque<Lost>().swap(lost_);
     std::deque<Gained>().swap(gained_);
@@ -367,7 +366,7 @@ class Comparison {
   NameChanges names_;
   PathTree& paths_;
   const Extent extent_;
-  ChangeList changes_;  // has the paths
+  DiffList changes_;  // has the paths
   HeldBytes held_;
   std::deque<Lost> lost_;      // by path
   std::deque<Gained> gained_;  // by path
@@ -380,12 +379,12 @@ bool IsPrivatePath(std::string_view path) {
   return path.starts_with(kName) && (path.size() == kName.size() || path[kName.size()] == '/');
 }
 
-ChangeList ChangesFromNames(const VolumeFiles& older, const VolumeFiles& newer, NameChanges names,
-                            Extent extent) {
+DiffList ChangesFromNames(const VolumeFiles& older, const VolumeFiles& newer, NameChanges names,
+                          Extent extent) {
   return Comparison(older, newer, std::move(names), extent).Run();
 }
 
-ChangeList ChangesByWalking(const VolumeFiles& older, const VolumeFiles& newer, Extent extent) {
+DiffList ChangesByWalking(const VolumeFiles& older, const VolumeFiles& newer, Extent extent) {
   return ChangesFromNames(older, newer, CompareByWalking(older, newer), extent);
 }
 

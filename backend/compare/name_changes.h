@@ -1,4 +1,4 @@
-// What two volumes differ in, as far as names tell: what a stream or a walk finds out.
+// The changes of names between two volumes, as found by a stream or a walk.
 #pragma once
 
 #include <deque>
@@ -8,15 +8,15 @@
 
 namespace ckptfs {
 
-// A name is three things: a directory (as a file, not as a path), an entry in it, and the file
-// that the entry stands for. It is gained or lost if all three together are in one volume only.
-// So the files below a renamed directory gain and lose nothing.
+// A name consists of a directory (a file, not a path), an entry in it, and the file that the entry refers to.
+// It is gained or lost if this combination exists in one volume only. So the files below a renamed directory
+// gain and lose nothing.
 struct GainedName {
   PathId path;  // in the newer volume
-  // The path that this entry of this directory has in the older volume, whether or not something
-  // was there. None if the directory itself is new.
+  // The path of this entry of this directory in the older volume, whether or not something existed there.
+  // None if the directory itself is new.
   PathId place = kNoPath;
-  // Where a send stream said the file came from.
+  // Where the file came from, according to a send stream.
   PathId moved_from = kNoPath;
 };
 
@@ -50,8 +50,7 @@ struct NameChanges {
   std::deque<GainedName> gained;
   std::deque<TouchedFile> touched;
   HeldBytes held;
-  // From a send stream: may be mistaken about identities, and names every renamed file that changed
-  // in `touched`.
+  // From a send stream: identities may be wrong, and every renamed file that changed is in `touched`.
   bool from_send = false;
 };
 

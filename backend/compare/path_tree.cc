@@ -15,11 +15,11 @@ namespace {
 
 constexpr std::array<char, 2> kNoName{};
 constexpr size_t kNamesPieceBytes = size_t{16} << 10;
-// Of a node in the tree of children, as it is allocated.
+// The memory of a node in the tree of children, as allocated.
 constexpr size_t kChildBytes = 48;
 
-// Sorts by bytes what stands in directories. A name counts for itself, and once more, with a slash behind it,
-// for what is below it: "a", "a-b", "a/c" is the order of paths.
+// Sorts directory entries by bytes. A name is sorted once for itself, and once more, followed by a slash, for
+// what is below it: the order of paths is "a", "a-b", "a/c".
 struct Item {
   uint32_t path = 0;
   bool below = false;
@@ -61,7 +61,7 @@ PathId PathTree::Child(PathId directory, std::string_view name) {
   if (length > kPathBytesMax) {
     throw LimitError(E2BIG, "compare two states",
                      fmt::format("a path in them is longer than {} bytes", kPathBytesMax),
-                     "Remove what lies so deep, or move it up");
+                     "Remove such deeply nested files, or move them up");
   }
   held_.Add(sizeof(Node) + kChildBytes);
   const PathId path{static_cast<uint32_t>(nodes_.size())};

@@ -14,15 +14,15 @@
 
 namespace ckptfs {
 
-// A path in a PathTree. Numbers go up: that of a directory is less than those of what is in it.
+// A path in a PathTree. A directory's number is less than those of its contents.
 enum class PathId : uint32_t {};
 inline constexpr PathId kRootPath{0};
 inline constexpr PathId kNoPath{UINT32_MAX};
 
-// Paths, each once, as a name in a directory that is a path itself: what a deep tree of long names takes is
-// its names, and not each of its paths. Knows nothing of files: the same path in two volumes is one.
+// Stores each path once, as a name in a parent path: a deep tree of long names needs memory for its names
+// only, not for each full path. Knows nothing of files: the same path in two volumes is one.
 //
-// For one thread. What takes memory throws what the limits say; a path longer than kPathBytesMax is E2BIG.
+// Used by one thread. Allocations throw the errors of the limits; a path longer than kPathBytesMax is E2BIG.
 class PathTree {
  public:
   static constexpr size_t kPathBytesMax = size_t{1} << 20;
@@ -32,7 +32,7 @@ class PathTree {
   PathTree(const PathTree&) = delete;
   PathTree& operator=(const PathTree&) = delete;
 
-  // The path of a name in a directory, which is added.
+  // The path of a name in a directory; added if needed.
   PathId Child(PathId directory, std::string_view name);
   // kNoPath: it has not been added.
   PathId FindChild(PathId directory, std::string_view name) const;
@@ -41,18 +41,18 @@ class PathTree {
   size_t size() const noexcept { return nodes_.size(); }
   PathId DirectoryOf(PathId path) const { return At(path).directory; }  // kNoPath of the root
   std::string_view NameOf(PathId path) const;
-  // As a string, "" being the root.
+  // As a string; "" is the root.
   std::string Text(PathId path) const;
   size_t LengthOf(PathId path) const { return At(path).length; }
 
-  // For each path, by number, which place it has among all when they are sorted by bytes.
+  // For each path, by number, its rank when all are sorted by bytes.
   std::vector<uint32_t> Ranks() const;
 
  private:
   struct Node {
     PathId directory = kNoPath;
     uint32_t length = 0;         // of the whole path, in bytes
-    const char* name = nullptr;  // its length stands before it
+    const char* name = nullptr;  // its length is stored before it
   };
   struct Name {
     PathId directory;
@@ -76,7 +76,7 @@ class PathTree {
   const char* Keep(std::string_view name);
 
   HeldBytes held_;
-  std::vector<std::unique_ptr<char[]>> pieces_;  // of memory, for names
+  std::vector<std::unique_ptr<char[]>> pieces_;  // blocks of memory for names
   size_t piece_used_ = 0;
   std::deque<Node> nodes_;
   std::set<PathId, ByName> children_;

@@ -26,12 +26,12 @@
 namespace ckptfs {
 namespace {
 
-// A path for an error message, where one that is longer than programs can use tells nobody anything.
+// A path for an error message; omitted if it is longer than programs can use.
 std::string Named(const char* attempted, std::string_view path) {
   return fmt::format("{} {:?}", attempted, path.substr(0, PATH_MAX));
 }
 
-// The result of a system call on what is at that path, of which a message is made only if it failed.
+// The result of a system call on that path; the message is built only if it failed.
 template <typename Result>
 Result CheckAt(Result result, const char* attempted, const std::string& path) {
   if (result >= 0) return result;
@@ -56,8 +56,8 @@ uint64_t DeviceOf(const struct statx& status) {
   return makedev(status.stx_dev_major, status.stx_dev_minor);
 }
 
-// Flags that a user sets with chattr. Some the kernel sets itself: btrfs "do not compress", on files
-// that turned out not to shrink, ext4 those that say how it keeps a file or a large directory.
+// Flags that a user sets with chattr. The kernel sets others itself: btrfs "do not compress", on files that
+// turned out not to shrink; ext4 those that describe how it stores a file or a large directory.
 int UserFlags(int fd, const std::string& path) {
   int flags = 0;
   CheckAt(ioctl(fd, FS_IOC_GETFLAGS, &flags), "get the flags of", path);
@@ -66,8 +66,8 @@ int UserFlags(int fd, const std::string& path) {
   return flags & ~kOfTheKernel;
 }
 
-// Of extended attributes, ACLs among them, the names. `self` may be of a descriptor that is O_PATH and of any
-// type of file, which the calls that take a descriptor refuse and those that take a path do not.
+// The names of extended attributes, including ACLs. `self` may refer to an O_PATH descriptor of any file
+// type: the calls by path accept that, those by descriptor do not.
 std::set<std::string> XattrNames(const ProcPath& self, const std::string& path) {
   constexpr char kListing[] = "list the extended attributes of";
   std::set<std::string> sorted;
@@ -82,7 +82,7 @@ std::set<std::string> XattrNames(const ProcPath& self, const std::string& path) 
   return sorted;
 }
 
-// Value by value, as all of one file may be some hundred MiB.
+// Value by value, as those of one file may total some hundred MiB.
 bool XattrsDiffer(int older_fd, int newer_fd, const std::string& path) {
   const ProcPath older(older_fd);
   const ProcPath newer(newer_fd);
@@ -121,7 +121,7 @@ size_t ReadAt(int fd, uint64_t offset, std::vector<char>* block, const std::stri
   return filled;
 }
 
-// Compares two files of `size` bytes, leaving out where both have holes.
+// Compares two files of `size` bytes; skips ranges where both have holes.
 bool ContentsDiffer(int older_fd, int newer_fd, uint64_t size, const std::string& path,
                     WorkLimits& limits) {
   constexpr size_t kBlockSize = size_t{256} << 10;
@@ -253,7 +253,7 @@ DirectoryList VolumeFiles::List(const std::string& path) const {
   UniqueFd fd = Open(path, O_RDONLY | O_DIRECTORY);
   const int parent_fd = fd.get();  // open until the last entry has been seen
   DirectoryList entries(limits_);
-  limits_.RequireWanted();  // also where directories are many and empty
+  limits_.RequireWanted();  // also for many empty directories
   ForEachEntry(std::move(fd), Named("list the directory", path), [&](const dirent& entry) {
     if (entries.size() % kEntriesBetweenLooks == 0) limits_.RequireWanted();
     entries.Add(entry.d_name, IsDirectory(parent_fd, entry, path));
@@ -280,7 +280,7 @@ bool FilesDiffer(const FileAt& older, const FileAt& newer, bool compare_contents
       older.files.LinkTarget(older.path) != newer.files.LinkTarget(newer.path)) {
     return true;
   }
-  // Of the other types a plain open would wake a driver or wait for a writer.
+  // For other types, a plain open would wake a driver or wait for a writer.
   const bool openable = regular || is.IsDirectory();
   const int flags = openable ? O_RDONLY | O_NOATIME : O_PATH;
   const UniqueFd older_fd = older.files.Open(older.path, flags);

@@ -1,4 +1,4 @@
-// Files of a read-only volume, looked at by path.
+// Files of a read-only volume, accessed by path.
 #pragma once
 
 #include <sys/stat.h>
@@ -16,10 +16,10 @@
 
 namespace ckptfs {
 
-// Tells whether two names, in one volume or in two with a common past, stand for one file.
-// Inode number and generation alone do not where histories have parted: two clones of a volume
-// give the same numbers to different new files, on btrfs even in the same transaction. The time of
-// birth (to the nanosecond, out of users' reach) and the type part these.
+// Decides whether two names, in one volume or in two with a common past, refer to the same file. Inode number
+// and generation do not suffice where histories have diverged: two clones of a volume give the same numbers
+// to different new files, on btrfs even in the same transaction. The birth time (to the nanosecond, not
+// settable by users) and the type distinguish these.
 struct FileIdentity {
   uint64_t inode = 0;
   uint32_t generation = 0;
@@ -37,7 +37,7 @@ struct FileStatus {
   uint64_t size = 0;
   int64_t mtime_ns = 0;
   uint64_t device = 0;   // of a device node
-  bool foreign = false;  // the place of another filesystem, which is no part of the volume
+  bool foreign = false;  // root of another filesystem, not part of the volume
   bool IsDirectory() const { return S_ISDIR(identity.type); }
   bool IsRegular() const { return S_ISREG(identity.type); }
 };
@@ -47,7 +47,7 @@ struct DirectoryEntry {
   bool is_directory = false;
 };
 
-// The entries of a directory, in little memory, which the limits count.
+// The entries of a directory, in little memory, accounted to the limits.
 class DirectoryList {
  public:
   explicit DirectoryList(WorkLimits& limits) : held_(limits) {}
@@ -57,12 +57,12 @@ class DirectoryList {
   void Remove(std::string_view name);
 
   size_t size() const noexcept { return entries_.size(); }
-  // Lives as long as the list.
+  // Valid as long as the list.
   DirectoryEntry operator[](size_t i) const;
 
  private:
   struct Entry {
-    uint32_t name;  // where it begins
+    uint32_t name;  // its offset
     uint8_t length;
     bool is_directory;
   };
@@ -72,13 +72,12 @@ class DirectoryList {
   std::vector<Entry> entries_;
 };
 
-// Looks at the files of one volume. Paths are relative to its root, "" being the root; they may be
-// longer than PATH_MAX. No symbolic link is followed and nothing outside is reached. All functions
-// throw Error, with ENOENT where there is no such file. What filesystems do not have in common is in
-// the virtual functions.
+// Accesses the files of one volume. Paths are relative to its root ("" is the root) and may exceed PATH_MAX.
+// Symbolic links are not followed, and nothing outside is reached. All functions throw Error, with ENOENT if
+// there is no such file. The virtual functions cover what differs between filesystems.
 //
-// Works under limits, which are asked with every file that is looked at. Does not own the root's descriptor.
-// For one thread.
+// Works under limits, which are checked for every file. Does not own the root's descriptor. Used by one
+// thread.
 class VolumeFiles {
  public:
   VolumeFiles(int root_fd, WorkLimits& limits);
@@ -90,7 +89,7 @@ class VolumeFiles {
 
   UniqueFd Open(const std::string& path, int flags) const;
   FileStatus Status(const std::string& path) const;
-  // Empty if there is nothing, or nothing of this volume.
+  // Empty if there is no file, or none of this volume.
   std::optional<FileStatus> Find(const std::string& path) const;
   bool Has(const std::string& path) const { return Find(path).has_value(); }
   std::string LinkTarget(const std::string& path) const;
@@ -98,13 +97,13 @@ class VolumeFiles {
   // The entries of a directory, sorted by name, without "." and "..".
   DirectoryList List(const std::string& path) const;
 
-  // Calls `visit` with the paths of the file with that inode number, one for each hard link, in no order, until
-  // that returns false.
+  // Calls `visit` with the paths of the file with that inode number, one per hard link, in no particular
+  // order, until it returns false.
   virtual void ForEachPathOf(uint64_t inode,
                              const std::function<bool(const std::string& path)>& visit) const = 0;
 
-  // True if a file here and one of `other` lie in the same place on disk, from which it follows that
-  // their contents are equal. False if they do not, or if that cannot be told.
+  // Whether a file here and one of `other` have their contents in the same place on disk, so that they are
+  // equal. False if not, or if that is unknown.
   virtual bool SharesContents(uint64_t inode, const VolumeFiles& other,
                               uint64_t other_inode) const = 0;
 
@@ -112,9 +111,9 @@ class VolumeFiles {
   int root_fd() const noexcept { return root_fd_; }
 
  private:
-  // Of a file that is open, perhaps with O_PATH only; `path` is for errors.
+  // For an open file, which may be O_PATH; `path` is for errors.
   virtual uint32_t GenerationOf(int fd, const std::string& path) const = 0;
-  // Of an inode number that no file of a volume has.
+  // Whether no file of a volume can have that inode number.
   virtual bool IsStub(uint64_t /*inode*/) const { return false; }
 
   int root_fd_;
@@ -122,7 +121,7 @@ class VolumeFiles {
   uint64_t root_device_ = 0;
 };
 
-// The kernel's handle of an open file, its contents only.
+// The kernel's handle of an open file, without the header.
 std::string HandleOf(int fd, const std::string& path);
 
 // A file in one of two volumes.
@@ -132,13 +131,13 @@ struct FileAt {
   const FileStatus& status;
 };
 
-// True if the status alone tells that two files differ in what a comparison of volumes counts.
+// Whether the status alone shows that two files differ in a way that counts for a comparison of volumes.
 bool StatusDiffers(const FileStatus& older, const FileStatus& newer);
 
-// True if the two, which are of one type, differ in what a comparison of volumes counts: mode,
-// owner, flags (chattr), extended attributes and ACLs; a regular file's mtime and size; a link's
-// target; a device's number. Contents count only if `compare_contents`, and are read only if all
-// else is equal and they do not lie in the same place.
+// Whether two files of the same type differ in a way that counts for a comparison of volumes: mode, owner,
+// flags (chattr), extended attributes and ACLs; a regular file's mtime and size; a link's target; a device's
+// number. Contents count only if `compare_contents`, and are read only if everything else is equal and they
+// are not in the same place on disk.
 bool FilesDiffer(const FileAt& older, const FileAt& newer, bool compare_contents);
 
 // "directory/name", or just the name in the root.

@@ -16,7 +16,7 @@
 namespace ckptfs {
 namespace {
 
-// Turns a mount's whole filesystem read-only.
+// Makes a mount's whole filesystem read-only.
 void MakeReadOnly(int root_fd, const std::string& attempted) {
   const UniqueFd context(
       CheckSyscall(fspick(root_fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH), attempted));
@@ -43,7 +43,7 @@ Activation::Activation(const VolumeId& id, UniqueFd file, DeviceMaker make_devic
 void Activation::MarkInUse() {
   VolumeHeader header = header_;
   if (header.in_use) header.marker = NewMarker();
-  // If power goes from here on: "in use", and nobody uses it.
+  // If power fails from here on: the header says "in use", although nobody uses it.
   header.in_use = true;
   SaveHeader(header);
 }
@@ -54,7 +54,7 @@ void Activation::MountFilesystem() {
     how = ImageMount::kWithoutJournal;
     spdlog::warn(
         "volume {}: read-only after an unclean stop: what was written in the last seconds before "
-        "that shows only after a mount that may write",
+        "that becomes visible only after a writable mount",
         id_.str());
   }
   try {
@@ -71,7 +71,7 @@ void Activation::MountFilesystem() {
   root_fd_ = root_.get();
   if (!writable_) return;
   errors_at_mount_ = filesystem_.ErrorCount(root_.get());
-  // What mounting writes is no change.
+  // Writes by the mount itself are not changes.
   filesystem_.Settle(root_.get());
   Sync();
   unchanged_up_to_ = device_->device().WrittenBytes();
@@ -79,7 +79,7 @@ void Activation::MountFilesystem() {
 
 void Activation::Revive() {
   const std::lock_guard lock(mutex_);
-  // What was mounted writes nothing from here on, whoever has a file of it open.
+  // From here on, the mounted filesystem writes nothing, even if a file of it is open.
   if (device_) device_->device().FailEverything();
   device_.reset();
   if (root_.valid()) former_roots_.push_back(std::move(root_));
@@ -89,7 +89,7 @@ void Activation::Revive() {
   has_stopped_ = false;
 }
 
-// With the mutex held.
+// Requires the mutex.
 Activation::Condition Activation::Look() const {
   if (!writable_) return {};
   if (!device_ || !root_.valid()) return {.has_stopped = true, .device_is_lost = true};
@@ -115,13 +115,13 @@ Activation::~Activation() {
 
 void Activation::Close() {
   const std::lock_guard lock(mutex_);
-  if (Look().has_stopped) return;  // the header says "in use", and that is so
+  if (Look().has_stopped) return;  // the header rightly says "in use"
   if (writable_) {
     CheckSyscall(syncfs(root_.get()), "write out a filesystem");
     UpdateMarker(filesystem_.ThawBytes());
   }
   root_.Reset();
-  // Somebody has a file open, and may be writing to it still: then what is said in the header is right.
+  // If somebody has a file open, and may still be writing to it, the header is right.
   const bool is_last = device_->device().OpenCount() == 0;
   device_.reset();
   if (!writable_ || !is_last) return;
@@ -130,14 +130,14 @@ void Activation::Close() {
   SaveHeader(header_);
 }
 
-// Durable on return. The file may say nothing that is not so, nor this what the file does not say.
+// Durable on return. The file's header and this object must never disagree.
 void Activation::SaveHeader(const VolumeHeader& header) {
   WriteVolumeHeader(file_.get(), header);
   CheckSyscall(fdatasync(file_.get()), "write out the header of a volume's file");
   header_ = header;
 }
 
-// With the mutex held.
+// Requires the mutex.
 void Activation::UpdateMarker(uint64_t own_writes) {
   const std::optional<uint64_t> written = device_ ? device_->device().WrittenBytes() : std::nullopt;
   if (written && unchanged_up_to_ && *written <= *unchanged_up_to_ + own_writes) return;
@@ -160,10 +160,10 @@ void Activation::Seal() {
   const std::lock_guard lock(mutex_);
   if (header_.read_only) return;
   RequireSound(attempted);
-  // Writes out everything, and leaves no journal to play back.
+  // Writes out everything, and leaves no journal to replay.
   MakeReadOnly(root_.get(), attempted);
   UpdateMarker(filesystem_.ThawBytes() + filesystem_.FreezeBytes());
-  // If power goes here: a writable volume, with all its data.
+  // If power fails here: a writable volume, with all its data.
   Failpoint("volume-seal.before-flag");
   VolumeHeader sealed = header_;
   sealed.read_only = true;
@@ -178,7 +178,7 @@ bool Activation::LimitGrowth(uint64_t bytes) {
   return writable_ && root_.valid() && filesystem_.LimitGrowth(root_.get(), bytes);
 }
 
-// Of a filesystem that has stopped there is no state that a copy could start from.
+// A filesystem that has stopped has no state from which a copy could start.
 void Activation::RequireSound(const std::string& attempted) const {
   if (!Look().has_stopped) return;
   throw Error(
@@ -191,14 +191,14 @@ void Activation::RequireSound(const std::string& attempted) const {
 VolumeHeader Activation::CopyAt(const std::function<void()>& copy) {
   const std::lock_guard lock(mutex_);
   if (writable_) RequireSound(fmt::format("copy volume {}", id_.str()));
-  // What nobody writes to needs no stop.
+  // A volume that nobody writes to need not be suspended.
   std::optional<DmDevice::Suspended> suspended;
   if (writable_) {
-    // Most of what is dirty, before anybody has to wait.
+    // Most of the dirty data, before anybody has to wait.
     CheckSyscall(syncfs(root_.get()), "write out a filesystem");
     suspended.emplace(device_->device());
     Failpoint("volume-copy.suspended");
-    // The filesystem was thawed once since, perhaps, and is frozen now.
+    // The filesystem may have been thawed once since, and is frozen now.
     UpdateMarker(filesystem_.ThawBytes() + filesystem_.FreezeBytes());
     unchanged_up_to_ = device_->device().WrittenBytes();
   }

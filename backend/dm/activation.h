@@ -1,4 +1,4 @@
-// A volume while somebody uses it: its device, and the filesystem on it.
+// A volume in use: its device, and the filesystem on it.
 #pragma once
 
 #include <atomic>
@@ -20,73 +20,73 @@
 namespace ckptfs {
 
 struct ActivationOptions {
-  bool never_write = false;  // the store is read-only: not even a journal is played back
+  bool never_write = false;  // the store is read-only: the journal is not replayed either
   AccessTimes access_times;
-  bool discard = false;  // what files give up is given back below
+  bool discard = false;  // pass discards of deleted blocks to the device
 };
 
-// Mounts what is on a volume's device where nobody sees it, and lets both go at the end. While a writable
-// one lives the header of the volume's file says "in use", so that after a crash it is known that a
-// journal waits and that the marker is out of date.
+// Mounts the filesystem on a volume's device, detached, and releases both in the destructor. While a writable
+// volume is active, the header of its file says "in use": so after a crash it is known that the journal needs
+// replay and that the marker is stale.
 //
-// If something holds a file of it open at the end (a program, through FUSE passthrough), filesystem and
-// device go with that.
+// If a file is still open at the end (by a program, through FUSE passthrough), filesystem and device go away
+// when it is closed.
 //
-// A filesystem stops (Linux says so of one that lets nothing change any more) when what is below cannot
-// take its writes; then the kernel may give up the device as well. What was durable before is whole, as
-// after a power cut, and Revive mounts it anew.
+// A filesystem "stops" (refuses all changes) when the storage below cannot take its writes; the kernel may
+// then give up the device as well. What was durable before is intact, as after a power failure, and Revive
+// mounts it again.
 //
-// Any thread may call any function.
+// Thread-safe.
 class Activation {
  public:
-  // Makes the device of a volume whose file, open, and header these are. Called in the constructor and in
+  // Creates the device of a volume, from its open file and its header. Called in the constructor and in
   // Revive.
   using DeviceMaker =
       std::function<std::unique_ptr<VolumeDevice>(int file_fd, const VolumeHeader& header)>;
 
-  // `file` is the volume's file, open for writing unless the volume is read-only or `never_write`, as is
-  // what `make_device` makes. Throws Error: EUCLEAN, EIO.
+  // `file` is the volume's file, open for writing unless the volume is read-only or `never_write`; the same
+  // holds for the device made by `make_device`. Throws Error: EUCLEAN, EIO.
   Activation(const VolumeId& id, UniqueFd file, DeviceMaker make_device,
              const ImageFilesystem& filesystem, const ActivationOptions& options);
   ~Activation();
   Activation(const Activation&) = delete;
   Activation& operator=(const Activation&) = delete;
 
-  // Valid until the end; after a revival another one.
+  // Valid for the lifetime of this object; a revival replaces it.
   int root_fd() const noexcept { return root_fd_; }
   const ImageFilesystem& filesystem() const noexcept { return filesystem_; }
   const VolumeId& id() const noexcept { return id_; }
 
-  // Whether the filesystem of a writable volume has stopped, as `LookAfter` last found.
+  // Whether the filesystem of a writable volume had stopped at the last `LookAfter`.
   bool has_stopped() const noexcept { return has_stopped_; }
   struct Condition {
     bool has_stopped = false;
-    bool device_is_lost = false;  // given up by the kernel, as it does when the disk below is full
+    bool device_is_lost = false;  // given up by the kernel, e.g. because the disk below is full
   };
   Condition LookAfter();
-  // Of one that has stopped. Who has a file open stays with what there was, which fails, and can do no
-  // harm. Throws Error: it has stopped still.
+  // For a stopped filesystem. Files opened before stay on the old one, where all access fails, which is
+  // harmless. Throws Error if it is still stopped.
   void Revive();
 
   // Backend::ChangeMarker.
   uint64_t Marker();
-  // Makes durable what was written so far.
+  // Makes all data written so far durable.
   void Sync();
-  // Makes it read-only, as Backend::Seal. EBUSY if something is open for writing.
+  // Makes the volume read-only, as Backend::Seal. EBUSY if a file is open for writing.
   void Seal();
-  // Lets the files of a writable volume take that many bytes more of its device, and no more: ENOSPC for
-  // whoever writes. Returns whether that is less than what its filesystem has left by itself.
+  // Lets the files of a writable volume take at most that many more bytes of its device; further writes get
+  // ENOSPC. Returns whether that is less than the free space of its filesystem.
   bool LimitGrowth(uint64_t bytes);
-  // Calls `copy`, which is to copy what is behind the device, at one moment of the filesystem, and returns
-  // what the volume's header was then; writers wait meanwhile. The header of the copy is to be written by
-  // the caller. EIO if the filesystem has stopped.
+  // Calls `copy`, which copies the device's content, at one moment of the filesystem, while writers wait.
+  // Returns the volume's header of that moment; the caller writes the copy's header. EIO if the filesystem
+  // has stopped.
   VolumeHeader CopyAt(const std::function<void()>& copy);
 
  private:
   // Throws Error.
   void MountFilesystem();
   void MarkInUse();
-  // `own_writes`: bytes that the filesystem has written by itself since `unchanged_up_to_`, at most.
+  // `own_writes`: the maximum of bytes that the filesystem has written by itself since `unchanged_up_to_`.
   void UpdateMarker(uint64_t own_writes);
   void Close();
   void SaveHeader(const VolumeHeader& header);
@@ -100,15 +100,15 @@ class Activation {
   const UniqueFd file_;
   std::atomic<int> root_fd_{-1};
   std::atomic<bool> has_stopped_{false};
-  std::mutex mutex_;  // guards all that follows
+  std::mutex mutex_;  // guards everything below
   VolumeHeader header_;
   bool writable_;
-  std::unique_ptr<VolumeDevice> device_;  // null, as is the root: a revival has not succeeded
-  std::vector<UniqueFd> former_roots_;    // of filesystems that have stopped
+  std::unique_ptr<VolumeDevice> device_;  // null, like the root: the last revival failed
+  std::vector<UniqueFd> former_roots_;    // of stopped filesystems
   UniqueFd root_;
   uint64_t errors_at_mount_ = 0;  // ImageFilesystem::ErrorCount
-  // The device's count of bytes written up to which nothing has changed since `marker` was new; empty: not
-  // known.
+  // The device's count of written bytes up to which nothing has changed since `marker` was set; empty:
+  // unknown.
   std::optional<uint64_t> unchanged_up_to_;
 };
 

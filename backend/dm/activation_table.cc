@@ -6,7 +6,7 @@
 namespace ckptfs {
 namespace {
 
-// Of volumes that nobody uses. Each costs two loop devices, a mount and the kernel's caches of both.
+// Unused volumes kept active. Each costs two loop devices, a mount and the kernel's caches of both.
 constexpr size_t kKeptMax = 16;
 constexpr std::chrono::seconds kKeptFor{5};
 
@@ -23,11 +23,11 @@ void ActivationTable::Close() {
   kept.swap(kept_);
 }
 
-// Until that volume is in use, or is not.
+// Waits until that volume is either in use or inactive.
 void ActivationTable::AwaitQuiet(std::unique_lock<std::mutex>& lock, const VolumeId& id) {
   changed_.wait(lock, [&] {
     const auto entry = entries_.find(id);
-    // One whose last user has let go is about to be ended.
+    // If its last user is gone, it is about to be closed.
     return entry == entries_.end() || (!entry->second.busy && !entry->second.active.expired());
   });
 }
@@ -38,7 +38,7 @@ std::shared_ptr<Activation> ActivationTable::Find(const VolumeId& id) {
     AwaitQuiet(lock, id);
     const auto entry = entries_.find(id);
     if (entry == entries_.end()) return nullptr;
-    // Let go of since the look at it, perhaps.
+    // Its last user may have released it since.
     if (auto activation = entry->second.active.lock()) return activation;
   }
 }
@@ -84,7 +84,7 @@ std::shared_ptr<Activation> ActivationTable::Share(const VolumeId& id,
   return activation;
 }
 
-// Of whoever lets go last, so without the mutex held. Takes as long as unmounting does.
+// Called by the last user, so without the mutex. Takes as long as unmounting.
 void ActivationTable::End(const VolumeId& id, std::unique_ptr<Activation> activation) noexcept {
   {
     const std::lock_guard lock(mutex_);
@@ -97,7 +97,7 @@ void ActivationTable::End(const VolumeId& id, std::unique_ptr<Activation> activa
 }
 
 void ActivationTable::Keep(const VolumeId& id, std::shared_ptr<Activation> activation) {
-  std::list<Kept> ended;  // let go of after the lock
+  std::list<Kept> ended;  // released after the lock
   const std::lock_guard lock(mutex_);
   kept_.remove_if([&](const Kept& kept) { return kept.id == id; });
   kept_.push_front({std::move(activation), id, std::chrono::steady_clock::now() + kKeptFor});
@@ -136,7 +136,7 @@ void ActivationTable::Run(const std::stop_token& stop) {
       changed_.wait(lock, stop, [this] { return !kept_.empty(); });
       continue;
     }
-    // The last one has been kept for longest.
+    // The last one has been kept for the longest time.
     const auto until = kept_.back().until;
     if (std::chrono::steady_clock::now() < until) {
       changed_.wait_until(lock, stop, until, [&] { return kept_.empty(); });

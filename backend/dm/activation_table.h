@@ -1,4 +1,4 @@
-// Which volumes are in use.
+// The table of active volumes.
 #pragma once
 
 #include <chrono>
@@ -17,39 +17,37 @@
 
 namespace ckptfs {
 
-// One Activation a volume at a time, shared by all who ask for it. One that nobody uses any more is kept
-// for a while, as what was looked at is looked at again; but not many of them. Any thread may call any
-// function.
+// At most one Activation per volume, shared by all users. An unused one is kept for a while, as it is often
+// needed again; but only a few of them. Thread-safe.
 //
-// Each Activation refers to its table, which so outlives them all.
+// Each Activation refers to its table, which therefore outlives them all.
 class ActivationTable : public std::enable_shared_from_this<ActivationTable> {
  public:
   using Maker = std::function<std::unique_ptr<Activation>(const VolumeId&)>;
 
-  // `make` is called by whoever asks for a volume that is not in use. To be held in a shared_ptr.
+  // `make` is called by the thread that requests an inactive volume. The table must be held in a shared_ptr.
   explicit ActivationTable(Maker make);
   ~ActivationTable() = default;
-  // Lets go of what is kept here. To be called before the owner lets go of the table, and after the last
-  // call of any other function.
+  // Releases the kept ones. Called before the owner releases the table, and after the last call of any other
+  // function.
   void Close();
   ActivationTable(const ActivationTable&) = delete;
   ActivationTable& operator=(const ActivationTable&) = delete;
 
   // Throws what `make` throws.
   std::shared_ptr<Activation> Get(const VolumeId& id);
-  // The one that there is; null if the volume is not in use. One that is just being made or ended is
-  // waited for.
+  // The existing Activation; null if the volume is not in use. Waits for one that is just being made or
+  // closed.
   std::shared_ptr<Activation> Find(const VolumeId& id);
-  // All that are in use, but for those that are just being made or ended.
+  // All in use, except those just being made or closed.
   std::vector<std::shared_ptr<Activation>> All();
-  // Keeps that volume no longer than its users do, and returns when it is in use no more, if they have
-  // let it go.
+  // Stops keeping that volume, and returns when it is inactive, if its users have released it.
   void Drop(const VolumeId& id);
 
  private:
   struct Entry {
     std::weak_ptr<Activation> active;
-    bool busy = true;  // being made or ended
+    bool busy = true;  // being made or closed
   };
   struct Kept {
     std::shared_ptr<Activation> activation;
@@ -67,8 +65,8 @@ class ActivationTable : public std::enable_shared_from_this<ActivationTable> {
   std::mutex mutex_;
   std::condition_variable_any changed_;
   std::unordered_map<VolumeId, Entry> entries_;
-  std::list<Kept> kept_;  // the one that was asked for last is first
-  std::jthread thread_;   // last: starts when all else is there, ends first
+  std::list<Kept> kept_;  // most recently requested first
+  std::jthread thread_;   // last: started after and joined before all other members
 };
 
 }  // namespace ckptfs

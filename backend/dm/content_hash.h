@@ -1,13 +1,13 @@
-// Whether the content of a file is what it was.
+// Detects changes to the content of a file.
 #pragma once
 
 #include <string>
 
 namespace ckptfs {
 
-// SHA-256 of a file's size and of those of its pieces of 64 KiB that are not all zeros, each with its
-// place; 64 digits. So holes cost nothing, and a copy with other holes has the same. Throws Error. Takes
-// as long as reading the file.
+// SHA-256, as 64 digits, of a file's size and of the hashes of its nonzero 64 KiB pieces, each with its
+// offset. So holes cost nothing, and a copy with different holes has the same hash. Throws Error. Takes as
+// long as reading the file.
 std::string HashContent(int fd);
 
 }  // namespace ckptfs

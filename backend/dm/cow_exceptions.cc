@@ -42,14 +42,14 @@ bool ReadAt(int fd, uint64_t offset, Record* record) {
   return got == sizeof(Record);
 }
 
-// Empty (a magic of 0) in a file that was never attached.
+// All zero (a magic of 0) in a file that was never attached.
 DiskHeader ReadHeader(int fd, uint64_t offset) {
   DiskHeader header{};
   if (!ReadAt(fd, offset, &header)) throw Error(EUCLEAN, kReadingCow, "it is cut short");
   if (header.magic == 0) return header;
   if (le32toh(header.magic) != kMagic || le32toh(header.version) != kCowVersion ||
       le32toh(header.chunk_sectors) != kCowChunkSectors) {
-    throw Error(EUCLEAN, kReadingCow, "it is none of dm-snapshot's, or of another kind");
+    throw Error(EUCLEAN, kReadingCow, "it is not a dm-snapshot store, or has another format");
   }
   return header;
 }
@@ -60,12 +60,12 @@ void ForEachCowException(int fd, uint64_t offset,
                          const std::function<void(const CowException&)>& visit) {
   if (ReadHeader(fd, offset).magic == 0) return;
   Table table{};
-  // After the header come tables, each with the chunks that it lists behind it.
+  // After the header come tables, each followed by the chunks that it lists.
   for (uint64_t area = 0;; ++area) {
     const uint64_t table_chunk = 1 + area * (kExceptionsPerChunk + 1);
     if (!ReadAt(fd, offset + table_chunk * kCowChunkBytes, &table)) return;
     for (const DiskException& exception : table) {
-      // The header's own number marks the end.
+      // Chunk 0 is the header's: it marks the end.
       if (exception.new_chunk == 0) return;
       visit({le64toh(exception.old_chunk), le64toh(exception.new_chunk)});
     }

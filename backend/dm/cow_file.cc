@@ -20,7 +20,7 @@ constexpr uint64_t DivideRoundingUp(uint64_t value, uint64_t by) { return (value
 uint64_t CowFileBytes(uint64_t base_bytes) {
   constexpr uint64_t kPerChunk = kCowChunkBytes / kExceptionBytes;
   const uint64_t chunks = DivideRoundingUp(base_bytes, kCowChunkBytes);
-  // The last one: the kernel clears the next table before it uses up this one.
+  // The last +1: the kernel clears the next table before it uses up this one.
   return (1 + chunks + DivideRoundingUp(chunks, kPerChunk) + 1) * kCowChunkBytes;
 }
 

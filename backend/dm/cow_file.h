@@ -1,4 +1,4 @@
-// The files in which dm-snapshot keeps what a volume has changed of its base.
+// The files in which dm-snapshot stores a volume's changes to its base.
 #pragma once
 
 #include <cstdint>
@@ -9,19 +9,19 @@
 
 namespace ckptfs {
 
-// Of the table of a dm-snapshot device, in sectors: 4 KiB, as a filesystem's block, so that no write of
-// one makes the kernel copy the rest of a chunk.
+// For the table of a dm-snapshot device, in sectors: 4 KiB, a filesystem's block size, so that no block write
+// makes the kernel copy the rest of a chunk.
 inline constexpr uint64_t kCowChunkSectors = 8;
 inline constexpr uint64_t kCowChunkBytes = kCowChunkSectors * kDmSectorBytes;
 
-// The size at which a CoW file of a base that large cannot overflow, in bytes: a header, every chunk of
-// the base, and the tables of exceptions (kernel, drivers/md/dm-snap-persistent.c: after the header each
-// chunk of a table describes as many chunks as entries of 16 bytes fit into it). It is sparse and takes
-// up what is written.
+// The size in bytes at which a CoW file cannot overflow, for a base of that size: a header, every chunk of
+// the base, and the tables of exceptions (kernel, drivers/md/dm-snap-persistent.c: after the header, each
+// table chunk describes as many chunks as it has 16-byte entries). The file is sparse and takes only what is
+// written.
 uint64_t CowFileBytes(uint64_t base_bytes);
 
-// A new, empty CoW file in that directory, of that size. To the kernel a file of zeros is a snapshot
-// without a change. Throws Error: EEXIST, ENOSPC.
+// Creates an empty CoW file of that size in that directory. For the kernel, a file of zeros is a snapshot
+// without changes. Throws Error: EEXIST, ENOSPC.
 UniqueFd MakeCowFile(int directory_fd, const std::string& name, uint64_t bytes);
 
 }  // namespace ckptfs

@@ -29,7 +29,7 @@ std::mutex& LibraryMutex() {
   return mutex;
 }
 
-// What the library said last, with its mutex held.
+// The library's last message. Requires its mutex.
 std::string& LastWords() {
   static std::string words;
   return words;
@@ -37,7 +37,7 @@ std::string& LastWords() {
 
 [[gnu::format(printf, 5, 6)]] void NoteWords(int level, const char* /*file*/, int /*line*/,
                                              int /*dm_errno*/, const char* format, ...) {
-  if ((level & 7) > 3) return;  // of syslog(3): warnings and less
+  if ((level & 7) > 3) return;  // syslog(3) levels above error
   std::array<char, 512> text{};
   va_list arguments;
   va_start(arguments, format);
@@ -52,7 +52,7 @@ class Session {
   Session() : lock_(LibraryMutex()) {
     static const bool prepared = [] {
       dm_log_with_errno_init(NoteWords);
-      // In a container udev is somewhere else, and nobody would answer.
+      // In a container udev runs elsewhere, and nobody would answer.
       if (access("/run/udev/control", F_OK) != 0) dm_udev_set_sync_support(0);
       return true;
     }();
@@ -87,8 +87,8 @@ void Run(const Task& task, const std::string& attempted) {
   Session::Throw(dm_task_get_errno(task.get()), attempted);
 }
 
-// For what makes, changes or removes a device's node: waits until udev is done with it, if there is
-// udev, and keeps it from looking into the device, which would hold it open.
+// For tasks that create, change or remove a device node: waits for udev, if it is running, and keeps udev
+// from probing the device, which would hold it open.
 void RunWithUdev(const Task& task, const std::string& attempted) {
   uint32_t cookie = 0;
   constexpr uint16_t kHandsOff = DM_UDEV_DISABLE_SUBSYSTEM_RULES_FLAG |
@@ -97,7 +97,7 @@ void RunWithUdev(const Task& task, const std::string& attempted) {
   const bool done = dm_task_run(task.get()) != 0;
   const int error = done ? 0 : dm_task_get_errno(task.get());
   const std::string words = LastWords();
-  dm_udev_wait(cookie);  // also after a failure: the cookie is a semaphore of the system's
+  dm_udev_wait(cookie);  // even after a failure: the cookie is a SysV semaphore
   if (done) return;
   LastWords() = words;
   Session::Throw(error, attempted);
@@ -110,7 +110,7 @@ void Resume(const std::string& name) {
   RunWithUdev(task, attempted);
 }
 
-// What the device has from its next resumption on.
+// Sets the device's table, in effect from its next resume.
 void Load(const std::string& name, const DmTable& table, bool read_only,
           const std::string& attempted) {
   const Task load = MakeTaskFor(DM_DEVICE_RELOAD, name, attempted);
@@ -132,7 +132,7 @@ void Remove(const std::string& name) {
 std::string UuidOf(const std::string& name) {
   const std::string attempted = "look at the device " + name;
   const Task task = MakeTaskFor(DM_DEVICE_INFO, name, attempted);
-  if (dm_task_run(task.get()) == 0) return {};  // gone just now
+  if (dm_task_run(task.get()) == 0) return {};  // just removed
   const char* uuid = dm_task_get_uuid(task.get());
   return uuid == nullptr ? "" : uuid;
 }
@@ -154,8 +154,8 @@ std::vector<std::string> List(std::string_view uuid_prefix) {
 }  // namespace
 
 std::string DmObstacle() {
-  // The node alone says nothing: libdevmapper makes it wherever it is asked for something. Asked by hand,
-  // as the library would make it here, too.
+  // The node alone proves nothing: libdevmapper creates it on any request. So open it directly; the library
+  // would create it here, too.
   const UniqueFd control(open("/dev/mapper/control", O_RDWR | O_CLOEXEC));
   dm_ioctl request{};
   request.version[0] = DM_VERSION_MAJOR;
@@ -168,7 +168,7 @@ std::string DmObstacle() {
       std::generic_category().message(error));
 }
 
-// In three steps, though the library could do them in one: of that it keeps no errno.
+// In three steps: the library's single-step call does not keep the errno.
 DmDevice::DmDevice(std::string name, const std::string& uuid, const DmTable& table, bool read_only)
     : name_(std::move(name)), sectors_(table.sectors) {
   const std::string attempted = fmt::format("make the device {} ({})", name_, table.type);
@@ -240,7 +240,7 @@ void DmDevice::FailEverything() {
   const Session session;
   Load(name_, {.sectors = sectors_, .type = "error", .parameters = ""}, /*read_only=*/false,
        attempted);
-  // There is nobody to wait for: what is under way would have to be written.
+  // Do not wait for I/O in flight: it would have to be written.
   const Task suspend = MakeTaskFor(DM_DEVICE_SUSPEND, name_, attempted);
   dm_task_skip_lockfs(suspend.get());
   dm_task_no_flush(suspend.get());
@@ -256,7 +256,7 @@ std::string DmDevice::Number() const {
 
 std::optional<uint64_t> DmDevice::WrittenBytes() const {
   std::ifstream file(fmt::format("/sys/dev/block/{}/stat", Number()));
-  // Documentation/block/stat.rst: the seventh number is that of sectors written.
+  // Documentation/block/stat.rst: the seventh number is the count of sectors written.
   constexpr int kBefore = 6;
   uint64_t number = 0;
   for (int i = 0; i < kBefore; ++i) file >> number;
@@ -289,7 +289,7 @@ size_t RemoveDmDevices(std::string_view uuid_prefix) {
   const Session session;
   const std::vector<std::string> names = List(uuid_prefix);
   for (const std::string& name : names) {
-    // One that is suspended keeps its users waiting, and could not go.
+    // A suspended device blocks its users, and could not be removed.
     Resume(name);
     Remove(name);
   }

@@ -1,4 +1,4 @@
-// Devices of the kernel's device-mapper.
+// Device-mapper devices.
 #pragma once
 
 #include <cstdint>
@@ -9,29 +9,29 @@
 
 namespace ckptfs {
 
-// The unit of device-mapper's lengths, whatever the disks' is.
+// The unit of device-mapper's lengths, whatever the disk's sector size.
 inline constexpr uint64_t kDmSectorBytes = 512;
 
-// What stands behind a device: one target over its whole length.
+// The table of a device: one target over its whole length.
 struct DmTable {
   uint64_t sectors = 0;
   std::string type;        // "snapshot"
-  std::string parameters;  // as dmsetup(8) takes them
+  std::string parameters;  // in the format of dmsetup(8)
 };
 
-// Why there is no device-mapper here, with what to do; empty if there is.
+// Why device-mapper is unavailable, with the remedy; empty if it is available.
 std::string DmObstacle();
 
-// A device that is active for as long as this lives. It goes at the end of this object or, where
-// something still uses it then (a mount, an open file), with its last user. A process that dies leaves
-// it: RemoveDmDevices finds it by its UUID.
+// A device that is active for the lifetime of this object. The destructor removes it or, if something still
+// uses it (a mount, an open file), it goes with its last user. A process that dies leaves it behind:
+// RemoveDmDevices finds it by its UUID.
 //
-// libdevmapper is not made for threads: all calls of this file take one lock, so any thread may use any
-// device, and each device one thread at a time. Errors are thrown as Error with the library's own words.
+// libdevmapper is not thread-safe: all calls in this file take one lock. So any thread may use any device,
+// but each device only one thread at a time. Errors are thrown as Error with the library's message.
 class DmDevice {
  public:
-  // `uuid` is device-mapper's name for the device's owner and content, at most 128 characters.
-  // Throws EBUSY if name or UUID is taken.
+  // `uuid` identifies the device's owner and content, at most 128 characters. Throws EBUSY if name or UUID is
+  // taken.
   DmDevice(std::string name, const std::string& uuid, const DmTable& table, bool read_only);
   ~DmDevice();
   DmDevice(const DmDevice&) = delete;
@@ -40,33 +40,33 @@ class DmDevice {
   const std::string& name() const noexcept { return name_; }
   const std::string& path() const noexcept { return path_; }  // "/dev/mapper/NAME"
 
-  // How many have it open: mounts, and open files.
+  // How many users have it open: mounts, and open files.
   int OpenCount() const;
 
-  // What the target tells of itself, as `dmsetup status` prints it after the target's name.
+  // The target's status, as printed by `dmsetup status` after the target's name.
   std::string Status() const;
 
-  // Gives the target a message, as `dmsetup message DEVICE 0 TEXT` does. Throws Error with the errno that
-  // the target gave.
+  // Sends the target a message, as `dmsetup message DEVICE 0 TEXT` does. Throws Error with the target's
+  // errno.
   void Message(const std::string& text);
 
-  // From now on all reading and writing fails, and what stood behind the device is free for another one.
+  // From now on all reads and writes fail, and the storage below the device is free for another use.
   void FailEverything();
 
-  // "253:4", which needs no node in /dev.
+  // "253:4"; needs no node in /dev.
   std::string Number() const;
 
-  // Bytes that were written to the device since it was made; what is under way is not counted. Empty if
-  // this system does not tell (sysfs is not mounted).
+  // Bytes written to the device since it was created, not counting writes in flight. Empty if unknown (sysfs
+  // is not mounted).
   std::optional<uint64_t> WrittenBytes() const;
 
-  // Keeps all writes waiting for as long as it lives. A filesystem on the device is frozen before: what
-  // is on the device meanwhile is consistent, with all that was written. Whoever touches the device in
-  // between, a thread that writes to a file there above all, waits for the end.
+  // Holds back all writes for its lifetime. A filesystem on the device is frozen first: meanwhile the
+  // device's content is consistent and includes everything written. Every access to the device in between
+  // blocks until the end, in particular a thread that writes to a file there.
   class Suspended {
    public:
     explicit Suspended(DmDevice& device);
-    // What cannot be resumed is logged: writes to it would wait for ever.
+    // A failed resume is logged: writes to the device would block for ever.
     ~Suspended();
     Suspended(const Suspended&) = delete;
     Suspended& operator=(const Suspended&) = delete;
@@ -81,11 +81,11 @@ class DmDevice {
   std::string path_;
 };
 
-// Names of the devices whose UUID begins with `uuid_prefix`.
+// Names of the devices whose UUID starts with `uuid_prefix`.
 std::vector<std::string> ListDmDevices(std::string_view uuid_prefix);
 
-// Removes what a process that died has left: at once, or with the last user. Resumes it before.
-// Returns how many there were.
+// Removes devices that a dead process left behind: at once, or with their last user. Resumes them first.
+// Returns their number.
 size_t RemoveDmDevices(std::string_view uuid_prefix);
 
 }  // namespace ckptfs

@@ -16,14 +16,14 @@
 #include "backend/base/failpoint.h"
 #include "backend/base/partial_file.h"
 #include "backend/compare/comparison.h"
-#include "backend/compare/tree_walk.h"
+#include "backend/compare/tree_comparison.h"
 #include "backend/dm/dm_volume.h"
 #include "backend/dm/image_files.h"
 
 namespace ckptfs {
 namespace {
 
-// Of snapshots that are looked into.
+// For snapshots being read.
 constexpr size_t kOpenVolumesMax = 32;
 
 void RequireReadOnly(const VolumeHeader& header, const VolumeId& id) {
@@ -69,7 +69,7 @@ BackendCapabilities DmBackend::capabilities() const noexcept {
           .open_volumes_max = kOpenVolumesMax};
 }
 
-// By whoever is the first to use it.
+// Called by the first user of the volume.
 std::unique_ptr<Activation> DmBackend::Activate(const VolumeId& id) const {
   const VolumeHeader header = HeaderOf(id);
   const bool writable = !header.read_only && !home_.read_only;
@@ -100,7 +100,7 @@ VolumeHeader DmBackend::HeaderOf(const VolumeId& id) const {
   return ReadVolumeHeader(OpenFile(id).get());
 }
 
-// What was written to sidecars and renamed there, and its directory.
+// Syncs sidecars that were written and renamed, and their directory.
 void DmBackend::SyncMeta() const {
   CheckSyscall(fsync(home_.meta.get()), "write out the directory of sidecars");
 }
@@ -121,7 +121,7 @@ void DmBackend::CreateFrom(const VolumeId& id, const TemplateId& base) {
   VolumeFile volume{id, file.fd(), {.base = base, .marker = NewMarker()}};
   const auto content = MakeContent(volume, templates_.Info(base));
   WriteVolumeHeader(file.fd(), volume.header);
-  // If power goes here: a file that is removed at the next start.
+  // If power fails here: a file that is removed at the next start.
   Failpoint("volume-create.after-file");
   SyncMeta();
   file.Keep("volume-create.after-rename");
@@ -141,7 +141,7 @@ void DmBackend::Copy(const VolumeId& source, const VolumeId& target, bool read_o
   volume.header.read_only = read_only;
   volume.header.in_use = false;
   WriteVolumeHeader(file.fd(), volume.header);
-  // If power goes here: a file that is removed at the next start.
+  // If power fails here: a file that is removed at the next start.
   Failpoint(operation + ".after-copy");
   SyncMeta();
   file.Keep(operation + ".after-rename");
@@ -175,11 +175,11 @@ bool DmBackend::Destroy(const VolumeId& id) {
     ThrowErrno(attempted);
   }
   if (!S_ISREG(status.st_mode)) {
-    throw Error(ENOTDIR, attempted, "what has its name is no volume, and is left alone",
+    throw Error(ENOTDIR, attempted, "the entry of that name is not a volume; it is left alone",
                 fmt::format("Look at {}/{}", home_.volumes_name, name));
   }
   TakeAway(id);
-  // If power goes before the directory is synced, the whole volume is there again.
+  // If power fails before the directory is synced, the whole volume is back.
   Failpoint("volume-destroy.after");
   table_->Drop(id);
   return true;
@@ -199,7 +199,7 @@ std::vector<VolumeListing> DmBackend::List() const {
       const bool read_only = HeaderOf(*id).read_only;
       volumes.push_back({*std::move(id), read_only});
     } catch (const Error& error) {
-      if (error.errno_value() == ENOENT) continue;  // destroyed just now
+      if (error.errno_value() == ENOENT) continue;  // just destroyed
       if (error.errno_value() != EUCLEAN) throw;
       spdlog::error("volume {}: {}", id->str(), error.what());
     }
@@ -231,7 +231,7 @@ std::shared_ptr<Volume> DmBackend::Open(const VolumeId& id) const {
 }
 
 void DmBackend::Sync(const VolumeId& id) {
-  // One that is not in use has nothing to write out.
+  // An inactive volume has nothing to write out.
   if (const auto activation = table_->Find(id)) activation->Sync();
 }
 
@@ -240,7 +240,7 @@ void DmBackend::WriteOut(const VolumeId& id) { Sync(id); }
 uint64_t DmBackend::ChangeMarker(const VolumeId& id) const {
   if (const auto activation = table_->Find(id)) return activation->Marker();
   const VolumeHeader header = HeaderOf(id);
-  // Using it finds out what is in its journal, and gives it a new one.
+  // Activating it replays its journal, and gives it a new marker.
   return header.in_use ? table_->Get(id)->Marker() : header.marker;
 }
 
@@ -252,11 +252,11 @@ bool DmBackend::MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t 
                              ImageFiles(newer_volume->root_fd(), limits), files_max);
 }
 
-ChangeList DmBackend::Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
-                              Extent extent) const {
+DiffList DmBackend::Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
+                            Extent extent) const {
   RequireReadOnly(HeaderOf(older), older);
   RequireReadOnly(HeaderOf(newer), newer);
-  if (older == newer) return ChangeList(limits);
+  if (older == newer) return DiffList(limits);
   const std::shared_ptr<Activation> older_volume = table_->Get(older);
   const std::shared_ptr<Activation> newer_volume = table_->Get(newer);
   return ChangesByWalking(ImageFiles(older_volume->root_fd(), limits),

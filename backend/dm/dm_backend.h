@@ -1,4 +1,4 @@
-// What all backends on device-mapper have in common.
+// The common base of the backends on device-mapper.
 #pragma once
 
 #include <functional>
@@ -17,13 +17,12 @@
 
 namespace ckptfs {
 
-// Backend whose volumes start as a shared read-only image. A volume is a file <uuid>.volume, which begins
-// with its header, and what the heir keeps besides; it has a device and a mount only while somebody uses
-// it. Of one that is being written to a snapshot is taken while the device is suspended and the filesystem
-// on it frozen.
+// A Backend whose volumes start as a shared read-only image. A volume is a file <uuid>.volume, which begins
+// with its header, plus the content that the derived class stores. It has a device and a mount only while it
+// is used. A snapshot of a volume in use is taken while its device is suspended and its filesystem frozen.
 //
-// A volume's file is on disk whole or not at all, and durable when a function says so: it is written under
-// another name, synced, renamed, and the directory is synced.
+// A volume's file is on disk completely or not at all, and durable where a function says so: it is written
+// under a temporary name, synced and renamed, and the directory is synced.
 class DmBackend : public Backend {
  public:
   BackendCapabilities capabilities() const noexcept override;
@@ -44,8 +43,8 @@ class DmBackend : public Backend {
   void Sync(const VolumeId& id) override;
   void WriteOut(const VolumeId& id) override;
   uint64_t ChangeMarker(const VolumeId& id) const override;
-  ChangeList Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
-                     Extent extent) const override;
+  DiffList Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
+                   Extent extent) const override;
   bool MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t files_max,
                   WorkLimits& limits) const override;
   SpaceInfo Space() const override;
@@ -56,18 +55,18 @@ class DmBackend : public Backend {
   }
 
  protected:
-  // What a new volume has besides its file: taken back at the end of this object unless it was kept.
+  // The content of a new volume apart from its file: removed by the destructor unless it was kept.
   class NewContent {
    public:
     NewContent() = default;
     virtual ~NewContent() = default;
     NewContent(const NewContent&) = delete;
     NewContent& operator=(const NewContent&) = delete;
-    // Once the volume's file is there.
+    // Called once the volume's file exists.
     virtual void Keep() noexcept = 0;
   };
 
-  // A volume as its file has it.
+  // A volume as stored in its file.
   struct VolumeFile {
     const VolumeId& id;
     int fd = -1;
@@ -75,31 +74,31 @@ class DmBackend : public Backend {
   };
 
   DmBackend(DmHome home, const BackendOptions& options, ImageFiller fill);
-  // To be called by the heir's constructor at its end, and by its destructor at its beginning: what is
-  // started and ended there calls the functions below.
+  // The derived class calls Start at the end of its constructor, and End at the beginning of its destructor:
+  // the threads started and ended there call the functions below.
   void Start();
   void Stop();
 
-  // The device of a volume that nobody has one of. `name` is for it and its UUID. EBUSY if a process that
-  // died still has it.
+  // Creates the device of a volume that has none. `name` is for the device and its UUID. EBUSY if a dead
+  // process left it in use.
   virtual std::unique_ptr<VolumeDevice> MakeDevice(const VolumeFile& volume,
                                                    std::shared_ptr<const LoopDevice> base,
                                                    const std::string& name,
                                                    bool writable) const = 0;
-  // What a new volume has besides its header, which this may add to; null if that is all in its file.
-  // Durable with the file.
+  // Creates the content of a new volume apart from its header, to which this may add; null if everything is
+  // in its file. Durable with the file.
   virtual std::unique_ptr<NewContent> MakeContent(VolumeFile& volume, const TemplateInfo& base) = 0;
-  // The same of a copy, for which `volume.header` becomes what the source's was at that moment.
+  // The same for a copy; `volume.header` becomes the source's header of that moment.
   virtual std::unique_ptr<NewContent> CopyContent(const VolumeFile& source, VolumeFile& volume) = 0;
-  // Removes that volume's file, or gives it a name that is none of a volume.
+  // Removes that volume's file, or renames it so that it is no longer a volume's.
   virtual void TakeAway(const VolumeId& id) = 0;
-  // What volumes can still be written to, with the limits of whatever is below counted in.
+  // The space into which volumes can still write, including the limits of all layers below.
   virtual DiskSpace Room() const = 0;
-  // What is to be seen to now and then, by the thread that watches the space.
+  // Periodic work, called by the thread that watches the space.
   virtual void Tend() {}
-  // What is short if there is none, for people: "the disk of the store".
+  // The name of the scarce resource in messages: "the disk of the store".
   virtual std::string RoomName() const = 0;
-  // Whether what volumes give up should be told to what is below.
+  // Whether discards of the volumes should be passed on to the layer below.
   virtual bool discard() const noexcept { return false; }
 
   std::shared_ptr<Activation> Active(const VolumeId& id) const { return table_->Get(id); }

@@ -89,7 +89,7 @@ void RemoveDmHome(int store_fd, const std::string& volumes_name, const std::stri
 
 namespace {
 
-// What MakeDmHome does but for clearing up.
+// MakeDmHome without the cleanup.
 DmHome Fill(int store_fd, const std::string& volumes_name, uint64_t template_bytes) {
   for (const std::string& name :
        {std::string(kBasesDirectory), volumes_name, std::string(kMetaDirectory)}) {
@@ -118,7 +118,7 @@ DmHome MakeDmHome(int store_fd, const std::string& volumes_name, uint64_t templa
 
 void ClearDmHome(const DmHome& home) {
   if (const size_t left = RemoveDmDevices(DevicePrefix(home)); left > 0) {
-    spdlog::info("removed {} devices that a daemon which died has left", left);
+    spdlog::info("removed {} devices left by a daemon that died", left);
   }
   if (home.read_only) return;
   RemovePartialFiles(home.volumes.get());

@@ -1,4 +1,4 @@
-// What lies in the directory of a store on device-mapper.
+// The directory of a store on device-mapper.
 #pragma once
 
 #include <cstdint>
@@ -11,62 +11,62 @@
 
 namespace ckptfs {
 
-// Its directories, open:
-//   bases/    <uuid>.img, a template each, and <uuid>.json, what is known of it
-//   VOLUMES/  <uuid>.volume, a volume each (backend/dm/volume_file.h)
+// Its open directories:
+//   bases/    a template each: <uuid>.img, and its description <uuid>.json
+//   VOLUMES/  a volume each: <uuid>.volume (backend/dm/volume_file.h)
 //   meta/     sidecars
-// Names that end in ".partial" are of what was being made when a process died.
+// Files ending in ".partial" were unfinished when a process died.
 struct DmHome {
   UniqueFd bases;
   UniqueFd volumes;
   UniqueFd meta;
-  std::string volumes_name;  // of their directory, for people
+  std::string volumes_name;  // of their directory, for messages
   bool read_only = false;
   uint64_t default_size = 0;                 // of templates, in bytes
-  uint32_t sector_bytes = kLoopSectorBytes;  // of what volumes are kept on
+  uint32_t sector_bytes = kLoopSectorBytes;  // of the storage below the volumes
 };
 
-// Why there cannot be a store on device-mapper here; empty if there can.
+// Why a store on device-mapper is not possible here; empty if it is.
 std::optional<std::string> DmHomeObstacle(int store_fd);
-// Throws Error ENODEV with that, and with the kernel's module that is needed.
+// Throws Error ENODEV with that reason, and the name of the required kernel module.
 void RequireDmHome(int store_fd, const std::string& module);
 
-// A directory of such a store. ENOENT with what to do if it is missing.
+// A directory of such a store. ENOENT with the remedy if it is missing.
 UniqueFd OpenDmDirectory(int store_fd, const std::string& name);
 
-// Makes these directories, and the template that volumes are made from if nobody says otherwise (label
-// "default", ext4, `template_bytes` long). Can be repeated when it was cut short: what was there is made
-// use of, or made anew. What it has made is removed if it throws.
+// Creates these directories, and the default template for volumes (label "default", ext4, `template_bytes`
+// long). Can be repeated after an interruption: existing parts are reused or replaced. If it throws, it has
+// removed what it created.
 DmHome MakeDmHome(int store_fd, const std::string& volumes_name, uint64_t template_bytes);
 
-// Whether there are volumes in that directory of the store, or what is left of some that are being
-// destroyed. Then there is a store, also if its mark is gone.
+// Whether that directory of the store contains volumes, or remains of volumes being destroyed. Then there is
+// a store, even if its mark is gone.
 bool HasDmVolumes(int store_fd, const std::string& volumes_name);
 
-// Removes directories of a store that could not be made.
+// Removes the directories of a store whose creation failed.
 void RemoveUnfinishedHome(int store_fd, const std::vector<std::string>& names) noexcept;
 
-// Removes the mark and all else of a store that has no volume. EEXIST if it has some.
+// Removes the mark and everything else of a store without volumes. EEXIST if it has some.
 void RemoveDmHome(int store_fd, const std::string& volumes_name, const std::string& mark_name);
 
-// Opens them; the caller fills in the rest. ENOENT with what to do if one is missing.
+// Opens the directories; the caller fills in the rest. ENOENT with the remedy if one is missing.
 DmHome OpenDmHome(int store_fd, const std::string& volumes_name);
 
-// Removes what was being made, and the devices of a process that died.
+// Removes unfinished files, and the devices of a dead process.
 void ClearDmHome(const DmHome& home);
 
-// What the UUIDs and names of this store's devices begin with. It tells stores of one machine apart, also
-// copies.
+// The prefix of the UUIDs and names of this store's devices. It distinguishes the stores of one machine,
+// including copies.
 std::string DevicePrefix(const DmHome& home);
 
-// The file in the store's directory that says of what kind it is.
+// The file in the store's directory that identifies its type.
 struct StoreMark {
   uint64_t default_size = 0;
-  // Of a thin pool that is on devices; empty: in files of the store.
+  // For a thin pool on devices; empty: in files of the store.
   std::string data_device;
   std::string metadata_device;
 };
-// It is written last: without it there is no store yet. Durable on return.
+// Written last: without the mark there is no store yet. Durable on return.
 void WriteStoreMark(int store_fd, const std::string& name, const StoreMark& mark);
 // EUCLEAN, ENOTSUP.
 StoreMark ReadStoreMark(int store_fd, const std::string& name);

@@ -14,8 +14,8 @@
 namespace ckptfs {
 namespace {
 
-// Of include/linux/exportfs.h and fs/xfs/xfs_export.h. Both filesystems tell a file by its inode number
-// and generation; xfs has a form with 64 bits for the number.
+// From include/linux/exportfs.h and fs/xfs/xfs_export.h. Both filesystems identify a file by inode number and
+// generation; xfs also has a form with a 64-bit number.
 constexpr int32_t kShortHandle = 1;
 constexpr int32_t kLongHandle = 0x81;
 
@@ -112,11 +112,11 @@ FileId DmVolume::Identify(int dir_fd, const char* name) const {
 std::string DmVolume::PathOf(uint64_t inode) const {
   try {
     const UniqueFd fd = OpenInode({.inode = inode}, O_PATH | O_NOFOLLOW);
-    // Seen from the root of its mount, which is in no tree of mounts.
+    // Relative to the root of its mount, which is detached.
     std::string path = PathOfDescriptor(fd.get());
     if (path.size() < 2 || path[0] != '/') return {};
     path.erase(0, 1);
-    // It is another's name if it was removed, or cannot be told.
+    // If the file was removed or is unknown, the path is another file's.
     return Identify(root_fd(), path.c_str()).inode == inode ? path : std::string();
   } catch (const Error&) {
     return {};

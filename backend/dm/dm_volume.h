@@ -1,4 +1,4 @@
-// A volume on a device that is open for use.
+// An open volume on a device.
 #pragma once
 
 #include <memory>
@@ -8,7 +8,7 @@
 
 namespace ckptfs {
 
-// Volume on ext4 or xfs. Keeps its filesystem mounted. Immutable: any thread.
+// Volume on ext4 or xfs. Keeps its filesystem mounted. Immutable, so thread-safe.
 class DmVolume final : public Volume {
  public:
   DmVolume(VolumeId id, std::shared_ptr<const Activation> activation);
@@ -18,7 +18,7 @@ class DmVolume final : public Volume {
   UniqueFd OpenInode(FileId file, int flags) const override;
   bool ReusesInodeNumbers() const noexcept override { return true; }
   FileId Identify(int dir_fd, const char* name) const override;
-  // A name by which the file was looked up, if the kernel has not forgotten it.
+  // A name by which the file was looked up, if the kernel still caches it.
   std::string PathOf(uint64_t inode) const override;
   bool HasStopped() const noexcept override { return activation_->has_stopped(); }
 

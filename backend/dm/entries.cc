@@ -1,4 +1,4 @@
-// The backends on device-mapper, for the table of backends.
+// The device-mapper backends' entries in the table of backends.
 #include "backend/dm/snapshot_backend.h"
 #include "backend/dm/snapshot_home.h"
 #include "backend/dm/thin_backend.h"

@@ -10,7 +10,7 @@
 
 namespace ckptfs {
 
-// In both handles, of 8 and of 12 bytes, it comes last.
+// It is the last field in both handles, of 8 and of 12 bytes.
 uint32_t ImageFiles::GenerationOf(int fd, const std::string& path) const {
   const std::string handle = HandleOf(fd, path);
   uint32_t generation = 0;
@@ -23,7 +23,7 @@ uint32_t ImageFiles::GenerationOf(int fd, const std::string& path) const {
 }
 
 void ImageFiles::WalkLinks(Links& links) const {
-  constexpr size_t kLinkBytes = 64;  // of one in the map, as it is allocated
+  constexpr size_t kLinkBytes = 64;  // per entry in the map, as allocated
   std::vector<PathId> pending{kRootPath};
   while (!pending.empty()) {
     const PathId directory = pending.back();

@@ -1,4 +1,4 @@
-// Files of a read-only volume on ext4 or xfs, looked at by path.
+// Files of a read-only volume on ext4 or xfs, accessed by path.
 #pragma once
 
 #include <functional>
@@ -11,13 +11,13 @@
 
 namespace ckptfs {
 
-// VolumeFiles where a path is found by a walk only, and where two files of two volumes share nothing that
-// can be told.
+// VolumeFiles for filesystems where finding a path requires a walk, and where files of two volumes never
+// share known blocks.
 class ImageFiles final : public VolumeFiles {
  public:
   ImageFiles(int root_fd, WorkLimits& limits) : VolumeFiles(root_fd, limits) {}
 
-  // The first call walks through the whole volume.
+  // The first call walks the whole volume.
   void ForEachPathOf(uint64_t inode,
                      const std::function<bool(const std::string& path)>& visit) const override;
   bool SharesContents(uint64_t /*inode*/, const VolumeFiles& /*other*/,
@@ -26,7 +26,7 @@ class ImageFiles final : public VolumeFiles {
   }
 
  private:
-  // Of files with more than one name, all paths.
+  // All paths of files with more than one name.
   struct Links {
     explicit Links(WorkLimits& limits) : paths(limits), held(limits) {}
     PathTree paths;
@@ -37,7 +37,7 @@ class ImageFiles final : public VolumeFiles {
   uint32_t GenerationOf(int fd, const std::string& path) const override;
   void WalkLinks(Links& links) const;
 
-  mutable std::optional<Links> links_;  // once they have been looked for
+  mutable std::optional<Links> links_;  // once they have been collected
 };
 
 }  // namespace ckptfs

@@ -25,21 +25,21 @@ namespace ckptfs {
 namespace {
 
 constexpr uint64_t kBlockBytes = 4096;
-// What ext4 keeps for itself unless it is told otherwise: 2%, and no more than so many blocks.
+// ext4's default reservation: 2%, and no more than this many blocks.
 constexpr uint64_t kKeptDivisor = 50;
 constexpr uint64_t kKeptBlocksMax = 4096;
 constexpr uint64_t kXfsKeptDivisor = 20;
 constexpr uint64_t kXfsKeptBlocksMax = 8192;
 
-// What stands at that place of an image; 0 behind its end.
+// The value at that offset of an image; 0 beyond its end.
 template <typename Number>
 Number ReadNumber(int image_fd, off_t offset) {
   Number number = 0;
   return pread(image_fd, &number, sizeof(number), offset) == sizeof(number) ? number : Number{0};
 }
 
-// Where ext4 says and takes what concerns one filesystem (Documentation/ABI/testing/sysfs-fs-ext4). Empty if
-// that cannot be found.
+// ext4's sysfs directory for one filesystem (Documentation/ABI/testing/sysfs-fs-ext4). Empty if it cannot be
+// found.
 std::string Ext4Settings(int root_fd) {
   struct stat status {};
   std::array<char, PATH_MAX> device{};
@@ -58,8 +58,8 @@ class Ext4 final : public ImageFilesystem {
   uint64_t SectorBytes(int image_fd) const override {
     return uint64_t{1024} << (le32toh(ReadNumber<uint32_t>(image_fd, 1024 + 24)) & 31);
   }
-  // s_feature_compat, 92 bytes into the superblock. Without a journal a power cut leaves a filesystem that
-  // needs to be checked, and a change can cost a single block: see FreezeBytes.
+  // s_feature_compat, 92 bytes into the superblock. Without a journal, a power failure leaves a filesystem
+  // that needs a check, and a change can write as little as a single block: see FreezeBytes.
   std::string Lack(int image_fd) const override {
     constexpr uint32_t kHasJournal = 0x4;
     const bool has = (le32toh(ReadNumber<uint32_t>(image_fd, 1024 + 92)) & kHasJournal) != 0;
@@ -67,24 +67,24 @@ class Ext4 final : public ImageFilesystem {
   }
   uint64_t MinBytes() const override { return 16 * kMiB; }
   void Make(int image_fd) const override { MakeExt4(image_fd); }
-  // The first time that a file is opened it notes in the superblock where it is mounted
-  // (ext4_sample_last_mounted). Where there is no room for this one, there will be for the note.
+  // When the first file is opened, ext4 records the mount point in the superblock (ext4_sample_last_mounted).
+  // If there is no room for this file, there will be for the record.
   void Settle(int root_fd) const override {
     const UniqueFd file(openat(root_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   }
-  // The superblock, which says whether there is a journal to play back (ext4_freeze, ext4_unfreeze). A
-  // change costs three blocks in the journal alone.
+  // The superblock, which says whether the journal needs replay (ext4_freeze, ext4_unfreeze). A change takes
+  // three blocks in the journal alone.
   uint64_t FreezeBytes() const override { return kBlockBytes; }
   uint64_t ThawBytes() const override { return kBlockBytes; }
 
-  // Each makes it stop, as it is mounted (below).
+  // Each error stops the filesystem, because of the mount options (below).
   uint64_t ErrorCount(int root_fd) const override {
     uint64_t count = 0;
     std::ifstream(Ext4Settings(root_fd) + "errors_count") >> count;
     return count;
   }
 
-  // By the number of blocks that it keeps for itself, which nobody gets, root included.
+  // Sets the number of reserved blocks, which nobody can use, root included.
   bool LimitGrowth(int root_fd, uint64_t bytes) const override {
     struct statvfs space {};
     if (fstatvfs(root_fd, &space) != 0) return false;
@@ -98,14 +98,14 @@ class Ext4 final : public ImageFilesystem {
     if (wanted != kept) std::ofstream(setting) << wanted << std::flush;
     return limited;
   }
-  // It does not look at a 0 (ext4_nfs_get_inode).
+  // ext4 ignores a generation of 0 (ext4_nfs_get_inode).
   uint32_t AnyGeneration(int /*root_fd*/, uint64_t /*inode*/) const override { return 0; }
 
  private:
   void AddOptions(ImageMount how, DetachedMountOptions& options) const override {
     if (how == ImageMount::kWritable) {
-      // Whatever is wrong with the disk below, nothing is written over what is right. And nothing in
-      // the background either: it would count as a change.
+      // Whatever is wrong with the disk below, nothing overwrites intact data. And nothing is written in the
+      // background: that would count as a change.
       options.filesystem_options = {{"errors", "remount-ro"}, {"noinit_itable", ""}};
     } else if (how == ImageMount::kWithoutJournal) {
       options.filesystem_options = {{"noload", ""}};
@@ -122,13 +122,12 @@ class Xfs final : public ImageFilesystem {
   }
   uint64_t MinBytes() const override { return 300 * kMiB; }
   void Make(int image_fd) const override { MakeXfs(image_fd); }
-  // It does write a record of its log, some time later. But one that tells of a change can be as small:
-  // better to take it for one.
+  // xfs does write a log record, some time later. But a record of a real change can be as small: better to
+  // count it as a change.
   uint64_t FreezeBytes() const override { return 0; }
   uint64_t ThawBytes() const override { return 0; }
 
-  // By the blocks that it keeps for its own needs (xfs_reserve_blocks), which are not among those that
-  // statvfs(3) calls free.
+  // Sets the reserved blocks (xfs_reserve_blocks), which statvfs(3) does not count as free.
   bool LimitGrowth(int root_fd, uint64_t bytes) const override {
     struct statvfs space {};
     xfs_fsop_resblks kept{};
@@ -137,14 +136,14 @@ class Xfs final : public ImageFilesystem {
     }
     const uint64_t free = space.f_bfree + kept.resblks_avail;
     const uint64_t left = bytes / space.f_frsize;
-    // What xfs_default_resblks has.
+    // The value of xfs_default_resblks.
     const uint64_t usual = std::min<uint64_t>(space.f_blocks / kXfsKeptDivisor, kXfsKeptBlocksMax);
     const bool limited = left + usual < free;
     const uint64_t wanted = limited ? free - left : usual;
     if (wanted != std::exchange(kept.resblks, wanted)) ioctl(root_fd, XFS_IOC_SET_RESBLKS, &kept);
     return limited;
   }
-  // One that has shut down answers nothing.
+  // A filesystem that has shut down does not answer.
   uint64_t ErrorCount(int root_fd) const override {
     struct stat status {};
     return fstat(root_fd, &status) != 0 && errno == EIO ? 1 : 0;
@@ -162,7 +161,7 @@ class Xfs final : public ImageFilesystem {
     request.ocount = &count;
     if (ioctl(root_fd, XFS_IOC_FSBULKSTAT_SINGLE, &request) != 0) {
       const int error = errno;
-      // There is no such inode, or none in use.
+      // The inode does not exist, or is not in use.
       throw Error(error == EINVAL || error == ENOENT ? ESTALE : error, attempted);
     }
     if (found.bs_ino != inode) throw Error(ESTALE, attempted);
@@ -171,10 +170,10 @@ class Xfs final : public ImageFilesystem {
 
  private:
   void AddOptions(ImageMount how, DetachedMountOptions& options) const override {
-    // A clone has the UUID of what it was cloned from.
+    // A clone has the UUID of its source.
     options.filesystem_options = {{"nouuid", ""}};
-    // Freezing leaves a record in the log to make sure of a recovery, which a read-only device cannot
-    // have and an image without open unlinked files does not need.
+    // Freezing dirties the log to force a recovery. A read-only device cannot replay it, and an image without
+    // open unlinked files does not need that.
     if (how != ImageMount::kWritable) options.filesystem_options.emplace_back("norecovery", "");
   }
 };

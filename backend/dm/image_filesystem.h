@@ -1,4 +1,4 @@
-// The filesystems that can be inside of a volume: what differs between ext4 and xfs.
+// The filesystems inside of volumes: the differences between ext4 and xfs.
 #pragma once
 
 #include <cstdint>
@@ -13,23 +13,23 @@
 namespace ckptfs {
 
 enum class ImageMount {
-  kWritable,        // plays back what a journal holds
-  kSettled,         // read-only, of an image that was frozen or unmounted: needs no journal
-  kWithoutJournal,  // read-only, of an image whose journal cannot be played back: as of its last commit
+  kWritable,        // replays the journal
+  kSettled,         // read-only, of a frozen or unmounted image: needs no journal
+  kWithoutJournal,  // read-only, without journal replay: as of its last commit
 };
 
 struct ImageMountOptions {
   ImageMount how = ImageMount::kWritable;
   AccessTimes access_times;
-  bool discard = false;  // tell the device of blocks that files give up
+  bool discard = false;  // pass discards of deleted blocks to the device
 };
 
-// One of them. A value without state of its own.
+// One of these filesystems. Stateless.
 class ImageFilesystem {
  public:
-  // EINVAL for a name that is none of them.
+  // EINVAL for any other name.
   static const ImageFilesystem& Named(std::string_view name);
-  // By what is in the image; empty if it is neither.
+  // Detected from the image; null if it is neither.
   static const ImageFilesystem* In(int image_fd);
 
   ImageFilesystem(const ImageFilesystem&) = delete;
@@ -37,32 +37,31 @@ class ImageFilesystem {
   virtual ~ImageFilesystem() = default;
 
   virtual std::string name() const = 0;
-  // Of the unit that the one in this image reads and writes its device by, in bytes: no less than the
-  // device's sectors have, or it cannot be mounted.
+  // The unit, in bytes, in which the filesystem in this image accesses its device: at least the device's
+  // sector size, or it cannot be mounted.
   virtual uint64_t SectorBytes(int image_fd) const = 0;
-  // The feature that a volume's filesystem must have and this one has not; empty if it has all.
+  // The required feature that this filesystem lacks; empty if it has all.
   virtual std::string Lack(int /*image_fd*/) const { return {}; }
-  // The smallest image that it can be made in, in bytes.
+  // The smallest image that it fits into, in bytes.
   virtual uint64_t MinBytes() const = 0;
-  // Makes it, empty (but for what mkfs itself puts there), in an image of holes.
+  // Creates it, empty (except for what mkfs itself adds), in a fully sparse image.
   virtual void Make(int image_fd) const = 0;
-  // With clones of it mounted at the same time.
+  // Works even while clones of it are mounted.
   UniqueFd Mount(const std::string& device, const ImageMountOptions& wanted) const;
-  // Has a filesystem that was just mounted for writing write what it would write later, of itself and
-  // without a change.
+  // Makes a filesystem that was just mounted for writing write now what it would otherwise write later, by
+  // itself and without a change.
   virtual void Settle(int /*root_fd*/) const {}
-  // How often it has found that it cannot go on, since it was made, for which see Activation. `root_fd` is of
-  // a mount.
+  // The number of errors since its creation that stop it, see Activation. `root_fd` is on a mount of it.
   virtual uint64_t ErrorCount(int root_fd) const = 0;
   // Activation::LimitGrowth.
   virtual bool LimitGrowth(int root_fd, uint64_t bytes) const = 0;
-  // What freezing and thawing it write by themselves at most, in bytes, each once. Together that is less
+  // The maximum of bytes that freezing, and thawing, write by themselves, each once. Together that is less
   // than any change of a file writes.
   virtual uint64_t FreezeBytes() const = 0;
   virtual uint64_t ThawBytes() const = 0;
 
-  // What a file handle has to hold for its generation to be that of whichever file has that inode number
-  // now. `root_fd` is of a mount. Throws Error ESTALE if none has.
+  // The generation that makes a file handle match whichever file has that inode number now. `root_fd` is on a
+  // mount of it. Throws Error ESTALE if there is no such file.
   virtual uint32_t AnyGeneration(int root_fd, uint64_t inode) const = 0;
 
  protected:

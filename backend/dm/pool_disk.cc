@@ -25,7 +25,7 @@ namespace {
 constexpr size_t kSuperblockBytes = 4096;
 constexpr off_t kMagicOffset = 32;  // struct thin_disk_superblock, drivers/md/dm-thin-metadata.c
 constexpr uint64_t kThinMagic = 27022010;
-// Of blkid(8): it has found nothing.
+// Exit status of blkid(8): nothing found.
 constexpr int kNothingFound = 2;
 
 UniqueFd OpenDevice(const std::string& device, int flags) {
@@ -44,7 +44,7 @@ UniqueFd OpenDevice(const std::string& device, int flags) {
   return fd;
 }
 
-// What was read of it before a pool wrote to it, below the cache, is to be dropped before: BLKFLSBUF.
+// Before a pool writes to the disk, earlier reads of it must be dropped from the cache below: BLKFLSBUF.
 bool HasThinMagic(int fd, const std::string& attempted) {
   uint64_t magic = 0;
   CheckSyscall(pread(fd, &magic, sizeof(magic), kMagicOffset), attempted);

@@ -1,4 +1,4 @@
-// What a thin pool keeps its data, or its metadata, on.
+// The storage of a thin pool's data or metadata.
 #pragma once
 
 #include <cstdint>
@@ -10,40 +10,40 @@
 
 namespace ckptfs {
 
-// A file in the store, by a loop device, or a block device that the user has named. In use as long as this
-// lives. One thread at a time.
+// A file in the store, attached to a loop device, or a block device named by the user. In use for the
+// lifetime of this object. Used by one thread at a time.
 class PoolDisk {
  public:
-  // `name` is for people: "data". Throws Error EBUSY if something has the file attached: two pools on it
-  // would destroy it.
+  // `name` is for messages: "data". Throws Error EBUSY if the file is already attached: two pools on it would
+  // destroy it.
   PoolDisk(UniqueFd file, const std::string& name, bool read_only);
   // Throws Error: ENOENT, ENOTBLK.
   PoolDisk(const std::string& device, bool read_only);
 
   bool is_file() const noexcept { return loop_.has_value(); }
-  int fd() const noexcept { return fd_.get(); }               // of the file, or of the device
+  int fd() const noexcept { return fd_.get(); }               // of the file or the device
   const std::string& path() const noexcept { return path_; }  // of the block device
   std::string Number() const;                                 // "7:3"
   uint64_t SizeBytes() const;
-  // Whether the metadata of a thin pool is on it.
+  // Whether it contains a thin pool's metadata.
   bool HoldsThinMetadata() const;
   uint32_t SectorBytes() const;
-  // Makes a file longer, and durable. Nothing happens if it is as long.
+  // Extends a file, durably. Does nothing if it is already that long.
   void GrowFile(uint64_t bytes);
 
  private:
   std::string path_;
-  UniqueFd fd_;  // the file, or the device
+  UniqueFd fd_;  // the file or the device
   std::optional<LoopDevice> loop_;
 };
 
-// Makes sure that a device can be a pool's: that nothing uses it and nothing that is known is on it. With
-// `wipe` it is then written over where the pool will look for metadata. Throws Error: ENOENT, ENOTBLK,
-// EBUSY, EEXIST with what to do.
+// Verifies that a device is suitable for a pool: nothing uses it, and it has no known content. With `wipe`,
+// it then overwrites the area where the pool looks for metadata. Throws Error: ENOENT, ENOTBLK, EBUSY, EEXIST
+// with the remedy.
 void TakeBlankDevice(const std::string& device, bool wipe);
 
-// Makes a device that TakeBlankDevice has taken such a one again: what tells that a pool was on it goes.
-// What holds neither data nor metadata of a pool stays as it is. Throws Error: ENOENT, ENOTBLK, EBUSY.
+// Reverses TakeBlankDevice: erases the traces of a pool from a device. A device without a pool's data or
+// metadata is not changed. Throws Error: ENOENT, ENOTBLK, EBUSY.
 void BlankPoolDevice(const std::string& device);
 
 }  // namespace ckptfs

@@ -67,9 +67,9 @@ std::unique_ptr<VolumeDevice> SnapshotBackend::MakeDevice(const VolumeFile& volu
                                                           std::shared_ptr<const LoopDevice> base,
                                                           const std::string& name,
                                                           bool writable) const {
-  // Whatever can be said against a CoW file that is attached elsewhere is said when it is attached here.
+  // If the CoW file is already attached elsewhere, attaching it here reports that.
   if (writable && !WaitUntilDetached(volume.fd) && RevalidateCow(volume.fd, kVolumeHeaderBytes)) {
-    spdlog::warn("volume {}: the kernel had given it up, for want of space most likely; used again",
+    spdlog::warn("volume {}: the kernel had invalidated it, most likely for lack of space; it is in use again",
                  volume.id.str());
   }
   return std::make_unique<SnapshotDevice>(std::move(base), volume.fd, kVolumeHeaderBytes, name,
@@ -101,7 +101,7 @@ std::unique_ptr<DmBackend::NewContent> SnapshotBackend::CopyContent(const Volume
   RequireSpaceForCopy(source.fd, fmt::format("copy volume {}", source.id.str()));
   const auto copy = [&] { CopySparse(source.fd, volume.fd); };
   volume.header = source.header;
-  // One that is read-only is as it is, whether somebody looks at it or not.
+  // A read-only volume cannot change, whether it is active or not.
   if (source.header.read_only) {
     copy();
   } else {

@@ -8,8 +8,8 @@
 
 namespace ckptfs {
 
-// Backend on dm-snapshot. A volume is the file cow/<uuid>.volume: its header and what dm-snapshot keeps of
-// the chunks that differ from the base's. A snapshot is a copy of that file.
+// Backend on dm-snapshot. A volume is the file cow/<uuid>.volume: its header, and dm-snapshot's store of the
+// chunks that differ from the base. A snapshot is a copy of that file.
 class SnapshotBackend final : public DmBackend {
  public:
   SnapshotBackend(DmHome home, const BackendOptions& options);
@@ -33,10 +33,10 @@ class SnapshotBackend final : public DmBackend {
   void TakeAway(const VolumeId& id) override;
   DiskSpace Room() const override { return ReadDiskSpace(home().volumes.get()); }
   std::string RoomName() const override { return "the disk of the store"; }
-  // ENOSPC if a copy of that file would leave less than the floor of its disk.
+  // ENOSPC if a copy of that file would leave less free space on its disk than the floor.
   void RequireSpaceForCopy(int file_fd, const std::string& attempted) const;
 
-  const bool shares_blocks_;  // files that are copied share their blocks, and cost none
+  const bool shares_blocks_;  // copies share blocks, and cost no space
 };
 
 }  // namespace ckptfs

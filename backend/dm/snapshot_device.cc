@@ -12,7 +12,7 @@
 namespace ckptfs {
 namespace {
 
-// P: the CoW file is kept. O: that it is full can be told from its being damaged.
+// P: persistent. O: reports an overflow, as distinct from damage.
 DmTable TableOf(const LoopDevice& base, const LoopDevice& cow) {
   return {.sectors = base.SizeBytes() / kDmSectorBytes,
           .type = "snapshot",
@@ -36,7 +36,7 @@ std::optional<SnapshotUsage> ParseSnapshotStatus(const std::string& status) {
     return SnapshotUsage{.state = SnapshotUsage::State::kInvalid};
   }
   if (status == "Overflow") return SnapshotUsage{.state = SnapshotUsage::State::kOverflow};
-  // "16/131072 8": sectors used, in all, and of the used ones those that hold metadata.
+  // "16/131072 8": sectors used, total, and used for metadata.
   std::istringstream words(status);
   SnapshotUsage usage;
   char slash = 0;
@@ -60,7 +60,7 @@ SnapshotUsage SnapshotDevice::Usage() const {
   const std::string status = device_.Status();
   if (const auto usage = ParseSnapshotStatus(status)) return *usage;
   throw Error(EIO, "read the status of the device " + device_.name(),
-              fmt::format("'{}' is none that is known", status));
+              fmt::format("unknown status '{}'", status));
 }
 
 }  // namespace ckptfs

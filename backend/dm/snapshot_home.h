@@ -6,14 +6,13 @@
 
 namespace ckptfs {
 
-// With a template of the size that the options give. Can be repeated when it was cut short. Durable on
-// return.
+// With a template of the size given by the options. Can be repeated after an interruption. Durable on return.
 void CreateSnapshotHome(int store_fd, const BackendOptions& options);
 
-// Removes what was being made, and the devices of a process that died.
+// Removes unfinished files, and the devices of a dead process.
 DmHome OpenSnapshotHome(int store_fd, const BackendOptions& options);
 
-// Of a store that has no volume. Throws Error.
+// For a store without volumes. Throws Error.
 void RemoveSnapshotHome(int store_fd);
 
 bool SnapshotHomeExists(int store_fd);

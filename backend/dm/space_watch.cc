@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kSeldom{1000};
 constexpr std::chrono::milliseconds kOften{100};
-// So many times the floor is "little".
+// "Little" free space: this many times the floor.
 constexpr uint64_t kLittle = 4;
 constexpr uint64_t kLowFraction = 5;
 
@@ -46,7 +46,7 @@ void SpaceWatch::Run(const std::stop_token& stop) {
   }
 }
 
-// Returns when to look again.
+// Returns the time until the next look.
 std::chrono::milliseconds SpaceWatch::Look() {
   const DiskSpace disk = room_();
   const Volumes all = in_use_();

@@ -1,4 +1,4 @@
-// Keeps volumes from promising more than the disk below them has.
+// Keeps volumes from promising more space than the disk below them has.
 #pragma once
 
 #include <atomic>
@@ -14,29 +14,28 @@
 
 namespace ckptfs {
 
-// A volume's file is sparse, and all of them together may promise more than their disk has. When that is
-// full the kernel gives up the volume that it cannot write for, and its programs get I/O errors. So while
-// there is little left, the filesystems of volumes that are being written to are made to say "no space
-// left" before: none may take more than its share of what is free, and FreeSpaceFloor stays for what they
-// write besides files.
+// The files of volumes are sparse, and together may promise more than their disk has. If that fills up, the
+// kernel gives up a volume that it cannot write for, and programs get I/O errors. So when space is short, the
+// filesystems of writable volumes are limited so that they report "no space left" before that: none may take
+// more than its share of the free space, and FreeSpaceFloor remains for what they write apart from files.
 //
-// One thread, which looks now and then, and often when there is little. What is written faster than it
-// looks can still fill the disk, as can others: VolumeReviver is for these.
+// Uses one thread, which checks now and then, and often when space is short. Writes that are faster, or other
+// users of the disk, can still fill it: VolumeReviver handles that.
 class SpaceWatch {
  public:
   using Volumes = std::vector<std::shared_ptr<Activation>>;
 
-  // `room` tells what can still be written, `in_use` gives the volumes that are in use; `look_after` is
-  // given these, and whether there is no room at all, each time before they are limited. All are called
-  // by the thread.
+  // `room` returns the space that can still be written, `in_use` the active volumes. Before each time that
+  // they are limited, `look_after` gets these, and whether there is no space at all. The thread calls all of
+  // them.
   SpaceWatch(std::function<DiskSpace()> room, std::function<Volumes()> in_use,
              std::function<void(const Volumes&, bool is_full)> look_after);
   ~SpaceWatch();
   SpaceWatch(const SpaceWatch&) = delete;
   SpaceWatch& operator=(const SpaceWatch&) = delete;
 
-  // Whether less than a fifth of the disk is left, and volumes have been promised more than that. By any
-  // thread.
+  // Whether less than a fifth of the disk is free, and volumes have been promised more than that.
+  // Thread-safe.
   bool is_low() const noexcept { return is_low_; }
 
  private:
@@ -49,7 +48,7 @@ class SpaceWatch {
   std::atomic<bool> is_low_{false};
   std::mutex mutex_;
   std::condition_variable_any changed_;
-  std::jthread thread_;  // last: starts when all else is there, ends first
+  std::jthread thread_;  // last: started after and joined before all other members
 };
 
 }  // namespace ckptfs

@@ -44,7 +44,7 @@ std::string SerializeNote(const TemplateInfo& info) {
          "\n";
 }
 
-// Empty for what is no such note.
+// Empty if it is not a valid note.
 std::optional<TemplateInfo> ParseNote(const std::string& text) {
   try {
     const auto json = nlohmann::json::parse(text);
@@ -59,7 +59,7 @@ std::optional<TemplateInfo> ParseNote(const std::string& text) {
                         .sha256 = json.at("sha256")};
   } catch (const nlohmann::json::exception&) {
     return std::nullopt;
-  } catch (const Error&) {  // a number that is none
+  } catch (const Error&) {  // an invalid number
     return std::nullopt;
   }
 }
@@ -79,7 +79,7 @@ struct stat StatusOf(int fd) {
   return status;
 }
 
-// A loop device takes whole blocks only.
+// A loop device uses whole blocks only.
 void RoundUp(int fd) {
   const auto size = static_cast<uint64_t>(StatusOf(fd).st_size);
   const uint64_t whole = (size + kCowChunkBytes - 1) / kCowChunkBytes * kCowChunkBytes;
@@ -88,8 +88,7 @@ void RoundUp(int fd) {
   }
 }
 
-// An image that is being made. From its filling to its end it goes through the same steps, whatever it is
-// made of.
+// An image being created. It goes through the same steps whatever its source.
 class NewImage final : public PendingTemplate {
  public:
   using Learn = std::function<TemplateInfo(TemplateInfo)>;
@@ -104,7 +103,7 @@ class NewImage final : public PendingTemplate {
   int fd() const { return image_.fd(); }
   int root_fd() const noexcept override { return root_.get(); }
 
-  // Plays back what is in a journal; what is no sound filesystem is found out.
+  // Replays the journal; fails if the filesystem is damaged.
   void MountFilesystem() {
     const ImageFilesystem* filesystem = ImageFilesystem::In(image_.fd());
     if (filesystem == nullptr) {
@@ -119,7 +118,7 @@ class NewImage final : public PendingTemplate {
     if (const uint64_t bytes = filesystem->SectorBytes(image_.fd()); bytes < kCowChunkBytes) {
       throw Error(
           EINVAL, "use an image as a template",
-          fmt::format("the {} in it has {} of {} bytes, and {} are the least", filesystem->name(),
+          fmt::format("its {} has {} of {} bytes; at least {} are needed", filesystem->name(),
                       filesystem->name() == "xfs" ? "sectors" : "blocks", bytes, kCowChunkBytes),
           "Make it with mkfs.ext4 -b 4096 or mkfs.xfs -s size=4096");
     }
@@ -145,7 +144,7 @@ class NewImage final : public PendingTemplate {
     PartialFile note(bases_fd_, NoteName(id_));
     note.Write(SerializeNote(info_));
     note.Keep();
-    // If power goes here: a note without an image, which is removed at the next start.
+    // If power fails here: a note without an image, which the next start removes.
     Failpoint("template.after-note");
     image_.Keep("template.after-rename");
     return learn_(info_);
@@ -158,7 +157,7 @@ class NewImage final : public PendingTemplate {
   TemplateInfo info_;
   PartialFile image_;
   std::optional<LoopDevice> loop_;
-  UniqueFd root_;  // last: it goes before its device
+  UniqueFd root_;  // last: released before its device
 };
 
 }  // namespace
@@ -179,7 +178,7 @@ void TemplateStore::Expect(const TemplateInfo& info) { Learn(info); }
 TemplateStore::Known& TemplateStore::KnownLocked(const TemplateId& id) const {
   const auto known = known_.find(id);
   if (known != known_.end()) return known->second;
-  throw Error(EIO, fmt::format("use template {}", id.str()), "nothing is known of it",
+  throw Error(EIO, fmt::format("use template {}", id.str()), "it has no description",
               kPutTemplateBack);
 }
 
@@ -235,7 +234,7 @@ TemplateInfo TemplateStore::Flatten(const std::string& label, const VolumeId& vo
   }
   CopySparse(base.get(), image.fd());
   options_.fill(file.get(), header, image.fd());
-  // Deleted while it was read: it loses its name before its content, of which parts may have been gone.
+  // Deleted while it was read: its name goes before its content, parts of which may have been missing.
   if (!HasEntry(volumes_fd_, VolumeFileName(volume))) {
     throw Error(ENOENT, fmt::format("flatten volume {}", volume.str()), "it was deleted meanwhile");
   }
@@ -300,7 +299,7 @@ void TemplateStore::Verify(const TemplateId& id) {
   VerifyLocked(KnownLocked(id));
 }
 
-// Returns the image, which is what it should be. Whoever asks first waits until it has been read.
+// Returns the verified image. The first caller waits until it has been read.
 UniqueFd TemplateStore::VerifyLocked(Known& known) const {
   const TemplateInfo& info = known.info;
   const std::string attempted = fmt::format("use template {}", info.label);

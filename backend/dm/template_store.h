@@ -1,4 +1,4 @@
-// The images that volumes on device-mapper are made from.
+// The images from which volumes on device-mapper are made.
 #pragma once
 
 #include <functional>
@@ -17,14 +17,14 @@
 
 namespace ckptfs {
 
-// TemplateKeeper of the directory bases/. For each template there is one loop device at most, read-only,
-// which all volumes on it share and which goes with the last of them.
+// TemplateKeeper for the directory bases/. Each template has at most one loop device, read-only, which all
+// volumes on it share and which goes away with the last of them.
 class TemplateStore final : public TemplateKeeper {
  public:
   struct Options {
     uint64_t default_size = 0;  // in bytes
     ImageFiller fill;           // for Flatten
-    // Of the loop devices: no more than what stands beside them below the volumes' devices has.
+    // The loop devices' sector size: at most that of the layer beside them below the volumes' devices.
     uint32_t sector_bytes = kLoopSectorBytes;
   };
   // The descriptors, of bases/ and of the volumes' directory, are borrowed.
@@ -43,12 +43,12 @@ class TemplateStore final : public TemplateKeeper {
   uint64_t DiskBytes(const TemplateId& id) const override;
   uint64_t DefaultSize() const override { return options_.default_size; }
 
-  // Removes the note of a template whose image was never there, or is not any more, unless something is
-  // based on it: that is logged.
+  // Removes the notes of templates without an image. If a volume is based on such a template, logs it
+  // instead.
   void RemoveLoneNotes();
-  // The loop device of a template that is what it should be, shared. Throws as Verify does.
+  // The shared loop device of a verified template. Throws as Verify does.
   std::shared_ptr<const LoopDevice> Attach(const TemplateId& id);
-  // What is known of it. ENOENT if nothing is.
+  // The template's description. ENOENT if there is none.
   TemplateInfo Info(const TemplateId& id) const;
   // The template of that label. ENOENT if there is none.
   TemplateId Labelled(const std::string& label) const;
@@ -56,7 +56,7 @@ class TemplateStore final : public TemplateKeeper {
  private:
   struct Known {
     TemplateInfo info;
-    // The state of the file in which it was read and found right; inode 0: none yet.
+    // The state of the file when it was verified; inode 0: not yet.
     uint64_t verified_inode = 0;
     int64_t verified_ctime_ns = 0;
     std::weak_ptr<const LoopDevice> loop;

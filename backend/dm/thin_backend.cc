@@ -26,7 +26,7 @@ uint32_t DeviceOf(const VolumeHeader& header) {
 
 }  // namespace
 
-// A device of the pool that belongs to a new volume.
+// A pool device for a new volume.
 class ThinBackend::PoolContent final : public NewContent {
  public:
   PoolContent(ThinPool& pool, const VolumeId& id) : device_(pool, id) {}
@@ -60,7 +60,7 @@ bool ThinBackend::Names(const PendingThinDevice& pending) const {
     return DeviceOf(HeaderOf(pending.volume)) == pending.device;
   } catch (const Error& error) {
     if (error.errno_value() != ENOENT) throw;
-    // One that was destroyed since is given back by its own file.
+    // If it has been destroyed since, its .destroyed file frees its device.
     return HasEntry(home().volumes.get(), DestroyedFileName(pending.volume));
   }
 }
@@ -85,12 +85,12 @@ std::unique_ptr<DmBackend::NewContent> ThinBackend::MakeContent(VolumeFile& volu
 std::unique_ptr<DmBackend::NewContent> ThinBackend::CopyContent(const VolumeFile& source,
                                                                 VolumeFile& volume) {
   const uint32_t origin = DeviceOf(source.header);
-  // Before the pool is taken, of which that device may need a change.
+  // Before the pool is locked: that device may need to change it.
   const auto active = source.header.read_only ? nullptr : Active(source.id);
   auto content = std::make_unique<PoolContent>(pool_, volume.id);
   const auto copy = [&] { content->device().MakeSnapshotOf(origin); };
   volume.header = source.header;
-  // To one that is read-only nobody writes, whether somebody looks at it or not.
+  // Nobody writes to a read-only volume, whether it is active or not.
   if (active) {
     volume.header = active->CopyAt(copy);
   } else {
@@ -115,7 +115,7 @@ VolumeUsage ThinBackend::Usage(const VolumeId& id) const {
           .exclusive_bytes = usage.exclusive_bytes};
 }
 
-// Of a read-only volume, to which nothing writes however many devices it has.
+// For a read-only volume: nothing writes to it, however many devices it has.
 void ThinBackend::Fill(const VolumeHeader& header, int image_fd) const {
   constexpr char kReading[] = "read a volume to flatten it";
   static std::atomic<uint64_t> counter = 0;

@@ -14,7 +14,7 @@ namespace ckptfs {
 
 // Backend on dm-thin. A volume is a device of the pool, with its template as external origin, and the file
 // thin/<uuid>.volume that names it. A snapshot shares all blocks with its source, and takes the same time
-// whatever that holds.
+// whatever the source's size.
 class ThinBackend final : public DmBackend {
  public:
   ThinBackend(ThinHome home, const BackendOptions& options);

@@ -32,14 +32,14 @@ ThinDevice::ThinDevice(const ThinPool& pool, uint32_t id, const std::string& nam
               /*read_only=*/false) {}
 
 uint64_t ThinDevice::MappedEnd() const {
-  // "256 1023": sectors that are mapped, and the last of them; "0 -" if there is none.
+  // "256 1023": number of mapped sectors, and the highest of them; "0 -" if there are none.
   const std::string status = device_.Status();
   std::istringstream words(status);
   uint64_t mapped = 0;
   uint64_t last = 0;
   if (!(words >> mapped)) {
     throw Error(EIO, "read the status of the device " + device_.name(),
-                fmt::format("'{}' is none that is known", status));
+                fmt::format("unknown status '{}'", status));
   }
   return mapped == 0 || !(words >> last) ? 0 : (last + 1) * kDmSectorBytes;
 }

@@ -1,4 +1,4 @@
-// A device in a thin pool, as a block device.
+// A thin device of a pool, as a block device.
 #pragma once
 
 #include <memory>
@@ -11,18 +11,18 @@
 
 namespace ckptfs {
 
-// What was never written comes from the base, which nobody may ever write to. The pool has to outlive this.
+// Unwritten blocks are read from the base, which nobody may ever write to. The pool must outlive this object.
 class ThinDevice final : public VolumeDevice {
  public:
-  // The size is the base's. Throws Error: ENODATA if the pool has no device of that id.
+  // It has the base's size. Throws Error: ENODATA if the pool has no device of that id.
   ThinDevice(const ThinPool& pool, uint32_t id, std::shared_ptr<const LoopDevice> base,
              const std::string& name, bool read_only);
-  // Without a base, and larger than any: for what is mapped, as it is.
+  // Without a base, and larger than any: to access the mapped blocks as they are.
   ThinDevice(const ThinPool& pool, uint32_t id, const std::string& name);
 
   DmDevice& device() noexcept override { return device_; }
   bool IsSound() const override { return device_.Status() != "Fail"; }
-  // Behind the last byte that has a block of the pool; 0 if none has. Throws Error EIO.
+  // The end of the last mapped block, in bytes; 0 if none is mapped. Throws Error EIO.
   uint64_t MappedEnd() const;
 
  private:

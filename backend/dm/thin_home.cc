@@ -37,7 +37,7 @@ void CreateThinHome(int store_fd, const BackendOptions& options) {
                 "Give both, or none: then the pool is in files of the store");
   }
   const uint64_t size = options.size_bytes.value_or(DefaultStoreBytes(ReadDiskSpace(store_fd)));
-  // What can be refused comes first.
+  // Steps that may be refused come first.
   MakeDirectory(store_fd, kPoolName);
   try {
     MakeThinPool(OpenDmDirectory(store_fd, kPoolName).get(),
@@ -66,7 +66,7 @@ ThinHome OpenThinHome(int store_fd, const BackendOptions& options) {
   if (!mark.data_device.empty()) {
     thin.home.sector_bytes = PoolDisk(mark.data_device, /*read_only=*/true).SectorBytes();
   }
-  // A pool on devices has the size that they have.
+  // A pool on devices has their size.
   if (options.size_bytes && !options.read_only && mark.data_device.empty()) {
     GrowThinPoolFiles(thin.pool.get(), *options.size_bytes);
   }

@@ -15,17 +15,15 @@ struct ThinHome {
   std::string metadata_device;
 };
 
-// With a pool, and a template, of the size that the options give. Can be repeated when it was cut short.
-// Durable on return.
+// With a pool and a template of the size given by the options. Can be repeated after an interruption. Durable
+// on return.
 void CreateThinHome(int store_fd, const BackendOptions& options);
 
-// Removes what was being made, and the devices of a process that died; grows the pool's files if the
-// options say so.
+// Removes unfinished files, and the devices of a dead process; grows the pool's files if the options say so.
 ThinHome OpenThinHome(int store_fd, const BackendOptions& options);
 
-// Of a store that has no volume; devices of its pool are blank again. Throws Error.
-// Devices that the store names are cleared only if `options` name them too: a store that somebody has made up
-// can name those of anybody.
+// For a store without volumes; blanks the devices of its pool. Throws Error. Only devices that `options` name
+// too are blanked: a forged store can name anybody's devices.
 void RemoveThinHome(int store_fd, const BackendOptions& options);
 
 bool ThinHomeExists(int store_fd);

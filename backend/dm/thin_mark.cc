@@ -17,8 +17,8 @@ namespace {
 
 constexpr uint32_t kMarkDevice = 0;
 
-// One sector of any disk, aligned for O_DIRECT: what another device of that number has left in the
-// kernel's cache is not to be read.
+// One sector of any disk, aligned for O_DIRECT: a former device of that number may have left stale data in
+// the kernel's cache.
 struct alignas(4096) MarkSector {
   std::array<char, 4096> bytes{};
 
@@ -44,7 +44,7 @@ void WriteThinMark(DmDevice& pool, const std::string& name, const Uuid& mark) {
   try {
     pool.Message(fmt::format("create_thin {}", kMarkDevice));
   } catch (const Error& error) {
-    if (error.errno_value() != EEXIST) throw;  // made, and perhaps not written, when power went
+    if (error.errno_value() != EEXIST) throw;  // perhaps not yet written
   }
   const DmDevice device(name, name, TableOf(pool), /*read_only=*/false);
   const UniqueFd fd(

@@ -22,7 +22,7 @@ namespace {
 constexpr uint64_t kBlockSectors = kThinBlockBytes / kDmSectorBytes;
 
 constexpr uint64_t kMetadataFullPercent = 75;
-// The kernel keeps up to a tenth for itself.
+// The kernel reserves up to a tenth for itself.
 constexpr uint64_t kMetadataStopPercent = 85;
 constexpr std::chrono::seconds kUsageKept{2};
 
@@ -40,8 +40,8 @@ PoolDisk OpenDisk(int pool_fd, const char* name, const std::string& device, bool
 }
 
 DmTable TableOf(const PoolDisk& metadata, const PoolDisk& data, bool read_only) {
-  // No block is zeroed before its first use: volumes have a base, of which the rest of it is taken. A
-  // volume that finds no space fails at once, and does not wait for somebody who makes some.
+  // Blocks are not zeroed before their first use: volumes have a base, from which the rest of a block is
+  // copied. If a volume finds no space its writes fail at once, instead of waiting until someone adds some.
   const std::string features = fmt::format("{} skip_block_zeroing error_if_no_space{}",
                                            read_only ? 3 : 2, read_only ? " read_only" : "");
   return {.sectors = data.SizeBytes() / kThinBlockBytes * kBlockSectors,
@@ -60,10 +60,10 @@ ThinPool::ThinPool(int pool_fd, const Options& options)
       data_(OpenDisk(pool_fd, kThinDataName, options.data_device, /*read_only=*/false)),
       metadata_(OpenDisk(pool_fd, kThinMetadataName, options.metadata_device, read_only_)),
       state_(ReadThinState(state_file_.get())) {
-  // Where there is no pool the kernel makes one, over whatever else it is.
+  // Where there is no pool, the kernel creates one, overwriting everything else.
   const bool was_used = state_.transaction > 0 || state_.data_mark;
   if (was_used && !metadata_.HoldsThinMetadata()) RefuseOtherDisk(metadata_, "metadata");
-  // Nor does the kernel take a pool for a device that is read-only as such.
+  // The kernel also rejects a device that is itself read-only.
   device_.emplace(options.name, options.name, TableOf(metadata_, data_, read_only_),
                   /*read_only=*/false);
   RequireUsable();
@@ -91,7 +91,7 @@ ThinPoolStatus ThinPool::RequireUsable() const {
   return status;
 }
 
-// Nothing has been written to the data before this.
+// Called before anything is written to the data.
 void ThinPool::CheckData() {
   const std::string name = device_->name() + "-mark";
   if (state_.data_mark) {
@@ -99,8 +99,8 @@ void ThinPool::CheckData() {
     return;
   }
   if (read_only_) return;
-  // A pool's first activation, or one that was made before there were marks. On disk if power goes: a mark
-  // that the state does not know of, and the next activation writes another.
+  // A pool's first activation, or a pool from before there were marks. On disk if power fails: a mark that
+  // the state does not know of; the next activation writes another.
   const Uuid mark = Uuid::Generate();
   try {
     WriteThinMark(*device_, name, mark);
@@ -118,14 +118,14 @@ void ThinPool::Recover(const std::function<bool(const PendingThinDevice&)>& is_v
   pool_transaction_ = status.transaction;
   if (pool_transaction_ != state_.transaction && pool_transaction_ + 1 != state_.transaction) {
     throw Error(EUCLEAN, "use the thin pool",
-                fmt::format("its metadata is of another moment than what else is known of it "
+                fmt::format("its metadata does not match the recorded state "
                             "(transaction {}, and {} is expected)",
                             pool_transaction_, state_.transaction),
                 kPutThinPoolBack);
   }
   if (read_only_) return;
   const std::lock_guard lock(mutex_);
-  // A process that died while a tool was looking has left it.
+  // Left by a process that died while a tool was reading it.
   if (status.holds_snapshot) ReleaseSnapshotLocked();
   if (state_.pending && !is_volume(*state_.pending)) {
     DeleteLocked(state_.pending->device);
@@ -138,19 +138,19 @@ void ThinPool::Recover(const std::function<bool(const PendingThinDevice&)>& is_v
   WriteThinState(state_file_.get(), state_);
 }
 
-// With the mutex held.
+// Requires the mutex.
 void ThinPool::CommitLocked() {
   if (pool_transaction_ == state_.transaction) return;
   device_->Message(fmt::format("set_transaction_id {} {}", pool_transaction_, state_.transaction));
   pool_transaction_ = state_.transaction;
 }
 
-// With the mutex held.
+// Requires the mutex.
 void ThinPool::DeleteLocked(uint32_t device) {
   try {
     device_->Message(fmt::format("delete {}", device));
   } catch (const Error& error) {
-    if (error.errno_value() != ENODATA) throw;  // there is none
+    if (error.errno_value() != ENODATA) throw;  // it does not exist
   }
 }
 
@@ -166,7 +166,7 @@ ThinPool::NewDevice::NewDevice(ThinPool& pool, const VolumeId& volume)
                 "Make a new store, and copy the workspaces into it");
   }
   pool_.RequireUsable();
-  // What an earlier change could not bring to its end.
+  // Finishes an interrupted earlier change.
   pool_.CommitLocked();
   ThinState next = pool_.state_;
   id_ = next.next_device++;
@@ -197,7 +197,7 @@ ThinPool::NewDevice::~NewDevice() {
   try {
     pool_.DeleteLocked(id_);
   } catch (const std::exception& error) {
-    // The next mount finds it by the state, unless another change comes before that.
+    // The next mount finds it in the state, unless another change comes first.
     spdlog::error("remove the unfinished thin device {}: {}", id_, error.what());
   }
 }
@@ -206,7 +206,7 @@ ThinPoolStatus ThinPool::Status() const {
   const std::string status = device_->Status();
   if (const auto parsed = ParseThinPoolStatus(status)) return *parsed;
   throw Error(EIO, "read the status of the thin pool",
-              fmt::format("'{}' is none that is known", status));
+              fmt::format("unknown status '{}'", status));
 }
 
 DiskSpace ThinPool::Room() const {
@@ -214,7 +214,7 @@ DiskSpace ThinPool::Room() const {
   DiskSpace room{.total = status.total_data * kThinBlockBytes,
                  .used = status.used_data * kThinBlockBytes,
                  .free = (status.total_data - status.used_data) * kThinBlockBytes};
-  // Without room for metadata nothing can be written, nor deleted.
+  // Without room for metadata nothing can be written or deleted.
   if (status.used_metadata * 100 >= status.total_metadata * kMetadataStopPercent &&
       !MetadataCanGrow()) {
     room.free = 0;
@@ -246,22 +246,22 @@ void ThinPool::KeepMetadataRoomy() {
   }
   const uint64_t wanted = std::min(metadata_.SizeBytes() * 2, kThinMetadataMaxBytes);
   metadata_.GrowFile(wanted);
-  // The pool looks at the size of its metadata when it is resumed.
+  // The pool notices the new size of its metadata when it is resumed.
   const DmDevice::Suspended suspended(*device_);
   spdlog::info("the metadata of the thin pool has {} MiB now ({} of {} blocks were used)",
                wanted / kMiB, status.used_metadata, status.total_metadata);
 }
 
-// With the mutex held.
+// Requires the mutex.
 void ThinPool::ReleaseSnapshotLocked() { device_->Message("release_metadata_snap"); }
 
-// Returns what a tool says of the metadata as it is now, with the tools' mutex held. Changes go on
-// meanwhile: what the tool looks at is a snapshot, which the kernel leaves alone.
+// Returns a tool's output for the current metadata. Requires the tools' mutex. Changes go on meanwhile: the
+// tool reads a metadata snapshot, which the kernel does not touch.
 std::string ThinPool::AskTool(const std::string& tool, std::vector<std::string> arguments) {
   const Program program{.name = tool, .package = "thin-provisioning-tools"};
   ProgramResult result;
   if (read_only_) {
-    // Of which nothing changes, and no snapshot can be had.
+    // Nothing changes in a read-only pool, and no snapshot is possible.
     result = RunProgram(program, std::move(arguments), metadata_.fd());
   } else {
     {

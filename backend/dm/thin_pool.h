@@ -1,4 +1,4 @@
-// The pool in which the devices of dm-thin are.
+// The dm-thin pool.
 #pragma once
 
 #include <chrono>
@@ -25,13 +25,14 @@ namespace ckptfs {
 // The pool's device, active for as long as this lives, with its loop devices. There must be one at most of
 // its files, or they are destroyed.
 //
-// What is changed goes in this order: the state, with a new transaction and the device to be made, is made
-// durable; the pool makes the device; the pool is given the transaction's number; the volume's file, which
-// names the device, gets its name. After a crash the pool's number is that of the state, or one lower, and
-// either the volume's file is there, or the device is removed. Any other number is of another moment: EUCLEAN.
+// Changes happen in this order: the state, with a new transaction and the device to create, is made durable;
+// the pool creates the device; the pool gets the transaction's number; the volume's file, which names the
+// device, gets its name. After a crash the pool's number equals the state's, or is one lower, and if the
+// volume's file does not exist, the device is removed. Any other number means that state and pool are from
+// different moments: EUCLEAN.
 //
-// Each message to the pool that has returned is durable (the kernel commits the metadata before). Any
-// thread may call any function; changes wait for each other.
+// A message to the pool is durable when it returns (the kernel commits the metadata first). Thread-safe;
+// changes wait for each other.
 class ThinPool {
  public:
   struct Options {
@@ -39,20 +40,20 @@ class ThinPool {
     bool read_only = false;
     std::string data_device;  // as in ThinPoolPlace
     std::string metadata_device;
-    // Whether that volume's file is there, and names that device.
+    // Whether that volume's file exists and names that device.
     std::function<bool(const PendingThinDevice&)> is_volume;
   };
 
-  // `pool_fd`, the directory of its files, is borrowed. Throws Error: EBUSY if a device that a process
-  // which died has left still uses the files, EUCLEAN with the mend if the metadata is damaged or of
-  // another moment, or a disk is not the pool's, EIO.
+  // `pool_fd`, the directory of its files, is borrowed. Throws Error: EBUSY if a device left by a dead
+  // process still uses the files; EUCLEAN with the remedy if the metadata is damaged or from another moment,
+  // or a disk is not the pool's; EIO.
   ThinPool(int pool_fd, const Options& options);
   ~ThinPool() = default;
   ThinPool(const ThinPool&) = delete;
   ThinPool& operator=(const ThinPool&) = delete;
 
-  // A device that is being made. No other change is made meanwhile. Removed at the end unless it was kept.
-  // For one thread.
+  // A device being created. Blocks all other changes. Removed by the destructor unless it was kept. Used by
+  // one thread.
   class NewDevice {
    public:
     NewDevice(ThinPool& pool, const VolumeId& volume);
@@ -61,13 +62,13 @@ class ThinPool {
     NewDevice& operator=(const NewDevice&) = delete;
 
     uint32_t id() const noexcept { return id_; }
-    // One of these, once. A source that something writes to has to be suspended (nothing checks it, and
-    // the copy would be garbage).
+    // Call one of these, once. If something writes to the source it must be suspended (nothing checks that,
+    // and the copy would be garbage).
     void MakeEmpty();
     void MakeSnapshotOf(uint32_t source);
-    // To be called before the volume's file gets its name.
+    // Called before the volume's file gets its name.
     void Commit();
-    // Once it has.
+    // Called once it has its name.
     void Keep() noexcept { kept_ = true; }
 
    private:
@@ -77,21 +78,21 @@ class ThinPool {
     bool kept_ = false;
   };
 
-  // Removes a device that nothing uses. Nothing happens if there is none of that id.
+  // Removes an unused device. Does nothing if there is no device of that id.
   void Delete(uint32_t device);
 
-  // What can still be written to the pool, with the limits of the disk below counted in.
+  // The space that can still be written to the pool, including the limits of the disk below.
   DiskSpace Room() const;
-  // Gives the metadata more room when it is getting full. What keeps it from that is logged.
+  // Extends the metadata when it is getting full. Logs a failure.
   void KeepMetadataRoomy();
 
   ThinPoolStatus Status() const;
   // "253:4", for the tables of its devices.
   std::string Number() const { return device_->Number(); }
 
-  // What `thin_ls` and `thin_dump` of the package thin-provisioning-tools say. ENOENT with what to install
-  // if there are no such tools. Takes time proportional to what is in the pool, so usage may be as it was up
-  // to two seconds ago.
+  // The output of `thin_ls` and `thin_dump` from the package thin-provisioning-tools. ENOENT with what to
+  // install if they are missing. Takes time proportional to the pool's content, so usage may be up to two
+  // seconds old.
   struct Usage {
     uint64_t mapped_bytes = 0;
     uint64_t exclusive_bytes = 0;
@@ -122,8 +123,8 @@ class ThinPool {
   std::optional<DmDevice> device_;
   ThinState state_;
   uint64_t pool_transaction_ = 0;
-  bool warned_ = false;  // of metadata that is getting full
-  std::mutex tools_;     // taken before the other one; guards what follows
+  bool warned_ = false;  // that the metadata is getting full
+  std::mutex tools_;     // lock order: before `mutex_`; guards what follows
   std::map<uint32_t, Usage> usage_;
   std::chrono::steady_clock::time_point usage_until_;
 };

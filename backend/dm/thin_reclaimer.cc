@@ -22,9 +22,9 @@
 namespace ckptfs {
 namespace {
 
-// Until a volume is looked at again that something uses still...
+// The pause before retrying a volume that is still in use...
 constexpr std::chrono::milliseconds kUsedPause{500};
-// ... or that could not be removed: the pool may have no room for it, or the disk below an error.
+// ... or that could not be removed: the pool may have no room for that, or the disk below an error.
 constexpr std::chrono::seconds kFailedPause{10};
 
 void DiscardAll(ThinDevice& device) {
@@ -32,7 +32,7 @@ void DiscardAll(ThinDevice& device) {
   const UniqueFd fd(CheckSyscall(open(path.c_str(), O_WRONLY | O_CLOEXEC), "open " + path));
   std::array<uint64_t, 2> range{0, device.MappedEnd()};
   if (range[1] == 0) return;
-  // It does without where the pool cannot: the space is the pool's again, if not the disk's.
+  // Continues if the pool does not support it: the pool gets the space back, if not the disk.
   if (ioctl(fd.get(), BLKDISCARD, range.data()) != 0 && errno != EOPNOTSUPP) {
     ThrowErrno("discard a destroyed volume");
   }
@@ -78,7 +78,7 @@ void ThinReclaimer::Run(const std::stop_token& stop) {
                           [this, known] { return volumes_.size() != known; });
       continue;
     }
-    // Stays in the list meanwhile, in which it counts.
+    // It stays in the list meanwhile, so that it is counted.
     lock.unlock();
     const bool done = Try(*next);
     lock.lock();
@@ -100,7 +100,7 @@ bool ThinReclaimer::Try(Destroyed& volume) {
   return false;
 }
 
-// False if something uses it.
+// False if it is in use.
 bool ThinReclaimer::Reclaim(const VolumeId& id) {
   if (!ListDmDevices(device_prefix_ + id.str()).empty()) return false;
   const std::string name = DestroyedFileName(id);
@@ -108,7 +108,7 @@ bool ThinReclaimer::Reclaim(const VolumeId& id) {
   if (!file.valid() && errno == ENOENT) return true;
   CheckSyscall(file.get(), "open " + name);
   const VolumeHeader header = ReadVolumeHeader(file.get());
-  // A power cut must not bring the volume back when its device is gone.
+  // A power failure must not bring the volume back when its device is gone.
   CheckSyscall(fsync(volumes_fd_), "write out the directory of volumes");
   Failpoint("reclaim.before-discard");
   if (const auto device = header.thin_device) {

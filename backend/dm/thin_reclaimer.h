@@ -1,4 +1,4 @@
-// Gives back what destroyed volumes of dm-thin have in the pool.
+// Frees the space of destroyed dm-thin volumes in the pool.
 #pragma once
 
 #include <chrono>
@@ -13,24 +13,24 @@
 
 namespace ckptfs {
 
-// A destroyed volume is a file <uuid>.destroyed in the volumes' directory. When nothing uses its device any
-// more, all of that is discarded, which gives its space back to the disk below, the device is removed, and
-// then the file: if power goes in between, the next mount does it again. What fails is said once, and tried
-// again every few seconds.
+// A destroyed volume is a file <uuid>.destroyed in the volumes' directory. When its device is no longer used,
+// all of it is discarded, which frees the space on the disk below; then the device is removed, and then the
+// file. If power fails in between, the next mount does it again. Failures are logged once, and retried every
+// few seconds.
 //
-// One thread. Any thread may call any function.
+// One thread. Thread-safe.
 class ThinReclaimer {
  public:
-  // Begins with those that are there. `device_prefix` is that of the store's devices; the directory's
-  // descriptor is borrowed, and the pool outlives this.
+  // Starts with the existing ones. `device_prefix` is that of the store's devices; the directory's descriptor
+  // is borrowed, and the pool must outlive this object.
   ThinReclaimer(ThinPool& pool, int volumes_fd, std::string device_prefix);
-  // Leaves to the next mount what is left.
+  // Leaves the rest to the next mount.
   ~ThinReclaimer();
   ThinReclaimer(const ThinReclaimer&) = delete;
   ThinReclaimer& operator=(const ThinReclaimer&) = delete;
 
   void Add(const VolumeId& id);
-  // How many there are still.
+  // How many remain.
   size_t Pending() const;
 
  private:
@@ -38,11 +38,11 @@ class ThinReclaimer {
   struct Destroyed {
     VolumeId id;
     Clock::time_point next_try;
-    bool failed = false;  // and that was said
+    bool failed = false;  // and logged
   };
 
   void Run(const std::stop_token& stop);
-  // Whether it is done; otherwise it says there when to try again.
+  // Whether it is done; otherwise sets in `volume` when to retry.
   bool Try(Destroyed& volume);
   bool Reclaim(const VolumeId& id);
 
@@ -51,8 +51,8 @@ class ThinReclaimer {
   const std::string device_prefix_;
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
-  std::list<Destroyed> volumes_;  // what is in there stays where it is; only the thread removes
-  std::jthread thread_;           // last: starts when all else is there, ends first
+  std::list<Destroyed> volumes_;  // nodes do not move; only the thread removes
+  std::jthread thread_;           // last: started after and joined before all other members
 };
 
 }  // namespace ckptfs

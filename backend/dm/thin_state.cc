@@ -24,7 +24,7 @@ ThinState ReadThinState(int fd) {
     if (json.at("format") == kStateFormat) {
       state.transaction = WholeNumber<uint64_t>(json.at("transaction"));
       state.next_device = WholeNumber<uint32_t>(json.at("next_device"));
-      // One that cannot be read is not taken for none: then any disk would get a new one.
+      // If it is unreadable, it does not count as missing: otherwise any disk would get a new mark.
       bool sound = true;
       if (json.contains("data_mark")) {
         state.data_mark = Uuid::Parse(json.at("data_mark").get<std::string>());
@@ -40,7 +40,7 @@ ThinState ReadThinState(int fd) {
       if (sound) return state;
     }
   } catch (const nlohmann::json::exception&) {
-    // Said below.
+    // Reported below.
   }
   throw Error(EUCLEAN, kReadingState, "pool/state is damaged",
               "Put the files in pool/ and the volumes' directory back from one backup");

@@ -1,4 +1,4 @@
-// What is known of a thin pool outside of it.
+// A thin pool's state outside of the pool.
 #pragma once
 
 #include <cstdint>
@@ -8,21 +8,21 @@
 
 namespace ckptfs {
 
-// A device that was to be made when this was written.
+// A device that was about to be created when this was written.
 struct PendingThinDevice {
   uint32_t device = 0;
-  VolumeId volume;  // whose file is to name it
+  VolumeId volume;  // whose file will name it
 
   bool operator==(const PendingThinDevice&) const = default;
 };
 
-// Written before each change of the pool, and compared with what the pool says of itself: metadata and
-// volumes that were put back from different moments would destroy each other.
+// Written before each change of the pool, and compared with the pool's own state: metadata and volumes
+// restored from different moments would destroy each other.
 struct ThinState {
-  uint64_t transaction = 0;  // the pool's, or the one after it if a change was cut short
-  uint32_t next_device = 1;  // ids are never used again
+  uint64_t transaction = 0;  // the pool's, or the next one if a change was interrupted
+  uint32_t next_device = 1;  // ids are never reused
   std::optional<PendingThinDevice> pending;
-  // What is written on the data (backend/dm/thin_mark.h). Empty: nothing yet.
+  // The mark on the data (backend/dm/thin_mark.h). Empty: nothing yet.
   std::optional<Uuid> data_mark;
 
   bool operator==(const ThinState&) const = default;
@@ -31,7 +31,7 @@ struct ThinState {
 // The pool's ids have 24 bits.
 inline constexpr uint32_t kThinDeviceMax = (uint32_t{1} << 24) - 1;
 
-// From and to an open file. EUCLEAN if there is none that can be read.
+// From and to an open file. EUCLEAN if it has no readable state.
 ThinState ReadThinState(int fd);
 // Durable on return.
 void WriteThinState(int fd, const ThinState& state);

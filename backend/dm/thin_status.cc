@@ -7,8 +7,8 @@ namespace ckptfs {
 std::optional<ThinPoolStatus> ParseThinPoolStatus(const std::string& status) {
   using Mode = ThinPoolStatus::Mode;
   if (status == "Fail") return ThinPoolStatus{.mode = Mode::kFailed};
-  // "1 14/4096 0/8192 - rw no_discard_passdown error_if_no_space - 1024": the transaction, metadata and
-  // data, the root that is held, the mode, three settings and the watermark.
+  // "1 14/4096 0/8192 - rw no_discard_passdown error_if_no_space - 1024": transaction, metadata and data,
+  // held root, mode, three settings and the watermark.
   std::istringstream words(status);
   ThinPoolStatus parsed;
   char slash = 0;

@@ -1,4 +1,4 @@
-// What the kernel says of thin pools (Documentation/admin-guide/device-mapper/thin-provisioning.rst).
+// The kernel's status of thin pools (Documentation/admin-guide/device-mapper/thin-provisioning.rst).
 #pragma once
 
 #include <cstdint>
@@ -10,12 +10,12 @@ namespace ckptfs {
 struct ThinPoolStatus {
   enum class Mode {
     kWritable,
-    kOutOfDataSpace,  // what needs a new block fails; all else works
+    kOutOfDataSpace,  // new blocks cannot be allocated; all else works
     kReadOnly,
     kFailed,
   };
   Mode mode = Mode::kWritable;
-  bool needs_check = false;     // the metadata is to be checked before anything is changed
+  bool needs_check = false;     // the metadata must be checked before any change
   bool holds_snapshot = false;  // of the metadata, for tools
   uint64_t transaction = 0;
   // Blocks of the metadata (4 KiB each), and of the data.
@@ -25,7 +25,7 @@ struct ThinPoolStatus {
   uint64_t total_data = 0;
 };
 
-// Empty if it is nothing that is known.
+// Empty if the status is unknown.
 std::optional<ThinPoolStatus> ParseThinPoolStatus(const std::string& status);
 
 }  // namespace ckptfs

@@ -1,12 +1,12 @@
-// The block device of a volume that is in use.
+// The block device of an active volume.
 #pragma once
 
 #include "backend/dm/device_mapper.h"
 
 namespace ckptfs {
 
-// With whatever stands behind it. As for DmDevice: one thread at a time, and what is behind goes with the
-// device's last user.
+// Includes the layers below it. As for DmDevice: used by one thread at a time; the layers below go away with
+// the device's last user.
 class VolumeDevice {
  public:
   virtual ~VolumeDevice() = default;
@@ -15,7 +15,7 @@ class VolumeDevice {
 
   virtual DmDevice& device() noexcept = 0;
 
-  // Whether the kernel has not given it up: what it holds can be copied. Throws Error.
+  // False if the kernel has given it up; if true, its content can be copied. Throws Error.
   virtual bool IsSound() const = 0;
 
  protected:

@@ -63,7 +63,7 @@ uint64_t NewMarker() {
   uint64_t marker = 0;
   while (marker == 0) {
     CheckSyscall(getrandom(&marker, sizeof(marker), 0), "make a random number");
-    marker >>= 1;  // the catalog keeps it as a signed number
+    marker >>= 1;  // the catalog stores it as a signed number
   }
   return marker;
 }
@@ -85,9 +85,9 @@ VolumeHeader ReadVolumeHeader(int fd) {
       return header;
     }
   } catch (const nlohmann::json::exception&) {
-    // Said below.
+    // Reported below.
   }
-  throw Error(EUCLEAN, kReadingHeader, "it is damaged, or of something else",
+  throw Error(EUCLEAN, kReadingHeader, "it is damaged, or not a volume's file",
               "Put the file back from a backup");
 }
 

@@ -1,4 +1,4 @@
-// The file of a volume: what the volume says of itself and, on dm-snapshot, its CoW file.
+// The file of a volume: its header and, on dm-snapshot, its CoW store.
 #pragma once
 
 #include <cstdint>
@@ -13,17 +13,17 @@
 
 namespace ckptfs {
 
-// So many bytes of a volume's file are its header; on dm-snapshot, the rest is that one's. A block of every disk in use, so
-// that the loop device on the rest can have direct I/O.
+// The size of the header at the beginning of a volume's file; on dm-snapshot, the CoW store follows. One
+// block of every disk in use, so that the loop device on the rest can use direct I/O.
 inline constexpr uint64_t kVolumeHeaderBytes = kSectorJsonBytes;
 
-// What a volume's file says of itself. It is in the file, and not beside it or in an extended attribute,
-// so that a copy of the file is a copy of the volume.
+// The header of a volume's file. It is in the file, and not beside it or in an extended attribute, so that a
+// copy of the file is a copy of the volume.
 struct VolumeHeader {
   TemplateId base;
   bool read_only = false;
-  // Attached for writing. Of a volume that nobody has attached: its last user did not come to an end,
-  // so the filesystem has a journal to play back, and `marker` is out of date.
+  // Attached for writing. If the volume is not attached, its last user did not end cleanly: the filesystem
+  // has a journal to replay, and `marker` is stale.
   bool in_use = false;
   uint64_t marker = 0;  // Backend::ChangeMarker
   // On dm-thin: the id of its device in the pool.
@@ -35,18 +35,18 @@ struct VolumeHeader {
 // A number that no volume has had (Backend::ChangeMarker).
 uint64_t NewMarker();
 
-// "<uuid>.volume". Empty if `name` is none of these.
+// "<uuid>.volume". The inverse returns empty for any other `name`.
 std::string VolumeFileName(const VolumeId& id);
 std::optional<VolumeId> VolumeOfFile(std::string_view name);
 
-// Of one that was destroyed, and has something left that is to be given back.
+// For a destroyed volume whose space has not been freed yet.
 std::string DestroyedFileName(const VolumeId& id);
 std::optional<VolumeId> VolumeOfDestroyedFile(std::string_view name);
 
-// In the directory of volumes. ENOENT if there is none, EUCLEAN if it is no regular file.
+// In the directory of volumes. ENOENT if there is none, EUCLEAN if it is not a regular file.
 UniqueFd OpenVolumeFile(int cow_fd, const VolumeId& id, int flags);
 
-// Throws Error EUCLEAN if there is none that can be read.
+// Throws Error EUCLEAN if it has no readable header.
 VolumeHeader ReadVolumeHeader(int fd);
 
 // In place; see WriteSectorJson.

@@ -9,10 +9,10 @@
 namespace ckptfs {
 namespace {
 
-// After the first attempt, and twice as long after each further one, whether it succeeded or not.
+// After the first attempt; doubled after each further one, whether it succeeded or not.
 constexpr std::chrono::seconds kFirstPause{1};
 constexpr int kDoublingsMax = 9;
-// What was written while there was no room may fail that much later: the kernel writes out what is 30
+// Data written while there was no space may fail this much later: the kernel writes back pages that are 30
 // seconds old.
 constexpr std::chrono::minutes kFullMatters{2};
 

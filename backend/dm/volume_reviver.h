@@ -1,4 +1,4 @@
-// Brings volumes back whose filesystem has stopped.
+// Revives volumes whose filesystem has stopped.
 #pragma once
 
 #include <chrono>
@@ -14,8 +14,8 @@
 
 namespace ckptfs {
 
-// A filesystem that stopped for want of space is used again as soon as there is some. One that stopped for
-// anything else is left as it is: it may be damaged, and has refused to write for that.
+// A filesystem that stopped for lack of space is revived as soon as there is some. After any other reason it
+// is left alone: it may be damaged, and has stopped to protect its data.
 //
 // Look is called by one thread, OnRevival by any.
 class VolumeReviver {
@@ -23,7 +23,7 @@ class VolumeReviver {
   // Backend::OnRevival.
   void OnRevival(std::function<void(const VolumeId&)> revived);
 
-  // Looks after all volumes that are in use. `is_full`: there is no room for what they may write.
+  // Checks all active volumes. `is_full`: there is no space for their writes.
   void Look(const std::vector<std::shared_ptr<Activation>>& in_use, bool is_full);
 
  private:
@@ -35,13 +35,13 @@ class VolumeReviver {
     std::chrono::steady_clock::time_point next_attempt;
   };
 
-  bool WasFull() const;  // of late
+  bool WasFull() const;  // recently
   void Look(Activation& activation, bool is_full);
   void Revive(Activation& activation, Record& record);
 
   std::optional<std::chrono::steady_clock::time_point> last_full_;
-  std::unordered_map<VolumeId, Record> records_;  // of those that have stopped, of late
-  std::mutex mutex_;  // guards what follows, and is held while it is called
+  std::unordered_map<VolumeId, Record> records_;  // of recently stopped ones
+  std::mutex mutex_;                              // guards what follows; held during the call
   std::function<void(const VolumeId&)> revived_;
 };
 

@@ -1,4 +1,4 @@
-// What the table of backends (backend/registry.cc) is made of.
+// The entries of the table of backends (backend/registry.cc).
 #pragma once
 
 #include <memory>
@@ -13,19 +13,19 @@ namespace ckptfs {
 
 struct BackendEntry {
   std::string_view type;
-  // Why a store in this directory cannot have it; empty if it can.
+  // Why a store in this directory cannot use it; empty if it can.
   std::optional<std::string> (*obstacle)(int store_fd);
   void (*create)(int store_fd, const BackendOptions& options);
   bool (*exists)(int store_fd);
   std::unique_ptr<Backend> (*open)(int store_fd, const BackendOptions& options);
-  // Takes away an empty one.
+  // Removes an empty one.
   void (*remove)(int store_fd, const BackendOptions& options);
-  // Whether the options pool_data and pool_metadata are for it.
+  // Whether it accepts the options pool_data and pool_metadata.
   bool takes_pool_devices = false;
 };
 
-// dm-snapshot and dm-thin. Of a program that was built without device-mapper: entries that know such a store
-// when they see it, and refuse it.
+// dm-snapshot and dm-thin. In a build without device-mapper, these entries recognise such a store and refuse
+// it.
 std::vector<BackendEntry> DeviceMapperBackends();
 
 }  // namespace ckptfs

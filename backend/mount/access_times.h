@@ -1,21 +1,21 @@
-// Which reads change access times.
+// Which reads update access times.
 #pragma once
 
 namespace ckptfs {
 
-// In the words of mount(8).
+// The terms of mount(8).
 enum class AccessTimeRule {
-  kDefault,   // that of the mount underneath, where there is one; else relatime
-  kRelative,  // relatime: those that follow a change, and one a day
+  kDefault,   // that of the underlying mount, if there is one; else relatime
+  kRelative,  // relatime: reads after a change, and one a day
   kStrict,    // strictatime: all
   kNone,      // noatime
 };
 
 struct AccessTimes {
   AccessTimeRule rule = AccessTimeRule::kDefault;
-  bool spare_directories = false;  // nodiratime: listings change none
-  // lazytime: that of a file which nothing else has changed is written out late. A filesystem that is mounted
-  // already goes by its own option.
+  bool spare_directories = false;  // nodiratime: listings update none
+  // lazytime: if only timestamps of a file have changed, they are written out late. A filesystem that is
+  // already mounted keeps its own setting.
   bool lazy = false;
 };
 

@@ -14,7 +14,7 @@
 namespace ckptfs {
 namespace {
 
-// What the kernel wrote into the context of a mount that failed: lines as "e btrfs: text".
+// The kernel's log in the context of a failed mount: lines like "e btrfs: text".
 std::string ReadLog(int context_fd) {
   std::vector<std::string> lines;
   std::array<char, 512> line{};
@@ -44,8 +44,8 @@ unsigned MountAttributes(const DetachedMountOptions& options) {
   return attributes | static_cast<unsigned>(access_times.attr_set);
 }
 
-// The descriptors of fsmount(2) and open_tree(2) are O_PATH; open_by_handle_at(2) and the ioctls
-// want a directory that is really open.
+// The descriptors from fsmount(2) and open_tree(2) are O_PATH; open_by_handle_at(2) and the ioctls need a
+// really open directory.
 UniqueFd OpenRoot(const UniqueFd& mount) {
   return UniqueFd(CheckSyscall(openat(mount.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
                                "open the root of a private mount"));
@@ -54,7 +54,7 @@ UniqueFd OpenRoot(const UniqueFd& mount) {
 }  // namespace
 
 void SetAccessTimes(const AccessTimes& wanted, mount_attr& attributes) {
-  // One field of several values, which has to be cleared to be set. MOUNT_ATTR_RELATIME is 0.
+  // A multi-valued field, which must be cleared before it is set. MOUNT_ATTR_RELATIME is 0.
   if (wanted.rule != AccessTimeRule::kDefault) attributes.attr_clr |= MOUNT_ATTR__ATIME;
   if (wanted.rule == AccessTimeRule::kStrict) attributes.attr_set |= MOUNT_ATTR_STRICTATIME;
   if (wanted.rule == AccessTimeRule::kNone) attributes.attr_set |= MOUNT_ATTR_NOATIME;

@@ -31,7 +31,7 @@ uint64_t DefaultStoreBytes(const DiskSpace& disk) {
 }
 
 uint64_t AllocatedBytes(const struct stat& status) {
-  constexpr uint64_t kUnit = 512;  // of st_blocks, whatever the filesystem's is
+  constexpr uint64_t kUnit = 512;  // the unit of st_blocks on every filesystem
   return static_cast<uint64_t>(status.st_blocks) * kUnit;
 }
 

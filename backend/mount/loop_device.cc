@@ -32,7 +32,7 @@ namespace {
 constexpr int kAttachAttempts = 64;
 constexpr auto kNodeWait = std::chrono::milliseconds(200);
 constexpr auto kDetachWait = std::chrono::seconds(2);
-// For the filesystem of one device's file to answer.
+// The time limit for the filesystem of one device's file to answer.
 constexpr auto kDeviceMax = std::chrono::milliseconds(50);
 constexpr auto kPoll = std::chrono::milliseconds(10);
 
@@ -45,8 +45,8 @@ UniqueFd OpenControl() {
   return control;
 }
 
-// Opens /dev/loopN. A container's /dev is often a fixed set of nodes which no udev completes: after
-// a short wait the node is made here.
+// Opens /dev/loopN. A container's /dev is often a fixed set of nodes without udev: after a short wait,
+// creates the node.
 UniqueFd OpenNode(int number, bool read_only) {
   const std::string path = fmt::format("/dev/loop{}", number);
   const int flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC;
@@ -68,11 +68,11 @@ UniqueFd OpenNode(int number, bool read_only) {
   }
 }
 
-// The devices of a machine with their files' paths, as sysfs tells them: that asks no filesystem.
+// The machine's loop devices with their files' paths, from sysfs: that sends no filesystem a request.
 std::vector<AttachedFile> ListPaths() {
   std::vector<AttachedFile> files;
   UniqueFd devices(open("/sys/block", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!devices.valid()) return files;  // no sysfs: cannot tell
+  if (!devices.valid()) return files;  // no sysfs: unknown
   ForEachEntry(std::move(devices), "look for loop devices", [&files](const dirent& entry) {
     const std::string device = entry.d_name;
     if (!device.starts_with("loop")) return true;
@@ -84,7 +84,7 @@ std::vector<AttachedFile> ListPaths() {
   return files;
 }
 
-// A task of a scout: asks devices of the list that comes, from `first` on, for the number of what each has.
+// A scout's task: asks the listed devices, starting at `first`, for the numbers of their files.
 void RunAskDevices(Scout& scout, std::string_view bytes) {
   Unpacker request(bytes);
   const uint64_t first = request.Number();
@@ -99,7 +99,7 @@ void RunAskDevices(Scout& scout, std::string_view bytes) {
   }
 }
 
-// The last component of the path that an open file was reached by.
+// The last component of the path by which an open file was reached.
 std::string NameOf(int file_fd) {
   const std::string path = PathOfDescriptor(file_fd);
   return path.substr(path.rfind('/') + 1);
@@ -109,7 +109,7 @@ std::optional<std::string> FindDeviceOf(int file_fd) {
   struct stat file {};
   CheckSyscall(fstat(file_fd, &file), "look at an image");
   const std::string name = NameOf(file_fd);
-  // The path says no more than that, as it is another one in another mount namespace.
+  // Only the last component counts, as the path differs in another mount namespace.
   const auto may_be_meant = [&](const std::string& path) {
     return path.find(name) != std::string::npos;
   };
@@ -174,7 +174,7 @@ LoopDevice::LoopDevice(int file_fd, const LoopOptions& options) {
       path_ = fmt::format("/dev/loop{}", number);
       break;
     }
-    // Between the two calls somebody else took it: ask for the next one.
+    // Another process took it between the two calls: ask for the next one.
     if (errno != EBUSY) {
       ThrowErrno(fmt::format("attach {} to /dev/loop{}",
                              options.name.empty() ? "a file" : options.name, number));
@@ -184,7 +184,7 @@ LoopDevice::LoopDevice(int file_fd, const LoopOptions& options) {
     throw Error(EBUSY, "attach a loop device",
                 fmt::format("{} of them were taken by others just then", kAttachAttempts));
   }
-  // A filesystem without direct I/O does not make LOOP_CONFIGURE fail; the flag is then missing.
+  // If the filesystem has no direct I/O, LOOP_CONFIGURE does not fail; the flag is then missing.
   loop_info64 info{};
   direct_io_ =
       ioctl(fd_.get(), LOOP_GET_STATUS64, &info) == 0 && (info.lo_flags & LO_FLAGS_DIRECT_IO) != 0;

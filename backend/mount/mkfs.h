@@ -1,5 +1,5 @@
-// Filesystems, made by their own programs. Each makes an empty one in the whole of an open file and throws
-// Error with mkfs's own words when that fails, ENOENT with what to install if it is not there.
+// Creates filesystems by running their mkfs. Each function fills a whole open file with an empty filesystem.
+// On failure it throws Error with mkfs's message, or ENOENT with what to install if mkfs is missing.
 #pragma once
 
 namespace ckptfs {
@@ -7,11 +7,11 @@ namespace ckptfs {
 // One device, single data, duplicated metadata, label "ckptfs".
 void MakeBtrfs(int image_fd);
 
-// Both for an image that is nothing but a hole, and of which as much is to stay a hole as can be, on
-// devices with sectors of 4 KiB.
+// Both are for an image that is one big hole, which should stay as sparse as possible, on devices with 4 KiB
+// sectors.
 //
-// Blocks of 4 KiB however small it is, nothing kept back for root, a journal of 32 MiB (less in a small
-// one), and nothing that the kernel would have to set up later. It has a directory lost+found.
+// 4 KiB blocks at any size, no blocks reserved for root, a journal of 32 MiB (less in a small image), and no
+// lazy initialisation left to the kernel. Has a directory lost+found.
 void MakeExt4(int image_fd);
 void MakeXfs(int image_fd);
 

@@ -24,7 +24,7 @@ namespace {
 constexpr std::string_view kSbinDirectories = "/usr/local/sbin:/usr/sbin:/sbin";
 constexpr size_t kWordsMax = 2000;
 constexpr int kFileFdInChild = 3;
-// Behind these numbers a copied descriptor is in nobody's way.
+// Copied descriptors from this number on do not clash with others.
 constexpr int kOutOfTheWay = 10;
 
 std::string Find(const Program& program) {
@@ -36,14 +36,14 @@ std::string Find(const Program& program) {
     const std::string_view directory = rest.substr(0, rest.find(':'));
     rest.remove_prefix(std::min(rest.size(), directory.size() + 1));
     std::string found = fmt::format("{}/{}", directory, program.name);
-    // A relative entry of PATH would run what lies in the current directory.
+    // A relative entry of PATH would run files in the current directory.
     if (directory.starts_with('/') && access(found.c_str(), X_OK) == 0) return found;
   }
   throw Error(ENOENT, "run " + program.name, fmt::format("{} is not installed", program.name),
               fmt::format("Install the package {}", program.package));
 }
 
-// posix_spawn's two tables, freed at the end of the scope.
+// posix_spawn's two tables, freed by the destructor.
 class SpawnPlan {
  public:
   SpawnPlan() {
@@ -99,7 +99,7 @@ ProgramResult RunProgram(const Program& program, std::vector<std::string> argume
   SpawnPlan plan;
   posix_spawn_file_actions_addopen(&plan.actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   const UniqueFd words(CheckSyscall(memfd_create("output", MFD_CLOEXEC), "make a buffer"));
-  // Both are copied out of the way first: either may have the number that the other one shall get.
+  // Both are first copied to high numbers: either may have the number that the other is to get.
   const UniqueFd output(
       CheckSyscall(fcntl(words.get(), F_DUPFD_CLOEXEC, kOutOfTheWay), "copy a descriptor"));
   posix_spawn_file_actions_adddup2(&plan.actions, output.get(), STDOUT_FILENO);

@@ -1,4 +1,4 @@
-// Programs of other packages that are run because no library does their work.
+// Runs external programs for work that no library does.
 #pragma once
 
 #include <string>
@@ -7,22 +7,22 @@
 namespace ckptfs {
 
 struct Program {
-  std::string name;     // looked for in PATH and in the sbin directories
-  std::string package;  // that has it
+  std::string name;     // searched in PATH and in the sbin directories
+  std::string package;  // that contains it
 };
 
 struct ProgramResult {
-  int wait_status = 0;  // of waitpid(2)
-  std::string output;   // of stdout and stderr
+  int wait_status = 0;  // from waitpid(2)
+  std::string output;   // stdout and stderr
 
   bool ExitedWith(int status) const;
-  // The beginning of the output in one line, or how the program ended if it said nothing.
+  // The beginning of the output in one line, or how the program ended if it printed nothing.
   std::string Words() const;
 };
 
-// Runs it and waits for its end. An open file that it is to work on may be given: its path is then the last
-// argument. Locale C, no other environment, no signal blocked or ignored. Throws Error: ENOENT with what
-// to install if it is not there.
+// Runs the program and waits for its end. If an open file to work on is given, its path becomes the last
+// argument. The program runs in the C locale, with no other environment, and with no signal blocked or
+// ignored. Throws Error: ENOENT with what to install if it is missing.
 ProgramResult RunProgram(const Program& program, std::vector<std::string> arguments,
                          int file_fd = -1);
 

@@ -21,7 +21,7 @@ std::string OneLine(std::string text) {
   return text;
 }
 
-// SQLite makes a missing file with the mode that the umask leaves; nobody but root shall read ours.
+// SQLite creates a missing file with a mode set by the umask; only root may read ours.
 void MakeFile(int store_fd, const std::string& file_name) {
   const int fd =
       openat(store_fd, file_name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -35,7 +35,7 @@ void Catalog::Create(int store_fd, const std::string& file_name, const StoreFact
   MakeFile(store_fd, file_name);
   Database database(store_fd, file_name);
   ConfigureConnection(database);
-  Transaction transaction(database);
+  DatabaseTransaction transaction(database);
   CreateSchema(database);
   database.Run(
       "INSERT INTO store (id, uuid, created_ns, backend_type, backend_selection, "
@@ -43,7 +43,7 @@ void Catalog::Create(int store_fd, const std::string& file_name, const StoreFact
       facts.uuid, facts.created_ns, facts.backend_type, facts.backend_selection,
       facts.backend_selected_ns, S_IFDIR | 0755);
   transaction.Commit();
-  // Closing the only connection moves the log into the file, so that the file can be renamed.
+  // Closing the only connection merges the WAL, so that the file can be renamed.
 }
 
 Catalog::Catalog(int store_fd, const std::string& file_name)
@@ -68,7 +68,7 @@ std::unique_ptr<Catalog> Catalog::Open(int store_fd, const std::string& file_nam
     const std::string verdict = found.Step() ? found.Text(0) : "no answer";
     if (verdict != "ok") throw Error(EUCLEAN, "verify " + file_name, OneLine(verdict));
   }
-  // What cannot be read now had better be found now, while it can still be rebuilt.
+  // What cannot be read should be found now, while it can still be rebuilt.
   catalog->RequireSoundRows();
   return catalog;
 }
@@ -81,13 +81,13 @@ Catalog::~Catalog() {
   }
 }
 
-// With the mutex of changes. All that counts goes into the database itself, and the log is cut off.
+// Requires the transactions' mutex. Merges all that counts into the database itself, and truncates the WAL.
 void Catalog::TakeBack() noexcept {
   try {
     writer_.CheckpointWal();
   } catch (const std::exception& error) {
     flush_failed_ = true;
-    spdlog::error("{}; what the disk has of the last change is known at the next mount only",
+    spdlog::error("{}; whether the last change is on disk is known only at the next mount",
                   error.what());
   }
 }
@@ -101,13 +101,13 @@ void Catalog::SetDurability(Durability durability) {
 
 void Catalog::Flush() {
   {
-    // With the mutex of changes: what a reader can see is flagged by then.
+    // With the transactions' mutex: whatever a reader can see has been flagged by then.
     const std::lock_guard lock(write_mutex_);
     if (!unflushed_) return;
-    unflushed_ = false;  // a transaction that comes from here on raises it again
+    unflushed_ = false;  // a later transaction sets it again
   }
-  // What SQLite has moved out of the log it has made durable first. The log carries none of SQLite's
-  // locks, which a close of another descriptor would take away.
+  // What SQLite has moved out of the WAL, it has made durable first. The WAL carries none of SQLite's locks,
+  // which closing another descriptor would release.
   const UniqueFd log = TryOpenStoreFile(store_fd_, log_name_, O_RDONLY);
   if (log.valid() ? fdatasync(log.get()) == 0 : errno == ENOENT) return;
   const int failure = errno;
@@ -151,7 +151,7 @@ RootAttributes Catalog::MountRoot() const {
 
 void Catalog::CopyTo(const std::string& file_name) {
   const std::lock_guard lock(write_mutex_);
-  MakeFile(store_fd_, file_name);  // SQLite fills an empty file, and would make one for all to read
+  MakeFile(store_fd_, file_name);  // SQLite would create one that all can read
   writer_.Run("VACUUM INTO ?", fmt::format("/proc/self/fd/{}/{}", store_fd_, file_name));
 }
 
@@ -163,7 +163,7 @@ std::vector<std::string> Catalog::Verify() const {
     while (pages.Step()) {
       if (pages.Text(0) != "ok") problems.push_back("catalog.db: " + OneLine(pages.Text(0)));
     }
-  } catch (const Error& error) {  // too damaged for that
+  } catch (const Error& error) {  // too damaged to be copied
     if (error.errno_value() != EUCLEAN) throw;
     problems.push_back("catalog.db: " + error.why());
     return problems;

@@ -16,7 +16,7 @@
 namespace ckptfs {
 namespace {
 
-// The copy takes memory.
+// The copy is in memory.
 constexpr int64_t kCopiedBytesMax = int64_t{1} << 30;
 
 void CopyInto(int directory_fd, int from_fd, const std::string& name) {
@@ -41,7 +41,7 @@ UniqueFd CopyCatalog(int store_fd) {
     const std::string name = std::string(Catalog::kFileName) + suffix;
     const UniqueFd from = TryOpenStoreFile(store_fd, name, O_RDONLY);
     if (!from.valid() && errno == ENOENT) continue;
-    if (!from.valid() && errno == EUCLEAN) continue;  // a catalog is made from the sidecars then
+    if (!from.valid() && errno == EUCLEAN) continue;  // then it is rebuilt from the sidecars
     CheckSyscall(from.get(), "open " + name);
     CopyInto(copy.get(), from.get(), name);
   }

@@ -5,10 +5,10 @@
 
 namespace ckptfs {
 
-// SQLite has to write where it only reads: what the last run has left in the log is part of the database, and
-// to know where it is takes a file beside both. So both are copied into memory (a private mount of tmpfs), and
-// read, and mended, there; the copy goes with the last descriptor. Returns its directory, empty if there is
-// no catalog. The store's lock must be held. Throws Error.
+// SQLite has to write even when it only reads: the WAL of the last run is part of the database, and its index
+// is another file beside both. So both are copied into memory (a private tmpfs mount), and read and repaired
+// there; the copy is freed with its last descriptor. Returns its directory, empty if there is no catalog. The
+// store's lock must be held. Throws Error.
 UniqueFd CopyCatalog(int store_fd);
 
 }  // namespace ckptfs

@@ -1,4 +1,4 @@
-// What is read of the catalog.
+// Reads from the catalog.
 #include <iterator>
 #include <limits>
 
@@ -95,13 +95,13 @@ std::vector<SnapshotRecord> AllSnapshots(Statement statement) {
   return records;
 }
 
-// Texts and the like, which users choose.
+// Bytes of texts and the like, which users choose.
 size_t BytesOf(const SnapshotRecord& record) {
   return record.message.size() + record.metadata.size() + record.root.acl.size() +
          record.root.xattr_names.size();
 }
 
-// SQLite's verdicts are of several lines.
+// SQLite's integrity reports have several lines.
 
 }  // namespace
 
@@ -144,7 +144,7 @@ int64_t Catalog::SnapshotsChangedNs(int64_t workspace_id) const {
 
 std::vector<SnapshotRecord> Catalog::ListSnapshots(int64_t workspace_id, int64_t after_id,
                                                    size_t limit) const {
-  // Whoever lists very many keeps others from the connection for no longer than this takes.
+  // A caller that lists very many rows blocks the connection for no longer than this many take.
   constexpr size_t kAtOnce = 64;
   std::vector<SnapshotRecord> all;
   for (size_t bytes = 0; all.size() < limit && (limit == SIZE_MAX || bytes < kPageBytesMax);) {
@@ -231,7 +231,7 @@ std::optional<SnapshotRecord> Catalog::NewestCheckpoint(int64_t workspace_id, ui
   if (n == 0) return std::nullopt;
   const uint64_t newer = std::min<uint64_t>(n - 1, std::numeric_limits<int64_t>::max());
   const std::lock_guard lock(read_mutex_);
-  // The condition is that of the index snapshot_checkpoint, word for word: SQLite takes it only then.
+  // The same condition as that of index snapshot_checkpoint, verbatim: SQLite uses the index only then.
   return OneSnapshot(reader_.Query(CKPTFS_SELECT_SNAPSHOT
                                    "WHERE s.workspace_id = ? AND s.kind = 'manual' "
                                    "ORDER BY s.id DESC LIMIT 1 OFFSET ?",
@@ -281,7 +281,7 @@ std::vector<SnapshotRecord> Catalog::SurplusUndo(int64_t workspace_id, size_t ke
                                                  size_t limit) const {
   const auto most = static_cast<size_t>(std::numeric_limits<int64_t>::max());
   const std::lock_guard lock(read_mutex_);
-  // The conditions are those of the index snapshot_undo, word for word: SQLite takes it only then.
+  // The same conditions as those of index snapshot_undo, verbatim: SQLite uses the index only then.
   return AllSnapshots(reader_.Query(
       CKPTFS_SELECT_SNAPSHOT
       "WHERE s.workspace_id = ?1 AND s.kind = 'pre-rollback' AND s.pinned = 0 AND s.missing = 0 "
@@ -326,7 +326,7 @@ void Catalog::RequireSoundRows() const {
     while (workspaces.Step()) check.Add(ReadWorkspace(workspaces));
     Statement snapshots = reader_.Query(CKPTFS_SELECT_SNAPSHOT);
     while (snapshots.Step()) check.Add(ReadSnapshot(snapshots));
-    // Of what SQLite itself counts on from, and of other numbers, the largest and the smallest.
+    // The largest and smallest ids, including those from which SQLite itself counts on.
     Statement limits = reader_.Query(
         "SELECT (SELECT max(seq) FROM sqlite_sequence), (SELECT min(seq) FROM sqlite_sequence), "
         "(SELECT max(snapshots_changed_ns) FROM workspace), "

@@ -1,4 +1,4 @@
-// View numbers: given, and given again.
+// View numbers: allocation and reuse.
 #include <fmt/format.h>
 
 #include <cerrno>
@@ -8,7 +8,7 @@
 
 namespace ckptfs {
 
-// All up to VisitUsed are called with read_mutex_.
+// All functions up to VisitUsed require read_mutex_.
 
 uint64_t Catalog::LastGiven(const ViewRange& range) const {
   Statement row = reader_.Query("SELECT given FROM view_range WHERE first = ?", range.first);
@@ -28,8 +28,8 @@ bool Catalog::IsUsed(uint64_t view) const {
   return row.Step() && row.Int(0) != 0;
 }
 
-// SQLite counts 4,000 entries of an index in a fifth of a millisecond. More than that is not counted:
-// the large range never fills up in practice.
+// SQLite counts 4,000 index entries in 0.2 ms. Larger ranges are not counted: the large range never fills up
+// in practice.
 bool Catalog::IsFull(const ViewRange& range) const {
   if (range.first == kLargeViews.first) return false;
   Statement row = reader_.Query(
@@ -76,14 +76,14 @@ uint64_t Catalog::NextView(ViewUse use, const IsViewHeld& is_held) const {
               "Delete snapshots");
 }
 
-// After a commit, so that whoever saw the catalog as it was before has noted what is full by now.
+// Called after a commit: by then, readers of the previous state have recorded which ranges are full.
 void Catalog::ViewsReleased() {
   const std::lock_guard lock(read_mutex_);
   full_ranges_.clear();
 }
 
-// Moves on what NextView counts from.
-void Catalog::Change::NoteGiven(uint64_t view) {
+// Advances the counter of NextView.
+void Catalog::Transaction::NoteGiven(uint64_t view) {
   database_.Run("UPDATE view_range SET given = ? WHERE first = ?", view, RangeOf(view).first);
 }
 

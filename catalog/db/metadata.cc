@@ -20,7 +20,7 @@ Metadata Metadata::Checked(std::string json) {
   constexpr char kAttempted[] = "set a snapshot's metadata";
   if (json.size() > kMaxMetadataBytes) {
     throw Error(EINVAL, kAttempted,
-                fmt::format("it has {} bytes, and {} is the most", json.size(), kMaxMetadataBytes));
+                fmt::format("it has {} bytes; the maximum is {}", json.size(), kMaxMetadataBytes));
   }
   const JsonVerdict verdict =
       CheckJson(json, {.depth_max = kMaxMetadataDepth, .must_be_object = true});

@@ -1,12 +1,12 @@
-// What programs keep with a snapshot.
+// Metadata that programs attach to a snapshot.
 #pragma once
 
 #include <string>
 
 namespace ckptfs {
 
-// A JSON object that has been found good: of at most 64 KiB, nested at most 64 levels deep. To find that out
-// takes time, which is the caller's own: it is done before a verb is waited for, and never under a lock.
+// A validated JSON object of at most 64 KiB and 64 levels. Validation takes time, which must be the caller's
+// own: do it before waiting for a verb, and never under a lock.
 class Metadata {
  public:
   Metadata() = default;  // an empty object

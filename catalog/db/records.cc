@@ -20,7 +20,7 @@ void RequireInRange(const char* what, int64_t value, int64_t min, int64_t max) {
 
 void RequireBytes(const char* what, const std::string& value, size_t bytes_max) {
   if (value.size() <= bytes_max) return;
-  Unsound(fmt::format("{} has {} bytes, and {} is the most", what, value.size(), bytes_max));
+  Unsound(fmt::format("{} has {} bytes; the maximum is {}", what, value.size(), bytes_max));
 }
 
 void RequireView(uint64_t view) {
@@ -54,15 +54,15 @@ void RequireSound(const RootAttributes& root) {
   if (!S_ISDIR(root.mode) || (root.mode & ~(S_IFMT | mode_t{07777})) != 0) {
     Unsound(fmt::format("a directory cannot have the mode {:o}", root.mode));
   }
-  const auto nobody = static_cast<uid_t>(-1);  // to chown(2) and the like: no change
+  const auto nobody = static_cast<uid_t>(-1);  // chown(2) and the like take it as "no change"
   if (root.uid == nobody || root.gid == nobody) Unsound("a directory cannot have that owner");
   RequireBytes("an ACL", root.acl, kMaxXattrBytes);
   RequireBytes("a list of attributes", root.xattr_names, kMaxXattrBytes);
   const std::string& names = root.xattr_names;
-  // Each with a NUL behind it, and none of them empty.
+  // Each name is terminated by NUL, and none is empty.
   const bool sound = names.empty() || (names.front() != '\0' && names.back() == '\0' &&
                                        names.find(std::string(2, '\0')) == std::string::npos);
-  if (!sound) Unsound("a list of attributes is none");
+  if (!sound) Unsound("the list of attributes is malformed");
 }
 
 void RequireSound(const WorkspaceRecord& workspace) {

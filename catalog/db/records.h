@@ -1,4 +1,4 @@
-// What the catalog holds, as values.
+// The catalog's contents, as values.
 #pragma once
 
 #include <sys/stat.h>
@@ -14,17 +14,17 @@
 
 namespace ckptfs {
 
-// --- What a record can hold ----------------------------------------------------------------------
+// --- Valid values --------------------------------------------------------------------------------
 //
-// Rows and sidecars are read from stores that others may have made. What is read is checked against these,
-// and what is written keeps to them, so the rest of the program need not ask again.
+// Rows and sidecars come from stores that others may have made. Everything read is checked against these
+// limits, and everything written stays within them, so the rest of the program need not check again.
 
-// The year 2240. The kernel's clock can be set to times from 1970 to 2232, so with others there is no counting
-// on without overflow.
+// The year 2240. The kernel's clock can be set from 1970 to 2232. With later times, incrementing could
+// overflow.
 inline constexpr int64_t kTimeNsMax = int64_t{8'520'336'000} * 1'000'000'000;
-// Of what is taken in from sidecars: later times are counted on from it, a nanosecond each.
+// Limit for times from sidecars: later times are counted from them, a nanosecond each.
 inline constexpr int64_t kNotedTimeNsMax = kTimeNsMax - int64_t{1'000'000} * 1'000'000'000;
-// Of sidecars and the like. What counts on from there has room above it.
+// Limit for sidecars and the like; leaves room to count on.
 inline constexpr uint64_t kMaxGeneration = uint64_t{1} << 61;
 inline constexpr int64_t kMaxRowId = int64_t{1} << 53;
 inline constexpr size_t kMaxMessageBytes = size_t{64} << 10;
@@ -39,25 +39,25 @@ struct WorkspaceRecord {
   int64_t created_ns = 0;
   // The high part of st_ino of everything in the live tree (catalog/db/view_numbers.h). Never changes.
   uint64_t view = 0;
-  // The snapshot that the live state derives from: the newest checkpoint taken of it, or the one
-  // it was rolled back to or forked from.
+  // The snapshot from which the live state derives: the newest checkpoint of it, or the one it was rolled
+  // back to or forked from.
   std::optional<int64_t> parent_id;
-  // The volume's change marker when it was equal to that snapshot.
+  // The volume's change marker at the time when it was equal to that snapshot.
   uint64_t parent_marker = 0;
 };
 
-// What `ls -l` shows of a snapshot's directory, kept here so that it touches no volume.
+// What `ls -l` shows of a snapshot's directory; kept here so that it opens no volume.
 struct RootAttributes {
   mode_t mode = 0;  // with the file type bits
   uid_t uid = 0;
   gid_t gid = 0;
-  std::string acl;  // system.posix_acl_access as getxattr gives it; empty: none
-  // Names of all extended attributes, as listxattr(2) gives them (each with a NUL behind it).
+  std::string acl;  // system.posix_acl_access as from getxattr; empty: none
+  // Names of all extended attributes, in the format of listxattr(2) (each terminated by NUL).
   std::string xattr_names;
 };
 
-// Of a new directory (with permissions `mode`, the umask taken off) that a user makes in another: as in any
-// filesystem, one with the set-group-id bit passes that and its group on.
+// For a new directory (with permissions `mode`, umask applied) that a user makes in another. As in any
+// filesystem, a parent with the set-group-id bit passes on that bit and its group.
 inline RootAttributes NewDirectoryBelow(const RootAttributes& above, mode_t mode, uid_t uid,
                                         gid_t gid) {
   const bool inherits = (above.mode & S_ISGID) != 0;
@@ -71,12 +71,12 @@ inline RootAttributes NewDirectoryBelow(const RootAttributes& above, mode_t mode
 enum class SnapshotKind { kManual, kPreRollback };
 enum class SnapshotState { kOk, kMissing };
 
-// Whether a snapshot is one moment of all that programs wrote while it was made.
+// Whether a snapshot is one consistent point in time of all that programs wrote while it was made.
 enum class SnapshotMoment {
-  kUnknown,  // made before that was recorded
+  kUnknown,  // made before this was recorded
   kOne,
-  // As after a power cut: all that was written before is in it, but of what was written meanwhile
-  // perhaps a later part without an earlier one.
+  // As after a power failure: everything written before is in it, but of concurrent writes it may have a
+  // later one without an earlier one.
   kCrashConsistent,
 };
 
@@ -97,17 +97,17 @@ struct SnapshotRecord {
   std::string metadata = "{}";  // a JSON object
   bool pinned = false;
   std::optional<int64_t> parent_id;
-  std::string parent_name;  // of that parent at present; empty: none
+  std::string parent_name;  // its current name; empty: none
   SnapshotKind kind = SnapshotKind::kManual;
   SnapshotState state = SnapshotState::kOk;
   uint64_t view = 0;  // as in WorkspaceRecord
   RootAttributes root;
   int64_t unlinked_open = 0;
   SnapshotMoment moment = SnapshotMoment::kUnknown;
-  std::string moment_reason;  // why it is not one moment, for its user; empty unless it is so
+  std::string moment_reason;  // why it is not one moment, for display; empty if it is
 };
 
-// What tells a snapshot and its volume apart from others.
+// Identifies a snapshot and its volume.
 struct SnapshotVolume {
   int64_t id = 0;
   int64_t workspace_id = 0;
@@ -117,26 +117,26 @@ struct SnapshotVolume {
   SnapshotState state = SnapshotState::kOk;
 };
 
-// Each throws Error EUCLEAN that says what in the record cannot be. Ids are not looked at where they are 0
-// (a sidecar has none), nor is what refers to other records.
+// Each throws Error EUCLEAN that says which value is invalid. Ids of 0 are not checked (a sidecar has none),
+// nor are references to other records.
 void RequireSoundName(const char* what, const std::string& name);
 void RequireSound(const RootAttributes& root);
 void RequireSound(const WorkspaceRecord& workspace);
 void RequireSound(const SnapshotRecord& snapshot);
-// `time_ns` as one that can be: of files of others, which may have any.
+// Clamps a time to the valid range: for files of others, which may have any time.
 int64_t SoundTime(int64_t seconds, int64_t ns);
 
 // A file of a workspace that a process has, or had at a checkpoint, open for writing.
 struct OpenWriter {
-  pid_t pid = 0;        // that has it, as the daemon numbers processes; 0: none that can be seen
-  std::string command;  // of that process; empty if it is gone, or not known
-  std::string path;     // relative to the workspace's root; empty if not known
+  pid_t pid = 0;        // in the daemon's PID namespace; 0: not visible
+  std::string command;  // of that process; empty if it is gone or unknown
+  std::string path;     // relative to the workspace's root; empty if unknown
 };
 
-// At most so many are recorded of one checkpoint.
+// At most this many are recorded per checkpoint.
 inline constexpr size_t kRecordedWritersMax = 1000;
 
-// Who had what open for writing at one moment.
+// Which files were open for writing at one moment, and by which processes.
 struct OpenWriterList {
   std::vector<OpenWriter> named;  // by path; at most kRecordedWritersMax
   uint64_t total = 0;             // of which `named` are the first

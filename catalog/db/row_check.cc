@@ -42,10 +42,10 @@ void RowCheck::RequireReferences() const {
 
 void RowCheck::RequireSnapshot(std::optional<int64_t> id) const {
   if (!id || parents_.contains(*id)) return;
-  throw Error(EUCLEAN, kReading, fmt::format("snapshot {} is referred to and not there", *id));
+  throw Error(EUCLEAN, kReading, fmt::format("snapshot {} is referenced but missing", *id));
 }
 
-// Each chain is followed until it meets what is known to end: all together in as many steps as there are rows.
+// Follows each chain until it reaches a row known to end: in total, as many steps as there are rows.
 void RowCheck::RequireNoCircle() const {
   std::unordered_set<int64_t> end;
   std::unordered_set<int64_t> chain;

@@ -1,4 +1,4 @@
-// Whether the rows of a catalog go together.
+// Whether the rows of a catalog are consistent.
 #pragma once
 
 #include <cstdint>
@@ -10,20 +10,20 @@
 
 namespace ckptfs {
 
-// A look at all rows of a catalog that is opened, before anything goes by them. What SQLite enforces while it
-// writes it takes for granted when it reads, and so would whoever follows a reference: in a file that somebody
-// has made up, rows may refer to what is not there, or to each other in circles. Each Add is one row; all
-// throw Error EUCLEAN. For one thread.
+// Checks all rows of a catalog when it is opened, before anything relies on them. SQLite enforces constraints
+// on writes but trusts them on reads, and so does code that follows a reference. In a forged file, rows may
+// refer to missing rows, or to each other in cycles. Each Add takes one row; all functions throw Error
+// EUCLEAN. Used by one thread.
 class RowCheck {
  public:
   void Add(const WorkspaceRecord& workspace);
   void Add(const SnapshotRecord& snapshot);
-  // A row that a volume belongs to. With two of them, one could delete what the other shows.
+  // A row that owns a volume. If two rows owned it, deleting one would destroy the other's data.
   void AddOwner(const VolumeId& volume);
-  // When all are there.
+  // Called when all rows have been added.
   void RequireReferences() const;
 
-  // Of numbers of which these are the largest and the smallest; 0 where there are none.
+  // Checks a column by its largest and smallest value; both are 0 if there are no rows.
   static void RequireRange(const char* what, int64_t largest, int64_t smallest, int64_t max);
 
  private:

@@ -10,9 +10,9 @@
 namespace ckptfs {
 namespace {
 
-// Version 1. Ids are never used twice (AUTOINCREMENT), so that a late answer about a deleted row
-// cannot be taken for one about a new row. Volumes, names and view numbers are unique in each
-// table; that they are so over both is kept by whoever gives them, and verified by fsck.
+// Version 1. Ids are never reused (AUTOINCREMENT), so a late answer about a deleted row cannot be taken for
+// one about a new row. Volumes, names and view numbers are unique in each table. Uniqueness across both
+// tables is ensured by the code that assigns them, and verified by fsck.
 constexpr char kVersion1[] = R"sql(
 CREATE TABLE store (
   id                  INTEGER PRIMARY KEY CHECK (id = 1),
@@ -79,8 +79,8 @@ CREATE TABLE tombstone (
 ) STRICT;
 )sql";
 
-// Version 2. Who had what open for writing at a checkpoint, and a quick way to the states that
-// rollbacks kept, of which the old ones are deleted.
+// Version 2. Files open for writing at a checkpoint, and an index of the states that rollbacks kept, of which
+// the old ones are deleted.
 constexpr char kVersion2[] = R"sql(
 -- How many there were, of which open_writer names the first; NULL: nobody has looked.
 ALTER TABLE snapshot ADD COLUMN open_writers INTEGER;
@@ -99,7 +99,7 @@ CREATE INDEX snapshot_undo ON snapshot (workspace_id, id)
   WHERE kind = 'pre-rollback' AND pinned = 0 AND missing = 0;
 )sql";
 
-// Version 3. What volumes are made from, where the backend has that.
+// Version 3. Templates for volumes, on backends that have them.
 constexpr char kVersion3[] = R"sql(
 CREATE TABLE template (
   uuid       TEXT    PRIMARY KEY,
@@ -112,13 +112,13 @@ CREATE TABLE template (
 ) STRICT;
 )sql";
 
-// Version 4. A quick way to the newest checkpoint, past any number of states that rollbacks kept.
+// Version 4. An index to the newest checkpoint, which skips any number of states that rollbacks kept.
 constexpr char kVersion4[] = R"sql(
 CREATE INDEX snapshot_checkpoint ON snapshot (workspace_id, id) WHERE kind = 'manual';
 )sql";
 
-// Version 5. View numbers are given again, in ranges (catalog/db/view_numbers.h), each of which has a
-// counter of its own. A number whose tombstone stands is still taken.
+// Version 5. View numbers are reused, in ranges (catalog/db/view_numbers.h), each with its own counter. A
+// number with a tombstone is still taken.
 constexpr char kVersion5[] = R"sql(
 CREATE TABLE view_range (
   first INTEGER PRIMARY KEY,
@@ -134,19 +134,19 @@ ALTER TABLE tombstone ADD COLUMN view INTEGER;
 CREATE INDEX tombstone_by_view ON tombstone (view) WHERE view IS NOT NULL;
 )sql";
 
-// Version 6. Whether a snapshot is one moment, and if not, why, in words. Nobody knows it of older ones,
-// whose programs told the log only.
+// Version 6. Whether a snapshot is one moment, and if not, why, in words. Unknown for older snapshots, whose
+// programs only logged it.
 constexpr char kVersion6[] = R"sql(
 ALTER TABLE snapshot ADD COLUMN moment TEXT NOT NULL DEFAULT 'unknown'
   CHECK (moment IN ('unknown', 'one', 'crash-consistent'));
 ALTER TABLE snapshot ADD COLUMN moment_reason TEXT NOT NULL DEFAULT '';
 )sql";
 
-// A change of the tables is a new entry; one that stands here is never edited.
+// To change the tables, append an entry; never edit an existing one.
 constexpr std::array kMigrations = {kVersion1, kVersion2, kVersion3,
                                     kVersion4, kVersion5, kVersion6};
 
-// All that the database has of tables and the like, in SQL's words.
+// The SQL of all tables, indexes and the like in the database.
 std::vector<std::string> EntriesOf(Database& database) {
   std::vector<std::string> entries;
   Statement rows =
@@ -160,7 +160,7 @@ std::vector<std::string> EntriesOf(Database& database) {
 
 void Apply(Database& database, size_t migration) {
   database.Execute(kMigrations[migration]);
-  // Part of the same transaction, as is every change of the file's header.
+  // Part of the same transaction, like every change of the file's header.
   database.Execute(fmt::format("PRAGMA user_version = {}", migration + 1));
 }
 
@@ -169,7 +169,7 @@ void Apply(Database& database, size_t migration) {
 int64_t CurrentSchemaVersion() { return static_cast<int64_t>(kMigrations.size()); }
 
 void ConfigureConnection(Database& database) {
-  // NORMAL would lose committed transactions at a power cut: see Durability.
+  // NORMAL would lose committed transactions in a power failure: see Durability.
   database.Execute(
       "PRAGMA journal_mode = WAL;"
       "PRAGMA synchronous = FULL;"
@@ -178,9 +178,9 @@ void ConfigureConnection(Database& database) {
 
 namespace {
 
-// A catalog that somebody has made up may have tables that act when they are read or written (columns and
-// rules that compute, indexes with conditions of their own, triggers, virtual tables) or that only look like
-// ours. So they have to be, word for word, what the migrations up to that version make.
+// A forged catalog may have schema entries that execute code when they are read or written (computed columns
+// and constraints, partial indexes, triggers, virtual tables), or that only look like ours. So the entries
+// must match, verbatim, what the migrations up to that version create.
 void RequireOwnSchema(Database& database, size_t version) {
   Database reference(Database::InMemory{});
   for (size_t migration = 0; migration < version; ++migration) Apply(reference, migration);
@@ -211,7 +211,7 @@ void MigrateSchema(Database& database) {
   }
   RequireOwnSchema(database, static_cast<size_t>(version));
   for (auto next = static_cast<size_t>(version); next < kMigrations.size(); ++next) {
-    Transaction transaction(database);
+    DatabaseTransaction transaction(database);
     Apply(database, next);
     transaction.Commit();
   }

@@ -16,11 +16,11 @@ namespace {
 
 constexpr char kVfsName[] = "ckptfs";
 constexpr int kBusyTimeoutMs = 10'000;
-// A made-up database must not take all memory. Ours take a few MiB.
+// A forged database must not use up all memory. Ours need a few MiB.
 constexpr int64_t kHeapBytesMax = int64_t{256} << 20;
-// Of one row: a message, metadata, an ACL and a list of attributes, of 64 KiB each, and names.
+// For one row: a message, metadata, an ACL and a list of attributes, 64 KiB each, and names.
 constexpr int kRowBytesMax = 1 << 20;
-// More than a catalog of 10^5 snapshots with the longest messages and metadata has.
+// More than a catalog of 10^5 snapshots with the longest messages and metadata.
 constexpr uint64_t kFileBytesMax = uint64_t{16} << 30;
 
 int ErrnoOf(sqlite3* handle, int result) {
@@ -30,7 +30,7 @@ int ErrnoOf(sqlite3* handle, int result) {
       return ENOSPC;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-    case SQLITE_ERROR:  // "no such table": our statements are right, so the file is not
+    case SQLITE_ERROR:  // "no such table": our statements are right, so the file is wrong
     case SQLITE_SCHEMA:
       return EUCLEAN;
     case SQLITE_CONSTRAINT:
@@ -51,16 +51,16 @@ int ErrnoOf(sqlite3* handle, int result) {
     case SQLITE_CANTOPEN:
       return system != 0 ? system : EIO;
     case SQLITE_IOERR:
-      // The shared-memory file and the log report a full disk as a failed write.
+      // The shared-memory file and the WAL report a full disk as a failed write.
       return system == ENOSPC || system == EDQUOT ? system : EIO;
     default:
       return EIO;
   }
 }
 
-// SQLite resolves a path into one without symbolic links when it opens it, and goes by that text
-// from then on. Ours leads through /proc/self/fd and must stay as it is: the directory's path may
-// be covered by a mount later, by our own for a start.
+// When it opens a path, SQLite resolves symbolic links and uses the result from then on. Our path leads
+// through /proc/self/fd and must stay as it is: the directory's own path may later be covered by a mount,
+// ours for one.
 int KeepPath(sqlite3_vfs* /*vfs*/, const char* name, int size, char* out) {
   const size_t length = std::strlen(name);
   if (length + 1 > static_cast<size_t>(size)) return SQLITE_CANTOPEN;
@@ -73,16 +73,16 @@ sqlite3_vfs& ExclusiveVfs() {
   return vfs;
 }
 
-// As "unix-excl" and not as "unix": the index of the log is in memory, for all connections of this process, and
-// no other process can have the database meanwhile. Otherwise it would be a mapped file beside the database, and
-// to touch that while its disk fails ends the process with SIGBUS. SQLite goes by the name of the layer that is
-// handed on here.
+// "unix-excl" instead of "unix": the WAL index is in memory, shared by all connections of this process, and
+// no other process can open the database meanwhile. With "unix" the index is a mapped file beside the
+// database, and touching it while its disk fails kills the process with SIGBUS. SQLite uses the VFS name that
+// is passed on here.
 int OpenExclusively(sqlite3_vfs* /*vfs*/, const char* name, sqlite3_file* file, int flags,
                     int* out_flags) {
   return ExclusiveVfs().xOpen(&ExclusiveVfs(), name, file, flags, out_flags);
 }
 
-// Registers the variant of SQLite's file layer that these make; once a process.
+// Registers the variant of SQLite's VFS made of these functions; once per process.
 void RegisterVfs() {
   static sqlite3_vfs vfs = [] {
     sqlite3_vfs copy = ExclusiveVfs();
@@ -97,9 +97,9 @@ void RegisterVfs() {
   sqlite3_hard_heap_limit64(kHeapBytesMax);
 }
 
-// What SQLite opens by its own rules (without following a symbolic link), and would wait for, or act on, if
-// it is something else than a file. A rollback journal is never ours, as the catalog has a log; and one that
-// somebody made up can name any file of the system as one to delete ("super-journal").
+// Refuses what is not a regular file: SQLite opens these names by its own rules (without following a symbolic
+// link), and might block on them or act on them. A rollback journal is never ours, since the catalog uses a
+// WAL; and a forged one can name any file of the system for deletion ("super-journal").
 void RefuseOddFiles(int directory_fd, const std::string& file_name) {
   for (const char* suffix : {"", "-wal", "-shm"}) {
     const std::string name = file_name + suffix;
@@ -183,15 +183,15 @@ void Statement::Bind(int index, int64_t value) {
 
 void Statement::Bind(int index, std::string_view value) {
   const int result = sqlite3_bind_text64(statement_, index, value.data(), value.size(),
-                                         SQLITE_TRANSIENT, SQLITE_UTF8);  // NOLINT: a C cast of it
+                                         SQLITE_TRANSIENT, SQLITE_UTF8);  // NOLINT: its C cast
   if (result != SQLITE_OK) database_->Throw(result, "bind a text");
 }
 
 void Statement::Bind(int index, const Blob& value) {
-  // An empty blob needs an address: a null one would be bound as NULL.
+  // An empty blob needs an address: SQLite binds a null pointer as NULL.
   const char* bytes = value.bytes.empty() ? "" : value.bytes.data();
   const int result = sqlite3_bind_blob64(statement_, index, bytes, value.bytes.size(),
-                                         SQLITE_TRANSIENT);  // NOLINT: a C cast of it
+                                         SQLITE_TRANSIENT);  // NOLINT: its C cast
   if (result != SQLITE_OK) database_->Throw(result, "bind bytes");
 }
 
@@ -227,7 +227,7 @@ void Database::Open(const std::string& path, int flags) {
   }
 }
 
-// Before SQLite reads the file for the first time.
+// Called before SQLite reads the file for the first time.
 void Database::Harden() {
   const auto set = [this](int option, int value) {
     const int result = sqlite3_db_config(handle_, option, value, nullptr);  // NOLINT: variadic
@@ -258,7 +258,7 @@ void Database::Close() noexcept {
   if (result == SQLITE_OK) return;
   try {
     spdlog::error("close of {}: {}", name_, sqlite3_errstr(result));
-  } catch (...) {  // logging must not end the program from a destructor
+  } catch (...) {  // logging must not terminate the program from a destructor
   }
 }
 
@@ -302,20 +302,20 @@ void Database::Throw(int result, std::string_view attempted) const {
   throw Error(error, attempted, "SQLite: " + why, hint);
 }
 
-Transaction::Transaction(Database& database) : database_(database) {
+DatabaseTransaction::DatabaseTransaction(Database& database) : database_(database) {
   database_.Run("BEGIN IMMEDIATE");
 }
 
-Transaction::~Transaction() {
+DatabaseTransaction::~DatabaseTransaction() {
   if (!open_) return;
   try {
     database_.Run("ROLLBACK");
-  } catch (const std::exception& error) {  // SQLite rolls back by itself after some errors
+  } catch (const std::exception& error) {  // SQLite itself rolls back after some errors
     spdlog::debug("rollback of a catalog transaction: {}", error.what());
   }
 }
 
-void Transaction::Commit() {
+void DatabaseTransaction::Commit() {
   database_.Run("COMMIT");
   open_ = false;
 }

@@ -1,4 +1,4 @@
-// SQLite's C interface with owners and exceptions.
+// SQLite's C interface with RAII and exceptions.
 #pragma once
 
 #include <sqlite3.h>
@@ -18,13 +18,13 @@ namespace ckptfs {
 
 class Database;
 
-// An argument that is bytes rather than text.
+// A bytes argument, as opposed to text.
 struct Blob {
   std::string_view bytes;
 };
 
-// A prepared statement with its arguments bound, on loan from its Database, to which it goes back
-// (reset) when this dies. Must not outlive the Database; same thread rules.
+// A prepared statement with bound arguments, on loan from its Database; returned (reset) by the destructor.
+// Must not outlive the Database; the same thread rules apply.
 class Statement {
  public:
   Statement(Statement&& other) noexcept;
@@ -33,16 +33,16 @@ class Statement {
   Statement& operator=(const Statement&) = delete;
   ~Statement();
 
-  // True if there is a (further) row, whose columns can then be read.
+  // Whether there is another row, whose columns can then be read.
   bool Step();
-  // Runs a statement that gives no rows.
+  // Runs a statement that returns no rows.
   void Run();
 
-  // 0 for NULL. Throws Error EUCLEAN if the column holds anything else that is no integer.
+  // 0 for NULL. Throws Error EUCLEAN for any other value that is not an integer.
   int64_t Int(int column) const;
   bool IsNull(int column) const;
-  std::string Text(int column) const;  // also of a blob, byte for byte
-  // Throws Error EUCLEAN if the column holds no UUID.
+  std::string Text(int column) const;  // also of a blob, verbatim
+  // Throws Error EUCLEAN if the value is not a UUID.
   Uuid Id(int column) const;
   std::optional<int64_t> OptionalInt(int column) const;
 
@@ -58,35 +58,33 @@ class Statement {
   void Bind(int index, const std::optional<int64_t>& value);
 
   Database* database_;
-  std::string_view sql_;  // the key of the cache
+  std::string_view sql_;  // the key in the cache
   sqlite3_stmt* statement_;
 };
 
-// One connection to one database file. Prepared statements are kept for the next use. Errors are
-// thrown as Error with the nearest errno: ENOSPC (full), EUCLEAN (damaged, or no database at all),
-// EEXIST (a UNIQUE rule), EBUSY, EROFS, EIO, ENOMEM.
+// One connection to one database file. Prepared statements are cached. Errors are thrown as Error with the
+// nearest errno: ENOSPC (full), EUCLEAN (damaged, or not a database), EEXIST (a UNIQUE constraint), EBUSY,
+// EROFS, EIO, ENOMEM.
 //
-// To be used by one thread at a time: its owner has a mutex for it.
+// Used by one thread at a time: its owner has a mutex for it.
 class Database {
  public:
-  // Opens `file_name` in the directory `directory_fd`, which must exist. The directory is reached
-  // through the descriptor for as long as this lives, whatever is mounted or moved at its path;
-  // `directory_fd` must stay open as long.
+  // Opens `file_name` in the directory `directory_fd`, which must exist. The directory is reached through the
+  // descriptor for the lifetime of this object, whatever is mounted or moved at its path; `directory_fd` must
+  // stay open as long.
   //
-  // The file may be one that somebody else has made up: what SQLite offers to those is off (triggers, views,
-  // functions in a schema; see sqlite.org/security.html), its memory has a limit, and no file of the database
-  // is opened that is none (EUCLEAN). Whether the tables are those that they should be is for the owner to ask
-  // before anything is read of them.
+  // The file may be forged. So SQLite's schema features that run code are off (triggers, views, functions;
+  // see sqlite.org/security.html), its memory is limited, and database files that are not regular files are
+  // refused (EUCLEAN). The owner must check the tables before it reads from them.
   Database(int directory_fd, const std::string& file_name);
-  // An empty one in memory.
+  // An empty in-memory database.
   struct InMemory {};
   explicit Database(InMemory in_memory);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
-  // A statement with its arguments bound. `sql` must be a string literal: the cache keeps a
-  // reference to it.
+  // A statement with bound arguments. `sql` must be a string literal: the cache keeps a reference to it.
   template <typename... Args>
   Statement Query(std::string_view sql, const Args&... args) {
     Statement statement = Take(sql);
@@ -103,11 +101,11 @@ class Database {
 
   int64_t LastInsertId() const noexcept { return sqlite3_last_insert_rowid(handle_); }
   int64_t ChangedRows() const noexcept { return sqlite3_changes64(handle_); }
-  // What a PRAGMA that answers with one integer says.
+  // The result of a PRAGMA that returns one integer.
   int64_t PragmaInt(std::string_view literal);
-  // Moves everything from the write-ahead log into the database file.
+  // Merges the write-ahead log into the database file.
   void CheckpointWal();
-  // Whether the last call failed when it wrote to the log and could not sync that.
+  // Whether the last call failed because it wrote to the WAL and could not sync it.
   bool SyncFailed() const noexcept {
     return sqlite3_extended_errcode(handle_) == SQLITE_IOERR_FSYNC;
   }
@@ -137,14 +135,14 @@ class Database {
   std::map<std::string_view, std::vector<sqlite3_stmt*>> idle_;
 };
 
-// A write transaction: begun at once, so that it cannot fail half-way for a lock; rolled back if it
-// dies without Commit.
-class Transaction {
+// A write transaction: takes the write lock at once, so that it cannot fail half-way because of a lock;
+// rolled back if destroyed without Commit.
+class DatabaseTransaction {
  public:
-  explicit Transaction(Database& database);
-  ~Transaction();
-  Transaction(const Transaction&) = delete;
-  Transaction& operator=(const Transaction&) = delete;
+  explicit DatabaseTransaction(Database& database);
+  ~DatabaseTransaction();
+  DatabaseTransaction(const DatabaseTransaction&) = delete;
+  DatabaseTransaction& operator=(const DatabaseTransaction&) = delete;
 
   // Durable on return (with synchronous=FULL).
   void Commit();

@@ -30,7 +30,7 @@ const ViewRange& RangeOf(uint64_t view) {
 }
 
 std::span<const ViewRange> RangesFor(ViewUse use) {
-  // What is kept for workspaces is never lent: they could not have it back, as numbers do not change.
+  // Numbers reserved for workspaces are never lent: they could not be reclaimed, as numbers do not change.
   return std::span(kViewRanges).subspan(use == ViewUse::kWorkspace ? 0 : 1);
 }
 

@@ -14,7 +14,7 @@ bool FoundViews::Claim(uint64_t view) {
   return found_.insert(view).second;
 }
 
-// What was given last is lost with the catalog: the numbers above all that are there come first.
+// The last number assigned is lost with the catalog: numbers above all existing ones come first.
 uint64_t FoundViews::Take(ViewUse use) {
   const auto visit = [&](uint64_t first, uint64_t last, const std::function<bool(uint64_t)>& see) {
     for (auto i = used_.lower_bound(first); i != used_.end() && *i <= last && see(*i); ++i) {

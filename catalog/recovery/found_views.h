@@ -8,19 +8,19 @@
 
 namespace ckptfs {
 
-// Which numbers are taken, by what was found or by what an older catalog knew. For one thread.
+// Which numbers are taken, by found volumes or according to an older catalog. Used by one thread.
 class FoundViews {
  public:
-  // The older catalog knew it: a mount may be serving by it.
+  // The older catalog has it: a mount may be using it.
   void Remember(uint64_t view) { used_.insert(view); }
-  // False if something else that was found has it.
+  // False if another found volume has it.
   bool Claim(uint64_t view);
-  // One that nothing has or had. Throws Error ENOSPC if there is none.
+  // A number that nothing has or had. Throws Error ENOSPC if there is none.
   uint64_t Take(ViewUse use);
 
  private:
   std::set<uint64_t> found_;
-  std::set<uint64_t> used_;  // these, and what was remembered
+  std::set<uint64_t> used_;  // including remembered ones
 };
 
 }  // namespace ckptfs

@@ -24,7 +24,7 @@ std::string RecoveredName(const VolumeId& volume) {
   return "recovered-" + volume.str().substr(0, 8);
 }
 
-// Names that are taken, each given once. However many want the same one, each costs the same time.
+// Hands out unique names. The cost per name is constant, however many want the same one.
 class Names {
  public:
   // `wanted`, or wanted-2, ...
@@ -42,7 +42,7 @@ class Names {
   std::unordered_map<std::string, int> last_suffix_;
 };
 
-// Makes the plan in steps, each of which takes volumes out of `left_`.
+// Makes the plan in steps, each of which removes volumes from `left_`.
 class Planner {
  public:
   Planner(const Backend& backend, const MetaDirectory& meta, const std::vector<Sidecar>& known);
@@ -54,7 +54,7 @@ class Planner {
     std::optional<Sidecar> sidecar;  // empty: none, or damaged
   };
 
-  // A workspace as sidecars name it. The time tells it from a former one, whose number it has been given.
+  // A workspace as sidecars identify it. The time distinguishes it from a former one with the same number.
   using WorkspaceName = std::pair<uint64_t, int64_t>;  // view, created_ns
 
   void ReadSidecars(const Inventory& inventory, const std::vector<Sidecar>& known);
@@ -78,14 +78,14 @@ class Planner {
   std::map<VolumeId, Candidate> left_;
   std::map<VolumeId, int64_t> snapshot_ids_;
   std::map<WorkspaceName, int64_t> known_workspaces_;
-  std::map<uint64_t, int64_t> workspace_ids_;  // by the view that it has here
+  std::map<uint64_t, int64_t> workspace_ids_;  // by its view in the plan
 
   std::map<uint64_t, size_t> workspaces_;  // by view, into plan_.workspaces
   Names workspace_names_;
   std::map<uint64_t, Names> snapshot_names_;  // by the workspace's view
   std::unordered_set<Uuid> snapshot_uuids_;
   FoundViews views_;
-  // Of snapshots whose workspace has no live tree: what the newest of their sidecars says of it.
+  // Workspaces with snapshots but no live tree, according to the newest of the snapshots' sidecars.
   std::map<uint64_t, WorkspaceRecord> absent_;
   std::map<uint64_t, int64_t> absent_newest_ns_;
   std::map<uint64_t, uint64_t> parent_generation_;
@@ -103,7 +103,7 @@ Planner::Planner(const Backend& backend, const MetaDirectory& meta,
   ReadSidecars(inventory, known);
   plan_.generation = store_generation_;
   for (const auto& [id, candidate] : left_) {
-    // Not below that of a transaction that may have happened: else its volume would be debris.
+    // Not lower than that of a transaction that may have been committed: its volume would look like debris.
     if (candidate.sidecar) {
       plan_.generation = std::max(plan_.generation, candidate.sidecar->generation);
     }
@@ -132,8 +132,8 @@ void Planner::RememberIds(const Sidecar& row) {
 }
 
 RebuildPlan Planner::Make() {
-  // Those that recovery will remove. Those whose transaction is in doubt are taken for committed, as the
-  // row that would tell is lost.
+  // Drops volumes that recovery will remove. If it is in doubt whether a volume's transaction was committed,
+  // it counts as committed, since the row that would tell is lost.
   std::erase_if(left_, [](const auto& entry) {
     return entry.second.sidecar && entry.second.sidecar->IsUnfinished();
   });
@@ -150,8 +150,7 @@ RebuildPlan Planner::Make() {
   return std::move(plan_);
 }
 
-// Sidecars that somebody has changed may call a snapshot its own ancestor. Where a chain of parents comes
-// back to itself it is cut.
+// Tampered sidecars may make a snapshot its own ancestor. Cuts every cycle of parents.
 void Planner::BreakCircles() {
   std::unordered_map<Uuid, RebuildPlan::Entry*> entries;
   for (RebuildPlan::Entry& entry : plan_.snapshots) entries[entry.snapshot.uuid] = &entry;
@@ -170,7 +169,7 @@ void Planner::BreakCircles() {
   }
 }
 
-// Those of live trees, or of snapshots: the newest workspace or snapshot first.
+// The sidecars of live trees, or those of snapshots: newest first.
 std::vector<Sidecar*> Planner::AllSidecars(bool of_live_trees) {
   std::vector<Sidecar*> found;
   for (auto& [id, candidate] : left_) {
@@ -187,10 +186,9 @@ std::vector<Sidecar*> Planner::AllSidecars(bool of_live_trees) {
   return found;
 }
 
-// A number is given again when what had it is gone for good. Only debris of what failed, whose removal
-// failed too, can be there with the number of something else: that is newer, and keeps it. Numbers of
-// live trees come before those of snapshots. What has to take another gets none that the catalog knew:
-// a mount may be serving by those.
+// A number is reused once its tree is gone for good. Two volumes have the same number only if an operation
+// failed and the removal of its debris failed too: the newer volume keeps it. Numbers of live trees come
+// before those of snapshots. A new number is never one that the catalog knew: a mount may be using it.
 void Planner::MakeViewsUnique() {
   NumberWorkspaces();
   NumberSnapshots();
@@ -227,9 +225,9 @@ void Planner::NumberSnapshots() {
   for (Sidecar* sidecar : left_over) sidecar->snapshot.view = views_.Take(ViewUse::kSnapshot);
 }
 
-// Of several volumes that call themselves the live tree of one workspace the last committed one is
-// it. The others are states before a rollback whose sidecars were not written anew in time, or
-// clones whose transaction is in doubt: kept, as snapshots.
+// If several volumes claim to be the live tree of one workspace, the last committed one is it. The others are
+// kept, as snapshots: previous states of rollbacks whose sidecars were not updated in time, or clones whose
+// transaction is in doubt.
 void Planner::TakeLiveTrees() {
   std::map<uint64_t, std::vector<const Sidecar*>> by_view;
   for (const auto& [id, candidate] : left_) {
@@ -282,7 +280,7 @@ void Planner::TakeSnapshots() {
     const Sidecar& sidecar = *candidate.sidecar;
     const uint64_t view = sidecar.workspace.view;
     AddSnapshot(sidecar);
-    // The live tree's sidecar follows a checkpoint with a delay; the snapshot's own tells first.
+    // The live tree's sidecar follows a checkpoint with a delay; the snapshot's own is current before it.
     const bool prepared = sidecar.state == SidecarState::kPrepared;
     auto& [generation, uuid] = newest[view];
     if (prepared && sidecar.snapshot.kind == SnapshotKind::kManual &&
@@ -315,7 +313,7 @@ void Planner::AddSnapshot(const Sidecar& sidecar) {
   snapshot.volume = sidecar.volume;
   snapshot.state = SnapshotState::kOk;
   snapshot.name = snapshot_names_[entry.workspace_view].Take(sidecar.snapshot.name);
-  // Two volumes with one sidecar's content, as in a copy: a snapshot's UUID is its volume's.
+  // Two volumes with the same sidecar, as after a copy: a snapshot's UUID is its volume's.
   if (!snapshot_uuids_.insert(snapshot.uuid).second) {
     snapshot.uuid = snapshot.volume;
     while (!snapshot_uuids_.insert(snapshot.uuid).second) snapshot.uuid = Uuid::Generate();
@@ -328,9 +326,8 @@ void Planner::AddSnapshot(const Sidecar& sidecar) {
   plan_.snapshots.push_back(std::move(entry));
 }
 
-// Workspaces of which only snapshots are left in words: their live tree is a volume whose own
-// sidecar is lost, or it is gone. Gone or not, the snapshots have a place, and a rollback to one of
-// them makes a live tree again.
+// Workspaces of which only snapshots' sidecars are left: the live tree's own sidecar is lost, or the live
+// tree is gone. Either way the snapshots get a workspace, and a rollback to one of them restores a live tree.
 void Planner::MakeAbsentWorkspaces() {
   for (auto& [view, workspace] : absent_) {
     const auto found = left_.find(workspace.volume);
@@ -347,7 +344,7 @@ void Planner::MakeAbsentWorkspaces() {
   }
 }
 
-// Volumes of which nothing is known but that they are there.
+// Volumes of which nothing is known except that they exist.
 void Planner::TakeNameless() {
   for (const auto& [volume, candidate] : left_) {
     if (candidate.read_only) {
@@ -369,9 +366,9 @@ void Planner::TakeNameless() {
   }
 }
 
-// Whoever derives from the snapshot names it (a snapshot's UUID is its volume's): its own workspace,
-// and those that were forked from it, which are younger. Without such a one there may be only one
-// workspace at all. 0: not known.
+// Sidecars of what derives from a snapshot name it (a snapshot's UUID is its volume's): those of its own
+// workspace, and of workspaces forked from it, which are younger. Without such a sidecar, there may be only
+// one workspace at all. 0: unknown.
 uint64_t Planner::GuessWorkspace(const VolumeId& volume) const {
   std::set<uint64_t> deriving;
   for (const RebuildPlan::Entry& entry : plan_.snapshots) {
@@ -416,18 +413,18 @@ RebuildPlan PlanRebuild(const Backend& backend, const MetaDirectory& meta,
   return Planner(backend, meta, known).Make();
 }
 
-void ApplyRebuild(const RebuildPlan& plan, Catalog::Change& change) {
-  change.DeleteAllRows();
+void ApplyRebuild(const RebuildPlan& plan, Catalog::Transaction& transaction) {
+  transaction.DeleteAllRows();
   std::map<uint64_t, int64_t> workspace_ids;
   for (const WorkspaceRecord& workspace : plan.workspaces) {
-    workspace_ids[workspace.view] = change.Insert(workspace);
+    workspace_ids[workspace.view] = transaction.Insert(workspace);
   }
   std::map<Uuid, int64_t> snapshot_ids;
   for (const RebuildPlan::Entry& entry : plan.snapshots) {
     SnapshotRecord snapshot = entry.snapshot;
     snapshot.workspace_id = workspace_ids.at(entry.workspace_view);
     snapshot.parent_id.reset();
-    snapshot_ids[snapshot.uuid] = change.Insert(snapshot);
+    snapshot_ids[snapshot.uuid] = transaction.Insert(snapshot);
   }
   const auto id_of = [&](const Uuid& uuid) -> std::optional<int64_t> {
     const auto found = snapshot_ids.find(uuid);
@@ -436,16 +433,16 @@ void ApplyRebuild(const RebuildPlan& plan, Catalog::Change& change) {
   };
   for (const RebuildPlan::Entry& entry : plan.snapshots) {
     if (entry.parent.empty()) continue;
-    change.SetParent(snapshot_ids.at(entry.snapshot.uuid), id_of(entry.parent));
+    transaction.SetParent(snapshot_ids.at(entry.snapshot.uuid), id_of(entry.parent));
   }
   for (const WorkspaceRecord& workspace : plan.workspaces) {
     const std::optional<int64_t> parent = id_of(plan.live_parents.at(workspace.view));
-    change.SetLive(workspace_ids.at(workspace.view), workspace.volume, parent,
-                   parent ? workspace.parent_marker : 0);
-    // When its list changed last is lost; time must not go back for who looks at it only for news.
-    change.TouchSnapshots(workspace_ids.at(workspace.view), NowNs());
+    transaction.SetLive(workspace_ids.at(workspace.view), workspace.volume, parent,
+                        parent ? workspace.parent_marker : 0);
+    // The time of the list's last change is lost; it must not go back for callers that check it for changes.
+    transaction.TouchSnapshots(workspace_ids.at(workspace.view), NowNs());
   }
-  change.SetGeneration(plan.generation);
+  transaction.SetGeneration(plan.generation);
 }
 
 }  // namespace ckptfs

@@ -15,8 +15,8 @@
 namespace ckptfs {
 namespace {
 
-// One pass over catalog, volumes and sidecars. Each step mends one kind of unfinished work, and
-// looks only at what is on disk: killed anywhere, the next pass does what is left.
+// One pass over catalog, volumes and sidecars. Each step repairs one kind of unfinished work, and looks only
+// at what is on disk: if it is killed anywhere, the next pass does the rest.
 class Recovery {
  public:
   explicit Recovery(StoreContext& store);
@@ -31,7 +31,7 @@ class Recovery {
   void JudgeVolumesWithoutRow();
   bool IsDebris(const VolumeId& volume) const;
   void SetStates();
-  void SetState(Catalog::Change& change, const SnapshotVolume& snapshot);
+  void SetState(Catalog::Transaction& transaction, const SnapshotVolume& snapshot);
   void SealSnapshots();
   void RemoveUnlinkedFiles();
   template <typename Action>
@@ -59,7 +59,7 @@ void Recovery::Run() {
   Failpoint("recovery.after-tombstones");
   AdoptCheckpoints();
   Failpoint("recovery.after-adoption");
-  // Before anything else that raises the catalog's generation, by which debris is told.
+  // Before anything else that raises the catalog's generation, by which debris is recognised.
   JudgeVolumesWithoutRow();
   Failpoint("recovery.after-debris");
   SetStates();
@@ -72,8 +72,8 @@ void Recovery::Run() {
   Failpoint("recovery.after-sidecars");
 }
 
-// A store that has seen a transaction which its catalog has not: the catalog is an old one, put
-// back from a backup. What it does not know of may be what its owner misses most.
+// If the store has recorded a transaction that the catalog lacks, the catalog is an old one, restored from a
+// backup. What it does not know may be what its owner misses most.
 void Recovery::CompareGenerations() {
   const std::optional<uint64_t>& seen = inventory_.store_generation();
   if (!seen)
@@ -89,15 +89,15 @@ void Recovery::CompareGenerations() {
   may_mend_ = !store_.IsReadOnly();
 }
 
-// Deletions whose end was not seen: a destroyed volume can come back at a power cut.
+// Deletions that may be unfinished: a destroyed volume can come back after a power failure.
 void Recovery::RepeatDestructions() {
   if (!may_mend_) return;
   for (const VolumeId& volume : inventory_.tombstones()) store_.Destroy(volume);
 }
 
-// Checkpoints whose callers were told of them, or were about to be, and whose transactions the catalog
-// has not: they are not durable at once, as snapshot and sidecar are (Store::Checkpoint). All other
-// transactions make those before them durable. With -o ro they get rows in the copy of the catalog alone.
+// Checkpoints that were reported, or about to be, while their transactions are missing from the catalog:
+// those are not durable at once, unlike snapshot and sidecar (Store::Checkpoint). Every other transaction
+// also makes those before it durable. With -o ro they get rows only in the copy of the catalog.
 void Recovery::AdoptCheckpoints() {
   if (!may_adopt_) return;
   std::vector<Sidecar> found;
@@ -114,10 +114,10 @@ void Recovery::AdoptCheckpoints() {
   }
 }
 
-// Operations on other workspaces may have had their transactions between its sidecar and its own, so the
-// generation tells only that this one was to come. That it was lost, and not taken back, is known by its
-// workspace: of one the checkpoints are made one after the other, and anything that takes a snapshot away, or
-// gives the workspace another live tree, would have made it durable.
+// Transactions of other workspaces may have come between its sidecar and its own transaction, so the
+// generation tells only that its transaction was to come. Its workspace tells that it was lost, and not
+// rolled back: checkpoints of one workspace are made one at a time, and any transaction that removes a
+// snapshot, or gives the workspace another live tree, would have made it durable.
 bool Recovery::IsLostCheckpoint(const Sidecar& sidecar) const {
   if (sidecar.role != SidecarRole::kSnapshot || sidecar.state != SidecarState::kPrepared)
     return false;
@@ -128,7 +128,7 @@ bool Recovery::IsLostCheckpoint(const Sidecar& sidecar) const {
   return !newest || newest->created_ns < sidecar.snapshot.created_ns;
 }
 
-// Returns false if it could not be, which JudgeVolumesWithoutRow tells of.
+// Returns false on failure, which JudgeVolumesWithoutRow reports.
 bool Recovery::Adopt(const Sidecar& sidecar) {
   const std::optional<WorkspaceRecord> workspace =
       store_.catalog->FindWorkspaceByView(sidecar.workspace.view, sidecar.workspace.created_ns);
@@ -142,9 +142,9 @@ bool Recovery::Adopt(const Sidecar& sidecar) {
   }
   try {
     const uint64_t marker = store_.backend->ChangeMarker(sidecar.volume);
-    Catalog::Change change(*store_.catalog);
-    InsertCheckpoint(change, snapshot, workspace->volume, marker);
-    store_.Commit(change);
+    Catalog::Transaction transaction(*store_.catalog);
+    InsertCheckpoint(transaction, snapshot, workspace->volume, marker);
+    store_.Commit(transaction);
   } catch (const Error& error) {
     if (error.errno_value() != EEXIST) throw;
     return false;
@@ -155,8 +155,8 @@ bool Recovery::Adopt(const Sidecar& sidecar) {
   return true;
 }
 
-// A volume without a row is either what a crashed operation had made before its transaction, or
-// something that nobody here can explain. The second is never deleted.
+// A volume without a row is either what a crashed operation made before its transaction, or unexplained. The
+// latter is never deleted.
 void Recovery::JudgeVolumesWithoutRow() {
   std::vector<VolumeId> debris;
   for (const VolumeId& volume : inventory_.Strangers()) {
@@ -171,10 +171,10 @@ void Recovery::JudgeVolumesWithoutRow() {
     }
   }
   if (debris.empty()) return;
-  // If power goes and they come back, later transactions would make them look like volumes of lost rows.
-  Catalog::Change change(*store_.catalog);
-  for (const VolumeId& volume : debris) change.AddTombstone(volume, std::nullopt, NowNs());
-  change.CommitUncounted();
+  // If a power failure brings them back, later transactions would make them look like volumes of lost rows.
+  Catalog::Transaction transaction(*store_.catalog);
+  for (const VolumeId& volume : debris) transaction.AddTombstone(volume, std::nullopt, NowNs());
+  transaction.CommitUncounted();
   for (const VolumeId& volume : debris) store_.Destroy(volume);
 }
 
@@ -188,16 +188,16 @@ bool Recovery::IsDebris(const VolumeId& volume) const {
   if (!seen) return false;
   // Somebody may have been told that it is there.
   if (sidecar->role == SidecarRole::kSnapshot) return false;
-  // The transaction that was to give it a row did not happen: it would be durable. Those of others may have
-  // come before it.
+  // The transaction that was to give it a row did not happen: it would be durable. Those of other operations
+  // may have come before it.
   return sidecar->state == SidecarState::kPrepared && sidecar->generation <= generation_ + 1;
 }
 
 void Recovery::SetStates() {
-  Catalog::Change change(*store_.catalog);
-  for (const SnapshotVolume& snapshot : inventory_.snapshots()) SetState(change, snapshot);
+  Catalog::Transaction transaction(*store_.catalog);
+  for (const SnapshotVolume& snapshot : inventory_.snapshots()) SetState(transaction, snapshot);
   // Found again by the next start: no news for the store.
-  change.CommitUncounted();
+  transaction.CommitUncounted();
   for (const WorkspaceRecord& workspace : inventory_.workspaces()) {
     const std::optional<bool> read_only = inventory_.IsReadOnly(workspace.volume);
     if (!read_only) {
@@ -212,7 +212,7 @@ void Recovery::SetStates() {
   }
 }
 
-void Recovery::SetState(Catalog::Change& change, const SnapshotVolume& snapshot) {
+void Recovery::SetState(Catalog::Transaction& transaction, const SnapshotVolume& snapshot) {
   const bool there = inventory_.Has(snapshot.volume);
   const SnapshotState state = there ? SnapshotState::kOk : SnapshotState::kMissing;
   const std::optional<WorkspaceRecord> workspace =
@@ -226,11 +226,11 @@ void Recovery::SetState(Catalog::Change& change, const SnapshotVolume& snapshot)
   }
   if (state == snapshot.state) return;
   if (there) spdlog::warn("{}: the data of snapshot {} is back", store_.options.path, name);
-  change.SetState(snapshot.id, state);
+  transaction.SetState(snapshot.id, state);
 }
 
-// A rollback that was cut short after its transaction: the state before it is a snapshot already,
-// and its volume still writable.
+// A rollback interrupted after its transaction: the previous state is already a snapshot, but its volume is
+// still writable.
 void Recovery::SealSnapshots() {
   if (!may_mend_) return;
   for (const SnapshotVolume& snapshot : inventory_.snapshots()) {
@@ -238,7 +238,7 @@ void Recovery::SealSnapshots() {
   }
 }
 
-// What was unlinked but open in a live tree nobody has open any more. Snapshots keep theirs.
+// Files in live trees that were unlinked but open: nobody has them open any more. Snapshots keep theirs.
 void Recovery::RemoveUnlinkedFiles() {
   if (!may_mend_) return;
   for (const WorkspaceRecord& workspace : inventory_.workspaces()) {
@@ -250,14 +250,14 @@ void Recovery::RemoveUnlinkedFiles() {
       spdlog::info("{}: {} files of workspace {} that were unlinked but open are removed",
                    store_.options.path, count, workspace.name);
     } catch (const Error& error) {
-      // They are not to be seen, and take space until the next start.
+      // They are invisible, and take space until the next start.
       store_.Warn(fmt::format("clean up workspace {}: {}", workspace.name, error.what()));
     }
   }
 }
 
-// Runs what the store is as good without, for now: who is to make room has to get in first, and so has who is
-// to see to what stands where files should be.
+// Runs a step that the store can do without for now: mounting must succeed for a user who wants to free
+// space, or to remove what stands where files should be.
 template <typename Action>
 void Recovery::TellIfHindered(const std::string& what, const Action& action) {
   try {
@@ -271,8 +271,8 @@ void Recovery::TellIfHindered(const std::string& what, const Action& action) {
   }
 }
 
-// The catalog is right. Sidecars of rows that changed just before the crash follow now, and those
-// of volumes that were never made, or are no more, go.
+// The catalog is right. Sidecars of rows that changed just before the crash are updated, and those of volumes
+// that were never made, or are gone, are removed.
 void Recovery::ReconcileSidecars() {
   if (!may_mend_) return;
   size_t written = 0;

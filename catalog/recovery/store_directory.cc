@@ -48,14 +48,14 @@ UniqueFd OpenStoreDirectory(const StoreOptions& options, MadeDirectory& made) {
 void RefuseForeignDirectory(int store_fd, const std::string& path) {
   struct stat status {};
   const bool has_catalog = fstatat(store_fd, Catalog::kFileName, &status, AT_SYMLINK_NOFOLLOW) == 0;
-  // With our lock in it, it is a store whose first mount was cut short.
+  // If our lock is in it, it is a store whose first mount was interrupted.
   if (has_catalog || LooksLikeStoreLock(store_fd) || IsUnfinishedStore(store_fd) ||
       DetectBackend(store_fd)) {
     return;
   }
 
   for (const std::string& name : ReadDirectory(store_fd)) {
-    // A new ext4 has a lost+found; an empty lock is one of a first mount that was killed at once.
+    // A new ext4 has a lost+found; an empty lock is left by a first mount that was killed at once.
     if (name == "lost+found" || name == StoreLock::kFileName) continue;
     throw Error(ENOTEMPTY, OpenAttempt(path), fmt::format("{} holds other files ({})", path, name),
                 "A new store needs a directory that is empty or not there");

@@ -1,4 +1,4 @@
-// The comparison of everything with everything.
+// Checks everything against everything.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -17,8 +17,8 @@
 namespace ckptfs {
 namespace {
 
-// One fsck, with the store's operations at rest. Each check adds to the report, and mends what it
-// finds if it may: nothing that has data is ever deleted, only given a row.
+// One fsck, with the store's operations locked out. Each check adds to the report, and repairs what it finds
+// if allowed: it never deletes anything that has data, but gives it a row.
 class Checker {
  public:
   Checker(StoreContext& store, bool repair)
@@ -66,7 +66,7 @@ FsckReport Checker::Run() {
   CheckSidecars();
   CheckStoreFile();
   for (const std::string& name : store_.backend->ListForeign()) {
-    Problem(fmt::format("{} stands among the volumes and is none of them", name));
+    Problem(fmt::format("{} is among the volumes but is not a volume", name));
   }
   return std::move(report_);
 }
@@ -99,9 +99,8 @@ void Checker::CheckGenerations() {
        "catalog.db has what it lacked, from the sidecars", [&] { MergeFromSidecars(*seen); });
 }
 
-// The sidecars are those of the newest state: rows are made of them, and of the old catalog only
-// where there is no sidecar. Ids stay, as the live mount knows them. A copy of the old catalog
-// stays too.
+// The sidecars have the newest state: rows are made from them, and from the old catalog only where there is
+// no sidecar. Ids stay the same, as the live mount knows them. A copy of the old catalog is kept.
 void Checker::MergeFromSidecars(uint64_t store_generation) {
   std::vector<Sidecar> known;
   std::map<int64_t, VolumeId> live_before;
@@ -117,13 +116,13 @@ void Checker::MergeFromSidecars(uint64_t store_generation) {
   store_.catalog->CopyTo(copy);
   RebuildPlan plan = PlanRebuild(*store_.backend, *store_.meta, known);
   plan.generation = std::max(plan.generation, store_generation);
-  Catalog::Change change(*store_.catalog);
-  ApplyRebuild(plan, change);
-  store_.Commit(change);
+  Catalog::Transaction transaction(*store_.catalog);
+  ApplyRebuild(plan, transaction);
+  store_.Commit(transaction);
   for (const std::string& remark : plan.remarks) report_.repaired.push_back(remark);
   report_.repaired.push_back("the old catalog is kept as " + copy);
 
-  // Live trees that are being served from a volume which is theirs no more must not be written to.
+  // Live trees served from a volume that is no longer theirs must not be written to.
   bool moved = false;
   for (const WorkspaceRecord& workspace : store_.catalog->ListWorkspaces()) {
     const auto before = live_before.find(workspace.id);
@@ -165,14 +164,14 @@ void Checker::CheckRows() {
     Mend(fmt::format("snapshot {}: the catalog calls it {}, and it is {}", snapshot.name,
                      ToString(snapshot.state), ToString(state)),
          fmt::format("snapshot {} is called {} now", snapshot.name, ToString(state)), [&] {
-           Catalog::Change change(*store_.catalog);
-           change.SetState(snapshot.id, state);
-           change.CommitUncounted();
+           Catalog::Transaction transaction(*store_.catalog);
+           transaction.SetState(snapshot.id, state);
+           transaction.CommitUncounted();
          });
   }
 }
 
-// View numbers are unique in each table by its rules, over both by whoever gives them.
+// View numbers are unique in each table by constraint, across both by the code that assigns them.
 void Checker::CheckViews() {
   std::set<uint64_t> used;
   for (const WorkspaceRecord& workspace : inventory_.workspaces()) used.insert(workspace.view);
@@ -184,16 +183,16 @@ void Checker::CheckViews() {
            std::optional<SnapshotRecord> other = store_.catalog->FindSnapshot(snapshot.id);
            if (!other) return;
            other->view = store_.NextView(ViewUse::kSnapshot);
-           Catalog::Change change(*store_.catalog);
-           change.Update(*other);
-           store_.Commit(change);
+           Catalog::Transaction transaction(*store_.catalog);
+           transaction.Update(*other);
+           store_.Commit(transaction);
          });
   }
 }
 
 void Checker::CheckTombstones() {
   for (const VolumeId& volume : inventory_.tombstones()) {
-    Mend(fmt::format("volume {} is deleted, but its end was not seen", volume.str()),
+    Mend(fmt::format("the deletion of volume {} was not completed", volume.str()),
          fmt::format("volume {} is destroyed", volume.str()), [&] { store_.Destroy(volume); });
   }
   if (repair_) store_.janitor->Drain();
@@ -219,9 +218,9 @@ void Checker::CheckTemplates() {
     });
     Mend(fmt::format("template {} ({}) has no entry in the catalog", wanted, info.id.str()),
          fmt::format("template {} has an entry", info.label), [&] {
-           Catalog::Change change(*store_.catalog);
-           change.Insert(info);
-           store_.Commit(change);
+           Catalog::Transaction transaction(*store_.catalog);
+           transaction.Insert(info);
+           store_.Commit(transaction);
          });
   }
 }
@@ -240,7 +239,7 @@ void Checker::CheckStranger(const VolumeId& volume) {
                     kind, volume.str()));
     return;
   }
-  if (sidecar->IsUnfinished()) return;  // comparisons and imports do not hold the operations up
+  if (sidecar->IsUnfinished()) return;  // comparisons and imports do not block operations
   const bool snapshot = sidecar->role == SidecarRole::kSnapshot;
   const std::string was =
       snapshot ? fmt::format("snapshot {} of {}", sidecar->snapshot.name, sidecar->workspace.name)
@@ -251,7 +250,7 @@ void Checker::CheckStranger(const VolumeId& volume) {
   if (!name.empty()) report_.repaired.back() += " as " + name;
 }
 
-// Gives a volume the row that its sidecar tells of; returns what it is called now.
+// Gives a volume the row that its sidecar describes; returns its name.
 std::string Checker::Adopt(const Sidecar& sidecar) {
   const std::optional<WorkspaceRecord> workspace =
       store_.catalog->FindWorkspaceByView(sidecar.workspace.view, sidecar.workspace.created_ns);
@@ -270,15 +269,15 @@ std::string Checker::Adopt(const Sidecar& sidecar) {
     again.name = FirstFreeName(again.name, [&](const std::string& name) {
       return store_.catalog->FindWorkspace(name).has_value();
     });
-    Catalog::Change change(*store_.catalog);
-    change.Insert(again);
-    store_.Commit(change);
+    Catalog::Transaction transaction(*store_.catalog);
+    transaction.Insert(again);
+    store_.Commit(transaction);
     return "workspace " + again.name;
   }
   if (!inventory_.Has(workspace->volume)) {
-    Catalog::Change change(*store_.catalog);
-    change.SetLive(workspace->id, sidecar.volume, workspace->parent_id, 0);
-    store_.Commit(change);
+    Catalog::Transaction transaction(*store_.catalog);
+    transaction.SetLive(workspace->id, sidecar.volume, workspace->parent_id, 0);
+    store_.Commit(transaction);
     return "the live tree of " + workspace->name;
   }
   const std::shared_ptr<Volume> opened = store_.backend->Open(sidecar.volume);
@@ -304,10 +303,10 @@ std::string Checker::AdoptSnapshot(const WorkspaceRecord& workspace, SnapshotRec
       parent.empty() ? std::nullopt : store_.catalog->FindSnapshot(parent);
   snapshot.parent_id = parent_row ? std::optional(parent_row->id) : std::nullopt;
   snapshot.state = SnapshotState::kOk;
-  Catalog::Change change(*store_.catalog);
-  change.Insert(snapshot);
-  change.TouchSnapshots(workspace.id, NowNs());
-  store_.Commit(change);
+  Catalog::Transaction transaction(*store_.catalog);
+  transaction.Insert(snapshot);
+  transaction.TouchSnapshots(workspace.id, NowNs());
+  store_.Commit(transaction);
   return fmt::format("snapshot {} of {}", snapshot.name, workspace.name);
 }
 
@@ -351,7 +350,7 @@ void Checker::CheckSidecars() {
          fmt::format("{} was removed", name), [&] { store_.meta->RemoveLeftover(name); });
   }
   for (const std::string& name : listing.foreign) {
-    Problem(fmt::format("{} stands among the sidecars and is none of them", name));
+    Problem(fmt::format("{} is among the sidecars but is not one", name));
   }
 }
 

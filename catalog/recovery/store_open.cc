@@ -23,10 +23,10 @@ namespace ckptfs {
 namespace {
 
 constexpr char kNewCatalog[] = "catalog.db.new";
-// A catalog of at most this size is verified at each start; a larger one after an unclean stop.
+// A catalog up to this size is verified at each start; a larger one only after an unclean stop.
 constexpr off_t kAlwaysVerifiedBytes = off_t{8} << 20;
 
-// Opening a store whose lock is held. One object, one opening.
+// Opens a store whose lock is held. One object per opening.
 class Opener {
  public:
   explicit Opener(StoreContext& store)
@@ -57,8 +57,8 @@ class Opener {
 
   StoreContext& store_;
   const int fd_;
-  const int catalog_fd_;  // of the directory with catalog.db: the same, or a copy
-  std::string damage_;    // why catalog.db cannot be used; empty: it can, or is not there
+  const int catalog_fd_;  // of the directory with catalog.db: the store's, or a copy
+  std::string damage_;    // why catalog.db cannot be used; empty: it can, or does not exist
 };
 
 void Opener::RemoveFile(const std::string& name) const {
@@ -68,7 +68,7 @@ void Opener::RemoveFile(const std::string& name) const {
 
 void Opener::Run() {
   if (store_.first_mount.was_cut_short()) ResumeFirstMount();
-  // Left by a rebuild that was cut short; never in use.
+  // Left by an interrupted rebuild; never in use.
   for (const char* suffix : Catalog::kSuffixes) RemoveFile(std::string(kNewCatalog) + suffix);
 
   if (Exists(Catalog::kFileName)) {
@@ -99,7 +99,7 @@ std::unique_ptr<Catalog> Opener::TryOpenCatalog() {
     return Catalog::Open(catalog_fd_, Catalog::kFileName,
                          full ? CatalogCheck::kFull : CatalogCheck::kQuick);
   } catch (const Error& error) {
-    // Anything else (no memory, a newer schema, an I/O error) may be well again tomorrow.
+    // Any other error (no memory, a newer schema, I/O) may be gone later.
     if (error.errno_value() != EUCLEAN) throw;
     damage_ = error.why();
     return nullptr;
@@ -119,8 +119,8 @@ void Opener::RequireMayCreate() const {
                                 : "Mount it once without nocreate to make one");
 }
 
-// Nobody was served from it, as the note of that goes first. Should there be workspaces all the same, it is
-// the note that is wrong: nothing of theirs is ever taken for a rest.
+// Nobody was served from it, since its note is removed before that. If there are workspaces all the same, the
+// note is wrong: nothing of them is ever treated as a leftover.
 void Opener::ResumeFirstMount() {
   if (Exists(Catalog::kFileName)) {
     const std::unique_ptr<Catalog> catalog = TryOpenCatalog();
@@ -132,8 +132,8 @@ void Opener::ResumeFirstMount() {
   store_.first_mount.TakeAwayRest();
 }
 
-// The first mount. If it is killed, the next one finds its note and begins anew (FirstMount); if it fails,
-// nothing is left of it. A catalog.db that exists is complete, as it gets its name at the end.
+// The first mount. If it is killed, the next one finds its note and starts over (FirstMount); if it fails, it
+// leaves nothing behind. An existing catalog.db is complete, as it gets its name at the end.
 void Opener::MakeStore() {
   RequireMayCreate();
   const StoreOptions& options = store_.options;
@@ -157,16 +157,16 @@ void Opener::MakeStore() {
                          .backend_selected_ns = now_ns};
   store_.backend = OpenBackend(fd_, choice.type, options.backend_options);
   OpenMeta();
-  // The backend's own copy of how it was chosen goes first: a rebuild needs it.
+  // First the copy of the facts beside the volumes, including how the backend was chosen: a rebuild needs it.
   store_.meta->WriteStore(facts, {.mode = S_IFDIR | 0755, .uid = 0, .gid = 0, .acl = {}});
   Failpoint("first.before-catalog");
   Catalog::Create(catalog_fd_, kNewCatalog, facts);
   {
     const std::unique_ptr<Catalog> fresh =
         Catalog::Open(catalog_fd_, kNewCatalog, CatalogCheck::kQuick);
-    Catalog::Change change(*fresh);
-    InsertTemplatesOf(*store_.backend, change);
-    change.CommitUncounted();
+    Catalog::Transaction transaction(*fresh);
+    InsertTemplatesOf(*store_.backend, transaction);
+    transaction.CommitUncounted();
     fresh->MergeLog();
   }
   Failpoint("first.after-create");
@@ -208,11 +208,11 @@ std::string Opener::ConcernedWorkspaces() const {
   return fmt::format("concerned: {}", names);
 }
 
-// The recorded backend is law: it is had, or the store is refused, and nothing is made in its place.
+// The recorded backend is binding: if it is not available the store is refused, and nothing replaces it.
 void Opener::OpenRecordedBackend(const StoreFacts& facts) {
   const auto refuse = [&](int error, const std::string& why, const std::string& hint) {
     throw Error(error, Attempted(),
-                fmt::format("its backend {} ({}) cannot be had: {}; {}", facts.backend_type,
+                fmt::format("its backend {} ({}) is unavailable: {}; {}", facts.backend_type,
                             facts.backend_selection, why, ConcernedWorkspaces()),
                 hint);
   };
@@ -246,8 +246,8 @@ StoreFacts Opener::FactsForRebuild(const std::string& detected) const {
           .backend_selected_ns = now_ns};
 }
 
-// Moves catalog.db and its log out of the way. The log goes first: left beside a new catalog.db it
-// would be taken for that one's.
+// Moves catalog.db and its WAL out of the way. The WAL goes first: beside a new catalog.db it would be taken
+// for that one's.
 void Opener::SetAsideCatalog() const {
   const std::string stem = std::string(Catalog::kFileName) + ".damaged-" + FormatForName(NowNs());
   std::string aside = stem;
@@ -263,8 +263,8 @@ void Opener::SetAsideCatalog() const {
   }
 }
 
-// A new catalog from the sidecars. Killed before the last rename, the next start does all of it
-// again; after it, recovery finds a catalog that is as good as any.
+// A new catalog from the sidecars. If killed before the last rename, the next start repeats all of it; after
+// it, recovery finds a complete catalog.
 void Opener::Rebuild(const std::string& reason, const std::string& detected) {
   const StoreOptions& options = store_.options;
   if (options.backend != "auto" && !options.backend.empty() && options.backend != detected) {
@@ -281,11 +281,11 @@ void Opener::Rebuild(const std::string& reason, const std::string& detected) {
   {
     const std::unique_ptr<Catalog> fresh =
         Catalog::Open(catalog_fd_, kNewCatalog, CatalogCheck::kQuick);
-    Catalog::Change change(*fresh);
-    ApplyRebuild(plan, change);
-    InsertTemplatesOf(*store_.backend, change);
-    if (const auto file = store_.meta->ReadStore()) change.SetMountRoot(file->mount_root);
-    change.Commit();
+    Catalog::Transaction transaction(*fresh);
+    ApplyRebuild(plan, transaction);
+    InsertTemplatesOf(*store_.backend, transaction);
+    if (const auto file = store_.meta->ReadStore()) transaction.SetMountRoot(file->mount_root);
+    transaction.Commit();
     fresh->MergeLog();
   }
   Failpoint("rebuild.after-build");
@@ -298,7 +298,7 @@ void Opener::Rebuild(const std::string& reason, const std::string& detected) {
   Failpoint("rebuild.after-rename");
   store_.catalog = Catalog::Open(catalog_fd_, Catalog::kFileName, CatalogCheck::kQuick);
   store_.SetRebuilt();
-  // An empty store without a catalog is a first mount that was cut short: nothing to tell.
+  // An empty store without a catalog is an interrupted first mount: nothing to report.
   if (damage_.empty() && plan.workspaces.empty() && plan.snapshots.empty()) return;
   store_.Warn(
       fmt::format("catalog.db {} and was rebuilt from the sidecars: {} workspaces, {} "

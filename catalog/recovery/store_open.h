@@ -1,4 +1,4 @@
-// How a store is opened, or made. Private to catalog/.
+// Opening or creating a store. Private to catalog/.
 #pragma once
 
 #include <memory>
@@ -9,15 +9,15 @@
 
 namespace ckptfs {
 
-// Opens the store's directory. Made (0755) if it is not there and `options` allow that, and
-// noted in `made`. Throws ENOENT or ENOTDIR.
+// Opens the store's directory. Creates it (0755) if it does not exist and `options` allow that, and records
+// that in `made`. Throws ENOENT or ENOTDIR.
 UniqueFd OpenStoreDirectory(const StoreOptions& options, MadeDirectory& made);
 
-// Throws ENOTEMPTY if the directory holds things that no store holds, and is none.
+// Throws ENOTEMPTY if the directory is not a store and contains files that no store contains.
 void RefuseForeignDirectory(int store_fd, const std::string& path);
 
-// Finds, makes or rebuilds the catalog and opens the backend that it names: fills in everything of
-// `store` up to the janitor. What is on disk stays as it is when it throws.
+// Finds, creates or rebuilds the catalog and opens the backend that it names: fills in all members of `store`
+// up to the janitor. If it throws, the disk is unchanged.
 void OpenCatalogAndBackend(StoreContext& store);
 
 }  // namespace ckptfs

@@ -23,7 +23,7 @@ namespace {
 constexpr std::string_view kSuffix = ".json";
 constexpr std::string_view kNewSuffix = ".new";
 constexpr char kGenerationXattr[] = "user.ckptfs.generation";
-// A message and metadata of 64 KiB each, six bytes for a byte in the worst case, and the rest.
+// A message and metadata of 64 KiB each, at worst escaped to six bytes per byte, and the rest.
 constexpr uint64_t kMaxFileBytes = uint64_t{1} << 20;
 
 std::string FileName(const VolumeId& volume) { return volume.str() + std::string(kSuffix); }
@@ -56,8 +56,8 @@ void MetaDirectory::Replace(const std::string& name, std::string_view text) cons
   const UniqueFd file = ReplaceStoreFile(fd_, aside);
   if (!file.valid()) ThrowErrno("create " + aside);
   try {
-    // On disk if power goes from here on: the file as it was before; the one aside is a leftover,
-    // which the next recovery removes.
+    // On disk if power fails from here on: the old file; the temporary one is a leftover, which the next
+    // recovery removes.
     WriteAll(file.get(), text, aside);
     HandToDisk(file.get());
     CheckSyscall(renameat(fd_, aside.c_str(), fd_, name.c_str()), "rename " + aside);
@@ -67,15 +67,15 @@ void MetaDirectory::Replace(const std::string& name, std::string_view text) cons
   }
 }
 
-// Cheaper than Replace, above all for the commit that follows: a name that comes and goes touches other
-// parts of the directory than the one that stays.
+// Cheaper than Replace, above all for the commit that follows: a temporary name touches other parts of the
+// directory than the final one.
 void MetaDirectory::Create(const Sidecar& sidecar) const {
   const std::string name = FileName(sidecar.volume);
   const std::string attempted = "create " + name;
   const UniqueFd file = OpenBeneath(fd_, ".", O_WRONLY | O_TMPFILE, 0600);
   if (!file.valid()) ThrowErrno(attempted);
   WriteAll(file.get(), SerializeSidecar(sidecar), name);
-  // On disk if power goes before the file has its name: nothing. After: all of it.
+  // On disk if power fails before the file has its name: nothing. After: all of it.
   HandToDisk(file.get());
   CheckSyscall(linkat(file.get(), "", fd_, name.c_str(), AT_EMPTY_PATH), attempted);
 }
@@ -96,7 +96,7 @@ std::optional<std::string> MetaDirectory::Slurp(const std::string& name) const {
   while (filled < text.size()) {
     const ssize_t got = read(file.get(), text.data() + filled, text.size() - filled);
     if (got < 0 && errno == EINTR) continue;
-    // A checksum that does not match (EIO) is damage of this file alone.
+    // A wrong checksum (EIO) means that only this file is damaged.
     if (got < 0) throw Error(EUCLEAN, "read " + name, std::generic_category().message(errno));
     if (got == 0) break;
     filled += static_cast<size_t>(got);
@@ -159,7 +159,7 @@ uint64_t MetaDirectory::Generation() const {
   const char* const limit = text.data() + std::max<ssize_t>(size, 0);
   const auto [end, error] = std::from_chars(text.data(), limit, generation);
   if (error != std::errc{} || end != limit || generation > kMaxGeneration) {
-    throw Error(EUCLEAN, "read the store's generation", "it is no number that can be one");
+    throw Error(EUCLEAN, "read the store's generation", "it is not a valid generation number");
   }
   return generation;
 }

@@ -19,8 +19,7 @@ namespace ckptfs {
 namespace {
 
 using Json = nlohmann::ordered_json;
-// For what is read: with many keys, looking for one among those in order takes a time that grows with their
-// square.
+// For parsing: a lookup among ordered keys makes the time quadratic if there are many keys.
 using ReadJson = nlohmann::json;
 
 constexpr int kFormat = 1;
@@ -41,7 +40,7 @@ constexpr std::array kStates = {StateName{SidecarState::kFilling, "filling"},
                                 StateName{SidecarState::kPrepared, "prepared"},
                                 StateName{SidecarState::kCommitted, "committed"}};
 
-// What the parser says quotes the file, however long and odd that is.
+// The parser's messages quote the file, however long and odd that is.
 [[noreturn]] void Damaged(std::string_view why) {
   constexpr size_t kMostTold = 200;
   throw Error(EUCLEAN, "read a sidecar", Excerpt(why, kMostTold));
@@ -149,7 +148,7 @@ void ReadSnapshot(const ReadJson& json, Sidecar& sidecar) {
   snapshot.view = ViewFrom(json.at("view"));
   snapshot.root = RootFrom(json.at("root"));
   snapshot.unlinked_open = static_cast<int64_t>(NumberFrom(json.at("unlinked_open"), kMaxRowId));
-  // An older ckptfs wrote neither, and passes over both.
+  // An older ckptfs writes neither, and ignores both.
   snapshot.moment = MomentFrom(json.value("moment", std::string()));
   snapshot.moment_reason = json.value("moment_reason", std::string());
   sidecar.parent = OptionalIdFrom(json, "parent");
@@ -212,9 +211,8 @@ bool Sidecar::SameRow(const Sidecar& other) const {
   Sidecar mine = *this;
   Sidecar theirs = other;
   mine.generation = theirs.generation = 0;
-  // A snapshot's sidecar names its workspace for people only; the view number binds. It is not
-  // written anew when the workspace is renamed or rolled back, as that would cost a file for each
-  // snapshot.
+  // A snapshot's sidecar names its workspace only for people; the view number is binding. The name is not
+  // updated when the workspace is renamed or rolled back, as that would cost a file per snapshot.
   if (role == SidecarRole::kSnapshot) {
     mine.workspace.name = theirs.workspace.name;
     mine.workspace.volume = theirs.workspace.volume;

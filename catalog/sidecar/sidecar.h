@@ -1,4 +1,4 @@
-// What stands beside each volume, so that a lost catalog can be rebuilt from the volumes.
+// The file beside each volume from which a lost catalog can be rebuilt.
 #pragma once
 
 #include <cstdint>
@@ -17,38 +17,39 @@ namespace ckptfs {
 enum class SidecarRole {
   kWorkspace,  // the live tree of a workspace
   kSnapshot,
-  kScratch,  // nobody's: a help of one operation, always debris afterwards
+  kScratch,  // temporary volume of one operation, always debris afterwards
 };
 
-// How far the operation that made the volume had come when the sidecar was written.
+// The progress of the operation that made the volume, when the sidecar was written.
 enum class SidecarState {
-  kFilling,  // made, and being filled; it has no row yet
-  kPrepared,  // a transaction of the catalog gives it a row, number `generation` or later, or nothing does
-  kCommitted,  // it has had a row
+  kFilling,    // created and being filled; has no row yet
+  kPrepared,   // transaction `generation` or a later one gives it a row, or none does
+  kCommitted,  // has had a row
 };
 
-// meta/<volume>.json: one row of the catalog, with what it refers to named in a way that outlives
-// the catalog: snapshots by UUID, workspaces by view number. A value.
+// meta/<volume>.json: one row of the catalog. References are stored in a form that outlives the catalog:
+// snapshots by UUID, workspaces by view number. A value.
 struct Sidecar {
   VolumeId volume;
   SidecarRole role = SidecarRole::kScratch;
   SidecarState state = SidecarState::kPrepared;
-  // kPrepared: of the next transaction then. kCommitted: of the catalog when this was written.
+  // kPrepared: that of the next transaction at the time. kCommitted: that of the catalog when this was
+  // written.
   uint64_t generation = 0;
-  // Of which workspace the volume is: name, view, created_ns; and, as of `generation`, its live
+  // The workspace that the volume belongs to: name, view, created_ns; and, as of `generation`, its live
   // volume. With role kWorkspace also parent_marker. Ids are not kept.
   WorkspaceRecord workspace;
   // With role kSnapshot, without its ids.
   SnapshotRecord snapshot;
-  // The UUID of the snapshot that `snapshot` (or, with role kWorkspace, the live tree) derives
-  // from; empty: none.
+  // The UUID of the snapshot from which `snapshot` (or, with role kWorkspace, the live tree) derives; empty:
+  // none.
   Uuid parent;
 
-  // Of a volume that never had a row: a comparison or an import is under way, or was when power went.
+  // True for a volume that never had a row: a comparison or an import is running, or was when power failed.
   bool IsUnfinished() const noexcept {
     return role == SidecarRole::kScratch || state == SidecarState::kFilling;
   }
-  // Equal in all that the catalog knows: `generation` is not compared.
+  // Equal in everything that the catalog knows: `generation` is not compared.
   bool SameRow(const Sidecar& other) const;
 };
 
@@ -56,42 +57,42 @@ std::string SerializeSidecar(const Sidecar& sidecar);
 // Throws Error EUCLEAN that says what is wrong with `text`.
 Sidecar ParseSidecar(std::string_view text);
 
-// The directory of sidecars, which the backend keeps beside the volumes. Its files are replaced in
-// one step (written aside, handed to the disk, renamed), so that each is the old or the new one
-// at any moment; they are durable when the backend says so (Backend::meta_fd). Any thread may call
-// any function; writers of the same file must not race (the Store sees to that).
+// The directory of sidecars, which the backend keeps beside the volumes. Files are replaced atomically
+// (written to a temporary file, writeback started, renamed), so that each is always the old or the new one.
+// They are durable as Backend::meta_fd describes. Thread-safe, but writers of the same file must not race
+// (the Store ensures that).
 class MetaDirectory {
  public:
   // `meta_fd` is borrowed and must stay open. `needs_fsync`: BackendCapabilities::meta_needs_fsync.
   explicit MetaDirectory(int meta_fd, bool needs_fsync = false)
       : fd_(meta_fd), needs_fsync_(needs_fsync) {}
 
-  // Both leave either the whole sidecar or what was there before, whenever the power goes, and are
-  // durable with the backend's next operation that is (Backend::meta_fd). Create is for a volume that
-  // has none yet: EEXIST otherwise.
+  // A power failure at any time leaves either the whole new sidecar or what was there before. Durable with
+  // the backend's next durable operation (Backend::meta_fd). Create is for a volume that has no sidecar yet:
+  // EEXIST otherwise.
   void Create(const Sidecar& sidecar) const;
   void Write(const Sidecar& sidecar) const;
-  // Empty if there is none; Error EUCLEAN if it is damaged.
+  // Empty if there is none; throws Error EUCLEAN if it is damaged.
   std::optional<Sidecar> Read(const VolumeId& volume) const;
   bool Remove(const VolumeId& volume) const;  // false: there was none
 
   struct Listing {
     std::vector<VolumeId> sidecars;
-    std::vector<std::string> leftovers;  // of writes that were cut short
-    std::vector<std::string> foreign;    // what nothing here has written
+    std::vector<std::string> leftovers;  // of interrupted writes
+    std::vector<std::string> foreign;    // not written by ckptfs
   };
   Listing List() const;
   void RemoveLeftover(const std::string& name) const;
 
-  // The store's own facts and the mount root's owner and mode (store.json).
+  // The store's own facts, and owner and mode of the mount root (store.json).
   void WriteStore(const StoreFacts& facts, const RootAttributes& mount_root) const;
   struct StoreFile {
     StoreFacts facts;
     RootAttributes mount_root;
   };
-  std::optional<StoreFile> ReadStore() const;  // empty if it is damaged, too
+  std::optional<StoreFile> ReadStore() const;  // empty also if damaged
 
-  // The generation of the last catalog transaction that was told to the store; 0: none was.
+  // The generation of the last catalog transaction that was recorded here; 0: none.
   uint64_t Generation() const;
   void SetGeneration(uint64_t generation) const;
 

@@ -49,7 +49,7 @@ void SidecarWriter::PrepareFilled(Sidecar sidecar) {
 void SidecarWriter::Refresh(const VolumeId& volume) noexcept {
   const std::lock_guard lock(mutex_);
   if (!Write(volume)) return;
-  // It works again. What still fails comes back into the set.
+  // Writing works again. What still fails is put back into the set.
   for (const VolumeId& late : std::exchange(late_, {})) Write(late);
 }
 

@@ -9,36 +9,36 @@
 
 namespace ckptfs {
 
-// Writes sidecars from rows. The catalog is right and the sidecars follow: a crash between the two
-// leaves a sidecar that is out of date, which the recovery after it writes anew. Any thread may
-// call any function; Refresh from several threads ends with the sidecar of the last committed row.
+// Writes sidecars from rows. The catalog is authoritative and the sidecars follow: a crash in between leaves
+// a stale sidecar, which recovery updates. Thread-safe; concurrent Refresh calls end with the sidecar of the
+// last committed row.
 class SidecarWriter {
  public:
-  // Both must outlive this.
+  // Both must outlive this object.
   SidecarWriter(const Catalog& catalog, const MetaDirectory& meta)
       : catalog_(catalog), meta_(meta) {}
 
-  // What the sidecar of that row's volume should say.
+  // The sidecar that this row's volume should have.
   Sidecar Describe(const WorkspaceRecord& workspace) const;
   Sidecar Describe(const SnapshotRecord& snapshot) const;
 
-  // For a volume that is to be made. Its `generation` is set here: that of the next transaction.
+  // For a volume that is about to be created. Sets `generation` to that of the next transaction.
   void Prepare(Sidecar sidecar);
-  // The same for one that has a sidecar since somebody began to fill it.
+  // The same for a volume that has had a sidecar since its filling began.
   void PrepareFilled(Sidecar sidecar);
-  // Brings the sidecar of a volume up to date, and with it those for which that has failed before, as on a full
-  // disk; does nothing if the volume has no row. Failures are logged only: the catalog has the truth.
+  // Updates the sidecar of a volume, and those whose update has failed before, e.g. on a full disk. Does
+  // nothing if the volume has no row. Failures are only logged: the catalog is authoritative.
   void Refresh(const VolumeId& volume) noexcept;
-  // True if the sidecar had to be written: it was missing, damaged or out of date.
+  // True if the sidecar was missing, damaged or stale, and has been written.
   bool WriteIfStale(const Sidecar& right);
 
  private:
-  bool Write(const VolumeId& volume) noexcept;  // with `mutex_`
+  bool Write(const VolumeId& volume) noexcept;  // requires `mutex_`
   Uuid UuidOf(std::optional<int64_t> snapshot_id) const;
 
   const Catalog& catalog_;
   const MetaDirectory& meta_;
-  std::mutex mutex_;  // from reading the row to the sidecar's rename
+  std::mutex mutex_;  // held from reading the row to the sidecar's rename
   std::set<VolumeId> late_;
 };
 

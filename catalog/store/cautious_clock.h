@@ -1,4 +1,4 @@
-// A clock for decisions that cannot be taken back.
+// A clock for irreversible decisions.
 #pragma once
 
 #include <time.h>
@@ -10,17 +10,16 @@
 
 namespace ckptfs {
 
-// The time of day, but never more ahead of that at the construction than the machine has since
-// been up: if somebody sets the clock forward by a year, nothing gets a year older by it. Set back,
-// it makes things younger, or puts their birth into the future: they are young then. Immutable: any
-// thread.
+// The time of day, limited to the time at construction plus the uptime since then: setting the clock forward
+// by a year makes nothing a year older. Setting it back makes things younger, or puts their creation into the
+// future: then they count as young. Immutable, so thread-safe.
 class CautiousClock {
  public:
   // Nanoseconds since the epoch.
   int64_t NowNs() const { return std::min(ckptfs::NowNs(), started_ns_ + (UpNs() - up_ns_)); }
 
  private:
-  // Counts the time that the machine sleeps, and nobody can set it.
+  // Includes suspend time, and cannot be set.
   static int64_t UpNs() {
     timespec time{};
     clock_gettime(CLOCK_BOOTTIME, &time);

@@ -6,7 +6,7 @@
 
 namespace ckptfs {
 
-// In each operation in the order in which they are passed.
+// Per operation, in the order in which they are reached.
 inline constexpr std::array<std::string_view, 9> kFirstMountFailpoints = {
     "first.before-lock",   "first.after-note",     "first.before-backend",
     "first.after-backend", "first.before-catalog", "first.after-create",
@@ -47,14 +47,14 @@ inline constexpr std::array<std::string_view, 6> kDeleteFailpoints = {
     "delete.after-destroy", "delete.after-durable",     "delete.before-tombstone-drop",
 };
 
-// Renamed, described, pinned: one row, and its sidecar.
+// Rename, message, pin: one row and its sidecar.
 inline constexpr std::array<std::string_view, 3> kEditFailpoints = {
     "edit.before-commit",
     "edit.after-commit",
     "edit.after-sidecar",
 };
 
-// Of a rollback, a promotion and an exchange.
+// For a rollback, a promotion and an exchange.
 inline constexpr std::array<std::string_view, 9> kRollbackFailpoints = {
     "rollback.before-sidecar", "rollback.after-sidecar",   "rollback.after-clone",
     "rollback.before-commit",  "commit.before-generation", "rollback.after-commit",

@@ -23,7 +23,7 @@
 namespace ckptfs {
 namespace {
 
-// What the note says of the store's directory.
+// In the note: the store's directory was created too.
 constexpr std::string_view kMade = "made\n";
 constexpr std::string_view kFound = "found\n";
 
@@ -50,7 +50,7 @@ MadeDirectory::~MadeDirectory() {
 }
 
 bool IsUnfinishedStore(int store_fd) {
-  // What is no file is not ours; Begin, if it comes to that, is refused for it.
+  // If it is not a regular file it is not ours, and Begin would refuse it.
   return HasEntry(store_fd, FirstMount::kFileName) &&
          StoreFileOddity(store_fd, FirstMount::kFileName).empty();
 }
@@ -78,7 +78,7 @@ void FirstMount::Finish() {
   if (!under_way_ && !cut_short_) return;
   Failpoint("first.before-finish");
   if (unlinkat(store_fd_, kFileName, 0) != 0 && errno != ENOENT) ThrowErrno("finish a new store");
-  // If power goes before this, and the note comes back: nothing was put into the store yet.
+  // If power fails before this, and the note comes back: nothing was put into the store yet.
   SyncDirectory(store_fd_);
   under_way_ = cut_short_ = nothing_there_ = false;
   directory_.Keep();
@@ -92,7 +92,7 @@ void FirstMount::TakeAway() const {
   }
   RemoveFile(store_fd_, SpaceReserve::kFileName);
   RemoveBackends(store_fd_, backend_options_);
-  // Last: killed before, the next mount takes away what is left.
+  // Last: if killed before this, the next mount removes what is left.
   RemoveFile(store_fd_, kFileName);
 }
 

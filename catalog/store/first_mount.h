@@ -1,4 +1,4 @@
-// A store that is being made, and is taken away again if it cannot be mounted.
+// A store being created, which is removed again if it cannot be mounted.
 #pragma once
 
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace ckptfs {
 
-// The directory that was made for a store. Removed at the end, if it is empty, unless it is kept.
+// The directory created for a store. The destructor removes it if it is empty, unless it is kept.
 class MadeDirectory {
  public:
   explicit MadeDirectory(std::string path) : path_(std::move(path)) {}
@@ -15,7 +15,7 @@ class MadeDirectory {
   MadeDirectory(const MadeDirectory&) = delete;
   MadeDirectory& operator=(const MadeDirectory&) = delete;
 
-  // It was not there before. Until then nothing is ever removed.
+  // The directory did not exist before. Without this call, nothing is ever removed.
   void NoteMade() noexcept { made_ = true; }
   bool was_made() const noexcept { return made_; }
   void Keep() noexcept { made_ = false; }
@@ -25,37 +25,37 @@ class MadeDirectory {
   bool made_ = false;
 };
 
-// The first mount of a store, from before the first file of it is made until the mount is there and the
-// first request is about to be served. In between nobody can have put anything into it: if the mount fails
-// then, all that it has made goes, and the directory is as it was found. While this lasts a note stands in
-// the directory (kFileName), so that the next mount does the same where this one was killed.
+// The first mount of a store, from before its first file is created until the mount exists and the first
+// request is about to be served. Nobody can have put anything into it by then: if the mount fails, everything
+// it has created is removed, and the directory is as before. Meanwhile the directory contains a note
+// (kFileName), so that the next mount cleans up if this one is killed.
 //
-// For one thread, which holds the store's lock. Ends after catalog and backend are closed.
+// Used by one thread, which holds the store's lock. Destroyed after catalog and backend are closed.
 class FirstMount {
  public:
   static constexpr char kFileName[] = "unfinished";
 
-  // `directory` may be told that it was made for a first mount that was cut short.
-  // `options`: of this mount. They must outlive this.
+  // `directory` may be told that it was created for an interrupted first mount. `options`: of this mount.
+  // Both must outlive this object.
   FirstMount(int store_fd, MadeDirectory& directory, const BackendOptions& options);
-  // Takes away what was made, if there was a beginning and no end.
+  // Removes what was created, if Begin was called but not Finish.
   ~FirstMount();
   FirstMount(const FirstMount&) = delete;
   FirstMount& operator=(const FirstMount&) = delete;
 
-  // Another process has begun and was killed.
+  // Another process began and was killed.
   bool was_cut_short() const noexcept { return cut_short_; }
-  // Removes what that has made, and the note last.
+  // Removes what that process created; the note goes last.
   void TakeAwayRest();
 
-  // There is no store: a lock left behind tells of nothing that was lost.
+  // There is no store: a leftover lock does not mean that anything was lost.
   void NoteNothingThere() noexcept { nothing_there_ = true; }
-  // True from then on, and while this lasts.
+  // True after NoteNothingThere, for the lifetime of this object.
   bool nothing_there() const noexcept { return nothing_there_; }
-  // To be called before anything is made. The note is durable on return. Throws Error.
+  // Called before anything is created. The note is durable on return. Throws Error.
   void Begin();
-  // From here on it is a store like any other; so is one whose note is found to be wrong. What it throws
-  // leaves it unfinished.
+  // From here on it is a store like any other. Also called if the note is found to be wrong. If it throws,
+  // the store remains unfinished.
   void Finish();
 
  private:
@@ -69,7 +69,7 @@ class FirstMount {
   bool nothing_there_ = false;
 };
 
-// Whether the note is there.
+// Whether the note exists.
 bool IsUnfinishedStore(int store_fd);
 
 }  // namespace ckptfs

@@ -1,4 +1,4 @@
-// Numbers of trees that are being made.
+// View numbers of trees that are being created.
 #pragma once
 
 #include <cstdint>
@@ -10,11 +10,11 @@
 
 namespace ckptfs {
 
-// Chooses the numbers for new trees, of which several may be under way at once. Owned by the store's context.
-// Any thread may call any function.
+// Chooses the numbers for new trees, several of which may be in progress. Owned by the store's context.
+// Thread-safe.
 class GivenViews {
  public:
-  // The number is nobody else's while it exists: until its row is there, or is not going to be.
+  // While it exists, nobody else gets the number. Kept until the row exists, or will never exist.
   class Number {
    public:
     ~Number() {
@@ -26,7 +26,7 @@ class GivenViews {
     Number(const Number&) = delete;
     Number& operator=(const Number&) = delete;
 
-    operator uint64_t() const noexcept { return view_; }  // NOLINT: it is one
+    operator uint64_t() const noexcept { return view_; }  // NOLINT: implicit on purpose
 
    private:
     friend class GivenViews;

@@ -83,13 +83,13 @@ void Janitor::Run() {
 
 void Janitor::RefreshSidecars(const std::set<VolumeId>& volumes) {
   try {
-    // Before sidecars say that their rows are there, and before the store is told of their
-    // transactions: of both it may be only these that the disk has after a power cut.
+    // Comes before sidecars say that their rows exist, and before the store records their transactions: after
+    // a power failure, the disk may have only these two.
     Failpoint("flush.begin");
     const uint64_t generation = catalog_.Generation();
     catalog_.Flush();
     Failpoint("flush.before-generation");
-    // Perhaps behind what another change has set meanwhile, which means nothing (StoreContext::Commit).
+    // May run after another transaction has set a later value; that does no harm (StoreContext::Commit).
     meta_.SetGeneration(generation);
     for (const VolumeId& volume : volumes) sidecars_.Refresh(volume);
     Failpoint("flush.after-sidecars");
@@ -117,15 +117,15 @@ void Janitor::FinishDestroyed(const std::set<VolumeId>& volumes) {
   try {
     backend_.right_of_way().GiveWay(RightOfWay::kHeldMax);
     backend_.WaitDestroyed();
-    // If power goes here: the volumes are gone for good, sidecars and tombstones are still there.
-    // The next start destroys once more, finds nothing, and comes here again.
+    // If power fails here, the volumes are gone for good, but sidecars and tombstones still exist. The next
+    // start repeats the destruction, finds nothing to destroy, and gets here again.
     Failpoint("delete.after-durable");
     for (const VolumeId& volume : volumes) meta_.Remove(volume);
     // ... or a tombstone without a sidecar: the same.
     Failpoint("delete.before-tombstone-drop");
-    Catalog::Change change(catalog_);
-    for (const VolumeId& volume : volumes) change.DropTombstone(volume);
-    change.CommitUncounted();
+    Catalog::Transaction transaction(catalog_);
+    for (const VolumeId& volume : volumes) transaction.DropTombstone(volume);
+    transaction.CommitUncounted();
   } catch (const std::exception& error) {
     spdlog::warn("finish the deletion of {} volumes: {}; the next start repeats it", volumes.size(),
                  error.what());

@@ -1,4 +1,4 @@
-// What the store does in the background.
+// The store's background work.
 #pragma once
 
 #include <condition_variable>
@@ -13,28 +13,27 @@
 
 namespace ckptfs {
 
-// One thread for work that nobody has to wait for: the flush of transactions that are not durable
-// yet, sidecars that say "prepared" of volumes that have a row by now, kept states that are writable
-// yet, and the end of destroyed volumes. Work is collected for a moment, so that a series of
-// checkpoints or deletions costs one pass. What is still to do at a crash is found again by recovery.
-// Any thread may call any function.
+// One thread for work that nobody has to wait for: flushing transactions that are not durable yet, updating
+// sidecars that still say "prepared" although the volume has a row, sealing kept states that are still
+// writable, and finishing destroyed volumes. Work is batched for a moment, so that a series of checkpoints or
+// deletions costs one pass. After a crash, recovery finds the remaining work. Thread-safe.
 class Janitor {
  public:
-  // All must outlive this.
+  // All must outlive this object.
   Janitor(Backend& backend, Catalog& catalog, const MetaDirectory& meta, SidecarWriter& sidecars,
           UnsealedStates& unsealed);
-  // Does what is to do first.
+  // Finishes pending work first.
   ~Janitor();
   Janitor(const Janitor&) = delete;
   Janitor& operator=(const Janitor&) = delete;
 
-  // Brings the sidecar of that volume up to date, soon.
+  // Updates the sidecar of that volume, soon.
   void Refresh(const VolumeId& volume);
-  // Makes a kept state read-only, soon; one that is in writing is left alone.
+  // Makes a kept state read-only, soon, unless programs are still writing to it.
   void Seal(const VolumeId& volume);
-  // `volume` has been destroyed: when that is durable, its sidecar and its tombstone go.
+  // `volume` has been destroyed: removes its sidecar and its tombstone once that is durable.
   void Reap(const VolumeId& volume);
-  // Waits until all that was asked before is done.
+  // Waits until all work requested before is done.
   void Drain();
 
  private:
@@ -56,9 +55,9 @@ class Janitor {
   std::set<VolumeId> unsealed_;
   std::set<VolumeId> destroyed_;
   bool busy_ = false;
-  bool hurry_ = false;  // somebody waits in Drain
+  bool hurry_ = false;  // some thread waits in Drain
   bool stop_ = false;
-  std::thread thread_;  // last: it uses all of the above
+  std::thread thread_;  // last: it uses the members above
 };
 
 }  // namespace ckptfs

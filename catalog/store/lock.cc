@@ -70,14 +70,14 @@ UniqueFd StoreLock::OpenFile(bool& made, bool& again) const {
         error, "lock the store", {},
         error == EROFS ? "Its filesystem must be writable; to read what is in it: -o ro" : "");
   }
-  // One that was left behind. flock(2) asks for no right to write.
+  // A leftover file. flock(2) needs no write permission.
   file = TryOpenStoreFile(store_fd_, kFileName, O_RDONLY);
   if (!file.valid() && errno != ENOENT) ThrowErrno("lock the store");
   return file;
 }
 
 void StoreLock::LockDirectory() {
-  // An open description of its own: those of others would share the lock.
+  // Opened anew: file descriptors of one open file description share the lock.
   UniqueFd directory(openat(store_fd_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory.valid() && flock(directory.get(), LOCK_EX | LOCK_NB) == 0) {
     directory_ = std::move(directory);
@@ -90,8 +90,8 @@ void StoreLock::LockDirectory() {
   if (!file_.valid()) ThrowErrno("lock the store's directory");
 }
 
-// One attempt; false if the file was removed between open and flock, by a clean stop of its holder:
-// the lock on it would then be one that nobody else ever sees.
+// One attempt. False if the file was removed between open and flock, by a clean stop of its holder: nobody
+// else would see a lock on that file.
 bool StoreLock::TryTake() {
   bool made = false;
   bool again = false;
@@ -125,17 +125,17 @@ void StoreLock::WritePid() const {
   const bool written =
       ftruncate(file_.get(), 0) == 0 &&
       pwrite(file_.get(), pid.data(), pid.size(), 0) == static_cast<ssize_t>(pid.size());
-  // The lock holds without the number, which is for people: a full disk must not keep anybody from
-  // mounting and deleting.
+  // The lock works without the PID, which is only for people: a full disk must not prevent mounting and
+  // deleting.
   if (!written) spdlog::warn("the store's lock does not tell the PID: {}", std::strerror(errno));
 }
 
 StoreLock::~StoreLock() {
-  // Before the file: who has taken that must not find the directory locked still.
+  // Before the file: a process that takes the file must not find the directory still locked.
   directory_.Reset();
   if (keep_ || !file_.valid()) return;
-  // Removed while it is still held: whoever opens it before and locks it after sees that the name
-  // is gone or another file's, and tries again.
+  // Removed while still locked: a process that opened it before and locks it after sees that the name is gone
+  // or belongs to another file, and tries again.
   if (unlinkat(store_fd_, kFileName, 0) != 0) {
     spdlog::error("remove the store's lock: {}", std::strerror(errno));
   }

@@ -1,4 +1,4 @@
-// Who has a store.
+// The lock on a store.
 #pragma once
 
 #include <sys/types.h>
@@ -10,35 +10,35 @@
 
 namespace ckptfs {
 
-// The file `lock` in a store's directory. It exists, flocked and with its holder's PID in it, while
-// a daemon has the store; so one that is there and free was left by a run that did not end
-// cleanly. The kernel frees it with its holder, whatever ends that. Any thread may call.
+// The file `lock` in a store's directory. While a daemon uses the store, the file exists, flocked, with the
+// daemon's PID in it. So an unlocked file was left by a run that did not end cleanly. The kernel releases the
+// lock when the process ends, for whatever reason. Thread-safe.
 //
-// The directory is flocked, too: who only reads the store may hold no more than that, where the file is not
-// there and cannot be made (a disk that is read-only, or full).
+// The directory is flocked too. A read-only user of the store may hold that lock alone, if the file does not
+// exist and cannot be created (a read-only or full disk).
 class StoreLock {
  public:
   static constexpr char kFileName[] = "lock";
 
-  // Throws Error: EBUSY, with the holder's PID, if another process has the store. With `read_only` it does
-  // without what would have to be written.
+  // Throws Error: EBUSY, with the holder's PID, if another process has the store. With `read_only` it skips
+  // what would require writing.
   explicit StoreLock(int store_fd, bool read_only = false);
-  // Removes the file, and frees the lock after that. Left in place by Keep.
+  // Removes the file, then releases the lock. After Keep, the file stays.
   ~StoreLock();
   StoreLock(const StoreLock&) = delete;
   StoreLock& operator=(const StoreLock&) = delete;
 
-  // True if the file was there before: the last run did not end cleanly.
+  // Whether the file existed before: the last run did not end cleanly.
   bool was_left_behind() const noexcept { return was_left_behind_; }
-  // The process that has the store at `store_path` now; empty if none has, or it cannot be told.
+  // The process that has the store at `store_path`; empty if none has, or if it is unknown.
   static std::optional<pid_t> Holder(const std::string& store_path);
 
-  // The end will not be a clean one: the next start shall look at everything.
+  // This run will not count as clean: the next start checks everything.
   void Keep() noexcept { keep_ = true; }
 
  private:
   bool TryTake();
-  // The file `lock`; not valid if there is none and can be none, or it was removed just now (`again`).
+  // The file `lock`; not valid if it does not exist and cannot be created, or was removed just now (`again`).
   UniqueFd OpenFile(bool& made, bool& again) const;
   void LockDirectory();
   void WritePid() const;
@@ -51,8 +51,8 @@ class StoreLock {
   bool keep_ = false;
 };
 
-// True if `lock` is there and such as a StoreLock writes it: a number and a newline. (Programs that
-// keep a `lock` of another kind in their directory are many.)
+// Whether `lock` exists with the content that a StoreLock writes: a number and a newline. (Many programs keep
+// a `lock` of another kind in their directory.)
 bool LooksLikeStoreLock(int store_fd);
 
 }  // namespace ckptfs

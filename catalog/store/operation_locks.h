@@ -1,4 +1,4 @@
-// Who may change what of a store at the same time.
+// Which changes to a store may run concurrently.
 #pragma once
 
 #include <condition_variable>
@@ -10,16 +10,16 @@
 
 namespace ckptfs {
 
-// One lock for each workspace, its snapshots included. An operation holds those of all workspaces that it
-// reads or changes the state of, for as long as it takes: one that waits (for writers, for much data to reach
-// the disk) keeps nobody of another workspace waiting. Fsck and the like hold the whole store.
+// One lock per workspace, including its snapshots. An operation holds those of all workspaces whose state it
+// reads or changes, until it ends: while it waits (for writers, or for much data to reach the disk) it blocks
+// no other workspace. Fsck and the like lock the whole store.
 //
-// Whoever comes first is served first, with each lock: nobody starves, and as all locks of an operation are
-// taken in one step there is no order in which to take them. An operation takes locks once, and calls nothing
-// meanwhile that takes any. Any thread may call any function.
+// Each lock is granted in order of request, so nobody starves. An operation takes all its locks in one step,
+// so there is no lock order to observe. It takes locks once, and meanwhile calls nothing that takes any.
+// Thread-safe.
 class OperationLocks {
  public:
-  // Held while it exists.
+  // Holds the locks while it exists.
   class Hold {
    public:
     ~Hold();
@@ -41,7 +41,8 @@ class OperationLocks {
     std::list<Request>::iterator request_;
   };
 
-  // Returns when all are to be had. Of none: what concerns the store, and no workspace that is there yet.
+  // Waits until all are available. Without workspaces: for operations on the store, or on none that exists
+  // yet.
   Hold Lock(const std::vector<int64_t>& workspaces);
   Hold LockAll();
 
@@ -54,7 +55,7 @@ class OperationLocks {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  // In the order in which they came: those that hold, and those that wait for one before them.
+  // In order of request: holders, and those that wait for an earlier one.
   Requests requests_;
 };
 

@@ -12,16 +12,16 @@
 
 namespace ckptfs {
 
-// What a checkpoint, rollback, removal or comparison does to a workspace needs its live tree to stand still
-// for a while, and only who serves the tree can make it: he freezes it between two phases, and thaws it
-// after another, as each class below says. From its beginning to the end of its last phase the operation holds
-// its locks (OperationLocks); the freeze comes after these. One that is destroyed before its commit has not
-// happened.
+// A checkpoint, rollback, removal or comparison needs the workspace's live tree to stand still for a while,
+// and only the caller, which serves the tree, can achieve that: it freezes the tree between two phases and
+// thaws it after another, as each class below says. The operation holds its locks (OperationLocks) from its
+// beginning to the end of its last phase. Lock order: these locks, then the freeze. An operation destroyed
+// before its commit has no effect.
 //
-// For one thread each. Functions throw Error, and are called at most once, in the order in which they stand
-// here. The Store outlives them.
+// Each is used by one thread. Functions throw Error, and are called at most once, in the order of their
+// declaration. The Store must outlive them.
 
-// A new workspace that is filled before anybody can see it; debris after a crash until the commit.
+// A new workspace that is filled before it becomes visible; until the commit, a crash leaves it as debris.
 class PendingWorkspace {
  public:
   virtual ~PendingWorkspace() = default;
@@ -29,12 +29,12 @@ class PendingWorkspace {
   virtual WorkspaceRecord Commit() = 0;  // EEXIST if the name was taken meanwhile
 };
 
-// What is known of the live tree at the moment of a checkpoint.
+// Facts about the live tree at the moment of a checkpoint.
 struct FrozenFacts {
-  // Files that are open but have no name: who freezes the tree sees to it that they are found in
-  // kUnlinkedName for as long as it is frozen.
+  // Number of files that are open but have no name. While the tree is frozen, the caller keeps them linked in
+  // kUnlinkedName.
   uint64_t unlinked_open = 0;
-  // Why what is copied is not one moment of all that programs write; empty: it is.
+  // Why the copy is not one moment of all that programs write; empty: it is.
   std::string why_not_one_moment;
 };
 
@@ -48,30 +48,30 @@ class PendingCheckpoint {
 };
 
 struct RollbackResult {
-  WorkspaceRecord workspace;  // as it is now: the new volume
-  VolumeId old_volume;        // the live volume before
-  // The row that keeps the state before: a new pre-rollback snapshot, or, for an exchange, the
-  // snapshot that took the name. Empty if that state was equal to a snapshot and is dropped (its
-  // volume is destroyed; `equal_to` names the snapshot that it was equal to), or undo is off.
+  WorkspaceRecord workspace;  // with the new volume
+  VolumeId old_volume;        // the previous live volume
+  // The row that keeps the previous state: a new pre-rollback snapshot, or, for an exchange, the snapshot
+  // that took the name. Empty if undo is off, or if that state equalled a snapshot (`equal_to` names it) and
+  // its volume is destroyed.
   std::optional<SnapshotRecord> kept;
   std::optional<SnapshotRecord> equal_to;
-  // The state before had been kept, and then turned out to be equal to `equal_to`: this row was there for a
-  // moment, and is gone.
+  // The previous state had been kept, and then turned out to equal `equal_to`: this row existed for a moment,
+  // and is gone.
   std::optional<SnapshotRecord> dropped;
-  bool in_writing = false;  // somebody goes on writing to what is kept: WritersGone is awaited
+  bool in_writing = false;  // writers remain on the kept state: WritersGone will follow
 };
 
 class PendingRollback {
  public:
   virtual ~PendingRollback() = default;
-  // Frozen. `in_writing`: somebody goes on writing to the state before, which is then kept in any case, and
-  // stays writable until Store::WritersGone. Returns whether it is kept: then FrozenFacts::unlinked_open
-  // is asked for next.
+  // Frozen. `in_writing`: programs go on writing to the previous state, which is then kept in any case, and
+  // stays writable until Store::WritersGone. Returns whether it is kept: then FrozenFacts::unlinked_open is
+  // needed next.
   virtual bool KeepsStateBefore(bool in_writing) = 0;
-  // Frozen. On return the catalog has the new live tree, which is to be served before the thaw.
+  // Frozen. On return the catalog has the new live tree, which must be served before the thaw.
   virtual RollbackResult Commit(uint64_t unlinked_open) = 0;
-  // Thawed. The state before may turn out to be equal to a snapshot, and go. Fails only for what makes the
-  // process end.
+  // Thawed. The previous state may turn out to equal a snapshot, and is then dropped. Fails only for errors
+  // that also end the process.
   virtual RollbackResult Finish() = 0;
 };
 
@@ -87,19 +87,19 @@ class PendingRemoval {
 class PendingComparison {
  public:
   virtual ~PendingComparison() = default;
-  // Whether a copy of the live tree, which nobody sees, is to be compared: taken frozen.
+  // Whether to compare a private copy of the live tree, which is made while the tree is frozen.
   virtual bool IsOfLiveTree() const = 0;
   virtual void CopyLiveTree() = 0;
-  // Thawed: one of these. They throw what the limits say. The list lives no longer than the limits, which it
-  // holds memory of.
-  virtual ChangeList Changes(WorkLimits& limits) = 0;
+  // Thawed: call one of these. They throw the errors of the limits. The list must not outlive the limits,
+  // which account for its memory.
+  virtual DiffList Changes(WorkLimits& limits) = 0;
   virtual bool Differs(WorkLimits& limits) = 0;
 };
 
 // Whether a live state differs from its parent snapshot.
 struct ParentComparison {
   bool changed = false;
-  std::unique_ptr<PendingComparison> pending;  // null: `changed` says it; else its Differs
+  std::unique_ptr<PendingComparison> pending;  // null: see `changed`; else ask its Differs
 };
 
 }  // namespace ckptfs

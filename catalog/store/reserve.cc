@@ -26,7 +26,7 @@ void SpaceReserve::Make() const noexcept {
   if (errno != EOPNOTSUPP) {
     spdlog::warn("make the catalog's reserve of space: {}", std::strerror(errno));
   }
-  // Half a reserve would only take away what is scarce.
+  // Half a reserve would only use up scarce space.
   if (ftruncate(file.get(), 0) != 0) spdlog::debug("empty the reserve: {}", std::strerror(errno));
 }
 

@@ -1,13 +1,13 @@
-// Room for the catalog on a disk that is full.
+// Reserved space for the catalog on a full disk.
 #pragma once
 
 #include <cstdint>
 
 namespace ckptfs {
 
-// A few preallocated MiB in the store's directory, given up when the catalog finds its disk full
-// while it deletes: without it nothing could be deleted there any more. Made again at a later
-// start. Failures are logged and otherwise ignored: this is a precaution. Any thread may call.
+// A few preallocated MiB in the store's directory. They are released when the catalog finds its disk full
+// during a deletion, which would otherwise be impossible. Allocated again at a later start. Failures are only
+// logged: this is a precaution. Thread-safe.
 class SpaceReserve {
  public:
   static constexpr char kFileName[] = "reserve";
@@ -15,7 +15,7 @@ class SpaceReserve {
 
   explicit SpaceReserve(int store_fd) : store_fd_(store_fd) {}
   void Make() const noexcept;
-  // True if there was something to give up.
+  // Whether there was space to release.
   bool Release() const noexcept;
 
  private:

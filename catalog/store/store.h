@@ -1,4 +1,4 @@
-// A store: catalog and backend together, and the operations that keep them in step.
+// A store: catalog and backend, and the operations that keep them consistent.
 #pragma once
 
 #include <chrono>
@@ -19,27 +19,27 @@
 namespace ckptfs {
 
 struct StoreOptions {
-  std::string path;              // SOURCE, as the user gave it
+  std::string path;              // SOURCE, as given by the user
   std::string backend = "auto";  // -o backend=
   BackendOptions backend_options;
   bool create = true;      // false: -o nocreate
   bool read_only = false;  // -o ro
   bool undo = true;        // -o undo=: keep the state before a rollback
-  // -o undo_keep=, undo_keep_time=: of the states that rollbacks kept, the newest so many of each
-  // workspace stay, and any that are younger. Pinned ones stay, and are not counted.
+  // -o undo_keep=, undo_keep_time=: of the states that rollbacks kept, the newest `undo_keep` of each
+  // workspace stay, and all younger than `undo_keep_time`. Pinned ones stay, and are not counted.
   size_t undo_keep = 10;
   std::chrono::nanoseconds undo_keep_time = std::chrono::hours(1);
 };
 
-// Facts of one opening of the store, for `ckpt status` and the log.
+// Facts about the opened store, for `ckpt status` and the log.
 struct StoreStatus {
   std::string source;
   std::string backend_type;
   std::string backend_selection;
   int64_t backend_selected_at_ns = 0;
   bool clean_start = true;            // false: the last run did not end cleanly
-  bool read_only = false;             // by option, or because recovery found it must be
-  std::vector<std::string> warnings;  // one sentence each, with what to do
+  bool read_only = false;             // by option, or because recovery requires it
+  std::vector<std::string> warnings;  // one sentence each, including the remedy
 };
 
 struct CheckpointRequest {
@@ -61,42 +61,41 @@ struct RollbackRequest {
   int64_t workspace_id = 0;  // whose live state is replaced
   int64_t snapshot_id = 0;   // of this or another workspace (promotion)
   ExchangeMode mode = ExchangeMode::kKeepSnapshot;
-  // Takes a state that is still being written to (since an earlier rollback) as it is at this
-  // moment, rather than to refuse. Not for an exchange.
+  // If programs are still writing to the snapshot (since an earlier rollback), use its present state instead
+  // of refusing. Not for an exchange.
   bool even_in_writing = false;
 };
 
-// What Store::LimitUndo did.
+// The result of Store::LimitUndo.
 struct UndoLimitStep {
   std::optional<SnapshotRecord> deleted;
-  // Nothing was deleted, but in so long there may be something; empty: there is nothing to wait for.
+  // Nothing was deleted, but there may be something to delete after this time; empty: no need to wait.
   std::optional<std::chrono::nanoseconds> wait = std::nullopt;
 };
 
 struct FsckReport {
-  std::vector<std::string> problems;  // one line each; empty: all is right
-  std::vector<std::string> repaired;  // what `repair` mended
+  std::vector<std::string> problems;  // one line each; empty: no problem
+  std::vector<std::string> repaired;  // what `repair` repaired
 };
 
-// The store of one mount. Owns the lock, the catalog and the backend. Every function may be called
-// by any thread; operations that change the same workspace, or its snapshots, come one after the
-// other, in the order in which they were called (OperationLocks), and the others go on beside them.
+// The store of one mount. Owns the lock, the catalog and the backend. Thread-safe. Operations that change the
+// same workspace, or its snapshots, run one at a time, in the order of the calls (OperationLocks); others run
+// concurrently.
 //
-// Each changing operation is atomic across crashes: what is on disk at each step, and what
-// recovery makes of it, is written down beside its implementation. All names are checked
-// (catalog/trees/names.h). Errors are thrown as Error, with the errno that the verb's table in the
-// manual gives.
+// Each changing operation is atomic across crashes: its implementation documents what is on disk at each
+// step, and what recovery does about it. All names are checked (catalog/trees/names.h). Errors are thrown as
+// Error, with the errno that the manual's table of verbs gives.
 class Store {
  public:
-  // Opens (or makes) the store: takes the lock, opens or rebuilds the catalog, opens the backend,
-  // recovers. Throws Error with one clear line otherwise, having changed nothing that a later
-  // opening would miss. EBUSY with the PID if another daemon has it.
+  // Opens (or creates) the store: takes the lock, opens or rebuilds the catalog, opens the backend, runs
+  // recovery. Otherwise throws Error with a one-line message, and has changed nothing that a later opening
+  // would miss. EBUSY with the PID if another daemon has it.
   static std::unique_ptr<Store> Open(const StoreOptions& options);
-  // To be called when the store is about to be served, before anybody can put anything into it: unless
-  // it has been, one that this opening has made is taken away again at the end, and what was there
-  // before is as it was. Throws Error, and then it is not kept.
+  // Called when the store is about to be served, before anybody can put anything into it. Without this call,
+  // the destructor removes a store that this opening has created, and what was there before is unchanged. If
+  // this throws Error, the store is not kept.
   void Keep();
-  // A clean stop: waits for background work, checkpoints the WAL, removes the lock file.
+  // A clean stop: waits for background work, merges the WAL, removes the lock file.
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
@@ -104,67 +103,66 @@ class Store {
   Backend& backend() noexcept;
   StoreStatus Status() const;
 
-  // What there is: rows, read without any lock of the operations. A Catalog that is const changes nothing.
+  // The rows, read without any operation lock. A const Catalog cannot be changed.
   const Catalog& rows() const noexcept;
 
   // --- Workspaces ----------------------------------------------------------------------------
-  // EEXIST, EINVAL (name), ENOSPC, EROFS. The root directory gets this owner and mode. `from` names the
-  // template, where the backend has templates; kDefaultTemplate if it is empty. ENOENT if there is none.
+  // EEXIST, EINVAL (name), ENOSPC, EROFS. The root directory gets the given owner and mode. `from`: the
+  // template, if the backend has templates; kDefaultTemplate if empty. ENOENT if there is no such template.
   WorkspaceRecord CreateWorkspace(const std::string& name, const RootAttributes& root,
                                   const std::string& from = {});
   // The same for an import, which fills it first.
   std::unique_ptr<PendingWorkspace> BeginWorkspace(const std::string& name);
-  // ENOTEMPTY if it has snapshots. Whether it has files is for who serves it to find out.
+  // ENOTEMPTY if it has snapshots. The caller, which serves the workspace, checks that it has no files.
   std::unique_ptr<PendingRemoval> BeginRemoval(int64_t workspace_id);
   void RenameWorkspace(int64_t workspace_id, const std::string& new_name);  // EEXIST, EINVAL
 
   // --- Snapshots -----------------------------------------------------------------------------
-  // EEXIST, EINVAL, ENOSPC, ETXTBSY (a swap file is in use); EIO if the live data is missing.
+  // EEXIST, EINVAL, ENOSPC, ETXTBSY (an active swap file); EIO if the live data is missing.
   std::unique_ptr<PendingCheckpoint> BeginCheckpoint(int64_t workspace_id,
                                                      const CheckpointRequest& request);
-  // Who had files open for writing at a checkpoint, which takes time to find out: after it has been committed.
-  // Nothing happens if it has been deleted since.
+  // Records the open writers of a checkpoint. Finding them takes time, so this comes after the commit. Does
+  // nothing if the checkpoint has been deleted since.
   void NoteOpenWriters(const SnapshotRecord& snapshot, const OpenWriterList& writers);
-  // Deleted for good on return. EBUSY if pinned; unless `force`, EIO if its data is missing, EBUSY
-  // if a rollback left open files in it and programs go on writing to those.
+  // Deleted for good on return. EBUSY if pinned. Unless `force`: EIO if its data is missing, EBUSY if
+  // programs are still writing to files that a rollback left open in it.
   void DeleteSnapshot(int64_t snapshot_id, bool force);
   void RenameSnapshot(int64_t snapshot_id, const std::string& new_name);  // EEXIST, EINVAL
   void SetMessage(int64_t snapshot_id, const std::string& message);       // EINVAL: not UTF-8, NUL
   void SetMetadata(int64_t snapshot_id, const Metadata& metadata);
   void SetPinned(int64_t snapshot_id, bool pinned);
 
-  // Replaces the live state of a workspace. The new one has been made on return, seen by nobody.
-  // EIO if the snapshot's data is missing, EBUSY if it is being written to.
+  // Replaces the live state of a workspace. On return the new volume exists, and is still invisible. EIO if
+  // the snapshot's data is missing, EBUSY if programs are writing to it.
   std::unique_ptr<PendingRollback> BeginRollback(const RollbackRequest& request);
-  // Deletes the oldest state that rollbacks of this workspace kept and StoreOptions no longer keep,
-  // if there is one that nobody writes to. For UndoLimiter, which calls it again and again, so that
-  // other operations come in between.
+  // Deletes the oldest state that a rollback of this workspace kept and that exceeds the limits in
+  // StoreOptions, unless programs write to it. One per call: RollbackRetention calls it repeatedly, so that
+  // other operations can run in between.
   UndoLimitStep LimitUndo(int64_t workspace_id);
-  // Of those who went on writing to a kept state (PendingRollback) the last one is gone, and
-  // nobody can come back: it is made read-only, soon. Nothing happens if it has been deleted.
+  // The last program that went on writing to a kept state (PendingRollback) is gone, and none can come back:
+  // makes the state read-only, soon. Does nothing if it has been deleted.
   void WritersGone(const VolumeId& kept);
   // A new workspace that starts as that snapshot. EEXIST, EINVAL, ENOSPC, EIO, EBUSY (in writing).
   WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name);
 
   // --- Comparisons and sizes -----------------------------------------------------------------
   std::unique_ptr<PendingComparison> BeginComparison(const DiffRequest& request);
-  // Whether the live state differs from its parent snapshot in what a comparison tells of, or has none.
+  // Whether a comparison of the live state with its parent snapshot shows changes, or there is no parent.
   // Syncs the volume.
   ParentComparison BeginParentComparison(int64_t workspace_id);
-  // Computed now.
+  // Computed by this call.
   VolumeUsage SnapshotUsage(int64_t snapshot_id);
 
   // --- Templates (store_templates.cc) ---------------------------------------------------------
-  // All but the first throw ENOTSUP where the backend has none.
+  // All except the first throw ENOTSUP if the backend has no templates.
   std::vector<TemplateInfo> ListTemplates() const;  // by name
-  // Who needs a template: names of workspaces, and "workspace/snapshot".
+  // What needs a template: names of workspaces, and "workspace/snapshot".
   std::vector<std::string> TemplateUsers(const TemplateId& id) const;
-  // Each adds one of that name, durable on return. EEXIST, EINVAL (name), ENOSPC, EROFS.
+  // Each adds a template of that name, durable on return. EEXIST, EINVAL (name), ENOSPC, EROFS.
   TemplateInfo AddTemplateFromImage(const std::string& name,
-                                    int image_fd);  // EINVAL: no such image
+                                    int image_fd);  // EINVAL: not a suitable image
   TemplateInfo AddTemplateFromSnapshot(const std::string& name, int64_t snapshot_id);  // EIO, EBUSY
-  // An empty filesystem of that kind and size (the store's default if it is not said), which `fill` is
-  // given the root directory of.
+  // An empty filesystem of that kind and size (default: the store's). `fill` gets its root directory.
   TemplateInfo AddTemplate(const std::string& name, const std::string& filesystem,
                            std::optional<uint64_t> size_bytes,
                            const std::function<void(int root_fd)>& fill);
@@ -172,18 +170,18 @@ class Store {
   void RemoveTemplate(const std::string& name);
 
   // --- Small settings ------------------------------------------------------------------------
-  // Owner and mode of the mount root, 0755 and root until then.
+  // Owner and mode of the mount root; before the first call, root and 0755.
   void SetMountRoot(const RootAttributes& root);
 
-  // Whoever serves the store says here which view numbers he has told of files that somebody may still
-  // have, which outlives a deletion; they are not given again meanwhile. It is called with locks held, and
-  // must call nothing here. Empty: none.
+  // Set by the server of the store: which view numbers programs may still see in files, even after a
+  // deletion. Those are not reused meanwhile. It is called with locks held, and must not call the store.
+  // Empty: none.
   void SetViewHolder(IsViewHeld is_held);
 
-  // Marks a snapshot's data as missing (found out while in use); logged once.
+  // Marks a snapshot's data as missing (detected in use); logged once.
   void MarkMissing(int64_t snapshot_id);
 
-  // Compares catalog, volumes and sidecars. With `repair` mends what can be mended without loss.
+  // Compares catalog, volumes and sidecars. With `repair` it repairs what it can without loss.
   FsckReport Fsck(bool repair);
 
  private:

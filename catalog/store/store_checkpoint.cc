@@ -1,4 +1,4 @@
-// Snapshots: made.
+// Making snapshots.
 #include <fmt/format.h>
 
 #include <cerrno>
@@ -13,7 +13,7 @@
 namespace ckptfs {
 namespace {
 
-// Refuses a name that is bad or taken before anything is done.
+// Refuses an invalid or taken name before anything is done.
 std::string NameFor(const StoreContext& store, const WorkspaceRecord& workspace,
                     const std::string& wanted, int64_t time_ns) {
   if (wanted.empty()) {
@@ -42,7 +42,7 @@ void CheckMessage(std::string_view message) {
   if (message.size() > kMaxMessageBytes) {
     throw Error(
         EINVAL, kAttempted,
-        fmt::format("it has {} bytes, and {} is the most", message.size(), kMaxMessageBytes));
+        fmt::format("it has {} bytes; the maximum is {}", message.size(), kMaxMessageBytes));
   }
   if (message.find('\0') != std::string_view::npos) {
     throw Error(EINVAL, kAttempted, "it holds a NUL byte");
@@ -50,13 +50,13 @@ void CheckMessage(std::string_view message) {
   if (!IsValidUtf8(message)) throw Error(EINVAL, kAttempted, "it is not valid UTF-8");
 }
 
-int64_t InsertCheckpoint(Catalog::Change& change, SnapshotRecord snapshot, const VolumeId& live,
-                         uint64_t marker) {
-  // Not as it was at the beginning: it may be another workspace's, and have been deleted since.
-  snapshot.parent_id = change.LiveParent(snapshot.workspace_id);
-  const int64_t id = change.Insert(snapshot);
-  change.SetLive(snapshot.workspace_id, live, id, marker);
-  change.TouchSnapshots(snapshot.workspace_id, snapshot.created_ns);
+int64_t InsertCheckpoint(Catalog::Transaction& transaction, SnapshotRecord snapshot,
+                         const VolumeId& live, uint64_t marker) {
+  // Not the parent from the beginning: that may be another workspace's snapshot, deleted since.
+  snapshot.parent_id = transaction.LiveParent(snapshot.workspace_id);
+  const int64_t id = transaction.Insert(snapshot);
+  transaction.SetLive(snapshot.workspace_id, live, id, marker);
+  transaction.TouchSnapshots(snapshot.workspace_id, snapshot.created_ns);
   return id;
 }
 
@@ -79,7 +79,7 @@ class NewCheckpoint final : public PendingCheckpoint {
   std::optional<GivenViews::Number> view_;
   SnapshotRecord snapshot_;
   std::shared_ptr<Volume> live_;
-  std::optional<PreparedVolume> volume_;
+  std::optional<StagedVolume> volume_;
   uint64_t marker_ = 0;
 };
 
@@ -99,12 +99,12 @@ NewCheckpoint::NewCheckpoint(StoreContext& store, int64_t workspace_id,
                .pinned = request.pinned,
                .parent_id = workspace_.parent_id,
                .view = *view_};
-  // A state has one volume for ever: its UUID serves for both, and a snapshot whose sidecar is lost
-  // is still known by it to those that derive from it.
+  // A volume is only ever one state, so its UUID serves for both. A snapshot whose sidecar is lost is thus
+  // still known by its UUID to those that derive from it.
   snapshot_.uuid = snapshot_.volume;
   store.backend->RequireSpaceForNewVolume();
   live_ = OpenLive();
-  // While all go on: what is left to be written while they wait is little.
+  // While programs go on: little is left to write while they wait.
   store.backend->WriteOut(workspace_.volume);
 }
 
@@ -126,28 +126,28 @@ void NewCheckpoint::Take(const FrozenFacts& facts) {
   snapshot_.root = ReadRootAttributes(*live_);
   Failpoint("checkpoint.before-sidecar");
   volume_.emplace(store_, SnapshotSidecar(store_, workspace_, snapshot_));
-  // On disk: perhaps a sidecar without a volume. Recovery removes it: nothing happened.
+  // On disk: maybe a sidecar without a volume. Recovery removes it: nothing happened.
   Failpoint("checkpoint.after-sidecar");
   store_.backend->Snapshot(workspace_.volume, volume_->id());
-  // On disk: volume and sidecar, durable both, and with them the checkpoint: recovery finds the volume
-  // and makes its row from the sidecar. So the row itself need not be durable when this returns, which
-  // saves a flush of the disk; the janitor sees to it before anything tells the store of the
-  // transaction, and other changes flush it with theirs.
+  // On disk: volume and sidecar, both durable, and with them the checkpoint: recovery finds the volume and
+  // makes its row from the sidecar. So the row itself need not be durable when this returns, which saves a
+  // disk flush. The janitor flushes it before anything records the transaction beside the volumes, and other
+  // transactions flush it with theirs.
   Failpoint("checkpoint.after-snapshot");
-  // The marker of the snapshot is that of the live tree at that moment. Asked of the live tree now,
-  // it could tell of writes that came after, as data does not pass through anybody's hands.
+  // The snapshot's marker is that of the live tree at that moment. Asking the live tree now could include
+  // later writes, since data bypasses the daemon.
   marker_ = store_.backend->ChangeMarker(volume_->id());
 }
 
 SnapshotRecord NewCheckpoint::Commit() {
   Failpoint("checkpoint.before-commit");
   {
-    Catalog::Change change(*store_.catalog, Durability::kWithNextFlush);
-    snapshot_.id = InsertCheckpoint(change, snapshot_, workspace_.volume, marker_);
-    change.Commit();
+    Catalog::Transaction transaction(*store_.catalog, Durability::kWithNextFlush);
+    snapshot_.id = InsertCheckpoint(transaction, snapshot_, workspace_.volume, marker_);
+    transaction.Commit();
   }
-  // The sidecar says "prepared" still, and the live tree's names the snapshot before this one as its
-  // parent: written anew soon, or by recovery.
+  // The sidecar still says "prepared", and the live tree's sidecar still names the previous snapshot as its
+  // parent: both are updated soon, or by recovery.
   store_.janitor->Refresh(workspace_.volume);
   volume_->Committed();
   Failpoint("checkpoint.after-commit");
@@ -164,18 +164,17 @@ std::unique_ptr<PendingCheckpoint> Store::BeginCheckpoint(int64_t workspace_id,
   return std::make_unique<NewCheckpoint>(*impl_, workspace_id, request);
 }
 
-// Without the lock of the operations: others may delete the snapshot meanwhile. On disk: a crash before this
-// leaves a checkpoint of which is not known who had what open, as it does where the row is made from the
-// sidecar.
+// Without the operation's lock: the snapshot may be deleted meanwhile. On disk: after a crash before this,
+// the open writers of the checkpoint are unknown, as when its row is made from the sidecar.
 void Store::NoteOpenWriters(const SnapshotRecord& snapshot, const OpenWriterList& writers) {
-  Catalog::Change change(*impl_->catalog, Durability::kWithNextFlush);
-  // While this change lasts there is no other.
+  Catalog::Transaction transaction(*impl_->catalog, Durability::kWithNextFlush);
+  // During this transaction there is no other.
   const auto now = impl_->catalog->FindSnapshot(snapshot.id);
   if (!now || now->volume != snapshot.volume) return;
-  change.SetOpenWriters(snapshot.id, writers);
-  // Nothing makes up for it if it is lost, as adoption does for the checkpoint. If it were counted, the catalog
-  // would be behind then, and debris would seem to be of a later transaction than the next.
-  change.CommitUncounted();
+  transaction.SetOpenWriters(snapshot.id, writers);
+  // If it is lost nothing restores it, unlike the checkpoint, which recovery adopts. If it counted, the
+  // catalog would then be behind, and debris would seem to belong to a transaction later than the next.
+  transaction.CommitUncounted();
 }
 
 }  // namespace ckptfs

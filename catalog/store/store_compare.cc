@@ -1,4 +1,4 @@
-// What differs, and how large things are.
+// Comparisons and sizes.
 #include <fmt/format.h>
 
 #include <cerrno>
@@ -7,14 +7,14 @@
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/low_priority.h"
-#include "backend/compare/change_list.h"
+#include "backend/compare/diff_list.h"
 #include "catalog/store/store_context.h"
 
 namespace ckptfs {
 namespace {
 
-// A snapshot of a volume that is being written to, without a row, for the length of one comparison.
-// On disk: a volume whose sidecar says "scratch", which recovery removes.
+// A snapshot, without a row, of a volume that programs write to, for one comparison. On disk: a volume whose
+// sidecar says "scratch", which recovery removes.
 class ScratchSnapshot {
  public:
   ScratchSnapshot(StoreContext& store, const std::string& attempted) : store_(store) {
@@ -27,18 +27,18 @@ class ScratchSnapshot {
   }
   ScratchSnapshot(const ScratchSnapshot&) = delete;
   ScratchSnapshot& operator=(const ScratchSnapshot&) = delete;
-  ~ScratchSnapshot() = default;  // the volume is never Committed: it is destroyed
+  ~ScratchSnapshot() = default;  // never Committed, so the volume is destroyed
 
-  // With the lock of its workspace.
+  // Requires the lock of its workspace.
   void Take(const VolumeId& source) { store_.backend->Snapshot(source, volume_->id()); }
   const VolumeId& id() const { return volume_->id(); }
 
  private:
   StoreContext& store_;
-  std::optional<PreparedVolume> volume_;
+  std::optional<StagedVolume> volume_;
 };
 
-// The volume of a snapshot, or a copy of what it is at this moment if it is still being written to.
+// The volume of a snapshot, or a copy of its present state if programs are still writing to it.
 class ReadOnlyState {
  public:
   ReadOnlyState(StoreContext& store, const SnapshotRecord& snapshot) : volume_(snapshot.volume) {
@@ -58,7 +58,7 @@ class ReadOnlyState {
   std::optional<ScratchSnapshot> copy_;
 };
 
-// The live tree as it is when it is copied.
+// The live tree at the moment when it is copied.
 class LiveCopy {
  public:
   // `operation`: the lock of that workspace.
@@ -77,14 +77,14 @@ class LiveCopy {
  private:
   std::optional<OperationLocks::Hold> operation_;
   const VolumeId live_;
-  ScratchSnapshot copy_;  // goes first
+  ScratchSnapshot copy_;  // destroyed first
 };
 
 class Comparison final : public PendingComparison {
  public:
   Comparison(StoreContext& store, SnapshotRecord older, SnapshotRecord newer)
       : store_(store), older_(std::move(older)), newer_(std::move(newer)) {}
-  // With the live tree of that workspace.
+  // Compares with the live tree of that workspace.
   Comparison(StoreContext& store, SnapshotRecord older, const WorkspaceRecord& workspace,
              OperationLocks::Hold operation)
       : store_(store), older_(std::move(older)) {
@@ -94,13 +94,13 @@ class Comparison final : public PendingComparison {
   bool IsOfLiveTree() const override { return live_.has_value(); }
   void CopyLiveTree() override { live_->Take(); }
 
-  ChangeList Changes(WorkLimits& limits) override {
+  DiffList Changes(WorkLimits& limits) override {
     const ReadOnlyState older(store_, older_);
     if (!live_) {
       const ReadOnlyState newer(store_, *newer_);
       return ChangesBetween(older.id(), newer.id(), limits);
     }
-    ChangeList changes = ChangesBetween(older.id(), live_->id(), limits);
+    DiffList changes = ChangesBetween(older.id(), live_->id(), limits);
     live_.reset();
     Failpoint("diff.after-destroy");
     return changes;
@@ -112,8 +112,7 @@ class Comparison final : public PendingComparison {
   }
 
  private:
-  ChangeList ChangesBetween(const VolumeId& older, const VolumeId& newer,
-                            WorkLimits& limits) const {
+  DiffList ChangesBetween(const VolumeId& older, const VolumeId& newer, WorkLimits& limits) const {
     const LowPriority low;
     return store_.backend->Changes(older, newer, limits, Extent::kAll);
   }
@@ -150,13 +149,13 @@ bool DiffersFromSnapshot(StoreContext& store, const SnapshotRecord& snapshot, co
     return !store.backend->Changes(snapshot.volume, state, limits, Extent::kFirst).empty();
   } catch (const LimitError& error) {
     if (error.errno_value() != E2BIG) throw;
-    return true;  // what is too large to be compared is kept
+    return true;  // too large to compare: kept
   }
 }
 
 ParentComparison Store::BeginParentComparison(int64_t workspace_id) {
   StoreContext& store = *impl_;
-  // Not to race against a rollback, which puts another volume in the place of this one.
+  // Excludes rollbacks, which replace the volume.
   OperationLocks::Hold operation = store.operations.Lock({workspace_id});
   const std::optional<WorkspaceRecord> workspace = store.catalog->FindWorkspace(workspace_id);
   std::optional<SnapshotRecord> parent;
@@ -170,7 +169,7 @@ ParentComparison Store::BeginParentComparison(int64_t workspace_id) {
       return {.changed = false, .pending = nullptr};
   } catch (const Error& error) {
     if (error.errno_value() != ENOENT) throw;
-    // Its data is missing, which is no state of the parent's.
+    // Its data is missing, so it cannot equal the parent's.
     return {.changed = true, .pending = nullptr};
   }
   return {.changed = false,

@@ -32,7 +32,7 @@ StoreContext::StoreContext(StoreOptions store_options,
   status_.read_only = options.read_only;
 }
 
-// What was unclean at the start, and could not be mended, is so at the end.
+// If problems from before could not be repaired, this run does not end cleanly either.
 StoreContext::~StoreContext() {
   if (backend) unsealed.SealAll(*backend);
   const bool mended = opened_ && !IsReadOnly();
@@ -102,11 +102,11 @@ void StoreContext::RequireSettled(const SnapshotRecord& snapshot, std::string_vi
               "Close their files first");
 }
 
-void StoreContext::Commit(Catalog::Change& change) const {
-  const uint64_t generation = change.Commit();
+void StoreContext::Commit(Catalog::Transaction& transaction) const {
+  const uint64_t generation = transaction.Commit();
   if (options.read_only) return;
-  // If power goes here the store's copy is one behind, which means nothing: only a copy that is
-  // ahead of the catalog does.
+  // If power fails here, the store's copy is one behind, which does no harm: only a copy that is ahead of the
+  // catalog does.
   Failpoint("commit.before-generation");
   try {
     meta->SetGeneration(generation);
@@ -150,34 +150,34 @@ StoreContext::HeldSnapshot StoreContext::HoldSnapshot(int64_t id) {
   return {std::move(hold), Snapshot(id)};
 }
 
-PreparedVolume::PreparedVolume(StoreContext& store, const Sidecar& sidecar)
+StagedVolume::StagedVolume(StoreContext& store, const Sidecar& sidecar)
     : store_(store), id_(sidecar.volume) {
   store_.sidecars->Prepare(sidecar);
 }
 
-void PreparedVolume::Committed() {
+void StagedVolume::Committed() {
   committed_ = true;
   store_.janitor->Refresh(id_);
 }
 
-PreparedVolume::~PreparedVolume() {
+StagedVolume::~StagedVolume() {
   if (committed_) return;
   if (store_.catalog->is_uncertain()) {
     spdlog::error("volume {} is left for the next mount to judge", id_.str());
     return;
   }
   try {
-    // Whoever is told of the failure must not find a checkpoint after a power cut: recovery adopts
-    // those that it finds whole.
+    // The caller is told of a failure, so no checkpoint may appear after a power failure: recovery adopts
+    // complete ones.
     if (store_.backend->Destroy(id_)) store_.backend->WaitDestroyed();
     store_.janitor->Reap(id_);
   } catch (const std::exception& error) {
     spdlog::error("destroy volume {}: {}; the next start repeats it", id_.str(), error.what());
-    // Later transactions would make its sidecar look like one of a lost row: a tombstone will not.
+    // Later transactions would make its sidecar look like one of a lost row; a tombstone prevents that.
     try {
-      Catalog::Change change(*store_.catalog);
-      change.AddTombstone(id_, std::nullopt, NowNs());
-      change.CommitUncounted();
+      Catalog::Transaction transaction(*store_.catalog);
+      transaction.AddTombstone(id_, std::nullopt, NowNs());
+      transaction.CommitUncounted();
     } catch (const std::exception& second) {
       spdlog::error("remember that volume {} is debris: {}", id_.str(), second.what());
     }
@@ -206,7 +206,7 @@ RootAttributes ReadRootAttributes(const Volume& volume) {
 
 void RemoveUnlinked(StoreContext& store, const VolumeId& fresh) {
   if (ClearUnlinkedFiles(*store.backend->Open(fresh)) == 0) return;
-  // So that the volume's change marker, asked for next, tells of the removal already.
+  // So that the volume's change marker, read next, includes the removal.
   store.backend->Sync(fresh);
 }
 

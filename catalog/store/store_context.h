@@ -1,4 +1,4 @@
-// What the operations of a Store have in common. Private to catalog/.
+// Shared by the operations of a Store. Private to catalog/.
 #pragma once
 
 #include <exception>
@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "backend/interface/backend.h"
-#include "catalog/db/catalog_change.h"
+#include "catalog/db/catalog_transaction.h"
 #include "catalog/sidecar/sidecar.h"
 #include "catalog/sidecar/sidecar_writer.h"
 #include "catalog/store/cautious_clock.h"
@@ -24,10 +24,10 @@
 
 namespace ckptfs {
 
-// An open store. Members are destroyed from the last to the first: the background work ends while
-// catalog and backend are still there, and the lock goes when all else has gone.
+// An open store. Members are destroyed last to first: background work ends while catalog and backend still
+// exist, and the lock is released after everything else.
 //
-// `operations` says who may change what at the same time; those who read rows need no lock.
+// `operations` decides which changes may run concurrently; reading rows needs no lock.
 class StoreContext {
  public:
   StoreContext(StoreOptions store_options, std::unique_ptr<MadeDirectory> made_directory,
@@ -47,17 +47,18 @@ class StoreContext {
   // Throw ENOENT.
   WorkspaceRecord Workspace(int64_t id) const;
   SnapshotRecord Snapshot(int64_t id) const;
-  // A snapshot whose data is there: EIO, with the way out, otherwise.
+  // Requires that the snapshot's data exists: otherwise EIO, with the remedy.
   void RequireData(const SnapshotRecord& snapshot, std::string_view attempted) const;
 
-  // That nobody writes to it any more, and it is read-only: EBUSY otherwise.
+  // Requires that nobody writes to it any more, and makes it read-only if it is not: otherwise EBUSY.
   void RequireSettled(const SnapshotRecord& snapshot, std::string_view attempted);
 
-  // Commits, and tells the store beside the catalog, for which `change` must be durable at once. When
-  // this throws nothing has happened. (Of a store that is read-only the catalog is a copy, which all ends in.)
-  void Commit(Catalog::Change& change) const;
-  // Runs `transaction`, and once more with the space reserve given up if the disk was full. For
-  // what makes room.
+  // Commits, and records the generation beside the catalog, for which the transaction must be durable at
+  // once. If this throws, nothing has happened. (The catalog of a read-only store is a copy: then only that
+  // is changed.)
+  void Commit(Catalog::Transaction& transaction) const;
+  // Runs `transaction`; if the disk is full, runs it again after releasing the space reserve. For
+  // transactions that free space.
   template <typename Transaction>
   void WithReserve(const Transaction& transaction) {
     try {
@@ -69,25 +70,25 @@ class StoreContext {
     }
   }
 
-  // Destroys a volume that has a tombstone (or never had a row), and sees to the end of it in the
-  // background. A failure is logged: the tombstone makes the next start repeat it.
+  // Destroys a volume that has a tombstone (or never had a row), and finishes in the background. A failure is
+  // logged: because of the tombstone the next start tries again.
   void Destroy(const VolumeId& volume) noexcept;
-  // Makes a volume that was live read-only, for recovery.
+  // Makes a formerly live volume read-only, for recovery.
   void Seal(const VolumeId& volume) const noexcept;
 
-  // The number of a tree to come. To be kept until that has its row.
+  // The view number for a new tree. To be kept until the tree has its row.
   GivenViews::Number NextView(ViewUse use) { return given_views.Take(*catalog, use); }
 
-  // A snapshot that nobody else changes or deletes, nor anything of its workspace. Throws ENOENT.
+  // A snapshot that nobody else can change or delete, nor anything else of its workspace. Throws ENOENT.
   struct HeldSnapshot {
     OperationLocks::Hold hold;
     SnapshotRecord snapshot;  // as it is now
   };
   HeldSnapshot HoldSnapshot(int64_t id);
 
-  // A time for a new snapshot of that workspace: now, and later than that of the newest.
+  // The time for a new snapshot of that workspace: now, but later than that of the newest.
   int64_t SnapshotTime(int64_t workspace_id) const;
-  // `wanted`, or wanted-2, wanted-3, ... if that workspace has a snapshot of this name.
+  // `wanted`, or wanted-2, wanted-3, ... if that workspace has a snapshot of that name.
   std::string FreeSnapshotName(int64_t workspace_id, const std::string& wanted) const;
 
   const StoreOptions options;
@@ -98,7 +99,7 @@ class StoreContext {
   const SpaceReserve reserve;
   std::unique_ptr<Backend> backend;
   std::unique_ptr<MetaDirectory> meta;
-  UniqueFd catalog_copy;  // -o ro: the directory that the catalog is in (CopyCatalog)
+  UniqueFd catalog_copy;  // -o ro: the directory of the catalog's copy (CopyCatalog)
   std::unique_ptr<Catalog> catalog;
   std::unique_ptr<SidecarWriter> sidecars;
   UnsealedStates unsealed;
@@ -111,10 +112,10 @@ class StoreContext {
 
   // Facts that are known once the backend is open.
   void SetBackendFacts(const StoreFacts& facts);
-  // The catalog is a new one: sidecars without a row may belong to what comes back later.
+  // The catalog was rebuilt: sidecars without a row may belong to volumes that come back later.
   void SetRebuilt() noexcept { rebuilt_ = true; }
   bool rebuilt() const noexcept { return rebuilt_; }
-  // All is mended that can be: from here on a stop is a clean one.
+  // Everything repairable is repaired: from here on a stop is clean.
   void SetOpened() noexcept { opened_ = true; }
 
  private:
@@ -129,15 +130,15 @@ class Store::Impl final : public StoreContext {
   using StoreContext::StoreContext;
 };
 
-// A volume that an operation makes before the transaction that gives it a row. Writes its sidecar
-// first. Unless Committed is called, volume and sidecar are removed at the end, for good before this
-// has died; after a crash recovery does that, or makes the row, for which the sidecar tells it enough.
-class PreparedVolume {
+// A volume that an operation creates before the transaction that gives it a row. Writes its sidecar first.
+// Unless Committed is called, the destructor removes volume and sidecar for good. After a crash recovery does
+// that, or makes the row, for which the sidecar has enough information.
+class StagedVolume {
  public:
-  PreparedVolume(StoreContext& store, const Sidecar& sidecar);
-  ~PreparedVolume();
-  PreparedVolume(const PreparedVolume&) = delete;
-  PreparedVolume& operator=(const PreparedVolume&) = delete;
+  StagedVolume(StoreContext& store, const Sidecar& sidecar);
+  ~StagedVolume();
+  StagedVolume(const StagedVolume&) = delete;
+  StagedVolume& operator=(const StagedVolume&) = delete;
 
   const VolumeId& id() const noexcept { return id_; }
   void Committed();
@@ -148,40 +149,39 @@ class PreparedVolume {
   bool committed_ = false;
 };
 
-// Throws EINVAL if it is too long, or no text.
+// Throws EINVAL if it is too long, or not text.
 void CheckMessage(std::string_view message);
 
-// The rows of a checkpoint of the live tree `live`, whose change marker was `marker`. Its parent is that of
-// the live tree at this moment. Returns the snapshot's id.
-int64_t InsertCheckpoint(Catalog::Change& change, SnapshotRecord snapshot, const VolumeId& live,
-                         uint64_t marker);
+// Inserts the rows of a checkpoint of the live tree `live`, whose change marker was `marker`. Its parent is
+// the live tree's present one. Returns the snapshot's id.
+int64_t InsertCheckpoint(Catalog::Transaction& transaction, SnapshotRecord snapshot,
+                         const VolumeId& live, uint64_t marker);
 
 // Owner, mode and ACL of a volume's root, as they are now.
 RootAttributes ReadRootAttributes(const Volume& volume);
 
-// The one answer to whether a state differs from the snapshot that it came from: it does if Changes says so, so
-// an access time alone is no difference. `state` is sealed for it if need be; nobody may be writing to it.
-// The quick look comes first; where it would take more than `files_max` files, they count as different. A
-// snapshot that programs go on writing to is like nothing: nobody knows yet what it will be; what is
-// too large to be compared within the limits differs, too. Throws Error.
+// Whether a state differs from the snapshot that it came from; all callers use this definition. It differs if
+// Changes finds a difference, so an access time alone is none. Seals `state` for that if needed; nobody may
+// be writing to it. The quick look comes first; if that would have to examine more than `files_max` files,
+// the states count as different. They also differ if programs are still writing to the snapshot, whose final
+// state is unknown, or if they are too large to be compared within the limits. Throws Error.
 bool DiffersFromSnapshot(StoreContext& store, const SnapshotRecord& snapshot, const VolumeId& state,
                          size_t files_max, WorkLimits& limits);
 
-// Takes out of a new live tree, which nobody has seen yet, the files that were unlinked but open when
-// its snapshot was taken: nobody has them open in this one. Takes a moment for each; the tree that it
-// is to replace is served meanwhile. If power goes in it, the volume is debris as it was before.
+// Removes from a new live tree, still invisible, the files that were unlinked but open when its snapshot was
+// taken: nobody has them open in this tree. Takes a moment per file; meanwhile the old tree is still served.
+// If power fails, the volume is debris, as before.
 void RemoveUnlinked(StoreContext& store, const VolumeId& fresh);
 
-// Deletes a snapshot, pinned or not, with its workspace held. When it returns it is gone for good;
-// its space comes back in the background.
+// Deletes a snapshot, pinned or not; the caller holds its workspace. Gone for good on return; its space is
+// freed in the background.
 void DeleteForGood(StoreContext& store, const SnapshotRecord& snapshot);
 
-// Rows for the templates that the backend has, in a catalog that has none yet.
-void InsertTemplatesOf(Backend& backend, Catalog::Change& change);
-// Tells the backend what the catalog knows of templates, and settles those of which the backend alone
-// knows.
+// Inserts rows for the backend's templates into a catalog that has none yet.
+void InsertTemplatesOf(Backend& backend, Catalog::Transaction& transaction);
+// Tells the backend the catalog's templates, and settles those that only the backend knows.
 void SettleTemplates(StoreContext& store);
-// Throws ENOTSUP where the backend has no templates.
+// Throws ENOTSUP if the backend has no templates.
 TemplateKeeper& RequireTemplates(const StoreContext& store, std::string_view attempted);
 
 }  // namespace ckptfs

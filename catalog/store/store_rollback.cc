@@ -13,18 +13,18 @@
 namespace ckptfs {
 namespace {
 
-// A kept state in which more files were touched is kept unseen: a rollback after a search through a large tree
-// takes no longer for it than some tenths of a second.
+// A kept state with more touched files is kept without comparison: so a rollback after a search through a
+// large tree takes at most some tenths of a second longer.
 constexpr size_t kComparedFilesMax = 5000;
 constexpr size_t kComparedBytesMax = size_t{16} << 20;
 
-// One rollback. The new live tree is built first, unseen; one transaction switches; nothing that
-// was live is moved or deleted before that.
+// One rollback. The new live tree is built first, invisibly; one transaction switches; nothing live is moved
+// or deleted before that.
 //
-// An exchange differs in what the names mean afterwards. A UUID stands for one state for ever, so
-// the snapshot's row is not rewritten: it goes, as its state is the live one now, and a new row of
-// the same name, with the UUID and the volume of the state before, takes its place. Message,
-// metadata and children belonged to the other state and do not come along.
+// An exchange differs in what the names mean afterwards. A UUID always stands for one state, so the
+// snapshot's row is not rewritten. It is deleted, since its state is now the live one, and replaced by a new
+// row of the same name, with the UUID and the volume of the previous state. Message, metadata and children
+// belonged to the other state and are not carried over.
 class RollbackJob final : public PendingRollback {
  public:
   // Makes the new live tree.
@@ -54,16 +54,16 @@ class RollbackJob final : public PendingRollback {
   const std::string attempted_;
 
   std::shared_ptr<Volume> live_;  // null: its data is missing
-  std::optional<PreparedVolume> fresh_;
+  std::optional<StagedVolume> fresh_;
   uint64_t fresh_marker_ = 0;
-  bool in_writing_ = false;   // the state before
-  bool keeps_ = false;        // that as well
+  bool in_writing_ = false;   // programs write to the previous state
+  bool keeps_ = false;        // the previous state is kept
   WorkspaceRecord live_now_;  // after the commit
   std::optional<SnapshotRecord> kept_;
   std::optional<SnapshotRecord> equal_to_;
   std::optional<SnapshotRecord> dropped_;
   std::optional<GivenViews::Number> kept_view_;
-  std::vector<VolumeId> stale_;  // whose sidecars are out of date after the commit
+  std::vector<VolumeId> stale_;  // whose sidecars are stale after the commit
 };
 
 RollbackJob::RollbackJob(StoreContext& store, OperationLocks::Hold operation,
@@ -77,16 +77,16 @@ RollbackJob::RollbackJob(StoreContext& store, OperationLocks::Hold operation,
   CheckRequest();
   store.backend->RequireSpaceForNewVolume();
   OpenLive();
-  // What is dirty goes to disk while the live tree is still served; the commit that the clone causes
-  // makes it durable.
+  // Writes out dirty data while the live tree is still served; the commit caused by the clone makes it
+  // durable.
   if (live_) store.backend->WriteOut(workspace_.volume);
   Failpoint("rollback.before-sidecar");
   fresh_.emplace(store, FreshSidecar());
-  // On disk: perhaps a sidecar without a volume. Recovery removes it.
+  // On disk: maybe a sidecar without a volume. Recovery removes it.
   Failpoint("rollback.after-sidecar");
   Clone();
-  // On disk: a volume and its sidecar, which names a transaction that has not been. Recovery
-  // removes both, and the live tree is what it was; so until the commit.
+  // On disk: a volume and its sidecar, which names a transaction that has not happened. Recovery removes
+  // both, and the live tree is unchanged. The same holds until the commit.
   Failpoint("rollback.after-clone");
 }
 
@@ -112,7 +112,7 @@ void RollbackJob::OpenLive() {
     spdlog::warn("{}: the live data was missing, so there is none to keep", attempted_);
   }
   if (!live_ && exchange()) {
-    throw Error(EIO, attempted_, "the live data, which was to take the snapshot's name, is missing",
+    throw Error(EIO, attempted_, "the live data, which should get the snapshot's name, is missing",
                 "Roll back without an exchange");
   }
 }
@@ -127,19 +127,19 @@ Sidecar RollbackJob::FreshSidecar() const {
 }
 
 void RollbackJob::Clone() {
-  // Asked before: afterwards the writers may be gone, and what they wrote in between is not here.
+  // Must be checked before: later the writers may be gone, and their writes in between would be missing here.
   const bool in_writing = store_.unsealed.IsInWriting(snapshot_.volume);
   try {
     store_.backend->Clone(snapshot_.volume, fresh_->id());
   } catch (const Error& error) {
     if (error.errno_value() != ENOENT) throw;
-    Catalog::Change change(*store_.catalog);
-    change.SetState(snapshot_.id, SnapshotState::kMissing);
-    change.CommitUncounted();
+    Catalog::Transaction transaction(*store_.catalog);
+    transaction.SetState(snapshot_.id, SnapshotState::kMissing);
+    transaction.CommitUncounted();
     store_.RequireData(store_.Snapshot(snapshot_.id), attempted_);
   }
   RemoveUnlinked(store_, fresh_->id());
-  // What the snapshot becomes this copy is not: never to be dropped as equal to it.
+  // This copy is not what the snapshot will become: it must never be dropped as equal to it.
   fresh_marker_ = in_writing ? 0 : store_.backend->ChangeMarker(fresh_->id());
 }
 
@@ -156,9 +156,9 @@ RollbackResult RollbackJob::Commit(uint64_t unlinked_open) {
   if (keeps_) kept_ = StateBefore(unlinked_open);
   Failpoint("rollback.before-commit");
   Switch();
-  // On disk: the restored live tree; the state before is a snapshot whose volume is writable yet
-  // (recovery seals it), or has a tombstone (recovery destroys it). Sidecars are out of date
-  // (recovery writes them anew).
+  // On disk: the restored live tree; the previous state is a snapshot whose volume is still writable
+  // (recovery seals it), or has a tombstone (recovery destroys it). Sidecars are stale (recovery updates
+  // them).
   Failpoint("rollback.after-commit");
   return Result();
 }
@@ -172,8 +172,8 @@ RollbackResult RollbackJob::Result() const {
           .in_writing = kept_ && in_writing_};
 }
 
-// Asked while the live tree is held. Only "unchanged" needs a second look, and only that costs
-// another pass over what was written since the first.
+// Called while the live tree is frozen. Only "unchanged" needs a second look, and only that costs another
+// pass over what was written since the first.
 bool RollbackJob::LiveIsUnchanged() const {
   if (!workspace_.parent_id || workspace_.parent_marker == 0) return false;
   const std::optional<SnapshotRecord> parent = store_.catalog->FindSnapshot(*workspace_.parent_id);
@@ -194,7 +194,7 @@ SnapshotRecord RollbackJob::StateBefore(uint64_t unlinked_open) {
                        .view = *kept_view_,
                        .root = ReadRootAttributes(*live_),
                        .unlinked_open = static_cast<int64_t>(unlinked_open),
-                       // The tree itself and no copy: all that was ever written to it is there.
+                       // The tree itself, not a copy: it has everything ever written to it.
                        .moment = SnapshotMoment::kOne,
                        .moment_reason = {}};
   if (!exchange()) {
@@ -204,42 +204,43 @@ SnapshotRecord RollbackJob::StateBefore(uint64_t unlinked_open) {
     return state;
   }
   state.name = snapshot_.name;
-  state.kind = SnapshotKind::kManual;  // somebody gave it its name
+  state.kind = SnapshotKind::kManual;  // a user chose its name
   if (state.parent_id == snapshot_.id) state.parent_id = snapshot_.parent_id;
   if (state.parent_id) state.parent_name = store_.Snapshot(*state.parent_id).name;
   return state;
 }
 
 void RollbackJob::Switch() {
-  Catalog::Change change(*store_.catalog);
+  Catalog::Transaction transaction(*store_.catalog);
   std::optional<int64_t> parent = snapshot_.id;
   uint64_t marker = fresh_marker_;
   if (exchange()) {
-    stale_ = change.DeleteSnapshot(snapshot_.id);
-    change.AddTombstone(snapshot_.volume, snapshot_.view, NowNs());
+    stale_ = transaction.DeleteSnapshot(snapshot_.id);
+    transaction.AddTombstone(snapshot_.volume, snapshot_.view, NowNs());
     parent = snapshot_.parent_id;
     marker = 0;  // equal to no snapshot
   }
-  change.SetLive(workspace_.id, fresh_->id(), parent, marker);
+  transaction.SetLive(workspace_.id, fresh_->id(), parent, marker);
   live_now_ = workspace_;
   live_now_.volume = fresh_->id();
   live_now_.parent_id = parent;
   live_now_.parent_marker = marker;
   if (kept_) {
-    kept_->id = change.Insert(*kept_);
-    change.TouchSnapshots(workspace_.id, kept_->created_ns);
+    kept_->id = transaction.Insert(*kept_);
+    transaction.TouchSnapshots(workspace_.id, kept_->created_ns);
   } else if (live_) {
-    change.AddTombstone(workspace_.volume, std::nullopt, NowNs());  // the workspace has its number
+    transaction.AddTombstone(workspace_.volume, std::nullopt,
+                             NowNs());  // the workspace has its number
   }
-  store_.Commit(change);
-  // Nothing from here on may fail: it has happened.
+  store_.Commit(transaction);
+  // From here on nothing may fail: the rollback has happened.
   fresh_->Committed();
   if (kept_) store_.unsealed.Add(kept_->volume, in_writing_);
 }
 
-// Whether what was kept differs from the snapshot that it came from in nothing that a comparison tells of, as
-// where files were only read. Nobody waits for this but the caller: the service is open again, and nobody can
-// change the kept state any more. Files without a name that programs have open are a difference.
+// Whether the kept state shows no difference from the snapshot that it came from, e.g. if files were only
+// read. Only the caller waits for this: the tree is served again, and nobody can change the kept state any
+// more. Open files without a name count as a difference.
 bool RollbackJob::KeptIsItsParent() const noexcept {
   if (exchange() || in_writing_ || kept_->unlinked_open > 0 || !kept_->parent_id) return false;
   try {
@@ -262,7 +263,7 @@ void RollbackJob::DropKept() {
     DeleteForGood(store_, *kept_);
   } catch (const std::exception& error) {
     // The rollback has happened all the same.
-    spdlog::warn("{}: the state before stays, though it is that of {}: {}", attempted_,
+    spdlog::warn("{}: the previous state is kept although it equals {}: {}", attempted_,
                  kept_->parent_name, error.what());
     equal_to_.reset();
     return;
@@ -270,12 +271,12 @@ void RollbackJob::DropKept() {
   dropped_ = std::exchange(kept_, std::nullopt);
 }
 
-// With the service open again.
+// The tree is served again.
 //
-// The kept state stays writable on disk: until the janitor comes to it, or for as long as somebody
-// writes to it. Nothing is at risk meanwhile. Nobody else can write there, for want of a way: live
-// nodes lead to the new volume, or are stale. What was written before the rollback is durable: it
-// was written out at its beginning, and the clone's commit came after.
+// The kept state stays writable on disk until the janitor seals it, or as long as programs write to it. This
+// is safe: nobody else can reach it for writing, since live nodes lead to the new volume or are stale. What
+// was written before the rollback is durable: it was written out at the beginning, and the clone's commit
+// came after.
 RollbackResult RollbackJob::Finish() {
   Failpoint("rollback.after-switch");
   if (kept_ && KeptIsItsParent()) DropKept();
@@ -286,7 +287,7 @@ RollbackResult RollbackJob::Finish() {
   } else if (live_) {
     store_.Destroy(workspace_.volume);
   } else {
-    store_.janitor->Reap(workspace_.volume);  // its sidecar is all that is left
+    store_.janitor->Reap(workspace_.volume);  // only its sidecar is left
   }
   if (exchange()) store_.Destroy(snapshot_.volume);
   Failpoint("rollback.after-destroy");
@@ -296,9 +297,9 @@ RollbackResult RollbackJob::Finish() {
   return Result();
 }
 
-// The workspace, that of the snapshot, and those of the snapshots which the live tree and (in an exchange) the
-// snapshot derive from: these are not to be deleted by somebody else while rows are made that refer to them, or
-// the live tree is dropped for being equal to its own.
+// The workspace, that of the snapshot, and those of the snapshots from which the live tree and (in an
+// exchange) the snapshot derive. Those snapshots must not be deleted while rows that refer to them are
+// inserted, or while the live tree is dropped for being equal to one.
 std::vector<int64_t> WorkspacesOf(const StoreContext& store, const RollbackRequest& request) {
   const SnapshotRecord snapshot = store.Snapshot(request.snapshot_id);
   std::vector<int64_t> workspaces{request.workspace_id, snapshot.workspace_id};

@@ -1,4 +1,4 @@
-// Templates: added, removed, kept in step with the backend.
+// Adding and removing templates, and keeping them consistent with the backend.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
@@ -19,7 +19,7 @@ namespace {
 // How many users of a template an error names.
 constexpr size_t kNamedUsersMax = 8;
 
-// A name at the root of a template that ckptfs would need for itself in the workspaces made from it.
+// Refuses names in a template's root that ckptfs needs for itself in workspaces made from it.
 void RefuseReservedNames(int root_fd) {
   for (const std::string& name : ReadDirectory(root_fd)) {
     if (!IsReservedInWorkspace(name)) continue;
@@ -30,7 +30,7 @@ void RefuseReservedNames(int root_fd) {
   }
 }
 
-// Whatever is made by `make` gets a row, or goes.
+// Calls `make`; the template gets a row, or is removed.
 template <typename Make>
 TemplateInfo Add(StoreContext& store, const std::string& name, const Make& make) {
   const std::string attempted = "add template " + name;
@@ -43,16 +43,16 @@ TemplateInfo Add(StoreContext& store, const std::string& name, const Make& make)
   };
   require_free();
   store.backend->RequireSpaceForNewVolume();
-  // The long part, in which others may change the store. On disk if power goes here or before the
-  // commit: an image that no row names, which the next start removes.
+  // The long part, without locks. On disk if power fails here or before the commit: an image that no row
+  // names, which the next start removes.
   TemplateInfo info = make(keeper);
   const OperationLocks::Hold hold = store.operations.Lock({});
   Failpoint("template.before-commit");
   try {
     require_free();
-    Catalog::Change change(*store.catalog);
-    change.Insert(info);
-    store.Commit(change);
+    Catalog::Transaction transaction(*store.catalog);
+    transaction.Insert(info);
+    store.Commit(transaction);
   } catch (...) {
     keeper.Remove(info.id);
     throw;
@@ -125,7 +125,7 @@ TemplateInfo Store::AddTemplate(const std::string& name, const std::string& file
 void Store::RemoveTemplate(const std::string& name) {
   StoreContext& store = *impl_;
   const std::string attempted = "remove template " + name;
-  // All: a workspace that is being made from it has no row yet, by which its users are known.
+  // All: a workspace that is just being made from it is not among its users yet, as it has no row.
   const OperationLocks::Hold hold = store.operations.LockAll();
   store.RequireWritable(attempted);
   TemplateKeeper& keeper = RequireTemplates(store, attempted);
@@ -142,12 +142,12 @@ void Store::RemoveTemplate(const std::string& name) {
                             fmt::join(users, ", "), count > users.size() ? ", ..." : ""),
                 "Delete them first");
   }
-  // A destroyed volume that is still on disk needs it no more, but the backend counts it.
+  // Destroyed volumes that are still on disk do not need it, but the backend counts them.
   store.janitor->Drain();
   Failpoint("template-remove.before-commit");
-  Catalog::Change change(*store.catalog);
-  change.DeleteTemplate(info->id);
-  store.Commit(change);
+  Catalog::Transaction transaction(*store.catalog);
+  transaction.DeleteTemplate(info->id);
+  store.Commit(transaction);
   // On disk: an image that no row names, which the next start removes.
   Failpoint("template-remove.after-commit");
   try {
@@ -157,14 +157,14 @@ void Store::RemoveTemplate(const std::string& name) {
   }
 }
 
-void InsertTemplatesOf(Backend& backend, Catalog::Change& change) {
+void InsertTemplatesOf(Backend& backend, Catalog::Transaction& transaction) {
   TemplateKeeper* keeper = backend.templates();
   if (keeper == nullptr) return;
   std::set<std::string> names;
   for (TemplateInfo& info : keeper->List()) {
     info.label = FirstFreeName(info.label,
                                [&](const std::string& name) { return !names.insert(name).second; });
-    change.Insert(info);
+    transaction.Insert(info);
   }
 }
 
@@ -180,7 +180,7 @@ void SettleTemplates(StoreContext& store) {
   for (const TemplateInfo& info : keeper->List()) {
     if (known.contains(info.id)) continue;
     try {
-      // Of an addition, or a removal, that was cut short.
+      // From an interrupted addition or removal.
       keeper->Remove(info.id);
       spdlog::warn("{}: the template {} of an operation that was cut short is removed",
                    store.options.path, info.label);

@@ -1,4 +1,4 @@
-// Workspaces: made, imported, forked, renamed, removed.
+// Workspaces: create, import, fork, rename, remove.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/xattr.h>
@@ -44,7 +44,7 @@ Sidecar WorkspaceSidecar(const WorkspaceRecord& workspace, SidecarState state) {
   return sidecar;
 }
 
-// The template that a new workspace is made from; empty where there are none.
+// The template for a new workspace; empty if the backend has none.
 std::optional<TemplateId> FindBase(const StoreContext& store, const std::string& name,
                                    const std::string& attempted) {
   if (name.empty() && store.backend->templates() == nullptr) return std::nullopt;
@@ -59,7 +59,7 @@ std::optional<TemplateId> FindBase(const StoreContext& store, const std::string&
           : "'ckpt template list' shows them");
 }
 
-// An empty volume, or one from a template.
+// Creates an empty volume, or one from a template.
 void CreateVolume(const StoreContext& store, const VolumeId& id,
                   const std::optional<TemplateId>& from) {
   if (from) {
@@ -85,21 +85,21 @@ WorkspaceRecord Store::CreateWorkspace(const std::string& name, const RootAttrib
   WorkspaceRecord workspace{
       .name = name, .volume = VolumeId::Generate(), .created_ns = NowNs(), .view = view};
   Failpoint("workspace.before-sidecar");
-  PreparedVolume volume(store, WorkspaceSidecar(workspace, SidecarState::kPrepared));
+  StagedVolume volume(store, WorkspaceSidecar(workspace, SidecarState::kPrepared));
   // On disk: a sidecar without a volume. Recovery removes it.
   Failpoint("workspace.after-sidecar");
   CreateVolume(store, volume.id(), base);
-  // On disk: a volume whose sidecar says "prepared" for a transaction that has not been. Recovery
-  // removes both; so until the commit.
+  // On disk: a volume whose sidecar says "prepared" for a transaction that has not happened. Recovery removes
+  // both. The same holds until the commit.
   Failpoint("workspace.after-volume");
   SetRootAttributes(*store.backend->Open(volume.id()), root);
   store.backend->Sync(volume.id());
   Failpoint("workspace.before-commit");
-  Catalog::Change change(*store.catalog);
-  workspace.id = change.Insert(workspace);
-  store.Commit(change);
+  Catalog::Transaction transaction(*store.catalog);
+  workspace.id = transaction.Insert(workspace);
+  store.Commit(transaction);
   volume.Committed();
-  // On disk: all, but for a sidecar that still says "prepared". Recovery writes it anew.
+  // On disk: everything, except that a sidecar still says "prepared". Recovery updates it.
   Failpoint("workspace.after-commit");
   return workspace;
 }
@@ -108,8 +108,8 @@ WorkspaceRecord Store::CreateWorkspace(const std::string& name, const RootAttrib
 
 namespace {
 
-// A volume that somebody fills. On disk until Commit: a volume whose sidecar says "filling", which
-// recovery removes with all that is in it (the import's source is still there).
+// A volume that the caller fills. On disk until Commit: a volume whose sidecar says "filling", which recovery
+// removes with all its contents (the import's source still exists).
 class ImportedWorkspace final : public PendingWorkspace {
  public:
   ImportedWorkspace(StoreContext& store, const std::string& name)
@@ -124,7 +124,7 @@ class ImportedWorkspace final : public PendingWorkspace {
   Volume& volume() override { return *volume_; }
 
   WorkspaceRecord Commit() override {
-    // The long part, in which others may change the store.
+    // The long part, without locks.
     store_.backend->Sync(record_.volume);
     const OperationLocks::Hold operation = store_.operations.Lock({});
     RequireFreeName(store_, record_.name, "make workspace " + record_.name);
@@ -134,9 +134,9 @@ class ImportedWorkspace final : public PendingWorkspace {
     store_.sidecars->PrepareFilled(WorkspaceSidecar(record_, SidecarState::kPrepared));
     store_.backend->WaitDurable();
     Failpoint("import.before-commit");
-    Catalog::Change change(*store_.catalog);
-    record_.id = change.Insert(record_);
-    store_.Commit(change);
+    Catalog::Transaction transaction(*store_.catalog);
+    record_.id = transaction.Insert(record_);
+    store_.Commit(transaction);
     prepared_.Committed();
     Failpoint("import.after-commit");
     return record_;
@@ -145,7 +145,7 @@ class ImportedWorkspace final : public PendingWorkspace {
  private:
   StoreContext& store_;
   WorkspaceRecord record_;
-  PreparedVolume prepared_;
+  StagedVolume prepared_;
   std::shared_ptr<Volume> volume_;
 };
 
@@ -181,17 +181,17 @@ WorkspaceRecord Store::Fork(int64_t snapshot_id, const std::string& name) {
   Sidecar sidecar = WorkspaceSidecar(workspace, SidecarState::kPrepared);
   sidecar.parent = snapshot.uuid;
   Failpoint("fork.before-sidecar");
-  // At each step the same is on disk, and becomes of it, as in CreateWorkspace.
-  PreparedVolume volume(store, sidecar);
+  // The states on disk and their recovery are the same as in CreateWorkspace.
+  StagedVolume volume(store, sidecar);
   Failpoint("fork.after-sidecar");
   store.backend->Clone(snapshot.volume, volume.id());
   Failpoint("fork.after-clone");
   RemoveUnlinked(store, volume.id());
   workspace.parent_marker = store.backend->ChangeMarker(volume.id());
   Failpoint("fork.before-commit");
-  Catalog::Change change(*store.catalog);
-  workspace.id = change.Insert(workspace);
-  store.Commit(change);
+  Catalog::Transaction transaction(*store.catalog);
+  workspace.id = transaction.Insert(workspace);
+  store.Commit(transaction);
   volume.Committed();
   Failpoint("fork.after-commit");
   return workspace;
@@ -208,10 +208,10 @@ void Store::RenameWorkspace(int64_t workspace_id, const std::string& new_name) {
   RequireFreeName(store, new_name, attempted);
   store.RequireWritable(attempted);
   Failpoint("rename-workspace.before-commit");
-  Catalog::Change change(*store.catalog);
-  change.RenameWorkspace(workspace_id, new_name);
-  store.Commit(change);
-  // On disk: the new name, and the old one in the sidecar. Recovery writes that anew.
+  Catalog::Transaction transaction(*store.catalog);
+  transaction.RenameWorkspace(workspace_id, new_name);
+  store.Commit(transaction);
+  // On disk: the new name, and the old one in the sidecar, which recovery updates.
   Failpoint("rename-workspace.after-commit");
   store.sidecars->Refresh(workspace.volume);
 }
@@ -235,10 +235,10 @@ class WorkspaceRemoval final : public PendingRemoval {
   void Commit() override {
     Failpoint("remove-workspace.before-commit");
     store_.WithReserve([&] {
-      Catalog::Change change(*store_.catalog);
-      change.DeleteWorkspace(workspace_.id);
-      change.AddTombstone(workspace_.volume, workspace_.view, NowNs());
-      store_.Commit(change);
+      Catalog::Transaction transaction(*store_.catalog);
+      transaction.DeleteWorkspace(workspace_.id);
+      transaction.AddTombstone(workspace_.volume, workspace_.view, NowNs());
+      store_.Commit(transaction);
     });
     // On disk: no workspace, and a tombstone for its volume, which recovery destroys.
     Failpoint("remove-workspace.after-commit");

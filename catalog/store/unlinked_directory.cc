@@ -38,7 +38,7 @@ UniqueFd OpenDirectory(const Volume& volume) {
   return directory;
 }
 
-// A store of before the name was reserved may hold a user's file there.
+// In a store from before the name was reserved, a user's file may have that name.
 void RequireOwn(const Volume& volume, const struct stat& status) {
   if (S_ISDIR(status.st_mode) && status.st_uid == 0 && (status.st_mode & 077) == 0) return;
   throw Error(EEXIST, fmt::format("use {} of volume {}", kUnlinkedName, volume.id().str()),
@@ -90,14 +90,14 @@ UniqueFd MakeUnlinkedDirectory(const Volume& volume) {
   if (mkdirat(volume.root_fd(), kUnlinkedName.data(), kMode) != 0 && errno != EEXIST) {
     ThrowErrno(attempted);
   }
-  // Another thread may change the root between these calls, and its mtime then is too old by as
-  // much. Once in the life of a volume, and of the clones that are made of its snapshots.
+  // Another thread may change the root between these calls; its mtime is then too old by that much. Happens
+  // once in the life of a volume and of the clones of its snapshots.
   const timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT}, root.st_mtim};
   CheckSyscall(futimens(volume.root_fd(), times), attempted);
   directory = OpenUnlinkedDirectory(volume);
   if (!directory.valid()) throw Error(EEXIST, attempted, "something else has this name");
-  // The root's default ACL may have given the directory one, or taken from its mode. If power goes
-  // before this, it is found with fewer rights than it should have, which stop nobody who uses it.
+  // The root's default ACL may have given the directory one, or reduced its mode. If power fails before this,
+  // the directory has fewer permissions than it should, which affects nobody who uses it.
   fremovexattr(directory.get(), "system.posix_acl_default");
   fremovexattr(directory.get(), XATTR_NAME_POSIX_ACL_ACCESS);
   CheckSyscall(fchmod(directory.get(), kMode), attempted);
@@ -119,7 +119,7 @@ void ForgetLastPath(int file_fd) {
 std::string DirectoryPathIn(const Volume& volume, int directory_fd) {
   struct stat status {};
   if (fstat(directory_fd, &status) != 0 || status.st_nlink == 0) return {};
-  // Relative to the top of a mount that is attached nowhere.
+  // Relative to the root of a detached mount.
   const std::string root = PathOfDescriptor(volume.root_fd());
   const std::string path = PathOfDescriptor(directory_fd);
   if (root.empty() || path.size() <= root.size() || !path.starts_with(root)) return {};

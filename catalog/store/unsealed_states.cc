@@ -42,7 +42,7 @@ void UnsealedStates::SealIfQuiet(Backend& backend, const VolumeId& volume) {
   AwaitSealed(lock, volume);
   const auto known = states_.find(volume);
   if (known == states_.end() || known->second.in_writing) return;
-  known->second.being_sealed = true;  // nobody takes it out meanwhile
+  known->second.being_sealed = true;  // so nobody removes it meanwhile
   lock.unlock();
   std::exception_ptr failure;
   try {
@@ -69,7 +69,7 @@ void UnsealedStates::Drop(const VolumeId& volume) {
 
 void UnsealedStates::SealAll(Backend& backend) noexcept {
   std::unique_lock lock(mutex_);
-  sealed_.wait(lock, [this] {  // whoever seals one will look at it again
+  sealed_.wait(lock, [this] {  // the sealing thread checks again
     return std::none_of(states_.begin(), states_.end(),
                         [](const auto& known) { return known.second.being_sealed; });
   });

@@ -1,4 +1,4 @@
-// States that rollbacks kept, and whose volumes are still writable.
+// States that rollbacks kept whose volumes are still writable.
 #pragma once
 
 #include <condition_variable>
@@ -9,18 +9,17 @@
 
 namespace ckptfs {
 
-// The volume of a kept state was the live tree a moment ago. Making it read-only ("sealing") costs
-// a commit, which nobody has to wait for; and where a rollback left open files to those who had
-// them, they go on writing to it for as long as they like. From a rollback's commit until then a
-// state is listed here, as
-//   quiet      nobody can write to it: the janitor seals it soon, or an operation that needs it
-//              read-only does so first;
+// The volume of a kept state was the live tree a moment ago. Making it read-only ("sealing") costs a commit,
+// which nobody has to wait for. If a rollback left files open, their programs may go on writing to it for as
+// long as they like. From a rollback's commit until it is sealed, a state is listed here, as
+//   quiet      nobody can write to it: the janitor seals it soon, or an operation that needs it read-only
+//              does so first;
 //   in writing it is left alone until WritersGone.
-// On disk it is a snapshot with a writable volume, both times. If power goes, recovery seals it: no
+// On disk, both are a snapshot with a writable volume. After a power failure recovery seals it: no process
+// can still have it open.
 // process of before can have it open then.
-//
-// Owned by the store's context. Any thread may call any function. To seal a volume may take long, as all that
-// is dirty is written first: only who is about to do something with that same volume waits for it.
+// Owned by the store's context. Thread-safe. Sealing a volume may take long, as all dirty data is written
+// first: only operations on that same volume wait for it.
 class UnsealedStates {
  public:
   void Add(const VolumeId& volume, bool in_writing);
@@ -28,12 +27,12 @@ class UnsealedStates {
   bool IsInWriting(const VolumeId& volume) const;
   bool Contains(const VolumeId& volume) const;
 
-  // Nobody writes to it and it is read-only on return: nothing happens if it is not listed. One that
-  // is in writing is left alone.
+  // On return, a listed state that is quiet is read-only. Does nothing to one that is in writing, or not
+  // listed.
   void SealIfQuiet(Backend& backend, const VolumeId& volume);
   // The volume is about to be destroyed. Waits while it is being sealed.
   void Drop(const VolumeId& volume);
-  // At the end of a mount, when nobody can reach its files any more.
+  // Called at the end of a mount, when nobody can reach the files any more.
   void SealAll(Backend& backend) noexcept;
 
  private:
@@ -42,7 +41,7 @@ class UnsealedStates {
     bool being_sealed = false;
   };
 
-  // Waits for whoever seals that volume.
+  // Waits for the thread that seals that volume.
   void AwaitSealed(std::unique_lock<std::mutex>& lock, const VolumeId& volume);
 
   mutable std::mutex mutex_;

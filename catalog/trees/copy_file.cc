@@ -22,10 +22,11 @@ namespace ckptfs {
 namespace {
 
 constexpr size_t kBufferBytes = size_t{1} << 20;
-// One step of copy_file_range: small enough for a progress bar that moves.
+// One step of copy_file_range: small enough for a smooth progress bar.
 constexpr size_t kKernelStepBytes = size_t{16} << 20;
 
-// Extended attributes are reached by this path, because an O_PATH descriptor (a symlink, a FIFO
+// Extended attributes are accessed by this path, because f*xattr calls take no O_PATH descriptor (needed for
+// a symlink, or a FIFO that must not be opened).
 // that must not be opened) takes no f*xattr call.
 
 [[noreturn]] void ThrowShrunk(std::string_view path) {
@@ -33,13 +34,13 @@ constexpr size_t kKernelStepBytes = size_t{16} << 20;
               "Stop what writes there and try again");
 }
 
-// The name list of flistxattr and its kin, cut into names.
+// The name list of flistxattr and the like, split into names.
 std::vector<std::string> ListAttributes(const ProcPath& file, std::string_view path) {
   std::string list;
   for (;;) {
     const ssize_t needed = listxattr(file.c_str(), nullptr, 0);
     if (needed < 0) {
-      // A filesystem that has none at all.
+      // A filesystem without extended attributes.
       if (errno == EOPNOTSUPP || errno == ENOSYS) return {};
       ThrowErrno("list the extended attributes of " + Printable(path));
     }
@@ -74,7 +75,7 @@ std::string GetAttribute(const ProcPath& file, const std::string& name, std::str
   }
 }
 
-// What a tree is not whole without; all else belongs to the system that the tree comes from.
+// Attributes without which a copy is incomplete; all others belong to the system that the tree comes from.
 bool IsEssential(std::string_view name) {
   return name.starts_with("user.") || name.starts_with("trusted.") || name == XATTR_NAME_CAPS ||
          name == XATTR_NAME_POSIX_ACL_ACCESS || name == XATTR_NAME_POSIX_ACL_DEFAULT;
@@ -85,7 +86,7 @@ uint64_t CopyExtendedAttributes(int source_fd, int destination_fd, std::string_v
   const ProcPath destination(destination_fd);
   uint64_t left_out = 0;
   for (const std::string& name : ListAttributes(source, path)) {
-    if (IsOwnXattr(name)) continue;  // of another tree's books
+    if (IsOwnXattr(name)) continue;  // bookkeeping of another store's tree
     std::string value;
     try {
       value = GetAttribute(source, name, path);
@@ -108,7 +109,7 @@ void CopyOwner(int destination_fd, const struct statx& info, std::string_view pa
   if (now.stx_uid == info.stx_uid && now.stx_gid == info.stx_gid) return;
   if (fchownat(destination_fd, "", info.stx_uid, info.stx_gid, AT_EMPTY_PATH) == 0) return;
   ThrowErrno(fmt::format("keep owner {}:{} of {}", info.stx_uid, info.stx_gid, Printable(path)),
-             errno == EPERM ? "Files of other users take root" : "");
+             errno == EPERM ? "Copying files of other users needs root" : "");
 }
 
 }  // namespace
@@ -121,7 +122,7 @@ void ContentCopier::Copy(int source_fd, int destination_fd, uint64_t size, std::
   while (at < end) {
     off_t data = lseek(source_fd, at, SEEK_DATA);
     if (data < 0 && errno == ENXIO) break;  // a hole up to the end
-    if (data < 0) data = at;                // no such seek here: all is data
+    if (data < 0) data = at;                // SEEK_DATA not supported: all is data
     off_t hole = lseek(source_fd, data, SEEK_HOLE);
     if (hole < 0 || hole > end) hole = end;
     if (data < end) CopyRange(source_fd, destination_fd, data, hole, path);
@@ -140,7 +141,7 @@ bool ContentCopier::Share(int source_fd, int destination_fd, uint64_t size, std:
     if (advanced_) advanced_(size);
     return true;
   }
-  // EINVAL is of this one file (as one without checksums); the others are of the filesystems.
+  // EINVAL concerns this one file (e.g. one without checksums); the others concern the filesystems.
   if (errno == EXDEV || errno == EOPNOTSUPP || errno == ENOTTY || errno == ENOSYS) {
     try_share_ = false;
   } else if (errno != EINVAL && errno != ETXTBSY && errno != EPERM) {
@@ -156,7 +157,7 @@ void ContentCopier::CopyRange(int source_fd, int destination_fd, off_t begin, of
   CopyThroughBuffer(source_fd, destination_fd, at, end, path);
 }
 
-// Returns false, with `at` where it stopped, if the rest has to go another way.
+// Returns false, with `at` where it stopped, if the rest must be copied another way.
 bool ContentCopier::CopyInKernel(int source_fd, int destination_fd, off_t& at, off_t end,
                                  std::string_view path) {
   while (at < end) {
@@ -166,14 +167,14 @@ bool ContentCopier::CopyInKernel(int source_fd, int destination_fd, off_t& at, o
     const ssize_t done = copy_file_range(source_fd, &from, destination_fd, &to, step, 0);
     if (done < 0 && errno == EINTR) continue;
     if (done < 0) {
-      // These mean "not this way"; anything else (no space, a bad disk) is the other way's too.
+      // These mean "not this way"; any other error (no space, a bad disk) would also hit the other way.
       if (errno != EXDEV && errno != EINVAL && errno != EOPNOTSUPP && errno != ENOSYS) {
         ThrowErrno("copy " + Printable(path));
       }
       if (errno == EXDEV || errno == ENOSYS) try_kernel_copy_ = false;
       return false;
     }
-    // Nothing copied before the end: some filesystems say so where read(2) has data.
+    // Zero before the end: some filesystems return that where read(2) has data.
     if (done == 0) return false;
     at += done;
     copied_bytes_ += static_cast<uint64_t>(done);
@@ -212,7 +213,7 @@ uint64_t CopyAttributes(int source_fd, int destination_fd, const struct statx& i
                         std::string_view path) {
   CopyOwner(destination_fd, info, path);
   const uint64_t left_out = CopyExtendedAttributes(source_fd, destination_fd, path);
-  // After the ACL, so that the mode's bits are the last word; they agree in the source.
+  // After the ACL, so that the mode's bits win; in the source they agree.
   if (!S_ISLNK(info.stx_mode)) {
     CheckOn(path, "set the mode of",
             chmod(ProcPath(destination_fd).c_str(), info.stx_mode & 07777));

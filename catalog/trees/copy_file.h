@@ -1,4 +1,4 @@
-// Copying one file: its contents with their holes, and its attributes.
+// Copies one file: its contents including holes, and its attributes.
 #pragma once
 
 #include <sys/stat.h>
@@ -10,17 +10,17 @@
 
 namespace ckptfs {
 
-// Copies contents between one pair of filesystems, and remembers which of the ways work between
-// them. For one thread.
+// Copies contents between one pair of filesystems, and remembers which methods work between them. Used by one
+// thread.
 class ContentCopier {
  public:
-  // `advanced` is called with the bytes that have been copied since the last call; what it throws
-  // ends the copy.
+  // `advanced` is called with the number of bytes copied since the last call; an exception from it ends the
+  // copy.
   explicit ContentCopier(std::function<void(uint64_t bytes)> advanced)
       : advanced_(std::move(advanced)) {}
 
-  // Makes the empty file `destination_fd` equal to `source_fd`, whose size is `size`, holes
-  // included. `path` is for the errors. Throws Error; EAGAIN if the source ends before `size`.
+  // Makes the empty file `destination_fd` equal to `source_fd`, whose size is `size`, including holes. `path`
+  // is for errors. Throws Error; EAGAIN if the source ends before `size`.
   void Copy(int source_fd, int destination_fd, uint64_t size, std::string_view path);
 
   uint64_t copied_bytes() const noexcept { return copied_bytes_; }
@@ -41,15 +41,15 @@ class ContentCopier {
   uint64_t shared_bytes_ = 0;
 };
 
-// True if data of `source_fd` can be shared by files in `destination_dir_fd` by reflink: tried
-// with a file without a name.
+// Whether files in `destination_dir_fd` can share data of `source_fd` by reflink: tried with an O_TMPFILE
+// file.
 bool CanShareData(int source_fd, int destination_dir_fd);
 
-// Gives `destination_fd` owner, mode, extended attributes, ACLs, and access and modification time
-// of `source_fd`, whose attributes are `info`. Both may be O_PATH, and of any type. Owner first:
-// a change of owner takes set-user-id bits and file capabilities away. Returns how many extended
-// attributes the destination does not take although it takes those that matter: user.*, trusted.*,
-// ACLs and file capabilities. One of these that cannot be kept is an Error, as is the owner.
+// Gives `destination_fd` the owner, mode, extended attributes, ACLs, and access and modification times of
+// `source_fd`, whose attributes are `info`. Both may be O_PATH, and of any type. The owner is set first:
+// changing it drops set-user-id bits and file capabilities. Failure to keep the owner or an essential
+// attribute (user.*, trusted.*, ACLs and file capabilities) is an Error. Returns the number of other
+// attributes that the destination does not take.
 uint64_t CopyAttributes(int source_fd, int destination_fd, const struct statx& info,
                         std::string_view path);
 

@@ -27,8 +27,8 @@ namespace ckptfs {
 namespace {
 
 constexpr auto kProgressInterval = std::chrono::milliseconds(100);
-// What a file costs beside its data, for the estimate of the space needed: inode, names and
-// checksums, with room to spare.
+// What a file costs in addition to its data, for the estimate of the space needed: inode, names and
+// checksums, generously.
 constexpr uint64_t kBytesPerEntry = 1024;
 constexpr size_t kMaxNamedInError = 8;
 
@@ -50,9 +50,9 @@ bool IsSharedFile(const struct statx& info) {
               "Stop what writes there and try again");
 }
 
-// A sum over a whole tree that does not come out the same when anything in it has changed: name,
-// kind, owner, size or times of any file. Order does not matter; memory is constant. Every change
-// moves a ctime, so the file with the newest one is the culprit when two sums differ.
+// A digest of a whole tree that changes when anything in it changes: name, type, owner, size or times of any
+// file. Independent of order; constant memory. Every change updates a ctime, so when two digests differ, the
+// file with the newest ctime is the culprit.
 class TreeDigest {
  public:
   void Add(const TreeEntry& entry) {
@@ -87,7 +87,7 @@ class TreeDigest {
   std::string newest_path_;
 };
 
-// First walk: what there is, how much, and whether it can be taken at all.
+// First walk: what there is, how much, and whether it can be imported at all.
 class Survey : public TreeVisitor {
  public:
   Survey(const ImportOptions& options, int destination_fd)
@@ -128,7 +128,7 @@ class Survey : public TreeVisitor {
 
   void Leave(const TreeEntry& /*entry*/, int /*directory_fd*/) override {}
 
-  // Throws if the tree cannot be taken.
+  // Throws if the tree cannot be imported.
   void Check() const {
     if (!nested.empty() && !options_.leave_out_nested) {
       std::string names;
@@ -185,8 +185,7 @@ class Recheck : public TreeVisitor {
   TreeDigest digest;
 };
 
-// Opens `path` below `root_fd` for linking, in pieces: a path may be longer than a system call
-// takes.
+// Opens `path` below `root_fd` for linking, in pieces: a path may be longer than a system call accepts.
 UniqueFd OpenDeep(int root_fd, std::string_view path) {
   UniqueFd current;
   std::string_view rest = path;
@@ -200,9 +199,9 @@ UniqueFd OpenDeep(int root_fd, std::string_view path) {
   }
 }
 
-// Second walk: the copy. Keeps a chain of destination directories beside the walk's own. A
-// directory gets its attributes when everything in it is there: its times must be the last touch,
-// and a default ACL must not be inherited by what is copied into it.
+// Second walk: the copy. Keeps a stack of destination directories beside the walk's own. A directory gets its
+// attributes after its contents: later entries would change its times, and files copied into it must not
+// inherit a default ACL.
 class Copy : public TreeVisitor {
  public:
   Copy(const ImportOptions& options, const Survey& survey, int destination_fd)
@@ -264,10 +263,10 @@ class Copy : public TreeVisitor {
   ImportStats stats;
 
  private:
-  // A file with several names, of which some have been seen.
+  // A file with several names, some of which have been seen.
   struct Link {
-    std::string path;      // of the first, in source and destination
-    uint32_t missing = 0;  // names that are still to come
+    std::string path;      // of the first name, in source and destination
+    uint32_t missing = 0;  // names not seen yet
   };
 
   void Begin(const TreeEntry& entry) {
@@ -291,7 +290,7 @@ class Copy : public TreeVisitor {
     }
   }
 
-  // Makes a further name of a file that has been copied. False if this is its first name.
+  // Makes another name for a file that has been copied. False if this is its first name.
   bool LinkAgain(const TreeEntry& entry) {
     const auto [found, is_new] =
         links_.try_emplace(KeyOf(entry.info), Link{entry.path, entry.info.stx_nlink - 1});
@@ -308,7 +307,7 @@ class Copy : public TreeVisitor {
   }
 
   void CopyRegular(const TreeEntry& entry) {
-    // Not blocking: what was a file at the stat may be a FIFO by now.
+    // Non-blocking: what was a file at the stat may be a FIFO by now.
     const UniqueFd source =
         OpenEntry(entry.parent_fd, entry.name, O_RDONLY | O_NONBLOCK, entry.path);
     const struct statx before = StatEntry(source.get(), "", entry.path);
@@ -386,8 +385,8 @@ ImportStats ImportTree(int source_fd, int destination_fd, const ImportOptions& o
   ImportStats stats = copy.Finish();
   Failpoint("import.after-copy");
 
-  // Each file was compared right after its own copy; this finds what changed since, and files
-  // that came, went or moved.
+  // Each file was compared right after its own copy; this finds later changes, and files that were created,
+  // removed or moved.
   Recheck recheck;
   WalkTree(source_fd, recheck);
   if (recheck.digest.sum() != survey.digest.sum()) ThrowChanged(recheck.digest.newest_path());

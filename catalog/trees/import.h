@@ -1,4 +1,4 @@
-// Taking a directory tree in whole: the copying behind `ckpt init`.
+// Imports a whole directory tree: the copying behind `ckpt init`.
 #pragma once
 
 #include <sys/types.h>
@@ -16,10 +16,10 @@ struct ImportProgress {
   uint64_t total_bytes = 0;
   uint64_t done_entries = 0;  // files and directories of any kind
   uint64_t total_entries = 0;
-  std::string path;  // what is being copied, relative to the source; may hold any byte but NUL
+  std::string path;  // file being copied, relative to the source; any byte except NUL
 };
 
-// A directory that must not be part of the source, as the store itself.
+// A directory that must not be part of the source, e.g. the store itself.
 struct ForbiddenDirectory {
   dev_t device = 0;
   ino_t inode = 0;
@@ -27,49 +27,49 @@ struct ForbiddenDirectory {
 };
 
 struct ImportOptions {
-  // Called now and then while data is copied, from the calling thread. False: give up, with
-  // ECANCELED. May be empty.
+  // Called now and then while data is copied, from the calling thread. False: give up, with ECANCELED. May be
+  // empty.
   std::function<bool(const ImportProgress&)> progress;
-  // A nested subvolume or mount point is refused; with this an empty directory stands for it.
+  // If false, a nested subvolume or mount point is refused; if true, it becomes an empty directory.
   bool leave_out_nested = false;
-  // What can be written at the destination. ENOSPC before anything is copied if the source needs
-  // more; not looked at if the data can be shared by reflink. Empty: not checked.
+  // Space available at the destination. ENOSPC before anything is copied if the source needs more. Not
+  // checked if the data can be shared by reflink, or if empty.
   std::optional<uint64_t> free_bytes;
   std::vector<ForbiddenDirectory> forbidden;
 };
 
 struct ImportStats {
   uint64_t directories = 0;
-  uint64_t files = 0;       // regular files, counted once however many links they have
-  uint64_t hard_links = 0;  // further names of these
+  uint64_t files = 0;       // regular files, each counted once, however many links it has
+  uint64_t hard_links = 0;  // additional names of these
   uint64_t others = 0;      // symlinks, FIFOs, sockets, devices
   uint64_t copied_bytes = 0;
   uint64_t shared_bytes = 0;  // by reflink
-  // Regular files that have further links outside of the tree: these names part ways.
+  // Regular files that have other links outside of the tree: the copy is no longer linked to those.
   uint64_t links_outside = 0;
-  std::vector<std::string> left_out;  // nested subvolumes and mount points, if so asked
-  // Extended attributes of other systems (labels of a security module, properties of the source's
-  // filesystem) that the destination does not take.
+  std::vector<std::string> left_out;  // nested subvolumes and mount points, if requested
+  // Extended attributes specific to another system (security labels, properties of the source's filesystem)
+  // that the destination does not take.
   uint64_t attributes_left_out = 0;
 };
 
-// Copies everything below `source_fd` into the empty directory `destination_fd`, and the source
-// directory's own attributes to it: contents (by reflink, else copy_file_range(2), else read and
-// write) with their holes, hard links among the files, symlinks, FIFOs, sockets, device nodes,
-// owners, modes, extended attributes, ACLs and file capabilities, access and modification times to
-// the nanosecond. Inode flags (chattr(1)) and creation times are not copied.
+// Copies everything below `source_fd` into the empty directory `destination_fd`, and the source directory's
+// own attributes to it: contents (by reflink, else copy_file_range(2), else read and write) including holes,
+// hard links among the files, symlinks, FIFOs, sockets, device nodes, owners, modes, extended attributes,
+// ACLs and file capabilities, access and modification times to the nanosecond. Inode flags (chattr(1)) and
+// creation times are not copied.
 //
-// Both are open directories (not O_PATH); everything is reached below them by descriptors and
-// never through a symlink. Any depth; a bounded number of descriptors.
+// Both are open directories (not O_PATH); everything below them is reached by descriptors and never through a
+// symlink. Any depth; a bounded number of descriptors.
 //
-// Throws Error, with the relative path: EPERM if the source's root has a name that ckptfs keeps for
-// itself, EXDEV for nested subvolumes and mount points, ELOOP for a forbidden directory, ENOSPC,
-// ECANCELED, EAGAIN if something in the source changed meanwhile, or what a system call gave. The
-// destination then holds a part of the tree; it is the caller's to remove. Nothing is synced.
+// Throws Error, with the relative path: EPERM if the source's root has a name that ckptfs reserves, EXDEV for
+// nested subvolumes and mount points, ELOOP for a forbidden directory, ENOSPC, ECANCELED, EAGAIN if something
+// in the source changed meanwhile, or the errno of a system call. The destination then contains a part of the
+// tree, which the caller must remove. Nothing is synced.
 ImportStats ImportTree(int source_fd, int destination_fd, const ImportOptions& options);
 
-// Removes everything in the directory `directory_fd` (not itself). Throws Error at the first entry
-// that cannot be removed; EXDEV, with nothing below it removed, at a mount point or subvolume.
+// Removes everything in the directory `directory_fd`, but not the directory itself. Throws Error at the first
+// entry that cannot be removed; EXDEV, with nothing below it removed, at a mount point or subvolume.
 void RemoveTreeContents(int directory_fd);
 
 }  // namespace ckptfs

@@ -14,7 +14,7 @@ namespace {
 
 constexpr size_t kMaxQuotedBytes = 64;
 
-// Which rule `name` breaks; empty: none.
+// The rule that `name` breaks; empty: none.
 std::string_view BrokenRule(std::string_view name) {
   if (name.empty()) return "a name has at least one byte";
   if (name.front() == '.') return "a name must not start with a dot";
@@ -46,7 +46,7 @@ void CheckName(std::string_view what, std::string_view name) {
   };
   if (name.size() > kMaxNameBytes) {
     throw Error(ENAMETOOLONG, attempted(),
-                fmt::format("it has {} bytes, and {} is the most", name.size(), kMaxNameBytes));
+                fmt::format("it has {} bytes; the maximum is {}", name.size(), kMaxNameBytes));
   }
   const std::string_view rule = BrokenRule(name);
   if (!rule.empty()) throw Error(EINVAL, attempted(), rule);

@@ -19,10 +19,10 @@
 namespace ckptfs {
 namespace {
 
-// The names in a directory, in the order of inode numbers: filesystems that keep inodes in a table
-// are then read front to back instead of at random.
+// The names in a directory, ordered by inode number: filesystems with inode tables are then read sequentially
+// instead of at random.
 std::vector<std::string> ListNames(int directory_fd, std::string_view path) {
-  // Opened anew: the offset of `directory_fd` is somebody else's.
+  // Opened anew: the offset of `directory_fd` belongs to the caller.
   UniqueFd fd = OpenEntry(directory_fd, ".", O_RDONLY | O_DIRECTORY, path);
   std::vector<std::pair<ino_t, std::string>> found;
   ForEachEntry(std::move(fd), "read directory " + Printable(path), [&found](const dirent& entry) {
@@ -55,7 +55,7 @@ class Walk {
     struct statx info {};
     std::vector<std::string> entries;
     size_t next = 0;
-    size_t path_bytes = 0;  // of path_, when the walk stands in this directory
+    size_t path_bytes = 0;  // of path_, while the walk is in this directory
   };
 
   static uint64_t MountOf(const struct statx& info) {

@@ -13,16 +13,16 @@
 
 namespace ckptfs {
 
-// The chain of directories from a root down to where a walk stands. Only the lowest kMaxOpen have
-// a descriptor; one above is opened again through ".." when the walk comes back to it, and must
-// then still be the same directory. For one thread.
+// The chain of directories from a root down to the current position of a walk. Only the lowest kMaxOpen have
+// a descriptor. A higher one is reopened through ".." when the walk returns to it, and must then still be the
+// same directory. Used by one thread.
 class DirectoryStack {
  public:
   static constexpr size_t kMaxOpen = 32;
 
-  // Goes down into the directory `fd` (opened for reading, not O_PATH).
+  // Descends into the directory `fd` (opened for reading, not O_PATH).
   void Push(UniqueFd fd);
-  // Goes up. Throws Error ESTALE if the directory that was left has been moved elsewhere.
+  // Goes up. Throws Error ESTALE if the directory that is left has been moved elsewhere.
   void Pop();
 
   int top() const noexcept { return levels_.back().fd.get(); }
@@ -37,7 +37,7 @@ class DirectoryStack {
   std::vector<Level> levels_;
 };
 
-// One file or directory as a walk comes to it.
+// One file or directory on a walk.
 struct TreeEntry {
   const std::string& path;  // relative to the root of the walk; empty for the root itself
   const std::string& name;  // in its parent; empty for the root itself
@@ -45,43 +45,42 @@ struct TreeEntry {
   int parent_fd;  // -1 for the root itself
 };
 
-// What is done on a walk. A function may throw, which ends the walk.
+// The callbacks of a walk. An exception from one ends the walk.
 class TreeVisitor {
  public:
   virtual ~TreeVisitor() = default;
-  // Before what is in a directory; the root comes first of all. `directory_fd` is open for reading.
+  // Before a directory's contents; first of all for the root. `directory_fd` is open for reading.
   virtual void Enter(const TreeEntry& entry, int directory_fd) = 0;
   // Anything but a directory.
   virtual void Visit(const TreeEntry& entry) = 0;
-  // A nested subvolume or a mount point (a file can be one): the walk does not go in.
+  // A nested subvolume or a mount point (which can be a file): the walk does not enter it.
   virtual void Nested(const TreeEntry& entry) = 0;
-  // After what is in a directory, with the directory still open.
+  // After a directory's contents, with the directory still open.
   virtual void Leave(const TreeEntry& entry, int directory_fd) = 0;
   // After Leave, with the directory closed; not for the root.
   virtual void Left(const TreeEntry& /*entry*/) {}
 };
 
-// Walks over everything below `root_fd`, depth first, symlinks not followed, access times left
-// alone where the kernel lets it. Throws Error, with the relative path, if something cannot be
-// read or vanishes meanwhile.
+// Walks over everything below `root_fd`, depth first. Symlinks are not followed, and access times are
+// preserved where the kernel allows it. Throws Error, with the relative path, if something cannot be read or
+// vanishes meanwhile.
 void WalkTree(int root_fd, TreeVisitor& visitor);
 
-// openat2(2) of one name that must be in that very directory, no symlink and on the same mount.
-// O_CLOEXEC is implied; O_NOATIME is asked for where `flags` read and the kernel lets it.
-// `path` is for the error.
+// openat2(2) of one name that must be in that very directory, not a symlink, and on the same mount. O_CLOEXEC
+// is implied; when reading, O_NOATIME is used where the kernel allows it. `path` is for errors.
 UniqueFd OpenEntry(int parent_fd, const std::string& name, int flags, std::string_view path);
 
-// statx(2) of `name` in `parent_fd`, symlinks not followed; of `parent_fd` itself if `name` is "".
+// statx(2) of `name` in `parent_fd`, or of `parent_fd` itself if `name` is ""; symlinks are not followed.
 // Throws Error.
 struct statx StatEntry(int parent_fd, const std::string& name, std::string_view path);
 
 dev_t DeviceOf(const struct statx& info);
 
-// A path as it is put into an error: "." for the root, else as PlainText has it.
+// A path formatted for an error: "." for the root, else as by PlainText.
 std::string Printable(std::string_view path);
 
-// CheckSyscall for "`attempted` `path`", put together only if the call has failed: these are made
-// some ten times a file.
+// CheckSyscall for "`attempted` `path`"; the text is built only if the call has failed, since there are about
+// ten calls per file.
 template <typename Result>
 Result CheckOn(std::string_view path, const char* attempted, Result result) {
   if (result < 0) ThrowErrno(attempted + (" " + Printable(path)));

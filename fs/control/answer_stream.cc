@@ -7,7 +7,7 @@ namespace ckptfs {
 
 void AnswerStream::Send(wire::Json line) {
   std::string text = wire::ToLine(line);
-  line = nullptr;  // which takes many times its text, and the wait may be long
+  line = nullptr;  // it takes many times its text, and the wait may be long
   std::vector<Ready> ready;
   {
     std::unique_lock lock(mutex_);
@@ -76,7 +76,7 @@ void AnswerStream::Close() {
   {
     const std::lock_guard lock(mutex_);
     closed_ = true;
-    std::string().swap(buffer_);  // with its memory
+    std::string().swap(buffer_);  // frees its memory too
     offset_ = 0;
   }
   drained_.notify_all();
@@ -88,7 +88,8 @@ size_t AnswerStream::HeldBytes() const {
   return buffer_.capacity();
 }
 
-// What has been read goes when it is as much as what has not: moving that costs each byte once.
+// Read bytes are erased once they are as many as the unread ones: so each byte is moved at most once on
+// average.
 std::string AnswerStream::Take(size_t max_bytes) {
   std::string data = buffer_.substr(offset_, max_bytes);
   offset_ += data.size();

@@ -15,15 +15,15 @@
 
 namespace ckptfs {
 
-// The answer of one request on its way from the thread that runs it to whoever reads. Shared by
-// the two: the session ends with the descriptor, the thread with the operation. Holds what has not been
-// read yet, and not much more: who sends waits for a reader that is kBufferedBytesMax behind, until that
-// has read or is gone, or until the request is broken off. Any thread may call any function; callbacks are called without a lock.
+// The answer of one request, on its way from the thread that runs it to the reader. Shared by both: the
+// session ends with the descriptor, the thread with the operation. Holds the unread part and little more: a
+// sender that is kBufferedBytesMax ahead waits until the reader has read or is gone, or until the request is
+// broken off. Thread-safe; callbacks are called without a lock.
 class AnswerStream : public control::Answer {
  public:
   using ReadDone = std::function<void(std::string data)>;
 
-  // A line more may be held. All requests that can run have to have room for as much.
+  // One more line may be held. Together, all requests that can run must fit into memory at this size.
   static constexpr size_t kBufferedBytesMax = size_t{256} << 10;
 
   void Send(wire::Json line) override;
@@ -31,18 +31,18 @@ class AnswerStream : public control::Answer {
   std::chrono::steady_clock::duration UnreadFor() const override;
   void Break(const Error& error) override;
 
-  // A request will send: from now on reads wait.
+  // A request will send: from now on, reads wait.
   void Start();
-  // Nothing more comes.
+  // No more data follows.
   void End();
-  // Calls `done` once, with what there is, or with an empty string at the end or if nothing runs.
+  // Calls `done` once, with the available data, or with an empty string at the end or if nothing runs.
   void Read(size_t max_bytes, ReadDone done);
   // Finishes pending reads with an empty line.
   void Interrupt() { FinishReaders("\n"); }
-  // The reader is gone, or the server stops: what is still sent goes nowhere.
+  // The reader is gone, or the server stops: further data is discarded.
   void Close();
 
-  // Of memory for what has been sent and not read.
+  // Memory used by data that has been sent and not read.
   size_t HeldBytes() const;
 
  private:
@@ -58,7 +58,7 @@ class AnswerStream : public control::Answer {
 
   size_t Buffered() const { return buffer_.size() - offset_; }
   std::string Take(size_t max_bytes);
-  // Takes the readers that can be served now. Both with the lock.
+  // Takes the readers that can be served now. Both require the lock.
   std::vector<Ready> Match();
   static void Deliver(std::vector<Ready>& ready);
   void FinishReaders(const std::string& data);
@@ -70,7 +70,7 @@ class AnswerStream : public control::Answer {
   bool broken_ = false;
   std::optional<std::chrono::steady_clock::time_point> unread_since_;
   std::string buffer_;
-  size_t offset_ = 0;  // of the first byte in buffer_ that has not been read
+  size_t offset_ = 0;  // of the first unread byte in buffer_
   std::deque<Reader> readers_;
 };
 

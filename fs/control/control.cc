@@ -21,24 +21,23 @@
 namespace ckptfs {
 namespace {
 
-// Requests that run at once; one more gets EAGAIN.
+// Requests that run at once; another one gets EAGAIN.
 constexpr size_t kMaxRunning = 64;
-// Of requests that users other than root have handed over and that have not ended, all together and those of
-// one user. What every session may hold, which is more than most requests have, does not count.
+// Memory of unfinished requests of users other than root: in total, and per user. The first kUncountedBytes
+// of each session, more than most requests need, do not count.
 constexpr size_t kMaxRequestsBytes = size_t{24} << 20;
 constexpr size_t kMaxRequestsBytesOfUser = size_t{8} << 20;
 constexpr size_t kUncountedBytes = size_t{4} << 10;
-// Of kMaxRunning for one user other than root. A request takes its place for as long as its answer is
-// not read.
+// The part of kMaxRunning for one user other than root. A request counts until its answer has been read.
 constexpr size_t kMaxRunningOfUser = 16;
-// Of kMaxRunning: where answers are not read, root can still see what there is.
+// The part of kMaxRunning reserved for root, who can then look around even if nobody reads answers.
 constexpr size_t kKeptForRoot = 16;
-// Who has fewer running than this finds a place, however many others run, up to a number that no few users
-// reach.
+// A user with fewer running requests than this may start one, whatever others run, up to kMaxRunningOfAll,
+// which only very many users reach.
 constexpr size_t kAlwaysOfUser = 2;
 constexpr size_t kMaxRunningOfAll = 256;
 
-// Runs a request to its end, whatever happens in it.
+// Runs a request to its end, and catches every exception.
 void RunRequest(Verbs& verbs, const ControlCaller& caller, std::string text,
                 control::RequestShares& shares, AnswerStream& answer) {
   try {
@@ -56,10 +55,10 @@ void RunRequest(Verbs& verbs, const ControlCaller& caller, std::string text,
   answer.End();
 }
 
-// What sessions have been handed over, by user. Shared by all sessions and requests of a server.
+// The bytes of requests handed to sessions, by user. Shared by all sessions and requests of a server.
 class RequestLedger {
  public:
-  // Throws Error EAGAIN if that is too much.
+  // Throws Error EAGAIN above the limit.
   void Take(uid_t uid, size_t bytes) {
     const std::lock_guard lock(mutex_);
     size_t& of_user = of_users_[uid];
@@ -83,7 +82,7 @@ class RequestLedger {
   std::map<uid_t, size_t> of_users_;
 };
 
-// What one request is counted with in the ledger, from its first piece to its end. For one thread at a time.
+// The bytes of one request in the ledger, from its first piece to its end. Used by one thread at a time.
 class RequestBytes {
  public:
   RequestBytes(std::shared_ptr<RequestLedger> ledger, uid_t uid)
@@ -94,7 +93,7 @@ class RequestBytes {
   RequestBytes(const RequestBytes&) = delete;
   RequestBytes& operator=(const RequestBytes&) = delete;
 
-  // The request has so many now. Throws Error EAGAIN.
+  // Sets the request's size. Throws Error EAGAIN.
   void GrowTo(size_t bytes) {
     if (uid_ == 0 || bytes <= kUncountedBytes + counted_) return;
     const size_t more = bytes - kUncountedBytes - counted_;
@@ -108,8 +107,8 @@ class RequestBytes {
   size_t counted_ = 0;
 };
 
-// The threads that run requests. Owned by the server; sessions reach it through a weak pointer,
-// for they may outlive it by a moment.
+// The threads that run requests. Owned by the server; sessions, which may outlive it for a moment, hold a
+// weak pointer.
 class Workers {
  public:
   explicit Workers(Verbs& verbs) : verbs_(verbs) {}
@@ -119,13 +118,13 @@ class Workers {
   ~Workers() {
     {
       const std::lock_guard lock(mutex_);
-      // Nobody will read on: imports give up, and no thread waits for a reader.
+      // Nobody reads on: imports give up, and no thread waits for a reader.
       for (const Worker& worker : workers_) worker.answer->Close();
     }
     workers_.clear();  // joins
   }
 
-  // Throws Error EAGAIN if too many run. `bytes`: what the request has been counted with, until it has ended.
+  // Throws Error EAGAIN if too many run. `bytes`: the request's bytes in the ledger, kept until it ends.
   void Start(const ControlCaller& caller, std::string text, std::shared_ptr<RequestBytes> bytes,
              std::shared_ptr<AnswerStream> answer) {
     const std::lock_guard lock(mutex_);
@@ -208,7 +207,7 @@ class Session : public ControlSession {
       workers->Start(caller_, std::move(text), std::move(bytes), answer_);
     } catch (const Error& error) {
       Refuse(error);
-    } catch (const std::system_error& error) {  // no thread to be had
+    } catch (const std::system_error& error) {  // no thread available
       Refuse(Error(EAGAIN, "run the request", error.what()));
     }
   }

@@ -16,7 +16,7 @@ Json NameOrNull(const std::optional<SnapshotRecord>& snapshot) {
   return snapshot ? Json(snapshot->name) : Json();
 }
 
-// Given up, and no checkpoint made, if the asker is gone before this is known.
+// Cancelled, without a checkpoint, if the requester goes away first.
 bool Changed(const Request& request, const WorkspaceRecord& workspace) {
   const Turn turn(request.limits);
   return request.verbs.ChangedSinceParent(workspace.id, request.limits);
@@ -30,13 +30,13 @@ Json Checkpoint(const Request& request) {
   CheckpointRequest wanted;
   if (request.Has("name")) {
     wanted.name = request.Text("name");
-    // Empty would mean: make one up.
+    // An empty name would mean: generate one.
     CheckName("snapshot", wanted.name);
   }
   if (request.Has("message")) wanted.message = request.Text("message");
   if (request.Has("metadata")) wanted.metadata = Metadata::Checked(request.Text("metadata"));
   wanted.pinned = request.Flag("pinned", false);
-  // What changes between this look and the checkpoint is in the next one.
+  // Changes between this check and the checkpoint are in the next one.
   if (request.Flag("if_changed", false) && workspace.parent_id && !Changed(request, workspace)) {
     const auto parent = request.store().rows().FindSnapshot(*workspace.parent_id);
     if (parent) return Json{{"unchanged_since", parent->name}, {"workspace", workspace.name}};
@@ -69,7 +69,7 @@ Json Fork(const Request& request) {
 
 Json Delete(const Request& request) {
   const WorkspaceRecord workspace = request.ChangedWorkspace();
-  // "latest" moves: what is deleted for good is named in full.
+  // "latest" moves: a permanent deletion needs the full name.
   if (request.Text("snapshot") == kLatestName) {
     throw Error(EINVAL, fmt::format("delete {}/{}", workspace.name, kLatestName),
                 "this is not the name of a snapshot", "Give the snapshot's own name");
@@ -92,15 +92,15 @@ Json Pin(const Request& request) {
 Json Fsck(const Request& request) {
   const bool repair = request.Flag("repair", false);
   request.Require(Right::kManageStore);
-  // A repair may be asked for with a descriptor for reading where the store is read-only because of what
-  // the repair is to mend: the kernel gives no other there. A mount that only this caller has read-only is so
-  // for a repair too.
+  // If the store is read-only because of the damage to repair, the kernel allows only read-only descriptors,
+  // so one suffices to request the repair. If only the caller's mount is read-only, that also holds for
+  // repairs.
   if (request.caller.workspace_id || (repair && !request.store().Status().read_only)) {
     request.RequireChangesToMount();
   }
   FsckReport report = request.store().Fsck(repair);
   if (repair) {
-    // What is left is found by looking again.
+    // Checks again to find the remaining problems.
     report.problems = request.store().Fsck(false).problems;
   }
   return Json{{"problems", report.problems}, {"repaired", report.repaired}};

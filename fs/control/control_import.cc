@@ -1,4 +1,4 @@
-// Taking in a tree for `ckpt init`, on behalf of a caller who is root.
+// Imports a tree for `ckpt init`, on behalf of a caller who is root.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -40,9 +40,9 @@ Json ToJson(const ImportStats& stats, const std::string& workspace) {
 
 }  // namespace
 
-// Through /proc the file itself is reached, whatever mount namespace or chroot the caller lives in. The
-// caller's process id comes from the kernel; that the right descriptor was found is checked by device and
-// inode number, which also catches a process id of another PID namespace.
+// Opening through /proc reaches the file itself, whatever mount namespace or chroot the caller lives in. The
+// caller's PID comes from the kernel. Device and inode number prove that it is the right descriptor, and also
+// catch a PID of another PID namespace.
 UniqueFd OpenCallersFile(const Request& request, const std::string& attempted) {
   const uint64_t number = request.Number("fd");
   UniqueFd file;
@@ -77,15 +77,15 @@ ImportOptions ImportOptionsFor(const Request& request) {
 
 Json Import(const Request& request) {
   request.RequireChangesToMount();
-  // Others copy by themselves, into a workspace that mkdir makes for them.
+  // Other users copy for themselves, into a workspace made by mkdir.
   if (request.caller.uid != 0) {
     throw Error(EOPNOTSUPP, "import a tree", "the daemon does that for root only");
   }
   const UniqueFd source = OpenCallersFile(request, "open the directory to import");
   const std::string name = request.Text("name");
 
-  // From here to the commit there is a volume that no row names: a crash leaves debris, which the
-  // next mount clears away, and the source as it was.
+  // From here to the commit, no row names the volume. A crash leaves an orphaned volume, which the next mount
+  // removes, and the source unchanged.
   const std::unique_ptr<PendingWorkspace> pending = request.store().BeginWorkspace(name);
   const ImportStats stats =
       ImportTree(source.get(), pending->volume().root_fd(), ImportOptionsFor(request));
@@ -93,8 +93,7 @@ Json Import(const Request& request) {
   request.store().backend().Sync(pending->volume().id());
   Failpoint("import.before-commit");
   if (request.answer.IsAbandoned()) throw Error(ECANCELED, "import a tree", "it was given up");
-  // The commit is one transaction of the catalog: before it nothing happened, after it the
-  // workspace is there in whole.
+  // The commit is one catalog transaction: the workspace appears as a whole or not at all.
   const WorkspaceRecord workspace = request.verbs.CommitWorkspace(*pending);
   Failpoint("import.after-commit");
   return ToJson(stats, workspace.name);

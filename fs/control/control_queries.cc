@@ -1,4 +1,4 @@
-// Commands that only ask.
+// Commands that change nothing.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -6,7 +6,7 @@
 
 #include "backend/base/low_priority.h"
 #include "backend/base/time.h"
-#include "backend/compare/change_list.h"
+#include "backend/compare/diff_list.h"
 #include "catalog/store/unlinked_directory.h"
 #include "fs/control/control_requests.h"
 #include "fs/control/control_visibility.h"
@@ -16,22 +16,22 @@ namespace {
 
 using wire::Json;
 
-// Of a long listing in one line of the answer: elements, and about how many bytes of texts in them.
+// Limits of one line of a long listing: elements, and roughly the bytes of their texts.
 constexpr size_t kItemsPerLine = 500;
 constexpr size_t kBytesPerLine = size_t{32} << 10;
 constexpr size_t kSnapshotsAtOnce = 100;
-// A change of a longer path is not told: sixteen times of what a program can use.
+// Changes with a longer path are omitted; the limit is sixteen times what a program can use.
 constexpr size_t kToldPathBytesMax = size_t{64} << 10;
 
-// `ckpt status` warns when less than both is left.
+// `ckpt status` warns when free space is below both.
 constexpr uint64_t kLowSpaceBytes = uint64_t{5} << 30;
 constexpr uint64_t kLowSpaceFraction = 10;
 
-// Sends the elements of a listing in lines.
+// Sends the elements of a listing, batched into lines.
 class ItemSender {
  public:
   explicit ItemSender(Answer& answer) : answer_(answer) {}
-  // `bytes`: of the texts in it.
+  // `bytes`: of the texts in `item`.
   void Add(Json item, size_t bytes) {
     items_.push_back(std::move(item));
     bytes_ += bytes;
@@ -51,22 +51,22 @@ class ItemSender {
   size_t bytes_ = 0;
 };
 
-const char* KindOf(const Change& change) {
+const char* KindOf(const DiffEntry& change) {
   switch (change.kind) {
-    case ChangeKind::kAdded:
+    case DiffKind::kAdded:
       return wire::kKindAdded;
-    case ChangeKind::kRemoved:
+    case DiffKind::kRemoved:
       return wire::kKindRemoved;
-    case ChangeKind::kModified:
+    case DiffKind::kModified:
       return wire::kKindModified;
-    case ChangeKind::kRenamed:
+    case DiffKind::kRenamed:
       return wire::kKindRenamed;
   }
   return "";
 }
 
-// Of a comparison of two states, those that the caller may see. Returns how many others there are.
-Json SendVisible(const Request& request, const ChangeList& changes, const VolumeId& older,
+// Sends the changes between two states that the caller may see. Returns the number of the others.
+Json SendVisible(const Request& request, const DiffList& changes, const VolumeId& older,
                  const VolumeId& newer) {
   const LowPriority low;
   const Backend& backend = request.store().backend();
@@ -75,7 +75,7 @@ Json SendVisible(const Request& request, const ChangeList& changes, const Volume
   size_t hidden = 0;
   size_t too_long = 0;
   ItemSender sender(request.answer);
-  changes.ForEach([&](const Change& change) {
+  changes.ForEach([&](const DiffEntry& change) {
     const size_t bytes = change.path.size() + change.old_path.size();
     if (std::max(change.path.size(), change.old_path.size()) > kToldPathBytesMax) {
       ++too_long;
@@ -83,7 +83,7 @@ Json SendVisible(const Request& request, const ChangeList& changes, const Volume
       ++hidden;
     } else {
       Json item{{"kind", KindOf(change)}, {"path", wire::FromBytes(change.path)}};
-      if (change.kind == ChangeKind::kRenamed) item["old_path"] = wire::FromBytes(change.old_path);
+      if (change.kind == DiffKind::kRenamed) item["old_path"] = wire::FromBytes(change.old_path);
       sender.Add(std::move(item), bytes);
     }
   });
@@ -91,7 +91,7 @@ Json SendVisible(const Request& request, const ChangeList& changes, const Volume
   return Json{{wire::kHidden, hidden}, {wire::kTooLong, too_long}};
 }
 
-// Each snapshot of a workspace, oldest first, while somebody waits for them.
+// Each snapshot of a workspace, oldest first, until the requester goes away.
 template <typename Visit>
 void ForEachSnapshot(const Request& request, int64_t workspace_id, const Visit& visit) {
   int64_t after_id = 0;
@@ -117,7 +117,7 @@ bool HidesWorkspaces(const Request& request) {
   return !request.caller.workspace_id && !request.MayListWorkspaces();
 }
 
-// Files that had no name any more but were open when the snapshot was taken.
+// Files that were open but nameless when the snapshot was taken.
 Json UnlinkedFilesOf(const Request& request, const SnapshotRecord& snapshot,
                      VisibleNames& visible) {
   Json files = Json::array();
@@ -146,8 +146,8 @@ void AddOpenWriters(Json& json, const std::optional<OpenWriterList>& writers,
   }
 }
 
-// To whoever asks within one workspace, or may not list the mount root, of the others only that there is
-// something; root may know all.
+// A caller in the scope of one workspace, or one that may not list the mount root, learns only that there are
+// warnings about others; root sees all.
 std::vector<std::string> Warnings(const Request& request, const StoreStatus& status,
                                   const SpaceInfo& space) {
   Store& store = request.store();
@@ -233,7 +233,7 @@ Json Show(const Request& request) {
       usage_referenced = usage.referenced_bytes;
       usage_exclusive = usage.exclusive_bytes;
     } catch (const Error&) {
-      // Its data may have turned out to be missing just now: then that is what there is to show.
+      // Its data may have turned out to be missing just now: then show that.
       const auto again = request.store().rows().FindSnapshot(snapshot.id);
       if (!again || again->state == SnapshotState::kOk) throw;
       snapshot = *again;
@@ -294,7 +294,7 @@ Json LiveUsage(Store& store, const WorkspaceRecord& workspace) {
 Json Df(const Request& request) {
   Store& store = request.store();
   const bool with_usage = request.Flag("usage", false);
-  // Sizes cost the daemon much work: only for those who may read the workspace.
+  // Computing sizes is expensive: only for users who may read the workspace.
   if (with_usage) static_cast<void>(request.Workspace());
   const SpaceInfo space = store.backend().Space();
   Json workspaces = Json::array();
@@ -334,7 +334,7 @@ Json Df(const Request& request) {
 
 namespace {
 
-ChangeList Compare(const Request& request, const DiffRequest& wanted) {
+DiffList Compare(const Request& request, const DiffRequest& wanted) {
   const Turn turn(request.limits);
   return request.verbs.Diff(wanted, request.limits);
 }
@@ -351,7 +351,7 @@ Json Diff(const Request& request) {
   const SnapshotRecord from = named("from");
   std::optional<SnapshotRecord> to;
   if (request.Has("to") && request.Text("to") != kLiveName) to = named("to");
-  const ChangeList changes =
+  const DiffList changes =
       Compare(request, {.older_snapshot_id = from.id,
                         .newer_snapshot_id = to ? std::optional(to->id) : std::nullopt,
                         .workspace_id = workspace.id});
@@ -363,9 +363,9 @@ Json Preview(const Request& request) {
   const WorkspaceRecord workspace = request.Workspace();
   const SnapshotRecord snapshot = request.Snapshot(workspace);
   const VolumeId live = workspace.volume;
-  ChangeList changes = Compare(request, {.older_snapshot_id = snapshot.id,
-                                         .newer_snapshot_id = std::nullopt,
-                                         .workspace_id = workspace.id});
+  DiffList changes = Compare(request, {.older_snapshot_id = snapshot.id,
+                                       .newer_snapshot_id = std::nullopt,
+                                       .workspace_id = workspace.id});
   changes.Invert();
   Json result = SendVisible(request, changes, live, snapshot.volume);
   result["snapshot"] = snapshot.name;

@@ -11,7 +11,7 @@
 namespace ckptfs::control {
 namespace {
 
-// Of JSON: many times what any request needs, and each takes many times its text in memory.
+// JSON values; many times what any request needs. Each takes many times its text in memory.
 constexpr size_t kMaxRequestValues = 16'384;
 
 struct CommandEntry {

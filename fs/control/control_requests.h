@@ -1,4 +1,4 @@
-// What the daemon does for each command of the control protocol. Internal to fs/control*.cc.
+// The daemon's implementation of the control protocol's commands. Internal to fs/control*.cc.
 #pragma once
 
 #include <chrono>
@@ -15,21 +15,21 @@
 
 namespace ckptfs::control {
 
-// Where a running request hands over what comes before its result.
+// Where a running request sends what precedes its result.
 class Answer {
  public:
   virtual ~Answer() = default;
-  // Sends one line. Waits while the reader is far behind; nothing happens once it is gone.
+  // Sends one line. Waits while the reader is far behind; does nothing once the reader is gone.
   virtual void Send(wire::Json line) = 0;
   // The reader is gone, or the server stops.
   virtual bool IsAbandoned() const = 0;
-  // Since when who sends has been waiting for the reader; zero: it is not.
+  // For how long the sender has been waiting for the reader; zero: it is not waiting.
   virtual std::chrono::steady_clock::duration UnreadFor() const = 0;
-  // The request is given up: its reader gets that error behind the line it is in. Called by other threads.
+  // Gives up the request: after the current line, its reader gets that error. Called by other threads.
   virtual void Break(const Error& error) = 0;
 };
 
-// One request while it runs, on a thread of its own.
+// One running request, on its own thread.
 struct Request {
   Verbs& verbs;
   const ControlCaller& caller;
@@ -42,28 +42,28 @@ struct Request {
   Store& store() const noexcept { return verbs.store(); }
 
   // Arguments. Throw Error EINVAL if one is missing or of another type.
-  bool Has(const char* name) const;  // there and not null
+  bool Has(const char* name) const;  // present and not null
   std::string Text(const char* name) const;
   bool Flag(const char* name, bool otherwise) const;
   uint64_t Number(const char* name) const;
 
-  // The workspace that the request is about: that of the scope, or the one named. Throws EPERM if
-  // the scope is another workspace, EACCES if a caller other than root names one through the mount
-  // root (its directory's own permissions would not be asked), ENOENT, EINVAL.
+  // The workspace that the request is about: that of the scope, or the one named. Throws EPERM if the scope
+  // is another workspace, EACCES if a caller other than root names one through the mount root (which would
+  // bypass the permissions of its directory), ENOENT, EINVAL.
   WorkspaceRecord Workspace() const;
-  // The same for a command that changes: EACCES if the descriptor is not open for writing.
+  // The same for a changing command: EACCES if the descriptor is not open for writing.
   WorkspaceRecord ChangedWorkspace() const;
-  // Throws what RequireRight does if the caller has not that right, on the workspace and its snapshot or,
+  // Throws what RequireRight does if the caller lacks that right, on the workspace and its snapshot or,
   // without one, on the mount.
   void Require(Right right, const WorkspaceRecord* about = nullptr,
                const SnapshotRecord* snapshot = nullptr) const;
-  // Whether the caller may be told the names of all workspaces. Not within one: whoever has its control file
-  // may be in a container, from which the mount root cannot be seen.
+  // Whether the caller may see the names of all workspaces. Not in the scope of one workspace: the caller may
+  // be in a container that cannot see the mount root.
   bool MayListWorkspaces() const;
-  // For commands on the whole mount. EPERM within a workspace, EACCES without write permission.
+  // For commands on the whole mount. EPERM in a workspace's scope, EACCES without write permission.
   void RequireChangesToMount() const;
-  // The snapshot that argument "snapshot" names in this workspace ("latest" is the newest checkpoint), or
-  // that "newest" counts to, from 1 for the newest checkpoint (Store::NewestCheckpoint). ENOENT, EINVAL.
+  // The snapshot of this workspace that argument "snapshot" names ("latest" is the newest checkpoint), or the
+  // "newest"-th checkpoint, counted from 1 for the newest (Store::NewestCheckpoint). ENOENT, EINVAL.
   SnapshotRecord Snapshot(const WorkspaceRecord& record) const;
 };
 
@@ -102,10 +102,10 @@ wire::Json Templates(const Request& request);
 wire::Json TemplateAdd(const Request& request);
 wire::Json TemplateRemove(const Request& request);
 
-// What the caller, who must be root, has open as the descriptor that arguments fd, device and inode name,
-// opened anew for reading. EOPNOTSUPP if the daemon cannot reach it.
+// Reopens, for reading, the caller's descriptor that arguments fd, device and inode name. The caller must be
+// root. EOPNOTSUPP if the daemon cannot reach it.
 UniqueFd OpenCallersFile(const Request& request, const std::string& attempted);
-// How the copying of a tree on behalf of a request is to be done.
+// The options for copying a tree on behalf of a request.
 ImportOptions ImportOptionsFor(const Request& request);
 
 }  // namespace ckptfs::control

@@ -52,7 +52,7 @@ TemplateInfo AddFromFile(const Request& request, const std::string& name) {
   const std::string filesystem = request.Has("filesystem") ? request.Text("filesystem") : "ext4";
   return request.store().AddTemplate(name, filesystem, size, [&](int root_fd) {
     ImportOptions options = ImportOptionsFor(request);
-    options.free_bytes.reset();  // of the disk; the template's own size is the limit
+    options.free_bytes.reset();  // of the disk; here the template's own size is the limit
     ImportTree(source.get(), root_fd, options);
   });
 }

@@ -12,7 +12,7 @@
 namespace ckptfs::control {
 namespace {
 
-// "" for what stands in the root.
+// "" for names in the root.
 std::string DirectoryOf(const std::string& path) {
   const size_t slash = path.rfind('/');
   return slash == std::string::npos ? "" : path.substr(0, slash);
@@ -36,7 +36,7 @@ bool VisibleNames::MayList(const std::string& directory) {
   return may;
 }
 
-// Changes come sorted: the directories of the last ones are those of the next.
+// Changes come sorted, so recent directories are likely to be asked for next.
 void VisibleNames::Remember(const std::string& directory, bool may) {
   constexpr size_t kKnownBytesMax = size_t{512} << 10;
   constexpr size_t kEntryBytes = 96;
@@ -60,14 +60,14 @@ bool VisibleNames::Shows(const std::string& path) {
   return MayList(DirectoryOf(path));
 }
 
-bool Shows(const Change& change, VisibleNames& older, VisibleNames& newer) {
+bool Shows(const DiffEntry& change, VisibleNames& older, VisibleNames& newer) {
   switch (change.kind) {
-    case ChangeKind::kRemoved:
+    case DiffKind::kRemoved:
       return older.Shows(change.path);
-    case ChangeKind::kRenamed:
+    case DiffKind::kRenamed:
       return older.Shows(change.old_path) && newer.Shows(change.path);
-    case ChangeKind::kAdded:
-    case ChangeKind::kModified:
+    case DiffKind::kAdded:
+    case DiffKind::kModified:
       return newer.Shows(change.path);
   }
   return false;

@@ -1,4 +1,4 @@
-// Which names in a workspace a request may tell its caller.
+// Which names of a workspace a request may tell its caller.
 #pragma once
 
 #include <map>
@@ -11,17 +11,17 @@
 
 namespace ckptfs::control {
 
-// A comparison reads everything, whoever asks for it; but what stands in a directory that the caller may
-// not list is none of the caller's business. Used by one thread.
+// A comparison reads everything, whoever requests it. But names in a directory that the caller may not list
+// must not be shown to the caller. Used by one thread.
 class VisibleNames {
  public:
-  // The volume is opened when it is needed, which it is not for root. Where it cannot be (its data is
-  // missing) nobody else sees anything.
+  // The volume is opened when needed; for root, it never is. If it cannot be opened (its data is missing),
+  // other users see nothing.
   VisibleNames(const ControlCaller& caller, const Backend& backend, VolumeId volume)
       : caller_(caller), backend_(backend), id_(std::move(volume)) {}
 
-  // Whether the caller may list the directory that `path`, relative to the volume's root, is in; where
-  // that is not there any more, the nearest above it that is. Root may.
+  // Whether the caller may list the directory that contains `path`, which is relative to the volume's root;
+  // if that is gone, the nearest existing ancestor. Always true for root.
   bool Shows(const std::string& path);
 
  private:
@@ -31,12 +31,12 @@ class VisibleNames {
   const ControlCaller& caller_;
   const Backend& backend_;
   VolumeId id_;
-  std::shared_ptr<Volume> volume_;     // once it has been opened
-  std::map<std::string, bool> known_;  // directories, some of those that were asked for last
+  std::shared_ptr<Volume> volume_;     // once opened
+  std::map<std::string, bool> known_;  // recently asked directories
   size_t known_bytes_ = 0;
 };
 
 // Whether the caller may see a change.
-bool Shows(const Change& change, VisibleNames& older, VisibleNames& newer);
+bool Shows(const DiffEntry& change, VisibleNames& older, VisibleNames& newer);
 
 }  // namespace ckptfs::control

@@ -1,9 +1,9 @@
-// The words of the control protocol (fs/control/control_protocol.h): commands, fields, and how strings and
-// errors travel. Shared by both sides, so that they cannot drift apart.
+// The vocabulary of the control protocol (fs/control/control_protocol.h): commands, fields, and the encoding
+// of strings and errors. Shared by both sides, so that they cannot drift apart.
 //
-// A request is {"command": "...", "workspace": "name", "args": {...}}. "workspace" is left out
-// where the control file's own scope says it; through the mount root's control file, root may name
-// any. What each command takes and gives is written beside its name.
+// A request is {"command": "...", "workspace": "name", "args": {...}}. "workspace" is omitted if the control
+// file's own scope implies it; through the mount root's control file, root may name any. The arguments and
+// the result of each command are documented next to its name.
 #pragma once
 
 #include <cerrno>
@@ -29,28 +29,28 @@ inline constexpr const char* kProgress = "progress";
 inline constexpr const char* kItems = "items";
 inline constexpr const char* kResult = "result";
 inline constexpr const char* kError = "error";
-// How many lines of a comparison are left out, as the caller may not see them.
+// How many lines of a comparison are omitted because the caller may not see them.
 inline constexpr const char* kHidden = "hidden";
 inline constexpr const char* kWorkspacesHidden =
-    "workspaces_hidden";  // as the caller may not list them
-// How many are, as their paths are longer than any program can use.
+    "workspaces_hidden";  // because the caller may not list them
+// How many are omitted because their paths are longer than any program can use.
 inline constexpr const char* kTooLong = "too_long";
 
-// --- Commands that ask ---------------------------------------------------------------------------
+// --- Queries -------------------------------------------------------------------------------------
 // {} -> {scope: "mount" | "workspace", workspace: name or null, mountpoint, version}
 inline constexpr const char* kHello = "hello";
-// {} -> array of snapshots, oldest first; items before it if they are many. Of each: moment ("one",
+// {} -> array of snapshots, oldest first; preceded by items if there are many. Each has moment ("one",
 // "crash-consistent" or "unknown") and moment_reason (text or null)
 inline constexpr const char* kList = "list";
 // {snapshot} -> a snapshot with state, referenced_bytes and exclusive_bytes (null if missing), and
 // open_for_writing: [{path, pid, command}] of open_for_writing_total (null: not known), and
 // unlinked_files: [{name, path, size_bytes, allocated_bytes}]
 inline constexpr const char* kShow = "show";
-// {} -> the object of `ckpt status --format json`; of a workspace's scope: with that one only
+// {} -> the object of `ckpt status --format json`; in a workspace's scope: with that workspace only
 inline constexpr const char* kStatus = "status";
 // {usage: bool} -> {fs_total_bytes, fs_used_bytes, fs_free_bytes, templates: [{name, size_bytes,
 // disk_bytes}], workspaces: [{name, snapshots, live: {referenced_bytes, exclusive_bytes}, usage: [{name,
-// referenced_bytes, exclusive_bytes}]}]}; live and usage only within a workspace
+// referenced_bytes, exclusive_bytes}]}]}; live and usage only in a workspace's scope
 inline constexpr const char* kDf = "df";
 // {from, to: name or null for the live tree} -> items {kind, path, old_path?}, then null
 inline constexpr const char* kDiff = "diff";
@@ -71,22 +71,22 @@ inline constexpr const char* kFork = "fork";
 inline constexpr const char* kDelete = "delete";
 // {snapshot, pinned} -> {}
 inline constexpr const char* kPin = "pin";
-// {repair} -> {problems: [text], repaired: [text]}; the problems that are left
+// {repair} -> {problems: [text], repaired: [text]}; the remaining problems
 inline constexpr const char* kFsck = "fsck";
-// {name, mode, template} -> {workspace}; made from that template, owned by the caller. `mode` has had
-// the umask taken off
+// {name, mode, template} -> {workspace}; made from that template, owned by the caller. The umask has already
+// been applied to `mode`
 inline constexpr const char* kCreate = "create";
 // {name, filesystem?, size_bytes?, fd, device, inode} -> a template; `fd` as in import, of a directory or an
-// image. {name, snapshot} with a workspace -> the same of a snapshot. Both for root
+// image. {name, snapshot} with a workspace -> the same, from a snapshot. Both only for root
 inline constexpr const char* kTemplateAdd = "template-add";
 // {name} -> {}
 inline constexpr const char* kTemplateRemove = "template-remove";
-// {name, fd, device, inode, leave_out_nested} -> {workspace, directories, files, hard_links,
-// others, copied_bytes, shared_bytes, links_outside, attributes_left_out, left_out: [path]}. `fd`
-// is a descriptor of the caller, an open directory. For root; EOPNOTSUPP where the daemon cannot
-// reach the caller's descriptors. Given up if the caller closes the control file before the end.
+// {name, fd, device, inode, leave_out_nested} -> {workspace, directories, files, hard_links, others,
+// copied_bytes, shared_bytes, links_outside, attributes_left_out, left_out: [path]}. `fd` is the caller's
+// descriptor of an open directory. Only for root; EOPNOTSUPP if the daemon cannot reach the caller's
+// descriptors. Cancelled if the caller closes the control file before the end.
 inline constexpr const char* kImport = "import";
-// {} -> {}; what has been written to the workspace is on disk
+// {} -> {}; data written to the workspace is on disk
 inline constexpr const char* kSync = "sync";
 
 // --- Values --------------------------------------------------------------------------------------
@@ -97,10 +97,10 @@ inline constexpr const char* kKindRemoved = "removed";
 inline constexpr const char* kKindModified = "modified";
 inline constexpr const char* kKindRenamed = "renamed";
 
-// Deeper JSON than this is refused or shown as text: printing it is recursive.
+// Deeper JSON is refused or shown as text: printing it is recursive.
 inline constexpr int kMaxJsonDepth = 64;
 
-// A string of any bytes, as JSON: {"bytes": [...]} if it is no valid UTF-8.
+// Any bytes as JSON: {"bytes": [...]} if they are not valid UTF-8.
 inline Json FromBytes(std::string_view bytes) {
   if (IsValidUtf8(bytes)) return std::string(bytes);
   Json values = Json::array();
@@ -108,7 +108,7 @@ inline Json FromBytes(std::string_view bytes) {
   return Json{{"bytes", std::move(values)}};
 }
 
-// The inverse of FromBytes. Throws Error EINVAL, naming `what`, if it is not of that form.
+// The inverse of FromBytes. Throws Error EINVAL, naming `what`, if `json` is not of that form.
 inline std::string ToBytes(const Json& json, std::string_view what) {
   if (json.is_string()) return json.get<std::string>();
   const auto found = json.is_object() ? json.find("bytes") : json.end();
@@ -136,13 +136,13 @@ inline Error ToError(const Json& json) {
                json.value("why", ""), json.value("hint", ""));
 }
 
-// One line of the protocol. Bytes that are no UTF-8 in a message become U+FFFD.
+// One line of the protocol. In messages, bytes that are not UTF-8 become U+FFFD.
 inline std::string ToLine(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
 }
 
-// Parses JSON of at most kMaxJsonDepth levels and that many values; a discarded value (is_discarded) if it is
-// none.
+// Parses JSON of at most kMaxJsonDepth levels and `values_max` values; returns a discarded value
+// (is_discarded) if it is not that.
 inline Json Parse(std::string_view text, size_t values_max = SIZE_MAX) {
   const JsonBounds bounds{.depth_max = kMaxJsonDepth, .values_max = values_max};
   if (CheckJson(text, bounds) != JsonVerdict::kGood) return Json(Json::value_t::discarded);

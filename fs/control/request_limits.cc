@@ -15,11 +15,11 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::string_view kAttempted = "compare two states";
-// How long an answer may go unread before it is given up for others.
+// How long an answer may remain unread before the request is given up in favour of others.
 constexpr auto kStalledMax = 10s;
 constexpr auto kUntilGivenUp = 2s;
 constexpr auto kLookEvery = 100ms;
-// A request that held so much leaves gaps that the allocator would keep.
+// A request that held this much leaves free memory that the allocator would keep.
 constexpr size_t kTrimBytes = size_t{4} << 20;
 
 }  // namespace

@@ -1,4 +1,4 @@
-// What the requests of control files may take of the daemon's memory and time.
+// Limits on the daemon's memory and time that control requests may use.
 #pragma once
 
 #include <sys/types.h>
@@ -15,15 +15,15 @@ namespace ckptfs::control {
 
 class Answer;
 
-// Memory and turns of the requests of one mount, in shares for each user, so that no user takes what others
-// need. Any thread may call any function.
+// Memory and turns of the requests of one mount, in shares per user, so that no user takes what others need.
+// Thread-safe.
 class RequestShares {
  public:
-  // Of what comparisons hold, all together and those of one user. Root's are counted by themselves.
+  // Memory held by comparisons: in total, and per user. Root's is counted separately.
   static constexpr size_t kBytesMax = size_t{128} << 20;
   static constexpr size_t kBytesMaxOfUser = size_t{80} << 20;
   static constexpr size_t kBytesMaxOfRoot = size_t{1} << 30;
-  // Of requests that cost time, those of one user that run at once. Others wait for their turn.
+  // How many expensive requests of one user run at once. Others wait for their turn.
   static constexpr size_t kTurnsOfUser = 2;
 
   RequestShares() = default;
@@ -45,7 +45,7 @@ class RequestShares {
 
   size_t BytesOf(uid_t uid) const;
   size_t BytesOfUsers() const;
-  // Takes the request from the one that holds the most of those whose readers do not read. False: there is none.
+  // Of the requests whose readers do not read, gives up the one that holds the most. False: there is none.
   bool GiveUpStalled(const Holding& except);
 
   std::mutex mutex_;
@@ -54,8 +54,8 @@ class RequestShares {
   std::map<uid_t, size_t> turns_;
 };
 
-// The limits of one request. Its memory comes out of its user's share. Where all users together hold too much,
-// requests whose answers have not been read for a while are given up for others. For one thread.
+// The limits of one request. Its memory comes out of its user's share. If all users together hold too much,
+// requests whose answers have not been read for a while are given up for others. Used by one thread.
 class RequestLimits : public WorkLimits {
  public:
   RequestLimits(RequestShares& shares, uid_t uid, Answer& answer);
@@ -72,10 +72,10 @@ class RequestLimits : public WorkLimits {
 
   RequestShares& shares_;
   std::list<RequestShares::Holding>::iterator holding_;
-  size_t bytes_max_ = 0;  // that it held
+  size_t bytes_max_ = 0;  // the maximum that it held
 };
 
-// Waits until it is this request's turn, and has it as long as it exists. Throws LimitError ECANCELED.
+// Waits for this request's turn, and keeps it for the object's lifetime. Throws LimitError ECANCELED.
 class Turn {
  public:
   explicit Turn(RequestLimits& limits);

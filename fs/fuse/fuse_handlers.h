@@ -75,7 +75,7 @@ Done SetXattr(fuse_req_t request, NodeId node, const ArgumentText& name, const A
               int flags, Pages pages);
 Done SetListedXattr(fuse_req_t request, NodeId node, const ArgumentText& name,
                     const ArgumentBytes& value, int flags);
-// The call of the mount's helper by which a checkpoint keeps writers out of a file (WriteStop).
+// The call of the mount's helper by which a checkpoint keeps writers out of a file (WriteBarrier).
 AnsweredElsewhere StopWrites(fuse_req_t request, NodeId node, const ArgumentText& name,
                              const ArgumentBytes& value, int flags);
 Done RemoveXattr(fuse_req_t request, NodeId node, const ArgumentText& name);

@@ -101,7 +101,7 @@ struct CapabilitiesMeetHeldPages {
 struct CallStopsWrites {
   static bool Holds(fuse_req_t /*request*/, NodeId /*node*/, const ArgumentText& name,
                     const auto&... /*others*/) {
-    return name.view() == StopCalls::kXattrName;
+    return name.view() == BarrierCalls::kXattrName;
   }
 };
 

@@ -18,7 +18,7 @@ std::shared_ptr<PendingRequest> KeepForLater(PendingRequest::Kind kind, fuse_req
 // may have to wait for this one.
 void TellKernelOfUnanswered(FuseHandlers& handlers, const VerbScope& scope) {
   handlers.mount.kernel.InvalidateAttributes(scope.node);
-  handlers.waiting_room.Post([&handlers, names = scope.names] {
+  handlers.elastic_pool.Post([&handlers, names = scope.names] {
     for (const auto& [directory, name] : names) handlers.mount.kernel.ExpireName(directory, name);
   });
 }

@@ -12,18 +12,18 @@
 #include "backend/base/error.h"
 #include "fs/fuse/fuse_request.h"
 #include "fs/nodes/asker_life.h"
-#include "fs/nodes/gate.h"
+#include "fs/nodes/freeze_lock.h"
 
 namespace ckptfs {
 
 enum class RunClass : uint8_t {
   // By the thread that has read the request. It neither waits nor takes long.
   kAtOnce,
-  // The same, as far as that goes. What would wait at a shut gate goes on in the waiting room, and what finds
-  // out that it takes long (Gate::BeforeLongWork) with the workers: the thread that reads requests is the only
+  // The same, as far as that goes. What would wait at a shut freeze lock goes on in the elastic pool, and what finds
+  // out that it takes long (FreezeLock::BeforeLongWork) with the workers: the thread that reads requests is the only
   // one of a processor where they come by a ring, and one of not too many otherwise.
   kChange,
-  // In the waiting room: it waits for other requests or for the disk.
+  // In the elastic pool: it waits for other requests or for the disk.
   kMayWait,
   // The same, and with the workers if it finds out that it takes long.
   kMayTakeLong,
@@ -46,15 +46,15 @@ struct VerbScope {
 enum class RunOutcome : uint8_t { kAnswered, kMustWait, kTakesLong };
 
 // Runs `handle`, which replies; replies with the errno of what it throws. Without a reply, if it was neither
-// to wait nor to take long (Gate::NoWaiting), and would have.
+// to wait nor to take long (FreezeLock::NoWaiting), and would have.
 template <typename Handle>
 RunOutcome AnswerOnce(fuse_req_t request, const char* operation, const Handle& handle) noexcept {
   try {
     PrepareWorkerThread();
     handle();
-  } catch (const Gate::MustNotWait&) {
+  } catch (const FreezeLock::MustNotWait&) {
     return RunOutcome::kMustWait;
-  } catch (const Gate::MustNotWork&) {
+  } catch (const FreezeLock::MustNotWork&) {
     return RunOutcome::kTakesLong;
   } catch (...) {
     ReplyError(request, ErrnoOfException(operation));
@@ -107,7 +107,7 @@ void AnswerKept(PendingRequest& pending, const Work& work) {
 
 // `handle` is copied and outlives the caller: it holds what it needs (kept_arguments.h).
 template <typename Handle>
-void AnswerIn(WaitingRoom& room, fuse_req_t request, const char* operation, const Handle& handle) {
+void AnswerIn(ElasticPool& room, fuse_req_t request, const char* operation, const Handle& handle) {
   room.Post(CallerOf(request).uid, [request, operation, handle,
                                     pending = KeepForLater(PendingRequest::Kind::kOther, request)] {
     AnswerKept(*pending, [&] { Answer(request, operation, handle); });
@@ -120,12 +120,12 @@ void AnswerPerhapsLong(fuse_req_t request, const char* operation, const Handle& 
   const auto begin = [&handlers, request, operation, handle] {
     RunOutcome outcome = RunOutcome::kAnswered;
     {
-      const Gate::NoLongWork no_long_work;
+      const FreezeLock::NoLongWork no_long_work;
       outcome = Answer(request, operation, handle);
     }
     if (outcome != RunOutcome::kAnswered) AnswerIn(handlers.workers, request, operation, handle);
   };
-  handlers.waiting_room.Post(
+  handlers.elastic_pool.Post(
       CallerOf(request).uid,
       [begin, pending = KeepForLater(PendingRequest::Kind::kOther, request)] {
         AnswerKept(*pending, begin);
@@ -136,12 +136,12 @@ template <typename Handle>
 void AnswerChange(fuse_req_t request, const char* operation, const Handle& handle) {
   RunOutcome outcome = RunOutcome::kAnswered;
   {
-    const Gate::NoWaiting no_waiting;
+    const FreezeLock::NoWaiting no_waiting;
     outcome = Answer(request, operation, handle);
   }
   if (outcome == RunOutcome::kAnswered) return;
   FuseHandlers& handlers = HandlersOf(request);
-  AnswerIn(outcome == RunOutcome::kMustWait ? handlers.waiting_room : handlers.workers, request,
+  AnswerIn(outcome == RunOutcome::kMustWait ? handlers.elastic_pool : handlers.workers, request,
            operation, handle);
 }
 
@@ -154,7 +154,7 @@ void Run(fuse_req_t request, const char* operation, const Handle& handle) {
   } else if constexpr (kRun == RunClass::kChange) {
     AnswerChange(request, operation, handle);
   } else if constexpr (kRun == RunClass::kMayWait) {
-    AnswerIn(HandlersOf(request).waiting_room, request, operation, handle);
+    AnswerIn(HandlersOf(request).elastic_pool, request, operation, handle);
   } else if constexpr (kRun == RunClass::kMayTakeLong) {
     AnswerPerhapsLong(request, operation, handle);
   } else {

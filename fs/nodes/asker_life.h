@@ -1,4 +1,4 @@
-// Whether there is still somebody to do it for.
+// Whether the requester of the current work still exists.
 #pragma once
 
 #include <atomic>
@@ -6,13 +6,13 @@
 
 namespace ckptfs {
 
-// Of the request that the calling thread works on: what may wait for long looks here, now and then. False on a
-// thread that works for nobody in particular.
+// For the request that the calling thread works on. Code that may wait for long checks it now and then. False
+// on a thread that works for no request.
 class AskerLife {
  public:
   static bool IsKilled() noexcept { return killed_ != nullptr && *killed_; }
 
-  // While it exists the calling thread works for whoever that flag is of.
+  // While it exists, the calling thread works for the requester that this flag belongs to.
   class Scope {
    public:
     explicit Scope(const std::atomic<bool>& killed) : before_(std::exchange(killed_, &killed)) {}

@@ -1,4 +1,4 @@
-// What the kernel is told of files.
+// What the kernel is told about files.
 #pragma once
 
 #include <sys/stat.h>
@@ -12,11 +12,11 @@ namespace ckptfs {
 
 struct Attributes {
   struct stat stat {};
-  double timeout_s = 0;  // how long the kernel may keep them
+  double timeout_s = 0;  // how long the kernel may cache them
 };
 
-// A name that was found or made. The kernel holds one lookup on `node` once it has this: if it
-// never gets it, the lookup has to be taken back (FileTree::Forget).
+// A name that was found or made. With it the kernel gets one lookup reference on `node`; if the reply never
+// reaches the kernel, that reference has to be dropped (FileTree::Forget).
 struct Entry {
   NodeId node = 0;  // 0: there is no such name
   uint32_t generation = 0;
@@ -24,12 +24,12 @@ struct Entry {
   double entry_timeout_s = 0;
 };
 
-// What setattr is to change; only fields whose flag is set count.
+// What setattr is to change. A field counts only if its flag is set.
 struct AttributeChange {
   bool set_mode = false, set_uid = false, set_gid = false, set_size = false;
-  // ftruncate(2) always sets the times, truncate(2) only if the size becomes another.
+  // ftruncate(2) always sets the times, truncate(2) only if the size changes.
   bool by_descriptor = false;
-  bool keep_set_id = false;  // the caller may leave set-id bits to what it truncates (CAP_FSETID)
+  bool keep_set_id = false;  // the caller may truncate without losing set-id bits (CAP_FSETID)
   mode_t mode = 0;
   uid_t uid = 0;
   gid_t gid = 0;

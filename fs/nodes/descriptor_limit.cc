@@ -9,7 +9,7 @@ namespace ckptfs {
 namespace {
 
 constexpr rlim_t kReservedMax = 1024;
-constexpr rlim_t kReservedPart = 8;  // of a small limit
+constexpr rlim_t kReservedPart = 8;  // fraction of a small limit
 
 rlim_t Limit() noexcept {
   rlimit limit{};

@@ -1,4 +1,4 @@
-// How the daemon's descriptors are divided among those who make it keep them.
+// How the daemon's descriptors are divided among the users that make it keep them.
 #pragma once
 
 #include <sys/types.h>
@@ -13,7 +13,7 @@ namespace ckptfs {
 
 class DescriptorShares;
 
-// One descriptor on a user's account, as long as it exists. Move-only; outlived by its DescriptorShares.
+// One descriptor charged to a user, for the object's lifetime. Move-only; outlived by its DescriptorShares.
 class DescriptorClaim {
  public:
   DescriptorClaim() = default;
@@ -28,10 +28,10 @@ class DescriptorClaim {
   DescriptorClaim& operator=(const DescriptorClaim&) = delete;
   ~DescriptorClaim();
 
-  // False: his share was too small.
+  // False: the user's share was used up.
   bool valid() const noexcept { return shares_ != nullptr; }
   uid_t user() const noexcept { return user_; }
-  // It is another's from now on, whatever his share is.
+  // Charges it to another user from now on, regardless of that user's share.
   void PassTo(uid_t user);
 
  private:
@@ -42,14 +42,15 @@ class DescriptorClaim {
   uid_t user_ = 0;
 };
 
-// The rule: a user who is not root holds no more than he leaves free. One alone can have half of all there
-// are, two a third each, and so on: there are always some for one who comes new, and a thousand users who
-// work together leave as many as each of them has. What somebody has, he keeps; only he gets no more.
+// The rule: a user other than root holds at most as many as remain free. A single user can have half of all,
+// two users a third each, and so on. So a new user always finds some free, and a thousand users together
+// leave as many free as each of them has. Nothing is taken back from a user over the limit; that user only
+// gets no more.
 //
-// Owned by the mount. Any thread may call anything; never calls out with its lock held but to `most`.
+// Owned by the mount. Thread-safe. Never calls out with its lock held, except to `most`.
 class DescriptorShares {
  public:
-  // `most`: how many there may be in all, at the moment.
+  // `most`: the maximum in total, at the moment.
   explicit DescriptorShares(std::function<uint64_t()> most) : most_(std::move(most)) {}
 
   DescriptorClaim Claim(uid_t user);

@@ -1,4 +1,4 @@
-// Descriptors of the directories that requests have just used.
+// A cache of descriptors of recently used directories.
 #pragma once
 
 #include <chrono>
@@ -12,32 +12,32 @@
 
 namespace ckptfs {
 
-// A descriptor of a directory that the kernel knows. ESTALE also if what has its number and generation is
-// none: two workspaces can give both to two files that they make in one transaction, and a state of one
-// can take the place of the other's.
+// Opens a directory that the kernel knows. ESTALE also if the inode with this number and generation is not a
+// directory: two workspaces can give the same number and generation to files created in one transaction, and
+// a state of one can replace a state of the other.
 UniqueFd OpenDirectory(const Volume& volume, FileId directory, int flags);
 
-// Requests on names come in bursts: a program that unpacks an archive makes the kernel ask for the
-// attributes of one directory, look a name up in it and create the file there, thousands of times.
-// To open the directory by its handle anew for each of these costs as much as the calls on it. So
-// O_PATH descriptors are kept for a moment: at most kMax, none longer than kIdle after its last use
-// (DropIdle, which somebody must call), and none of a directory that has been removed or of a volume
-// that is let go of, which it would keep from being destroyed (Drop).
+// Requests on names come in bursts. A program that unpacks an archive makes the kernel ask for the attributes
+// of one directory, look up a name in it and create the file there, thousands of times. Opening the directory
+// by handle each time costs as much as the calls on it. So O_PATH descriptors are kept for a moment: at most
+// kMax, none longer than kIdle after its last use (DropIdle, which somebody must call). Descriptors of a
+// removed directory or of a released volume are dropped (Drop), as they would keep it from being destroyed.
 //
-// Owned by the mount. Any thread may call anything.
+// Owned by the mount. Thread-safe.
 class DirectoryFds {
  public:
   static constexpr size_t kMax = 128;
   static constexpr std::chrono::milliseconds kIdle{500};
 
-  // A descriptor of `directory` (which is one) in `volume`. Throws what Volume::OpenInode throws.
+  // A descriptor of `directory`, which must be a directory, in `volume`. Throws what Volume::OpenInode
+  // throws.
   std::shared_ptr<const UniqueFd> Open(const std::shared_ptr<Volume>& volume, FileId directory);
 
   // The directory has been removed.
   void Drop(const Volume& volume, uint64_t inode);
-  // Nothing of the volume will be asked for.
+  // The volume will not be used again.
   void Drop(const VolumeId& volume);
-  // Returns whether any is left.
+  // Returns whether any descriptor is left.
   bool DropIdle();
 
  private:

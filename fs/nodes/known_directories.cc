@@ -15,7 +15,7 @@ NodeHandle KnownDirectories::HandleOf(uint64_t inode, const Known& known,
           .generation = known.generation ^ slot_generation ^ known.line * kFarApart};
 }
 
-// With the mutex held.
+// Requires the mutex.
 std::optional<NodeHandle> KnownDirectories::FindAgain(FileId file, Slot slot, bool& taken) {
   const auto [begin, end] = by_inode_.equal_range(file.inode);
   for (auto it = begin; it != end; ++it) {
@@ -30,7 +30,7 @@ std::optional<NodeHandle> KnownDirectories::FindAgain(FileId file, Slot slot, bo
   return std::nullopt;
 }
 
-// With the mutex held; counted in the slot.
+// Requires the mutex; the slot has counted the lookup.
 NodeHandle KnownDirectories::Add(FileId file, Slot slot, uint32_t slot_generation) {
   const Known known{.slot = slot, .generation = file.generation, .lookups = 1, .line = line_};
   by_inode_.emplace(file.inode, known);
@@ -57,7 +57,7 @@ NodeHandle KnownDirectories::AcquireAgain(FileId file, const View& view) {
   return Add(file, view.slot, view.generation);
 }
 
-// With the mutex held.
+// Requires the mutex.
 KnownDirectories::Table::iterator KnownDirectories::Find(NodeId node) {
   const auto [begin, end] = by_inode_.equal_range(InodeOf(node));
   const auto it = std::find_if(

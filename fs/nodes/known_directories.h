@@ -14,63 +14,61 @@
 
 namespace ckptfs {
 
-// A rollback in place must keep every directory that still exists: a process that stands in one
-// goes on there. So directories, unlike files, keep their node id when the workspace is switched to
-// another volume, and a node id must go on meaning the same directory: the one with this inode
-// number *and generation*, since another volume may use the number for another directory. This
-// table remembers the generation for as long as the kernel knows the node (56 bytes a directory).
+// A rollback in place must keep every directory that still exists: a process whose working directory it is
+// goes on there. So directories, unlike files, keep their node id when the workspace is switched to another
+// volume, and a node id must keep meaning the same directory: the one with this inode number *and
+// generation*, since another volume may use the number for another directory. This table stores the
+// generation for as long as the kernel knows the node (56 bytes per directory).
 //
-// Two workspaces may give one inode number and generation to two directories that they make within
-// one transaction. So what is known says nothing once a state of another workspace has been put in
-// the place of this one's (`Disown`).
+// Two workspaces may give the same inode number and generation to two directories created in one transaction.
+// So the table's entries are invalid once a state of another workspace has replaced this one's (`Disown`).
 //
-// A directory that was removed is dead for the kernel: whoever holds it still, as its working directory
-// say, can list nothing and make nothing in it, and so could nobody else if a rollback brought it back
-// under its old id. So it gets another (`Remove`).
+// A removed directory is dead for the kernel: a process that still holds it, e.g. as its working directory,
+// can list nothing and create nothing in it. The same would hold for everybody if a rollback restored it
+// under its old id. So it gets a new id (`Remove`).
 //
-// Its handles are to last as long as it is the same directory, also when the kernel has forgotten it: the
-// generation that the kernel is told is made of the directory's own, of its slot's, as slots are handed out
-// anew at each mount, and of how often all was disowned.
+// A file handle of a directory stays valid as long as it is the same directory, even after the kernel has
+// forgotten it. So the generation that the kernel is told combines the directory's own, its slot's (slots are
+// assigned anew at each mount), and the number of Disown calls.
 //
-// A directory that is first seen when its natural node id (current slot, inode number) is still
-// taken by an older directory of another generation gets an id in a new slot.
+// The natural node id of a directory is (current slot, inode number). If an older directory of another
+// generation still has that id when a directory is first seen, the new one gets an id in a new slot.
 //
-// Any thread may call anything.
+// Thread-safe.
 class KnownDirectories {
  public:
   explicit KnownDirectories(SlotTable& slots) : slots_(slots) {}
 
-  // The node id by which the kernel is to know directory `file`, counting one lookup that a reply
-  // gives it, here and in its slot. `current_slot` tells the slot for new ids, which must be
-  // pinned; `new_slot` makes another one if that id is taken. Both are called with the table's lock
-  // held. Counting both under one lock keeps a forget that comes meanwhile from freeing the
-  // slot in between.
+  // The node id for directory `file`. Counts the lookup that the reply will give the kernel, here and in the
+  // slot. `current_slot` returns the slot for new ids, which must be pinned; `new_slot` makes another one if
+  // that id is taken. Both are called with the table's lock held. Counting both under one lock keeps a
+  // concurrent forget from freeing the slot in between.
   NodeHandle Acquire(FileId file, const std::function<Slot()>& current_slot,
                      const std::function<Slot()>& new_slot);
-  // The same for a directory of which somebody has a handle with a slot: that of `view`. Throws Error ESTALE
-  // if the directory has got another id since.
+  // The same for a directory from a file handle whose slot is that of `view`. Throws Error ESTALE if the
+  // directory has got another id since.
   NodeHandle AcquireAgain(FileId file, const View& view);
 
-  // The generation behind a node id; 0 (any) if it is not known. Throws Error ESTALE if it was
+  // The generation behind a node id; 0 (any) if it is not known. Throws Error ESTALE if the node was
   // disowned.
   uint32_t GenerationOf(NodeId node);
 
-  // From now on no directory is one of those that are known: their node ids are stale, and stay
-  // taken until the kernel forgets them.
+  // From now on no directory is identical to a known one: the known node ids are stale, and stay taken until
+  // the kernel forgets them.
   void Disown();
 
-  // That directory has lost its name by rmdir(2) or by a rename over it. Said before the kernel hears of it.
+  // The directory has lost its name by rmdir(2) or by a rename over it. Called before the kernel is told.
   void Remove(NodeId node);
 
-  // Takes back `lookups` lookups; the caller takes them back from the slot afterwards.
+  // Drops `lookups` lookups; the caller then drops them from the slot.
   void Forget(NodeId node, uint64_t lookups);
 
-  // A listing of the directory, with attributes, is about to be made. `TakeListed` gives all of which
-  // that was said since it was last called, and that the kernel still knows.
+  // A listing of the directory, with attributes, is about to be made. `TakeListed` returns the directories
+  // noted since its last call that the kernel still knows.
   void NoteListing(NodeId node);
   std::vector<NodeId> TakeListed();
 
-  // Whether the kernel knows a directory of that inode number, whatever its generation.
+  // Whether the kernel knows a directory with that inode number, of any generation.
   bool Contains(uint64_t inode) const;
   std::vector<NodeId> All() const;
   size_t size() const;
@@ -88,8 +86,8 @@ class KnownDirectories {
   using Table = std::unordered_multimap<uint64_t, Known>;
 
   Table::iterator Find(NodeId node);
-  // That directory if it is known, counting one lookup; else empty. `taken`: whether another has its number
-  // in that slot.
+  // That directory if it is known, counting one lookup; else empty. `taken`: whether another directory has
+  // its number in that slot.
   std::optional<NodeHandle> FindAgain(FileId file, Slot slot, bool& taken);
   NodeHandle Add(FileId file, Slot slot, uint32_t slot_generation);
   static NodeHandle HandleOf(uint64_t inode, const Known& known, uint32_t slot_generation);
@@ -97,7 +95,7 @@ class KnownDirectories {
   SlotTable& slots_;
   mutable std::mutex mutex_;
   Table by_inode_;
-  uint32_t line_ = 0;  // counts the calls of Disown
+  uint32_t line_ = 0;  // number of Disown calls
 };
 
 }  // namespace ckptfs

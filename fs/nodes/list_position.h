@@ -1,4 +1,4 @@
-// Where a listing goes on, and where it ends.
+// Where a listing continues, and where it ends.
 #pragma once
 
 #include <sys/types.h>
@@ -7,17 +7,17 @@
 
 namespace ckptfs {
 
-// The kernel opens no directory here, and says of a listing only the position after the last entry that
-// it was given. Where entries stand in the order in which they were made, a listing that went to whatever
-// is the end then would not end: what is renamed, or made, while it goes on comes to stand after it. So
-// each ends where the directory ended when it began, and its positions hold that.
+// The kernel opens no directory here, and passes only the position after the last entry it was given. Entries
+// are in order of creation. Names created or renamed during a listing come after its position, so a listing
+// up to the current end might never finish. So each listing ends where the directory ended when it began, and
+// its positions encode that end.
 struct ListPosition {
-  int64_t next = 0;  // the least number of an entry that has not been listed
-  int64_t last = 0;  // the largest number of one that is to be; 0: of any
+  int64_t next = 0;  // the smallest number of an entry that has not been listed
+  int64_t last = 0;  // the largest number to be listed; 0: no limit
 
   bool AtEnd() const { return last != 0 && next > last; }
 
-  // As the kernel is given it. A number that is too large for that is one without an end.
+  // The position as the kernel gets it. If a number is too large to encode, the position has no end.
   off_t Encode() const {
     if (last <= 0 || last > kLastMax) return next;
     return kHasEnd | last << kNextBits | (next > kNextMax ? kNextMax : next);

@@ -45,8 +45,8 @@ NodeId LiveWorkspace::root_node() const {
 }
 
 NodeHandle LiveWorkspace::AcquireRoot() const {
-  // Counted with the lock held: the slot is pinned as long as it is the root's, and cannot have
-  // become another view's meanwhile.
+  // Counted with the lock held: the slot is pinned while it is the root's, so it cannot have become another
+  // view's.
   const std::lock_guard lock(mutex_);
   const uint32_t generation = slots_.Count(root_slot_);
   return {.node = MakeNumber(root_slot_, kRootInode), .generation = generation};
@@ -59,8 +59,8 @@ void LiveWorkspace::RenewRoot() {
   if (old != directories_slot_) slots_.Unpin(old);
 }
 
-NodeId LiveWorkspace::live_node(Place place) const {
-  const auto kind = place == Place::kRoot ? VirtualKind::kRootLive : VirtualKind::kInnerLive;
+NodeId LiveWorkspace::live_node(SnapDir place) const {
+  const auto kind = place == SnapDir::kRoot ? VirtualKind::kRootLive : VirtualKind::kInnerLive;
   const uint64_t turn = live_turn_ & ((uint64_t{1} << kLiveTurnBits) - 1);
   return MakeVirtualNode(kind, static_cast<uint64_t>(id_) << kLiveTurnBits | turn);
 }
@@ -91,7 +91,7 @@ bool LiveWorkspace::AwaitWalks(pid_t thread, Holds holds) {
   constexpr std::chrono::milliseconds kPoll{5};
   constexpr std::chrono::milliseconds kLockWaitMax{20};
   constexpr std::chrono::milliseconds kLockWaitAgainMax{500};
-  // Names are dropped a million a second.
+  // Names are dropped at a million per second.
   constexpr std::chrono::seconds kMax{20};
   constexpr std::chrono::milliseconds kInterruptPoll{200};
   const auto began = std::chrono::steady_clock::now();
@@ -158,7 +158,7 @@ void LiveWorkspace::Retire() {
   const std::lock_guard lock(mutex_);
   slots_.Unpin(root_slot_);
   if (directories_slot_ != root_slot_) slots_.Unpin(directories_slot_);
-  root_slot_ = directories_slot_ = 0;  // which no view has: what comes late gets ESTALE
+  root_slot_ = directories_slot_ = 0;  // no view has slot 0: late requests get ESTALE
 }
 
 LiveWorkspaces::~LiveWorkspaces() {

@@ -15,29 +15,27 @@
 
 namespace ckptfs {
 
-// A process may stand in a directory that is removed, have a FIFO open that is unlinked, or be about
-// to open the file that somebody else removes or replaces: the kernel has looked the name up and
-// asks for the node next. (It looks a stale node's name up anew, but only once: where names come and
-// go fast, a second loss in a row would reach the program, as ESTALE.) Natively the inode lives as
-// long as it is referred to. Here a descriptor keeps it alive underneath, so that it can still be
-// reached by its number, until the kernel forgets the node, which it does as soon as nobody uses
-// it. Measured: rm -r of 5,000 files takes 4% longer by it.
+// A process may have its working directory removed, have an unlinked FIFO open, or be about to open a file
+// that another process removes or replaces: the kernel has looked up the name and asks for the node next. (It
+// looks up a stale node's name again, but only once: where names come and go fast, a second loss in a row
+// would reach the program as ESTALE.) On a native filesystem the inode lives as long as it is referenced.
+// Here a descriptor keeps the underlying inode alive, reachable by its number, until the kernel forgets the
+// node, which it does as soon as nobody uses it. Measured: rm -r of 5,000 files takes 4% longer.
 //
-// Not for files that are open when they lose their name: UnlinkedFiles keeps those, if it can, as a
-// checkpoint has to have them.
+// Not for files that are open when they lose their name: UnlinkedFiles keeps those, if it can, since a
+// checkpoint must contain them.
 //
-// Owned by a view, and ends with it: an unlink that was on its way during a rollback keeps a file of
-// the tree after it, which the kernel may never have looked up, and so never forgets. Any thread may
-// call anything.
+// Owned by a view, and destroyed with it. This bounds a leak: an unlink in flight during a rollback keeps a
+// file of the new tree, which the kernel may never have looked up and so never forgets. Thread-safe.
 class NamelessFiles {
  public:
-  // Which name a file had last.
+  // The last name of a file.
   struct Place {
     FileId directory;
     std::string name;
   };
 
-  // Without a descriptor only `last` is kept.
+  // Without a descriptor, only `last` is kept.
   void Keep(NodeId node, UniqueFd fd, DescriptorClaim claim, Place last) {
     const std::lock_guard lock(mutex_);
     files_.insert_or_assign(node, File{std::move(fd), std::move(claim), std::move(last)});
@@ -53,10 +51,10 @@ class NamelessFiles {
     return position->second.last;
   }
 
-  // The kernel has forgotten the node. Costs nothing as long as none is kept.
+  // The kernel has forgotten the node. Costs nothing while no file is kept.
   void Forget(NodeId node) {
     if (count_ == 0) return;
-    UniqueFd closed_last;  // after the lock is given back: it may mean deleting the file
+    UniqueFd closed_last;  // after the lock is released: closing may delete the file
     const std::lock_guard lock(mutex_);
     const auto position = files_.find(node);
     if (position == files_.end()) return;
@@ -68,7 +66,7 @@ class NamelessFiles {
  private:
   struct File {
     UniqueFd fd;
-    DescriptorClaim claim;  // whose that is: of whoever has taken the name away
+    DescriptorClaim claim;  // charged to the user who removed the name
     Place last;
   };
 

@@ -1,9 +1,9 @@
 // The numbers by which the kernel knows files: FUSE node ids and st_ino.
 //
-// Both are `high << 40 | inode number`, so no table of known files is needed. In a node id the high
-// part is a slot (fs/nodes/views.h): one view of one volume for as long as somebody looks at it. In
-// st_ino it is a view number, which the catalog keeps as long as the tree is there. Slot 0 and view 0 stand for the
-// directories and files that no volume holds: the mount root, .snapshots and what is in it.
+// Both are `high << 40 | inode number`, so no table of known files is needed. In a node id the high part is a
+// slot (fs/nodes/views.h): one view of one volume while somebody uses it. In st_ino it is a view number,
+// which the catalog keeps for the lifetime of the tree. Slot 0 and view 0 are for directories and files
+// outside of any volume: the mount root, .snapshots and what is in it.
 #pragma once
 
 #include <cerrno>
@@ -20,9 +20,8 @@ inline constexpr int kInodeBits = 40;
 inline constexpr uint64_t kMaxInode = (uint64_t{1} << kInodeBits) - 1;
 inline constexpr Slot kMaxSlot = (Slot{1} << 24) - 1;
 
-// A volume that has handed out 2^40 inode numbers (at 10,000 files a second: after 3.5 years) can
-// hold no further file that has a name of its own here; EOVERFLOW then, rather than two files of
-// one number.
+// A volume that has used up 2^40 inode numbers (at 10,000 files per second: after 3.5 years) can hold no
+// further file with a unique number here. Then EOVERFLOW, rather than two files with one number.
 inline uint64_t MakeNumber(uint64_t high, uint64_t inode) {
   if (inode > kMaxInode) {
     throw Error(EOVERFLOW, "number a file", "the volume has used up its 2^40 inode numbers",
@@ -31,24 +30,24 @@ inline uint64_t MakeNumber(uint64_t high, uint64_t inode) {
   return high << kInodeBits | inode;
 }
 
-// The root directory of a view, whatever its inode number is underneath. (No filesystem uses 1 for
-// a file: btrfs starts at 256, ext4 keeps it for bad blocks, xfs starts at 128.)
+// The root directory of a view, whatever its inode number underneath. (No filesystem uses 1 for a file: btrfs
+// starts at 256, ext4 reserves it for bad blocks, xfs starts at 128.)
 inline constexpr uint64_t kRootInode = 1;
 
-// By what the kernel's file handles (name_to_handle_at(2)) name a file, and what a reply that names a node
-// has to tell. A node that stands for one file now and for another later has another generation then: the
-// kernel opens no handle of the former (ESTALE). As long as the kernel knows a node, every reply has to
-// tell the same generation of it, or the kernel takes the file for a bad one.
+// What the kernel's file handles (name_to_handle_at(2)) identify a file by, and what a reply that names a
+// node has to return. A node that is reused for another file gets another generation, so the kernel rejects
+// handles of the former file (ESTALE). As long as the kernel knows a node, every reply must return the same
+// generation for it, or the kernel marks the inode bad.
 struct NodeHandle {
   NodeId node = 0;
-  uint32_t generation = 0;  // 0 for nodes that no volume holds, which never stand for anything else
+  uint32_t generation = 0;  // 0 for nodes outside of any volume, which are never reused
   bool operator==(const NodeHandle&) const = default;
 };
 
 constexpr Slot SlotOf(NodeId node) { return static_cast<Slot>(node >> kInodeBits); }
 constexpr uint64_t InodeOf(NodeId node) { return node & kMaxInode; }
 
-// --- Nodes that no volume holds (slot 0) ---------------------------------------------------------
+// --- Nodes outside of any volume (slot 0) --------------------------------------------------------
 
 enum class VirtualKind : uint8_t {
   kSingle = 0,     // payload: a SingleNode

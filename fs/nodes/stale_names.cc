@@ -5,9 +5,9 @@
 namespace ckptfs {
 namespace {
 
-// The request that waits may hold a lock for which the one waits that holds the lock of the name's directory.
+// The waiting request may hold a lock which a thread waits for that holds the lock of the name's directory.
 constexpr std::chrono::milliseconds kStaleAwaitMax{50};
-// For a walk to get from a name to what is under it.
+// Time for a walk to get from a name to the node behind it.
 constexpr std::chrono::milliseconds kStaleKept{100};
 constexpr std::chrono::milliseconds kStaleDropInterval{50};
 
@@ -23,7 +23,7 @@ void StaleNames::Add(NodeId node, NodeId directory, const std::string& name) {
     if (is_new && !IsVirtual(node)) {
       try {
         slots_.Count(SlotOf(node));
-      } catch (const Error&) {  // the kernel knows it no longer
+      } catch (const Error&) {  // the kernel no longer knows it
         nodes_.erase(position);
         return;
       }
@@ -31,7 +31,7 @@ void StaleNames::Add(NodeId node, NodeId directory, const std::string& name) {
     ++position->second.names;
     count_ = nodes_.size();
   }
-  // After it: attributes that are told from now on are not kept.
+  // Only after the insertion: attributes that are sent from now on are not cached.
   kernel_.InvalidateAttributes(node);
   tellers_.Post([this, node, directory, name] {
     kernel_.ExpireName(directory, name);

@@ -1,4 +1,4 @@
-// Names that are no longer those of what the kernel has under them.
+// Names in the kernel's cache that now belong to something else.
 #pragma once
 
 #include <sys/types.h>
@@ -11,48 +11,48 @@
 #include <string>
 #include <unordered_map>
 
-#include "backend/base/periodic_task.h"
-#include "backend/base/waiting_room.h"
+#include "backend/base/elastic_pool.h"
+#include "backend/base/periodic_timer.h"
 #include "fs/nodes/kernel_cache.h"
 #include "fs/nodes/views.h"
 
 namespace ckptfs {
 
-// The directories that no volume holds, and the roots of workspaces and snapshots, stand in several
-// places, and a verb changes names in all of them, while the kernel takes note of its own rename or rmdir
-// only: as it was asked for, in one place. The other names have to be expired, and that takes the lock of
-// their directory. A verb must not wait for it: the lock may be held by a request that waits for the very
-// thread, or that holds the lock of the one place and waits in the same way for the other.
+// Directories outside of any volume, and the roots of workspaces and snapshots, appear in several places. A
+// verb changes names in all of them. The kernel updates only the one place in which its own rename or rmdir
+// was requested. The other names have to be expired, which takes the lock of their directory. A verb must not
+// wait for that lock: its holder may be a request that waits for this very thread, or one that holds the lock
+// of the one place and waits in the same way for the other.
 //
-// So until a thread of this class has the lock, and for a moment after that, whoever comes by such a name
-// is sent back. The attributes of the node are dropped, which takes no lock; as each walk through a
-// directory asks for permission, by attributes, it reaches GETATTR. That waits until the name has been
-// expired (or for a moment, as it may hold a lock itself), and is told ESTALE: on which the kernel walks
-// once more, looking up each name on the way. A thread that was sent back since the name was expired has not
-// come by it, and is answered. So from the moment at which Add returns no walk from the root finds the node
-// there, and who stands in it notices nothing. (But fstat(2) of it: that is no walk, and fails once.)
+// So until a thread of this class has had the lock, and for a moment after that, walks through such a name
+// are sent back. The node's attributes are dropped, which takes no lock. Each walk through a directory checks
+// permission by attributes, so it sends GETATTR. That request waits until the name has been expired (or for a
+// moment, as its thread may hold a lock itself), and is answered with ESTALE. The kernel then walks once more
+// and looks up each name on the way. A thread that was sent back since the name was expired did not use that
+// name, and gets its answer. So once Add returns, no walk from the root finds the node under the stale name,
+// and processes that stand in it notice nothing. (Except fstat(2) of it: it is not a walk, and fails once.)
 //
-// Owned by the mount. Any thread may call anything; request handlers too.
+// Owned by the mount. Thread-safe; request handlers may call it too.
 class StaleNames {
  public:
   StaleNames(KernelCache& kernel, SlotTable& slots);
 
-  // The kernel may have `node` under that name, in vain. For as long as this lasts the node's slot is given
-  // to nothing else.
+  // The kernel may have a stale entry for `node` under that name. As long as this lasts, the node's slot is
+  // not reused.
   void Add(NodeId node, NodeId directory, const std::string& name);
 
-  // Whether the kernel must keep no attributes of `node`, and a request for them has to ask SendsBack.
-  // Costs nothing as long as there are none.
+  // If true, the kernel must cache no attributes of `node`, and a request for them must call SendsBack. Costs
+  // nothing while there are no stale names.
   bool Contains(NodeId node) const;
-  // Whether a request of `thread` for the attributes of `node` is to be answered with ESTALE. May wait for
-  // a moment: not on a thread that other requests need.
+  // Whether to answer ESTALE to a request of `thread` for the attributes of `node`. May wait for a moment: do
+  // not call it on a thread that other requests need.
   bool SendsBack(NodeId node, pid_t thread);
 
  private:
   using Clock = std::chrono::steady_clock;
   struct Node {
-    size_t names = 0;              // that have not been expired yet
-    Clock::time_point expired_at;  // the last of them
+    size_t names = 0;              // not expired yet
+    Clock::time_point expired_at;  // when the last one was
   };
 
   void Expired(NodeId node);
@@ -65,9 +65,9 @@ class StaleNames {
   std::condition_variable expired_;
   std::unordered_map<NodeId, Node> nodes_;
   std::unordered_map<pid_t, Clock::time_point> sent_back_;
-  // These use all of the above, and the second the first.
-  PeriodicTask dropper_;
-  WaitingRoom tellers_;  // a thread for each name: one that waits for a list keeps no other waiting
+  // These use all members above, and the second uses the first.
+  PeriodicTimer dropper_;
+  ElasticPool tellers_;  // a thread per name: one that waits for a list delays no other
 };
 
 }  // namespace ckptfs

@@ -19,7 +19,7 @@ namespace {
 
 using Capabilities = std::unique_ptr<std::remove_pointer_t<cap_t>, int (*)(void*)>;
 
-// The thread's own, with CAP_FSETID effective or not.
+// The thread's own capabilities, with CAP_FSETID effective or not.
 Capabilities OwnCapabilities(cap_flag_value_t set_id) {
   Capabilities caps(cap_get_proc(), cap_free);
   if (!caps) ThrowErrno("read the thread's capabilities");
@@ -29,8 +29,8 @@ Capabilities OwnCapabilities(cap_flag_value_t set_id) {
   return caps;
 }
 
-// libcap sets the capabilities of the calling thread only, as the system call does. Requests that
-// change an owner switch twice each, so both sets are kept ready.
+// libcap, like the system call, sets the capabilities of the calling thread only. Requests that change an
+// owner switch twice each, so both sets are prepared.
 class SetIdSwitch {
  public:
   SetIdSwitch() : without_(OwnCapabilities(CAP_CLEAR)), with_(OwnCapabilities(CAP_SET)) {}
@@ -51,7 +51,7 @@ SetIdSwitch& ThreadSetIdSwitch() {
   return set_id_switch;
 }
 
-// setgroups(2) of the C library would be for all threads.
+// The C library's setgroups(2) would apply to all threads.
 void SetThreadGroups(const std::vector<gid_t>& groups) {
   CheckSyscall(syscall(SYS_setgroups, groups.size(), groups.data()), "set the thread's groups");
 }
@@ -67,7 +67,7 @@ bool Prepare() {
   return true;
 }
 
-// With or without what lets root look at everything.
+// With or without the capabilities that let root look at everything.
 void SetSeesAll(cap_flag_value_t sees_all) {
   const Capabilities caps(cap_get_proc(), cap_free);
   if (!caps) ThrowErrno("read the thread's capabilities");
@@ -120,7 +120,7 @@ SeeAs::~SeeAs() {
     SetSeesAll(CAP_SET);
     SetThreadGroups({});
   } catch (const Error&) {
-    // What the thread had a moment ago it may have again.
+    // Restoring what the thread had a moment ago cannot fail.
     std::terminate();
   }
 }
@@ -162,7 +162,7 @@ KeepSetIdOf::~KeepSetIdOf() {
   try {
     SetThreadGroups({});
   } catch (const Error&) {
-    // What the thread was before it can be again.
+    // Restoring the thread's former credentials cannot fail.
     std::terminate();
   }
 }

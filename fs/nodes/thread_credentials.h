@@ -1,4 +1,4 @@
-// Doing things in the name of the process that asked.
+// Acting with the credentials of the calling process.
 #pragma once
 
 #include <sys/types.h>
@@ -9,33 +9,33 @@
 
 namespace ckptfs {
 
-// Who sent a request.
+// The sender of a request.
 struct Caller {
   uid_t uid = 0;
   gid_t gid = 0;
-  pid_t pid = 0;  // of the thread that called
+  pid_t pid = 0;  // TID of the caller
   mode_t umask = 0;
 };
 
-// The kernel has checked with default_permissions what the caller may do, by the attributes that
-// it caches; the daemon then does it as root. Two things must still follow the caller:
+// The kernel has checked with default_permissions what the caller may do, by the attributes that it caches;
+// the daemon then does it as root. Two things must still follow the caller:
 //
-// - The owner of what is made. The thread's file system uid and gid are switched; with
-//   SECBIT_NO_SETUID_FIXUP that leaves its capabilities alone (capabilities(7)).
-// - The umask, which must not count where the parent has a default ACL: only the filesystem
-//   underneath knows that. So the thread's own umask is set (unshare(CLONE_FS) made it its own).
+// - The owner of new files. The thread's filesystem uid and gid are switched; with SECBIT_NO_SETUID_FIXUP
+//   this does not change its capabilities (capabilities(7)).
+// - The umask, which must be ignored if the parent has a default ACL. Only the underlying filesystem knows
+//   that. So the thread's own umask is set (unshare(CLONE_FS) made it private).
 //
-// CAP_FSETID is out of the effective set of every worker thread: what such a thread writes or
-// truncates, and every backing file that it registers for passthrough, then loses its set-user-id
-// and set-group-id bits on write as it does for an ordinary user (file_remove_privs in the
-// kernel). `KeepSetId` puts it back where the kernel has decided already that a bit may stay.
+// CAP_FSETID is not effective on worker threads. So a file that such a thread writes or truncates, and every
+// backing file that it registers for passthrough, loses its set-user-id and set-group-id bits on write, as
+// for an ordinary user (file_remove_privs in the kernel). `KeepSetId` makes it effective where the kernel has
+// already decided that a bit may stay.
 //
-// It is in no group but its own, which a guard can change: groups decide about set-group-id bits.
+// The thread is in no group but its own, which a guard can change: groups decide about set-group-id bits.
 //
 // A thread must be prepared before its first request; every guard does that.
 void PrepareWorkerThread();
 
-// The file system uid, gid and umask are the caller's while it exists.
+// While it exists, the thread has the caller's filesystem uid, gid and umask.
 class ActAs {
  public:
   explicit ActAs(const Caller& caller);
@@ -47,7 +47,7 @@ class ActAs {
   const bool is_root_;
 };
 
-// CAP_FSETID is effective while it exists, if `keep`.
+// If `keep`, CAP_FSETID is effective while it exists.
 class KeepSetId {
  public:
   explicit KeepSetId(bool keep);
@@ -59,16 +59,16 @@ class KeepSetId {
   bool kept_;
 };
 
-// Whether the caller belongs to a group. Asked only where it matters: to find it out takes a while.
+// Whether the caller is in a group. Called only where it matters: the answer takes a while.
 using InGroup = std::function<bool(gid_t)>;
 
-// While it exists, what the thread does to the content or the owner of the file behind `fd` leaves that
-// file the set-id bits which the caller would leave it: all with CAP_FSETID (`keep`), else no
-// set-user-id, and set-group-id only without permission for the group to execute, if the caller is in the
-// group. The kernel decides, with the file's lock held; it finds the thread in that group or in none.
+// While it exists, the thread's changes to the content or owner of the file behind `fd` leave the set-id bits
+// that the caller's own change would leave: all of them with CAP_FSETID (`keep`); else no set-user-id, and
+// set-group-id only if the group has no execute permission and the caller is in the group. The kernel decides
+// with the file's lock held, by whether the thread is in that group.
 class KeepSetIdOf {
  public:
-  // `new_group`: that the file is going to have.
+  // `new_group`: the group that the file is about to get.
   KeepSetIdOf(bool keep, int fd, const InGroup& in_group, std::optional<gid_t> new_group = {});
   ~KeepSetIdOf();
   KeepSetIdOf(const KeepSetIdOf&) = delete;
@@ -80,8 +80,8 @@ class KeepSetIdOf {
   bool in_new_group_ = false;
 };
 
-// The thread is in that group only while it exists, and so are the writes to a backing file that it
-// registers meanwhile. Of those the kernel cannot tell who makes them.
+// While it exists, the thread is in the caller's group only, and so are writes to backing files that it
+// registers meanwhile: for those the kernel cannot tell who writes.
 class InGroupOf {
  public:
   explicit InGroupOf(const Caller& caller);
@@ -93,7 +93,7 @@ class InGroupOf {
   const bool is_other_;
 };
 
-// The thread may look at what these may look at, and at no more, while it exists.
+// While it exists, the thread may see what this user and these groups may see, and no more.
 class SeeAs {
  public:
   SeeAs(uid_t uid, gid_t gid, const std::vector<gid_t>& groups);

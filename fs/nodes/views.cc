@@ -13,12 +13,12 @@ namespace {
 
 constexpr std::chrono::seconds kVolumeIdle{5};
 
-// What catalog/db/view_numbers.h is about.
+// The property that catalog/db/view_numbers.h guarantees.
 static_assert((kSnapshotViews.last + 1) << kInodeBits == uint64_t{1} << 53);
 static_assert(kMaxView << kInodeBits >> kInodeBits == kMaxView);
 
-// Another number for each, far apart for neighbours (the end of MurmurHash3): what is mixed with small
-// numbers (KnownDirectories, FileTree) is then another's only by chance.
+// A bijection that maps neighbours far apart (the finalizer of MurmurHash3). After mixing with small numbers
+// (KnownDirectories, FileTree) a collision is then only chance.
 uint32_t Scatter(uint32_t number) {
   number = (number ^ number >> 16) * 0x85ebca6bU;
   number = (number ^ number >> 13) * 0xc2b2ae35U;
@@ -27,7 +27,7 @@ uint32_t Scatter(uint32_t number) {
 
 }  // namespace
 
-// Of other mounts of the store, handles are about, too: their slots are others'.
+// Handles of other mounts of the store are still around, and their slots mean something else.
 SlotTable::SlotTable() : last_generation_(std::random_device()()) {}
 
 void SlotTable::SeatLocked(const std::shared_ptr<View>& view) {
@@ -90,7 +90,7 @@ std::shared_ptr<View> SlotTable::AddLiveFiles(std::shared_ptr<LiveWorkspace> wor
 }
 
 void SlotTable::Unpin(Slot slot) {
-  std::shared_ptr<View> removed;  // its volume is closed after the lock is let go
+  std::shared_ptr<View> removed;  // its volume is closed after the lock is released
   const std::lock_guard lock(mutex_);
   if (!seats_[slot].view || !seats_[slot].view->pinned_) return;
   seats_[slot].view->pinned_ = false;
@@ -99,7 +99,7 @@ void SlotTable::Unpin(Slot slot) {
   RemoveLocked(*removed);
 }
 
-std::shared_ptr<View> SlotTable::AcquireSnapshot(const SnapshotRecord& snapshot, Place place) {
+std::shared_ptr<View> SlotTable::AcquireSnapshot(const SnapshotRecord& snapshot, SnapDir place) {
   const std::lock_guard lock(mutex_);
   const SnapshotKey key = KeyOf(snapshot.id, place);
   const auto known = snapshots_.find(key);
@@ -133,7 +133,7 @@ std::shared_ptr<View> SlotTable::AcquireSnapshot(const SnapshotRecord& snapshot,
   return view;
 }
 
-void SlotTable::RenewSnapshot(int64_t snapshot_id, Place place) {
+void SlotTable::RenewSnapshot(int64_t snapshot_id, SnapDir place) {
   const std::lock_guard lock(mutex_);
   const auto known = snapshots_.find(KeyOf(snapshot_id, place));
   if (known == snapshots_.end()) return;
@@ -143,15 +143,15 @@ void SlotTable::RenewSnapshot(int64_t snapshot_id, Place place) {
   if (!seats_[slot].view) FreeLocked(slot);
 }
 
-std::optional<SlotTable::SnapshotPlace> SlotTable::SnapshotOf(Slot slot) const {
+std::optional<SlotTable::SnapshotLocation> SlotTable::SnapshotOf(Slot slot) const {
   const std::shared_lock lock(mutex_);
   if (slot >= seats_.size() || seats_[slot].snapshot == 0) return std::nullopt;
   const SnapshotKey key = seats_[slot].snapshot;
-  return SnapshotPlace{.snapshot_id = static_cast<int64_t>(key >> 1),
-                       .place = (key & 1) != 0 ? Place::kInner : Place::kRoot};
+  return SnapshotLocation{.snapshot_id = static_cast<int64_t>(key >> 1),
+                          .place = (key & 1) != 0 ? SnapDir::kInner : SnapDir::kRoot};
 }
 
-NodeId SlotTable::RootOf(int64_t snapshot_id, Place place) const {
+NodeId SlotTable::RootOf(int64_t snapshot_id, SnapDir place) const {
   const std::shared_lock lock(mutex_);
   const auto known = snapshots_.find(KeyOf(snapshot_id, place));
   if (known == snapshots_.end() || !seats_[known->second].view) return 0;
@@ -178,14 +178,14 @@ void SlotTable::Count(const View& view) {
 
 void SlotTable::Forget(Slot slot, uint64_t lookups) {
   {
-    // The common case changes no slot: most forgets leave other nodes behind.
+    // The common case changes no slot: after most forgets other nodes remain.
     const std::shared_lock lock(mutex_);
     if (slot >= seats_.size() || !seats_[slot].view) return;
     View& view = *seats_[slot].view;
     assert(view.lookups_ >= lookups);
     if ((view.lookups_ -= lookups) != 0 || view.pinned_) return;
   }
-  std::shared_ptr<View> removed;  // its volume is closed after the lock is let go
+  std::shared_ptr<View> removed;  // its volume is closed after the lock is released
   const std::lock_guard lock(mutex_);
   if (!seats_[slot].view || seats_[slot].view->lookups_ != 0 || seats_[slot].view->pinned_) return;
   removed = seats_[slot].view;

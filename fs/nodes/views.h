@@ -22,44 +22,44 @@ namespace ckptfs {
 
 class LiveWorkspace;
 
-// A snapshot can be seen in two places. A directory must not be in two places for the kernel, so
-// each has a view, and node ids, of its own.
-enum class Place : uint8_t { kRoot, kInner };  // .snapshots/W/S and W/.snapshots/S
-inline constexpr std::array kPlaces = {Place::kRoot, Place::kInner};
+// A snapshot appears in two places. The kernel does not allow one directory in two places, so each place has
+// its own view and node ids.
+enum class SnapDir : uint8_t { kRoot, kInner };  // .snapshots/W/S and W/.snapshots/S
+inline constexpr std::array kSnapDirs = {SnapDir::kRoot, SnapDir::kInner};
 
 // The list of a workspace's snapshots in that place.
-inline NodeId ListNode(int64_t workspace_id, Place place) {
-  return MakeVirtualNode(place == Place::kRoot ? VirtualKind::kRootList : VirtualKind::kInnerList,
+inline NodeId ListNode(int64_t workspace_id, SnapDir place) {
+  return MakeVirtualNode(place == SnapDir::kRoot ? VirtualKind::kRootList : VirtualKind::kInnerList,
                          static_cast<uint64_t>(workspace_id));
 }
 
 // One slot: one view of one volume.
 struct View {
   enum class Kind : uint8_t {
-    kLiveDirectories,  // directories of a workspace, whichever volume it has at the moment
-    kLiveFiles,        // all else of a workspace while it has, or had, `volume`
+    kLiveDirectories,  // directories of a workspace, whichever volume it has
+    kLiveFiles,        // everything else of a workspace while it has, or had, `volume`
     kSnapshot,         // everything of a snapshot
   };
 
   Kind kind = Kind::kSnapshot;
   Slot slot = 0;
-  // Tells the nodes of this view from those that others have with this slot, in file handles. A view that a
-  // kept slot (SlotTable) gets anew has the same.
+  // Distinguishes, in file handles, the nodes of this view from those of other views with this slot. If a
+  // kept slot (SlotTable) gets a new view, that has the same generation.
   uint32_t generation = 0;
   std::shared_ptr<LiveWorkspace> workspace;  // kLiveDirectories, kLiveFiles
   std::shared_ptr<Volume> volume;            // kLiveFiles
-  VolumeId volume_id;                        // kSnapshot; opened when first looked into
+  VolumeId volume_id;                        // kSnapshot; opened at first use
   int64_t snapshot_id = 0;                   // kSnapshot
-  Place place = Place::kRoot;                // kSnapshot
-  RootAttributes root;                       // kSnapshot: of its root, for ever
-  // The high part of st_ino. Of kLiveFiles it changes once, when a rollback leaves its volume to a
-  // snapshot (SlotTable::Renumber).
+  SnapDir place = SnapDir::kRoot;            // kSnapshot
+  RootAttributes root;                       // kSnapshot: of its root, constant
+  // The high part of st_ino. For kLiveFiles it changes once, when a rollback hands the volume to a snapshot
+  // (SlotTable::Renumber).
   std::atomic<uint64_t> number{0};
   NamelessFiles nameless;
 
-  // Of kLiveFiles: a rollback has dropped `volume`, as its state was that of a snapshot, in whose volume
-  // each file has the same inode number. Who is about to open one for reading finds it there. Only by
-  // the thread of the rollback; not as long as anybody can write to `volume`.
+  // For kLiveFiles: a rollback has dropped `volume` because its state equalled a snapshot's. In that
+  // snapshot's volume each file has the same inode number, and later opens for reading use it. Set only by
+  // the thread of the rollback, and not while anybody can write to `volume`.
   void SetTwin(const VolumeId& twin) {
     if (has_twin_) return;
     twin_ = twin;
@@ -71,17 +71,17 @@ struct View {
   friend class SlotTable;
   VolumeId twin_;
   std::atomic<bool> has_twin_{false};
-  std::atomic<uint64_t> lookups_{0};  // that the kernel holds on nodes of this slot
-  bool pinned_ = false;               // in use although the kernel may know no node of it
+  std::atomic<uint64_t> lookups_{0};  // kernel's lookups on nodes of this slot
+  bool pinned_ = false;               // in use even if the kernel knows no node of it
   uint64_t former_number_ = 0;        // that the kernel may show until it asks again; 0: none
 };
 
-// Gives out slots and takes them back when nobody can name a node of theirs any more. A slot is not
-// used for anything else while the kernel knows one of its nodes. Any thread may call anything.
+// Allocates slots, and frees them when nobody can name their nodes any more. A slot is not reused while the
+// kernel knows one of its nodes. Thread-safe.
 //
-// File handles name nodes that the kernel has forgotten. Those of a snapshot are to stay good as long as
-// the snapshot is there: its slot, once it has one, is kept for it, without a view (72 bytes), when the
-// kernel has forgotten the last of its nodes. The slots of live trees are pinned as long as they matter.
+// File handles name nodes that the kernel has forgotten. Handles of a snapshot must stay valid as long as the
+// snapshot exists: so a snapshot's slot is kept for it, without a view (72 bytes), after the kernel has
+// forgotten the last of its nodes. The slots of live trees are pinned as long as they matter.
 class SlotTable {
  public:
   SlotTable();
@@ -93,49 +93,49 @@ class SlotTable {
   void Unpin(Slot slot);
 
   // The slot of a snapshot in one place, with one lookup counted for its root.
-  std::shared_ptr<View> AcquireSnapshot(const SnapshotRecord& snapshot, Place place);
-  // The next AcquireSnapshot there gives a new slot, and the old one is kept no longer. For when the kernel
-  // has moved the snapshot's directory elsewhere in its own books (a rename that rolled back), or the
+  std::shared_ptr<View> AcquireSnapshot(const SnapshotRecord& snapshot, SnapDir place);
+  // The next AcquireSnapshot there returns a new slot, and the old one is no longer kept. Used when the
+  // kernel has moved the snapshot's directory in its dcache (a rename that was a rollback), or after the
   // snapshot has been deleted.
-  void RenewSnapshot(int64_t snapshot_id, Place place);
-  // For which snapshot that slot is, or is kept.
-  struct SnapshotPlace {
+  void RenewSnapshot(int64_t snapshot_id, SnapDir place);
+  // The snapshot that a slot is used or kept for.
+  struct SnapshotLocation {
     int64_t snapshot_id = 0;
-    Place place = Place::kRoot;
+    SnapDir place = SnapDir::kRoot;
   };
-  std::optional<SnapshotPlace> SnapshotOf(Slot slot) const;
+  std::optional<SnapshotLocation> SnapshotOf(Slot slot) const;
 
-  // The root of a snapshot in one place, if the kernel knows a node of it there; else 0.
-  NodeId RootOf(int64_t snapshot_id, Place place) const;
+  // The root node of a snapshot in one place if the kernel knows a node of it there; else 0.
+  NodeId RootOf(int64_t snapshot_id, SnapDir place) const;
 
   // Null if the slot is not in use.
   std::shared_ptr<View> Find(Slot slot) const;
 
-  // Counts one lookup that a reply gives the kernel, and returns the view's generation. Throws ESTALE if
-  // the slot has gone, which only a lookup that races against the removal of its workspace can meet.
+  // Counts the lookup that a reply gives the kernel, and returns the view's generation. Throws ESTALE if the
+  // slot is gone, which happens only to a lookup that races against the removal of its workspace.
   uint32_t Count(Slot slot);
-  // The same for who holds a view that nobody may have pinned or looked up any more: a rollback
-  // lets go of the files of the state before while they are still being looked up. ESTALE, on which
-  // the kernel looks again, if the slot has gone or is another view's.
+  // The same for a caller whose view may be neither pinned nor looked up any more: a rollback releases the
+  // files of the previous state while lookups of them are in flight. Throws ESTALE, on which the kernel looks
+  // up again, if the slot is gone or belongs to another view.
   void Count(const View& view);
   void Forget(Slot slot, uint64_t lookups);
 
   void Renumber(View& view, uint64_t number);
-  // Whether some slot that is in use has, or had, that number: if not, nobody has anything open or stands
-  // in anything that shows it.
+  // Whether some slot in use has, or had, that number. If not, no program has a file open or a working
+  // directory that shows it.
   bool HasNumber(uint64_t number) const;
 
   size_t size() const;
 
  private:
-  // A snapshot and its place in one number that is not 0.
+  // A snapshot and its place in one nonzero number.
   using SnapshotKey = uint64_t;
-  static SnapshotKey KeyOf(int64_t snapshot_id, Place place) {
-    return static_cast<uint64_t>(snapshot_id) << 1 | (place == Place::kInner ? 1 : 0);
+  static SnapshotKey KeyOf(int64_t snapshot_id, SnapDir place) {
+    return static_cast<uint64_t>(snapshot_id) << 1 | (place == SnapDir::kInner ? 1 : 0);
   }
   struct Seat {
     std::shared_ptr<View> view;
-    SnapshotKey snapshot = 0;  // for which it is, or is kept; 0: for none
+    SnapshotKey snapshot = 0;  // that it is used or kept for; 0: none
     uint32_t generation = 0;
   };
 
@@ -145,17 +145,16 @@ class SlotTable {
   void FreeLocked(Slot slot);
 
   mutable std::shared_mutex mutex_;
-  std::vector<Seat> seats_{1};  // by slot; 0 is no view's
+  std::vector<Seat> seats_{1};  // by slot; slot 0 has no view
   std::vector<Slot> free_;
   size_t in_use_ = 0;
-  uint32_t last_generation_;  // before it is scattered
+  uint32_t last_generation_;  // before scattering
   std::unordered_map<SnapshotKey, Slot> snapshots_;
   std::unordered_multiset<uint64_t> numbers_;
 };
 
-// Volumes of snapshots that are being looked into. No more are kept open than the backend likes
-// (BackendCapabilities::open_volumes_max), and none for long after its last use; whoever still uses one
-// keeps it. Any thread may call anything.
+// Volumes of snapshots in use. At most BackendCapabilities::open_volumes_max are kept open, and none for long
+// after its last use; a user of a volume keeps it alive. Thread-safe.
 class VolumeCache {
  public:
   explicit VolumeCache(const Backend& backend)

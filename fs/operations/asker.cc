@@ -13,7 +13,7 @@
 namespace ckptfs {
 namespace {
 
-// Those that rights ask for (rights.cc).
+// The capabilities that rights checks use (rights.cc).
 constexpr std::array kAskedFor = {CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER};
 
 constexpr uint64_t Bit(int capability) { return uint64_t{1} << static_cast<unsigned>(capability); }
@@ -30,7 +30,7 @@ uint64_t EffectiveCapabilities(pid_t thread) {
   return 0;
 }
 
-// user_namespaces(7): first number inside, first number in the reader's namespace, how many.
+// user_namespaces(7): first id inside, first id in the reader's namespace, count.
 std::vector<Powers::IdRange> ReadMap(pid_t thread, const char* name) {
   std::vector<Powers::IdRange> ranges;
   std::ifstream map(fmt::format("/proc/{}/{}", thread, name));
@@ -56,7 +56,7 @@ bool Powers::Over(int capability, uid_t owner, gid_t group) const {
 Powers PowersOf(pid_t thread) {
   if (thread <= 0) return {};
   const uint64_t capabilities = EffectiveCapabilities(thread);
-  // Most have none, and cost no more than this.
+  // Most threads have none, and then this is all that the check costs.
   if (std::none_of(kAskedFor.begin(), kAskedFor.end(),
                    [=](int capability) { return (capabilities & Bit(capability)) != 0; })) {
     return {};

@@ -1,4 +1,4 @@
-// Who asks for a verb.
+// The requester of a verb.
 #pragma once
 
 #include <sys/types.h>
@@ -11,12 +11,12 @@
 
 namespace ckptfs {
 
-// What a process may do whoever a file belongs to: its capabilities, which in a user namespace hold over
-// files whose owner and group both have a number there.
+// What a process may do regardless of file ownership: its capabilities. In a user namespace they apply only
+// to files whose owner and group are both mapped there.
 class Powers {
  public:
   struct IdRange {
-    uint64_t first = 0;  // as the daemon numbers users and groups
+    uint64_t first = 0;  // in the daemon's user namespace
     uint64_t count = 0;
   };
 
@@ -32,21 +32,21 @@ class Powers {
   std::vector<IdRange> users_, groups_;
 };
 
-// Those of a thread, by its number in the daemon's PID namespace; none if the daemon cannot see it. Only of
-// a thread that waits for the answer to its request: it can neither end, so that another gets its
-// number, nor change its capabilities.
+// The powers of a thread, by its TID in the daemon's PID namespace; none if the daemon cannot see it. Only
+// for a thread that is waiting for the reply to its request: it cannot exit (so its TID cannot be reused) and
+// cannot change its capabilities.
 Powers PowersOf(pid_t thread);
 
-// What it takes a look into /proc to know.
+// Credentials that have to be read from /proc.
 struct FurtherCredentials {
-  std::vector<gid_t> groups;  // beside the first
+  std::vector<gid_t> groups;  // supplementary
   Powers powers;
 };
 
-// One user, with all that decides about rights. Used by one thread.
+// One user, with everything that decides the user's rights. Used by one thread.
 class Asker {
  public:
-  // `load` is called at most once, when it matters.
+  // `load` is called at most once, and only if its result is needed.
   Asker(uid_t uid, gid_t gid, std::function<FurtherCredentials()> load)
       : uid_(uid), gid_(gid), load_(std::move(load)) {}
 

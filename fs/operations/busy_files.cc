@@ -15,23 +15,23 @@
 namespace ckptfs {
 namespace {
 
-// A file that was closed a moment ago still counts as open until the kernel's RELEASE, which it
-// sends on its own time, has been handled.
+// A file that was just closed counts as open until the kernel's RELEASE, which is asynchronous, has been
+// handled.
 constexpr std::chrono::milliseconds kReleaseWait{500};
 constexpr std::chrono::milliseconds kReleasePoll{2};
 
-// To find out whom to name.
+// For finding the processes to name.
 constexpr std::chrono::milliseconds kHoldersMax{300};
 constexpr std::chrono::milliseconds kLoopDevicesMax{200};  // in each of two steps
 constexpr size_t kNamedHoldersMax = 10;
 constexpr std::string_view kDeleted = " (deleted)";
 
-// Waits for releases that are on their way.
+// Waits for RELEASE requests that are under way.
 void AwaitReleasesOf(dev_t device, const std::function<std::vector<HeldFile>()>& held) {
   const auto deadline = std::chrono::steady_clock::now() + kReleaseWait;
   std::vector<HeldFile> files = held();
   while (!files.empty() && std::chrono::steady_clock::now() < deadline) {
-    // Somebody who really holds a file will not let go by being waited for.
+    // A process that really holds a file does not close it because we wait.
     if (!FindHolders(device, files, deadline).holders.empty()) return;
     std::this_thread::sleep_for(kReleasePoll);
     files = held();
@@ -51,7 +51,7 @@ std::string Join(const std::vector<std::string>& holders) {
 }
 
 std::string LastComponent(std::string path) {
-  // What the kernel calls so has lost the name by which it was opened.
+  // The kernel appends this when the name by which the file was opened is gone.
   if (path.ends_with(kDeleted)) path.erase(path.size() - kDeleted.size());
   return path.substr(path.rfind('/') + 1);
 }
@@ -85,7 +85,7 @@ std::vector<std::string> BusyFiles::HoldersOf(const std::vector<HeldFile>& files
     left.erase(InodeOf(holder.number));
     std::string name = WithoutPrefix(std::move(holder.path), root);
     if (name.ends_with(kDeleted)) {
-      // It may have another name, or have lost that one in another state than this.
+      // The file may have another name, or may have lost this one in another state.
       const std::string other = volume.PathOf(InodeOf(holder.number));
       if (!other.empty()) name = other;
     }
@@ -101,11 +101,11 @@ std::vector<std::string> BusyFiles::HoldersOf(const std::vector<HeldFile>& files
   for (const uint64_t inode : left) names[inode] = volume.PathOf(inode);
   for (const AttachedFile& attached : LoopDevicesOn(files, names)) {
     std::string& name = names[InodeOf(attached.inode)];
-    if (name.empty()) name = WithoutPrefix(attached.path, root);  // it has lost its last one
+    if (name.empty()) name = WithoutPrefix(attached.path, root);  // its last name is gone
     holders.push_back(attached.device + " (a loop device: losetup -d detaches it) " + name);
     left.erase(InodeOf(attached.inode));
   }
-  // What is left may have been closed just now.
+  // The remaining files may just have been closed.
   if (!holders.empty() && found.is_complete) return holders;
   for (const uint64_t inode : left) {
     const std::string& name = names[inode];
@@ -117,8 +117,9 @@ std::vector<std::string> BusyFiles::HoldersOf(const std::vector<HeldFile>& files
   return holders;
 }
 
-// The kernel itself holds the file then, and whoever attached it has mostly ended. To ask the device makes
-// the kernel ask for attributes of the file, here: so not with a gate closed. (A scout asks.)
+// With a loop device the kernel itself holds the file, and the process that attached it has usually exited.
+// Querying the device makes the kernel request the file's attributes from us. So never call this with a
+// freeze lock closed. (A scout process does the query.)
 std::vector<AttachedFile> BusyFiles::LoopDevicesOn(
     const std::vector<HeldFile>& files, const std::map<uint64_t, std::string>& names) const {
   if (names.empty() || mount_.device == 0) return {};
@@ -126,13 +127,13 @@ std::vector<AttachedFile> BusyFiles::LoopDevicesOn(
     return path.starts_with(mount_.options.mountpoint + "/");
   };
   const auto may_be_here = [&](const std::string& path) {
-    // "/": it was attached by a bind mount, and moved out of what that shows.
+    // "/": attached through a bind mount, then moved out of the subtree that the mount shows.
     return path == "/" || std::any_of(names.begin(), names.end(), [&](const auto& name) {
              return LastComponent(name.second) == LastComponent(path);
            });
   };
   std::vector<AttachedFile> found = ListAttachedFiles(is_here, kLoopDevicesMax);
-  // Others may be on filesystems that take all the time that there is.
+  // Loop devices on other filesystems may use up all the time.
   for (AttachedFile& file : ListAttachedFiles(
            [&](const std::string& path) { return !is_here(path) && may_be_here(path); },
            kLoopDevicesMax)) {

@@ -1,4 +1,4 @@
-// Files that programs can write to when a verb would take them away.
+// Files that programs can still write to when a verb would take them away.
 #pragma once
 
 #include <cstdint>
@@ -12,30 +12,30 @@
 
 namespace ckptfs {
 
-// Refuses such verbs, and names the programs. Any thread may call any function; what is found may have
-// changed when it returns, but for the live tree of a workspace whose gate is closed. What looks for
-// processes takes a second or so at most, and is called under no lock.
+// Refuses such verbs and names the programs. Thread-safe. Results may be stale on return, except for the live
+// tree of a workspace whose freeze lock is closed. Searches for processes take up to about a second; call
+// them without holding a lock.
 class BusyFiles {
  public:
-  // The mount must outlive this.
+  // `mount` must outlive this object.
   explicit BusyFiles(MountContext& mount) : mount_(mount) {}
 
-  // What somebody can write to in the live tree without a further open.
+  // Files of the live tree that some program can write to without another open.
   std::vector<HeldFile> InLive(const LiveWorkspace& workspace) const;
-  // Waits for releases that are on their way, half a second at most.
+  // Waits up to half a second for RELEASE requests that are under way.
   void AwaitReleases(const LiveWorkspace& workspace) const;
-  // Throws EBUSY, of a rollback, if there are such files in the live tree.
+  // Throws EBUSY for a rollback if the live tree has such files.
   void RefuseOpenWriters(const LiveWorkspace& workspace) const;
-  // Throws EBUSY, of what was `attempted`, if that snapshot keeps a state in which programs go on writing.
+  // Throws EBUSY for what was `attempted` if programs are still writing to the state that `snapshot` keeps.
   void RefuseDetachedWriters(const SnapshotRecord& snapshot, const std::string& attempted,
                              const std::string& hint) const;
 
  private:
-  // Processes and loop devices that have them, for people: a phrase for each of them and each file, with the
-  // name that the file has in `volume`. If none is found at all, the names of the files.
+  // Processes and loop devices that hold the files, for display: one phrase per holder and file, with the
+  // file's name in `volume`. If no holder is found, the names of the files.
   std::vector<std::string> HoldersOf(const std::vector<HeldFile>& files, const Volume& volume,
                                      int64_t workspace_id) const;
-  // Of those, files whose names are given by inode.
+  // The loop devices among the holders; these files are named by inode.
   std::vector<AttachedFile> LoopDevicesOn(const std::vector<HeldFile>& files,
                                           const std::map<uint64_t, std::string>& names) const;
 

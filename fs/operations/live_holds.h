@@ -9,54 +9,54 @@
 
 namespace ckptfs {
 
-// Closes the gate of a workspace while it exists. Used by the thread of a verb.
-class GateHold {
+// Holds a workspace's freeze lock closed for its lifetime. Used by the thread of a verb.
+class FreezeHold {
  public:
-  // `becomes_snapshot`: the live tree itself is what is kept, and not a copy that is made of it.
-  GateHold(MountContext& mount, std::shared_ptr<LiveWorkspace> workspace, bool becomes_snapshot);
+  // `becomes_snapshot`: the live tree itself becomes the snapshot, instead of being copied.
+  FreezeHold(MountContext& mount, std::shared_ptr<LiveWorkspace> workspace, bool becomes_snapshot);
 
-  // Sees to it that files which are open but have no name are found in kUnlinkedName by whoever copies the
-  // live tree while this exists. Returns how many there are. Called at most once.
+  // Links open files without a name into kUnlinkedName, so that whatever copies the live tree during the
+  // lifetime of this object finds them there. Returns their number. Called at most once.
   uint64_t GatherUnlinked();
 
-  // The same where writes have been stopped already; null: none have.
-  uint64_t GatherUnlinked(const WriteStop::Stopped* stopped);
+  // The same when writes have already been stopped; null: they have not.
+  uint64_t GatherUnlinked(const WriteBarrier::Stopped* stopped);
   uint64_t left_out() const { return gathered_ ? gathered_->left_out() : 0; }
   // Stops writes to those of `nodes` that are open for writing. Null if there are none.
-  std::unique_ptr<WriteStop::Stopped> StopWrites(const std::vector<NodeId>& nodes);
+  std::unique_ptr<WriteBarrier::Stopped> StopWrites(const std::vector<NodeId>& nodes);
 
  private:
   MountContext& mount_;
-  std::shared_ptr<LiveWorkspace> workspace_;  // keeps the gate that `closed_` holds
+  std::shared_ptr<LiveWorkspace> workspace_;  // keeps alive the freeze lock that `closed_` holds
   const bool becomes_snapshot_;
-  // Ends after the gate has opened: its end waits for calls that may stand behind a change at the
-  // gate, in the queue for a file's lock.
-  std::unique_ptr<WriteStop::Stopped> stopped_;
-  Gate::Closed closed_;
-  std::unique_ptr<UnlinkedFiles::Gathered> gathered_;  // ends before the gate opens
+  // Destroyed after the freeze lock has opened: its destructor waits for calls that may be queued for a
+  // file's lock behind a change that waits at the freeze lock.
+  std::unique_ptr<WriteBarrier::Stopped> stopped_;
+  FreezeLock::Closed closed_;
+  std::unique_ptr<UnlinkedFiles::Gathered> gathered_;  // destroyed before the freeze lock opens
 };
 
-// Makes those wait too who write to open files, and brings what they have written to the disk: what
-// is copied while it exists is one moment. Used by the thread of a verb.
-class MomentHold {
+// Also blocks writers of open files and writes their data to disk. Whatever is copied while this exists is
+// one consistent point in time. Used by the thread of a verb.
+class ConsistentCut {
  public:
-  MomentHold(MountContext& mount, const std::shared_ptr<LiveWorkspace>& workspace);
+  ConsistentCut(MountContext& mount, const std::shared_ptr<LiveWorkspace>& workspace);
 
-  // As GateHold has it.
-  uint64_t GatherUnlinked() { return gate_.GatherUnlinked(stopped_.get()); }
-  // Why what is copied while this exists is not one moment of all that programs write; empty: it is.
+  // As in FreezeHold.
+  uint64_t GatherUnlinked() { return freeze_lock_.GatherUnlinked(stopped_.get()); }
+  // Why a copy made while this exists is not one consistent point in time; empty: it is.
   std::string WhyNotOneMoment() const;
-  // It is not one moment, for writes that may well have ended by now.
+  // The cut is inconsistent because of writes that may well have ended by now.
   bool IsWorthAnotherTry() const { return stopped_ && stopped_->is_gap_passing(); }
 
-  // Who could write at that moment.
+  // The handles that could write at the time of the cut.
   const std::vector<WriterHandle>& writers() const noexcept { return writers_; }
 
  private:
   void StopWrites(MountContext& mount);
 
-  std::unique_ptr<WriteStop::Stopped> stopped_;  // as GateHold has it
-  GateHold gate_;
+  std::unique_ptr<WriteBarrier::Stopped> stopped_;  // as in FreezeHold
+  FreezeHold freeze_lock_;
   std::vector<WriterHandle> writers_;
 };
 

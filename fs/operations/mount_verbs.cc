@@ -6,7 +6,7 @@
 
 #include "backend/base/error.h"
 #include "backend/base/time.h"
-#include "backend/compare/change_list.h"
+#include "backend/compare/diff_list.h"
 #include "catalog/trees/names.h"
 #include "fs/files/file_tree.h"
 #include "fs/operations/mount_verbs_internal.h"
@@ -17,8 +17,8 @@ MountVerbs::MountVerbs(MountContext& mount)
     : mount_(mount),
       busy_files_(mount),
       writer_notes_(mount),
-      undo_limiter_(mount.store,
-                    [this](const SnapshotRecord& deleted) { SnapshotDeleted(deleted); }) {
+      rollback_retention_(mount.store,
+                          [this](const SnapshotRecord& deleted) { SnapshotDeleted(deleted); }) {
   mount_.store.backend().OnRevival([this](const VolumeId& volume) { Revived(volume); });
 }
 
@@ -33,22 +33,22 @@ void MountVerbs::WorkspacesChanged() {
   }
 }
 
-// The kernel takes note of the name in the mount root itself, as it was asked for it.
+// In the mount root itself the kernel updates the name, since the request came from there.
 void MountVerbs::ListsMoved(const WorkspaceRecord& record) {
-  mount_.stale_names.Add(ListNode(record.id, Place::kRoot), kAllSnapshotsNode, record.name);
+  mount_.stale_names.Add(ListNode(record.id, SnapDir::kRoot), kAllSnapshotsNode, record.name);
 }
 
-std::unique_ptr<MomentHold> MountVerbs::Freeze(const std::shared_ptr<LiveWorkspace>& workspace) {
-  // Before the gate closes: what takes long where much was written a moment ago, and what is written back, as
-  // it passes the gate.
+std::unique_ptr<ConsistentCut> MountVerbs::Freeze(const std::shared_ptr<LiveWorkspace>& workspace) {
+  // Done before the freeze lock closes: it takes long if much was written recently, and the writeback itself
+  // has to pass the freeze lock.
   if (const auto live = workspace->live(); live->files) {
     FileTree(mount_).ForgetUnmapped(live->files->slot);
     mount_.pages.WriteBackAll(live->files->slot, FilesWithPages(*workspace));
   }
-  auto frozen = std::make_unique<MomentHold>(mount_, workspace);
+  auto frozen = std::make_unique<ConsistentCut>(mount_, workspace);
   if (frozen->IsWorthAnotherTry()) {
-    frozen.reset();  // all go on meanwhile
-    frozen = std::make_unique<MomentHold>(mount_, workspace);
+    frozen.reset();  // all programs go on meanwhile
+    frozen = std::make_unique<ConsistentCut>(mount_, workspace);
   }
   return frozen;
 }
@@ -106,8 +106,8 @@ void MountVerbs::RenameWorkspace(const WorkspaceRecord& record, const std::strin
   });
 }
 
-// Before anything of the checkpoint is done. btrfs would write them out too, but by a few threads for the whole
-// filesystem, each of which takes a file at a time: a small one waits there for the large ones of others.
+// Done before the checkpoint itself. btrfs would write the files out too, but with a few threads for the
+// whole filesystem, each taking one file at a time: a small file would wait for other users' large ones.
 void MountVerbs::WriteOutOpenFiles(int64_t workspace_id) {
   const auto live = mount_.workspaces.Get(workspace_id)->live();
   if (!live->files) return;
@@ -115,7 +115,7 @@ void MountVerbs::WriteOutOpenFiles(int64_t workspace_id) {
   files.WriteOutEarly(files.Writers(live->files->slot));
 }
 
-// What is on disk after each phase is said in catalog/store/store_checkpoint.cc.
+// catalog/store/store_checkpoint.cc documents what is on disk after each phase.
 SnapshotRecord MountVerbs::Checkpoint(int64_t workspace_id, const CheckpointRequest& request) {
   const std::string workspace = mount_.NameOf(workspace_id);
   return Logged("checkpoint " + workspace + "/" + request.name, [&] {
@@ -140,7 +140,7 @@ SnapshotRecord MountVerbs::Checkpoint(int64_t workspace_id, const CheckpointRequ
   });
 }
 
-// The checkpoint is there, with or without this.
+// The checkpoint exists whether or not this succeeds.
 void MountVerbs::NoteWriters(const SnapshotRecord& made, const WriterNotes::Noted& noted) noexcept {
   try {
     mount_.store.NoteOpenWriters(made, writer_notes_.Find(noted, made.volume));
@@ -165,37 +165,37 @@ void MountVerbs::DeleteSnapshot(int64_t snapshot_id, bool force) {
 
 void MountVerbs::SnapshotDeleted(const SnapshotRecord& record) {
   mount_.ListsChanged(record.workspace_id);
-  for (const Place place : kPlaces) NameGone(record, place);
+  for (const SnapDir place : kSnapDirs) NameGone(record, place);
   if (const auto slot = mount_.detached.Drop(record.volume)) mount_.slots.Unpin(*slot);
   mount_.volumes.Drop(record.volume);
   mount_.directory_fds.Drop(record.volume);
-  for (const Place place : kPlaces) mount_.slots.RenewSnapshot(record.id, place);
+  for (const SnapDir place : kSnapDirs) mount_.slots.RenewSnapshot(record.id, place);
 }
 
-void MountVerbs::NameGone(const SnapshotRecord& record, Place place) {
+void MountVerbs::NameGone(const SnapshotRecord& record, SnapDir place) {
   const NodeId root = mount_.slots.RootOf(record.id, place);
-  if (root == 0) return;  // the kernel knows it not
+  if (root == 0) return;  // the kernel does not know it
   mount_.stale_names.Add(root, ListNode(record.workspace_id, place), record.name);
 }
 
 void MountVerbs::RenameSnapshot(const SnapshotRecord& record, const std::string& new_name,
-                                Place place) {
+                                SnapDir place) {
   Logged("rename " + NameOf(mount_, record) + " to " + new_name, [&] {
     mount_.store.RenameSnapshot(record.id, new_name);
-    NameGone(record, place == Place::kRoot ? Place::kInner : Place::kRoot);
+    NameGone(record, place == SnapDir::kRoot ? SnapDir::kInner : SnapDir::kRoot);
     mount_.ListsChanged(record.workspace_id);
-    // `latest` may name it, and the kernel keeps what symlinks say.
-    mount_.notifier.InvalidateContent(
+    // `latest` may name it, and the kernel caches symlink targets.
+    mount_.invalidator.InvalidateContent(
         {MakeVirtualNode(VirtualKind::kLatest, static_cast<uint64_t>(record.id))});
   });
-  mount_.notifier.Drain();
+  mount_.invalidator.Drain();
 }
 
 void MountVerbs::SetPinned(int64_t snapshot_id, bool pinned) {
   const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
   Logged((pinned ? "pin " : "unpin ") + NameOf(mount_, record),
          [&] { mount_.store.SetPinned(snapshot_id, pinned); });
-  if (!pinned) undo_limiter_.Look(record.workspace_id);
+  if (!pinned) rollback_retention_.Look(record.workspace_id);
 }
 
 void MountVerbs::SetMessage(int64_t snapshot_id, const std::string& message) {
@@ -211,7 +211,7 @@ void MountVerbs::SetMetadata(int64_t snapshot_id, const Metadata& metadata) {
 }
 
 WorkspaceRecord MountVerbs::Fork(int64_t snapshot_id, const std::string& name,
-                                 const std::optional<RenamePlaces>& places) {
+                                 const std::optional<RenamePaths>& places) {
   const SnapshotRecord snapshot = SnapshotById(mount_.store, snapshot_id);
   return Logged("fork " + NameOf(mount_, snapshot) + " as " + name, [&] {
     busy_files_.RefuseDetachedWriters(snapshot, "fork snapshot " + snapshot.name,
@@ -223,8 +223,8 @@ WorkspaceRecord MountVerbs::Fork(int64_t snapshot_id, const std::string& name,
   });
 }
 
-// The kernel takes its rename for what it is elsewhere: the snapshot's directory has gone to the new name.
-void MountVerbs::SnapshotMoved(const SnapshotRecord& snapshot, const RenamePlaces& places) {
+// The kernel treats its rename as any other: it has moved the snapshot's directory to the new name.
+void MountVerbs::SnapshotMoved(const SnapshotRecord& snapshot, const RenamePaths& places) {
   const NodeId root = mount_.slots.RootOf(snapshot.id, places.from);
   mount_.slots.RenewSnapshot(snapshot.id, places.from);
   if (root != 0) mount_.stale_names.Add(root, places.directory, places.name);
@@ -237,7 +237,7 @@ bool MountVerbs::ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) {
   return comparison.pending->Differs(limits);
 }
 
-ChangeList MountVerbs::Diff(const DiffRequest& request, WorkLimits& limits) {
+DiffList MountVerbs::Diff(const DiffRequest& request, WorkLimits& limits) {
   const auto pending = mount_.store.BeginComparison(request);
   if (pending->IsOfLiveTree()) CopyLiveTree(request.workspace_id, *pending);
   return pending->Changes(limits);

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "catalog/store/undo_limiter.h"
+#include "catalog/store/rollback_retention.h"
 #include "fs/files/mount_context.h"
 #include "fs/operations/busy_files.h"
 #include "fs/operations/live_holds.h"
@@ -20,28 +20,28 @@
 
 namespace ckptfs {
 
-// What a rename(2) is about to move in the kernel's books, and where to.
-struct RenamePlaces {
-  Place from = Place::kRoot;  // the list in which the snapshot was named
-  NodeId directory = 0;       // that of the new name
-  std::string name;           // the new name
+// What a rename(2) is about to move in the kernel's dcache, and where to.
+struct RenamePaths {
+  SnapDir from = SnapDir::kRoot;  // the list in which the snapshot was named
+  NodeId directory = 0;           // the parent of the new name
+  std::string name;               // the new name
 };
 
-// Implements Verbs over a mount's context, and adds what only the directory tree asks for.
+// Implements Verbs over a mount's context, and adds what only the directory tree needs.
 //
-// The order within a rollback, and what others see at each point:
-//   1. What is mounted in the workspace, and who writes to it, is looked for: EBUSY.
-//   2. The Store makes the new volume. Nobody sees anything.
-//   3. Walks into the live tree wait from here on (SettlingNames).
-//   4. The gate of the workspace closes: changing operations wait, those in flight end. Files open
-//      for writing are counted inside: no open for writing can slip by.
-//   5. The catalog commits. A crash from here on: the next mount serves the restored state.
+// The steps of a rollback, and what others see at each:
+//   1. Mounts inside the workspace and open writers are looked for: EBUSY.
+//   2. The Store makes the new volume. Nothing is visible yet.
+//   3. From here on, path walks into the live tree wait (SettlingNames).
+//   4. The freeze lock of the workspace closes: changing operations wait, those in flight end. Files open
+//      for writing are counted inside it, so no open for writing can slip by.
+//   5. The catalog commits. After a crash from here on, the next mount serves the restored state.
 //   6. Still closed: the workspace is switched to the new volume and slot.
-//   7. The gate opens. The notifier drops attributes and listings of directories that processes hold
-//      without a path walk; then the verb returns. The state before is read-only soon, or, with
-//      files open for writing, when the last of those is closed (DetachedStates).
-//   8. When the kernel has forgotten the names of the state before, walks go on, in the restored one.
-// Names in the mount root and in lists that became another thing's are StaleNames' from the commit on.
+//   7. The freeze lock opens. The invalidator drops attributes and listings of directories that processes
+//      reach without a path walk; then the verb returns. The previous state becomes read-only soon, or, if
+//      files are open for writing, when the last of them is closed (DetachedStates).
+//   8. When the kernel has forgotten the names of the previous state, walks go on in the restored one.
+// From the commit on, StaleNames handles names in the mount root and in lists that now mean something else.
 class MountVerbs : public Verbs {
  public:
   explicit MountVerbs(MountContext& mount);
@@ -65,30 +65,30 @@ class MountVerbs : public Verbs {
     return Fork(snapshot_id, name, std::nullopt);
   }
   bool ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) override;
-  ChangeList Diff(const DiffRequest& request, WorkLimits& limits) override;
+  DiffList Diff(const DiffRequest& request, WorkLimits& limits) override;
 
-  // A rename over the workspace's name: the kernel then declares the old root directory dead, so
-  // the root gets a new node id.
-  void RollbackByName(const RollbackRequest& request, const RenamePlaces& places);
-  // A rename over `.live`: in place, and the kernel declares the node of `.live` dead.
-  void RollbackOntoLive(const RollbackRequest& request, const RenamePlaces& places);
-  // By rename(2), or, without places, by the control file.
+  // A rename over the workspace's name: the kernel then declares the old root directory dead, so the root
+  // gets a new node id.
+  void RollbackByName(const RollbackRequest& request, const RenamePaths& places);
+  // A rename over `.live`: an in-place rollback; the kernel declares the node of `.live` dead.
+  void RollbackOntoLive(const RollbackRequest& request, const RenamePaths& places);
+  // By rename(2), or, without `places`, by the control file.
   WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name,
-                       const std::optional<RenamePlaces>& places);
+                       const std::optional<RenamePaths>& places);
   void RemoveWorkspace(const WorkspaceRecord& record);
   void RenameWorkspace(const WorkspaceRecord& record, const std::string& new_name);
-  void RenameSnapshot(const SnapshotRecord& record, const std::string& new_name, Place place);
+  void RenameSnapshot(const SnapshotRecord& record, const std::string& new_name, SnapDir place);
 
-  // When the list of workspaces last changed, as the mount root's mtime.
+  // When the list of workspaces last changed; shown as the mount root's mtime.
   int64_t WorkspacesChangedNs() const noexcept { return workspaces_changed_ns_; }
 
  private:
-  // One rollback of a live tree, in steps.
+  // The rollback of one live tree, in steps.
   struct LiveRollback {
     RollbackRequest request;
     SnapshotRecord snapshot;
     std::shared_ptr<LiveWorkspace> workspace;
-    bool detach = false;    // open writers go on in the kept state
+    bool detach = false;    // open writers go on writing to the kept state
     bool new_root = false;  // the root gets a new node id
     std::unique_ptr<SettlingNames> names;
     std::string what;
@@ -98,7 +98,7 @@ class MountVerbs : public Verbs {
 
   LiveRollback Begin(const RollbackRequest& request, bool force) const;
   ForeignMounts MountsOf(int64_t workspace_id) const;
-  // Throws EBUSY if something is mounted in the workspace, unless `force`; then tells what.
+  // Throws EBUSY if something is mounted in the workspace, unless `force`; then returns what is mounted.
   static std::vector<std::string> RefuseMountsInside(const ForeignMounts& found,
                                                      const std::string& what, bool force);
   static void RefuseBindMounts(const ForeignMounts& found, const std::string& what);
@@ -109,25 +109,25 @@ class MountVerbs : public Verbs {
   void SwitchLive(const LiveRollback& rollback, const RollbackResult& result);
   std::shared_ptr<Volume> StateBefore(const RollbackResult& result) const;
   std::shared_ptr<Volume> OpenRestored(const VolumeId& id) const;
-  void NamesChanged(const LiveRollback& rollback, const RenamePlaces* places, NodeId replaced);
+  void NamesChanged(const LiveRollback& rollback, const RenamePaths* places, NodeId replaced);
   void Revived(const VolumeId& volume);
   void ForgetContent(LiveWorkspace& workspace, std::vector<NodeId> stale);
-  // Makes the live tree stand still, for a copy of it, until the end of what is returned. With the store's
-  // locks for it held already (catalog/store/phases.h).
-  std::unique_ptr<MomentHold> Freeze(const std::shared_ptr<LiveWorkspace>& workspace);
+  // Keeps the live tree still, to be copied, for the lifetime of the result. The caller already holds the
+  // store's locks for it (catalog/store/phases.h).
+  std::unique_ptr<ConsistentCut> Freeze(const std::shared_ptr<LiveWorkspace>& workspace);
   bool IsEmpty(const LiveWorkspace& workspace);
   void NoteWriters(const SnapshotRecord& made, const WriterNotes::Noted& noted) noexcept;
   void CopyLiveTree(int64_t workspace_id, PendingComparison& pending);
   void WriteOutOpenFiles(int64_t workspace_id);
-  // Files of the live tree of which the kernel may have pages that a mapping has stored to, and which
-  // nobody else can see until they are written back. None where data passes through.
+  // Files of the live tree of which the kernel may have pages dirtied through a mapping, which nobody else
+  // can see until writeback. None with passthrough.
   std::vector<NodeId> FilesWithPages(const LiveWorkspace& workspace) const;
   void WorkspacesChanged();
-  // The workspace has another name than the record, or none.
+  // The workspace's name is no longer the one in `record`: it was renamed or removed.
   void ListsMoved(const WorkspaceRecord& record);
-  // The snapshot has another name in that list than the record, or none, and the kernel has not been told.
-  void NameGone(const SnapshotRecord& record, Place place);
-  void SnapshotMoved(const SnapshotRecord& snapshot, const RenamePlaces& places);
+  // The same for the snapshot's name in that list, when the kernel has not been told.
+  void NameGone(const SnapshotRecord& record, SnapDir place);
+  void SnapshotMoved(const SnapshotRecord& snapshot, const RenamePaths& places);
   void SnapshotDeleted(const SnapshotRecord& record);
 
   MountContext& mount_;
@@ -135,7 +135,7 @@ class MountVerbs : public Verbs {
   static int64_t NowAtStart();
   const BusyFiles busy_files_;
   WriterNotes writer_notes_;
-  UndoLimiter undo_limiter_;  // last: its thread uses the above
+  RollbackRetention rollback_retention_;  // last: its thread uses the members above
 };
 
 }  // namespace ckptfs

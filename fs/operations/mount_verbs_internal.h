@@ -1,4 +1,4 @@
-// What the source files of MountVerbs share.
+// Shared by the source files of MountVerbs.
 #pragma once
 
 #include <spdlog/spdlog.h>
@@ -15,7 +15,7 @@
 
 namespace ckptfs {
 
-// Logs one line for an operation that ends in its scope, and how long it took.
+// Logs one line for an operation when its scope ends, with the duration.
 class OperationLog {
  public:
   explicit OperationLog(std::string what)

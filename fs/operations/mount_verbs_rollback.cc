@@ -20,7 +20,7 @@ RolledBack MountVerbs::RollbackInPlace(const RollbackRequest& request, bool forc
   return done;
 }
 
-void MountVerbs::RollbackOntoLive(const RollbackRequest& request, const RenamePlaces& places) {
+void MountVerbs::RollbackOntoLive(const RollbackRequest& request, const RenamePaths& places) {
   LiveRollback rollback = Begin(request, /*force=*/false);
   RefuseMountsInside(MountsOf(request.workspace_id), rollback.what, /*force=*/false);
   const NodeId live = rollback.workspace->live_node(places.from);
@@ -29,7 +29,7 @@ void MountVerbs::RollbackOntoLive(const RollbackRequest& request, const RenamePl
   NamesChanged(rollback, &places, live);
 }
 
-void MountVerbs::RollbackByName(const RollbackRequest& request, const RenamePlaces& places) {
+void MountVerbs::RollbackByName(const RollbackRequest& request, const RenamePaths& places) {
   LiveRollback rollback = Begin(request, /*force=*/false);
   rollback.new_root = true;
   const ForeignMounts mounts = MountsOf(request.workspace_id);
@@ -81,7 +81,7 @@ std::vector<std::string> MountVerbs::RefuseMountsInside(const ForeignMounts& fou
   return targets;
 }
 
-// The kernel declares the root dead that those mounts have.
+// The kernel declares the root of those mounts dead.
 void MountVerbs::RefuseBindMounts(const ForeignMounts& found, const std::string& what) {
   const std::vector<ForeignMount>& mounts = found.of_it;
   if (mounts.empty()) return;
@@ -106,7 +106,7 @@ void MountVerbs::RefuseWriters(const LiveRollback& rollback) const {
 }
 
 RollbackResult MountVerbs::Run(LiveRollback& rollback) {
-  std::vector<NodeId> stale;  // what the kernel keeps of these is out of date
+  std::vector<NodeId> stale;  // nodes of which the kernel's cache is stale
   RollbackResult done = Logged(rollback.what, [&] {
     RefuseWriters(rollback);
     return SwitchOver(rollback, stale);
@@ -114,23 +114,24 @@ RollbackResult MountVerbs::Run(LiveRollback& rollback) {
   SettlingNames::Settle(std::move(rollback.names), StateBefore(done));
   mount_.ListsChanged(rollback.request.workspace_id);
   ForgetContent(*rollback.workspace, std::move(stale));
-  undo_limiter_.Look(rollback.request.workspace_id);
-  mount_.notifier.Drain();
+  rollback_retention_.Look(rollback.request.workspace_id);
+  mount_.invalidator.Drain();
   return done;
 }
 
-// The phases of the store's part, and what is done between them to the tree that is served. What is on disk
-// after each is said in catalog/store/store_rollback.cc, what others see in mount_verbs.h.
+// The phases of the store, interleaved with the changes to the served tree. catalog/store/store_rollback.cc
+// documents what is on disk after each phase, mount_verbs.h what others see.
 RollbackResult MountVerbs::SwitchOver(LiveRollback& rollback, std::vector<NodeId>& stale) {
   LiveWorkspace& workspace = *rollback.workspace;
   auto pending = mount_.store.BeginRollback(rollback.request);
   rollback.names = std::make_unique<SettlingNames>(mount_, rollback.workspace);
   std::shared_ptr<View> old;
   {
-    auto frozen = std::make_unique<GateHold>(mount_, rollback.workspace, /*becomes_snapshot=*/true);
+    auto frozen =
+        std::make_unique<FreezeHold>(mount_, rollback.workspace, /*becomes_snapshot=*/true);
     const bool in_writing = !busy_files_.InLive(workspace).empty();
     if (in_writing && !rollback.detach) {
-      // Who it is takes a look at all processes: not while the tree is frozen and the store locked.
+      // Naming the writers scans all processes: not while the tree is frozen and the store locked.
       frozen.reset();
       pending.reset();
       busy_files_.RefuseOpenWriters(workspace);
@@ -148,7 +149,7 @@ RollbackResult MountVerbs::SwitchOver(LiveRollback& rollback, std::vector<NodeId
   return done;
 }
 
-// Frozen, and committed: from the thaw on the restored state is what is served.
+// Frozen and committed: from the thaw on, the restored state is served.
 void MountVerbs::Serve(LiveRollback& rollback, const RollbackResult& switched,
                        std::vector<NodeId>& stale) {
   const auto live = rollback.workspace->live();
@@ -158,7 +159,7 @@ void MountVerbs::Serve(LiveRollback& rollback, const RollbackResult& switched,
   SwitchLive(rollback, switched);
 }
 
-// Null if it has been destroyed.
+// Null if that state has been destroyed.
 std::shared_ptr<Volume> MountVerbs::StateBefore(const RollbackResult& result) const {
   const auto& kept = result.kept ? result.kept : result.equal_to;
   if (!kept) return nullptr;
@@ -174,7 +175,7 @@ std::shared_ptr<Volume> MountVerbs::OpenRestored(const VolumeId& id) const {
   try {
     return mount_.store.backend().Open(id);
   } catch (const std::exception& error) {
-    // It was made a moment ago. The catalog is right; a new mount will try again.
+    // The volume was made a moment ago. The catalog is right; a new mount will try again.
     spdlog::critical("the restored volume cannot be opened: {}", error.what());
     return nullptr;
   }
@@ -183,7 +184,7 @@ std::shared_ptr<Volume> MountVerbs::OpenRestored(const VolumeId& id) const {
 void MountVerbs::SwitchLive(const LiveRollback& rollback, const RollbackResult& result) {
   LiveWorkspace& workspace = *rollback.workspace;
   std::shared_ptr<Volume> volume = OpenRestored(result.workspace.volume);
-  // Handles on files of the state before show the inode numbers of the snapshot that keeps it.
+  // Handles on files of the previous state show the inode numbers of the snapshot that keeps it.
   uint64_t old_number = 0;
   if (result.kept) old_number = result.kept->view;
   if (result.equal_to) old_number = result.equal_to->view;
@@ -205,13 +206,12 @@ void MountVerbs::SwitchLive(const LiveRollback& rollback, const RollbackResult& 
     workspace.Switch(std::move(volume), old_number, result.in_writing);
     if (foreign) begin_line();
   } catch (const std::exception& error) {
-    // The catalog has the restored state. What programs went on writing to the one before would not be
-    // in it: nobody may.
+    // The catalog has the restored state. Writes to the previous one would not be in it, so none are allowed.
     spdlog::critical("the restored state can be served only after a new mount: {}", error.what());
     workspace.Switch(nullptr, old_number, result.in_writing);
   }
-  // Not before: who opens a file from now on finds that it is left behind. Without undo the state
-  // before is about to be destroyed.
+  // Not earlier: from here on, an open finds that its file was left behind. Without undo, the previous state
+  // is about to be destroyed.
   if (old) FileTree(mount_).KeepAllReachable(old->slot);
   mount_.directory_fds.Drop(result.old_volume);
   ++mount_.switches;
@@ -222,21 +222,21 @@ void MountVerbs::SwitchLive(const LiveRollback& rollback, const RollbackResult& 
   }
 }
 
-// What stood under the names of a rename, and of an exchange, is not what stands there now. `replaced`:
-// the node that the kernel had under the new name.
-void MountVerbs::NamesChanged(const LiveRollback& rollback, const RenamePlaces* places,
+// A rename or an exchange has changed what its names stand for. `replaced`: the node that the kernel had
+// under the new name.
+void MountVerbs::NamesChanged(const LiveRollback& rollback, const RenamePaths* places,
                               NodeId replaced) {
   const SnapshotRecord& snapshot = rollback.snapshot;
   if (rollback.exchange()) {
-    for (const Place place : kPlaces) NameGone(snapshot, place);
+    for (const SnapDir place : kSnapDirs) NameGone(snapshot, place);
     if (places != nullptr) {
       mount_.stale_names.Add(replaced, ListNode(snapshot.workspace_id, places->from),
                              snapshot.name);
     }
   }
   if (places != nullptr) SnapshotMoved(snapshot, *places);
-  if (rollback.exchange()) {  // it has gone, another has its name
-    for (const Place place : kPlaces) mount_.slots.RenewSnapshot(snapshot.id, place);
+  if (rollback.exchange()) {  // its snapshot is gone, another has its name
+    for (const SnapDir place : kSnapDirs) mount_.slots.RenewSnapshot(snapshot.id, place);
   }
 }
 
@@ -252,23 +252,23 @@ std::vector<NodeId> MountVerbs::FilesWithPages(const LiveWorkspace& workspace) c
   return nodes;
 }
 
-// What the kernel has of the live tree's directories without a path walk, and of `stale`.
+// Cached data of the live tree's directories that the kernel uses without a path walk, and that of `stale`.
 void MountVerbs::ForgetContent(LiveWorkspace& workspace, std::vector<NodeId> stale) {
   const std::vector<NodeId> directories = workspace.directories().All();
   stale.insert(stale.end(), directories.begin(), directories.end());
   stale.push_back(workspace.root_node());
-  mount_.notifier.InvalidateContent(std::move(stale));
+  mount_.invalidator.InvalidateContent(std::move(stale));
 }
 
-// As after a rollback, only that files in the state before are those in this one: what was written last
-// may be missing, and what is open answers EIO for as long as it is open. Whoever opens such a file anew
-// must get the new filesystem's, so all get new node ids. (What is mounted in the workspace goes.)
+// As after a rollback, but the files of the previous state are those of this one: the last writes may be
+// missing, and open files answer EIO until they are closed. A new open must get the new filesystem's file, so
+// all files get new node ids. (Mounts inside the workspace are dropped.)
 void MountVerbs::Revived(const VolumeId& volume) {
   const auto workspace = mount_.workspaces.WithVolume(volume);
   if (!workspace) return;
   auto names = std::make_unique<SettlingNames>(mount_, workspace);
   {
-    const GateHold hold(mount_, workspace, /*becomes_snapshot=*/false);
+    const FreezeHold hold(mount_, workspace, /*becomes_snapshot=*/false);
     const auto live = workspace->live();
     if (!live->volume || live->volume->id() != volume) return;  // rolled back meanwhile
     workspace->Switch(live->volume, /*old_number=*/0);

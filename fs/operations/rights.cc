@@ -18,12 +18,12 @@
 namespace ckptfs {
 namespace {
 
-// Where the workspace's root has the sticky bit, whose the thing is that only its owner may touch. The
-// owner of the root may in any case, as with rmdir(2) and rename(2).
+// With the sticky bit on the workspace's root: whose entry it is that only the owner may touch. The owner of
+// the root may touch it in any case, as with rmdir(2) and rename(2).
 enum class Sticky {
   kFree,
-  kSnapshots,   // the snapshot shows the owner that the root had at its time
-  kWorkspaces,  // everybody's files change
+  kSnapshots,   // the snapshot shows the owner that the root had at the time
+  kWorkspaces,  // files of all users change
 };
 
 struct Rule {
@@ -36,7 +36,7 @@ struct Rule {
   bool only_root = false;
 };
 
-// The table of the manual, as far as a kernel cannot have it.
+// The table of the manual, as far as the kernel cannot check it.
 constexpr std::array kRules = {
     Rule{.right = Right::kCheckpoint, .verb = "checkpoint", .write_workspace = true},
     Rule{.right = Right::kChangeSnapshot,
@@ -57,12 +57,12 @@ constexpr std::array kRules = {
     Rule{.right = Right::kManageStore, .verb = "manage the store", .only_root = true},
 };
 
-// The permission that one class of users has by a mode, as R_OK, W_OK and X_OK.
+// The permission bits of one class in a mode, as R_OK, W_OK and X_OK.
 bool Allows(mode_t mode, unsigned int shift, int wanted) {
   return ((mode >> shift) & static_cast<mode_t>(wanted)) == static_cast<mode_t>(wanted);
 }
 
-// The mount root lies in no volume, so no kernel can be asked. It has no ACL.
+// The mount root is in no volume, so no kernel can be asked. It has no ACL.
 bool MayAccessMountRoot(const RootAttributes& root, const Asker& asker, int wanted) {
   constexpr unsigned int kOwnerShift = 6;
   constexpr unsigned int kGroupShift = 3;
@@ -83,7 +83,7 @@ bool MayAccessMountRoot(const RootAttributes& root, const Asker& asker, int want
          ((wanted & W_OK) == 0 && powers.Over(CAP_DAC_READ_SEARCH, root.uid, root.gid));
 }
 
-// The kernel itself is asked, which knows ACLs.
+// Asks the kernel, which evaluates ACLs.
 bool MayWriteDirectory(int fd, const struct stat& status, const Asker& asker) {
   const FurtherCredentials& further = asker.further();
   int error = 0;
@@ -114,7 +114,8 @@ struct Refusal {
   std::string hint;
 };
 
-// Null if its data is missing: it shows as root's then. A rollback may just be giving it another volume.
+// Null if the workspace's data is missing; it then shows as root's. A concurrent rollback may be replacing
+// it.
 std::shared_ptr<Volume> OpenLive(Store& store, int64_t workspace_id) {
   std::optional<WorkspaceRecord> record = store.rows().FindWorkspace(workspace_id);
   while (record) {

@@ -13,11 +13,11 @@
 namespace ckptfs {
 namespace {
 
-// For the state before is destroyed seldom, and has to be remembered whole.
+// Only used when the previous state is destroyed, which is rare; all its names have to be remembered.
 constexpr size_t kRememberedMax = 1'000'000;
 constexpr std::chrono::milliseconds kLookUpMax{100};
 
-// Calls `take` for each entry of a directory of the volume; for none if it is not there.
+// Calls `take` for each entry of a directory of the volume; not at all if the directory does not exist.
 void ForEachEntryOf(const Volume& volume, FileId directory,
                     const std::function<void(const dirent&)>& take) {
   try {
@@ -57,7 +57,7 @@ void SettlingNames::Remember(const Volume& before) {
 void SettlingNames::Settle(std::unique_ptr<SettlingNames> names, std::shared_ptr<Volume> before) {
   names->before_ = std::move(before);
   MountContext& mount = names->mount_;
-  const std::shared_ptr<SettlingNames> shared = std::move(names);  // as tasks are copied
+  const std::shared_ptr<SettlingNames> shared = std::move(names);  // std::function tasks are copied
   mount.settlers.Post(static_cast<uint64_t>(shared->workspace_->id()), [shared] {
     try {
       shared->Run();
@@ -85,21 +85,21 @@ void SettlingNames::Run() {
   SettleListings();
 }
 
-// What is dropped has no place in the kernel's books then, until it is looked up: whoever stands below it
-// would be told ENOENT by getcwd(2). And of two that look it up at the same time one might be told ESTALE.
+// A dropped directory has no place in the dcache until it is looked up: getcwd(2) would return ENOENT to a
+// process standing below it. And of two concurrent lookups one might get ESTALE.
 void SettlingNames::DropUnused() {
   const std::string name = mount_.NameOf(workspace_->id());
   const NodeId root = workspace_->root_node();
   if (root == root_) {
-    // First looked up: by its name it is reached only if it has one in the kernel's books.
+    // Look it up first: it can be reached by name only if the dcache has the name.
     mount_.helper.LookUp(name, kLookUpMax);
     DropNamesBelow(kMountRootNode, name);
     mount_.helper.LookUp(name, kLookUpMax);
     if (mount_.NameOf(workspace_->id()) != name && !workspace_->retired()) DropUnused();  // renamed
     return;
   }
-  // Replaced by name: what is known is known below the old root, which has no name any more, or has been
-  // found in the new one since.
+  // Replaced by name: the known names are below the old root, which has no name any more, or were found in
+  // the new one since.
   for (const std::string& directory : DirectoriesInRoot()) {
     DropNamesBelow(root_, directory);
     DropNamesBelow(root, directory);
@@ -128,7 +128,7 @@ FileId SettlingNames::FileOf(NodeId directory, const Volume& volume) const {
   FileId file{.inode = InodeOf(directory)};
   try {
     file.generation = workspace_->directories().GenerationOf(directory);
-  } catch (const Error&) {  // of a tree that has had this one's place
+  } catch (const Error&) {  // of a tree that has since taken this one's place
   }
   return file;
 }
@@ -161,12 +161,12 @@ void SettlingNames::ExpireUsed(NodeId directory, const Volume& after) {
   for (const std::string& name : names) ExpireName(directory, name);
 }
 
-// A listing that was answered before the switch and taken in since is dropped as well.
+// Also drops a listing that was answered before the switch and cached after it.
 void SettlingNames::SettleListings() {
   std::vector<NodeId> listed = workspace_->directories().TakeListed();
   listed.push_back(workspace_->root_node());
   for (const NodeId directory : listed) AwaitLookups(directory);
-  mount_.notifier.InvalidateContent(std::move(listed));
+  mount_.invalidator.InvalidateContent(std::move(listed));
 }
 
 }  // namespace ckptfs

@@ -1,4 +1,4 @@
-// How the kernel is made to forget the names of a live tree that is given another volume.
+// Makes the kernel forget the names of a live tree that gets another volume.
 #pragma once
 
 #include <memory>
@@ -11,36 +11,35 @@
 
 namespace ckptfs {
 
-// What the kernel knows of names it keeps, and a walk finds what is under them without a word to the
-// daemon. After a switch they are those of the state before. There is no call that makes the kernel forget
-// the names of one tree. (Counting up FUSE's epoch would be one for the whole mount; but it makes every
-// name fail, and the kernel unmounts what stands on or below a name that fails, in any workspace.) To drop
-// them one by one, or by the calls that there are for one directory, takes locks of directories, which may
-// be held by the very rename(2) that asks for the rollback, or by one that waits for a lock of that one;
-// and it takes a microsecond for each name that is known.
+// The kernel caches names, and a walk through cached names does not reach the daemon. After a switch they are
+// the names of the previous state. No call makes the kernel forget the names of one tree. (Raising FUSE's
+// epoch would affect the whole mount: every name fails revalidation, and the kernel unmounts what is mounted
+// on or below a name that fails, in any workspace.) Dropping names one by one, or with the calls that work on
+// one directory, takes directory locks. Such a lock may be held by the very rename(2) that requests the
+// rollback, or by a thread that waits for that rename's lock. It also takes a microsecond per known name.
 //
-// So it is done after the verb, and whoever walks into the tree meanwhile waits. Every walk through a
-// directory asks for the permission to search it, by its attributes; and to have the kernel drop
-// attributes takes no lock. From the constructor on, until the names are settled:
+// So it is done after the verb, and walks into the tree wait meanwhile. Every walk through a directory checks
+// search permission, by its attributes, and dropping attributes takes no lock. From the constructor on, until
+// the names are settled:
 //
-// - The kernel has no attributes of the tree's directories, and is told some only when all is over: that
-//   is where walks wait. (One that asks with a directory locked, as the attributes went while it was on its
-//   way to change a name, would wait for us and we for it: after a while it is told ESTALE, gives the lock
-//   back and walks once more. getdents(2) always asks with the directory locked, to know whether a listing
-//   that is kept is still right; it does not wait.) So a walk finds the state before, if it got past this point before, or the state
-//   after the switch.
-// - Names that the kernel is told it may use once (LiveWorkspace::KeepsNames).
+// - The kernel has no attributes of the tree's directories, and gets none until the end: walks wait at that
+//   GETATTR. So a walk finds the previous state if it passed this point before, else the state after the
+//   switch. (A thread may ask with a directory locked, if the attributes were dropped while it was about to
+//   change a name. It would wait for us and we for it. After a while it gets ESTALE, releases the lock and
+//   walks once more. getdents(2) always asks with the directory locked, to check whether a cached listing is
+//   still valid; it does not wait.)
+// - The kernel may use each name that it is told only once (LiveWorkspace::KeepsNames).
 //
-// Then, by `Settle`, on a thread of its own:
-//   1. All names that nobody uses are dropped, and with them what was known not to be there.
-//   2. Names in use (of files that are open or mapped, of working directories, of all that leads to them)
-//      stay the kernel's, as the programs' paths depend on them. They are expired: looked up before a walk
-//      uses them. Which they are it does not tell; they are among the entries that the directories which
-//      it still knows have, or had before. This takes the lock of each such directory, and so waits for
-//      answers that were given before and that the kernel was about to take in.
-//   3. What those answers brought is dropped, as in 1.
+// Then `Settle`, on its own thread:
+//   1. Drops all unused names, including negative ones.
+//   2. Keeps names in use (of open or mapped files, of working directories, and all that lead to them), as
+//      the programs' paths depend on them, but expires them: they are looked up before a walk uses them. The
+//      kernel does not tell which they are; they are among the present or former entries of the directories
+//      that it still knows. Expiring takes the lock of each such directory, and so waits for replies that
+//      were sent earlier and that the kernel was about to cache.
+//   3. Drops what those replies brought, as in 1.
 //
-// Made by the thread of a verb, which may hold anything.
+// Made by the thread of a verb, which may hold any lock.
 class SettlingNames {
  public:
   SettlingNames(MountContext& mount, std::shared_ptr<LiveWorkspace> workspace);
@@ -48,16 +47,16 @@ class SettlingNames {
   SettlingNames(const SettlingNames&) = delete;
   SettlingNames& operator=(const SettlingNames&) = delete;
 
-  // The state before is about to be destroyed: remembers what the directories have in it that the kernel
-  // knows. Before the switch.
+  // The previous state is about to be destroyed: remembers the entries of its directories that the kernel
+  // knows. Called before the switch.
   void Remember(const Volume& before);
 
-  // After the switch. `before`: a volume with the state before; null: Remember was called. The names are
-  // settled when `names` has gone, in the background.
+  // Called after the switch. `before`: a volume with the previous state; null: Remember was called. Settles
+  // the names in the background once `names` has been destroyed.
   static void Settle(std::unique_ptr<SettlingNames> names, std::shared_ptr<Volume> before);
 
  private:
-  using Name = std::pair<NodeId, std::string>;  // the directory, and a name in it
+  using Name = std::pair<NodeId, std::string>;  // the directory and a name in it
 
   void Run();
   void DropUnused();
@@ -72,7 +71,7 @@ class SettlingNames {
 
   MountContext& mount_;
   const std::shared_ptr<LiveWorkspace> workspace_;
-  // They last as long as this.
+  // In effect for the lifetime of this object.
   const LiveWorkspace::NameStop stop_;
   const LiveWorkspace::WalkStop walks_;
   const NodeId root_;  // before the switch

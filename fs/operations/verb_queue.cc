@@ -14,7 +14,7 @@ void VerbQueue::Post(uid_t user, int64_t workspace, std::function<void()> run) {
   Dispatch();
 }
 
-// Starts all that may run now.
+// Starts every verb that may run now.
 void VerbQueue::Dispatch() {
   while (true) {
     std::unique_lock lock(mutex_);
@@ -57,7 +57,7 @@ std::optional<VerbQueue::Task> VerbQueue::TakeOf(uid_t id, User& user) {
 
 void VerbQueue::Run(Task& task) {
   task.run();
-  task.run = nullptr;  // what it holds goes before anybody takes the verb for done
+  task.run = nullptr;  // release what it captured before the verb counts as done
   const std::lock_guard lock(mutex_);
   busy_.erase(task.workspace);
   --running_;

@@ -12,22 +12,21 @@
 #include <optional>
 #include <set>
 
-#include "backend/base/waiting_room.h"
+#include "backend/base/elastic_pool.h"
 
 namespace ckptfs {
 
-// Verbs take milliseconds, and wait for other requests (for operations in flight to end, for releases to
-// arrive) and for the disk; a request handler that did so itself could be the very thread that those requests
-// need, above all with FUSE over io_uring, where each processor has one. So they are done here.
+// Verbs take milliseconds. They wait for other requests (operations in flight to end, RELEASEs to arrive) and
+// for the disk. A request handler that ran one could be the very thread which those requests need, above all
+// with FUSE over io_uring, which has one thread per processor. So verbs run here.
 //
-// Of one workspace a verb is done after the other, in the order in which its users asked. Verbs of different
-// workspaces are done beside each other, so many of each user at once: users take turns, and who asks for
-// many, or for slow ones, keeps only himself waiting.
+// Verbs of one workspace run one at a time, in the order of the requests. Verbs of different workspaces run
+// in parallel, with a limit per user. Users take turns: a user with many or slow verbs delays only that user.
 //
-// Any thread may post. The destructor waits for all that was posted. A task must not throw.
+// Any thread may post. The destructor waits for all posted tasks. A task must not throw.
 class VerbQueue {
  public:
-  // At once, of one user, and of all. Root is not limited by the first.
+  // Running at once: per user, and in total. The first limit does not apply to root.
   static constexpr size_t kRunningOfUserMax = 8;
   static constexpr size_t kRunningMax = 128;
 
@@ -36,7 +35,7 @@ class VerbQueue {
   VerbQueue(const VerbQueue&) = delete;
   VerbQueue& operator=(const VerbQueue&) = delete;
 
-  // `workspace`: 0 for what concerns the mount's root.
+  // `workspace`: 0 for the mount root.
   void Post(uid_t user, int64_t workspace, std::function<void()> run);
 
  private:
@@ -56,11 +55,11 @@ class VerbQueue {
   void Run(Task& task);
 
   std::mutex mutex_;
-  std::map<uid_t, User> users_;  // that have any
+  std::map<uid_t, User> users_;  // with queued or running verbs
   uid_t last_ = 0;               // whose turn it was
   std::set<int64_t> busy_;       // workspaces
   size_t running_ = 0;
-  WaitingRoom threads_;  // last: it uses the above
+  ElasticPool threads_;  // last: it uses the members above
 };
 
 }  // namespace ckptfs

@@ -1,4 +1,4 @@
-// The operations on workspaces and snapshots, as the directory tree and `ckpt` both ask for them.
+// The operations on workspaces and snapshots, for the directory tree and `ckpt`.
 #pragma once
 
 #include <sys/types.h>
@@ -15,39 +15,38 @@ namespace ckptfs {
 
 struct RolledBack {
   RollbackResult result;
-  std::vector<std::string> unmounted;  // what was mounted in the workspace, and had to go
+  std::vector<std::string> unmounted;  // mounts in the workspace that were removed
 };
 
-// Store operations together with what they mean for the trees that are being served: holding
-// changing operations, switching a workspace to another volume, telling the kernel what it has
-// cached in vain. When a function returns, no path walk sees the state before. Logs one line an
-// operation with its duration. Any thread may call any function, but not while it handles a
-// request that holds a workspace's gate. Throws Error like Store.
+// Store operations together with their effects on the served trees: they freeze changing operations, switch a
+// workspace to another volume and invalidate stale kernel caches. When a function returns, no path walk sees
+// the previous state. Logs one line per operation with its duration. Thread-safe, but not callable from a
+// request handler that holds a workspace's freeze lock. Throws Error like Store.
 class Verbs {
  public:
   virtual ~Verbs() = default;
 
   virtual Store& store() noexcept = 0;
-  // Where the filesystem is mounted, as an absolute path in the daemon's mount namespace.
+  // The mount point, as an absolute path in the daemon's mount namespace.
   virtual const std::string& mountpoint() const noexcept = 0;
 
   // `from`: the template's name, as in Store::CreateWorkspace.
   virtual WorkspaceRecord CreateWorkspace(const std::string& name, const RootAttributes& root,
                                           const std::string& from) = 0;
-  // Commits a workspace that was filled before anybody could see it.
+  // Commits a workspace that was filled before it became visible.
   virtual WorkspaceRecord CommitWorkspace(PendingWorkspace& pending) = 0;
   virtual SnapshotRecord Checkpoint(int64_t workspace_id, const CheckpointRequest& request) = 0;
   virtual void DeleteSnapshot(int64_t snapshot_id, bool force) = 0;
   virtual void SetPinned(int64_t snapshot_id, bool pinned) = 0;
   virtual void SetMessage(int64_t snapshot_id, const std::string& message) = 0;
   virtual void SetMetadata(int64_t snapshot_id, const Metadata& metadata) = 0;
-  // In place: processes that stand in the workspace go on in the restored tree. `force` lets open
-  // writers go on writing to the state that is kept, and takes away what is mounted in the workspace; else
-  // EBUSY if there are any, naming them. Waits for requests on the workspace, and for other verbs.
+  // In place: processes inside the workspace go on in the restored tree. `force`: open writers go on writing
+  // to the kept state, and mounts inside the workspace are removed; without it EBUSY if there are any, naming
+  // them. Waits for requests on the workspace, and for other verbs.
   virtual RolledBack RollbackInPlace(const RollbackRequest& request, bool force) = 0;
   virtual WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) = 0;
   virtual bool ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) = 0;
-  virtual ChangeList Diff(const DiffRequest& request, WorkLimits& limits) = 0;
+  virtual DiffList Diff(const DiffRequest& request, WorkLimits& limits) = 0;
 };
 
 }  // namespace ckptfs

@@ -17,7 +17,7 @@
 namespace ckptfs {
 namespace {
 
-// For all looks at /proc together: whoever asked for the checkpoint waits for them.
+// For all scans of /proc together: the caller of the checkpoint waits for them.
 constexpr std::chrono::milliseconds kSearchMax{100};
 // For one process.
 constexpr std::chrono::milliseconds kProcessPatience{20};
@@ -42,10 +42,10 @@ class WriterNotes::Search {
   Search(MountContext& mount, const Noted& noted);
 
   void AskOpeners();
-  // Asks processes (none named: all) for what no opener has; returns those that have some of it.
+  // Asks processes (empty: all) for files that their opener no longer has; returns those that have some.
   std::set<pid_t> AskHeirs(const std::set<pid_t>& processes);
   std::set<pid_t> AskAll();
-  // Forgets files that nobody has open any longer; or will not have in a moment.
+  // Drops files that nobody has open any longer, or that are about to be released.
   void DropReleased();
   void AwaitReleases();
   bool done() const { return left_.empty(); }
@@ -54,11 +54,11 @@ class WriterNotes::Search {
   OpenWriterList List(const Volume& volume, const std::string& root) const;
 
  private:
-  // A file and a process that has it: 0 if none was found. The value is the path in its eyes.
+  // A file and a process that has it (0: none found). The value is the path as the process sees it.
   using Key = std::pair<uint64_t, pid_t>;
 
   std::set<uint64_t> LeftNumbers() const;
-  // Whether the opener is as good a guess as any: not everybody could be asked.
+  // Whether to assume the opener: not every process could be asked.
   bool GuessesOpener(pid_t opener) const {
     return processes_.is_late() || processes_.unseen().contains(opener);
   }
@@ -69,7 +69,7 @@ class WriterNotes::Search {
   ProcessSearch processes_;
   std::map<Key, std::string> found_;
   std::map<pid_t, std::string> commands_ = {{0, {}}};
-  std::map<uint64_t, pid_t> left_;  // files whose holder is not found yet, and who opened them
+  std::map<uint64_t, pid_t> left_;  // files whose holder is not found yet, and their opener
 };
 
 WriterNotes::Search::Search(MountContext& mount, const Noted& noted)
@@ -140,7 +140,7 @@ void WriterNotes::Search::AwaitReleases() {
 
 OpenWriterList WriterNotes::Search::List(const Volume& volume, const std::string& root) const {
   std::map<Key, std::string> all = found_;
-  // Out of sight, as is a process in another PID namespace.
+  // Not visible, e.g. a process in another PID namespace.
   for (const auto& [number, opener] : left_) {
     all[{number, GuessesOpener(opener) ? opener : 0}] = {};
   }

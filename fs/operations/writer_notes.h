@@ -1,4 +1,4 @@
-// Who had files open for writing at a checkpoint.
+// The processes that had files open for writing at a checkpoint.
 #pragma once
 
 #include <cstdint>
@@ -12,26 +12,26 @@
 
 namespace ckptfs {
 
-// Whoever restores a running program from a checkpoint has to know what it was about to write. The
-// books of open files say which handles there are; which process that means is seen in /proc only,
-// where to look takes long. So a checkpoint takes the list of handles while the gate is shut, and
-// looks up the rest afterwards (ProcessSearch), in a time that is limited and under no lock of the store.
-// Nobody has a file open: no look at /proc.
+// Restoring a running program from a checkpoint requires knowing what it was about to write. The table of
+// open files has the handles; only /proc has the processes behind them, and searching it takes long. So a
+// checkpoint takes the list of handles with the freeze lock closed, and looks up the rest afterwards
+// (ProcessSearch), with a time limit and no lock of the store held. Without open files /proc is not read.
 //
-// What a program closes between the two is not listed: it cannot be told from what was closed before
-// and whose RELEASE the kernel has not sent yet.
+// Files that a program closes in between are not listed: they cannot be told from files that were closed
+// before and whose RELEASE is still pending.
 //
 // Owned by the mount. Any thread may call anything.
 class WriterNotes {
  public:
-  // The handles that there were.
+  // The handles at the time.
   struct Noted;
 
   explicit WriterNotes(MountContext& mount) : mount_(mount) {}
 
-  // With the workspace's gate shut; `handles` are FileTree::Writers of its files. Null if its data is missing.
+  // With the workspace's freeze lock closed; `handles` are FileTree::Writers of its files. Null if its data
+  // is missing.
   std::shared_ptr<const Noted> Take(int64_t workspace_id, std::vector<WriterHandle> handles) const;
-  // With the gate open: by what was noted and the snapshot taken then. Throws Error if it cannot be found out.
+  // With the freeze lock open, from `noted` and the snapshot taken at that time. Throws Error on failure.
   OpenWriterList Find(const Noted& noted, const VolumeId& snapshot);
 
  private:
@@ -39,8 +39,8 @@ class WriterNotes {
 
   MountContext& mount_;
   std::mutex mutex_;
-  // Processes that were found to have what another one had opened. They are asked before all others
-  // next time: a server's files, say, are its for long.
+  // Processes that were found to hold what another process had opened. They are asked first next time: a
+  // server keeps its files for long.
   std::set<pid_t> heirs_;
 };
 

@@ -12,7 +12,7 @@
 namespace ckptfs {
 namespace {
 
-// Right after it has asked it may still be on its way to sleep, which is told as "running".
+// Right after its request the thread may still be about to sleep; /proc then says "running".
 SystemCall ReadSystemCall(pid_t thread) {
   constexpr int kLooks = 50;
   constexpr std::chrono::microseconds kPause{200};

@@ -1,4 +1,4 @@
-// What the thread is about that waits for the answer to a request.
+// The system call of the thread that waits for the reply to a request.
 #pragma once
 
 #include <sys/types.h>
@@ -9,12 +9,12 @@ namespace ckptfs {
 
 // The system call in which a thread waits.
 struct SystemCall {
-  long number = -1;  // not known
+  long number = -1;  // -1: unknown
   std::array<unsigned long, 3> arguments{};
 };
 
-// By a scout, as the lock that the look takes is one of that process's: takes a moment, and some tens of
-// milliseconds at most, after which it is not known. Any thread may call it.
+// A scout reads it, as the read takes a lock of the examined process. Takes a moment, at most some tens of
+// milliseconds; then the result is unknown. Thread-safe.
 SystemCall SystemCallOf(pid_t thread);
 
 }  // namespace ckptfs

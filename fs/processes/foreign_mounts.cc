@@ -51,11 +51,11 @@ std::string RootOf(libmnt_fs* fs) {
   return root == "/" ? std::string() : std::string(root);
 }
 
-// Where in the filesystem of `parent` something is mounted that has this target.
+// The path, in the filesystem of `parent`, at which the mount with this target is mounted.
 std::string PlaceIn(libmnt_fs* parent, std::string_view target) {
   std::string_view top = TextOf(mnt_fs_get_target(parent));
   if (top == "/") top = "";
-  if (!IsAtOrBelow(target, top)) return {};  // out of the sight of that process
+  if (!IsAtOrBelow(target, top)) return {};  // not visible to that process
   return RootOf(parent) + std::string(target.substr(top.size()));
 }
 
@@ -93,7 +93,7 @@ void Report(Scout& scout, const std::vector<ForeignMount>& mounts, uint64_t is_i
   }
 }
 
-// All but those, and last the ones that run as the same users: one user's processes hide nobody else's.
+// All processes except those. Processes of the same users come last: a user must not hide those of others.
 std::vector<pid_t> ProcessesBut(const std::set<pid_t>& stuck) {
   std::set<std::optional<uid_t>> users;
   for (const pid_t process : stuck) users.insert(UserOf(process));
@@ -105,7 +105,7 @@ std::vector<pid_t> ProcessesBut(const std::set<pid_t>& stuck) {
   return processes;
 }
 
-// A task of a scout: the daemon's process, the device, the directory, and processes that are passed over.
+// A scout's task. Request: the daemon's process, the device, the directory, and the processes to skip.
 void RunFindMounts(Scout& scout, std::string_view bytes) {
   Unpacker request(bytes);
   const auto daemon = static_cast<pid_t>(request.Number());
@@ -121,7 +121,7 @@ void RunFindMounts(Scout& scout, std::string_view bytes) {
     if (!seen.insert(NamespaceOf(process)).second) continue;
     const std::string path = "/proc/" + std::to_string(process) + "/mountinfo";
     const Table table(mnt_new_table_from_file(path.c_str()), mnt_unref_table);
-    if (!table) continue;  // it has ended
+    if (!table) continue;  // the process has exited
     ForeignMounts found;
     Collect(table.get(), process == daemon ? 0 : process, device, directory, found);
     Report(scout, found.inside, 1);

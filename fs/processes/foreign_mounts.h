@@ -1,4 +1,4 @@
-// What others have mounted in a workspace, or mounted a workspace on.
+// Mounts that others have made inside a workspace, and bind mounts of a workspace elsewhere.
 #pragma once
 
 #include <sys/types.h>
@@ -8,26 +8,26 @@
 
 namespace ckptfs {
 
-// One entry of a table of mounts.
+// One entry of a mount table.
 struct ForeignMount {
-  std::string target;  // as the processes see it that have the table
-  std::string type;    // of filesystem
-  pid_t process = 0;   // one of those processes; 0: this one has the same table
+  std::string target;  // as seen by the processes with that table
+  std::string type;    // filesystem type
+  pid_t process = 0;   // one of those processes; 0: the daemon has the same table
 };
 
 struct ForeignMounts {
-  std::vector<ForeignMount> inside;  // mounted on the workspace's directory, or on a name below it
-  std::vector<ForeignMount> of_it;   // bind mounts of that directory, or of one below it
+  std::vector<ForeignMount> inside;  // mounted on the workspace's directory or below it
+  std::vector<ForeignMount> of_it;   // bind mounts of that directory or of one below it
 };
 
-// Looks through the mount namespaces of all processes that can be seen: one read of a table of the
-// kernel's each, which asks no filesystem of ours. But a process can keep whoever asks for its namespace
-// waiting, so a scout looks, for two seconds at most, and passes over where it hangs, which the log tells:
-// then comes what is of other users. `device`: of the mount. What is found may have changed when this returns.
+// Searches the mount namespaces of all visible processes. Reads one kernel table per namespace, and calls no
+// filesystem of ours. But a process can block readers of its namespace, so a scout reads, for two seconds at
+// most. It skips processes at which it hangs, which is logged, and then goes on with other users' processes.
+// `device`: that of the mount. The result may be stale on return.
 ForeignMounts FindForeignMounts(dev_t device, const std::string& workspace);
 
-// The device number of the topmost mount at that path, as the table of mounts has it: to look at the mount
-// itself would need its daemon. 0 if there is none.
+// The device number of the topmost mount at that path, from the mount table: stat(2) of the mount would need
+// its daemon. 0 if there is none.
 dev_t DeviceOfMount(const std::string& mountpoint);
 
 // "tmpfs on /mnt/ckpt/W/m, proc on /proc (pid 4711)", for messages.

@@ -50,7 +50,7 @@ uint64_t ValueOf(std::string_view text, std::string_view key, int base) {
   return 0;
 }
 
-// The beginning of a file of /proc, which is all that is asked of it here.
+// The beginning of a file in /proc, which is all that is needed here.
 std::string ReadStart(int dir_fd, const char* name) {
   std::array<char, 1024> text{};
   const UniqueFd fd(openat(dir_fd, name, O_RDONLY | O_CLOEXEC));
@@ -59,14 +59,14 @@ std::string ReadStart(int dir_fd, const char* name) {
   return size > 0 ? std::string(text.data(), static_cast<size_t>(size)) : std::string();
 }
 
-// Whether what that link of /proc leads to is on the filesystem; it is not asked for anything.
+// Whether the target of that /proc link is on the filesystem. Sends the filesystem no request.
 bool IsOn(dev_t device, const std::string& link) {
   struct statx status {};
   return device == 0 || (statx(AT_FDCWD, link.c_str(), AT_STATX_DONT_SYNC, 0, &status) == 0 &&
                          makedev(status.stx_dev_major, status.stx_dev_minor) == device);
 }
 
-// The same of a device as /proc/PID/maps has it: "00:45", in hexadecimal.
+// The same for a device as in /proc/PID/maps: "00:45", in hexadecimal.
 bool IsDevice(dev_t device, const std::string& text) {
   return device == 0 || text == fmt::format("{:02x}:{:02x}", major(device), minor(device));
 }
@@ -119,7 +119,7 @@ pid_t ProcessOf(pid_t thread) {
   return static_cast<pid_t>(ValueOf(status, "Tgid:", 10));
 }
 
-// proc_pid_status(5). The lines may stand behind one of 65,536 groups.
+// proc_pid_status(5). The lines may come after a list of 65,536 groups.
 bool IsInterrupted(pid_t thread, Signals by) {
   constexpr uint64_t kKill = uint64_t{1} << (SIGKILL - 1);
   std::ifstream status(ProcessPath(thread, "status"));

@@ -12,8 +12,8 @@
 namespace ckptfs {
 namespace {
 
-// The user who has made the user namespace that the mount namespace of a process belongs to; root for that of
-// the machine. Empty if the process is gone, or of another kind.
+// The user who created the user namespace that owns the process's mount namespace; root for the initial one.
+// Empty if the process is gone, or on any other failure.
 std::optional<uid_t> OwnerOfNamespace(pid_t process) {
   const std::string path = "/proc/" + std::to_string(process) + "/ns/mnt";
   const UniqueFd mounts(open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -27,7 +27,7 @@ std::optional<uid_t> OwnerOfNamespace(pid_t process) {
 }  // namespace
 
 void DropMountsOfStrangers(std::vector<ForeignMount>& mounts, const struct stat& root) {
-  constexpr mode_t kOthersMayWrite = S_IWGRP | S_IWOTH;  // of an ACL the first is the mask
+  constexpr mode_t kOthersMayWrite = S_IWGRP | S_IWOTH;  // with an ACL, the group bits are the mask
   if ((root.st_mode & kOthersMayWrite) != 0) return;
   std::erase_if(mounts, [&](const ForeignMount& mount) {
     if (mount.process == 0) return false;

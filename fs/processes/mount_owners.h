@@ -1,4 +1,4 @@
-// Who has made a mount namespace.
+// The owners of mount namespaces.
 #pragma once
 
 #include <sys/stat.h>
@@ -9,11 +9,11 @@
 
 namespace ckptfs {
 
-// Every user can make a mount namespace in a user namespace, and mount there on every directory that can be
-// walked to. So of `mounts` those go that stand in the way of a workspace for which their owner is no match: in
-// a namespace that belongs to a user who is neither root nor the owner of the workspace, unless others may write
-// it too. `root`: of the workspace. What such a mount covers, or shows, is taken away from its user as anything
-// is that is deleted.
+// Every user can create a user namespace with a mount namespace, and mount there on every directory that can
+// be reached. Such mounts must not block verbs of a workspace that their owner has no right to. So this drops
+// from `mounts` those in a namespace of a user who is neither root nor the owner of the workspace, unless
+// others may write to it too. `root`: of the workspace. What such a mount covers or shows is lost to its
+// user, as anything that is deleted.
 void DropMountsOfStrangers(std::vector<ForeignMount>& mounts, const struct stat& root);
 
 }  // namespace ckptfs

@@ -16,12 +16,11 @@ using std::chrono::milliseconds;
 constexpr milliseconds kPatience{100};
 constexpr milliseconds kInterruptedMax{200};
 
-// What a report of a search is of.
+// The kinds of report of a search.
 constexpr uint64_t kHolder = 1;
 constexpr uint64_t kOpener = 2;
 
-// First what all have open is looked at, then what they have mapped: it is that for which one may have to
-// wait, and what is hidden behind it is then little.
+// Open files come first, then mapped ones: reading mappings may block, and little is left to find after it.
 enum class Pass : uint64_t { kOpen = 1, kMapped = 2 };
 constexpr std::array kPasses = {Pass::kOpen, Pass::kMapped};
 
@@ -47,7 +46,7 @@ std::set<Number> UnpackAll(Unpacker& unpacker) {
   return numbers;
 }
 
-// The beginning of each request of a search.
+// The first part of each request of a search.
 class Walk {
  public:
   static void Pack(Packer& packer, dev_t device, uint64_t behind, const std::set<uint64_t>& stuck) {
@@ -61,7 +60,7 @@ class Walk {
         behind_(request.Number()),
         stuck_(UnpackAll<uint64_t>(request)) {}
 
-  // Takes out of `numbers` what that process has.
+  // Removes the files from `numbers` that the process has.
   void Look(Pass pass, pid_t process, std::set<uint64_t>& numbers) {
     const uint64_t place = PlaceOf(pass, process);
     if (numbers.empty() || place <= behind_ || stuck_.contains(place)) return;
@@ -132,7 +131,7 @@ void RunInterrupted(Scout& scout, std::string_view bytes) {
 
 StuckPlaces stuck_at_files;  // of PlaceOf
 
-// False if it is of something else.
+// False if the report is of another kind.
 bool ReadHolder(const std::string& report, std::vector<Holder>& holders) {
   Unpacker fields(report);
   if (fields.Number() != kHolder) return false;
@@ -154,7 +153,7 @@ void ProcessSearch::NoteStuck(uint64_t place) {
   const pid_t process = ProcessAt(place);
   unseen_.insert(process);
   if (stuck_at_files.Add(place)) {
-    spdlog::warn("look at what process {} has open: it hangs; it is passed over", process);
+    spdlog::warn("look at the open files of process {}: it hangs and is skipped", process);
   }
 }
 
@@ -184,7 +183,7 @@ std::vector<Holder> ProcessSearch::AskOpeners(const std::vector<HeldFile>& files
   };
   Run(RunAskOpeners, request, [&](const std::string& report) {
     if (ReadHolder(report, holders)) {
-      // Behind one that hung, what was found of the others may be found once more.
+      // After a hang, holders that were already reported may be reported again.
       const Holder& holder = holders.back();
       if (!known.emplace(holder.number, holder.pid).second) holders.pop_back();
       return;

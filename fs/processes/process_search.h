@@ -1,4 +1,4 @@
-// Which processes hold files open, for people who read an EBUSY or look at a checkpoint.
+// Which processes hold files open: for messages about EBUSY and for the records of checkpoints.
 #pragma once
 
 #include <sys/types.h>
@@ -17,35 +17,35 @@
 
 namespace ckptfs {
 
-// A search of /proc by Scouts. It ends in time whatever the processes are about: one at which the scout
-// hangs is passed over, and the search goes on behind it. For some seconds no search then looks there.
+// A search of /proc by Scouts. It ends in time whatever the processes do: it skips a process at which the
+// scout hangs, and goes on after it. For some seconds no other search looks at that process.
 //
-// Used by one thread, which holds no lock that a verb or a request of somebody else waits for.
+// Used by one thread, which holds no lock that another verb or request waits for.
 class ProcessSearch {
  public:
   using Deadline = Scouts::Clock::time_point;
 
-  // `device`: that of the files, see TakeOpen. `patience`: how long one process may take.
+  // `device`: that of the files, see TakeOpen. `patience`: time limit per process.
   ProcessSearch(dev_t device, Deadline deadline, std::chrono::milliseconds patience);
 
   struct Opener {
-    pid_t process = 0;  // 0: it is gone, or could not be looked for
+    pid_t process = 0;  // 0: it is gone, or could not be searched for
     std::string command;
   };
-  // Asks the process that has opened each file whether it has it still. Of several files of one number each
-  // is asked for.
+  // Asks the opener of each file whether it still has the file. Of several entries with one number, each is
+  // asked about.
   std::vector<Holder> AskOpeners(const std::vector<HeldFile>& files);
-  // By the thread that opened. Known when AskOpeners has returned.
+  // By the thread that opened. Known after AskOpeners.
   Opener OpenerOf(pid_t thread) const;
 
-  // Asks those processes (in their order) for the files of these numbers, or all that there are, each file
-  // until it is found; takes what is found out of `numbers`.
+  // Asks those processes (or all), in ascending order, for files with these numbers, each until it is found.
+  // Removes what was found from `numbers`.
   std::vector<Holder> Ask(const std::set<pid_t>& processes, std::set<uint64_t>& numbers);
   std::vector<Holder> AskAll(std::set<uint64_t>& numbers);
 
-  // Not all that was asked for has been looked at, as the time was up.
+  // The time was up before all processes had been searched.
   bool is_late() const noexcept { return is_late_; }
-  // Processes that could not be looked at.
+  // Processes that could not be searched.
   const std::set<pid_t>& unseen() const noexcept { return unseen_; }
 
  private:
@@ -62,24 +62,23 @@ class ProcessSearch {
   std::map<pid_t, Opener> openers_;  // by thread
 };
 
-// What FindHolders has found. A file that no process has is in none of the two: its release is on the way.
+// The result of FindHolders. A file that no process has is in neither list: its RELEASE is pending.
 struct FoundHolders {
   std::vector<Holder> holders;
-  // Files whose opener could not be looked at: probably it has them.
+  // Files whose opener could not be searched: it probably has them.
   std::vector<Holder> unseen;
   bool is_complete = true;
 };
 
-// Finds the processes behind each file, in the time that there is. The opener is looked at first; as a
-// descriptor may have been passed on or inherited, all processes are looked at for what no opener has any
-// longer.
+// Finds the processes behind each file, within the time limit. Asks the opener first. A descriptor may have
+// been passed on or inherited, so all processes are searched for files that no opener has any longer.
 FoundHolders FindHolders(dev_t device, const std::vector<HeldFile>& files,
                          ProcessSearch::Deadline deadline);
 
-// Of these threads, those that are interrupted (IsInterrupted).
+// Those of these threads that are interrupted (IsInterrupted).
 std::set<pid_t> InterruptedThreads(const std::set<pid_t>& threads, Signals by);
 
-// `path` without `prefix` and the slash behind it, if it begins so.
+// `path` without `prefix` and the slash after it, if it starts with that.
 std::string WithoutPrefix(std::string path, const std::string& prefix);
 
 }  // namespace ckptfs

@@ -1,4 +1,4 @@
-// Where scouts hung, so that the next one does not go there.
+// Where scouts hung, so that the next one skips it.
 #pragma once
 
 #include <chrono>
@@ -11,11 +11,11 @@
 
 namespace ckptfs {
 
-// Places as one kind of search numbers them: processes, mostly. Each is passed over for some seconds; a process
-// that has got the number of one that has ended meanwhile is so, too. Any thread may call anything.
+// Places in the numbering of one kind of search: mostly PIDs. Each is skipped for some seconds; so is a
+// process that reuses the PID in that time. Thread-safe.
 class StuckPlaces {
  public:
-  // True if it is news.
+  // True if it is new.
   bool Add(uint64_t place) {
     const std::lock_guard lock(mutex_);
     return places_.insert_or_assign(place, Scouts::Clock::now() + kKept).second;
@@ -34,7 +34,7 @@ class StuckPlaces {
   static constexpr std::chrono::seconds kKept{10};
 
   std::mutex mutex_;
-  std::map<uint64_t, Scouts::Clock::time_point> places_;  // until when
+  std::map<uint64_t, Scouts::Clock::time_point> places_;  // until when to skip
 };
 
 }  // namespace ckptfs

@@ -13,10 +13,10 @@
 namespace ckptfs {
 namespace {
 
-// Listings of what no volume holds begin with "." and ".."; then come entries by database id.
+// Listings of directories outside of any volume begin with "." and ".."; then come entries by database id.
 constexpr off_t kFirstEntryOffset = 2;
 
-// A name that is only looked up need not be one that could be made, but ENAMETOOLONG must be told.
+// A lookup accepts names that could not be created, but too long ones must get ENAMETOOLONG.
 void CheckLength(const char* name) {
   if (std::string_view(name).size() > kMaxNameBytes) throw Error(ENAMETOOLONG, "look up a name");
 }
@@ -85,7 +85,7 @@ std::optional<SnapshotTree::SnapshotList> SnapshotTree::ListAt(NodeId directory)
   const VirtualKind kind = VirtualKindOf(directory);
   if (kind != VirtualKind::kRootList && kind != VirtualKind::kInnerList) return std::nullopt;
   return SnapshotList{.workspace = WorkspaceById(static_cast<int64_t>(IdOf(directory))),
-                      .place = kind == VirtualKind::kRootList ? Place::kRoot : Place::kInner};
+                      .place = kind == VirtualKind::kRootList ? SnapDir::kRoot : SnapDir::kInner};
 }
 
 SnapshotRecord SnapshotTree::SnapshotAt(NodeId node) const {
@@ -121,7 +121,7 @@ Entry SnapshotTree::EntryOfWorkspace(const WorkspaceRecord& record) {
   return entry;
 }
 
-Entry SnapshotTree::EntryOfSnapshot(const SnapshotRecord& record, Place place) {
+Entry SnapshotTree::EntryOfSnapshot(const SnapshotRecord& record, SnapDir place) {
   const auto view = mount_.slots.AcquireSnapshot(record, place);
   Entry entry{.node = MakeNumber(view->slot, kRootInode), .generation = view->generation};
   entry.attributes = RootOfSnapshot(record);
@@ -186,7 +186,7 @@ Entry SnapshotTree::MakeDirectory(NodeId parent, const char* name, mode_t mode,
   }
   const auto list = ListAt(parent);
   if (!list) throw NotServed("make a directory");
-  CheckName("snapshot", name);  // the request's empty name would ask for one to be made up
+  CheckName("snapshot", name);  // in a request an empty name means: generate one
   return EntryOfSnapshot(verbs_.Checkpoint(list->workspace.id, {.name = name}), list->place);
 }
 
@@ -208,7 +208,7 @@ void SnapshotTree::RemoveDirectory(NodeId parent, const char* name) {
 
 void SnapshotTree::ListWorkspaces(NodeId directory, off_t offset, bool with_attributes,
                                   const ListSink& sink) {
-  // `.snapshots` first, then workspaces by id: a position stays right while others come and go.
+  // `.snapshots` first, then workspaces by id: positions stay valid while workspaces come and go.
   if (directory == kMountRootNode && offset == kFirstEntryOffset) {
     ListedName listed{.name = kSnapshotsName.data(),
                       .number = kAllSnapshotsNode,
@@ -280,7 +280,7 @@ void SnapshotTree::Sync(NodeId directory) const {
     try {
       mount_.store.backend().Sync(workspace.volume);
     } catch (const Error& error) {
-      // Its data is missing, or it was removed, or rolled back, just now.
+      // Its data is missing, or it was removed or rolled back just now.
       if (error.errno_value() != ENOENT) throw;
     }
   }
@@ -288,7 +288,7 @@ void SnapshotTree::Sync(NodeId directory) const {
 
 void SnapshotTree::List(NodeId directory, off_t offset, bool with_attributes,
                         const ListSink& sink) {
-  // Positions of these do not say yet where the listing ends.
+  // The positions of these two do not encode the end of the listing yet.
   for (; offset < kFirstEntryOffset; ++offset) {
     if (!sink({.name = offset == 0 ? "." : "..",
                .number = directory,

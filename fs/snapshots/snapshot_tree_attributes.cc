@@ -32,7 +32,7 @@ Attributes MakeAttributes(uint64_t number, mode_t mode, const RootAttributes& ow
   struct stat& stat = attributes.stat;
   stat.st_ino = number;
   stat.st_mode = mode;
-  stat.st_nlink = 1;  // as btrfs says of directories: "not counted"
+  stat.st_nlink = 1;  // as for directories on btrfs: "not counted"
   stat.st_uid = owner.uid;
   stat.st_gid = owner.gid;
   stat.st_blksize = 4096;
@@ -40,7 +40,7 @@ Attributes MakeAttributes(uint64_t number, mode_t mode, const RootAttributes& ow
   return attributes;
 }
 
-// Whether a list as listxattr(2) gives it holds that name.
+// Whether a list in the format of listxattr(2) has that name.
 bool HasName(std::string_view list, std::string_view name) {
   while (!list.empty()) {
     const size_t end = list.find('\0');
@@ -52,7 +52,7 @@ bool HasName(std::string_view list, std::string_view name) {
 
 }  // namespace
 
-// Whoever has the node has come by a name that was another thing's before, and is to walk once more.
+// ESTALE: the caller reached the node by a stale name, and has to walk once more.
 std::shared_ptr<LiveWorkspace> SnapshotTree::LiveWorkspaceAt(int64_t workspace_id) const {
   try {
     return mount_.workspaces.Get(workspace_id);
@@ -86,18 +86,18 @@ Attributes SnapshotTree::GetAttributes(NodeId node) {
   const int64_t workspaces_changed = verbs_.WorkspacesChangedNs();
   const RootAttributes mount_root = mount_.store.rows().MountRoot();
   switch (node) {
-    // Every path walk through the mount needs these two. MountVerbs says when they change.
+    // Every path walk through the mount needs these two. MountVerbs invalidates them when they change.
     case kMountRootNode:
     case kAllSnapshotsNode: {
       Attributes attributes = VirtualDirectory(node, mount_root, workspaces_changed);
-      // The names in .snapshots are those in the mount root, and told to the same users. Nobody makes any
-      // there.
+      // .snapshots has the names of the mount root, visible to the same users. Nobody creates anything there.
       if (node == kAllSnapshotsNode) attributes.stat.st_mode &= S_IFDIR | kOnlyOwnerWrites;
       attributes.timeout_s = kForeverSeconds;
       return attributes;
     }
     case kMountControlNode:
-      // Everybody may ask; whom it makes workspaces for the mount root says, and fs/operations/rights.h all else.
+      // Everybody may ask. The mount root's mode decides who may make workspaces, fs/operations/rights.h the
+      // rest.
       return MakeAttributes(node, S_IFREG | kAllRead | (mount_root.mode & kAllWrite), mount_root,
                             workspaces_changed);
     default:
@@ -109,7 +109,7 @@ Attributes SnapshotTree::GetAttributes(NodeId node) {
     case VirtualKind::kInnerList: {
       Attributes attributes =
           VirtualDirectory(node, RootOf(id), mount_.store.rows().SnapshotsChangedNs(id));
-      attributes.timeout_s = kForeverSeconds;  // MountContext::ListsChanged
+      attributes.timeout_s = kForeverSeconds;  // invalidated by MountContext::ListsChanged
       return attributes;
     }
     case VirtualKind::kRootLive:
@@ -138,7 +138,7 @@ Attributes SnapshotTree::GetAttributes(NodeId node) {
 
 Attributes SnapshotTree::SetAttributes(NodeId node, const AttributeChange& change) {
   if (!IsVirtual(node)) throw Error(EROFS, "change a snapshot");
-  // open(O_TRUNC) of a control file, as a shell's redirection does it, changes nothing.
+  // open(O_TRUNC) of a control file, as by shell redirection, changes nothing.
   if (ControlScope(node) && change.set_size && !change.set_mode && !change.set_uid) {
     return GetAttributes(node);
   }
@@ -162,7 +162,7 @@ std::optional<std::string> SnapshotTree::GetXattr(NodeId node, const char* name)
   const bool is_acl = std::string_view(name) == XATTR_NAME_POSIX_ACL_ACCESS;
   if (!IsVirtual(node)) {
     if (IsSnapshotXattr(name)) return GetSnapshotXattr(mount_.store, SnapshotAt(node), name);
-    // `ls -l` asks for an ACL, security.selinux and the like of each: only what is there costs a look.
+    // `ls -l` asks each file for an ACL, security.selinux and so on: only existing xattrs cost a read.
     const auto view = mount_.slots.Find(SlotOf(node));
     if (!view) throw Error(ESTALE, "find a snapshot");
     if (is_acl) {
@@ -172,7 +172,7 @@ std::optional<std::string> SnapshotTree::GetXattr(NodeId node, const char* name)
     if (!HasName(view->root.xattr_names, name)) return std::nullopt;
     return FileTree(mount_).GetXattr(node, name);
   }
-  // Lists and control files show the ACL of the workspace's root, whose permissions they have.
+  // Lists and control files show the ACL of the workspace's root, since they have its permissions.
   const VirtualKind kind = VirtualKindOf(node);
   const bool is_workspaces = kind == VirtualKind::kRootList || kind == VirtualKind::kInnerList ||
                              kind == VirtualKind::kControl;
@@ -202,7 +202,7 @@ SnapshotXattrValue SnapshotTree::CheckXattr(NodeId node, const char* name, std::
 void SnapshotTree::SetXattr(NodeId node, const SnapshotXattrValue& value, int flags,
                             const Asker& asker) {
   const SnapshotRecord record = SnapshotAt(node);
-  // The kernel has looked at the snapshot's own mode, which is that of its time.
+  // The kernel has checked the snapshot's own mode, which is that of its time.
   const WorkspaceRecord workspace = WorkspaceById(record.workspace_id);
   RequireRight(mount_.store, Right::kChangeSnapshot, asker,
                {.workspace = &workspace, .snapshot = &record});
@@ -218,11 +218,11 @@ void SnapshotTree::RemoveXattr(NodeId node, const char* name) {
 Attributes SnapshotTree::RootOfSnapshot(const SnapshotRecord& record) const {
   Attributes attributes = MakeAttributes(MakeNumber(record.view, kRootInode), record.root.mode,
                                          record.root, record.created_ns);
-  attributes.timeout_s = mount_.KeepSeconds();  // for the life of a snapshot
+  attributes.timeout_s = mount_.KeepSeconds();  // for the lifetime of the snapshot
   return attributes;
 }
 
-// Shown, so that its snapshots can be reached and it can be rolled back; anything in it is EIO.
+// Shown, so that its snapshots can be reached and it can be rolled back; everything in it fails with EIO.
 Attributes SnapshotTree::RootWithoutData(const WorkspaceRecord& record) const {
   return VirtualDirectory(MakeNumber(record.view, kRootInode), {.mode = S_IFDIR | 0700, .acl = {}},
                           record.created_ns);

@@ -1,4 +1,4 @@
-// What file handles need (name_to_handle_at(2), NFS): nodes that the kernel has forgotten, and parents.
+// For file handles (name_to_handle_at(2), NFS): nodes that the kernel has forgotten, and parents.
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -14,8 +14,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kHiddenLookUpMax{200};
 
-// While it exists the slot of a snapshot has a view, which may have gone with the kernel's last node of it.
-// Throws ESTALE if the slot is none of a snapshot any more. Does nothing for other slots.
+// While it exists, a snapshot's slot has a view, which may have gone with the kernel's last node in it.
+// Throws ESTALE if the slot no longer belongs to a snapshot. Does nothing for other slots.
 class KeptView {
  public:
   KeptView(MountContext& mount, Slot slot) : slots_(mount.slots) {
@@ -69,8 +69,8 @@ Entry SnapshotTree::VirtualAgain(NodeId node) {
       return EntryOfList(node);
     case VirtualKind::kRootLive:
     case VirtualKind::kInnerLive: {
-      const Place place =
-          VirtualKindOf(node) == VirtualKind::kRootLive ? Place::kRoot : Place::kInner;
+      const SnapDir place =
+          VirtualKindOf(node) == VirtualKind::kRootLive ? SnapDir::kRoot : SnapDir::kInner;
       if (LiveWorkspaceAt(id >> kLiveTurnBits)->live_node(place) != node) throw Stale();
       return EntryOfVirtual(node);
     }
@@ -86,8 +86,8 @@ Entry SnapshotTree::VirtualAgain(NodeId node) {
   }
 }
 
-// The kernel finds the place of a directory by its parent, and by the name that the parent's listing has for
-// it. Where the listing has none, it is to have found the directory by its path before it looks.
+// The kernel reconnects a directory through its parent and the name in the parent's listing. If no listing
+// shows the name, the kernel must have looked up the directory by path before.
 std::string SnapshotTree::HiddenPath(NodeId node) const {
   const auto inner_list = [this](int64_t workspace_id) {
     return mount_.NameOf(workspace_id) + "/" + std::string(kSnapshotsName);
@@ -107,7 +107,7 @@ std::string SnapshotTree::HiddenPath(NodeId node) const {
     }
   }
   const auto view = mount_.slots.Find(SlotOf(node));
-  if (!view || view->kind != View::Kind::kSnapshot || view->place != Place::kInner) return {};
+  if (!view || view->kind != View::Kind::kSnapshot || view->place != SnapDir::kInner) return {};
   const auto record = mount_.store.rows().FindSnapshot(view->snapshot_id);
   return record ? inner_list(record->workspace_id) + "/" + record->name : std::string();
 }
@@ -145,11 +145,11 @@ Entry SnapshotTree::ParentOfVirtual(NodeId node) {
     case VirtualKind::kControl:
       return EntryOfWorkspace(WorkspaceById(id));
     case VirtualKind::kRootLive:
-      return EntryOfList(ListNode(id >> kLiveTurnBits, Place::kRoot));
+      return EntryOfList(ListNode(id >> kLiveTurnBits, SnapDir::kRoot));
     case VirtualKind::kInnerLive:
-      return EntryOfList(ListNode(id >> kLiveTurnBits, Place::kInner));
+      return EntryOfList(ListNode(id >> kLiveTurnBits, SnapDir::kInner));
     case VirtualKind::kLatest:
-      break;  // a symlink: the kernel does not ask where it lies
+      break;  // a symlink: the kernel does not ask for its parent
   }
   throw Stale();
 }

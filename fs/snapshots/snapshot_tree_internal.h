@@ -1,4 +1,4 @@
-// What the source files of SnapshotTree share.
+// Shared by the source files of SnapshotTree.
 #pragma once
 
 #include <cerrno>

@@ -18,7 +18,7 @@ bool SnapshotTree::IsVerb(NodeId parent, NodeId new_parent) {
 
 void SnapshotTree::Rename(NodeId parent, const char* name, NodeId new_parent, const char* new_name,
                           unsigned int flags, const Asker& asker) {
-  // An exchange is the same whichever of the two is named first.
+  // An exchange is the same in either order.
   const bool is_backwards =
       ListAt(new_parent) && new_name != kLiveName && (!ListAt(parent) || name == kLiveName);
   if ((flags & RENAME_EXCHANGE) != 0 && is_backwards) {
@@ -42,8 +42,8 @@ void SnapshotTree::Rename(NodeId parent, const char* name, NodeId new_parent, co
   if (is_snapshot_content(parent) || is_snapshot_content(new_parent)) {
     throw Error(EROFS, "rename a file of a snapshot");
   }
-  // A directory of a workspace that is moved to the mount root becomes a workspace by copying, as
-  // mv does on EXDEV; there is no other rename between here and a volume.
+  // A directory moved from a workspace to the mount root becomes a workspace by copying: mv copies on EXDEV.
+  // No other rename is possible between here and a volume.
   if (!IsVirtual(parent) && new_parent == kMountRootNode && (flags & RENAME_EXCHANGE) == 0) {
     throw Error(EXDEV, "move a file out of its workspace");
   }
@@ -55,8 +55,8 @@ void SnapshotTree::RenameSnapshot(const SnapshotList& list, const char* name, No
   const auto snapshot = mount_.store.rows().FindSnapshot(list.workspace.id, name);
   if (!snapshot) {
     if (name == kLatestName || name == kLiveName) throw NotServed("rename");
-    // The kernel has just found it: it went by the other list, which has locks of its own, or by
-    // the control file.
+    // The kernel found it a moment ago: it was removed through the other list, which has its own locks, or
+    // through the control file.
     throw NoSuchName(name);
   }
   if (new_parent == kMountRootNode) {
@@ -80,9 +80,9 @@ void SnapshotTree::RenameSnapshot(const SnapshotList& list, const char* name, No
   verbs_.RenameSnapshot(*snapshot, new_name, list.place);
 }
 
-void SnapshotTree::RenameToMountRoot(const SnapshotRecord& snapshot, Place place,
+void SnapshotTree::RenameToMountRoot(const SnapshotRecord& snapshot, SnapDir place,
                                      const char* new_name, unsigned int flags, const Asker& asker) {
-  const RenamePlaces places{.from = place, .directory = kMountRootNode, .name = new_name};
+  const RenamePaths places{.from = place, .directory = kMountRootNode, .name = new_name};
   const auto target = mount_.store.rows().FindWorkspace(new_name);
   if (!target) {
     if ((flags & RENAME_EXCHANGE) != 0 || IsReservedInWorkspace(new_name))
@@ -91,23 +91,23 @@ void SnapshotTree::RenameToMountRoot(const SnapshotRecord& snapshot, Place place
     return;
   }
   if ((flags & RENAME_NOREPLACE) != 0) throw Error(EEXIST, "rename a snapshot");
-  // W/.snapshots/S over W: the kernel refuses that with the same errnos, but for a W that another
-  // rename has put there between its two path walks. Served, it would leave a directory below itself
-  // in the kernel's books, and whoever walks there would get ELOOP.
-  if (place == Place::kInner && target->id == snapshot.workspace_id) {
+  // W/.snapshots/S over W: the kernel refuses that with the same errno, unless another rename has put W there
+  // between its two path walks. Serving it would put a directory below itself in the dcache, and walks into
+  // it would get ELOOP.
+  if (place == SnapDir::kInner && target->id == snapshot.workspace_id) {
     throw Error((flags & RENAME_EXCHANGE) != 0 ? EINVAL : ENOTEMPTY,
                 "move a snapshot over the workspace that it lies in", {},
                 "Use .live, or the snapshot's name in the mount's .snapshots");
   }
-  // The kernel has looked at the list that the snapshot is in, and at the mount root: not at what the
-  // workspace's own root says of somebody who changes all that is in it.
+  // The kernel has checked the list that holds the snapshot, and the mount root. It has not checked whether
+  // the workspace's own root lets the caller change everything in it.
   const bool is_of_list = target->id == snapshot.workspace_id;
   RequireRight(
       mount_.store, Right::kRollBack, asker,
       {.workspace = &*target, .may_write_workspace = is_of_list, .may_write_mount_root = true});
   RollbackRequest request{.workspace_id = target->id, .snapshot_id = snapshot.id};
   if ((flags & RENAME_EXCHANGE) != 0) {
-    // The state before would have to take a name in the list of another workspace.
+    // The previous state would have to get a name in another workspace's list.
     if (!is_of_list) throw NotServed("exchange with another workspace");
     request.mode = ExchangeMode::kExchange;
   }

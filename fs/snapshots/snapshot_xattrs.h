@@ -11,22 +11,22 @@
 
 namespace ckptfs {
 
-// True for names of the form user.ckptfs.*, which never reach a volume of a snapshot.
+// Whether the name has the form user.ckptfs.*; such names never reach a snapshot's volume.
 bool IsSnapshotXattr(std::string_view name);
 
-// The value; empty optional if there is no such attribute. Sizes are computed here and now.
+// The value; empty if there is no such attribute. Sizes are computed by this call.
 std::optional<std::string> GetSnapshotXattr(Store& store, const SnapshotRecord& snapshot,
                                             std::string_view name);
 
-// A value that is to be set, as what it is: a message, metadata, whether it is pinned.
+// A parsed value to set: a message, metadata, or whether the snapshot is pinned.
 using SnapshotXattrValue = std::variant<std::string, Metadata, bool>;
-// In the thread of whoever asks: a verb's is not kept from others by looking through what was sent. Throws Error:
-// EINVAL (bad value), EPERM (read-only attribute, or none that exists).
+// Runs in the requester's thread, so that parsing does not occupy a verb's. Throws Error: EINVAL (bad value),
+// EPERM (read-only or nonexistent attribute).
 SnapshotXattrValue CheckSnapshotXattr(std::string_view name, std::string_view value);
 void SetSnapshotXattr(Verbs& verbs, const SnapshotRecord& snapshot,
                       const SnapshotXattrValue& value);
 
-// All names, each with a NUL behind it, as listxattr(2) gives them.
+// All names, each terminated by NUL, in the format of listxattr(2).
 std::string SnapshotXattrNames();
 
 }  // namespace ckptfs

@@ -63,7 +63,7 @@ for i in 1 2 3; do mkdir "$m/.snapshots/w/t$i"; done
 check "unmount" unmount_store "$store" "$m"
 cp --sparse=always "$metadata" "$scratch/newer"
 cp --sparse=always "$scratch/metadata" "$metadata"
-refused "its metadata is of another moment than what else is known of it" ckptfs "$store" "$m"
+refused "its metadata does not match the recorded state" ckptfs "$store" "$m"
 check_match "[Pp]ut the files" "$errors" "what to do"
 check_eq '' "$(dmsetup ls | grep CKPTFS)" "devices after that"
 cp --sparse=always "$scratch/newer" "$metadata"

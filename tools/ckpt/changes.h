@@ -1,4 +1,4 @@
-// Printing the changes between two states, as they come.
+// Prints the changes between two states as they arrive.
 #pragma once
 
 #include <string>
@@ -10,12 +10,12 @@ namespace ckptfs::cli {
 // One change as a line for people: "+ path", "- path", "M path", "R old -> new".
 std::string ChangeLine(const Json& item);
 
-// Prints a stream of changes: lines, or one JSON array with an element a line. For one thread.
+// Prints a stream of changes: lines, or one JSON array with one element per line. Used by one thread.
 class ChangePrinter {
  public:
   explicit ChangePrinter(bool json) : json_(json) {}
   void Add(const Json& items);
-  // `result`: the answer's last line. Says on standard error what is not shown.
+  // `result`: the last line of the answer. Reports on standard error what is not shown.
   void Finish(const Json& result) const;
   size_t count() const noexcept { return count_; }
 

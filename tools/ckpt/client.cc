@@ -51,7 +51,7 @@ void Send(int fd, const std::string& request, const std::string& what) {
   CheckSyscall(ioctl(fd, kControlRun), "ask about " + what);
 }
 
-// Cuts the answer into lines and hands the parts over; keeps the result.
+// Splits the answer into lines and passes its parts on; keeps the result.
 class AnswerReader {
  public:
   explicit AnswerReader(const AnswerHandlers& handlers) : handlers_(handlers) {}
@@ -77,7 +77,7 @@ class AnswerReader {
 
  private:
   void TakeLine() {
-    // Deeper than wire::Parse allows only if a daemon of another version sends so.
+    // Only a daemon of another version sends deeper JSON than wire::Parse allows.
     Json line = Json::parse(line_, nullptr, false);
     if (!line.is_object()) throw Error(EPROTO, "read the daemon's answer", "it is no JSON object");
     if (line.contains(wire::kError)) throw wire::ToError(line[wire::kError]);

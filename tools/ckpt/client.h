@@ -1,4 +1,4 @@
-// The command line's side of the control protocol.
+// The client's side of the control protocol.
 #pragma once
 
 #include <functional>
@@ -13,22 +13,22 @@ using Json = nlohmann::json;
 
 enum class Access { kRead, kChange };
 
-// What is done with the parts of an answer that come before its result. Either may be empty.
+// Handlers for the parts of an answer that come before its result. Either may be empty.
 struct AnswerHandlers {
   std::function<void(const Json& items)> items;
   std::function<void(const Json& progress)> progress;
 };
 
-// A request as fs/control/control_wire.h has it.
+// A request in the format of fs/control/control_wire.h.
 Json MakeRequest(const char* command, Json args = Json::object());
 
-// Adds to a request's arguments what tells the daemon of an open file: fd, device and inode.
+// Adds to a request's arguments what identifies an open file to the daemon: fd, device and inode.
 void AddOpenFile(Json& args, int fd);
 
-// Opens the control file of the directory `directory_fd` (O_PATH will do), sends the request and
-// returns the result. `what` names the directory in errors ("workspace proj"). Throws Error: the
-// daemon's own, or EACCES where the caller has no right to read or change this, ENOENT where there
-// is no control file, ENOTCONN where the daemon is gone.
+// Opens the control file of the directory `directory_fd` (may be O_PATH), sends the request and returns the
+// result. `what` names the directory in errors ("workspace proj"). Throws Error: the daemon's own, or EACCES
+// if the caller may not read or change this, ENOENT if there is no control file, ENOTCONN if the daemon is
+// gone.
 Json Ask(int directory_fd, const std::string& what, Access access, const Json& request,
          const AnswerHandlers& handlers = {});
 

@@ -22,7 +22,7 @@ struct CheckpointOptions {
   std::string format = "table";
 };
 
-// The checkpoint is made all the same: the exit status stays 0.
+// The checkpoint has been made all the same: the exit status stays 0.
 void NoteMoment(const Json& made) {
   if (made.value("moment", "one") == "one" || !made.at("moment_reason").is_string()) return;
   Note(fmt::format(
@@ -40,7 +40,7 @@ int RunCheckpoint(const CheckpointOptions& options) {
             {"if_changed", options.if_changed}};
   if (options.name) args["name"] = wire::FromBytes(*options.name);
   if (options.metadata) args["metadata"] = wire::FromBytes(*options.metadata);
-  const Place place = FindWorkspace(options.workspace);
+  const Location place = FindWorkspace(options.workspace);
   const Json result = place.Ask(Access::kChange, MakeRequest(wire::kCheckpoint, args));
   NoteMoment(result);
   if (IsJson(options.format)) {

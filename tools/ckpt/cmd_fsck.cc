@@ -21,7 +21,7 @@ struct FsckOptions {
 };
 
 int RunFsck(const FsckOptions& options) {
-  const Place mount = FindWidest(options.path);
+  const Location mount = FindWidest(options.path);
   if (!mount.is_mount_root()) {
     throw Error(EPERM, "check the store", "only a workspace of it can be seen from here",
                 "Run this where the mount is");
@@ -31,8 +31,8 @@ int RunFsck(const FsckOptions& options) {
   try {
     result = mount.Ask(options.repair ? Access::kChange : Access::kRead, request);
   } catch (const Error& error) {
-    // The kernel opens nothing for writing on a read-only mount, but a repair may be what it is
-    // read-only for. The daemon decides.
+    // The kernel opens nothing for writing on a read-only mount, but it may be read-only because of the
+    // damage to repair. The daemon decides.
     if (!options.repair || error.errno_value() != EROFS) throw;
     result = mount.Ask(Access::kRead, request);
   }

@@ -19,7 +19,7 @@ struct ListOptions {
   std::string format = "table";
 };
 
-void AppendSnapshots(const Place& place, Json& all) {
+void AppendSnapshots(const Location& place, Json& all) {
   AnswerHandlers handlers;
   handlers.items = [&all](const Json& items) {
     for (const Json& item : items) all.push_back(item);
@@ -27,10 +27,9 @@ void AppendSnapshots(const Place& place, Json& all) {
   place.Ask(Access::kRead, MakeRequest(wire::kList), handlers);
 }
 
-// The snapshots of every workspace of a mount. Each workspace is asked by its own control file:
-// that way the kernel says which of them this user may look into. One that goes away meanwhile is
-// no error.
-Json ListAll(const Place& mount_root) {
+// The snapshots of every workspace of a mount. Each workspace is asked through its own control file: so the
+// kernel decides which of them this user may read. A workspace that is removed meanwhile is not an error.
+Json ListAll(const Location& mount_root) {
   Json all = Json::array();
   const Json status = mount_root.Ask(Access::kRead, MakeRequest(wire::kStatus));
   for (const Json& workspace : status.at("workspaces")) {
@@ -81,7 +80,7 @@ void PrintTable(const Json& snapshots, bool with_workspace) {
 }
 
 int RunList(const ListOptions& options) {
-  const std::optional<Place> place = FindWorkspaceIfSaid(options.workspace);
+  const std::optional<Location> place = FindWorkspaceIfSaid(options.workspace);
   Json snapshots = Json::array();
   if (place) {
     AppendSnapshots(*place, snapshots);
@@ -101,7 +100,7 @@ std::string SizeLine(const Json& bytes) {
   return fmt::format("{} ({} bytes)", FormatBytes(bytes), bytes.get<uint64_t>());
 }
 
-// Perhaps of a daemon that does not tell it.
+// The daemon may be too old to report it.
 std::string MomentLine(const Json& snapshot) {
   auto moment = snapshot.value("moment", std::string("unknown"));
   const auto reason = snapshot.find("moment_reason");
@@ -109,7 +108,7 @@ std::string MomentLine(const Json& snapshot) {
   return moment + ": " + reason->get<std::string>();
 }
 
-// How many files were open for writing, and then each of those that are recorded.
+// The number of files that were open for writing, then each recorded one.
 void PrintOpenWriters(const Json& snapshot) {
   constexpr char kTitle[] = "open for writing";
   const Json& total = snapshot.at("open_for_writing_total");
@@ -131,7 +130,7 @@ void PrintOpenWriters(const Json& snapshot) {
   if (more > 0) PrintLine(fmt::format("  and {} more", more));
 }
 
-// The files that had no name any more but were open, by their last path.
+// The files that were open but nameless, by their last path.
 void PrintUnlinkedFiles(const Json& snapshot) {
   for (const Json& file : snapshot.at("unlinked_files")) {
     const std::string path = wire::ToBytes(file.at("path"), "read a path");
@@ -141,7 +140,7 @@ void PrintUnlinkedFiles(const Json& snapshot) {
 }
 
 int RunShow(const ListOptions& options) {
-  const Place place = FindWorkspace(options.workspace);
+  const Location place = FindWorkspace(options.workspace);
   const Json snapshot =
       place.Ask(Access::kRead,
                 MakeRequest(wire::kShow, Json{{"snapshot", wire::FromBytes(options.snapshot)}}));

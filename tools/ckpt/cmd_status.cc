@@ -24,7 +24,7 @@ void AddMountOption(CLI::App& command, std::optional<std::string>& path) {
   command.add_option("--mount", path, "A path in the mount that is meant")->type_name("PATH");
 }
 
-// Names and paths travel as {"bytes": ...} where they are no UTF-8.
+// Names and paths are sent as {"bytes": ...} if they are not UTF-8.
 std::string Name(const Json& json) { return ShellQuote(wire::ToBytes(json, "read the answer")); }
 
 void PrintStatus(const Json& status) {
@@ -73,8 +73,8 @@ int RunStatus(const StatusOptions& options) {
   return kDone;
 }
 
-// Fills in the sizes of the snapshots of each workspace; null where this user may not read it.
-void AddUsage(const Place& widest, Json& df) {
+// Fills in the sizes of the snapshots of each workspace; null if this user may not read it.
+void AddUsage(const Location& widest, Json& df) {
   const Json request = MakeRequest(wire::kDf, Json{{"usage", true}});
   Json present = Json::array();
   for (Json& workspace : df.at("workspaces")) {
@@ -87,7 +87,7 @@ void AddUsage(const Place& widest, Json& df) {
       workspace["usage"] = one.at("workspaces").at(0).at("usage");
       workspace["live"] = one.at("workspaces").at(0).at("live");
     } catch (const Error& error) {
-      if (error.errno_value() == ENOENT) continue;  // removed since the list was made
+      if (error.errno_value() == ENOENT) continue;  // removed since it was listed
       if (error.errno_value() != EACCES) throw;
     }
     present.push_back(std::move(workspace));
@@ -152,7 +152,7 @@ void PrintDf(const Json& df, bool with_snapshots) {
 }
 
 int RunDf(const StatusOptions& options) {
-  const Place widest = FindWidest(options.path);
+  const Location widest = FindWidest(options.path);
   Json df = widest.Ask(Access::kRead, MakeRequest(wire::kDf));
   if (options.snapshots) AddUsage(widest, df);
   if (IsJson(options.format)) {

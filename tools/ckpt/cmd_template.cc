@@ -27,7 +27,7 @@ struct TemplateOptions {
   std::string format = "table";
 };
 
-Place FindMount(const TemplateOptions& options) {
+Location FindMount(const TemplateOptions& options) {
   return FindMountRoot(options.mount, "see to templates");
 }
 
@@ -38,7 +38,7 @@ void Report(const Json& added) {
                         FormatBytes(added.at("size_bytes")), FormatBytes(added.at("disk_bytes"))));
 }
 
-// "W/S", which neither name can hold a slash of.
+// "W/S": neither name can contain a slash.
 int AddFromSnapshot(const TemplateOptions& options) {
   const size_t slash = options.from->find('/');
   if (slash == std::string::npos || slash == 0 || slash + 1 == options.from->size() ||

@@ -1,5 +1,5 @@
-// The commands of `ckpt`. Each Add function declares its command line and, when the command line
-// names this command, leaves in `action` what is to be run: parsing and running fail differently.
+// The commands of `ckpt`. Each Add function declares its command line and, if the command line names this
+// command, sets `action` to what is to be run: parsing and running fail differently.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -26,7 +26,7 @@ void AddUnpin(CLI::App& app, Action& action);
 void AddFsck(CLI::App& app, Action& action);
 void AddTemplate(CLI::App& app, Action& action);
 
-// Options that several commands have.
+// Options shared by several commands.
 void AddWorkspaceOption(CLI::App& command, std::optional<std::string>& workspace);
 void AddFormatOption(CLI::App& command, std::string& format);
 inline bool IsJson(const std::string& format) { return format == "json"; }

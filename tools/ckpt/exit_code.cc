@@ -14,7 +14,7 @@ ExitCode ExitCodeOf(const Error& error) {
     case EEXIST:
       return kExistsAlready;
     case EBUSY:
-    case ETXTBSY:  // a swap file is in use
+    case ETXTBSY:  // an active swap file
       return kBusy;
     case ENOSPC:
     case EDQUOT:

@@ -1,11 +1,11 @@
-// How `ckpt` ends.
+// The exit status of `ckpt`.
 #pragma once
 
 #include "backend/base/error.h"
 
 namespace ckptfs::cli {
 
-// Public: scripts depend on them.
+// Public: scripts depend on these values.
 enum ExitCode {
   kDone = 0,
   kFailed = 1,

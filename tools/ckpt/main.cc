@@ -14,7 +14,7 @@
 namespace ckptfs::cli {
 namespace {
 
-// The command that was being parsed, for the pointer to its help.
+// The command that was being parsed, for the hint about its help.
 std::string CommandLineSoFar(const CLI::App& app) {
   std::string name = "ckpt";
   for (const CLI::App* command : app.get_subcommands()) name += " " + command->get_name();
@@ -42,14 +42,14 @@ int Main(int argc, char** argv) {
   AddUnpin(app, action);
   AddFsck(app, action);
   AddTemplate(app, action);
-  // One at most: a second would take the first one's place. That there has to be one is said below, as
-  // this would say so of an unknown command, too.
+  // At most one: a second would replace the first. That one is required is checked below, since this would
+  // report it for an unknown command, too.
   app.require_subcommand(0, 1);
   try {
     try {
       app.parse(argc, argv);
     } catch (const CLI::Success& success) {  // --help and --version
-      // It comes before what the command line has that nobody knows.
+      // It is thrown before unknown arguments are reported.
       if (app.remaining_size(true) > 0) throw CLI::ExtrasError(app.remaining(true));
       const int exit_code = app.exit(success);
       FlushOutput();

@@ -116,7 +116,7 @@ void Note(std::string_view text) {
 
 void FlushOutput() {
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return;
-  // Whatever it is, it is not about the store: ENOSPC would be taken for that.
+  // Any error, but not one about the store: ENOSPC would be mistaken for that.
   throw Error(EIO, "write to standard output", std::generic_category().message(errno));
 }
 

@@ -1,4 +1,4 @@
-// What `ckpt` prints, for people and for scripts.
+// The output of `ckpt`, for people and for scripts.
 #pragma once
 
 #include <cstdint>
@@ -21,19 +21,19 @@ std::string FormatBytes(const Json& bytes_or_null);
 // An RFC 3339 time without its fraction: "2026-11-20T21:22:33Z".
 std::string FormatTime(const std::string& rfc3339);
 
-// A table with a line of headings, columns as wide as they need be, two spaces apart. Widths are those on
-// a terminal. The last column is not padded. For one thread.
+// A table with a heading line and columns as wide as needed, two spaces apart. Widths are terminal columns.
+// The last column is not padded. Used by one thread.
 class Table {
  public:
   explicit Table(std::vector<std::string> headings);
-  // What is in a cell is put as PlainText has it.
+  // Cells are printed as by PlainText.
   void Add(std::vector<std::string> cells);
-  // Marks a column of numbers, to stand flush right.
+  // Right-aligns a column of numbers.
   void AlignRight(size_t column) { right_[column] = true; }
-  // Where the table is too wide, the columns given first are shortened first, each to `least` at the
-  // least; when that does not do, each of them further.
+  // If the table is too wide, columns are shortened in the order of these calls, each to no less than
+  // `least`; if that does not suffice, they are shortened further.
   void MayShorten(size_t column, size_t least) { shortened_.push_back({column, least}); }
-  // In lines of at most `columns`, if columns that may be shortened allow for it; empty: of any length.
+  // In lines of at most `columns`, as far as shortening allows; empty: of any length.
   std::string Format(std::optional<size_t> columns = std::nullopt) const;
 
  private:
@@ -49,19 +49,19 @@ class Table {
   std::vector<Shortened> shortened_;
 };
 
-// How many columns the terminal `fd` has; empty if it is none.
+// The width of the terminal `fd`; empty if it is not a terminal.
 std::optional<size_t> TerminalColumns(int fd);
 
-// What is left of a name where a terminal is narrow: enough to know one made of a time by.
+// The minimum for names on a narrow terminal: enough to recognise a generated one.
 inline constexpr size_t kNameColumnsMin = 12;
 
-// Writes to standard output, as it is; Flush throws Error if any of it could not be written.
+// Writes unchanged to standard output; Flush throws Error if anything could not be written.
 void Print(std::string_view text);
-// A line for people, as PlainText has it: nothing in it can break it.
+// One line for people, as by PlainText: it cannot be broken by its contents.
 void PrintLine(std::string_view line);
-// A name that the next command is given, a line by itself: exact for a script, quoted on a terminal.
+// A name to be passed to the next command, on its own line: exact for a script, quoted on a terminal.
 void PrintFullName(const std::string& name);
-// As wide as the terminal, if it goes to one.
+// As wide as the terminal, if the output is one.
 void PrintTable(const Table& table);
 void PrintJson(const Json& json);
 void FlushOutput();

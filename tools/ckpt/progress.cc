@@ -19,7 +19,7 @@ ProgressBar::ProgressBar() : is_terminal_(isatty(STDERR_FILENO) == 1) {}
 
 std::string ProgressBar::Line(uint64_t done_bytes, uint64_t total_bytes, uint64_t done_files,
                               uint64_t total_files, size_t columns) {
-  // Files count as well as bytes: many small ones take time that their bytes do not show.
+  // Counts files as well as bytes: many small files take more time than their bytes suggest.
   const double bytes =
       total_bytes == 0 ? 1.0 : static_cast<double>(done_bytes) / static_cast<double>(total_bytes);
   const double files =

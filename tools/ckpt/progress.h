@@ -7,8 +7,8 @@
 
 namespace ckptfs::cli {
 
-// Draws one line over and over, if standard error is a terminal; else draws nothing. The line is
-// wiped out by Clear, and when this goes. For one thread.
+// Redraws one line if standard error is a terminal; else draws nothing. Clear and the destructor erase the
+// line. Used by one thread.
 class ProgressBar {
  public:
   ProgressBar();
@@ -17,11 +17,11 @@ class ProgressBar {
   ProgressBar& operator=(const ProgressBar&) = delete;
 
   void Show(uint64_t done_bytes, uint64_t total_bytes, uint64_t done_files, uint64_t total_files);
-  // The same as the daemon tells it: an object with done_bytes, total_bytes, done_files, total_files.
+  // The daemon's progress object: done_bytes, total_bytes, done_files, total_files.
   void Show(const nlohmann::json& progress);
   void Clear();
 
-  // The line for a terminal of that many columns.
+  // The line for a terminal of that width.
   static std::string Line(uint64_t done_bytes, uint64_t total_bytes, uint64_t done_files,
                           uint64_t total_files, size_t columns);
 

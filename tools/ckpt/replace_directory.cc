@@ -23,14 +23,13 @@ namespace ckptfs::cli {
 namespace {
 
 constexpr const char* kKeptSuffix = ".before-ckptfs";
-constexpr int kMaxKept = 1000;  // further names that are tried
+constexpr int kMaxKept = 1000;  // alternative names to try
 
 FileTime ChangeTime(const struct statx& info) {
   return {info.stx_ctime.tv_sec, info.stx_ctime.tv_nsec};
 }
 
-// Looks for something in a tree that has changed after a time. The root does not count: to be renamed
-// changes its ctime.
+// Looks for a change in a tree after a certain time. The root does not count: renaming it changes its ctime.
 class ChangeSince : public TreeVisitor {
  public:
   explicit ChangeSince(FileTime time) : time_(time) {}
@@ -50,7 +49,7 @@ class ChangeSince : public TreeVisitor {
   std::optional<std::string> path_;
 };
 
-// Two symlinks that are gone again when this goes.
+// Two symlinks that the destructor removes.
 class ProbeLinks {
  public:
   explicit ProbeLinks(int parent_fd)
@@ -68,7 +67,7 @@ class ProbeLinks {
     return symlinkat("a", parent_fd_, first_.c_str()) == 0 &&
            symlinkat("b", parent_fd_, second_.c_str()) == 0;
   }
-  // When they were made.
+  // Their creation time.
   FileTime Time() const { return ChangeTime(StatEntry(parent_fd_, first_, first_)); }
   bool Exchange() const {
     return renameat2(parent_fd_, first_.c_str(), parent_fd_, second_.c_str(), RENAME_EXCHANGE) == 0;
@@ -139,7 +138,7 @@ std::string ReplaceableDirectory::MakeLinkBeside(const std::string& target) cons
 
 std::string ReplaceableDirectory::ReplaceBySymlink(const std::string& target) {
   std::string kept = MakeLinkBeside(target);
-  // Power gone here: the directory is where it was, beside a symlink that nobody misses.
+  // If power fails here: the directory is where it was, beside a useless symlink.
   Failpoint("init.before-exchange");
   const std::string attempted = "put a symlink in the place of " + QuoteName(path_);
   const auto exchange = [&] {
@@ -151,11 +150,11 @@ std::string ReplaceableDirectory::ReplaceBySymlink(const std::string& target) {
     throw Error(error, attempted);
   }
   if (!IsThisDirectory(kept)) {
-    // Somebody else's directory has come to this name since: back.
+    // Meanwhile another directory has got this name: exchange back.
     if (exchange() == 0) unlinkat(parent_.get(), kept.c_str(), 0);
     throw Error(ESTALE, attempted, "it was moved or replaced meanwhile");
   }
-  // Power gone here: both names old, or both new, as the filesystem's journal has it.
+  // If power fails here: both names are old or both are new, depending on the filesystem's journal.
   Failpoint("init.after-exchange");
   CheckSyscall(fsync(parent_.get()), attempted);
   return kept;

@@ -17,10 +17,10 @@
 namespace ckptfs {
 namespace {
 
-constexpr int kMountFailed = 32;  // as mount(8)
+constexpr int kMountFailed = 32;  // as by mount(8)
 
-// Until then daemon and kernel may still be settling what each can do, by settings of the system that
-// somebody may change as soon as the command has returned.
+// Until then, daemon and kernel may still be negotiating their features, which depends on system settings
+// that may change as soon as the command has returned.
 [[noreturn]] void AwaitFirstAnswer(const std::string& mountpoint) {
   struct stat status {};
   if (stat(mountpoint.c_str(), &status) == 0) _exit(0);
@@ -30,8 +30,8 @@ constexpr int kMountFailed = 32;  // as mount(8)
   _exit(kMountFailed);
 }
 
-// What the child writes: its exit status as one byte, then a line for stderr or, if that is 0, the
-// directory that it has mounted on.
+// The child writes its exit status as one byte, then a line for stderr or, if the status is 0, the directory
+// that it has mounted on.
 [[noreturn]] void AwaitChild(int pipe_fd, pid_t child) {
   std::string report;
   std::array<char, 512> piece{};

@@ -20,8 +20,7 @@ namespace {
 constexpr char kName[] = "ckptfs";
 constexpr char kJournalSocket[] = "/run/systemd/journal/socket";
 
-// The message as PlainText has it: names in it are what somebody chose, and whoever reads the log does so on
-// a terminal.
+// The message as by PlainText: it contains names chosen by users, and the log is read on a terminal.
 class PlainMessage final : public spdlog::custom_flag_formatter {
  public:
   void format(const spdlog::details::log_msg& message, const std::tm& /*time*/,
@@ -52,7 +51,7 @@ std::shared_ptr<spdlog::sinks::sink> SystemSink() {
 void LogWarning(const std::string& line) noexcept {
   try {
     spdlog::warn("{}", line);
-  } catch (...) {  // who warns cannot deal with that, either
+  } catch (...) {  // there is nowhere to report it
   }
 }
 

@@ -1,14 +1,14 @@
-// Where the daemon's log goes.
+// The destination of the daemon's log.
 #pragma once
 
 namespace ckptfs {
 
 enum class LogTarget {
   kStderr,  // foreground
-  kSystem,  // daemon: the journal, or syslog where there is no journal
+  kSystem,  // daemon: the journal, or syslog without one
 };
 
-// Makes spdlog's default logger, and has warnings go there (backend/base/warning.h). May be called again.
+// Creates spdlog's default logger, and sends warnings (backend/base/warning.h) to it. May be called again.
 void StartLog(LogTarget target, bool debug);
 
 }  // namespace ckptfs

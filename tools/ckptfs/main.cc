@@ -17,13 +17,13 @@
 #include "tools/ckptfs/log.h"
 #include "tools/ckptfs/mountpoint.h"
 #include "tools/ckptfs/options.h"
-#include "tools/ckptfs/predecessor.h"
 #include "tools/ckptfs/process_setup.h"
+#include "tools/ckptfs/stale_daemon.h"
 
 namespace ckptfs {
 namespace {
 
-// As mount(8) has them.
+// The exit statuses of mount(8).
 constexpr int kUsage = 1;
 constexpr int kSystemError = 2;
 constexpr int kMountFailed = 32;
@@ -33,8 +33,8 @@ void RequireRoot() {
   throw Error(EPERM, "mount", "only root can", "Run it as root");
 }
 
-// Where the caller has closed one, what is opened first would take its number, and be lost when the
-// daemon gives its standard descriptors to /dev/null.
+// If the caller has closed one of these, the next file opened would get its number, and be lost when the
+// daemon redirects its standard descriptors to /dev/null.
 void OpenStandardDescriptors() {
   int fd = 0;
   do {
@@ -45,11 +45,11 @@ void OpenStandardDescriptors() {
 
 void Serve(CommandLine line, const std::function<void(const std::string& mountpoint)>& ready) {
   RequireRoot();
-  const Scouts scouts;  // before there is any thread, lock or device
+  const Scouts scouts;  // before there are threads, locks or devices
   AbortMountsOfKilled(line.store.path);
   line.mount.mountpoint = PrepareMountpoint(line.mount.mountpoint, line.store.path);
-  MountHelper mount_helper;  // before there is any of that, too
-  const std::unique_ptr<Store> store = OpenAfterPredecessor(line.store);
+  MountHelper mount_helper;  // also before any of those
+  const std::unique_ptr<Store> store = OpenAfterStaleDaemon(line.store);
   const StoreStatus status = store->Status();
   if (line.store.read_only) line.fuse.kernel_options.emplace_back("ro");
   line.mount.refuse_changes = status.read_only;
@@ -118,8 +118,8 @@ int Main(char* const* words) {
       break;
   }
   RestartWithOwnEnvironment(words);
-  // Relative paths would mean something else in the daemon, whose directory is /, and in the table
-  // of mounts.
+  // Relative paths would mean something else in the daemon, whose working directory is /, and in the mount
+  // table.
   line.store.path = std::filesystem::absolute(line.store.path).string();
   line.mount.mountpoint = std::filesystem::absolute(line.mount.mountpoint).string();
   SetUpProcess(line.foreground);

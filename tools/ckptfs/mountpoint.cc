@@ -29,7 +29,7 @@ std::string Absolute(const std::string& path) {
   return real.get();
 }
 
-// Whether the topmost mount on `path` is one of ckptfs.
+// Whether the topmost mount on `path` is a ckptfs mount.
 bool IsOurs(const std::string& path) {
   const std::vector<Mount> mounts = ReadMounts("/proc/self/mountinfo");
   const auto topmost = std::find_if(mounts.rbegin(), mounts.rend(),
@@ -37,9 +37,9 @@ bool IsOurs(const std::string& path) {
   return topmost != mounts.rend() && topmost->type == kFilesystemType;
 }
 
-// A mount whose daemon is gone answers with ENOTCONN (ECONNABORTED: it goes just now) whatever the
-// kernel does not know by itself, as it does what stat(2) tells of the root. A daemon that lives but
-// hangs is asked for no more than that.
+// A mount without a daemon returns ENOTCONN (ECONNABORTED: it is just going away) for everything that the
+// kernel has not cached, as it has the root's stat(2). A daemon that is alive but hangs gets no other
+// request.
 bool IsDead(const std::string& path) {
   struct statx status {};
   return statx(AT_FDCWD, path.c_str(), AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &status) != 0 &&
@@ -59,8 +59,8 @@ void ClearDeadMounts(const std::string& path) {
   }
 }
 
-// Whether `path`, which need not be there, is `directory` or lies in it; also where another name of that, as
-// by a bind mount, leads to it.
+// Whether `path`, which need not exist, is `directory` or below it, even if it is reached by another name,
+// e.g. through a bind mount.
 bool IsInside(const std::filesystem::path& path, const std::filesystem::path& directory) {
   std::error_code error;
   for (std::filesystem::path at = path;; at = at.parent_path()) {

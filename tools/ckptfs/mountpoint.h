@@ -1,13 +1,13 @@
-// The directory to mount on.
+// The mount point.
 #pragma once
 
 #include <string>
 
 namespace ckptfs {
 
-// Makes sure that `path` can be mounted on, and returns it as an absolute path without symlinks. A
-// dead mount of this filesystem, whose daemon was killed, is cleared first. Throws Error with what
-// to do if it is missing, no directory, not empty, or the store (`store_path`) or one of the two in the other.
+// Verifies that `path` can be mounted on, and returns it as an absolute path without symlinks. First unmounts
+// a dead ckptfs mount whose daemon was killed. Throws Error with the remedy if it is missing, not a directory
+// or not empty, or if it is the store (`store_path`) or one of the two is inside the other.
 std::string PrepareMountpoint(const std::string& path, const std::string& store_path);
 
 }  // namespace ckptfs

@@ -22,14 +22,14 @@ Error BadOption(const std::string& option, const std::string& why,
   return Error(EINVAL, "understand the option " + option, why, hint);
 }
 
-// Options of mount(8) and fstab(5) that mean nothing here, as mount(8) deals with them itself, whatever
-// comes behind them.
+// Options of mount(8) and fstab(5) that are ignored here, whatever follows them, as mount(8) itself handles
+// them.
 bool IsForMount8(const std::string& option) {
   return option.starts_with("x-") || option.starts_with("X-") || option.starts_with("comment=") ||
          option.starts_with("user=");
 }
 
-// An option that takes no value. Empty: it means nothing here.
+// An option without a value. Empty: ignored here.
 using Flag = std::function<void(CommandLine&)>;
 
 void SetReadOnly(CommandLine& line, bool read_only) {
@@ -42,7 +42,7 @@ Flag Rule(AccessTimeRule rule) {
   return [rule](CommandLine& line) { AccessTimesOf(line).rule = rule; };
 }
 
-// That rule is not asked for, or no more: what the kernel does then.
+// The rule is not, or no longer, requested: the kernel's default applies.
 Flag NoRule(AccessTimeRule rule) {
   return [rule](CommandLine& line) {
     AccessTimeRule& present = AccessTimesOf(line).rule;
@@ -50,7 +50,7 @@ Flag NoRule(AccessTimeRule rule) {
   };
 }
 
-// As with mount(8), of those that exclude each other the last one counts.
+// As with mount(8), the last of mutually exclusive options wins.
 const std::map<std::string, Flag>& Flags() {
   static const std::map<std::string, Flag> kFlags = [] {
     std::map<std::string, Flag> flags = {
@@ -73,12 +73,12 @@ const std::map<std::string, Flag>& Flags() {
         {"lazytime", [](CommandLine& line) { AccessTimesOf(line).lazy = true; }},
         {"nolazytime", [](CommandLine& line) { AccessTimesOf(line).lazy = false; }},
     };
-    // The kernel takes these for any filesystem.
+    // The kernel accepts these for any filesystem.
     for (const char* name :
          {"suid", "nosuid", "dev", "nodev", "exec", "noexec", "sync", "async", "dirsync"}) {
       flags[name] = [name](CommandLine& line) { line.fuse.kernel_options.emplace_back(name); };
     }
-    // mount(8) deals with these itself, and the last ones are what any filesystem does.
+    // mount(8) handles these itself; the last ones are the behaviour of any filesystem.
     for (const char* name : {"defaults", "auto", "noauto", "nofail", "_netdev", "user", "nouser",
                              "users", "nousers", "owner", "group", "noowner", "nogroup", "loud",
                              "silent", "nomand", "noiversion", "symfollow"}) {
@@ -89,7 +89,7 @@ const std::map<std::string, Flag>& Flags() {
   return kFlags;
 }
 
-// One "name=value" option of ckptfs: how its value is taken.
+// Sets one "name=value" option of ckptfs.
 using Setter = std::function<void(CommandLine&, const std::string& value)>;
 
 template <typename Value>
@@ -173,7 +173,7 @@ void TakeOption(CommandLine& line, const std::string& option, std::set<std::stri
   }
 }
 
-// Options are separated by commas; a backslash takes the next character as it is.
+// Options are separated by commas; a backslash escapes the next character.
 std::vector<std::string> SplitOptions(const std::string& text) {
   std::vector<std::string> options(1);
   for (size_t i = 0; i < text.size(); ++i) {
@@ -188,7 +188,7 @@ std::vector<std::string> SplitOptions(const std::string& text) {
   return options;
 }
 
-// Splits "-sfo" into "-s", "-f", "-o" and gives each its value if it takes one.
+// Splits "-sfo" into "-s", "-f", "-o", each with its value if it takes one.
 struct Switch {
   char letter = '\0';
   std::string value;

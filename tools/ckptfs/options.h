@@ -1,4 +1,4 @@
-// The command line of ckptfs and of mount(8)'s helpers.
+// The command lines of ckptfs and of its helpers for mount(8).
 #pragma once
 
 #include <chrono>
@@ -22,22 +22,22 @@ struct CommandLine {
   FuseOptions fuse;
 };
 
-// Understands both
+// Parses both
 //   ckptfs [-f] [-d] [-o OPTIONS] SOURCE MOUNTPOINT
 //   mount.ckptfs SOURCE MOUNTPOINT [-sfnv] [-N NAMESPACE] [-o OPTIONS] [-t TYPE]
-// the latter if the program's name begins with "mount.", as mount(8) calls helpers. Throws Error
-// EINVAL, with what to do, for anything that it does not understand.
+// The second form applies if the program's name begins with "mount.", as mount(8) calls helpers. Throws Error
+// EINVAL, with the remedy, for anything that it does not understand.
 CommandLine ParseCommandLine(const std::vector<std::string>& arguments);
 
-// A number of things. Throws Error EINVAL.
+// A count. Throws Error EINVAL.
 size_t ParseCount(const std::string& text);
 
-// A number of seconds, or with s, m, h or d of other units ("90", "30m", "7d"); at most 100 years.
-// Throws Error EINVAL.
+// A number of seconds, or with the suffix s, m, h or d ("90", "30m", "7d"); at most 100 years. Throws Error
+// EINVAL.
 std::chrono::seconds ParseDuration(const std::string& text);
 
-// A number of bytes with an optional suffix K, M, G or T (powers of 1024; "KiB" and the like too).
-// Throws Error EINVAL.
+// A number of bytes with an optional suffix K, M, G or T (powers of 1024; "KiB" and the like too). Throws
+// Error EINVAL.
 uint64_t ParseSize(const std::string& text);
 
 std::string HelpText();

@@ -31,8 +31,8 @@ constexpr std::string_view kPath =
 constexpr const char* kOwnProgram = "/proc/self/exe";
 constexpr rlim_t kStackBytes = rlim_t{8} << 20;
 
-// What the machine may need: libraries that are elsewhere, and that there is no udev which libdevmapper could
-// wait for. Sanitizers read theirs in programs that are built with them, and nothing else does.
+// Variables that the machine may require: library paths, and that libdevmapper must not wait for udev where
+// there is none. The sanitizer variables matter only to programs built with sanitizers.
 constexpr std::array<std::string_view, 6> kOfTheMachine = {"LD_LIBRARY_PATH", "DM_DISABLE_UDEV",
                                                            "ASAN_OPTIONS",    "LSAN_OPTIONS",
                                                            "TSAN_OPTIONS",    "UBSAN_OPTIONS"};
@@ -43,12 +43,13 @@ bool IsKept(std::string_view variable) {
          std::find(kOfTheMachine.begin(), kOfTheMachine.end(), name) != kOfTheMachine.end();
 }
 
-// Less of these than there can be would kill the daemon, or have it fail, for what its users do. That of open
-// files has rules of its own (fs/nodes/descriptor_limit.h); whether there are core files stays the starter's choice.
+// A finite limit of these would kill the daemon, or make it fail, because of its users' actions. The limit of
+// open files has its own rules (fs/nodes/descriptor_limit.h); whether core files are written stays the
+// starter's choice.
 constexpr std::array kUnlimited = {RLIMIT_FSIZE, RLIMIT_CPU,     RLIMIT_AS,    RLIMIT_DATA,
                                    RLIMIT_NPROC, RLIMIT_MEMLOCK, RLIMIT_RTTIME};
 
-// As far as it goes, which is all the way with CAP_SYS_RESOURCE.
+// As far as possible; with CAP_SYS_RESOURCE, completely.
 void Raise(__rlimit_resource resource, rlim_t wanted) {
   rlimit limit{};
   if (getrlimit(resource, &limit) != 0) return;
@@ -58,8 +59,8 @@ void Raise(__rlimit_resource resource, rlim_t wanted) {
   setrlimit(resource, &limit);
 }
 
-// Without these nobody can be served: who asks for more than the limit lets the daemon do would end it, or
-// its catalog could not grow.
+// Refuses to start with such a limit: a user who needs more would end the daemon, or its catalog could not
+// grow.
 void RequireNone(__rlimit_resource resource, const char* name) {
   rlimit limit{};
   if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
@@ -71,7 +72,7 @@ void LiftLimits() {
   for (const __rlimit_resource resource : kUnlimited) Raise(resource, RLIM_INFINITY);
   RequireNone(RLIMIT_FSIZE, "the size of files");
   RequireNone(RLIMIT_CPU, "processor time");
-  // The C library gives threads as much as the limit was when the program began.
+  // The C library sets the stack size of threads from the limit at program start.
   Raise(RLIMIT_STACK, kStackBytes);
   pthread_attr_t threads;
   pthread_attr_init(&threads);
@@ -85,27 +86,28 @@ bool IsFromTerminal(int number) {
   return number == SIGHUP || number == SIGINT || number == SIGQUIT;
 }
 
-// An ignored SIGCHLD would take the exit status of mkfs; an ignored SIGTERM would keep the daemon from
-// ending; a blocked one too.
+// With SIGCHLD ignored, the exit status of mkfs would be lost. With SIGTERM ignored or blocked, the daemon
+// would not end.
 void ResetSignals(bool foreground) {
   for (int number = 1; number < NSIG; ++number) {
     struct sigaction action {};
-    // Fails for those that cannot be set, and those that the C library keeps for itself.
+    // Fails for signals that cannot be set, and for those that the C library reserves.
     if (sigaction(number, nullptr, &action) != 0) continue;
     if (foreground && IsFromTerminal(number) && action.sa_handler == SIG_IGN) continue;
     std::signal(number, SIG_DFL);
   }
-  // What nobody reads, and a file larger than its filesystem can have, are errors of one call: EPIPE, EFBIG.
+  // Writing to a broken pipe, or beyond a filesystem's file size limit, is an error of one call: EPIPE,
+  // EFBIG.
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
   sigset_t none;
   sigemptyset(&none);
   pthread_sigmask(SIG_SETMASK, &none, nullptr);
-  alarm(0);  // which an exec leaves running
+  alarm(0);  // it survives an exec
 }
 
-// A priority above the ordinary one somebody has chosen for the daemon; one below is that of a batch job
-// that happened to mount, and everybody's files would wait for its turn.
+// A priority above normal was chosen for the daemon. One below is that of a batch job that happened to mount,
+// and everybody's files would wait for its turn.
 void ResetPriority() {
   if (getpriority(PRIO_PROCESS, 0) > 0) setpriority(PRIO_PROCESS, 0, 0);
   const int policy = sched_getscheduler(0);
@@ -122,7 +124,7 @@ void ResetPriority() {
   }
 }
 
-// Whoever has the memory of this machine used up, the daemon is not the first to go for it.
+// Whoever uses up the machine's memory, the daemon must not be the first victim.
 void ResetOutOfMemoryScore() {
   int score = 0;
   std::fstream file("/proc/self/oom_score_adj", std::ios::in | std::ios::out);
@@ -150,7 +152,7 @@ void RestartWithOwnEnvironment(char* const* arguments) {
     is_own = false;
   }
   if (is_own) {
-    // As it is called whatever name it was run by; a restart would show as "exe".
+    // The same name however it was run; after the re-exec it would show as "exe".
     prctl(PR_SET_NAME, "ckptfs");
     return;
   }

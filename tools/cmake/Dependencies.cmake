@@ -15,10 +15,10 @@ foreach(module IN LISTS modules)
   pkg_check_modules(${module} REQUIRED QUIET IMPORTED_TARGET ${module})
 endforeach()
 
-# Defines ckptfs::fuse3. 3.18.2 is a must: see fuse_version_min in tools/setup.
+# Defines ckptfs::fuse3. 3.18.2 is required: see fuse_version_min in tools/setup.
 function(ckptfs_find_fuse)
   set(private "${CMAKE_SOURCE_DIR}/build/deps/fuse3/lib/pkgconfig")
-  # Looked up anew at each run: setup may have put it there since.
+  # Not cached: setup may have installed it since.
   foreach(entry IN ITEMS fuse_system fuse_private)
     unset(__pkg_config_checked_${entry} CACHE)
   endforeach()
@@ -37,7 +37,7 @@ function(ckptfs_find_fuse)
   if(NOT fuse_private_FOUND)
     message(FATAL_ERROR "libfuse >= 3.18.2 not found: run tools/setup")
   endif()
-  # A static library: what it needs itself has to be named too.
+  # A static library: its own dependencies must be listed too.
   add_library(ckptfs::fuse3 INTERFACE IMPORTED GLOBAL)
   target_include_directories(ckptfs::fuse3 SYSTEM INTERFACE ${fuse_private_STATIC_INCLUDE_DIRS})
   target_compile_options(ckptfs::fuse3 INTERFACE ${fuse_private_STATIC_CFLAGS_OTHER})

@@ -1,4 +1,4 @@
-# How every target of this project is compiled, and helpers that make targets from globs.
+# Compile options of all targets, and helpers that create targets from globs.
 
 add_library(ckptfs_options INTERFACE)
 target_include_directories(ckptfs_options INTERFACE "${CMAKE_SOURCE_DIR}")
@@ -23,8 +23,9 @@ target_link_options(ckptfs_options INTERFACE -Wl,--as-needed)
 
 if(CKPTFS_SANITIZE)
   set(sanitize -fsanitize=${CKPTFS_SANITIZE})
-  # Optimising takes GCC three times as long here (34 s for the longest file, and 77 s with all debug
-  # information), and the tests wait for the disk. Only the thread sanitizer's stress test gains by it.
+  # Optimisation makes GCC take three times as long here (34 s for the longest file, 77 s with full debug
+  # information), and the tests mostly wait for the disk. Only the thread sanitizer's stress test benefits
+  # from it.
   set(optimise -O0)
   if(CKPTFS_SANITIZE STREQUAL "thread")
     set(optimise -O1)
@@ -32,8 +33,8 @@ if(CKPTFS_SANITIZE)
   target_compile_options(
     ckptfs_options INTERFACE ${sanitize} -fno-sanitize-recover=all -fno-omit-frame-pointer
                              ${optimise} -g1 -fno-pie)
-  # What sanitizers put into a program are tables of pointers, 2.8 million of them in unit_tests: to
-  # relocate those takes more than a second of each start, and every test is a start or several.
+  # Sanitizers add tables of pointers, 2.8 million of them in unit_tests: relocating those takes more than a
+  # second at each start, and every test starts the program at least once.
   target_link_options(ckptfs_options INTERFACE ${sanitize} -no-pie)
 else()
   target_compile_options(
@@ -43,9 +44,9 @@ else()
   target_link_options(ckptfs_options INTERFACE -Wl,-z,relro -Wl,-z,now)
 endif()
 
-# ckptfs_library(NAME GLOBS glob... [EXCEPT file...] LINK target...): a static library of the sources that the
-# globs find in the current folder, but for some; links of a library are passed on to who links it. A folder without
-# sources yet gives a library without code.
+# ckptfs_library(NAME GLOBS glob... [EXCEPT file...] LINK target...): a static library of the sources in the
+# current folder that match the globs, except the excepted ones. Its libraries are also linked to its users. A
+# folder that has no sources yet gives a library without code.
 function(ckptfs_library name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "GLOBS;EXCEPT;LINK")
   list(TRANSFORM arg_GLOBS PREPEND "${CMAKE_CURRENT_SOURCE_DIR}/")

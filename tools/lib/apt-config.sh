@@ -1,5 +1,5 @@
-# Sourced: lets apt use other suites than the system's, checked as always, without touching the
-# system's configuration.
+# To be sourced: lets apt use other suites than the system's, with the usual signature checks, without
+# changing the system's configuration.
 #
 # shellcheck shell=bash
 
@@ -7,10 +7,10 @@ readonly debian_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 # CKPTFS_DEBIAN_MIRROR names another mirror than Debian's own.
 readonly debian_mirror=${CKPTFS_DEBIAN_MIRROR:-http://deb.debian.org/debian}
 
-# configure_apt BASE [--beside-system] TYPE SUITE: apt, and what it starts, use that suite from now on,
-# with "deb" or "deb-src" as TYPE; with --beside-system the system's own sources as well. Signatures
-# are checked against Debian's keyring. Lists and caches live below BASE. The system's proxy settings
-# and the like still apply: apt reads them too.
+# configure_apt BASE [--beside-system] TYPE SUITE: from now on, apt and its child processes use that suite,
+# with "deb" or "deb-src" as TYPE; with --beside-system also the system's own sources. Signatures are checked
+# against Debian's keyring. Lists and caches are below BASE. The system's proxy settings and the like still
+# apply: apt also reads them.
 configure_apt() {
     local base=$1 beside_system=0
     shift
@@ -39,8 +39,8 @@ Dir::Cache "$base/cache";
 Acquire::Languages "none";
 Acquire::Retries "3";
 CONF
-    # apt drops to the user _apt for downloads. In a checkout that this user cannot reach (below
-    # /root, say) it would fail, so it stays root there; signatures are checked all the same.
+    # For downloads, apt switches to the user _apt. That would fail in a checkout which this user cannot reach
+    # (e.g. below /root), so there apt stays root; signatures are still checked.
     if [[ $EUID -eq 0 ]] && ! setpriv --reuid=_apt --clear-groups test -x "$base" 2>/dev/null; then
         echo 'APT::Sandbox::User "root";' >>"$base/apt.conf"
     fi

@@ -5,7 +5,7 @@
 
 #include <cerrno>
 
-#include "catalog/db/catalog_change.h"
+#include "catalog/db/catalog_transaction.h"
 #include "catalog/db/sqlite.h"
 #include "tests/unit/backend/test_store.h"
 
@@ -18,12 +18,13 @@ class SidecarWriterTest : public testing::Test {
     Catalog::Create(directory_.fd(), Catalog::kFileName,
                     {.uuid = Uuid::Generate(), .created_ns = 7, .backend_type = "btrfs-loop"});
     catalog_ = Catalog::Open(directory_.fd(), Catalog::kFileName, CatalogCheck::kQuick);
-    Catalog::Change change(*catalog_);
-    workspace_ = change.Insert(WorkspaceRecord{.name = "w",
-                                               .volume = VolumeId::Generate(),
-                                               .created_ns = 1,
-                                               .view = catalog_->NextView(ViewUse::kWorkspace)});
-    change.Commit();
+    Catalog::Transaction transaction(*catalog_);
+    workspace_ =
+        transaction.Insert(WorkspaceRecord{.name = "w",
+                                           .volume = VolumeId::Generate(),
+                                           .created_ns = 1,
+                                           .view = catalog_->NextView(ViewUse::kWorkspace)});
+    transaction.Commit();
   }
 
   SnapshotRecord Add(const std::string& name, std::optional<int64_t> parent) {
@@ -34,9 +35,9 @@ class SidecarWriterTest : public testing::Test {
                           .parent_id = parent,
                           .view = catalog_->NextView(ViewUse::kSnapshot),
                           .root = {.mode = S_IFDIR | 0755}};
-    Catalog::Change change(*catalog_);
-    record.id = change.Insert(record);
-    change.Commit();
+    Catalog::Transaction transaction(*catalog_);
+    record.id = transaction.Insert(record);
+    transaction.Commit();
     return record;
   }
 

@@ -46,7 +46,7 @@ class NodeResolutionTest : public StoreTest {
     return MakeNumber(live->files->slot, file.inode);
   }
   NodeId RootOf(const SnapshotRecord& snapshot) {
-    return MakeNumber(mount_->slots.AcquireSnapshot(snapshot, Place::kRoot)->slot, kRootInode);
+    return MakeNumber(mount_->slots.AcquireSnapshot(snapshot, SnapDir::kRoot)->slot, kRootInode);
   }
   int ErrnoOfResolve(NodeId node) {
     return ErrnoOf([&] { mount_->Resolve(node); });

@@ -78,12 +78,12 @@ TEST_F(RunClassTest, AHandlerThatWouldWaitOrWorkIsLeftToAnother) {
   OnOwnThread([] {
     const auto run = [](const auto& handle) { return AnswerOnce(nullptr, "test", handle); };
     EXPECT_EQ(run([] {}), RunOutcome::kAnswered);
-    const Gate::NoWaiting no_waiting;
-    Gate gate;
-    EXPECT_EQ(run([&] { const Gate::Pass pass(gate, 0); }), RunOutcome::kAnswered);
-    EXPECT_EQ(run([] { Gate::BeforeLongWork(); }), RunOutcome::kTakesLong);
-    const Gate::Closed closed(gate);
-    EXPECT_EQ(run([&] { const Gate::Pass pass(gate, 0); }), RunOutcome::kMustWait);
+    const FreezeLock::NoWaiting no_waiting;
+    FreezeLock freeze_lock;
+    EXPECT_EQ(run([&] { const FreezeLock::Pass pass(freeze_lock, 0); }), RunOutcome::kAnswered);
+    EXPECT_EQ(run([] { FreezeLock::BeforeLongWork(); }), RunOutcome::kTakesLong);
+    const FreezeLock::Closed closed(freeze_lock);
+    EXPECT_EQ(run([&] { const FreezeLock::Pass pass(freeze_lock, 0); }), RunOutcome::kMustWait);
   });
 }
 

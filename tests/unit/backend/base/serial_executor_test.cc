@@ -1,4 +1,4 @@
-#include "backend/base/task_thread.h"
+#include "backend/base/serial_executor.h"
 
 #include <gtest/gtest.h>
 
@@ -11,11 +11,11 @@
 namespace ckptfs {
 namespace {
 
-TEST(TaskThreadTest, TasksRunInTheirOrderOnAThreadOfTheirOwn) {
+TEST(SerialExecutorTest, TasksRunInTheirOrderOnAThreadOfTheirOwn) {
   std::vector<int> order;
   std::thread::id thread;
   {
-    TaskThread tasks;
+    SerialExecutor tasks;
     for (int i = 0; i < 100; ++i) tasks.Post([&order, i] { order.push_back(i); });
     tasks.Post([&thread] { thread = std::this_thread::get_id(); });
   }  // which waits for them
@@ -25,10 +25,10 @@ TEST(TaskThreadTest, TasksRunInTheirOrderOnAThreadOfTheirOwn) {
   EXPECT_NE(thread, std::this_thread::get_id());
 }
 
-TEST(TaskThreadTest, WhoPostsDoesNotWait) {
+TEST(SerialExecutorTest, WhoPostsDoesNotWait) {
   std::promise<void> goes_on;
   std::promise<void> done;
-  TaskThread tasks;
+  SerialExecutor tasks;
   tasks.Post([&] { goes_on.get_future().wait(); });
   tasks.Post([&] { done.set_value(); });
   const auto is_done = done.get_future();
@@ -37,10 +37,10 @@ TEST(TaskThreadTest, WhoPostsDoesNotWait) {
   EXPECT_EQ(is_done.wait_for(std::chrono::seconds(60)), std::future_status::ready);
 }
 
-TEST(TaskThreadTest, ATaskMayPostAnother) {
+TEST(SerialExecutorTest, ATaskMayPostAnother) {
   int done = 0;
   {
-    TaskThread tasks;
+    SerialExecutor tasks;
     std::promise<void> posted;
     tasks.Post([&] {
       tasks.Post([&] { ++done; });

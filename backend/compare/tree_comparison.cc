@@ -1,4 +1,4 @@
-#include "backend/compare/tree_walk.h"
+#include "backend/compare/tree_comparison.h"
 
 #include <map>
 #include <optional>
@@ -20,7 +20,7 @@ class TreeWalk {
   NameChanges Run() {
     FindOlderDirectories();
     WalkNewer();
-    // Of a directory that the newer volume does not have, every name is lost.
+    // If the newer volume lacks a directory, every name in it is lost.
     for (const auto& [identity, path] : older_directories_) {
       const DirectoryList entries = older_.List(paths_.Text(path));
       for (size_t i = 0; i < entries.size(); ++i) Lose(paths_.Child(path, entries[i].name));
@@ -29,8 +29,8 @@ class TreeWalk {
   }
 
  private:
-  // Directories are matched first, wherever they are, because a name is an entry in a directory
-  // and not a path.
+  // Directories are matched first, wherever they are, because a name is an entry in a directory and not a
+  // path.
   void FindOlderDirectories() {
     std::vector<PathId> pending{kRootPath};
     while (!pending.empty()) {
@@ -62,7 +62,7 @@ class TreeWalk {
       if (status.foreign) continue;
       const DirectoryList entries = newer_.List(text);
       AddDirectories(path, entries, pending);
-      // The two roots stand for each other even if the volumes have nothing in common.
+      // The two roots correspond even if the volumes have nothing in common.
       const auto counterpart =
           older_directories_.find(path == kRootPath ? older_root_ : status.identity);
       if (counterpart == older_directories_.end()) {
@@ -79,7 +79,7 @@ class TreeWalk {
     }
   }
 
-  // A name in one of the volumes, with what is there.
+  // A name in one of the volumes, with its file.
   struct Found {
     PathId path;
     const std::string& text;
@@ -116,8 +116,8 @@ class TreeWalk {
     const std::string& new_text;
   };
 
-  // One entry of one directory that is in both volumes, perhaps for different files. Its paths are kept only if
-  // there is something to be said of them.
+  // One entry of a directory that is in both volumes, perhaps for different files. Its paths are kept only if
+  // there is something to report about them.
   void MergeNames(const Directories& directories, std::string_view name) {
     const std::string old_text = JoinPath(directories.old_text, name);
     const std::string new_text = JoinPath(directories.new_text, name);
@@ -137,8 +137,8 @@ class TreeWalk {
     }
   }
 
-  // An equal ctime proves nothing: the clock that it is taken from ticks some hundred times a
-  // second, and a change after the snapshot, or one on each side, may fall into one tick.
+  // An equal ctime proves nothing: its clock ticks some hundred times a second, and a change after the
+  // snapshot, or one on each side, may fall into one tick.
   void Compare(const Found& was, const Found& is) {
     if (FilesDiffer({older_, was.text, was.status}, {newer_, is.text, is.status}, true)) {
       changes_.AddTouched({was.path, is.path, true});
@@ -154,7 +154,7 @@ class TreeWalk {
     changes_.AddGained({.path = path, .place = place});
   }
 
-  // Of one in the map, as it is allocated.
+  // The memory of a directory in the map, as allocated.
   static constexpr size_t kDirectoryBytes = 80;
 
   const VolumeFiles& older_;
@@ -162,11 +162,11 @@ class TreeWalk {
   HeldBytes held_;
   NameChanges changes_;
   PathTree& paths_ = *changes_.paths;
-  std::map<FileIdentity, PathId> older_directories_;  // not yet met in the newer volume
+  std::map<FileIdentity, PathId> older_directories_;  // not yet found in the newer volume
   FileIdentity older_root_;
 };
 
-// Those that are a part of the volume's tree.
+// The entries that are part of the volume's tree.
 DirectoryList EntriesOf(const VolumeFiles& files, const std::string& directory) {
   DirectoryList entries = files.List(directory);
   if (directory.empty()) entries.Remove(kPrivateDirectoryName);

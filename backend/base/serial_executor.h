@@ -1,4 +1,4 @@
-// A thread that does one thing after the other.
+// A thread that runs tasks one at a time.
 #pragma once
 
 #include <condition_variable>
@@ -9,13 +9,13 @@
 
 namespace ckptfs {
 
-// Runs tasks in the order in which they came: what would keep a request handler waiting, which could be the very
-// thread that others need. (Verbs: VerbQueue.) Any thread may post. The destructor runs what is still queued. A
-// task must not throw.
-class TaskThread {
+// Runs tasks in the order of posting. For work that would block a request handler, which could be the very
+// thread that others need. (Verbs have VerbQueue.) Any thread may post. The destructor runs the remaining
+// tasks. A task must not throw.
+class SerialExecutor {
  public:
-  TaskThread() : thread_([this] { Run(); }) {}
-  ~TaskThread() {
+  SerialExecutor() : thread_([this] { Run(); }) {}
+  ~SerialExecutor() {
     {
       const std::lock_guard lock(mutex_);
       stopping_ = true;
@@ -23,8 +23,8 @@ class TaskThread {
     }
     thread_.join();
   }
-  TaskThread(const TaskThread&) = delete;
-  TaskThread& operator=(const TaskThread&) = delete;
+  SerialExecutor(const SerialExecutor&) = delete;
+  SerialExecutor& operator=(const SerialExecutor&) = delete;
 
   void Post(std::function<void()> task) {
     const std::lock_guard lock(mutex_);
@@ -50,7 +50,7 @@ class TaskThread {
   std::condition_variable changed_;
   std::deque<std::function<void()>> tasks_;
   bool stopping_ = false;
-  std::thread thread_;  // last: starts when all else is there
+  std::thread thread_;  // last: started after all other members
 };
 
 }  // namespace ckptfs

@@ -11,31 +11,30 @@
 
 namespace ckptfs {
 
-// One transaction. Nothing has happened until Commit returns; without it all is undone. Holds the
-// catalog's write mutex while it lives. Not for sharing between threads.
-class Catalog::Change {
+// One transaction. Takes effect when Commit returns; without Commit it is rolled back. Holds the catalog's
+// write mutex for its lifetime. Used by one thread.
+class Catalog::Transaction {
  public:
-  // Throws EIO after a Flush that failed.
-  explicit Change(Catalog& catalog, Durability durability = Durability::kAtOnce);
+  // Throws EIO after a failed Flush.
+  explicit Transaction(Catalog& catalog, Durability durability = Durability::kAtOnce);
 
-  // Returns the row's id: the record's, or a new one if that is 0. EEXIST if name, volume or view is
-  // taken.
+  // Returns the row's id: the record's, or a new one if that is 0. EEXIST if name, volume or view is taken.
   int64_t Insert(const WorkspaceRecord& workspace);
   int64_t Insert(const SnapshotRecord& snapshot);
 
-  // The snapshot that the live tree derives from, as it is in this transaction.
+  // The snapshot from which the live tree derives, as this transaction sees it.
   std::optional<int64_t> LiveParent(int64_t workspace_id);
   void SetLive(int64_t workspace_id, const VolumeId& volume, std::optional<int64_t> parent_id,
                uint64_t parent_marker);
   void RenameWorkspace(int64_t id, const std::string& name);
   void DeleteWorkspace(int64_t id);
 
-  // Workspaces, snapshots and tombstones. References are verified at the commit.
+  // Deletes workspaces, snapshots and tombstones. References are checked at the commit.
   void DeleteAllRows();
 
-  // Whatever has this snapshot as its parent gets its parent instead, as that is in this transaction: children
-  // and parent may be another workspace's, of which others delete snapshots meanwhile. Returns the volumes
-  // of the children, whose sidecars are out of date with the commit.
+  // Whatever has this snapshot as its parent gets the snapshot's parent instead, as this transaction sees it:
+  // children and parent may belong to other workspaces, whose snapshots may be deleted concurrently. Returns
+  // the volumes of the children, whose sidecars are stale after the commit.
   std::vector<VolumeId> DeleteSnapshot(int64_t id);
   void RenameSnapshot(int64_t id, const std::string& name);
   void SetMessage(int64_t id, const std::string& message);
@@ -43,15 +42,15 @@ class Catalog::Change {
   void SetPinned(int64_t id, bool pinned);
   void SetState(int64_t id, SnapshotState state);
   void SetParent(int64_t id, std::optional<int64_t> parent_id);
-  // Goes with the snapshot. Once for each; not more than kRecordedWritersMax names.
+  // Deleted together with the snapshot. Once per snapshot, with at most kRecordedWritersMax names.
   void SetOpenWriters(int64_t id, const OpenWriterList& writers);
-  // Everything of `snapshot` into the row with its id, but for parent and state.
+  // Writes everything of `snapshot`, except parent and state, to the row with its id.
   void Update(const SnapshotRecord& snapshot);
-  // The workspace's list of snapshots is another one from now on.
+  // Marks the workspace's list of snapshots as changed.
   void TouchSnapshots(int64_t workspace_id, int64_t now_ns);
 
-  // `view`: the number that goes with the volume, and is not given again before DropTombstone: until
-  // then a power cut may bring volume and sidecar back. Empty: none does.
+  // `view`: the volume's number, which is not reused before DropTombstone: until then, a power failure may
+  // bring volume and sidecar back. Empty: the volume has none.
   void AddTombstone(const VolumeId& volume, std::optional<uint64_t> view, int64_t now_ns);
   void DropTombstone(const VolumeId& volume);
 
@@ -64,7 +63,7 @@ class Catalog::Change {
 
   // Commits and returns the store's new generation.
   uint64_t Commit();
-  // For what recovery would find again by itself, or the store is as good without: the generation stays.
+  // For changes that recovery would repeat, or that the store can do without: the generation stays the same.
   void CommitUncounted();
 
  private:
@@ -74,7 +73,7 @@ class Catalog::Change {
   std::lock_guard<std::mutex> lock_;
   Catalog& catalog_;
   Database& database_;
-  std::optional<Transaction> transaction_;
+  std::optional<DatabaseTransaction> transaction_;
   bool releases_views_ = false;
 };
 

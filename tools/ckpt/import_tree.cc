@@ -1,4 +1,4 @@
-#include "tools/ckpt/take_in.h"
+#include "tools/ckpt/import_tree.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -25,7 +25,7 @@ namespace {
 // Set by a signal: give up and clean up.
 volatile std::sig_atomic_t g_interrupted = 0;
 
-// Turns the signals that end a program into a request to give up, while it lives.
+// While it exists, termination signals become a request to give up.
 class InterruptGuard {
  public:
   InterruptGuard() {
@@ -44,13 +44,13 @@ class InterruptGuard {
   std::array<struct sigaction, kSignals.size()> saved_{};
 };
 
-// A workspace under a temporary name, removed again unless it is given its own.
+// A workspace under a temporary name. Removed by the destructor unless it gets its own name.
 class TemporaryWorkspace {
  public:
-  TemporaryWorkspace(const Place& mount_root, const std::string& name)
+  TemporaryWorkspace(const Location& mount_root, const std::string& name)
       : mount_fd_(mount_root.directory.get()),
         name_(WithSuffix(name, fmt::format(".importing-{}", getpid()))) {
-    // The mode keeps others out until the copy has its own.
+    // This mode keeps others out until the copy has its own.
     if (mkdirat(mount_fd_, name_.c_str(), 0700) != 0) {
       ThrowErrno("make a workspace for the copy",
                  errno == EACCES || errno == EPERM
@@ -84,7 +84,7 @@ class TemporaryWorkspace {
   void Remove() noexcept {
     try {
       if (directory_.valid()) {
-        // The copy's own mode may forbid even its owner to write.
+        // The copy's own mode may deny write permission even to its owner.
         fchmod(directory_.get(), 0700);
         RemoveTreeContents(directory_.get());
       }
@@ -99,8 +99,8 @@ class TemporaryWorkspace {
   UniqueFd directory_;
 };
 
-TakenIn FromJson(const Json& json) {
-  TakenIn taken;
+ImportedTree FromJson(const Json& json) {
+  ImportedTree taken;
   taken.workspace = json.at("workspace").get<std::string>();
   taken.files = json.at("files").get<uint64_t>();
   taken.copied_bytes = json.at("copied_bytes").get<uint64_t>();
@@ -115,8 +115,8 @@ TakenIn FromJson(const Json& json) {
 }
 
 // Empty if the daemon cannot reach the directory.
-std::optional<TakenIn> LetDaemonCopy(const Place& mount_root, const std::string& name,
-                                     int source_fd, bool leave_out_nested) {
+std::optional<ImportedTree> LetDaemonCopy(const Location& mount_root, const std::string& name,
+                                          int source_fd, bool leave_out_nested) {
   Json args{{"name", name}, {"leave_out_nested", leave_out_nested}};
   AddOpenFile(args, source_fd);
   ProgressBar bar;
@@ -130,7 +130,7 @@ std::optional<TakenIn> LetDaemonCopy(const Place& mount_root, const std::string&
   }
 }
 
-ImportOptions OptionsForCopy(const Place& mount_root, int destination_fd, bool leave_out_nested,
+ImportOptions OptionsForCopy(const Location& mount_root, int destination_fd, bool leave_out_nested,
                              ProgressBar& bar) {
   ImportOptions options;
   options.leave_out_nested = leave_out_nested;
@@ -152,8 +152,8 @@ ImportOptions OptionsForCopy(const Place& mount_root, int destination_fd, bool l
   return options;
 }
 
-TakenIn CopyThroughMount(const Place& mount_root, const std::string& name, int source_fd,
-                         bool leave_out_nested) {
+ImportedTree CopyThroughMount(const Location& mount_root, const std::string& name, int source_fd,
+                              bool leave_out_nested) {
   struct stat info {};
   if (fstatat(mount_root.directory.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) {
     throw Error(EEXIST, "make workspace " + name, "there is one of this name",
@@ -161,7 +161,7 @@ TakenIn CopyThroughMount(const Place& mount_root, const std::string& name, int s
   }
   const InterruptGuard guard;
   TemporaryWorkspace workspace(mount_root, name);
-  TakenIn taken;
+  ImportedTree taken;
   {
     ProgressBar bar;
     const ImportStats stats =
@@ -178,8 +178,8 @@ TakenIn CopyThroughMount(const Place& mount_root, const std::string& name, int s
     Ask(workspace.fd(), "the new workspace", Access::kChange, MakeRequest(wire::kSync));
     taken.is_durable = true;
   } catch (const Error&) {
-    // A directory that its owner may not write, say: the copy then reaches the disk in its time,
-    // and the original is not removed.
+    // E.g. the owner may not write to the directory: the copy then reaches the disk later, and the original
+    // is not removed.
   }
   workspace.GiveName(name);
   taken.workspace = name;
@@ -188,10 +188,11 @@ TakenIn CopyThroughMount(const Place& mount_root, const std::string& name, int s
 
 }  // namespace
 
-TakenIn TakeIn(const Place& mount_root, const std::string& name, int source_fd,
-               bool leave_out_nested) {
+ImportedTree ImportTree(const Location& mount_root, const std::string& name, int source_fd,
+                        bool leave_out_nested) {
   if (geteuid() == 0) {
-    std::optional<TakenIn> taken = LetDaemonCopy(mount_root, name, source_fd, leave_out_nested);
+    std::optional<ImportedTree> taken =
+        LetDaemonCopy(mount_root, name, source_fd, leave_out_nested);
     if (taken) return std::move(*taken);
   }
   return CopyThroughMount(mount_root, name, source_fd, leave_out_nested);

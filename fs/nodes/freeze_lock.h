@@ -1,4 +1,4 @@
-// Lets one operation hold all others for a moment.
+// Lets one operation exclude all others for a moment.
 #pragma once
 
 #include <algorithm>
@@ -15,52 +15,56 @@
 
 namespace ckptfs {
 
-// The gate that the changing operations of one live tree pass. A checkpoint or a rollback closes
-// it: operations that come later wait, those inside are waited for. Unlike std::shared_mutex it
-// never lets a stream of newcomers starve the one that wants to close it. Any thread may call.
-class Gate {
+// The lock that changing operations of one live tree pass through. A checkpoint or a rollback closes it:
+// later operations wait, and the closer waits for those inside. Unlike with std::shared_mutex, a stream of
+// newcomers never starves the closer. Thread-safe.
+class FreezeLock {
  public:
-  // Inside the gate while it exists. Never taken twice by one thread: the second would wait for a
-  // closing that waits for the first.
+  // Inside the freeze lock while it exists. Never taken twice by one thread: the second would wait for a
+  // closer that waits for the first.
   class Pass {
    public:
-    // `locked`: what is going to be changed, or the directory in which, if the kernel holds its lock for
-    // who asked; 0: it does not. Throws EINTR if he is killed while this waits.
-    Pass(Gate& gate, NodeId locked) : gate_(gate) { gate_.Enter(locked); }
-    ~Pass() { gate_.Leave(); }
+    // `locked`: the node that will be changed, or its directory, if the kernel holds that node's lock for the
+    // caller; 0: it does not. Throws EINTR if the caller is killed while this waits.
+    Pass(FreezeLock& freeze_lock, NodeId locked) : freeze_lock_(freeze_lock) {
+      freeze_lock_.Enter(locked);
+    }
+    ~Pass() { freeze_lock_.Leave(); }
     Pass(const Pass&) = delete;
     Pass& operator=(const Pass&) = delete;
 
    private:
-    Gate& gate_;
+    FreezeLock& freeze_lock_;
   };
 
-  // What is done before the gate is passed, by whoever keeps others from the file meanwhile (the kernel
-  // holds its lock for him): to one that closes the gate he stands at it all that time. For a part of a
-  // call that may take long; the pass comes before this ends.
+  // Work done before passing the freeze lock by a thread for which the kernel holds the file's lock, so that
+  // no other thread can get at the file. To the closer, the thread counts as waiting at the freeze lock all
+  // that time. For a part of a call that may take long; the Pass must be taken before this ends.
   class Approach {
    public:
-    Approach(Gate& gate, NodeId node) : gate_(gate), node_(node) { gate_.Announce(node); }
-    ~Approach() { gate_.Withdraw(node_); }
+    Approach(FreezeLock& freeze_lock, NodeId node) : freeze_lock_(freeze_lock), node_(node) {
+      freeze_lock_.Announce(node);
+    }
+    ~Approach() { freeze_lock_.Withdraw(node_); }
     Approach(const Approach&) = delete;
     Approach& operator=(const Approach&) = delete;
 
    private:
-    Gate& gate_;
+    FreezeLock& freeze_lock_;
     const NodeId node_;
   };
 
-  // Thrown on a thread with a NoWaiting by a Pass that would wait, and by BeforeLongWork.
+  // Thrown by a Pass that would wait, on a thread with a NoWaiting, and by BeforeLongWork.
   class MustNotWait {};
   class MustNotWork {};
 
-  // Before something that would keep the thread for long. What has been done so far is done again by
-  // another one.
+  // Called before work that would occupy the thread for long. Another thread repeats what has been done so
+  // far.
   static void BeforeLongWork() {
     if (refuses_long_work_) throw MustNotWork();
   }
 
-  // While it exists its thread begins no long work.
+  // While it exists, the calling thread starts no long work.
   class NoLongWork {
    public:
     NoLongWork() { refuses_long_work_ = true; }
@@ -69,7 +73,7 @@ class Gate {
     NoLongWork& operator=(const NoLongWork&) = delete;
   };
 
-  // The same, and it does not wait at any gate.
+  // The same, and the thread does not wait at any freeze lock.
   class NoWaiting {
    public:
     NoWaiting() { refuses_to_wait_ = true; }
@@ -81,20 +85,20 @@ class Gate {
     const NoLongWork no_long_work_;
   };
 
-  // The gate is shut and empty while it exists.
+  // While it exists, the freeze lock is closed and nobody is inside.
   class Closed {
    public:
-    explicit Closed(Gate& gate) : gate_(gate) { gate_.Close(); }
-    ~Closed() { gate_.Open(); }
+    explicit Closed(FreezeLock& freeze_lock) : freeze_lock_(freeze_lock) { freeze_lock_.Close(); }
+    ~Closed() { freeze_lock_.Open(); }
     Closed(const Closed&) = delete;
     Closed& operator=(const Closed&) = delete;
 
    private:
-    Gate& gate_;
+    FreezeLock& freeze_lock_;
   };
 
-  // Whether an operation that has the lock of that node waits for the gate to open, or will pass it before it
-  // ends.
+  // Whether an operation that holds that node's lock is waiting for the freeze lock to open, or will pass the
+  // freeze lock before it ends.
   bool Waits(NodeId node) const {
     const std::lock_guard lock(mutex_);
     return std::find(waiting_.begin(), waiting_.end(), node) != waiting_.end();
@@ -113,7 +117,7 @@ class Gate {
     ++inside_;
   }
 
-  // False if nobody waits for the caller any more.
+  // False if nobody waits for the caller's result any more.
   bool AwaitOpen(std::unique_lock<std::mutex>& lock) {
     constexpr std::chrono::milliseconds kPoll{50};
     while (!changed_.wait_for(lock, kPoll, [this] { return !closed_; })) {

@@ -1,4 +1,4 @@
-// A thread that tidies up for as long as there is something to tidy.
+// A thread that runs periodically while there is work.
 #pragma once
 
 #include <atomic>
@@ -11,21 +11,21 @@
 
 namespace ckptfs {
 
-// Calls `work` every `interval` until it returns false, and then not before the next Wake. So request
-// handlers leave to it what need not be done at once, at the price of one atomic read. `work` must
-// not throw; it is called by the thread of this object only. Any thread may call Wake.
-class PeriodicTask {
+// Calls `work` every `interval` until it returns false, and then not before the next Wake. Request handlers
+// use it to defer work, at the cost of one atomic read. `work` must not throw; only this object's thread
+// calls it. Wake is thread-safe.
+class PeriodicTimer {
  public:
-  PeriodicTask(std::chrono::milliseconds interval, std::function<bool()> work)
+  PeriodicTimer(std::chrono::milliseconds interval, std::function<bool()> work)
       : interval_(interval),
         work_(std::move(work)),
         thread_([this](const std::stop_token& stop) { Run(stop); }) {}
-  ~PeriodicTask() {
+  ~PeriodicTimer() {
     thread_.request_stop();
     thread_.join();
   }
-  PeriodicTask(const PeriodicTask&) = delete;
-  PeriodicTask& operator=(const PeriodicTask&) = delete;
+  PeriodicTimer(const PeriodicTimer&) = delete;
+  PeriodicTimer& operator=(const PeriodicTimer&) = delete;
 
   // There is something to do.
   void Wake() {
@@ -42,7 +42,7 @@ class PeriodicTask {
       if (!changed_.wait(lock, stop, [this] { return awake_.load(); })) return;
       changed_.wait_for(lock, stop, interval_, [] { return false; });
       if (stop.stop_requested()) return;
-      // Before the work: what is added while it goes on wakes this anew.
+      // Before the work: anything added during it wakes this again.
       awake_ = false;
       lock.unlock();
       if (work_()) Wake();
@@ -54,7 +54,7 @@ class PeriodicTask {
   std::mutex mutex_;
   std::condition_variable_any changed_;
   std::atomic<bool> awake_{false};
-  std::jthread thread_;  // last: starts when all else is there, ends first
+  std::jthread thread_;  // last: started after and joined before all other members
 };
 
 }  // namespace ckptfs

@@ -1,4 +1,4 @@
-#include "tools/ckptfs/predecessor.h"
+#include "tools/ckptfs/stale_daemon.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -31,11 +31,11 @@ namespace ckptfs {
 namespace {
 
 constexpr std::chrono::seconds kPredecessorWait{30};
-// For one question to a scout, and for one thing that it looks at.
+// The time limit per request to a scout, and per process that it looks at.
 constexpr std::chrono::seconds kLookMax{2};
 constexpr std::chrono::milliseconds kPatience{200};
 
-// Asks the filesystem for nothing that it does not know at once.
+// Identifies a file from cached attributes only, so that no filesystem is waited for (AT_STATX_DONT_SYNC).
 struct FileId {
   dev_t device = 0;
   uint64_t inode = 0;
@@ -48,9 +48,9 @@ std::optional<FileId> IdOf(const std::string& path) {
   return FileId{makedev(status.stx_dev_major, status.stx_dev_minor), status.stx_ino};
 }
 
-// --- Tasks of scouts: what a mount's source is called, and what a process has open, is up to others ------
+// --- Scouts' tasks: others control the name of a mount's source, and what a process has open ---------------
 
-// Reports the targets of the mounts of the store that a process sees. Request: the process, the store's path.
+// Reports the targets of the store's mounts that a process sees. Request: the process, the store's path.
 void RunFindMounts(Scout& scout, std::string_view bytes) {
   Unpacker request(bytes);
   const std::vector<Mount> mounts = ReadMounts(fmt::format("/proc/{}/mountinfo", request.Number()));
@@ -61,12 +61,13 @@ void RunFindMounts(Scout& scout, std::string_view bytes) {
   for (const Mount& mount : mounts) {
     if (++place <= behind || mount.type != kFilesystemType) continue;
     scout.LookAt(place);
-    // By whatever path: symlinks and bind mounts lead to the same store.
+    // Compared by identity: symlinks and bind mounts lead to the same store.
     if (IdOf(mount.source) == store) scout.Report(mount.target);
   }
 }
 
-// proc_pid_status(5): SIGKILL is pending for the process or its first thread, or that has ended already.
+// proc_pid_status(5): SIGKILL is pending for the process or its first thread, or that thread has already
+// ended.
 bool IsKilled(pid_t pid) {
   constexpr uint64_t kKill = uint64_t{1} << (SIGKILL - 1);
   std::ifstream status(fmt::format("/proc/{}/status", pid));
@@ -86,8 +87,8 @@ void RunIsKilled(Scout& scout, std::string_view bytes) {
   if (IsKilled(static_cast<pid_t>(Unpacker(bytes).Number()))) scout.Report("killed");
 }
 
-// Reports whether a thread of the process has the file open. (Its first one, when it has ended, shows none.)
-// Request: the process, the file's path.
+// Reports whether a thread of the process has the file open. (If the first thread has ended, its list is
+// empty.) Request: the process, the file's path.
 void RunHasOpen(Scout& scout, std::string_view bytes) {
   Unpacker request(bytes);
   const uint64_t pid = request.Number();
@@ -108,7 +109,7 @@ Scouts::Outcome Send(Scouts::Task task, const std::string& request) {
   return Scouts::Send(task, request, Scouts::Clock::now() + kLookMax, kPatience);
 }
 
-// --- Questions to them -----------------------------------------------------------------------------------
+// --- Requests to scouts ------------------------------------------------------------------------------------
 
 std::vector<std::string> MountsOf(pid_t pid, const std::string& store_path) {
   std::vector<std::string> targets;
@@ -128,9 +129,9 @@ bool IsBeingKilled(pid_t pid) {
   return !Send(RunIsKilled, request.bytes()).reports.empty();
 }
 
-// The process that holds the store's lock, if that tells. The number in it may mean another process here than
-// where it was written, or be of one that has ended, where nobody could write another: so it has to have the
-// lock open, too.
+// The process that holds the store's lock, if known. The PID in the lock file may belong to another PID
+// namespace, or to a process that has ended, if nobody could write a new one. So the process must also have
+// the lock file open.
 std::optional<pid_t> HolderOf(const std::string& store_path) {
   const std::optional<pid_t> holder = StoreLock::Holder(store_path);
   if (!holder) return std::nullopt;
@@ -141,7 +142,7 @@ std::optional<pid_t> HolderOf(const std::string& store_path) {
   return holder;
 }
 
-// That, if it is killed.
+// The same, if it has been killed.
 std::optional<pid_t> KilledHolder(const std::string& store_path) {
   const std::optional<pid_t> holder = HolderOf(store_path);
   return holder && IsBeingKilled(*holder) ? holder : std::nullopt;
@@ -153,7 +154,7 @@ void AbortMountsOfKilled(const std::string& store_path) {
   const std::optional<pid_t> killed = KilledHolder(store_path);
   if (!killed) return;
   for (const std::string& target : MountsOf(getpid(), store_path)) {
-    // Aborts the connection first, and unmounts then, which fails while the mount is in use.
+    // First aborts the connection, then unmounts, which fails while the mount is in use.
     if (umount2(target.c_str(), MNT_FORCE | UMOUNT_NOFOLLOW) != 0 && errno != EBUSY) {
       spdlog::warn("abort the mount on {}: {}", target, std::strerror(errno));
       continue;
@@ -163,14 +164,14 @@ void AbortMountsOfKilled(const std::string& store_path) {
   }
 }
 
-std::unique_ptr<Store> OpenAfterPredecessor(const StoreOptions& options) {
+std::unique_ptr<Store> OpenAfterStaleDaemon(const StoreOptions& options) {
   const auto deadline = std::chrono::steady_clock::now() + kPredecessorWait;
   while (true) {
     try {
       return Store::Open(options);
     } catch (const Error& error) {
       if (error.errno_value() != EBUSY) throw;
-      // Of one that cannot be told, its mount can be seen from here.
+      // If the holder is unknown, use the mount as seen from here.
       const pid_t who = HolderOf(options.path).value_or(getpid());
       if (!IsBeingKilled(who) && !MountsOf(who, options.path).empty()) throw;
       if (std::chrono::steady_clock::now() > deadline) {
