@@ -31,7 +31,7 @@ void LinkInto(const UniqueFd& directory, const std::string& name, int file_fd) {
 }
 
 // `last` as a path, as far as that can be told now: its directory may have been moved or removed.
-std::string PathOf(const Volume& volume, const UnlinkedFiles::SnapDir& last) {
+std::string PathOf(const Volume& volume, const UnlinkedFiles::Place& last) {
   try {
     if (last.directory.inode == volume.root_inode()) return last.name;
     const UniqueFd directory = volume.OpenInode(last.directory, O_PATH | O_DIRECTORY);
@@ -77,13 +77,13 @@ void UnlinkedFiles::Erase(Shard& shard, NodeId node) {
   --count_;
 }
 
-void UnlinkedFiles::AddUnnamed(NodeId node, SnapDir directory) {
+void UnlinkedFiles::AddUnnamed(NodeId node, Place directory) {
   Shard& shard = ShardOf(node);
   const std::lock_guard lock(shard.mutex);
   Set(shard, node, {.link = Link::kPossible, .last = std::move(directory)});
 }
 
-void UnlinkedFiles::AddLost(NodeId node, SnapDir last) {
+void UnlinkedFiles::AddLost(NodeId node, Place last) {
   Shard& shard = ShardOf(node);
   const std::lock_guard lock(shard.mutex);
   if (shard.files.contains(node)) return;

@@ -48,7 +48,7 @@ namespace ckptfs {
 // Owned by the mount. Any thread may call anything. Order of locks: a freeze lock, then this.
 class UnlinkedFiles {
  public:
-  using SnapDir = NamelessFiles::SnapDir;
+  using Place = NamelessFiles::Place;
 
   // One removal of the last name of a file that is open, by an unlink or a replacing rename. Made
   // before, inside the freeze lock; holds a lock until its end, so it takes no long.
@@ -104,9 +104,9 @@ class UnlinkedFiles {
   };
 
   // A file was made without a name.
-  void AddUnnamed(NodeId node, SnapDir directory);
+  void AddUnnamed(NodeId node, Place directory);
   // A file was opened that has lost its name already, or lost it just then.
-  void AddLost(NodeId node, SnapDir last);
+  void AddLost(NodeId node, Place last);
 
   // Costs nothing as long as there are none.
   bool Contains(NodeId node) const;
@@ -147,7 +147,7 @@ class UnlinkedFiles {
   enum class Link { kImpossible, kPossible, kThere };
   struct File {
     Link link = Link::kImpossible;
-    SnapDir last;
+    Place last;
   };
   struct Shard {
     mutable std::shared_mutex mutex;
