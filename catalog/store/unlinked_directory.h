@@ -19,7 +19,7 @@ namespace ckptfs {
 // goes the path that the file had last, in an extended attribute of the file.
 //
 // Who has which file open is known to the process that serves the tree and to nobody else (class
-// UnlinkedFiles). What is found in a live tree when that process starts, or in a new live tree that
+// OrphanInodes). What is found in a live tree when that process starts, or in a new live tree that
 // was made from a snapshot, nobody can have open: it is removed (ClearUnlinkedFiles). In a snapshot
 // it stays for ever.
 //
@@ -53,7 +53,7 @@ std::string DirectoryPathIn(const Volume& volume, int directory_fd);
 
 // Removes what a process that is no more, or another live tree, has left there. Returns how many
 // files that were. On disk at any moment in it: some of them less. Of a link whose file has a name
-// too (the process died between two steps of UnlinkedFiles) only the link goes.
+// too (the process died between two steps of OrphanInodes) only the link goes.
 uint64_t ClearUnlinkedFiles(const Volume& volume);
 
 bool HasUnlinkedFiles(const Volume& volume);

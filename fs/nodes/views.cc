@@ -64,7 +64,25 @@ void SlotTable::RemoveLocked(const View& view) {
   const Slot slot = view.slot;
   seats_[slot].view.reset();
   --in_use_;
-  if (seats_[slot].snapshot == 0) FreeLocked(slot);
+  if (view.kind == View::Kind::kSnapshot && seats_[slot].snapshot == 0) FreeLocked(slot);
+}
+
+// After RemoveLocked: nobody finds the view any more, and its slot is not free yet if it is of a live tree.
+void SlotTable::End(const View& view) {
+  if (view.kind == View::Kind::kSnapshot) return;
+  std::function<void(Slot)> end;
+  {
+    const std::shared_lock lock(mutex_);
+    end = end_;
+  }
+  if (end) end(view.slot);
+  const std::lock_guard lock(mutex_);
+  FreeLocked(view.slot);
+}
+
+void SlotTable::OnEnd(std::function<void(Slot)> end) {
+  const std::lock_guard lock(mutex_);
+  end_ = std::move(end);
 }
 
 Slot SlotTable::AddLiveDirectories(std::shared_ptr<LiveWorkspace> workspace, uint64_t number) {
@@ -91,12 +109,15 @@ std::shared_ptr<View> SlotTable::AddLiveFiles(std::shared_ptr<LiveWorkspace> wor
 
 void SlotTable::Unpin(Slot slot) {
   std::shared_ptr<View> removed;  // its volume is closed after the lock is let go
-  const std::lock_guard lock(mutex_);
-  if (!seats_[slot].view || !seats_[slot].view->pinned_) return;
-  seats_[slot].view->pinned_ = false;
-  if (seats_[slot].view->lookups_ != 0) return;
-  removed = seats_[slot].view;
-  RemoveLocked(*removed);
+  {
+    const std::lock_guard lock(mutex_);
+    if (!seats_[slot].view || !seats_[slot].view->pinned_) return;
+    seats_[slot].view->pinned_ = false;
+    if (seats_[slot].view->lookups_ != 0) return;
+    removed = seats_[slot].view;
+    RemoveLocked(*removed);
+  }
+  End(*removed);
 }
 
 std::shared_ptr<View> SlotTable::AcquireSnapshot(const SnapshotRecord& snapshot, Place place) {
@@ -170,10 +191,15 @@ uint32_t SlotTable::Count(Slot slot) {
   return seats_[slot].generation;
 }
 
-void SlotTable::Count(const View& view) {
+bool SlotTable::TryCount(const View& view) {
   const std::shared_lock lock(mutex_);
-  if (seats_[view.slot].view.get() != &view) throw Error(ESTALE, "find a file");
+  if (seats_[view.slot].view.get() != &view) return false;
   ++seats_[view.slot].view->lookups_;
+  return true;
+}
+
+void SlotTable::Count(const View& view) {
+  if (!TryCount(view)) throw Error(ESTALE, "find a file");
 }
 
 void SlotTable::Forget(Slot slot, uint64_t lookups) {
@@ -186,10 +212,14 @@ void SlotTable::Forget(Slot slot, uint64_t lookups) {
     if ((view.lookups_ -= lookups) != 0 || view.pinned_) return;
   }
   std::shared_ptr<View> removed;  // its volume is closed after the lock is let go
-  const std::lock_guard lock(mutex_);
-  if (!seats_[slot].view || seats_[slot].view->lookups_ != 0 || seats_[slot].view->pinned_) return;
-  removed = seats_[slot].view;
-  RemoveLocked(*removed);
+  {
+    const std::lock_guard lock(mutex_);
+    const std::shared_ptr<View>& view = seats_[slot].view;
+    if (!view || view->lookups_ != 0 || view->pinned_) return;
+    removed = view;
+    RemoveLocked(*removed);
+  }
+  End(*removed);
 }
 
 void SlotTable::Renumber(View& view, uint64_t number) {
@@ -232,6 +262,15 @@ std::shared_ptr<Volume> VolumeCache::Open(const VolumeId& id) {
     dropped.splice(dropped.begin(), order_, std::prev(order_.end()));
   }
   return volume;
+}
+
+std::shared_ptr<Volume> VolumeCache::OfFiles(const View& view) {
+  if (view.twin() == nullptr) return view.volume;
+  try {
+    return Open(*view.twin());
+  } catch (const Error&) {  // it has been deleted since
+    return view.volume;
+  }
 }
 
 void VolumeCache::Drop(const VolumeId& id) {

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -16,7 +17,6 @@
 
 #include "backend/interface/backend.h"
 #include "catalog/db/records.h"
-#include "fs/nodes/nameless_files.h"
 #include "fs/nodes/node_id.h"
 
 namespace ckptfs {
@@ -56,7 +56,6 @@ struct View {
   // The high part of st_ino. Of kLiveFiles it changes once, when a rollback leaves its volume to a
   // snapshot (SlotTable::Renumber).
   std::atomic<uint64_t> number{0};
-  NamelessFiles nameless;
 
   // Of kLiveFiles: a rollback has dropped `volume`, as its state was that of a snapshot, in whose volume
   // each file has the same inode number. Who is about to open one for reading finds it there. Only by
@@ -86,6 +85,9 @@ struct View {
 class SlotTable {
  public:
   SlotTable();
+
+  // Called when the view of a live tree has ended, and before its slot is another's. Without a lock.
+  void OnEnd(std::function<void(Slot)> end);
 
   // A pinned slot for a live tree. Throws Error ENFILE when all 2^24 are in use.
   Slot AddLiveDirectories(std::shared_ptr<LiveWorkspace> workspace, uint64_t number);
@@ -119,6 +121,7 @@ class SlotTable {
   // lets go of the files of the state before while they are still being looked up. ESTALE, on which
   // the kernel looks again, if the slot has gone or is another view's.
   void Count(const View& view);
+  bool TryCount(const View& view);
   void Forget(Slot slot, uint64_t lookups);
 
   void Renumber(View& view, uint64_t number);
@@ -143,6 +146,7 @@ class SlotTable {
   std::shared_ptr<View> AddLocked(std::shared_ptr<View> view);
   void SeatLocked(const std::shared_ptr<View>& view);
   void RemoveLocked(const View& view);
+  void End(const View& view);
   void FreeLocked(Slot slot);
 
   mutable std::shared_mutex mutex_;
@@ -152,6 +156,7 @@ class SlotTable {
   uint32_t last_generation_;  // before it is scattered
   std::unordered_map<SnapshotKey, Slot> snapshots_;
   std::unordered_multiset<uint64_t> numbers_;
+  std::function<void(Slot)> end_;
 };
 
 // Volumes of snapshots that are being looked into. No more are kept open than the backend likes
@@ -164,6 +169,8 @@ class VolumeCache {
 
   // Throws what Backend::Open throws (ENOENT: the volume is gone).
   std::shared_ptr<Volume> Open(const VolumeId& id);
+  // The one in which files of that view (kLiveFiles) are found now.
+  std::shared_ptr<Volume> OfFiles(const View& view);
   // Lets go of a volume that is to be destroyed.
   void Drop(const VolumeId& id);
   // Lets go of those that were not used for a while. Returns whether any is left.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "fs/files/mount_context.h"
+#include "fs/open/gathered_orphans.h"
 
 namespace ckptfs {
 
@@ -33,7 +34,7 @@ class GateHold {
   // gate, in the queue for a file's lock.
   std::unique_ptr<WriteStop::Stopped> stopped_;
   Gate::Closed closed_;
-  std::unique_ptr<UnlinkedFiles::Gathered> gathered_;  // ends before the gate opens
+  std::unique_ptr<GatheredOrphans> gathered_;  // ends before the gate opens
 };
 
 // Makes those wait too who write to open files, and brings what they have written to the disk: what

@@ -42,7 +42,7 @@ std::unique_ptr<MomentHold> MountVerbs::Freeze(const std::shared_ptr<LiveWorkspa
   // Before the gate closes: what takes long where much was written a moment ago, and what is written back, as
   // it passes the gate.
   if (const auto live = workspace->live(); live->files) {
-    FileTree(mount_).ForgetUnmapped(live->files->slot);
+    mount_.mapped.LookAtAll(live->files->slot);
     mount_.pages.WriteBackAll(live->files->slot, FilesWithPages(*workspace));
   }
   auto frozen = std::make_unique<MomentHold>(mount_, workspace);
@@ -111,8 +111,7 @@ void MountVerbs::RenameWorkspace(const WorkspaceRecord& record, const std::strin
 void MountVerbs::WriteOutOpenFiles(int64_t workspace_id) {
   const auto live = mount_.workspaces.Get(workspace_id)->live();
   if (!live->files) return;
-  FileTree files(mount_);
-  files.WriteOutEarly(files.Writers(live->files->slot));
+  FileTree(mount_).WriteOutEarly(mount_.mapped.Writers(live->files->slot));
 }
 
 // What is on disk after each phase is said in catalog/store/store_checkpoint.cc.

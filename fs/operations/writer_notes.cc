@@ -11,7 +11,6 @@
 #include <tuple>
 #include <utility>
 
-#include "fs/files/file_tree.h"
 #include "fs/processes/process_search.h"
 
 namespace ckptfs {
@@ -22,8 +21,8 @@ constexpr std::chrono::milliseconds kSearchMax{100};
 // For one process.
 constexpr std::chrono::milliseconds kProcessPatience{20};
 // A RELEASE that is on its way arrives sooner than all processes are looked through.
-constexpr std::chrono::milliseconds kReleaseWait{5};
-constexpr std::chrono::milliseconds kReleasePoll{1};
+constexpr std::chrono::milliseconds kNoteReleaseWait{5};
+constexpr std::chrono::milliseconds kNoteReleasePoll{1};
 constexpr size_t kHeirsMax = 64;
 
 }  // namespace
@@ -123,17 +122,17 @@ std::set<pid_t> WriterNotes::Search::AskAll() {
 
 void WriterNotes::Search::DropReleased() {
   std::set<uint64_t> open;
-  for (const WriterHandle& handle : FileTree(mount_).Writers(noted_.live->files->slot)) {
+  for (const WriterHandle& handle : mount_.mapped.Writers(noted_.live->files->slot)) {
     open.insert(noted_.NumberOf(handle.node));
   }
   std::erase_if(left_, [&](const auto& file) { return !open.contains(file.first); });
 }
 
 void WriterNotes::Search::AwaitReleases() {
-  const auto deadline = std::chrono::steady_clock::now() + kReleaseWait;
+  const auto deadline = std::chrono::steady_clock::now() + kNoteReleaseWait;
   DropReleased();
   while (!left_.empty() && std::chrono::steady_clock::now() < deadline) {
-    std::this_thread::sleep_for(kReleasePoll);
+    std::this_thread::sleep_for(kNoteReleasePoll);
     DropReleased();
   }
 }
