@@ -24,7 +24,7 @@ std::shared_ptr<const UniqueFd> DirectoryFds::Open(const std::shared_ptr<Volume>
   const Key key{.volume = volume.get(), .file = directory};
   const auto now = std::chrono::steady_clock::now();
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (const auto known = by_key_.find(key); known != by_key_.end()) {
       order_.splice(order_.begin(), order_, known->second);
       known->second->used_at = now;
@@ -33,7 +33,7 @@ std::shared_ptr<const UniqueFd> DirectoryFds::Open(const std::shared_ptr<Volume>
   }
   auto fd = std::make_shared<const UniqueFd>(OpenDirectory(*volume, directory, O_PATH));
   Order dropped;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (by_key_.contains(key)) return fd;  // another thread was faster
   order_.push_front({.key = key, .volume = volume, .fd = fd, .used_at = now});
   by_key_[key] = order_.begin();
@@ -46,7 +46,7 @@ std::shared_ptr<const UniqueFd> DirectoryFds::Open(const std::shared_ptr<Volume>
 
 template <typename Goes>
 void DirectoryFds::RemoveIf(Order& dropped, const Goes& goes) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   for (auto entry = order_.begin(); entry != order_.end();) {
     const auto next = std::next(entry);
     if (goes(*entry)) {
@@ -73,7 +73,7 @@ bool DirectoryFds::DropIdle() {
   Order dropped;
   const auto last_use = std::chrono::steady_clock::now() - kIdle;
   RemoveIf(dropped, [&](const Entry& entry) { return entry.used_at < last_use; });
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return !order_.empty();
 }
 

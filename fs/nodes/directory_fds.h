@@ -6,9 +6,9 @@
 #include <cstdint>
 #include <list>
 #include <memory>
-#include <mutex>
 #include <unordered_map>
 
+#include "backend/base/mutex.h"
 #include "backend/base/unique_fd.h"
 #include "backend/interface/backend.h"
 
@@ -63,11 +63,11 @@ class DirectoryFds {
 
   // Moves what `goes` says to `dropped`, which is closed after the lock is given back.
   template <typename Goes>
-  void RemoveIf(Order& dropped, const Goes& goes);
+  void RemoveIf(Order& dropped, const Goes& goes) EXCLUDES(mutex_);
 
-  std::mutex mutex_;
-  Order order_;
-  std::unordered_map<Key, Order::iterator, KeyHash> by_key_;
+  Mutex mutex_;
+  Order order_ GUARDED_BY(mutex_);
+  std::unordered_map<Key, Order::iterator, KeyHash> by_key_ GUARDED_BY(mutex_);
 };
 
 }  // namespace ckptfs

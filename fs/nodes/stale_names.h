@@ -7,10 +7,10 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
-#include <mutex>
 #include <string>
 #include <unordered_map>
 
+#include "backend/base/mutex.h"
 #include "backend/base/periodic_task.h"
 #include "backend/base/waiting_room.h"
 #include "fs/nodes/kernel_cache.h"
@@ -61,10 +61,10 @@ class StaleNames {
   KernelCache& kernel_;
   SlotTable& slots_;
   std::atomic<size_t> count_{0};
-  mutable std::mutex mutex_;  // guards what follows
+  mutable Mutex mutex_;  // guards what follows
   std::condition_variable expired_;
-  std::unordered_map<NodeId, Node> nodes_;
-  std::unordered_map<pid_t, Clock::time_point> sent_back_;
+  std::unordered_map<NodeId, Node> nodes_ GUARDED_BY(mutex_);
+  std::unordered_map<pid_t, Clock::time_point> sent_back_ GUARDED_BY(mutex_);
   // These use all of the above, and the second the first.
   PeriodicTask dropper_;
   WaitingRoom tellers_;  // a thread for each name: one that waits for a list keeps no other waiting

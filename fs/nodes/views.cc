@@ -72,16 +72,16 @@ void SlotTable::End(const View& view) {
   if (view.kind == View::Kind::kSnapshot) return;
   std::function<void(Slot)> end;
   {
-    const std::shared_lock lock(mutex_);
+    const ReaderLock lock(mutex_);
     end = end_;
   }
   if (end) end(view.slot);
-  const std::lock_guard lock(mutex_);
+  const WriterLock lock(mutex_);
   FreeLocked(view.slot);
 }
 
 void SlotTable::OnEnd(std::function<void(Slot)> end) {
-  const std::lock_guard lock(mutex_);
+  const WriterLock lock(mutex_);
   end_ = std::move(end);
 }
 
@@ -91,7 +91,7 @@ Slot SlotTable::AddLiveDirectories(std::shared_ptr<LiveWorkspace> workspace, uin
   view->workspace = std::move(workspace);
   view->number = number;
   view->pinned_ = true;
-  const std::lock_guard lock(mutex_);
+  const WriterLock lock(mutex_);
   return AddLocked(std::move(view))->slot;
 }
 
@@ -103,14 +103,14 @@ std::shared_ptr<View> SlotTable::AddLiveFiles(std::shared_ptr<LiveWorkspace> wor
   view->volume = std::move(volume);
   view->number = number;
   view->pinned_ = true;
-  const std::lock_guard lock(mutex_);
+  const WriterLock lock(mutex_);
   return AddLocked(std::move(view));
 }
 
 void SlotTable::Unpin(Slot slot) {
   std::shared_ptr<View> removed;  // its volume is closed after the lock is let go
   {
-    const std::lock_guard lock(mutex_);
+    const WriterLock lock(mutex_);
     if (!seats_[slot].view || !seats_[slot].view->pinned_) return;
     seats_[slot].view->pinned_ = false;
     if (seats_[slot].view->lookups_ != 0) return;
@@ -121,7 +121,7 @@ void SlotTable::Unpin(Slot slot) {
 }
 
 std::shared_ptr<View> SlotTable::AcquireSnapshot(const SnapshotRecord& snapshot, Place place) {
-  const std::lock_guard lock(mutex_);
+  const WriterLock lock(mutex_);
   const SnapshotKey key = KeyOf(snapshot.id, place);
   const auto known = snapshots_.find(key);
   if (known != snapshots_.end() && seats_[known->second].view) {
@@ -155,7 +155,7 @@ std::shared_ptr<View> SlotTable::AcquireSnapshot(const SnapshotRecord& snapshot,
 }
 
 void SlotTable::RenewSnapshot(int64_t snapshot_id, Place place) {
-  const std::lock_guard lock(mutex_);
+  const WriterLock lock(mutex_);
   const auto known = snapshots_.find(KeyOf(snapshot_id, place));
   if (known == snapshots_.end()) return;
   const Slot slot = known->second;
@@ -165,7 +165,7 @@ void SlotTable::RenewSnapshot(int64_t snapshot_id, Place place) {
 }
 
 std::optional<SlotTable::SnapshotPlace> SlotTable::SnapshotOf(Slot slot) const {
-  const std::shared_lock lock(mutex_);
+  const ReaderLock lock(mutex_);
   if (slot >= seats_.size() || seats_[slot].snapshot == 0) return std::nullopt;
   const SnapshotKey key = seats_[slot].snapshot;
   return SnapshotPlace{.snapshot_id = static_cast<int64_t>(key >> 1),
@@ -173,26 +173,26 @@ std::optional<SlotTable::SnapshotPlace> SlotTable::SnapshotOf(Slot slot) const {
 }
 
 NodeId SlotTable::RootOf(int64_t snapshot_id, Place place) const {
-  const std::shared_lock lock(mutex_);
+  const ReaderLock lock(mutex_);
   const auto known = snapshots_.find(KeyOf(snapshot_id, place));
   if (known == snapshots_.end() || !seats_[known->second].view) return 0;
   return MakeNumber(known->second, kRootInode);
 }
 
 std::shared_ptr<View> SlotTable::Find(Slot slot) const {
-  const std::shared_lock lock(mutex_);
+  const ReaderLock lock(mutex_);
   return slot < seats_.size() ? seats_[slot].view : nullptr;
 }
 
 uint32_t SlotTable::Count(Slot slot) {
-  const std::shared_lock lock(mutex_);
+  const ReaderLock lock(mutex_);
   if (slot >= seats_.size() || !seats_[slot].view) throw Error(ESTALE, "find a file");
   ++seats_[slot].view->lookups_;
   return seats_[slot].generation;
 }
 
 bool SlotTable::TryCount(const View& view) {
-  const std::shared_lock lock(mutex_);
+  const ReaderLock lock(mutex_);
   if (seats_[view.slot].view.get() != &view) return false;
   ++seats_[view.slot].view->lookups_;
   return true;
@@ -205,7 +205,7 @@ void SlotTable::Count(const View& view) {
 void SlotTable::Forget(Slot slot, uint64_t lookups) {
   {
     // The common case changes no slot: most forgets leave other nodes behind.
-    const std::shared_lock lock(mutex_);
+    const ReaderLock lock(mutex_);
     if (slot >= seats_.size() || !seats_[slot].view) return;
     View& view = *seats_[slot].view;
     assert(view.lookups_ >= lookups);
@@ -213,7 +213,7 @@ void SlotTable::Forget(Slot slot, uint64_t lookups) {
   }
   std::shared_ptr<View> removed;  // its volume is closed after the lock is let go
   {
-    const std::lock_guard lock(mutex_);
+    const WriterLock lock(mutex_);
     const std::shared_ptr<View>& view = seats_[slot].view;
     if (!view || view->lookups_ != 0 || view->pinned_) return;
     removed = view;
@@ -223,7 +223,7 @@ void SlotTable::Forget(Slot slot, uint64_t lookups) {
 }
 
 void SlotTable::Renumber(View& view, uint64_t number) {
-  const std::lock_guard lock(mutex_);
+  const WriterLock lock(mutex_);
   if (view.number == number) return;
   const uint64_t former = view.number.exchange(number);
   if (seats_[view.slot].view.get() != &view) return;
@@ -232,19 +232,19 @@ void SlotTable::Renumber(View& view, uint64_t number) {
 }
 
 bool SlotTable::HasNumber(uint64_t number) const {
-  const std::shared_lock lock(mutex_);
+  const ReaderLock lock(mutex_);
   return numbers_.contains(number);
 }
 
 size_t SlotTable::size() const {
-  const std::shared_lock lock(mutex_);
+  const ReaderLock lock(mutex_);
   return in_use_;
 }
 
 std::shared_ptr<Volume> VolumeCache::Open(const VolumeId& id) {
   const auto now = std::chrono::steady_clock::now();
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (const auto known = by_id_.find(id); known != by_id_.end()) {
       order_.splice(order_.begin(), order_, known->second);
       order_.front().used_at = now;
@@ -253,7 +253,7 @@ std::shared_ptr<Volume> VolumeCache::Open(const VolumeId& id) {
   }
   std::shared_ptr<Volume> volume = backend_.Open(id);
   Order dropped;  // closed after the lock is let go
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (const auto known = by_id_.find(id); known != by_id_.end()) return known->second->volume;
   order_.push_front({volume, now});
   by_id_[id] = order_.begin();
@@ -275,7 +275,7 @@ std::shared_ptr<Volume> VolumeCache::OfFiles(const View& view) {
 
 void VolumeCache::Drop(const VolumeId& id) {
   Order dropped;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto known = by_id_.find(id);
   if (known == by_id_.end()) return;
   dropped.splice(dropped.begin(), order_, known->second);
@@ -285,7 +285,7 @@ void VolumeCache::Drop(const VolumeId& id) {
 bool VolumeCache::DropIdle() {
   Order dropped;
   const auto last_use = std::chrono::steady_clock::now() - kVolumeIdle;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   while (!order_.empty() && order_.back().used_at < last_use) {
     by_id_.erase(order_.back().volume->id());
     dropped.splice(dropped.begin(), order_, std::prev(order_.end()));

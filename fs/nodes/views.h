@@ -8,13 +8,12 @@
 #include <functional>
 #include <list>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <shared_mutex>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
+#include "backend/base/mutex.h"
 #include "backend/interface/backend.h"
 #include "catalog/db/records.h"
 #include "fs/nodes/node_id.h"
@@ -143,20 +142,20 @@ class SlotTable {
     uint32_t generation = 0;
   };
 
-  std::shared_ptr<View> AddLocked(std::shared_ptr<View> view);
-  void SeatLocked(const std::shared_ptr<View>& view);
-  void RemoveLocked(const View& view);
+  std::shared_ptr<View> AddLocked(std::shared_ptr<View> view) REQUIRES(mutex_);
+  void SeatLocked(const std::shared_ptr<View>& view) REQUIRES(mutex_);
+  void RemoveLocked(const View& view) REQUIRES(mutex_);
   void End(const View& view);
-  void FreeLocked(Slot slot);
+  void FreeLocked(Slot slot) REQUIRES(mutex_);
 
-  mutable std::shared_mutex mutex_;
-  std::vector<Seat> seats_{1};  // by slot; 0 is no view's
-  std::vector<Slot> free_;
-  size_t in_use_ = 0;
-  uint32_t last_generation_;  // before it is scattered
-  std::unordered_map<SnapshotKey, Slot> snapshots_;
-  std::unordered_multiset<uint64_t> numbers_;
-  std::function<void(Slot)> end_;
+  mutable SharedMutex mutex_;
+  std::vector<Seat> seats_ GUARDED_BY(mutex_){1};  // by slot; 0 is no view's
+  std::vector<Slot> free_ GUARDED_BY(mutex_);
+  size_t in_use_ GUARDED_BY(mutex_) = 0;
+  uint32_t last_generation_ GUARDED_BY(mutex_);  // before it is scattered
+  std::unordered_map<SnapshotKey, Slot> snapshots_ GUARDED_BY(mutex_);
+  std::unordered_multiset<uint64_t> numbers_ GUARDED_BY(mutex_);
+  std::function<void(Slot)> end_ GUARDED_BY(mutex_);
 };
 
 // Volumes of snapshots that are being looked into. No more are kept open than the backend likes
@@ -185,9 +184,9 @@ class VolumeCache {
 
   const Backend& backend_;
   const size_t capacity_;
-  std::mutex mutex_;
-  Order order_;
-  std::unordered_map<VolumeId, Order::iterator> by_id_;
+  Mutex mutex_;
+  Order order_ GUARDED_BY(mutex_);
+  std::unordered_map<VolumeId, Order::iterator> by_id_ GUARDED_BY(mutex_);
 };
 
 }  // namespace ckptfs

@@ -93,7 +93,7 @@ class InodeTable {
     std::unordered_map<NodeId, Inode> inodes GUARDED_BY(mutex);
     std::map<Slot, OfSlot> of_slot GUARDED_BY(mutex);
     SmallFiles small GUARDED_BY(mutex){kInodeShards};
-    std::vector<NodeId> newly_closed GUARDED_BY(mutex);  // since the last MappedFiles::Next
+    std::vector<NodeId> newly_closed GUARDED_BY(mutex);  // since the last NextMaybeMapped
   };
   using Shards = std::array<Shard, kInodeShards>;
 

@@ -174,7 +174,7 @@ OpenWriterList WriterNotes::Find(const Noted& noted, const VolumeId& snapshot) {
   std::set<pid_t> heirs;
   if (!search.done()) {
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       heirs = heirs_;
     }
     heirs = search.AskHeirs(heirs);
@@ -185,7 +185,7 @@ OpenWriterList WriterNotes::Find(const Noted& noted, const VolumeId& snapshot) {
     search.DropReleased();
   }
   if (!heirs.empty() && heirs.size() <= kHeirsMax) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     heirs_ = std::move(heirs);
   }
   const auto record = mount_.store.rows().FindWorkspace(noted.workspace->id());

@@ -3,10 +3,10 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <vector>
 
+#include "backend/base/mutex.h"
 #include "catalog/store/store.h"
 #include "fs/files/mount_context.h"
 
@@ -29,7 +29,7 @@ class WriterNotes {
 
   explicit WriterNotes(MountContext& mount) : mount_(mount) {}
 
-  // With the workspace's gate shut; `handles` are FileTree::Writers of its files. Null if its data is missing.
+  // With the workspace's gate shut; `handles` are MappedFiles::Writers of its files. Null if its data is missing.
   std::shared_ptr<const Noted> Take(int64_t workspace_id, std::vector<WriterHandle> handles) const;
   // With the gate open: by what was noted and the snapshot taken then. Throws Error if it cannot be found out.
   OpenWriterList Find(const Noted& noted, const VolumeId& snapshot);
@@ -38,10 +38,10 @@ class WriterNotes {
   class Search;
 
   MountContext& mount_;
-  std::mutex mutex_;
+  Mutex mutex_;
   // Processes that were found to have what another one had opened. They are asked before all others
   // next time: a server's files, say, are its for long.
-  std::set<pid_t> heirs_;
+  std::set<pid_t> heirs_ GUARDED_BY(mutex_);
 };
 
 }  // namespace ckptfs
