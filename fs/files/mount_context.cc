@@ -28,8 +28,8 @@ MountContext::MountContext(Store& store_in, KernelCache& kernel_in, MountOptions
       workspaces(store, slots),
       stale_names(kernel, slots),
       helper(mount_helper),
-      write_stop(mount_helper),
-      notifier(kernel),
+      write_barrier(mount_helper),
+      invalidator(kernel),
       detached([this](Slot slot) { return !mapped.Writers(slot).empty(); },
                [this](const DetachedState& state) {
                  store.WritersGone(state.volume);

@@ -17,7 +17,7 @@
 namespace ckptfs {
 
 // For as long as it exists, what a checkpoint copies holds all orphans of a live tree that are in use: in the
-// volume's hidden directory. For the thread of a verb; the gate is closed meanwhile.
+// volume's hidden directory. For the thread of a verb; the freeze lock is closed meanwhile.
 class GatheredOrphans {
  public:
   // Whether nobody is writing to a file just now, nor can begin to.

@@ -11,7 +11,7 @@ namespace ckptfs {
 
 // While it exists, nobody else changes the hidden link of that inode, on disk or in its record, and nobody
 // reads its attributes: whoever wants to waits, as if it held a lock of that one inode. (Not the lock of the
-// shard: to make a copy may take 100 ms.) Never more than one on a thread; no gate is passed meanwhile.
+// shard: to make a copy may take 100 ms.) Never more than one on a thread; no freeze lock is passed meanwhile.
 class LinkChange {
  public:
   LinkChange(InodeTable& inodes, NodeId node);

@@ -11,7 +11,7 @@
 #include "backend/base/failpoint.h"
 #include "catalog/store/unlinked_directory.h"
 #include "fs/nodes/attributes.h"
-#include "fs/nodes/gate.h"
+#include "fs/nodes/freeze_lock.h"
 #include "fs/nodes/live_workspace.h"
 
 namespace ckptfs {
@@ -177,9 +177,9 @@ void OrphanInodes::Forget(NodeId node, const std::shared_ptr<View>& view) {
 }
 
 void OrphanInodes::RemoveLink(NodeId node, const View& view) {
-  UniqueFd file;  // closed last, with no gate or lock passed: it may mean deleting much
+  UniqueFd file;  // closed last, with no freeze lock or lock passed: it may mean deleting much
   // A checkpoint sees it or it does not, and has counted it then.
-  const Gate::Pass pass(view.workspace->gate(), node);
+  const FreezeLock::Pass pass(view.workspace->freeze_lock(), node);
   LinkChange change(inodes_, node);
   const bool linked = change.link() == Orphan::Link::kThere;
   change.EndOrphan();

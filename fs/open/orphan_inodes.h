@@ -9,8 +9,8 @@
 #include <memory>
 #include <string>
 
+#include "backend/base/elastic_pool.h"
 #include "backend/base/unique_fd.h"
-#include "backend/base/waiting_room.h"
 #include "backend/interface/backend.h"
 #include "fs/nodes/descriptor_shares.h"
 #include "fs/nodes/node_id.h"
@@ -46,11 +46,11 @@ namespace ckptfs {
 // once: where names come and go fast, a second loss in a row would reach the program, as ESTALE.) So it can
 // still be reached by its number. Measured: rm -r of 5,000 files takes 4% longer by it.
 //
-// Owned by the mount. Any thread may call anything. Order: a gate, then a LinkChange.
+// Owned by the mount. Any thread may call anything. Order: a freeze lock, then a LinkChange.
 class OrphanInodes {
  public:
   // One removal of the last name of a file that is open, by an unlink or a replacing rename. Made
-  // before, inside the gate. Whoever asks for the file's attributes waits until it ends.
+  // before, inside the freeze lock. Whoever asks for the file's attributes waits until it ends.
   //
   // On disk before: the name. After the constructor: the name and the hidden link. After the
   // removal: the link. As power may go at each point, the next mount removes links in live trees,
@@ -101,7 +101,7 @@ class OrphanInodes {
 
   // The kernel knows the node, which is one of that view, no longer; or, if it is open, by one lookup less.
   // Costs nothing as long as there are no orphans. The rest is done in the background: the end of a file may
-  // mean deleting much data, and waits at the gate.
+  // mean deleting much data, and waits at the freeze lock.
   void Forget(NodeId node, const std::shared_ptr<View>& view);
 
  private:
@@ -111,7 +111,7 @@ class OrphanInodes {
 
   InodeTable& inodes_;
   // Of slots. Last: their tasks use all of the above.
-  WaitingRoom forgetters_{std::chrono::seconds(5), kForgettersMax};
+  ElasticPool forgetters_{std::chrono::seconds(5), kForgettersMax};
 };
 
 }  // namespace ckptfs

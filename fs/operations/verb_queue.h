@@ -11,8 +11,8 @@
 #include <optional>
 #include <set>
 
+#include "backend/base/elastic_pool.h"
 #include "backend/base/mutex.h"
-#include "backend/base/waiting_room.h"
 
 namespace ckptfs {
 
@@ -60,7 +60,7 @@ class VerbQueue {
   uid_t last_ GUARDED_BY(mutex_) = 0;               // whose turn it was
   std::set<int64_t> busy_ GUARDED_BY(mutex_);       // workspaces
   size_t running_ GUARDED_BY(mutex_) = 0;
-  WaitingRoom threads_;  // last: it uses the above
+  ElasticPool threads_;  // last: it uses the above
 };
 
 }  // namespace ckptfs

@@ -22,7 +22,7 @@ struct RolledBack {
 // changing operations, switching a workspace to another volume, telling the kernel what it has
 // cached in vain. When a function returns, no path walk sees the state before. Logs one line an
 // operation with its duration. Any thread may call any function, but not while it handles a
-// request that holds a workspace's gate. Throws Error like Store.
+// request that holds a workspace's freeze lock. Throws Error like Store.
 class Verbs {
  public:
   virtual ~Verbs() = default;
@@ -47,7 +47,7 @@ class Verbs {
   virtual RolledBack RollbackInPlace(const RollbackRequest& request, bool force) = 0;
   virtual WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) = 0;
   virtual bool ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) = 0;
-  virtual ChangeList Diff(const DiffRequest& request, WorkLimits& limits) = 0;
+  virtual DiffList Diff(const DiffRequest& request, WorkLimits& limits) = 0;
 };
 
 }  // namespace ckptfs
