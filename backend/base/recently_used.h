@@ -6,10 +6,11 @@
 #include <functional>
 #include <iterator>
 #include <list>
-#include <mutex>
 #include <type_traits>
 #include <unordered_map>
 #include <utility>
+
+#include "backend/base/mutex.h"
 
 namespace ckptfs {
 
@@ -28,7 +29,7 @@ class RecentlyUsed {
     using Taken = std::decay_t<std::invoke_result_t<Part, const Value&>>;
     const auto now = Clock::now();
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       if (const auto known = by_key_.find(key); known != by_key_.end()) {
         order_.splice(order_.begin(), order_, known->second);
         known->second->used_at = now;
@@ -37,7 +38,7 @@ class RecentlyUsed {
     }
     Order made;
     made.push_front({.key = key, .value = make(), .used_at = now});
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto [place, is_new] = by_key_.try_emplace(key, made.begin());
     Taken taken(std::invoke(part, std::as_const(place->second->value)));
     if (!is_new) return taken;
@@ -48,7 +49,7 @@ class RecentlyUsed {
 
   void Remove(const Key& key) {
     Order dropped;
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto known = by_key_.find(key);
     if (known != by_key_.end()) DropLocked(dropped, known->second);
   }
@@ -57,7 +58,7 @@ class RecentlyUsed {
   template <typename Goes>
   void RemoveIf(const Goes& goes) {
     Order dropped;
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     for (auto entry = order_.begin(); entry != order_.end();) {
       const auto next = std::next(entry);
       if (goes(std::as_const(entry->key), std::as_const(entry->value))) DropLocked(dropped, entry);
@@ -69,7 +70,7 @@ class RecentlyUsed {
   bool RemoveIdle(std::chrono::nanoseconds idle) {
     Order dropped;
     const auto last_use = Clock::now() - idle;
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     while (!order_.empty() && order_.back().used_at < last_use) {
       DropLocked(dropped, std::prev(order_.end()));
     }
@@ -86,15 +87,15 @@ class RecentlyUsed {
   using Order = std::list<Entry>;  // most recently used first
 
   // Moves it to `dropped`, which ends after the lock.
-  void DropLocked(Order& dropped, typename Order::iterator entry) {
+  void DropLocked(Order& dropped, typename Order::iterator entry) REQUIRES(mutex_) {
     by_key_.erase(entry->key);
     dropped.splice(dropped.end(), order_, entry);
   }
 
   const size_t capacity_;
-  std::mutex mutex_;  // guards what follows
-  Order order_;
-  std::unordered_map<Key, typename Order::iterator, Hash> by_key_;
+  Mutex mutex_;
+  Order order_ GUARDED_BY(mutex_);
+  std::unordered_map<Key, typename Order::iterator, Hash> by_key_ GUARDED_BY(mutex_);
 };
 
 }  // namespace ckptfs

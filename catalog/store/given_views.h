@@ -2,10 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 #include <set>
 #include <utility>
 
+#include "backend/base/mutex.h"
 #include "catalog/db/catalog.h"
 
 namespace ckptfs {
@@ -38,14 +38,14 @@ class GivenViews {
 
   // Store::SetViewHolder.
   void SetHolder(IsViewHeld is_held) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     is_held_ = std::move(is_held);
   }
 
   // Throws ENOSPC if all are in use.
   Number Take(const Catalog& catalog, ViewUse use) {
-    const std::lock_guard lock(mutex_);
-    const uint64_t view = catalog.NextView(use, [this](uint64_t candidate) {
+    const MutexLock lock(mutex_);
+    const uint64_t view = catalog.NextView(use, [this](uint64_t candidate) REQUIRES(mutex_) {
       return under_way_.contains(candidate) || (is_held_ && is_held_(candidate));
     });
     under_way_.insert(view);
@@ -54,13 +54,13 @@ class GivenViews {
 
  private:
   void GiveBack(uint64_t view) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     under_way_.erase(view);
   }
 
-  std::mutex mutex_;
-  IsViewHeld is_held_;
-  std::set<uint64_t> under_way_;
+  Mutex mutex_;
+  IsViewHeld is_held_ GUARDED_BY(mutex_);
+  std::set<uint64_t> under_way_ GUARDED_BY(mutex_);
 };
 
 }  // namespace ckptfs

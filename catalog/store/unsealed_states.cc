@@ -8,71 +8,72 @@
 namespace ckptfs {
 
 void UnsealedStates::Add(const VolumeId& volume, bool in_writing) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   states_[volume].in_writing = in_writing;
 }
 
 void UnsealedStates::WritersGone(const VolumeId& volume) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (const auto known = states_.find(volume); known != states_.end()) {
     known->second.in_writing = false;
   }
 }
 
 bool UnsealedStates::IsInWriting(const VolumeId& volume) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto known = states_.find(volume);
   return known != states_.end() && known->second.in_writing;
 }
 
 bool UnsealedStates::Contains(const VolumeId& volume) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return states_.contains(volume);
 }
 
-void UnsealedStates::AwaitSealed(std::unique_lock<std::mutex>& lock, const VolumeId& volume) {
-  sealed_.wait(lock, [&] {
+void UnsealedStates::AwaitSealed(MutexLock& lock, const VolumeId& volume) {
+  sealed_.wait(lock.native(), [&]() REQUIRES(mutex_) {
     const auto known = states_.find(volume);
     return known == states_.end() || !known->second.being_sealed;
   });
 }
 
 void UnsealedStates::SealIfQuiet(Backend& backend, const VolumeId& volume) {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   AwaitSealed(lock, volume);
   const auto known = states_.find(volume);
   if (known == states_.end() || known->second.in_writing) return;
-  known->second.being_sealed = true;  // so nobody removes it meanwhile
-  lock.unlock();
+  known->second.being_sealed = true;  // nobody takes it out meanwhile
+  lock.Unlock();
   std::exception_ptr failure;
   try {
     backend.Seal(volume);
   } catch (...) {
     failure = std::current_exception();
   }
-  lock.lock();
+  lock.Lock();
   if (failure) {
     known->second.being_sealed = false;
   } else {
     states_.erase(known);
   }
   sealed_.notify_all();
-  lock.unlock();
+  lock.Unlock();
   if (failure) std::rethrow_exception(failure);
 }
 
 void UnsealedStates::Drop(const VolumeId& volume) {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   AwaitSealed(lock, volume);
   states_.erase(volume);
 }
 
 void UnsealedStates::SealAll(Backend& backend) noexcept {
-  std::unique_lock lock(mutex_);
-  sealed_.wait(lock, [this] {  // the sealing thread checks again
-    return std::none_of(states_.begin(), states_.end(),
-                        [](const auto& known) { return known.second.being_sealed; });
-  });
+  MutexLock lock(mutex_);
+  sealed_.wait(lock.native(),
+               [this]() REQUIRES(mutex_) {  // whoever seals one will look at it again
+                 return std::none_of(states_.begin(), states_.end(),
+                                     [](const auto& known) { return known.second.being_sealed; });
+               });
   for (const auto& [volume, state] : states_) {
     try {
       backend.Seal(volume);

@@ -3,8 +3,8 @@
 
 #include <condition_variable>
 #include <map>
-#include <mutex>
 
+#include "backend/base/mutex.h"
 #include "backend/interface/backend.h"
 
 namespace ckptfs {
@@ -41,12 +41,12 @@ class UnsealedStates {
     bool being_sealed = false;
   };
 
-  // Waits for the thread that seals that volume.
-  void AwaitSealed(std::unique_lock<std::mutex>& lock, const VolumeId& volume);
+  // Waits for whoever seals that volume.
+  void AwaitSealed(MutexLock& lock, const VolumeId& volume) REQUIRES(mutex_);
 
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   std::condition_variable sealed_;
-  std::map<VolumeId, State> states_;
+  std::map<VolumeId, State> states_ GUARDED_BY(mutex_);
 };
 
 }  // namespace ckptfs

@@ -98,14 +98,6 @@ class FileTree {
   void Release(NodeId node, uint64_t handle);
   // What is open of that slot can be read although its volume may be destroyed from now on.
   void KeepAllReachable(Slot slot);
-  // Looks which of that slot's files that may be mapped still are.
-  void ForgetUnmapped(Slot slot) const;
-  // Looks at all such files that are new, and at some of the others, which can be as many as there is memory
-  // for mappings: at the rest the next times. Returns whether any is left.
-  bool ForgetSomeUnmapped() const;
-  // Everything of that slot that somebody can write to without a further open: open handles, and
-  // mappings whose handles are closed (their process is not known).
-  std::vector<WriterHandle> Writers(Slot slot);
   // For files that the kernel does not read and write itself.
   std::shared_ptr<const UniqueFd> DataFd(NodeId node) const;
   // The same, to be read up to `end`.
@@ -190,8 +182,6 @@ class FileTree {
   static uint32_t GenerationOf(const View& view, const Volume& volume, FileId id);
   Entry MakeEntryOfNew(const Node& parent, int parent_fd, const char* name, int removal_flags);
   static void RemoveNew(int parent_fd, const char* name, int removal_flags) noexcept;
-  bool IsMapped(NodeId node) const;
-  bool IsOpenUnderneath(NodeId node) const;
   // The daemon's own descriptor of an open file, made now if there is none yet. Null if the kernel
   // passes its data through, and so keeps it reachable.
   std::shared_ptr<const UniqueFd> KeepReachable(NodeId node) const;

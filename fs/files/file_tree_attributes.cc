@@ -81,9 +81,9 @@ Attributes FileTree::GetAttributes(NodeId node_id) {
 }
 
 Attributes FileTree::AttributesBy(const Node& node, int fd) const {
-  IsMapped(node.id);
+  mount_.mapped.LookAgain(node.id);
   const Timeout timeout(*this, node.in_writing);
-  const struct statx status = node.is_root ? StatxAt(fd, "") : mount_.unlinked.Stat(node.id, fd);
+  const struct statx status = node.is_root ? StatxAt(fd, "") : mount_.orphans.Stat(node.id, fd);
   const uint64_t inode = node.is_root ? kRootInode : status.stx_ino;
   return {.stat = StatOf(status, MakeNumber(node.view->number, inode)),
           .timeout_s = timeout.Of(node.id)};
@@ -91,9 +91,9 @@ Attributes FileTree::AttributesBy(const Node& node, int fd) const {
 
 struct statx FileTree::GetStatx(NodeId node_id, double& timeout_s) {
   const Node node = mount_.Resolve(node_id);
-  IsMapped(node_id);
+  mount_.mapped.LookAgain(node_id);
   const Timeout timeout(*this, node.in_writing);
-  struct statx status = mount_.unlinked.Stat(node_id, OpenPath(node).get());
+  struct statx status = mount_.orphans.Stat(node_id, OpenPath(node).get());
   status.stx_ino = MakeNumber(node.view->number, node.is_root ? kRootInode : status.stx_ino);
   status.stx_mask &= STATX_BASIC_STATS | STATX_BTIME;
   status.stx_attributes = status.stx_attributes_mask = 0;

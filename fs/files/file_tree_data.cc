@@ -13,6 +13,7 @@
 
 #include "backend/base/proc_path.h"
 #include "fs/files/file_tree_internal.h"
+#include "fs/open/open_data.h"
 #include "fs/processes/asking_thread.h"
 
 namespace ckptfs {
@@ -80,15 +81,7 @@ UniqueFd FileTree::OpenForAll(const Node& node) {
 
 UniqueFd FileTree::OpenForData(const Node& node, int flags) {
   if (!node.volume) throw Error(ESTALE, "open a file", "its snapshot has been deleted");
-  // Never a FIFO or a device: the kernel serves those itself, and opening one could block.
-  const int all_flags = flags | O_NOFOLLOW | O_NOCTTY;
-  try {
-    return node.volume->OpenInode(node.file, all_flags | O_NONBLOCK);
-  } catch (const Error& error) {
-    if (error.errno_value() != EAGAIN) throw;
-  }
-  // A regular file, with the lease that IsOpenUnderneath takes: it is given back in a moment.
-  return node.volume->OpenInode(node.file, all_flags);
+  return OpenData(*node.volume, node.file, flags);
 }
 
 UniqueFd FileTree::OpenAnew(const Node& node, int flags) const {
@@ -148,12 +141,11 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
       .for_passthrough =
           [&] { return path.valid() ? std::move(path) : OpenForData(node, O_RDONLY); },
       .for_daemon = [&] { return OpenForAll(node); },
-      .may_be_mapped = [&] { return mount_.mapped.Find(node_id) != 0; },
   };
   // What can change by a mapping or by another node must not be read from pages of this one.
   const bool may_use_page_cache = !for_writing && !mount_.options.strict_access_times &&
                                   (flags & (O_TRUNC | O_DIRECT | O_NOATIME)) == 0 &&
-                                  !node.in_writing && !IsMapped(node_id);
+                                  !node.in_writing && !mount_.mapped.LookAgain(node_id);
   const InGroupOf as(caller);  // the kernel keeps this thread's credentials for its writes
   OpenReply reply = mount_.open_files.Open(node_id,
                                            {.for_writing = for_writing,
@@ -167,10 +159,6 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
   try {
     // From where it lies the file could not be opened later, should that be deleted; or it has been.
     if (!node.workspace || IsLeftBehind(node)) KeepReachable(node_id);
-    // After it counts as open: LastName::Done looks there after it has put the file here.
-    if (const auto place = node.view->nameless.Find(node_id)) {
-      mount_.unlinked.AddLost(node_id, *place);
-    }
     // Last: what fails has changed nothing.
     if ((flags & O_TRUNC) != 0) {
       change.reset();  // it counts as open, and a rollback finds it
@@ -182,7 +170,7 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
       CheckSyscall(ftruncate(writable.get(), 0), "truncate a file");
     }
   } catch (...) {
-    mount_.open_files.Release(node_id, reply.handle);
+    mount_.open_files.TakeBack(node_id, reply.handle);
     throw;
   }
   // From now on attributes are asked for every time (Timeout); forget those told before. And the
@@ -212,62 +200,9 @@ void FileTree::KeepAllReachable(Slot slot) {
 }
 
 void FileTree::Release(NodeId node_id, uint64_t handle) {
-  // Before the handle goes out of the books: at each moment it, or the mapping that may outlive it,
-  // is there to be counted. All attributes that were told meanwhile are out of date already.
-  if (OpenFiles::IsOfWriter(handle)) {
-    mount_.mapped.Add(node_id);
-    mount_.tidier.Wake();
-  }
-  if (mount_.open_files.Release(node_id, handle)) mount_.detached.Released(SlotOf(node_id));
-}
-
-// Whether anybody can still write to the file: a lease for reading is refused then (fcntl(2),
-// F_SETLEASE). It is given back at once, before anybody can open the file through the mount: the kernel's
-// own open of a backing file for writing would fail where the program said O_NONBLOCK. Whoever opens it
-// otherwise waits, and the signal that tells of it is ignored (FuseMount).
-bool FileTree::IsOpenUnderneath(NodeId node_id) const {
-  // Without passthrough, mappings are the kernel's own and RELEASE comes after the last of them;
-  // the daemon's descriptor would be taken for a writer.
-  if (!mount_.open_files.passthrough() || mount_.open_files.DataFd(node_id)) return false;
-  try {
-    const UniqueFd fd = OpenForData(mount_.Resolve(node_id), O_RDONLY | O_NOATIME);
-    return mount_.open_files.HasWritersOr(node_id, [&] {
-      if (fcntl(fd.get(), F_SETLEASE, F_RDLCK) != 0) return errno == EAGAIN;
-      fcntl(fd.get(), F_SETLEASE, F_UNLCK);
-      return false;
-    });
-  } catch (const Error& error) {
-    // It has lost its last name, or its data: nobody will ask for its attributes. Or it cannot be looked
-    // at for the moment.
-    const int reason = error.errno_value();
-    return reason == EMFILE || reason == ENFILE || reason == ENOMEM;
-  }
-}
-
-bool FileTree::IsMapped(NodeId node_id) const {
-  const uint64_t addition = mount_.mapped.Find(node_id);
-  if (addition == 0) return false;
-  if (IsOpenUnderneath(node_id)) return true;
-  mount_.mapped.Remove(node_id, addition);
-  return mount_.mapped.Find(node_id) != 0;
-}
-
-void FileTree::ForgetUnmapped(Slot slot) const {
-  for (const NodeId node : mount_.mapped.OfSlot(slot)) IsMapped(node);
-}
-
-bool FileTree::ForgetSomeUnmapped() const {
-  constexpr size_t kOldOnes = 500;  // a millisecond or two
-  for (const NodeId node : mount_.mapped.Next(kOldOnes)) IsMapped(node);
-  return !mount_.mapped.empty();
-}
-
-std::vector<WriterHandle> FileTree::Writers(Slot slot) {
-  std::vector<WriterHandle> writers = mount_.open_files.Writers(slot);
-  for (const NodeId node : mount_.mapped.OfSlot(slot)) {
-    if (IsMapped(node)) writers.push_back({.node = node, .pid = 0});
-  }
-  return writers;
+  const bool was_last_writer = mount_.open_files.Release(node_id, handle);
+  if (OpenFiles::IsOfWriter(handle)) mount_.tidier.Wake();  // for it may be mapped
+  if (was_last_writer) mount_.detached.Released(SlotOf(node_id));
 }
 
 std::shared_ptr<const UniqueFd> FileTree::WriteFd(NodeId node_id, uint64_t handle) const {

@@ -16,7 +16,7 @@ Entry FileTree::FindAgain(NodeId node_id) {
   }
   const Timeout timeout(*this, node.in_writing);
   const UniqueFd fd = node.volume->OpenInode(node.file, O_PATH | O_NOFOLLOW);
-  const struct statx status = mount_.unlinked.Stat(node_id, fd.get());
+  const struct statx status = mount_.orphans.Stat(node_id, fd.get());
   if (status.stx_nlink == 0) throw Error(ESTALE, "find a file", "it has been removed");
   const bool is_directory = S_ISDIR(status.stx_mode);
   const bool is_of_directories = node.view->kind == View::Kind::kLiveDirectories;

@@ -52,7 +52,8 @@ class FileTree::Timeout {
   // Of a node whose attributes have been read since.
   double Of(NodeId node) const {
     if (in_writing_) return 0;
-    const bool may_change = files_.mount_.open_files.HasWriters(node) || files_.IsMapped(node);
+    const bool may_change =
+        files_.mount_.open_files.HasWriters(node) || files_.mount_.mapped.LookAgain(node);
     return may_change || files_.mount_.mapped.ends() != ends_ ? 0 : kForeverSeconds;
   }
 

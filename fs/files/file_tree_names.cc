@@ -99,7 +99,7 @@ Entry FileTree::MakeEntry(const Node& parent, const struct statx& status, FileId
 Entry FileTree::MakeEntry(const Node& parent, int parent_fd, const char* name) {
   const Timeout timeout(*this, parent.in_writing);
   struct statx status {};
-  if (!(parent.workspace ? mount_.unlinked.Stat(*parent.files, parent_fd, name, &status)
+  if (!(parent.workspace ? mount_.orphans.Stat(*parent.files, parent_fd, name, &status)
                          : StatxIfThere(parent_fd, name, &status))) {
     return Entry{.entry_timeout_s = NameSeconds(parent)};
   }
@@ -194,8 +194,8 @@ Entry FileTree::MakeLink(NodeId node_id, NodeId new_parent, const char* new_name
   const Directory directory(mount_, change.node);
   const NodeFd fd = OpenPath(node);
   // One that had no name is held by the new one only, from now on.
-  const bool had_name = !mount_.unlinked.Contains(node_id);
-  mount_.unlinked.GiveName(node_id, *node.volume, fd.get(), [&] {
+  const bool had_name = !mount_.orphans.Contains(node_id);
+  mount_.orphans.GiveName(node_id, *node.volume, fd.get(), [&] {
     CheckSyscall(linkat(fd.get(), "", directory.fd(), new_name, AT_EMPTY_PATH), "link a file");
   });
   return had_name ? MakeEntryOfNew(change.node, directory.fd(), new_name, 0)
@@ -226,9 +226,9 @@ CreatedFile FileTree::FinishCreate(const MutationGuard& change, UniqueFd fd, int
         {.for_writing = for_writing,
          .pid = caller.pid,
          .user = caller.uid,
-         .may_pass_through = !HasSetId(created.entry.attributes.stat.st_mode)},
+         .may_pass_through = !HasSetId(created.entry.attributes.stat.st_mode),
+         .is_new = true},
         opener);
-    mount_.open_files.NoteNoCapability(created.entry.node);
   } catch (...) {
     Forget(created.entry.node, 1);
     throw;
@@ -279,10 +279,10 @@ CreatedFile FileTree::CreateUnnamed(NodeId parent_id, mode_t mode, int flags,
   CreatedFile created = FinishCreate(change, std::move(fd), flags, caller);
   const NodeId node = created.entry.node;
   try {
-    mount_.unlinked.AddUnnamed(
+    mount_.orphans.AddUnnamed(
         node, {.directory = change.node.file, .name = "#" + std::to_string(InodeOf(node))});
   } catch (...) {
-    mount_.open_files.Release(node, created.open.handle);
+    mount_.open_files.TakeBack(node, created.open.handle);
     Forget(node, 1);
     throw;
   }
@@ -290,19 +290,20 @@ CreatedFile FileTree::CreateUnnamed(NodeId parent_id, mode_t mode, int flags,
 }
 
 // On disk before a removal: the name. After it: nothing of the file, or, of one that is open, its
-// hidden link; see UnlinkedFiles::Removal for what is between. Other processes see the name, and
+// hidden link; see OrphanInodes::Removal for what is between. Other processes see the name, and
 // then not, or what replaced it. The kernel holds the locks of the directory and of the file, so the
 // links of the file do not change here unless by this.
 struct FileTree::LastName {
-  NodeId directory = 0;  // whose name it is; 0: of a file
-  NodeId node = 0;       // 0: it is not the last name, or cannot be held
-  NamelessFiles::SnapDir place;
+  NodeId directory = 0;        // whose name it is; 0: of a file
+  NodeId node = 0;             // 0: it is not the last name, or cannot be held
+  std::shared_ptr<View> view;  // of the node
+  FormerName place;
   UniqueFd fd;            // none for a large file: only its last name is remembered
   DescriptorClaim claim;  // for `fd`, if that is to be kept
   // Of a file that is not to be kept: what removes it, when it is closed, which may take seconds. So that
   // is for after the freeze lock.
   UniqueFd removed;
-  std::unique_ptr<UnlinkedFiles::Removal> removal;  // of a file that is open
+  std::unique_ptr<OrphanInodes::Removal> removal;  // of a file that is open
 
   // The name has gone, which a call that fails must not have done.
   void Done(MountContext& mount) noexcept {
@@ -315,19 +316,15 @@ struct FileTree::LastName {
 
  private:
   void Keep(MountContext& mount) {
-    if (directory != 0) {
-      const std::shared_ptr<View> view = mount.slots.Find(SlotOf(directory));
-      if (view) view->workspace->directories().Remove(directory);
-    }
+    if (directory != 0 && view) view->workspace->directories().Remove(directory);
     const bool linked = removal && removal->linked();
     if (removal) removal->Done();
     removal.reset();
-    if (linked || node == 0) return;
-    const std::shared_ptr<View> view = mount.slots.Find(SlotOf(node));
-    if (!view) return;
-    view->nameless.Keep(node, std::move(fd), std::move(claim), place);
-    // Opened meanwhile: either this is seen here, or Open finds the file among the nameless.
-    if (mount.open_files.IsOpen(node)) mount.unlinked.AddLost(node, place);
+    if (linked || node == 0 || !view) return;
+    // A rollback lets go of the view of the state before: so that its slot is no other's meanwhile.
+    if (!mount.slots.TryCount(*view)) return;  // nobody can ask for the node
+    mount.orphans.NameGone(node, std::move(fd), std::move(claim), std::move(place));
+    mount.slots.Forget(view->slot, 1);
   }
 };
 
@@ -342,26 +339,28 @@ FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, con
   const bool is_directory = S_ISDIR(status.stx_mode);
   const NodeId node = is_directory ? 0 : MakeNumber(parent.files->slot, status.stx_ino);
   if (!is_directory && status.stx_nlink > 1) {
-    const bool has_hidden_link = status.stx_nlink == 2 && mount_.unlinked.HasLink(node);
+    const bool has_hidden_link = status.stx_nlink == 2 && mount_.orphans.HasLink(node);
     if (!has_hidden_link) return last;
   }
   if (is_directory) {
     const FileId id = parent.volume->Identify(parent_fd, name);
     mount_.directory_fds.Drop(*parent.volume, id.inode);
     last.directory = parent.workspace->AcquireDirectory(id).node;
+    last.view = mount_.slots.Find(SlotOf(last.directory));
     Forget(last.directory, 1);
   }
   // Too many open files: then it is as gone as its name.
   last.fd.Reset(openat(parent_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!last.fd.valid()) return last;
   last.node = is_directory ? last.directory : node;
+  if (!is_directory) last.view = parent.files;
   last.place = {.directory = parent.file, .name = name};
   const bool is_file = S_ISREG(status.stx_mode);
-  const bool is_open = is_file && (mount_.open_files.IsOpen(node) || IsMapped(node));
+  const bool is_open = is_file && (mount_.open_files.IsOpen(node) || mount_.mapped.LookAgain(node));
   if (is_open) {
-    last.removal = std::make_unique<UnlinkedFiles::Removal>(
-        mount_.unlinked, node, *parent.volume, last.fd.get(),
-        DirectoryPathIn(*parent.volume, parent_fd) + name);
+    last.removal =
+        std::make_unique<OrphanInodes::Removal>(mount_.orphans, node, *parent.volume, last.fd.get(),
+                                                DirectoryPathIn(*parent.volume, parent_fd) + name);
     return last;
   }
   const bool is_large = is_file && status.stx_blocks > kKeptBlocksMax;
@@ -432,15 +431,11 @@ void FileTree::Forget(NodeId node, uint64_t lookups) {
 }
 
 void FileTree::LetGo(NodeId node, const std::shared_ptr<View>& view) {
-  view->nameless.Forget(node);
   Failpoint("forget.before-all");
-  // A lookup that is taken back may not be the last; the kernel's own FORGET comes after RELEASE.
-  if (mount_.unlinked.Contains(node) && !mount_.open_files.IsOpen(node)) {
-    mount_.unlinked.ForgetLater(node, view);
-  }
+  mount_.orphans.Forget(node, view);
   // Not all lookups may be gone (one that a full listing takes back): only what is mapped no longer
   // is dropped, which is so for every node that the kernel has let go of.
-  IsMapped(node);
+  mount_.mapped.LookAgain(node);
 }
 
 }  // namespace ckptfs

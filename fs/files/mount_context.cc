@@ -6,7 +6,6 @@
 #include <exception>
 
 #include "backend/base/error.h"
-#include "fs/files/file_tree.h"
 
 namespace ckptfs {
 namespace {
@@ -27,40 +26,34 @@ MountContext::MountContext(Store& store_in, KernelCache& kernel_in, MountOptions
       options(std::move(options_in)),
       volumes(store.backend()),
       workspaces(store, slots),
-      open_files(kernel, descriptors),
       stale_names(kernel, slots),
       helper(mount_helper),
       write_barrier(mount_helper),
       invalidator(kernel),
-      detached([this](Slot slot) { return !FileTree(*this).Writers(slot).empty(); },
+      detached([this](Slot slot) { return !mapped.Writers(slot).empty(); },
                [this](const DetachedState& state) {
                  store.WritersGone(state.volume);
                  slots.Unpin(state.slot);
                }),
       tidier(kTidyInterval, [this] {
-        const bool maybe_mapped = FileTree(*this).ForgetSomeUnmapped();
+        const bool maybe_mapped = mapped.LookAtSome();
         const bool open_volumes = volumes.DropIdle();
         return directory_fds.DropIdle() || maybe_mapped || open_volumes;
       }) {
+  slots.OnEnd([this](Slot slot) { inodes.ForgetSlot(slot); });
   // Of a store with many snapshots the one that was deleted last has the only number that is free, and
   // somebody may be reading it yet.
   store.SetViewHolder([this](uint64_t view) { return slots.HasNumber(view); });
 }
 
-MountContext::~MountContext() { store.SetViewHolder(nullptr); }
+MountContext::~MountContext() {
+  slots.OnEnd(nullptr);
+  store.SetViewHolder(nullptr);
+}
 
 std::string MountContext::NameOf(int64_t workspace_id) const {
   const auto record = store.rows().FindWorkspace(workspace_id);
   return record ? record->name : "?";
-}
-
-std::shared_ptr<Volume> MountContext::VolumeOfFiles(const View& view) {
-  if (view.twin() == nullptr) return view.volume;
-  try {
-    return volumes.Open(*view.twin());
-  } catch (const Error&) {  // it has been deleted since
-    return view.volume;
-  }
 }
 
 Node MountContext::Resolve(NodeId node_id) {
@@ -83,7 +76,7 @@ Node MountContext::Resolve(NodeId node_id) {
     }
     case View::Kind::kLiveFiles:
       node.workspace = node.view->workspace;
-      node.volume = VolumeOfFiles(*node.view);
+      node.volume = volumes.OfFiles(*node.view);
       break;
     case View::Kind::kSnapshot:
       node.in_writing = detached.Contains(node.view->volume_id);

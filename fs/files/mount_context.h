@@ -19,11 +19,12 @@
 #include "fs/nodes/stale_names.h"
 #include "fs/nodes/views.h"
 #include "fs/open/detached_states.h"
+#include "fs/open/inode_table.h"
 #include "fs/open/kernel_pages.h"
 #include "fs/open/mapped_files.h"
 #include "fs/open/mount_helper.h"
 #include "fs/open/open_files.h"
-#include "fs/open/unlinked_files.h"
+#include "fs/open/orphan_inodes.h"
 #include "fs/open/write_barrier.h"
 
 namespace ckptfs {
@@ -67,7 +68,6 @@ struct MountContext {
   // What a node id stands for now. Throws Error: ESTALE if it is known no longer, EIO if its data
   // is missing.
   Node Resolve(NodeId node_id);
-  std::shared_ptr<Volume> VolumeOfFiles(const View& view);
   // In the store, a moment later.
   void NoteMissing(int64_t snapshot_id);
 
@@ -97,14 +97,16 @@ struct MountContext {
   // Counts the times that some live tree was given another volume; counted after each.
   std::atomic<uint64_t> switches{0};
   std::atomic<int> stopped_walks{0};                     // LiveWorkspace::WalkStop
-  DescriptorShares descriptors{DescriptorsForPrograms};  // before the views, whose files have some
+  DescriptorShares descriptors{DescriptorsForPrograms};  // before `inodes`, which have some
   SlotTable slots;
   VolumeCache volumes;
   DirectoryFds directory_fds;
   LiveWorkspaces workspaces;
-  OpenFiles open_files;
-  MappedFiles mapped;
-  UnlinkedFiles unlinked;
+  InodeTable
+      inodes;  // after the volumes: it ends before them, and its descriptors are of their files
+  OpenFiles open_files{inodes, kernel, descriptors};
+  MappedFiles mapped{inodes, open_files, slots, volumes};
+  OrphanInodes orphans{inodes};
   StaleNames stale_names;
   MountHelper& helper;
   WriteBarrier write_barrier;

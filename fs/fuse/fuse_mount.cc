@@ -123,7 +123,7 @@ class FuseMount::Impl {
   Impl(Store& store, const MountOptions& mount, const FuseOptions& fuse, MountHelper& helper)
       : context_(store, kernel_, mount, helper), handlers_(context_) {
     fuse_set_log_func(LogFromLibrary);
-    std::signal(SIGIO, SIG_IGN);  // FileTree::IsOpenUnderneath
+    std::signal(SIGIO, SIG_IGN);  // MappedFiles::IsOpenUnderneath
     std::vector<std::string> words = {"ckptfs", "-o",
                                       JoinOptions(fuse, ChooseUring(fuse.io_uring))};
     if (fuse.debug) words.emplace_back("-d");

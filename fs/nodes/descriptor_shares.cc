@@ -4,13 +4,13 @@ namespace ckptfs {
 
 DescriptorClaim::~DescriptorClaim() {
   if (shares_ == nullptr) return;
-  const std::lock_guard lock(shares_->mutex_);
+  const MutexLock lock(shares_->mutex_);
   shares_->Remove(user_);
 }
 
 void DescriptorClaim::PassTo(uid_t user) {
   if (shares_ == nullptr || user == user_) return;
-  const std::lock_guard lock(shares_->mutex_);
+  const MutexLock lock(shares_->mutex_);
   shares_->Remove(user_);
   shares_->Add(user);
   user_ = user;
@@ -18,7 +18,7 @@ void DescriptorClaim::PassTo(uid_t user) {
 
 DescriptorClaim DescriptorShares::Claim(uid_t user) {
   const uint64_t most = most_();
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto held = held_.find(user);
   const uint64_t own = user == 0 || held == held_.end() ? 0 : held->second;
   if (held_by_all_ + own >= most) return {};

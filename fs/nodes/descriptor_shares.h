@@ -5,9 +5,10 @@
 
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <unordered_map>
 #include <utility>
+
+#include "backend/base/mutex.h"
 
 namespace ckptfs {
 
@@ -57,13 +58,13 @@ class DescriptorShares {
 
  private:
   friend class DescriptorClaim;
-  void Add(uid_t user);
-  void Remove(uid_t user);
+  void Add(uid_t user) REQUIRES(mutex_);
+  void Remove(uid_t user) REQUIRES(mutex_);
 
   const std::function<uint64_t()> most_;
-  std::mutex mutex_;
-  uint64_t held_by_all_ = 0;
-  std::unordered_map<uid_t, uint64_t> held_;
+  Mutex mutex_;
+  uint64_t held_by_all_ GUARDED_BY(mutex_) = 0;
+  std::unordered_map<uid_t, uint64_t> held_ GUARDED_BY(mutex_);
 };
 
 }  // namespace ckptfs

@@ -6,10 +6,10 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
-#include <mutex>
 #include <vector>
 
 #include "backend/base/error.h"
+#include "backend/base/mutex.h"
 #include "fs/nodes/asker_life.h"
 #include "fs/nodes/node_id.h"
 
@@ -100,13 +100,13 @@ class FreezeLock {
   // Whether an operation that holds that node's lock is waiting for the freeze lock to open, or will pass the
   // freeze lock before it ends.
   bool Waits(NodeId node) const {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return std::find(waiting_.begin(), waiting_.end(), node) != waiting_.end();
   }
 
  private:
   void Enter(NodeId node) {
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     if (closed_) {
       if (refuses_to_wait_) throw MustNotWait();
       waiting_.push_back(node);
@@ -117,39 +117,40 @@ class FreezeLock {
     ++inside_;
   }
 
-  // False if nobody waits for the caller's result any more.
-  bool AwaitOpen(std::unique_lock<std::mutex>& lock) {
+  // False if nobody waits for the caller any more.
+  bool AwaitOpen(MutexLock& lock) REQUIRES(mutex_) {
     constexpr std::chrono::milliseconds kPoll{50};
-    while (!changed_.wait_for(lock, kPoll, [this] { return !closed_; })) {
+    const auto is_open = [this]() REQUIRES(mutex_) { return !closed_; };
+    while (!changed_.wait_for(lock.native(), kPoll, is_open)) {
       if (AskerLife::IsKilled()) return false;
     }
     return true;
   }
 
   void Announce(NodeId node) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     waiting_.push_back(node);
   }
 
   void Withdraw(NodeId node) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     waiting_.erase(std::find(waiting_.begin(), waiting_.end(), node));
   }
 
   void Leave() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (--inside_ == 0 && closed_) changed_.notify_all();
   }
 
   void Close() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return !closed_; });
+    MutexLock lock(mutex_);
+    changed_.wait(lock.native(), [this]() REQUIRES(mutex_) { return !closed_; });
     closed_ = true;
-    changed_.wait(lock, [this] { return inside_ == 0; });
+    changed_.wait(lock.native(), [this]() REQUIRES(mutex_) { return inside_ == 0; });
   }
 
   void Open() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     closed_ = false;
     changed_.notify_all();
   }
@@ -157,11 +158,11 @@ class FreezeLock {
   static inline thread_local bool refuses_to_wait_ = false;
   static inline thread_local bool refuses_long_work_ = false;
 
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   std::condition_variable changed_;
-  std::vector<NodeId> waiting_;
-  uint64_t inside_ = 0;
-  bool closed_ = false;
+  std::vector<NodeId> waiting_ GUARDED_BY(mutex_);
+  uint64_t inside_ GUARDED_BY(mutex_) = 0;
+  bool closed_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace ckptfs

@@ -11,30 +11,32 @@ KernelInvalidator::~KernelInvalidator() {
 }
 
 void KernelInvalidator::InvalidateContent(std::vector<NodeId> nodes) {
-  if (nodes.empty()) return;  // spares a checkpoint waiting for the thread
-  const std::lock_guard lock(mutex_);
+  if (nodes.empty()) return;  // a checkpoint need not wait for the thread then
+  const MutexLock lock(mutex_);
   queue_.push_back(std::move(nodes));
   ++queued_;
   changed_.notify_all();
 }
 
 void KernelInvalidator::Drain() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   const uint64_t target = queued_;
-  changed_.wait(lock, thread_.get_stop_token(), [&] { return done_ >= target; });
+  changed_.wait(lock.native(), thread_.get_stop_token(),
+                [&]() REQUIRES(mutex_) { return done_ >= target; });
 }
 
 void KernelInvalidator::Run(const std::stop_token& stop) {
-  std::unique_lock lock(mutex_);
-  while (changed_.wait(lock, stop, [this] { return !queue_.empty(); })) {
+  MutexLock lock(mutex_);
+  while (
+      changed_.wait(lock.native(), stop, [this]() REQUIRES(mutex_) { return !queue_.empty(); })) {
     const std::vector<NodeId> batch = std::move(queue_.front());
     queue_.pop_front();
-    lock.unlock();
+    lock.Unlock();
     for (const NodeId node : batch) {
       if (stop.stop_requested()) break;
       kernel_.InvalidateContent(node, 0);
     }
-    lock.lock();
+    lock.Lock();
     ++done_;
     changed_.notify_all();
   }

@@ -4,10 +4,10 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
-#include <mutex>
 #include <thread>
 #include <vector>
 
+#include "backend/base/mutex.h"
 #include "fs/nodes/kernel_cache.h"
 
 namespace ckptfs {
@@ -32,11 +32,11 @@ class KernelInvalidator {
   void Run(const std::stop_token& stop);
 
   KernelCache& kernel_;
-  std::mutex mutex_;
+  Mutex mutex_;
   std::condition_variable_any changed_;
-  std::deque<std::vector<NodeId>> queue_;
-  uint64_t queued_ = 0;  // batches ever queued
-  uint64_t done_ = 0;    // batches ever done
+  std::deque<std::vector<NodeId>> queue_ GUARDED_BY(mutex_);
+  uint64_t queued_ GUARDED_BY(mutex_) = 0;  // batches ever queued
+  uint64_t done_ GUARDED_BY(mutex_) = 0;    // batches ever done
   std::jthread thread_;  // last: started after and joined before all other members
 };
 

@@ -39,7 +39,7 @@ NodeHandle KnownDirectories::Add(FileId file, Slot slot, uint32_t slot_generatio
 
 NodeHandle KnownDirectories::Acquire(FileId file, const std::function<Slot()>& current_slot,
                                      const std::function<Slot()>& new_slot) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const Slot slot = current_slot();
   bool taken = false;
   if (const auto known = FindAgain(file, slot, taken)) return *known;
@@ -49,7 +49,7 @@ NodeHandle KnownDirectories::Acquire(FileId file, const std::function<Slot()>& c
 }
 
 NodeHandle KnownDirectories::AcquireAgain(FileId file, const View& view) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   bool taken = false;
   if (const auto known = FindAgain(file, view.slot, taken)) return *known;
   if (taken) throw Error(ESTALE, "find a directory", "its number is another's");
@@ -66,7 +66,7 @@ KnownDirectories::Table::iterator KnownDirectories::Find(NodeId node) {
 }
 
 uint32_t KnownDirectories::GenerationOf(NodeId node) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto it = Find(node);
   if (it == by_inode_.end()) return 0;
   if (it->second.line != line_) throw Error(ESTALE, "find a directory");
@@ -74,17 +74,17 @@ uint32_t KnownDirectories::GenerationOf(NodeId node) {
 }
 
 void KnownDirectories::Disown() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   ++line_;
 }
 
 void KnownDirectories::Remove(NodeId node) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (const auto it = Find(node); it != by_inode_.end()) it->second.removed = true;
 }
 
 void KnownDirectories::Forget(NodeId node, uint64_t lookups) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto it = Find(node);
   if (it == by_inode_.end()) return;
   Known& known = it->second;
@@ -93,12 +93,12 @@ void KnownDirectories::Forget(NodeId node, uint64_t lookups) {
 }
 
 void KnownDirectories::NoteListing(NodeId node) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (const auto it = Find(node); it != by_inode_.end()) it->second.listed = true;
 }
 
 std::vector<NodeId> KnownDirectories::TakeListed() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::vector<NodeId> nodes;
   for (auto& [inode, known] : by_inode_) {
     if (std::exchange(known.listed, false)) nodes.push_back(MakeNumber(known.slot, inode));
@@ -107,12 +107,12 @@ std::vector<NodeId> KnownDirectories::TakeListed() {
 }
 
 bool KnownDirectories::Contains(uint64_t inode) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return by_inode_.contains(inode);
 }
 
 std::vector<NodeId> KnownDirectories::All() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::vector<NodeId> nodes;
   nodes.reserve(by_inode_.size());
   for (const auto& [inode, known] : by_inode_) nodes.push_back(MakeNumber(known.slot, inode));
@@ -120,7 +120,7 @@ std::vector<NodeId> KnownDirectories::All() const {
 }
 
 size_t KnownDirectories::size() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return by_inode_.size();
 }
 

@@ -3,11 +3,11 @@
 
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <unordered_map>
 #include <vector>
 
+#include "backend/base/mutex.h"
 #include "backend/interface/backend.h"
 #include "fs/nodes/node_id.h"
 #include "fs/nodes/views.h"
@@ -85,17 +85,17 @@ class KnownDirectories {
 
   using Table = std::unordered_multimap<uint64_t, Known>;
 
-  Table::iterator Find(NodeId node);
-  // That directory if it is known, counting one lookup; else empty. `taken`: whether another directory has
-  // its number in that slot.
-  std::optional<NodeHandle> FindAgain(FileId file, Slot slot, bool& taken);
-  NodeHandle Add(FileId file, Slot slot, uint32_t slot_generation);
+  Table::iterator Find(NodeId node) REQUIRES(mutex_);
+  // That directory if it is known, counting one lookup; else empty. `taken`: whether another has its number
+  // in that slot.
+  std::optional<NodeHandle> FindAgain(FileId file, Slot slot, bool& taken) REQUIRES(mutex_);
+  NodeHandle Add(FileId file, Slot slot, uint32_t slot_generation) REQUIRES(mutex_);
   static NodeHandle HandleOf(uint64_t inode, const Known& known, uint32_t slot_generation);
 
   SlotTable& slots_;
-  mutable std::mutex mutex_;
-  Table by_inode_;
-  uint32_t line_ = 0;  // number of Disown calls
+  mutable Mutex mutex_;
+  Table by_inode_ GUARDED_BY(mutex_);
+  uint32_t line_ GUARDED_BY(mutex_) = 0;  // counts the calls of Disown
 };
 
 }  // namespace ckptfs

@@ -16,7 +16,7 @@ LiveWorkspace::LiveWorkspace(int64_t id, uint64_t number, SlotTable& slots)
       live_(std::make_shared<const Live>()) {}
 
 std::shared_ptr<const Live> LiveWorkspace::live() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return live_;
 }
 
@@ -28,7 +28,7 @@ void LiveWorkspace::Switch(std::shared_ptr<Volume> volume, uint64_t old_number, 
   }
   std::shared_ptr<const Live> old;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     old = std::exchange(live_, std::move(next));
     if (root_slot_ == 0) {
       root_slot_ = directories_slot_ = slots_.AddLiveDirectories(shared_from_this(), number_);
@@ -40,21 +40,21 @@ void LiveWorkspace::Switch(std::shared_ptr<Volume> volume, uint64_t old_number, 
 }
 
 NodeId LiveWorkspace::root_node() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return MakeNumber(root_slot_, kRootInode);
 }
 
 NodeHandle LiveWorkspace::AcquireRoot() const {
-  // Counted with the lock held: the slot is pinned while it is the root's, so it cannot have become another
-  // view's.
-  const std::lock_guard lock(mutex_);
+  // Counted with the lock held: the slot is pinned as long as it is the root's, and cannot have
+  // become another view's meanwhile.
+  const MutexLock lock(mutex_);
   const uint32_t generation = slots_.Count(root_slot_);
   return {.node = MakeNumber(root_slot_, kRootInode), .generation = generation};
 }
 
 void LiveWorkspace::RenewRoot() {
   const Slot renewed = slots_.AddLiveDirectories(shared_from_this(), number_);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const Slot old = std::exchange(root_slot_, renewed);
   if (old != directories_slot_) slots_.Unpin(old);
 }
@@ -82,7 +82,7 @@ LiveWorkspace::WalkStop::WalkStop(LiveWorkspace& workspace, std::atomic<int>& co
 
 LiveWorkspace::WalkStop::~WalkStop() {
   --count_;
-  const std::lock_guard lock(workspace_.mutex_);
+  const MutexLock lock(workspace_.mutex_);
   --workspace_.walk_stops_;
   workspace_.walks_go_on_.notify_all();
 }
@@ -96,18 +96,18 @@ bool LiveWorkspace::AwaitWalks(pid_t thread, Holds holds) {
   constexpr std::chrono::milliseconds kInterruptPoll{200};
   const auto began = std::chrono::steady_clock::now();
   auto looked = began;
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   // The first thing that the kernel asks for on its second walk, before it takes a lock.
   const bool again = sent_back_.erase(thread) != 0;
   if (again && holds == Holds::kPerhaps) holds = Holds::kNothing;
   const auto lock_wait_max = again ? kLockWaitAgainMax : kLockWaitMax;
-  while (!walks_go_on_.wait_for(lock, kPoll, [this] { return walk_stops_ == 0; })) {
+  while (!walks_go_on_.wait_for(lock.native(), kPoll, [this] { return walk_stops_ == 0; })) {
     const auto now = std::chrono::steady_clock::now();
     if (now - began > kMax) return false;
     if (thread != 0 && now - looked > kInterruptPoll) {
-      lock.unlock();
+      lock.Unlock();
       if (InterruptedThreads({thread}, Signals::kKill).contains(thread)) return false;
-      lock.lock();
+      lock.Lock();
       looked = now;
     }
     const int64_t lock_wait_ns = lock_wait_began_ns_;
@@ -127,12 +127,12 @@ LiveWorkspace::LockWait::LockWait(LiveWorkspace& workspace) : workspace_(workspa
 void LiveWorkspace::NoteMovedName(NodeId directory, const char* name) {
   constexpr size_t kMovedNamesMax = 10'000;
   if (KeepsNames()) return;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (moved_names_.size() < kMovedNamesMax) moved_names_.emplace_back(directory, name);
 }
 
 std::vector<std::pair<NodeId, std::string>> LiveWorkspace::TakeMovedNames() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return std::exchange(moved_names_, {});
 }
 
@@ -140,12 +140,12 @@ NodeHandle LiveWorkspace::AcquireDirectory(FileId file) {
   return directories_.Acquire(
       file,
       [this] {
-        const std::lock_guard lock(mutex_);
+        const MutexLock lock(mutex_);
         return directories_slot_;
       },
       [this] {
         const Slot added = slots_.AddLiveDirectories(shared_from_this(), number_);
-        const std::lock_guard lock(mutex_);
+        const MutexLock lock(mutex_);
         const Slot old = std::exchange(directories_slot_, added);
         if (old != root_slot_) slots_.Unpin(old);
         return added;
@@ -155,7 +155,7 @@ NodeHandle LiveWorkspace::AcquireDirectory(FileId file) {
 void LiveWorkspace::Retire() {
   retired_ = true;
   Switch(nullptr, 0);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   slots_.Unpin(root_slot_);
   if (directories_slot_ != root_slot_) slots_.Unpin(directories_slot_);
   root_slot_ = directories_slot_ = 0;  // no view has slot 0: late requests get ESTALE
@@ -166,14 +166,14 @@ LiveWorkspaces::~LiveWorkspaces() {
 }
 
 std::shared_ptr<LiveWorkspace> LiveWorkspaces::Known(int64_t workspace_id) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto known = by_id_.find(workspace_id);
   return known == by_id_.end() ? nullptr : known->second;
 }
 
 std::shared_ptr<LiveWorkspace> LiveWorkspaces::Get(int64_t workspace_id) {
   if (auto known = Known(workspace_id)) return known;
-  const std::lock_guard opening(opening_);
+  const MutexLock opening(opening_);
   if (auto known = Known(workspace_id)) return known;
   const auto record = store_.rows().FindWorkspace(workspace_id);
   if (!record) throw Error(ENOENT, "find a workspace", "it has been removed");
@@ -185,13 +185,13 @@ std::shared_ptr<LiveWorkspace> LiveWorkspaces::Get(int64_t workspace_id) {
     spdlog::error("workspace {} cannot be served: {}", record->name, error.what());
   }
   workspace->Switch(std::move(volume), 0);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   by_id_[workspace_id] = workspace;
   return workspace;
 }
 
 std::shared_ptr<LiveWorkspace> LiveWorkspaces::WithVolume(const VolumeId& id) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   for (const auto& [workspace_id, workspace] : by_id_) {
     const auto live = workspace->live();
     if (live->volume && live->volume->id() == id) return workspace;
@@ -200,10 +200,10 @@ std::shared_ptr<LiveWorkspace> LiveWorkspaces::WithVolume(const VolumeId& id) {
 }
 
 void LiveWorkspaces::Remove(int64_t workspace_id) {
-  const std::lock_guard opening(opening_);
+  const MutexLock opening(opening_);
   std::shared_ptr<LiveWorkspace> removed;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto known = by_id_.find(workspace_id);
     if (known == by_id_.end()) return;
     removed = std::move(known->second);

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "backend/base/mutex.h"
 #include "backend/interface/backend.h"
 #include "catalog/store/store.h"
 #include "fs/nodes/freeze_lock.h"
@@ -147,12 +148,13 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   // replaced by an older one. Snapshots up to that id may be of either line of states.
   std::atomic<int64_t> line_began_after_{0};
 
-  mutable std::mutex mutex_;  // guards what follows; held for a few instructions
-  std::shared_ptr<const Live> live_;
-  Slot root_slot_ = 0;         // slot of the root's node
-  Slot directories_slot_ = 0;  // slot for directories new to the kernel; may be the same
-  std::vector<std::pair<NodeId, std::string>> moved_names_;
-  std::set<pid_t> sent_back_;  // by AwaitWalks, and not seen since
+  mutable Mutex mutex_;  // for a few instructions
+  std::shared_ptr<const Live> live_ GUARDED_BY(mutex_);
+  Slot root_slot_ GUARDED_BY(mutex_) = 0;  // of the root's node
+  // That directories new to the kernel get; perhaps the same.
+  Slot directories_slot_ GUARDED_BY(mutex_) = 0;
+  std::vector<std::pair<NodeId, std::string>> moved_names_ GUARDED_BY(mutex_);
+  std::set<pid_t> sent_back_ GUARDED_BY(mutex_);  // by AwaitWalks, and not seen since
 };
 
 // Workspaces by id, made at first use. Thread-safe.
@@ -176,11 +178,11 @@ class LiveWorkspaces {
 
   Store& store_;
   SlotTable& slots_;
-  // Lock order: before `mutex_`. Held while a volume is opened, which can take seconds; open volumes can be
-  // had meanwhile. A removed workspace is not opened again.
-  std::mutex opening_;
-  mutable std::mutex mutex_;
-  std::unordered_map<int64_t, std::shared_ptr<LiveWorkspace>> by_id_;
+  // Taken before `mutex_`. Held while a volume is opened, which can take seconds: those that are open
+  // already can be had meanwhile. One that is removed is not opened again.
+  Mutex opening_;
+  mutable Mutex mutex_;
+  std::unordered_map<int64_t, std::shared_ptr<LiveWorkspace>> by_id_ GUARDED_BY(mutex_);
 };
 
 }  // namespace ckptfs

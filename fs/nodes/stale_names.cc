@@ -18,7 +18,7 @@ StaleNames::StaleNames(KernelCache& kernel, SlotTable& slots)
 
 void StaleNames::Add(NodeId node, NodeId directory, const std::string& name) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto [position, is_new] = nodes_.try_emplace(node);
     if (is_new && !IsVirtual(node)) {
       try {
@@ -41,7 +41,7 @@ void StaleNames::Add(NodeId node, NodeId directory, const std::string& name) {
 
 void StaleNames::Expired(NodeId node) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     Node& expired = nodes_.at(node);
     --expired.names;
     expired.expired_at = Clock::now();
@@ -53,7 +53,7 @@ void StaleNames::Expired(NodeId node) {
 bool StaleNames::DropOld() {
   std::vector<NodeId> dropped;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto oldest = Clock::now() - kStaleKept;
     std::erase_if(nodes_, [&](const auto& known) {
       const bool is_old = known.second.names == 0 && known.second.expired_at < oldest;
@@ -71,13 +71,13 @@ bool StaleNames::DropOld() {
 
 bool StaleNames::Contains(NodeId node) const {
   if (count_ == 0) return false;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return nodes_.contains(node);
 }
 
 bool StaleNames::SendsBack(NodeId node, pid_t thread) {
-  std::unique_lock lock(mutex_);
-  expired_.wait_for(lock, kStaleAwaitMax, [&] {
+  MutexLock lock(mutex_);
+  expired_.wait_for(lock.native(), kStaleAwaitMax, [&]() REQUIRES(mutex_) {
     const auto found = nodes_.find(node);
     return found == nodes_.end() || found->second.names == 0;
   });

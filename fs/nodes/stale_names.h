@@ -7,11 +7,11 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
-#include <mutex>
 #include <string>
 #include <unordered_map>
 
 #include "backend/base/elastic_pool.h"
+#include "backend/base/mutex.h"
 #include "backend/base/periodic_timer.h"
 #include "fs/nodes/kernel_cache.h"
 #include "fs/nodes/views.h"
@@ -61,13 +61,13 @@ class StaleNames {
   KernelCache& kernel_;
   SlotTable& slots_;
   std::atomic<size_t> count_{0};
-  mutable std::mutex mutex_;  // guards what follows
+  mutable Mutex mutex_;  // guards what follows
   std::condition_variable expired_;
-  std::unordered_map<NodeId, Node> nodes_;
-  std::unordered_map<pid_t, Clock::time_point> sent_back_;
-  // These use all members above, and the second uses the first.
+  std::unordered_map<NodeId, Node> nodes_ GUARDED_BY(mutex_);
+  std::unordered_map<pid_t, Clock::time_point> sent_back_ GUARDED_BY(mutex_);
+  // These use all of the above, and the second the first.
   PeriodicTimer dropper_;
-  ElasticPool tellers_;  // a thread per name: one that waits for a list delays no other
+  ElasticPool tellers_;  // a thread for each name: one that waits for a list keeps no other waiting
 };
 
 }  // namespace ckptfs

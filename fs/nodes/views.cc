@@ -64,7 +64,25 @@ void SlotTable::RemoveLocked(const View& view) {
   const Slot slot = view.slot;
   seats_[slot].view.reset();
   --in_use_;
-  if (seats_[slot].snapshot == 0) FreeLocked(slot);
+  if (view.kind == View::Kind::kSnapshot && seats_[slot].snapshot == 0) FreeLocked(slot);
+}
+
+// After RemoveLocked: nobody finds the view any more, and its slot is not free yet if it is of a live tree.
+void SlotTable::End(const View& view) {
+  if (view.kind == View::Kind::kSnapshot) return;
+  std::function<void(Slot)> end;
+  {
+    const ReaderLock lock(mutex_);
+    end = end_;
+  }
+  if (end) end(view.slot);
+  const WriterLock lock(mutex_);
+  FreeLocked(view.slot);
+}
+
+void SlotTable::OnEnd(std::function<void(Slot)> end) {
+  const WriterLock lock(mutex_);
+  end_ = std::move(end);
 }
 
 Slot SlotTable::AddLiveDirectories(std::shared_ptr<LiveWorkspace> workspace, uint64_t number) {
@@ -73,7 +91,7 @@ Slot SlotTable::AddLiveDirectories(std::shared_ptr<LiveWorkspace> workspace, uin
   view->workspace = std::move(workspace);
   view->number = number;
   view->pinned_ = true;
-  const std::lock_guard lock(mutex_);
+  const WriterLock lock(mutex_);
   return AddLocked(std::move(view))->slot;
 }
 
@@ -85,22 +103,25 @@ std::shared_ptr<View> SlotTable::AddLiveFiles(std::shared_ptr<LiveWorkspace> wor
   view->volume = std::move(volume);
   view->number = number;
   view->pinned_ = true;
-  const std::lock_guard lock(mutex_);
+  const WriterLock lock(mutex_);
   return AddLocked(std::move(view));
 }
 
 void SlotTable::Unpin(Slot slot) {
-  std::shared_ptr<View> removed;  // its volume is closed after the lock is released
-  const std::lock_guard lock(mutex_);
-  if (!seats_[slot].view || !seats_[slot].view->pinned_) return;
-  seats_[slot].view->pinned_ = false;
-  if (seats_[slot].view->lookups_ != 0) return;
-  removed = seats_[slot].view;
-  RemoveLocked(*removed);
+  std::shared_ptr<View> removed;  // its volume is closed after the lock is let go
+  {
+    const WriterLock lock(mutex_);
+    if (!seats_[slot].view || !seats_[slot].view->pinned_) return;
+    seats_[slot].view->pinned_ = false;
+    if (seats_[slot].view->lookups_ != 0) return;
+    removed = seats_[slot].view;
+    RemoveLocked(*removed);
+  }
+  End(*removed);
 }
 
 std::shared_ptr<View> SlotTable::AcquireSnapshot(const SnapshotRecord& snapshot, SnapDir place) {
-  const std::lock_guard lock(mutex_);
+  const WriterLock lock(mutex_);
   const SnapshotKey key = KeyOf(snapshot.id, place);
   const auto known = snapshots_.find(key);
   if (known != snapshots_.end() && seats_[known->second].view) {
@@ -134,7 +155,7 @@ std::shared_ptr<View> SlotTable::AcquireSnapshot(const SnapshotRecord& snapshot,
 }
 
 void SlotTable::RenewSnapshot(int64_t snapshot_id, SnapDir place) {
-  const std::lock_guard lock(mutex_);
+  const WriterLock lock(mutex_);
   const auto known = snapshots_.find(KeyOf(snapshot_id, place));
   if (known == snapshots_.end()) return;
   const Slot slot = known->second;
@@ -144,7 +165,7 @@ void SlotTable::RenewSnapshot(int64_t snapshot_id, SnapDir place) {
 }
 
 std::optional<SlotTable::SnapshotLocation> SlotTable::SnapshotOf(Slot slot) const {
-  const std::shared_lock lock(mutex_);
+  const ReaderLock lock(mutex_);
   if (slot >= seats_.size() || seats_[slot].snapshot == 0) return std::nullopt;
   const SnapshotKey key = seats_[slot].snapshot;
   return SnapshotLocation{.snapshot_id = static_cast<int64_t>(key >> 1),
@@ -152,48 +173,57 @@ std::optional<SlotTable::SnapshotLocation> SlotTable::SnapshotOf(Slot slot) cons
 }
 
 NodeId SlotTable::RootOf(int64_t snapshot_id, SnapDir place) const {
-  const std::shared_lock lock(mutex_);
+  const ReaderLock lock(mutex_);
   const auto known = snapshots_.find(KeyOf(snapshot_id, place));
   if (known == snapshots_.end() || !seats_[known->second].view) return 0;
   return MakeNumber(known->second, kRootInode);
 }
 
 std::shared_ptr<View> SlotTable::Find(Slot slot) const {
-  const std::shared_lock lock(mutex_);
+  const ReaderLock lock(mutex_);
   return slot < seats_.size() ? seats_[slot].view : nullptr;
 }
 
 uint32_t SlotTable::Count(Slot slot) {
-  const std::shared_lock lock(mutex_);
+  const ReaderLock lock(mutex_);
   if (slot >= seats_.size() || !seats_[slot].view) throw Error(ESTALE, "find a file");
   ++seats_[slot].view->lookups_;
   return seats_[slot].generation;
 }
 
-void SlotTable::Count(const View& view) {
-  const std::shared_lock lock(mutex_);
-  if (seats_[view.slot].view.get() != &view) throw Error(ESTALE, "find a file");
+bool SlotTable::TryCount(const View& view) {
+  const ReaderLock lock(mutex_);
+  if (seats_[view.slot].view.get() != &view) return false;
   ++seats_[view.slot].view->lookups_;
+  return true;
+}
+
+void SlotTable::Count(const View& view) {
+  if (!TryCount(view)) throw Error(ESTALE, "find a file");
 }
 
 void SlotTable::Forget(Slot slot, uint64_t lookups) {
   {
-    // The common case changes no slot: after most forgets other nodes remain.
-    const std::shared_lock lock(mutex_);
+    // The common case changes no slot: most forgets leave other nodes behind.
+    const ReaderLock lock(mutex_);
     if (slot >= seats_.size() || !seats_[slot].view) return;
     View& view = *seats_[slot].view;
     assert(view.lookups_ >= lookups);
     if ((view.lookups_ -= lookups) != 0 || view.pinned_) return;
   }
-  std::shared_ptr<View> removed;  // its volume is closed after the lock is released
-  const std::lock_guard lock(mutex_);
-  if (!seats_[slot].view || seats_[slot].view->lookups_ != 0 || seats_[slot].view->pinned_) return;
-  removed = seats_[slot].view;
-  RemoveLocked(*removed);
+  std::shared_ptr<View> removed;  // its volume is closed after the lock is let go
+  {
+    const WriterLock lock(mutex_);
+    const std::shared_ptr<View>& view = seats_[slot].view;
+    if (!view || view->lookups_ != 0 || view->pinned_) return;
+    removed = view;
+    RemoveLocked(*removed);
+  }
+  End(*removed);
 }
 
 void SlotTable::Renumber(View& view, uint64_t number) {
-  const std::lock_guard lock(mutex_);
+  const WriterLock lock(mutex_);
   if (view.number == number) return;
   const uint64_t former = view.number.exchange(number);
   if (seats_[view.slot].view.get() != &view) return;
@@ -202,17 +232,26 @@ void SlotTable::Renumber(View& view, uint64_t number) {
 }
 
 bool SlotTable::HasNumber(uint64_t number) const {
-  const std::shared_lock lock(mutex_);
+  const ReaderLock lock(mutex_);
   return numbers_.contains(number);
 }
 
 size_t SlotTable::size() const {
-  const std::shared_lock lock(mutex_);
+  const ReaderLock lock(mutex_);
   return in_use_;
 }
 
 std::shared_ptr<Volume> VolumeCache::Open(const VolumeId& id) {
   return kept_.Get(id, [&] { return backend_.Open(id); });
+}
+
+std::shared_ptr<Volume> VolumeCache::OfFiles(const View& view) {
+  if (view.twin() == nullptr) return view.volume;
+  try {
+    return Open(*view.twin());
+  } catch (const Error&) {  // it has been deleted since
+    return view.volume;
+  }
 }
 
 bool VolumeCache::DropIdle() { return kept_.RemoveIdle(kVolumeIdle); }

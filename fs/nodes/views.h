@@ -4,18 +4,17 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <shared_mutex>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
+#include "backend/base/mutex.h"
 #include "backend/base/recently_used.h"
 #include "backend/interface/backend.h"
 #include "catalog/db/records.h"
-#include "fs/nodes/nameless_files.h"
 #include "fs/nodes/node_id.h"
 
 namespace ckptfs {
@@ -55,7 +54,6 @@ struct View {
   // The high part of st_ino. For kLiveFiles it changes once, when a rollback hands the volume to a snapshot
   // (SlotTable::Renumber).
   std::atomic<uint64_t> number{0};
-  NamelessFiles nameless;
 
   // For kLiveFiles: a rollback has dropped `volume` because its state equalled a snapshot's. In that
   // snapshot's volume each file has the same inode number, and later opens for reading use it. Set only by
@@ -85,6 +83,9 @@ struct View {
 class SlotTable {
  public:
   SlotTable();
+
+  // Called when the view of a live tree has ended, and before its slot is another's. Without a lock.
+  void OnEnd(std::function<void(Slot)> end);
 
   // A pinned slot for a live tree. Throws Error ENFILE when all 2^24 are in use.
   Slot AddLiveDirectories(std::shared_ptr<LiveWorkspace> workspace, uint64_t number);
@@ -118,6 +119,7 @@ class SlotTable {
   // files of the previous state while lookups of them are in flight. Throws ESTALE, on which the kernel looks
   // up again, if the slot is gone or belongs to another view.
   void Count(const View& view);
+  bool TryCount(const View& view);
   void Forget(Slot slot, uint64_t lookups);
 
   void Renumber(View& view, uint64_t number);
@@ -139,18 +141,20 @@ class SlotTable {
     uint32_t generation = 0;
   };
 
-  std::shared_ptr<View> AddLocked(std::shared_ptr<View> view);
-  void SeatLocked(const std::shared_ptr<View>& view);
-  void RemoveLocked(const View& view);
-  void FreeLocked(Slot slot);
+  std::shared_ptr<View> AddLocked(std::shared_ptr<View> view) REQUIRES(mutex_);
+  void SeatLocked(const std::shared_ptr<View>& view) REQUIRES(mutex_);
+  void RemoveLocked(const View& view) REQUIRES(mutex_);
+  void End(const View& view);
+  void FreeLocked(Slot slot) REQUIRES(mutex_);
 
-  mutable std::shared_mutex mutex_;
-  std::vector<Seat> seats_{1};  // by slot; slot 0 has no view
-  std::vector<Slot> free_;
-  size_t in_use_ = 0;
-  uint32_t last_generation_;  // before scattering
-  std::unordered_map<SnapshotKey, Slot> snapshots_;
-  std::unordered_multiset<uint64_t> numbers_;
+  mutable SharedMutex mutex_;
+  std::vector<Seat> seats_ GUARDED_BY(mutex_){1};  // by slot; 0 is no view's
+  std::vector<Slot> free_ GUARDED_BY(mutex_);
+  size_t in_use_ GUARDED_BY(mutex_) = 0;
+  uint32_t last_generation_ GUARDED_BY(mutex_);  // before it is scattered
+  std::unordered_map<SnapshotKey, Slot> snapshots_ GUARDED_BY(mutex_);
+  std::unordered_multiset<uint64_t> numbers_ GUARDED_BY(mutex_);
+  std::function<void(Slot)> end_ GUARDED_BY(mutex_);
 };
 
 // Volumes of snapshots in use. At most BackendCapabilities::open_volumes_max are kept open, and none for long
@@ -162,6 +166,8 @@ class VolumeCache {
 
   // Throws what Backend::Open throws (ENOENT: the volume is gone).
   std::shared_ptr<Volume> Open(const VolumeId& id);
+  // The one in which files of that view (kLiveFiles) are found now.
+  std::shared_ptr<Volume> OfFiles(const View& view);
   // Lets go of a volume that is to be destroyed.
   void Drop(const VolumeId& id) { kept_.Remove(id); }
   // Lets go of those that were not used for a while. Returns whether any is left.

@@ -27,7 +27,7 @@ DetachedStates::~DetachedStates() {
 }
 
 void DetachedStates::Add(DetachedState state) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   states_.push_back(std::move(state));
   count_ = states_.size();
   changed_.notify_all();
@@ -35,7 +35,7 @@ void DetachedStates::Add(DetachedState state) {
 
 void DetachedStates::Released(Slot slot) {
   if (count_ == 0) return;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto is_of_slot = [slot](const DetachedState& state) { return state.slot == slot; };
   if (std::none_of(states_.begin(), states_.end(), is_of_slot)) return;
   look_ = true;
@@ -44,7 +44,7 @@ void DetachedStates::Released(Slot slot) {
 
 std::optional<DetachedState> DetachedStates::Find(const VolumeId& volume) const {
   if (count_ == 0) return std::nullopt;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   for (const DetachedState& state : states_) {
     if (state.volume == volume) return state;
   }
@@ -54,7 +54,7 @@ std::optional<DetachedState> DetachedStates::Find(const VolumeId& volume) const 
 bool DetachedStates::Contains(const VolumeId& volume) const { return Find(volume).has_value(); }
 
 std::optional<DetachedState> DetachedStates::Take(const VolumeId& volume) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto position =
       std::find_if(states_.begin(), states_.end(),
                    [&](const DetachedState& state) { return state.volume == volume; });
@@ -72,22 +72,23 @@ std::optional<Slot> DetachedStates::Drop(const VolumeId& volume) {
 }
 
 void DetachedStates::Run(const std::stop_token& stop) {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (!stop.stop_requested()) {
-    changed_.wait(lock, stop, [this] { return !states_.empty(); });
-    changed_.wait_for(lock, stop, kMappingsPoll, [this] { return look_; });
+    changed_.wait(lock.native(), stop, [this]() REQUIRES(mutex_) { return !states_.empty(); });
+    changed_.wait_for(lock.native(), stop, kMappingsPoll,
+                      [this]() REQUIRES(mutex_) { return look_; });
     if (stop.stop_requested()) return;
     look_ = false;
-    lock.unlock();
+    lock.Unlock();
     EndQuietOnes();
-    lock.lock();
+    lock.Lock();
   }
 }
 
 void DetachedStates::EndQuietOnes() {
   std::vector<DetachedState> states;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     states = states_;
   }
   for (const DetachedState& state : states) {

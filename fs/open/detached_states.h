@@ -5,11 +5,11 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <thread>
 #include <vector>
 
+#include "backend/base/mutex.h"
 #include "backend/interface/backend.h"
 #include "fs/nodes/node_id.h"
 
@@ -63,10 +63,10 @@ class DetachedStates {
   const std::function<bool(Slot)> has_writers_;
   const std::function<void(const DetachedState&)> end_;
   std::atomic<size_t> count_{0};
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   std::condition_variable_any changed_;
-  std::vector<DetachedState> states_;
-  bool look_ = false;
+  std::vector<DetachedState> states_ GUARDED_BY(mutex_);
+  bool look_ GUARDED_BY(mutex_) = false;
   std::jthread thread_;  // last: it uses all of the above
 };
 

@@ -3,75 +3,24 @@
 
 #include <sys/types.h>
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <list>
-#include <map>
 #include <memory>
-#include <mutex>
-#include <set>
-#include <unordered_map>
 #include <vector>
 
 #include "backend/base/unique_fd.h"
 #include "fs/nodes/descriptor_shares.h"
 #include "fs/nodes/kernel_cache.h"
 #include "fs/nodes/node_id.h"
-#include "fs/open/small_files.h"
+#include "fs/open/inode_table.h"
+#include "fs/open/open_file.h"
 
 namespace ckptfs {
 
-// How the kernel is to serve an open file. An inode has one way at a time: the kernel answers EIO
-// to an open that would mix them, or that names a second backing id.
-struct OpenReply {
-  int backing_id = 0;        // 0: reads and writes come to the daemon
-  bool keeps_pages = false;  // and the kernel need not drop the pages that it has
-  bool uncached = false;     // and the kernel keeps no pages: the file changes behind its back
-  uint64_t handle = 0;
-  bool first_writer = false;  // nobody had it open for writing before
-};
-
-// One open of a file for writing, as an EBUSY has to name it.
-struct WriterHandle {
-  NodeId node = 0;
-  pid_t pid = 0;                // thread id of the opener
-  uid_t user = 0;               // and whose it is
-  bool through_daemon = false;  // the kernel may have pages of it that a mapping has stored to
-  bool append_only = false;     // writes by it go to AppendFd
-  bool uncached = false;        // OpenReply::uncached
-  int lost_writes = 0;          // errno that its next fsync has to tell; 0: none
-};
-
-// What an open asks for.
-struct OpenWish {
-  bool for_writing = false;
-  pid_t pid = 0;
-  uid_t user = 0;
-  bool may_pass_through = true;  // if it is the first
-  // If it is the first, and the file is small, the kernel may read it through its page cache.
-  bool may_use_page_cache = false;
-  bool append_only = false;  // for writing: whether the file has that attribute (chattr +a)
-};
-
-// How an open file is reached. Each is called with the lock of OpenFiles held that the node has, and so
-// must call nothing of it: that rules out MountContext::Resolve, and whatever sends a request to the
-// mount. To wait for the lease of FileTree::IsOpenUnderneath is safe: that is taken and given back with
-// the same lock held.
-struct FileOpener {
-  // For passthrough, O_PATH or O_RDONLY; with OpenWish::may_use_page_cache the latter.
-  std::function<UniqueFd()> for_passthrough;
-  // To read and, if it can be had, write.
-  std::function<UniqueFd()> for_daemon;
-  // Whether somebody may have the file mapped for writing who has closed it; asked where
-  // OpenWish::may_use_page_cache is set, which was decided before the lock was taken.
-  std::function<bool()> may_be_mapped;
-};
-
-// All open regular files of a mount, by node, and which way the data of each goes. What a file has
-// of descriptors and backing ids lives from its first open to its last release: no descriptor and no
-// memory for a file that nobody uses. The ways:
+// Opens and closes the regular files of a mount, and says which way the data of each goes. What a file
+// has of descriptors and backing ids (Inode::open) lives from its first open to its last release: no
+// descriptor and no memory for a file that nobody uses. The ways:
 //
 // - Passthrough: the kernel reads, writes and maps the backing file. All that can be written to.
 // - The kernel's page cache, for small files that were opened for reading when nobody could write to
@@ -95,25 +44,29 @@ struct FileOpener {
 // descriptor at the moment or not: one who has too many gets ENFILE. The first pays; when he has closed it,
 // another one.
 //
-// Sharded; any thread may call anything. Never calls out with a lock held but to a FileOpener and to
+// Any thread may call anything. Never calls out with a lock held but to a FileOpener and to
 // KernelCache::OpenBacking and CloseBacking, which wait for nobody.
 class OpenFiles {
  public:
-  OpenFiles(KernelCache& kernel, DescriptorShares& shares) : kernel_(kernel), shares_(shares) {}
+  OpenFiles(InodeTable& inodes, KernelCache& kernel, DescriptorShares& shares)
+      : inodes_(inodes), kernel_(kernel), shares_(shares) {}
 
   // Whether that is the handle of an open for writing.
   static bool IsOfWriter(uint64_t handle) noexcept { return handle != 0 && handle % 2 == 0; }
 
   // Counts one more open of `node`. Throws what `opener` throws, or Error for what the kernel says,
-  // and then counts nothing.
+  // and then counts nothing. A file that has no name any more is one, from now on, that a checkpoint has to
+  // have (OrphanInodes).
   OpenReply Open(NodeId node, const OpenWish& asked, const FileOpener& opener);
 
-  // Ends one open. Returns true if it was the last one for writing.
+  // Ends one open. Returns true if it was the last one for writing. Whoever could write by it may have the
+  // file mapped.
   bool Release(NodeId node, uint64_t handle);
+  // The same of one of which the kernel has not been told.
+  bool TakeBack(NodeId node, uint64_t handle);
 
   // A file that was just made has no capabilities (security.capability), for which the kernel asks
   // before its first write. Remembered while it is open, until somebody is about to set them.
-  void NoteNoCapability(NodeId node);
   void MayHaveCapability(NodeId node);
   bool HasNoCapability(NodeId node) const;
 
@@ -168,54 +121,24 @@ class OpenFiles {
   void DisablePassthrough() noexcept { passthrough_ = false; }
 
  private:
-  struct Opener {
-    uid_t user = 0;
-    uint32_t opens = 0;
-  };
-  struct File {
-    int backing_id = 0;
-    std::shared_ptr<const UniqueFd> path_fd;    // what the backing id was made of
-    std::shared_ptr<const UniqueFd> data_fd;    // without a backing id; see GiveFd
-    bool can_write = false;                     // by data_fd
-    std::shared_ptr<const UniqueFd> append_fd;  // of handles that are append_only
-    bool append_only = false;                   // when it was opened first
-    uint32_t opens = 0;
-    uint64_t read_end = 0;  // of what the kernel may have read since it last dropped its pages
-    bool no_capability = false;
-    std::list<WriterHandle> writers;  // list: a handle is the address of its element
-    std::vector<Opener> openers;
-    DescriptorClaim claim;
-    DescriptorClaim append_claim;  // for append_fd
-  };
-  struct Shard {
-    mutable std::mutex mutex;
-    std::unordered_map<NodeId, File> files;
-    // A checkpoint asks for those of its workspace, and must not look through all that others have open.
-    std::map<Slot, std::set<NodeId>> of_slot;
-  };
-  static constexpr size_t kShards = 16;
-
-  Shard& ShardOf(NodeId node) { return shards_[(node ^ node >> kInodeBits) % kShards]; }
-  const Shard& ShardOf(NodeId node) const { return shards_[(node ^ node >> kInodeBits) % kShards]; }
-  static void Remove(Shard& shard, std::unordered_map<NodeId, File>::iterator position);
   DescriptorClaim Claim(uid_t user);
-  static void NoteOpener(File& file, uid_t user);
-  static void NoteRelease(File& file, uid_t user);
+  void Reach(NodeId node, Inode& inode, InodeTable::Shard& shard, const OpenWish& wish,
+             const FileOpener& opener) REQUIRES(shard.mutex);
+  void OpenFirst(OpenFile& file, bool is_small, const OpenWish& wish, const FileOpener& opener);
+  bool End(NodeId node, uint64_t handle, bool may_be_mapped);
+  // What `look` says of the file; if it is not open, what a default is.
+  template <typename Look>
+  auto LookAt(NodeId node, const Look& look) const;
   // Of those with that slot, each with its shard locked.
   template <typename Visit>
   void ForEach(Slot slot, const Visit& visit) const;
-  void OpenFirst(NodeId node, File& file, const OpenWish& wish, const FileOpener& opener);
-  // Null also if the kernel serves it itself. With the shard locked.
-  static File* FindThroughDaemon(Shard& shard, NodeId node);
-  static void NotePagesAtOpen(File& file, bool keeps_pages);
   // False if the kernel has no passthrough, which is remembered.
-  bool PassThrough(File& file, UniqueFd& fd);
+  bool PassThrough(OpenFile& file, UniqueFd& fd);
 
+  InodeTable& inodes_;
   KernelCache& kernel_;
   DescriptorShares& shares_;
   std::atomic<bool> passthrough_{true};
-  std::array<Shard, kShards> shards_;
-  SmallFiles small_;  // a node's with its shard locked
 };
 
 }  // namespace ckptfs

@@ -2,10 +2,9 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <vector>
 
 #include "fs/nodes/node_id.h"
 
@@ -15,66 +14,63 @@ namespace ckptfs {
 // whose content the kernel has nothing that is out of date. A file that falls out is looked at anew at
 // its next open, no more.
 //
-// Any thread may call anything; whoever changes what is remembered of a node holds a lock of that
-// node's (OpenFiles).
+// One of several shards, into which nodes are put by `(node ^ slot) % shards`. For one thread at a time.
 class SmallFiles {
  public:
+  explicit SmallFiles(size_t shards) : shards_(shards) {}
+
   bool Contains(NodeId node) const noexcept {
-    for (const std::atomic<NodeId>& way : SetOf(node)) {
-      if (way.load(std::memory_order_relaxed) == node) return true;
+    if (sets_.empty()) return false;
+    for (const NodeId way : sets_[SetOf(node)]) {
+      if (way == node) return true;
     }
     return false;
   }
 
-  void Add(NodeId node) noexcept {
+  void Add(NodeId node) {
     if (Contains(node)) return;
-    Set& set = SetOf(node);
-    for (std::atomic<NodeId>& way : set) {
-      NodeId empty = 0;
-      if (way.compare_exchange_strong(empty, node, std::memory_order_relaxed)) return;
+    if (sets_.empty()) sets_.resize(kSetsInAll / shards_);
+    Set& set = sets_[SetOf(node)];
+    for (NodeId& way : set) {
+      if (way != 0) continue;
+      way = node;
+      return;
     }
-    set[turn_.fetch_add(1, std::memory_order_relaxed) % kWays].store(node,
-                                                                     std::memory_order_relaxed);
+    set[turn_++ % kWays] = node;
   }
 
   // Forgets all once in a while, so that of each there is a read that comes to the file underneath and can
-  // change its access time: relatime wants one a day. Needs no lock: what is forgotten is read anew.
+  // change its access time: relatime wants one a day.
   void DropOld(int64_t now_s) noexcept {
-    int64_t due = drop_at_s_.load(std::memory_order_relaxed);
-    if (now_s < due ||
-        !drop_at_s_.compare_exchange_strong(due, now_s + kKeptSeconds, std::memory_order_relaxed)) {
-      return;
-    }
-    if (due == 0) return;  // nothing is old yet
-    for (Set& set : *sets_) {
-      for (std::atomic<NodeId>& way : set) {
-        if (way.load(std::memory_order_relaxed) != 0) way.store(0, std::memory_order_relaxed);
-      }
-    }
+    if (now_s < drop_at_s_) return;
+    if (drop_at_s_ != 0) sets_.assign(sets_.size(), Set{});  // else nothing is old yet
+    drop_at_s_ = now_s + kKeptSeconds;
   }
 
   void Remove(NodeId node) noexcept {
-    for (std::atomic<NodeId>& way : SetOf(node)) {
-      NodeId expected = node;
-      way.compare_exchange_strong(expected, 0, std::memory_order_relaxed);
+    if (sets_.empty()) return;
+    for (NodeId& way : sets_[SetOf(node)]) {
+      if (way == node) way = 0;
     }
   }
 
  private:
   static constexpr int64_t kKeptSeconds = 3600;
 
-  // 512 KiB in all, of which only what is used becomes resident.
-  static constexpr size_t kSets = 1 << 14;
+  // 512 KiB in all shards.
+  static constexpr size_t kSetsInAll = 1 << 14;
   static constexpr size_t kWays = 4;
-  using Set = std::array<std::atomic<NodeId>, kWays>;
+  using Set = std::array<NodeId, kWays>;
 
   // Neighbours in a directory have numbers in a row, and so sets in a row.
-  Set& SetOf(NodeId node) noexcept { return (*sets_)[(node ^ SlotOf(node)) % kSets]; }
-  const Set& SetOf(NodeId node) const noexcept { return (*sets_)[(node ^ SlotOf(node)) % kSets]; }
+  size_t SetOf(NodeId node) const noexcept {
+    return (node ^ SlotOf(node)) / shards_ % sets_.size();
+  }
 
-  std::unique_ptr<std::array<Set, kSets>> sets_ = std::make_unique<std::array<Set, kSets>>();
-  std::atomic<uint32_t> turn_{0};
-  std::atomic<int64_t> drop_at_s_{0};
+  const size_t shards_;
+  std::vector<Set> sets_;  // empty until the first is added
+  uint32_t turn_ = 0;
+  int64_t drop_at_s_ = 0;
 };
 
 }  // namespace ckptfs

@@ -33,7 +33,7 @@ std::unique_ptr<WriteBarrier::Stopped> WriteBarrier::Stop(int64_t workspace,
   std::erase_if(files, [&seen](const NodeHandle& file) { return !seen.insert(file.node).second; });
   auto stopped = std::make_unique<Stopped>(*this, workspace);
   const auto deadline = Clock::now() + kStopWait;
-  std::unique_lock lock(mutex_);  // its end comes before that of `stopped`, should anything throw
+  MutexLock lock(mutex_);  // its end comes before that of `stopped`, should anything throw
   Reserve(*stopped, files, deadline, lock);
   stopped->files_ = files.size();
   stopped->waiting_ = std::move(files);
@@ -42,7 +42,7 @@ std::unique_ptr<WriteBarrier::Stopped> WriteBarrier::Stop(int64_t workspace,
     HandOver(*stopped, waits_at_gate);
     missing = Look(*stopped, waits_at_gate);
     if (missing.IsFinal() || stopped->helper_is_gone_ || Clock::now() >= deadline) break;
-    stopped->changed_.wait_for(lock, kFreezeLockPoll);  // the freeze lock notifies nobody
+    stopped->changed_.wait_for(lock.native(), kFreezeLockPoll);  // the freeze lock notifies nobody
   }
   // Whoever comes through from here on comes too late. Those behind the freeze lock come through when it
   // opens, and are waited for then.
@@ -56,14 +56,14 @@ std::unique_ptr<WriteBarrier::Stopped> WriteBarrier::Stop(int64_t workspace,
 }
 
 bool WriteBarrier::Stopped::Holds(NodeId node) const {
-  const std::lock_guard lock(owner_.mutex_);
+  const MutexLock lock(owner_.mutex_);
   const auto call = owner_.calls_.find(node);
   return call != owner_.calls_.end() && call->second.stop == this &&
          call->second.state == Call::State::kHolding;
 }
 
 void WriteBarrier::Reserve(Stopped& stopped, std::vector<NodeHandle>& files,
-                           Clock::time_point deadline, std::unique_lock<std::mutex>& lock) {
+                           Clock::time_point deadline, MutexLock& lock) {
   if (files.size() > kFilesMax) {
     stopped.gap_ =
         fmt::format("{} files were open for writing, and writes to {} at most are stopped",
@@ -73,7 +73,7 @@ void WriteBarrier::Reserve(Stopped& stopped, std::vector<NodeHandle>& files,
   const size_t small = std::min(files.size(), kSmall);
   const size_t large = files.size() - small;
   const auto take = [&](size_t& room, size_t& reserved, size_t wanted, size_t of_room) {
-    if (!room_grew_.wait_until(lock, deadline, [&] { return wanted * of_room <= room; }))
+    if (!room_grew_.wait_until(lock.native(), deadline, [&] { return wanted * of_room <= room; }))
       return false;
     room -= wanted;
     reserved = wanted;
@@ -173,7 +173,7 @@ bool WriteBarrier::Park(NodeId node, std::string_view xattr_name,
                         const std::function<void()>& answer) {
   if (xattr_name != BarrierCalls::kXattrName) return false;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto found = calls_.find(node);
     if (found != calls_.end() && found->second.state == Call::State::kOut) {
       Call& call = found->second;
@@ -193,7 +193,7 @@ bool WriteBarrier::Park(NodeId node, std::string_view xattr_name,
 
 void WriteBarrier::Release(Stopped& stopped) {
   std::vector<std::function<void()>> answers;
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   stopped.is_ending_ = true;
   for (const NodeId node : stopped.called_) {
     const auto call = calls_.find(node);
@@ -202,13 +202,13 @@ void WriteBarrier::Release(Stopped& stopped) {
     call->second.state = Call::State::kAnswered;
     answers.push_back(std::exchange(call->second.answer, nullptr));
   }
-  lock.unlock();
+  lock.Unlock();
   for (const auto& answer : answers) answer();
-  lock.lock();
+  lock.Lock();
   small_room_ += stopped.reserved_small_;
   room_ += stopped.reserved_;
   room_grew_.notify_all();
-  stopped.changed_.wait_for(lock, kReportWait, [&] { return stopped.out_ == 0; });
+  stopped.changed_.wait_for(lock.native(), kReportWait, [&] { return stopped.out_ == 0; });
   for (const NodeId node : stopped.called_) {
     const auto call = calls_.find(node);
     if (call != calls_.end()) Detach(stopped, call->second);
@@ -223,7 +223,7 @@ void WriteBarrier::ReadReports() {
 void WriteBarrier::Reported(const BarrierCalls::Report& report) {
   std::function<void()> answer;  // nobody waits for it: the connection has ended
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto found = calls_.find(report.node);
     if (found == calls_.end()) return;
     Forget(found->second, report.error);
@@ -236,8 +236,8 @@ void WriteBarrier::Reported(const BarrierCalls::Report& report) {
 // Threads of it that wait for a file may still be there. Requests of theirs that have come are answered
 // by whoever holds them.
 void WriteBarrier::HelperIsGone() {
-  const std::lock_guard lock(mutex_);
-  std::erase_if(calls_, [this](auto& entry) {
+  const MutexLock lock(mutex_);
+  std::erase_if(calls_, [this](auto& entry) REQUIRES(mutex_) {
     if (entry.second.state == Call::State::kHolding) return false;
     if (entry.second.stop != nullptr) entry.second.stop->helper_is_gone_ = true;
     Forget(entry.second, 0);

@@ -6,13 +6,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <unordered_map>
 #include <vector>
 
+#include "backend/base/mutex.h"
 #include "fs/nodes/node_id.h"
 #include "fs/open/barrier_calls.h"
 #include "fs/open/barrier_shares.h"
@@ -131,15 +131,14 @@ class WriteBarrier {
     bool IsFinal() const noexcept { return fresh == 0 && (waiting == 0 || stuck != 0); }
   };
 
-  // With the lock.
   void Reserve(Stopped& stopped, std::vector<NodeHandle>& files, Clock::time_point deadline,
-               std::unique_lock<std::mutex>& lock);
-  void HandOver(Stopped& stopped, const GateLook& waits_at_gate);
+               MutexLock& lock) REQUIRES(mutex_);
+  void HandOver(Stopped& stopped, const GateLook& waits_at_gate) REQUIRES(mutex_);
   static bool Adopt(Stopped& stopped, NodeId node, Call& call);
   static void Detach(Stopped& stopped, Call& call);
-  Missing Look(const Stopped& stopped, const GateLook& waits_at_gate) const;
+  Missing Look(const Stopped& stopped, const GateLook& waits_at_gate) const REQUIRES(mutex_);
   static void NoteGap(Stopped& stopped, const Missing& missing);
-  void Forget(const Call& call, int error);
+  void Forget(const Call& call, int error) REQUIRES(mutex_);
 
   void Release(Stopped& stopped);
   void ReadReports();
@@ -147,13 +146,13 @@ class WriteBarrier {
   void HelperIsGone();
 
   BarrierCalls& helper_;
-  std::mutex mutex_;  // guards what follows
+  Mutex mutex_;
   std::condition_variable room_grew_;
-  size_t small_room_ = kHeldSmallMax;
-  size_t room_ = kHeldMax;
-  BarrierShares shares_;                    // of calls that are kOut
-  std::unordered_map<NodeId, Call> calls_;  // that have not been reported
-  std::jthread reader_;                     // last: uses what is above
+  size_t small_room_ GUARDED_BY(mutex_) = kHeldSmallMax;
+  size_t room_ GUARDED_BY(mutex_) = kHeldMax;
+  BarrierShares shares_ GUARDED_BY(mutex_);                    // of calls that are kOut
+  std::unordered_map<NodeId, Call> calls_ GUARDED_BY(mutex_);  // that have not been reported
+  std::jthread reader_;                                        // last: uses what is above
 };
 
 }  // namespace ckptfs

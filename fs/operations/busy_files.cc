@@ -9,7 +9,6 @@
 #include <thread>
 
 #include "backend/base/error.h"
-#include "fs/files/file_tree.h"
 #include "fs/processes/process_search.h"
 
 namespace ckptfs {
@@ -66,7 +65,7 @@ std::vector<HeldFile> BusyFiles::InLive(const LiveWorkspace& workspace) const {
   const auto live = workspace.live();
   std::vector<HeldFile> files;
   if (!live->files) return files;
-  for (const WriterHandle& writer : FileTree(mount_).Writers(live->files->slot)) {
+  for (const WriterHandle& writer : mount_.mapped.Writers(live->files->slot)) {
     files.push_back(
         {.number = MakeNumber(workspace.number(), InodeOf(writer.node)), .pid = writer.pid});
   }
@@ -163,7 +162,7 @@ void BusyFiles::RefuseDetachedWriters(const SnapshotRecord& snapshot, const std:
   if (!state) return;
   const auto held = [&] {
     std::vector<HeldFile> files;
-    for (const WriterHandle& writer : FileTree(mount_).Writers(state->slot)) {
+    for (const WriterHandle& writer : mount_.mapped.Writers(state->slot)) {
       // The kernel shows the number that it was told last.
       for (const uint64_t view : {state->view, state->former_view}) {
         files.push_back({.number = MakeNumber(view, InodeOf(writer.node)), .pid = writer.pid});

@@ -19,7 +19,7 @@ FreezeHold::FreezeHold(MountContext& mount, std::shared_ptr<LiveWorkspace> works
 
 uint64_t FreezeHold::GatherUnlinked() {
   const auto live = workspace_->live();
-  if (live->files) stopped_ = StopWrites(mount_.unlinked.ToBeLocked(live->files->slot));
+  if (live->files) stopped_ = StopWrites(mount_.inodes.WithoutLink(live->files->slot));
   const uint64_t count = GatherUnlinked(stopped_.get());
   if (left_out() != 0) {
     spdlog::warn("{} open files of workspace {} that have no name are not kept: {}", left_out(),
@@ -37,7 +37,8 @@ uint64_t FreezeHold::GatherUnlinked(const WriteBarrier::Stopped* stopped) {
     return !mount_.open_files.passthrough() || !mount_.open_files.HasWriters(node) ||
            workspace_->freeze_lock().Waits(node) || (stopped != nullptr && stopped->Holds(node));
   };
-  gathered_ = mount_.unlinked.Gather(live->files->slot, *live->volume, becomes_snapshot_, is_still);
+  gathered_ = std::make_unique<GatheredOrphans>(mount_.inodes, live->files->slot, *live->volume,
+                                                becomes_snapshot_, is_still);
   return gathered_->count();
 }
 
@@ -61,7 +62,7 @@ ConsistentCut::ConsistentCut(MountContext& mount, const std::shared_ptr<LiveWork
   const auto live = workspace->live();
   if (!live->files) return;
   FileTree files(mount);
-  writers_ = files.Writers(live->files->slot);
+  writers_ = mount.mapped.Writers(live->files->slot);
   StopWrites(mount);
   files.WriteOut(writers_);
 }
@@ -71,7 +72,7 @@ void ConsistentCut::StopWrites(MountContext& mount) {
   std::vector<NodeId> nodes;
   for (const WriterHandle& writer : writers_) nodes.push_back(writer.node);
   std::stable_partition(nodes.begin(), nodes.end(),
-                        [&](NodeId node) { return mount.unlinked.Contains(node); });
+                        [&](NodeId node) { return mount.orphans.Contains(node); });
   stopped_ = freeze_lock_.StopWrites(nodes);
 }
 

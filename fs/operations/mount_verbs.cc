@@ -42,7 +42,7 @@ std::unique_ptr<ConsistentCut> MountVerbs::Freeze(const std::shared_ptr<LiveWork
   // Done before the freeze lock closes: it takes long if much was written recently, and the writeback itself
   // has to pass the freeze lock.
   if (const auto live = workspace->live(); live->files) {
-    FileTree(mount_).ForgetUnmapped(live->files->slot);
+    mount_.mapped.LookAtAll(live->files->slot);
     mount_.pages.WriteBackAll(live->files->slot, FilesWithPages(*workspace));
   }
   auto frozen = std::make_unique<ConsistentCut>(mount_, workspace);
@@ -111,8 +111,7 @@ void MountVerbs::RenameWorkspace(const WorkspaceRecord& record, const std::strin
 void MountVerbs::WriteOutOpenFiles(int64_t workspace_id) {
   const auto live = mount_.workspaces.Get(workspace_id)->live();
   if (!live->files) return;
-  FileTree files(mount_);
-  files.WriteOutEarly(files.Writers(live->files->slot));
+  FileTree(mount_).WriteOutEarly(mount_.mapped.Writers(live->files->slot));
 }
 
 // catalog/store/store_checkpoint.cc documents what is on disk after each phase.

@@ -8,7 +8,7 @@ namespace ckptfs {
 
 void VerbQueue::Post(uid_t user, int64_t workspace, std::function<void()> run) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     users_[user].waiting.push_back({user, workspace, std::move(run)});
   }
   Dispatch();
@@ -17,9 +17,11 @@ void VerbQueue::Post(uid_t user, int64_t workspace, std::function<void()> run) {
 // Starts every verb that may run now.
 void VerbQueue::Dispatch() {
   while (true) {
-    std::unique_lock lock(mutex_);
-    std::optional<Task> next = TakeNext();
-    lock.unlock();
+    std::optional<Task> next;
+    {
+      const MutexLock lock(mutex_);
+      next = TakeNext();
+    }
     if (!next) return;
     threads_.Post([this, task = std::make_shared<Task>(*std::move(next))] {
       Run(*task);
@@ -42,9 +44,9 @@ std::optional<VerbQueue::Task> VerbQueue::TakeNext() {
 
 std::optional<VerbQueue::Task> VerbQueue::TakeOf(uid_t id, User& user) {
   if (id != 0 && user.running >= kRunningOfUserMax) return std::nullopt;
-  const auto found =
-      std::find_if(user.waiting.begin(), user.waiting.end(),
-                   [this](const Task& task) { return !busy_.contains(task.workspace); });
+  const auto found = std::find_if(user.waiting.begin(), user.waiting.end(),
+                                  [this](const Task& task)
+                                      REQUIRES(mutex_) { return !busy_.contains(task.workspace); });
   if (found == user.waiting.end()) return std::nullopt;
   std::optional<Task> task = std::move(*found);
   user.waiting.erase(found);
@@ -57,8 +59,8 @@ std::optional<VerbQueue::Task> VerbQueue::TakeOf(uid_t id, User& user) {
 
 void VerbQueue::Run(Task& task) {
   task.run();
-  task.run = nullptr;  // release what it captured before the verb counts as done
-  const std::lock_guard lock(mutex_);
+  task.run = nullptr;  // what it holds goes before anybody takes the verb for done
+  const MutexLock lock(mutex_);
   busy_.erase(task.workspace);
   --running_;
   const auto user = users_.find(task.user);

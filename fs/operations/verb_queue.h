@@ -8,11 +8,11 @@
 #include <functional>
 #include <list>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <set>
 
 #include "backend/base/elastic_pool.h"
+#include "backend/base/mutex.h"
 
 namespace ckptfs {
 
@@ -50,16 +50,16 @@ class VerbQueue {
   };
 
   void Dispatch();
-  std::optional<Task> TakeNext();
-  std::optional<Task> TakeOf(uid_t id, User& user);
+  std::optional<Task> TakeNext() REQUIRES(mutex_);
+  std::optional<Task> TakeOf(uid_t id, User& user) REQUIRES(mutex_);
   void Run(Task& task);
 
-  std::mutex mutex_;
-  std::map<uid_t, User> users_;  // with queued or running verbs
-  uid_t last_ = 0;               // whose turn it was
-  std::set<int64_t> busy_;       // workspaces
-  size_t running_ = 0;
-  ElasticPool threads_;  // last: it uses the members above
+  Mutex mutex_;
+  std::map<uid_t, User> users_ GUARDED_BY(mutex_);  // that have any
+  uid_t last_ GUARDED_BY(mutex_) = 0;               // whose turn it was
+  std::set<int64_t> busy_ GUARDED_BY(mutex_);       // workspaces
+  size_t running_ GUARDED_BY(mutex_) = 0;
+  ElasticPool threads_;  // last: it uses the above
 };
 
 }  // namespace ckptfs

@@ -11,7 +11,6 @@
 #include <tuple>
 #include <utility>
 
-#include "fs/files/file_tree.h"
 #include "fs/processes/process_search.h"
 
 namespace ckptfs {
@@ -123,7 +122,7 @@ std::set<pid_t> WriterNotes::Search::AskAll() {
 
 void WriterNotes::Search::DropReleased() {
   std::set<uint64_t> open;
-  for (const WriterHandle& handle : FileTree(mount_).Writers(noted_.live->files->slot)) {
+  for (const WriterHandle& handle : mount_.mapped.Writers(noted_.live->files->slot)) {
     open.insert(noted_.NumberOf(handle.node));
   }
   std::erase_if(left_, [&](const auto& file) { return !open.contains(file.first); });
@@ -175,7 +174,7 @@ OpenWriterList WriterNotes::Find(const Noted& noted, const VolumeId& snapshot) {
   std::set<pid_t> heirs;
   if (!search.done()) {
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       heirs = heirs_;
     }
     heirs = search.AskHeirs(heirs);
@@ -186,7 +185,7 @@ OpenWriterList WriterNotes::Find(const Noted& noted, const VolumeId& snapshot) {
     search.DropReleased();
   }
   if (!heirs.empty() && heirs.size() <= kHeirsMax) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     heirs_ = std::move(heirs);
   }
   const auto record = mount_.store.rows().FindWorkspace(noted.workspace->id());

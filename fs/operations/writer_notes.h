@@ -3,10 +3,10 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <vector>
 
+#include "backend/base/mutex.h"
 #include "catalog/store/store.h"
 #include "fs/files/mount_context.h"
 
@@ -38,10 +38,10 @@ class WriterNotes {
   class Search;
 
   MountContext& mount_;
-  std::mutex mutex_;
-  // Processes that were found to hold what another process had opened. They are asked first next time: a
-  // server keeps its files for long.
-  std::set<pid_t> heirs_;
+  Mutex mutex_;
+  // Processes that were found to have what another one had opened. They are asked before all others
+  // next time: a server's files, say, are its for long.
+  std::set<pid_t> heirs_ GUARDED_BY(mutex_);
 };
 
 }  // namespace ckptfs

@@ -4,9 +4,9 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
-#include <mutex>
 #include <set>
 
+#include "backend/base/mutex.h"
 #include "backend/base/scouts.h"
 
 namespace ckptfs {
@@ -17,12 +17,12 @@ class StuckPlaces {
  public:
   // True if it is new.
   bool Add(uint64_t place) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return places_.insert_or_assign(place, Scouts::Clock::now() + kKept).second;
   }
 
   std::set<uint64_t> Now() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto now = Scouts::Clock::now();
     std::erase_if(places_, [now](const auto& one) { return one.second < now; });
     std::set<uint64_t> places;
@@ -33,8 +33,8 @@ class StuckPlaces {
  private:
   static constexpr std::chrono::seconds kKept{10};
 
-  std::mutex mutex_;
-  std::map<uint64_t, Scouts::Clock::time_point> places_;  // until when to skip
+  Mutex mutex_;
+  std::map<uint64_t, Scouts::Clock::time_point> places_ GUARDED_BY(mutex_);  // until when
 };
 
 }  // namespace ckptfs

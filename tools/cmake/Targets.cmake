@@ -16,6 +16,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(
     ckptfs_options INTERFACE -Wduplicated-cond -Wduplicated-branches -Wlogical-op)
 endif()
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  target_compile_options(ckptfs_options INTERFACE -Wthread-safety) # backend/base/mutex.h
+endif()
 if(CKPTFS_WERROR)
   target_compile_options(ckptfs_options INTERFACE -Werror)
 endif()

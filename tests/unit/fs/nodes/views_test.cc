@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 #include "backend/base/error.h"
 
 namespace ckptfs {
@@ -35,6 +37,27 @@ TEST(SlotTableTest, ASlotLivesUntilItsLastLookupIsForgotten) {
   slots.Forget(slot, 1);
   EXPECT_EQ(slots.Find(slot), nullptr);
   EXPECT_EQ(slots.size(), 0U);
+}
+
+// Who keeps something by the slot lets go of it then.
+TEST(SlotTableTest, ASlotOfALiveTreeIsFreeWhenItsEndHasBeenToldOf) {
+  SlotTable slots;
+  std::vector<Slot> ended;
+  slots.OnEnd([&](Slot slot) {
+    ended.push_back(slot);
+    EXPECT_EQ(slots.Find(slot), nullptr);
+    EXPECT_NE(slots.AddLiveDirectories(nullptr, 2), slot) << "another has it";
+  });
+  const Slot slot = slots.AddLiveDirectories(nullptr, 1);
+  const auto view = slots.Find(slot);
+  slots.Count(slot);
+  slots.Unpin(slot);
+  EXPECT_TRUE(ended.empty()) << "the kernel knows a node";
+  EXPECT_TRUE(slots.TryCount(*view));
+  slots.Forget(slot, 2);
+  EXPECT_EQ(ended, std::vector<Slot>{slot});
+  EXPECT_FALSE(slots.TryCount(*view));
+  EXPECT_EQ(slots.AddLiveDirectories(nullptr, 3), slot);
 }
 
 TEST(SlotTableTest, ARenewedSnapshotGetsANewSlotAndKeepsTheOldOneServed) {

@@ -34,17 +34,14 @@ class OpenFilesTest : public ::testing::Test {
   static UniqueFd EmptyFile() { return UniqueFd(open("/tmp", O_TMPFILE | O_RDWR, 0600)); }
 
   OpenReply Open(const OpenWish& wish) {
-    return files_.Open(kNode, wish,
-                       {.for_passthrough = EmptyFile,
-                        .for_daemon = EmptyFile,
-                        .may_be_mapped = [this] { return mapped_; }});
+    return files_.Open(kNode, wish, {.for_passthrough = EmptyFile, .for_daemon = EmptyFile});
   }
 
   CountingKernel kernel_;
   uint64_t descriptors_ = 100;
   DescriptorShares shares_{[this] { return descriptors_; }};
-  OpenFiles files_{kernel_, shares_};
-  bool mapped_ = false;
+  InodeTable inodes_;
+  OpenFiles files_{inodes_, kernel_, shares_};
 };
 
 constexpr OpenWish kRead{.may_use_page_cache = true};
@@ -60,8 +57,26 @@ TEST_F(OpenFilesTest, SmallFilesAreReadThroughThePageCacheAndKeptThere) {
 
 // It was opened for writing, mapped and closed after the reader had looked.
 TEST_F(OpenFilesTest, WhatMayBeMappedSinceIsNotCached) {
-  mapped_ = true;
+  files_.Release(kNode, Open(kWrite).handle);
+  EXPECT_NE(inodes_.MaybeMapped(kNode), 0U);
   EXPECT_NE(Open(kRead).backing_id, 0);
+}
+
+TEST_F(OpenFilesTest, WhatNobodyWasToldOfIsNotMapped) {
+  EXPECT_TRUE(files_.TakeBack(kNode, Open(kWrite).handle));
+  EXPECT_FALSE(files_.IsOpen(kNode));
+  EXPECT_EQ(inodes_.MaybeMapped(kNode), 0U);
+  files_.Release(kNode, Open(kRead).handle);
+  EXPECT_EQ(inodes_.MaybeMapped(kNode), 0U);
+}
+
+TEST_F(OpenFilesTest, ANewFileHasNoCapabilityUntilItMayHave) {
+  OpenWish create = kWrite;
+  create.is_new = true;
+  Open(create);
+  EXPECT_TRUE(files_.HasNoCapability(kNode));
+  files_.MayHaveCapability(kNode);
+  EXPECT_FALSE(files_.HasNoCapability(kNode));
 }
 
 TEST_F(OpenFilesTest, ABackingFileLivesFromTheFirstOpenToTheLastRelease) {
