@@ -21,8 +21,8 @@ constexpr std::chrono::milliseconds kSearchMax{100};
 // For one process.
 constexpr std::chrono::milliseconds kProcessPatience{20};
 // A RELEASE that is on its way arrives sooner than all processes are looked through.
-constexpr std::chrono::milliseconds kLateReleaseWait{5};
-constexpr std::chrono::milliseconds kLateReleasePoll{1};
+constexpr std::chrono::milliseconds kNoteReleaseWait{5};
+constexpr std::chrono::milliseconds kNoteReleasePoll{1};
 constexpr size_t kHeirsMax = 64;
 
 }  // namespace
@@ -129,10 +129,10 @@ void WriterNotes::Search::DropReleased() {
 }
 
 void WriterNotes::Search::AwaitReleases() {
-  const auto deadline = std::chrono::steady_clock::now() + kLateReleaseWait;
+  const auto deadline = std::chrono::steady_clock::now() + kNoteReleaseWait;
   DropReleased();
   while (!left_.empty() && std::chrono::steady_clock::now() < deadline) {
-    std::this_thread::sleep_for(kLateReleasePoll);
+    std::this_thread::sleep_for(kNoteReleasePoll);
     DropReleased();
   }
 }

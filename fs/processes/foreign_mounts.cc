@@ -23,7 +23,7 @@ namespace {
 
 constexpr size_t kNamedMountsMax = 10;
 // Behind the root of a mount whose directory has no name at the moment.
-constexpr std::string_view kDeletedMount = "//deleted";
+constexpr std::string_view kDeletedMark = "//deleted";
 
 StuckPlaces stuck_at_mounts;  // processes
 
@@ -47,7 +47,7 @@ bool IsAtOrBelow(std::string_view path, std::string_view directory) {
 // The root of a mount, as a path in its filesystem.
 std::string RootOf(libmnt_fs* fs) {
   std::string_view root = TextOf(mnt_fs_get_root(fs));
-  if (root.ends_with(kDeletedMount)) root.remove_suffix(kDeletedMount.size());
+  if (root.ends_with(kDeletedMark)) root.remove_suffix(kDeletedMark.size());
   return root == "/" ? std::string() : std::string(root);
 }
 
