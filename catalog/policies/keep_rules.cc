@@ -6,17 +6,17 @@
 #include <ctime>
 #include <numeric>
 #include <optional>
+#include <ratio>
 
 namespace ckptfs {
 namespace {
 
-constexpr int64_t kNsPerSecond = 1'000'000'000;
-constexpr int64_t kSecondsPerDay = 86'400;
 constexpr std::array<const char*, kPeriods> kWords = {"last",   "hourly",  "daily",
                                                       "weekly", "monthly", "yearly"};
 
 // Of two snapshots in one period the same number, of others another.
 int64_t NumberOf(Period period, const std::tm& local, int64_t index) {
+  constexpr int64_t kSecondsOfDay = 86'400;
   constexpr int64_t kHoursPerDay = 24;
   constexpr int64_t kDaysPerWeek = 7;
   constexpr int64_t kMonthsPerYear = 12;
@@ -25,7 +25,7 @@ int64_t NumberOf(Period period, const std::tm& local, int64_t index) {
   date.tm_year = local.tm_year;
   date.tm_mon = local.tm_mon;
   date.tm_mday = local.tm_mday;
-  const int64_t day = timegm(&date) / kSecondsPerDay;
+  const int64_t day = timegm(&date) / kSecondsOfDay;
   switch (period) {
     case Period::kEach:
       return index;
@@ -106,7 +106,7 @@ std::vector<Walk> SpansOf(const KeepRules& rules, int64_t newest_ns) {
 }
 
 std::tm LocalTime(int64_t time_ns) {
-  const time_t seconds = time_ns / kNsPerSecond;
+  const time_t seconds = time_ns / std::nano::den;
   std::tm local{};
   localtime_r(&seconds, &local);
   return local;

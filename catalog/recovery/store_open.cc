@@ -158,7 +158,7 @@ void Opener::MakeStore() {
   store_.backend = OpenBackend(fd_, choice.type, options.backend_options);
   OpenMeta();
   // The backend's own copy of how it was chosen goes first: a rebuild needs it.
-  store_.meta->WriteStore(facts, {.mode = S_IFDIR | 0755, .uid = 0, .gid = 0, .acl = {}});
+  store_.meta->WriteStore({.facts = facts, .mount_root = {.mode = S_IFDIR | 0755}, .settings = {}});
   Failpoint("first.before-catalog");
   Catalog::Create(catalog_fd_, kNewCatalog, facts);
   {
@@ -284,7 +284,10 @@ void Opener::Rebuild(const std::string& reason, const std::string& detected) {
     Catalog::Change change(*fresh);
     ApplyRebuild(plan, change);
     InsertTemplatesOf(*store_.backend, change);
-    if (const auto file = store_.meta->ReadStore()) change.SetMountRoot(file->mount_root);
+    if (const auto file = store_.meta->ReadStore()) {
+      change.SetMountRoot(file->mount_root);
+      change.ReplaceSettings(std::nullopt, file->settings);
+    }
     change.Commit();
     fresh->MergeLog();
   }

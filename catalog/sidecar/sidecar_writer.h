@@ -22,6 +22,11 @@ class SidecarWriter {
   Sidecar Describe(const WorkspaceRecord& workspace) const;
   Sidecar Describe(const SnapshotRecord& snapshot) const;
 
+  // What store.json should say.
+  MetaDirectory::StoreFile DescribeStore() const;
+  // Brings store.json up to date. A failure is logged only.
+  void RefreshStore() noexcept;
+
   // For a volume that is to be made. Its `generation` is set here: that of the next transaction.
   void Prepare(Sidecar sidecar);
   // The same for one that has a sidecar since somebody began to fill it.

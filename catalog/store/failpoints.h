@@ -54,6 +54,13 @@ inline constexpr std::array<std::string_view, 3> kEditFailpoints = {
     "edit.after-sidecar",
 };
 
+inline constexpr std::array<std::string_view, 4> kSettingFailpoints = {
+    "setting.before-commit",
+    "commit.before-generation",
+    "setting.after-commit",
+    "setting.after-sidecar",
+};
+
 // Of a rollback, a promotion and an exchange.
 inline constexpr std::array<std::string_view, 9> kRollbackFailpoints = {
     "rollback.before-sidecar", "rollback.after-sidecar",   "rollback.after-clone",

@@ -14,6 +14,7 @@
 #include "catalog/db/metadata.h"
 #include "catalog/db/records.h"
 #include "catalog/db/view_numbers.h"
+#include "catalog/policies/settings.h"
 #include "catalog/store/phases.h"
 
 namespace ckptfs {
@@ -64,6 +65,19 @@ struct RollbackRequest {
   // Takes a state that is still being written to (since an earlier rollback) as it is at this
   // moment, rather than to refuse. Not for an exchange.
   bool even_in_writing = false;
+};
+
+struct CleanupRequest {
+  int64_t workspace_id = 0;
+  KeepRules rules;
+};
+
+// What rules and protections say of one checkpoint.
+struct CleanupVerdict {
+  int64_t snapshot_id = 0;
+  std::string name;
+  bool keep = true;
+  std::vector<std::string> reasons;  // for the one or the other
 };
 
 // What Store::LimitUndo did.
@@ -128,6 +142,14 @@ class Store {
   // Deleted for good on return. EBUSY if pinned; unless `force`, EIO if its data is missing, EBUSY
   // if a rollback left open files in it and programs go on writing to those.
   void DeleteSnapshot(int64_t snapshot_id, bool force);
+  // What becomes of each checkpoint of a workspace, oldest first. States that rollbacks kept are left out: they have
+  // a limit of their own. Kept in any case are: the newest, what is pinned, missing or still written to, and what a
+  // live state derives from. EINVAL without a rule.
+  std::vector<CleanupVerdict> PlanCleanup(const CleanupRequest& request) const;
+  // Deletes it for good, unless it is to be kept in any case: then nothing happens, and the reasons are returned.
+  std::vector<std::string> RemoveUnprotected(int64_t snapshot_id);
+  // Throws EROFS.
+  void RequireWritable(const std::string& attempted) const;
   void RenameSnapshot(int64_t snapshot_id, const std::string& new_name);  // EEXIST, EINVAL
   void SetMessage(int64_t snapshot_id, const std::string& message);       // EINVAL: not UTF-8, NUL
   void SetMetadata(int64_t snapshot_id, const Metadata& metadata);
@@ -172,6 +194,11 @@ class Store {
   void RemoveTemplate(const std::string& name);
 
   // --- Small settings ------------------------------------------------------------------------
+  // What holds for that workspace; without one, for the store.
+  Settings SettingsFor(std::optional<int64_t> workspace_id) const;
+  // Sets it for the workspace, or, without one, for the store; without a value it is not set any more. EINVAL.
+  void SetSetting(std::optional<int64_t> workspace_id, const std::string& key,
+                  const std::optional<std::string>& value);
   // Owner and mode of the mount root, 0755 and root until then.
   void SetMountRoot(const RootAttributes& root);
 

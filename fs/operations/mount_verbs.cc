@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "backend/base/error.h"
+#include "backend/base/text.h"
 #include "backend/base/time.h"
 #include "backend/compare/change_list.h"
 #include "catalog/trees/names.h"
@@ -208,6 +209,23 @@ void MountVerbs::SetMetadata(int64_t snapshot_id, const Metadata& metadata) {
   const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
   Logged("set the metadata of " + NameOf(mount_, record),
          [&] { mount_.store.SetMetadata(snapshot_id, metadata); });
+}
+
+std::vector<std::string> MountVerbs::RemoveUnprotected(int64_t snapshot_id) {
+  const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
+  return Logged("clean up " + NameOf(mount_, record), [&] {
+    std::vector<std::string> protections = mount_.store.RemoveUnprotected(snapshot_id);
+    if (protections.empty()) SnapshotDeleted(record);
+    return protections;
+  });
+}
+
+void MountVerbs::SetSetting(std::optional<int64_t> workspace_id, const std::string& key,
+                            const std::optional<std::string>& value) {
+  const std::string whose =
+      workspace_id ? "workspace " + mount_.NameOf(*workspace_id) : "the store";
+  Logged("set " + PlainText(key) + " of " + whose + " to " + PlainText(value.value_or("nothing")),
+         [&] { mount_.store.SetSetting(workspace_id, key, value); });
 }
 
 WorkspaceRecord MountVerbs::Fork(int64_t snapshot_id, const std::string& name,

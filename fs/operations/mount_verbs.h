@@ -60,6 +60,9 @@ class MountVerbs : public Verbs {
   void SetPinned(int64_t snapshot_id, bool pinned) override;
   void SetMessage(int64_t snapshot_id, const std::string& message) override;
   void SetMetadata(int64_t snapshot_id, const Metadata& metadata) override;
+  std::vector<std::string> RemoveUnprotected(int64_t snapshot_id) override;
+  void SetSetting(std::optional<int64_t> workspace_id, const std::string& key,
+                  const std::optional<std::string>& value) override;
   RolledBack RollbackInPlace(const RollbackRequest& request, bool force) override;
   WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) override {
     return Fork(snapshot_id, name, std::nullopt);

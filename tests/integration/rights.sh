@@ -19,6 +19,7 @@ W 0775, mount root 0755
     pin, message                  +      +      +     +     -        +          -
     rename, delete                +      +      +     +     -        +          -
     roll back, exchange           +      +      +     +     -        +          -
+    settings, cleanup             +      +      +     +     -        +          -
     fork                          +      -      -     -     -        -          -
     new workspace                 +      -      -     -     -        -          -
     rename, remove W              +      -      -     -     -        -          -
@@ -32,6 +33,7 @@ W 1777, mount root 1777
     pin, message                  +      +      -     -     -        +          -
     rename, delete                +      +      -     -     -        +          -
     roll back, exchange           +      +      -     -     -        +          -
+    settings, cleanup             +      +      -     -     -        +          -
     fork                          +      +      -     -     -        +          -
     new workspace                 +      +      +     +     +        +          -
     rename, remove W              +      +      -     -     -        +          -
@@ -107,6 +109,7 @@ declare -A ways=(
     ["pin, message"]="setfattr ckpt_pin"
     ["rename, delete"]="mv rmdir ckpt_delete"
     ["roll back, exchange"]="mv_live mv_live_inside ckpt_rollback exchange_live"
+    ["settings, cleanup"]="ckpt_config ckpt_cleanup"
     [fork]="mv_fork ckpt_fork"
     ["new workspace"]="mkdir_workspace ckpt_init ckpt_init_directory"
     ["rename, remove W"]="mv_workspace rmdir_workspace"
@@ -155,6 +158,10 @@ did_mv_live() { [[ ! -e $m/W/mark ]]; }
 did_mv_live_inside() { did_mv_live; }
 did_ckpt_rollback() { did_mv_live; }
 did_exchange_live() { did_mv_live; }
+
+do_ckpt_config() { as "$1" ckpt config -w "$p/W" keep.last 5; }
+did_ckpt_config() { [[ $(ckpt config -w "$m/W" keep.last 2>/dev/null) == 5 ]]; }
+do_ckpt_cleanup() { as "$1" ckpt cleanup -w "$p/W" --keep-last 5; }
 
 do_mv_fork() { as "$1" mv -T "$p/.snapshots/W/S" "$p/N"; }
 do_ckpt_fork() { as "$1" ckpt fork -w "$p/W" -s S N; }
@@ -222,6 +229,7 @@ reset() {
 mend() {
     local snapshots=$m/.snapshots/W
     [[ -d $m/W ]] || mv -T "$m/N" "$m/W"
+    ckpt config -w "$m/W" --unset keep.last >/dev/null
     remove_workspace N
     [[ -d $m/empty ]] || { mkdir -m 755 "$m/empty" && chown "$owner:$owner" "$m/empty"; }
     [[ ! -e $m/V/of-W ]] || { remove_workspace V && mkdir -m 755 "$m/V" && chown "$owner:$owner" "$m/V"; }

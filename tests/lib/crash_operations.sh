@@ -13,8 +13,12 @@ op_delete() { rmdir "$1/.snapshots/w/first"; }
 op_rename_snapshot() { mv "$1/.snapshots/w/first" "$1/.snapshots/w/renamed"; }
 op_pin() { setfattr -n user.ckptfs.pinned -v 1 "$1/.snapshots/w/second"; }
 op_describe() { setfattr -n user.ckptfs.message -v "another" "$1/.snapshots/w/first"; }
+op_set() { ckpt config -w "$1/w" keep.daily 7; }
+op_set_of_store() { cd "$1" && ckpt config --store keep.within 30d; }
+# Of what there is it removes the first.
+op_cleanup() { ckpt cleanup -w "$1/w" --keep-last 1; }
 op_diff() { ckpt diff -w "$1/w" -f first; }
-snapshot_operations=(checkpoint checkpoint_described delete rename_snapshot pin describe diff)
+snapshot_operations=(checkpoint checkpoint_described delete rename_snapshot pin describe diff set set_of_store cleanup)
 
 # --- Live trees ----------------------------------------------------------------------------------
 

@@ -40,6 +40,8 @@ int Main(int argc, char** argv) {
   AddDelete(app, action);
   AddPin(app, action);
   AddUnpin(app, action);
+  AddCleanup(app, action);
+  AddConfig(app, action);
   AddFsck(app, action);
   AddTemplate(app, action);
   // One at most: a second would take the first one's place. That there has to be one is said below, as

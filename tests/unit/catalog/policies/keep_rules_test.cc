@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iomanip>
 #include <map>
 #include <random>
 #include <set>
@@ -412,9 +413,9 @@ std::string NameOfPeriod(size_t period, int64_t time_ns, size_t index) {
   const time_t seconds = time_ns / 1'000'000'000;
   std::tm local{};
   localtime_r(&seconds, &local);
-  char text[64];
-  strftime(text, sizeof text, kFormats[period], &local);
-  return text;
+  std::ostringstream text;
+  text << std::put_time(&local, kFormats[period]);
+  return text.str();
 }
 
 // The same question, answered rule by rule: each goes through all periods by their names.

@@ -36,6 +36,8 @@ const std::vector<Operation>& Operations() {
       {"checkpoint", kCheckpointFailpoints},
       {"delete", kDeleteFailpoints},
       {"edit", kEditFailpoints},
+      {"setting", kSettingFailpoints},
+      {"setting-of-store", kSettingFailpoints},
       {"rollback", kRollbackFailpoints},
       {"rollback-unchanged", kRollbackFailpoints},
       {"exchange", kRollbackFailpoints},
