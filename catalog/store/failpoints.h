@@ -31,6 +31,13 @@ inline constexpr std::array<std::string_view, 4> kRemoveWorkspaceFailpoints = {
     "delete.after-durable",
 };
 
+inline constexpr std::array<std::string_view, 4> kForgetWorkspaceFailpoints = {
+    "forget-workspace.before-commit",
+    "forget-workspace.after-commit",
+    "forget-workspace.after-destroy",
+    "delete.after-durable",
+};
+
 inline constexpr std::array<std::string_view, 2> kRenameWorkspaceFailpoints = {
     "rename-workspace.before-commit",
     "rename-workspace.after-commit",

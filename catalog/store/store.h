@@ -130,6 +130,8 @@ class Store {
   std::unique_ptr<PendingWorkspace> BeginWorkspace(const std::string& name);
   // ENOTEMPTY if it has snapshots. Whether it has files is for who serves it to find out.
   std::unique_ptr<PendingRemoval> BeginRemoval(int64_t workspace_id);
+  // With all its snapshots and files. EBUSY, naming them, if some are pinned; or still written to.
+  std::unique_ptr<PendingForgetting> BeginForgetting(int64_t workspace_id);
   void RenameWorkspace(int64_t workspace_id, const std::string& new_name);  // EEXIST, EINVAL
 
   // --- Snapshots -----------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-// Cleanup by keep rules.
+// What removes many at once: cleanup by keep rules, and a workspace with all that it has.
 #include <cerrno>
 
 #include "backend/base/text.h"
@@ -51,6 +51,13 @@ Json Cleanup(const Request& request) {
           });
   sender.Flush();
   return Json{{"workspace", workspace.name}, {"removed", removed}, {"failed", failed}};
+}
+
+Json Forget(const Request& request) {
+  const WorkspaceRecord workspace = request.ChangedWorkspace();
+  request.Require(Right::kForget, &workspace);
+  return Json{{"workspace", workspace.name},
+              {"snapshots", request.verbs.ForgetWorkspace(workspace.id)}};
 }
 
 }  // namespace ckptfs::control

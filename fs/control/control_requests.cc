@@ -28,6 +28,7 @@ constexpr std::array kCommands = {
     CommandEntry{wire::kDiff, Diff},
     CommandEntry{wire::kPreview, Preview},
     CommandEntry{wire::kCleanup, Cleanup},
+    CommandEntry{wire::kForget, Forget},
     CommandEntry{wire::kSettings, GetSettings},
     CommandEntry{wire::kSetSetting, SetSetting},
     CommandEntry{wire::kCheckpoint, Checkpoint},

@@ -95,6 +95,7 @@ wire::Json Fsck(const Request& request);
 wire::Json Sync(const Request& request);
 // control_cleanup.cc
 wire::Json Cleanup(const Request& request);
+wire::Json Forget(const Request& request);
 // control_settings.cc
 wire::Json GetSettings(const Request& request);
 wire::Json SetSetting(const Request& request);

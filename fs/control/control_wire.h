@@ -74,6 +74,8 @@ inline constexpr const char* kFork = "fork";
 inline constexpr const char* kDelete = "delete";
 // {snapshot, pinned} -> {}
 inline constexpr const char* kPin = "pin";
+// {} -> {workspace, snapshots: how many went with it}
+inline constexpr const char* kForget = "forget";
 // {rules?: {setting: text}, dry_run} -> items {workspace, name, action: "keep" or "remove", reasons: [text], error:
 // text or null}, oldest first; then {workspace, removed, failed}. Without rules by those that are set
 inline constexpr const char* kCleanup = "cleanup";

@@ -24,7 +24,10 @@ class BusyFiles {
   std::vector<HeldFile> InLive(const LiveWorkspace& workspace) const;
   // Waits for releases that are on their way, half a second at most.
   void AwaitReleases(const LiveWorkspace& workspace) const;
-  // Throws EBUSY, of a rollback, if there are such files in the live tree.
+  // Throws EBUSY, of what was `attempted`, if there are such files in the live tree.
+  void RefuseOpenWriters(const LiveWorkspace& workspace, const std::string& attempted,
+                         const std::string& hint) const;
+  // The same of a rollback.
   void RefuseOpenWriters(const LiveWorkspace& workspace) const;
   // Throws EBUSY, of what was `attempted`, if that snapshot keeps a state in which programs go on writing.
   void RefuseDetachedWriters(const SnapshotRecord& snapshot, const std::string& attempted,

@@ -88,6 +88,48 @@ void MountVerbs::RemoveWorkspace(const WorkspaceRecord& record) {
   });
 }
 
+// In use, it stays: whoever writes to it would lose that, and a mount of it would be dead.
+void MountVerbs::RefuseInUse(const LiveWorkspace& workspace, const std::string& what) const {
+  const ForeignMounts found = MountsOf(workspace.id());
+  for (const std::vector<ForeignMount>& mounts : {found.inside, found.of_it}) {
+    if (mounts.empty()) continue;
+    throw Error(EBUSY, what, "it has to do with other mounts: " + Describe(mounts), "Unmount them");
+  }
+  busy_files_.AwaitReleases(workspace);
+  busy_files_.RefuseOpenWriters(workspace, what, "Close them");
+}
+
+// From the commit on nobody finds it by its name, and who stands in it gets ESTALE.
+uint64_t MountVerbs::ForgetWorkspace(int64_t workspace_id) {
+  const auto workspace = mount_.workspaces.Get(workspace_id);
+  const std::string what = "forget workspace " + mount_.NameOf(workspace_id);
+  return Logged(what, [&] {
+    RefuseInUse(*workspace, what);
+    const auto pending = mount_.store.BeginForgetting(workspace_id);
+    const auto record = mount_.store.rows().FindWorkspace(workspace_id);
+    const NodeId root = workspace->root_node();
+    {
+      const GateHold frozen(mount_, workspace, /*becomes_snapshot=*/false);
+      if (!busy_files_.InLive(*workspace).empty()) {
+        throw Error(EBUSY, what, "files were opened for writing meanwhile", "Close them");
+      }
+      pending->Commit();
+      workspace->Switch(nullptr, /*old_number=*/0);
+    }
+    ForgetContent(*workspace, {});
+    mount_.stale_names.Add(root, kMountRootNode, record->name);
+    for (const SnapshotRecord& snapshot : pending->snapshots()) SnapshotDeleted(snapshot);
+    mount_.volumes.Drop(record->volume);
+    mount_.directory_fds.Drop(record->volume);
+    mount_.workspaces.Remove(workspace_id);
+    ListsMoved(*record);
+    WorkspacesChanged();
+    pending->Finish();
+    mount_.notifier.Drain();
+    return static_cast<uint64_t>(pending->snapshots().size());
+  });
+}
+
 bool MountVerbs::IsEmpty(const LiveWorkspace& workspace) {
   if (!workspace.live()->volume) return true;
   bool empty = true;

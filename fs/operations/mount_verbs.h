@@ -67,6 +67,7 @@ class MountVerbs : public Verbs {
   WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) override {
     return Fork(snapshot_id, name, std::nullopt);
   }
+  uint64_t ForgetWorkspace(int64_t workspace_id) override;
   bool ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) override;
   ChangeList Diff(const DiffRequest& request, WorkLimits& limits) override;
 
@@ -118,6 +119,7 @@ class MountVerbs : public Verbs {
   // Makes the live tree stand still, for a copy of it, until the end of what is returned. With the store's
   // locks for it held already (catalog/store/phases.h).
   std::unique_ptr<MomentHold> Freeze(const std::shared_ptr<LiveWorkspace>& workspace);
+  void RefuseInUse(const LiveWorkspace& workspace, const std::string& what) const;
   bool IsEmpty(const LiveWorkspace& workspace);
   void NoteWriters(const SnapshotRecord& made, const WriterNotes::Noted& noted) noexcept;
   void CopyLiveTree(int64_t workspace_id, PendingComparison& pending);

@@ -51,6 +51,9 @@ class Verbs {
   // EBUSY if there are any, naming them. Waits for requests on the workspace, and for other verbs.
   virtual RolledBack RollbackInPlace(const RollbackRequest& request, bool force) = 0;
   virtual WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) = 0;
+  // Removes a workspace with all its snapshots; returns how many these were. EBUSY if one is pinned, if files are
+  // open for writing, or if it is mounted elsewhere.
+  virtual uint64_t ForgetWorkspace(int64_t workspace_id) = 0;
   virtual bool ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) = 0;
   virtual ChangeList Diff(const DiffRequest& request, WorkLimits& limits) = 0;
 };

@@ -23,6 +23,7 @@ W 0775, mount root 0755
     fork                          +      -      -     -     -        -          -
     new workspace                 +      -      -     -     -        -          -
     rename, remove W              +      -      -     -     -        -          -
+    forget W                      +      -      -     -     -        -          -
     roll back by name             +      -      -     -     -        -          -
     promote to V                  +      -      -     -     -        -          -
     names of workspaces           +      +      +     +     +        +          +
@@ -37,16 +38,19 @@ W 1777, mount root 1777
     fork                          +      +      -     -     -        +          -
     new workspace                 +      +      +     +     +        +          -
     rename, remove W              +      +      -     -     -        +          -
+    forget W                      +      +      -     -     -        +          -
     roll back by name             +      +      -     -     -        +          -
     promote to V                  +      +      -     -     -        +          -
 W 0775, mount root 1777
     fork                          +      +      +     +     -        +          -
     new workspace                 +      +      +     +     +        +          -
     rename, remove W              +      +      -     -     -        +          -
+    forget W                      +      +      -     -     -        +          -
     roll back by name             +      +      -     -     -        +          -
     manage the store              +      -      -     -     -        -          -
 W 0775, mount root 0777
     rename, remove W              +      +      +     +     +        +          -
+    forget W                      +      +      +     +     -        +          -
     roll back by name             +      +      +     +     -        +          -
     promote to V                  +      +      -     -     -        +          -
 W 0750, mount root 0711
@@ -113,6 +117,7 @@ declare -A ways=(
     [fork]="mv_fork ckpt_fork"
     ["new workspace"]="mkdir_workspace ckpt_init ckpt_init_directory"
     ["rename, remove W"]="mv_workspace rmdir_workspace"
+    ["forget W"]="ckpt_forget"
     ["roll back by name"]="mv_over exchange_over"
     ["promote to V"]="mv_promote"
     ["names of workspaces"]="ls_root ls_snapshots ckpt_status ckpt_df"
@@ -183,6 +188,9 @@ did_mv_workspace() { did_mv_fork; }
 do_rmdir_workspace() { as "$1" rmdir "$p/empty"; }
 did_rmdir_workspace() { [[ ! -d $m/empty ]]; }
 
+do_ckpt_forget() { as "$1" ckpt forget --yes "$p/W"; }
+did_ckpt_forget() { [[ ! -d $m/W ]]; }
+
 do_mv_over() { as "$1" mv -T "$p/.snapshots/W/S" "$p/W"; }
 do_exchange_over() { exchange "$1" "$p/.snapshots/W/S" "$p/W"; }
 did_mv_over() { did_mv_live; }
@@ -228,6 +236,10 @@ reset() {
 # What a cell has done is undone.
 mend() {
     local snapshots=$m/.snapshots/W
+    [[ -d $m/W || -d $m/N ]] || {
+        reset "$workspace_mode"
+        return
+    }
     [[ -d $m/W ]] || mv -T "$m/N" "$m/W"
     ckpt config -w "$m/W" --unset keep.last >/dev/null
     remove_workspace N

@@ -33,6 +33,7 @@ exchange_operations=(exchange promote)
 
 # --- Workspaces ----------------------------------------------------------------------------------
 
+op_forget() { ckpt forget --yes "$1/other"; }
 op_create() { mkdir "$1/new"; }
 op_remove() { rmdir "$1/empty"; }
 op_rename_workspace() { mv -T "$1/other" "$1/another"; }
@@ -45,7 +46,7 @@ check_import() {
     check_eq "$("$tests_lib/manifest" "$scratch/tree")" "$("$tests_lib/manifest" "$original")" \
         "the original of an import that was $1"
 }
-workspace_operations=(create remove rename_workspace fork import)
+workspace_operations=(create remove forget rename_workspace fork import)
 
 # --- Mounts --------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ void AddPin(CLI::App& app, Action& action);
 void AddUnpin(CLI::App& app, Action& action);
 void AddCleanup(CLI::App& app, Action& action);
 void AddConfig(CLI::App& app, Action& action);
+void AddForget(CLI::App& app, Action& action);
 void AddFsck(CLI::App& app, Action& action);
 void AddTemplate(CLI::App& app, Action& action);
 

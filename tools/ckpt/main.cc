@@ -42,6 +42,7 @@ int Main(int argc, char** argv) {
   AddUnpin(app, action);
   AddCleanup(app, action);
   AddConfig(app, action);
+  AddForget(app, action);
   AddFsck(app, action);
   AddTemplate(app, action);
   // One at most: a second would take the first one's place. That there has to be one is said below, as

@@ -33,6 +33,7 @@ const std::vector<Operation>& Operations() {
       {"import", kImportFailpoints},
       {"rename-workspace", kRenameWorkspaceFailpoints},
       {"remove-workspace", kRemoveWorkspaceFailpoints},
+      {"forget-workspace", kForgetWorkspaceFailpoints},
       {"checkpoint", kCheckpointFailpoints},
       {"delete", kDeleteFailpoints},
       {"edit", kEditFailpoints},

@@ -100,6 +100,25 @@ TEST_F(CleanupTest, OneThatIsStillWrittenToStays) {
   EXPECT_THAT(store().RemoveUnprotected(result.kept->id), IsEmpty());
 }
 
+TEST_F(CleanupTest, AForgottenWorkspaceGoesWithAllItHas) {
+  Make({"a", "b", "c"});
+  store().Fork(Snapshot("w", "b").id, "fork");
+  Checkpoint("fork", "of-fork");
+  store().SetPinned(Snapshot("w", "c").id, true);
+  const int64_t id = Workspace("w").id;
+  EXPECT_EQ(ErrnoOf([&] { ForgetWhole(store(), id); }), EBUSY);
+  EXPECT_THAT(MessageOf([&] { ForgetWhole(store(), id); }), HasSubstr("c"));
+  EXPECT_EQ(store().rows().CountSnapshots(id), 3U);
+  store().SetPinned(Snapshot("w", "c").id, false);
+  EXPECT_EQ(ForgetWhole(store(), id), 3U);
+  EXPECT_EQ(store().rows().FindWorkspace("w"), std::nullopt);
+  EXPECT_EQ(Snapshot("fork", "of-fork").parent_name, "");
+  ExpectSound();
+  Reopen();
+  EXPECT_EQ(Read(Workspace("fork").volume), "1");
+  ExpectSound();
+}
+
 TEST_F(CleanupTest, TheLimitIsExact) {
   Make({"a", "b"});
   store().SetSetting(Workspace("w").id, kLimitSnapshots, "3");

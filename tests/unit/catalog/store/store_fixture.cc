@@ -72,6 +72,8 @@ const std::map<std::string, std::function<void(Store&)>>& Steps() {
        [](Store& store) { store.RenameWorkspace(store.rows().FindWorkspace("w")->id, "new"); }},
       {"remove-workspace",
        [](Store& store) { RemoveWhole(store, store.rows().FindWorkspace("empty")->id); }},
+      {"forget-workspace",
+       [](Store& store) { ForgetWhole(store, store.rows().FindWorkspace("still")->id); }},
       {"checkpoint",
        [](Store& store) {
          CheckpointWhole(store, store.rows().FindWorkspace("w")->id, {.name = "new"});
