@@ -21,8 +21,8 @@ enum class Kind {
 };
 
 struct Key {
-  const char* name;
-  Kind kind;
+  const char* name = "";
+  Kind kind{};
   Period period = Period::kEach;  // of rules
 };
 
@@ -101,7 +101,7 @@ const char* ToString(SettingOrigin origin) {
   return "default";
 }
 
-Settings::Settings(SettingMap store, SettingMap workspace)
+Settings::Settings(const SettingMap& store, const SettingMap& workspace)
     : store_(SoundSettings(store)), workspace_(SoundSettings(workspace)) {}
 
 Setting Settings::Get(const std::string& key) const {
@@ -123,6 +123,7 @@ Setting Settings::Get(const std::string& key) const {
 
 std::vector<Setting> Settings::All() const {
   std::vector<Setting> all;
+  all.reserve(kKeys.size());
   for (const Key& key : kKeys) all.push_back(Get(key.name));
   return all;
 }

@@ -39,7 +39,7 @@ struct Setting {
 // store's, else the default. Of limits the smaller holds: no user lifts one that root has set. A value.
 class Settings {
  public:
-  Settings(SettingMap store, SettingMap workspace);
+  Settings(const SettingMap& store, const SettingMap& workspace);
 
   Setting Get(const std::string& key) const;  // EINVAL: no such key
   std::vector<Setting> All() const;           // in the order of the manual
