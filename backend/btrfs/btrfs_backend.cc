@@ -289,8 +289,8 @@ uint64_t BtrfsBackend::ChangeMarker(const VolumeId& id) const {
 
 VolumeUsage BtrfsBackend::Usage(const VolumeId& id) const { return MeasureUsage(*Open(id)); }
 
-ChangeList BtrfsBackend::Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
-                                 Extent extent) const {
+DiffList BtrfsBackend::Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
+                               Extent extent) const {
   const std::string attempted = fmt::format("compare volume {} with {}", older.str(), newer.str());
   const UniqueFd older_root = OpenRoot(older, attempted);
   const UniqueFd newer_root = OpenRoot(newer, attempted);

@@ -45,8 +45,8 @@ class BtrfsBackend final : public Backend {
   void WriteOut(const VolumeId& id) override;
   uint64_t ChangeMarker(const VolumeId& id) const override;
   VolumeUsage Usage(const VolumeId& id) const override;
-  ChangeList Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
-                     Extent extent) const override;
+  DiffList Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
+                   Extent extent) const override;
   bool MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t files_max,
                   WorkLimits& limits) const override;
   SpaceInfo Space() const override;

@@ -32,26 +32,26 @@ NameChanges NamesBySend(int older_root_fd, int newer_root_fd, WorkLimits& limits
 
 }  // namespace
 
-ChangeList CompareSubvolumesBySend(int older_root_fd, int newer_root_fd, WorkLimits& limits,
-                                   Extent extent) {
+DiffList CompareSubvolumesBySend(int older_root_fd, int newer_root_fd, WorkLimits& limits,
+                                 Extent extent) {
   NameChanges names = NamesBySend(older_root_fd, newer_root_fd, limits);
   const SubvolumeFiles older(older_root_fd, limits);
   const SubvolumeFiles newer(newer_root_fd, limits);
   return ChangesFromNames(older, newer, std::move(names), extent);
 }
 
-ChangeList CompareSubvolumesByWalk(int older_root_fd, int newer_root_fd, WorkLimits& limits,
-                                   Extent extent) {
+DiffList CompareSubvolumesByWalk(int older_root_fd, int newer_root_fd, WorkLimits& limits,
+                                 Extent extent) {
   const SubvolumeFiles older(older_root_fd, limits);
   const SubvolumeFiles newer(newer_root_fd, limits);
   return ChangesByWalking(older, newer, extent);
 }
 
-ChangeList CompareSubvolumes(int older_root_fd, int newer_root_fd, PathBounds& bounds,
-                             WorkLimits& limits, Extent extent) {
+DiffList CompareSubvolumes(int older_root_fd, int newer_root_fd, PathBounds& bounds,
+                           WorkLimits& limits, Extent extent) {
   RequireReadOnly(older_root_fd);
   RequireReadOnly(newer_root_fd);
-  if (SubvolumeId(older_root_fd) == SubvolumeId(newer_root_fd)) return ChangeList(limits);
+  if (SubvolumeId(older_root_fd) == SubvolumeId(newer_root_fd)) return DiffList(limits);
   if (bounds.MayExceedPathMax(older_root_fd, newer_root_fd, limits)) {
     return CompareSubvolumesByWalk(older_root_fd, newer_root_fd, limits, extent);
   }

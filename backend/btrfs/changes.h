@@ -2,7 +2,7 @@
 #pragma once
 
 #include "backend/btrfs/path_bounds.h"
-#include "backend/compare/change_list.h"
+#include "backend/compare/diff_list.h"
 #include "backend/interface/backend.h"
 
 namespace ckptfs {
@@ -20,13 +20,13 @@ namespace ckptfs {
 //
 // Needs CAP_SYS_ADMIN. Any thread may call it, also at the same time for the same volumes, which
 // cannot be deleted meanwhile (EPERM).
-ChangeList CompareSubvolumes(int older_root_fd, int newer_root_fd, PathBounds& bounds,
-                             WorkLimits& limits, Extent extent);
+DiffList CompareSubvolumes(int older_root_fd, int newer_root_fd, PathBounds& bounds,
+                           WorkLimits& limits, Extent extent);
 
 // The two ways by themselves. The first throws Error(EBADMSG) where it is not to be relied on.
-ChangeList CompareSubvolumesBySend(int older_root_fd, int newer_root_fd, WorkLimits& limits,
-                                   Extent extent);
-ChangeList CompareSubvolumesByWalk(int older_root_fd, int newer_root_fd, WorkLimits& limits,
-                                   Extent extent);
+DiffList CompareSubvolumesBySend(int older_root_fd, int newer_root_fd, WorkLimits& limits,
+                                 Extent extent);
+DiffList CompareSubvolumesByWalk(int older_root_fd, int newer_root_fd, WorkLimits& limits,
+                                 Extent extent);
 
 }  // namespace ckptfs

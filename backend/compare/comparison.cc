@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "backend/base/error.h"
-#include "backend/compare/tree_walk.h"
+#include "backend/compare/tree_comparison.h"
 
 namespace ckptfs {
 namespace {
@@ -64,7 +64,7 @@ class Comparison {
         changes_(std::move(names_.paths)),
         held_(changes_.paths().limits()) {}
 
-  ChangeList Run() {
+  DiffList Run() {
     TakeOutPrivateNames(names_, paths_);
     LoadStatus();
     DropNamesMadeAnew();
@@ -72,7 +72,7 @@ class Comparison {
     try {
       Resolve();
       for (const Lost& lost : lost_) {
-        if (!lost.is_left) Report(ChangeKind::kRemoved, lost.path, lost.identity);
+        if (!lost.is_left) Report(DiffKind::kRemoved, lost.path, lost.identity);
       }
       ReportTouchedFiles();
     } catch (const FirstFound&) {
@@ -270,13 +270,13 @@ class Comparison {
     if (gained.is_renamed) {
       // If the directory was made anew and this was moved back into it, its path is what it was.
       if (gained.old_path != place) {
-        Report(ChangeKind::kRenamed, path, gained.identity, gained.old_path);
+        Report(DiffKind::kRenamed, path, gained.identity, gained.old_path);
       }
       return;
     }
     Lost* was = place == kNoPath ? nullptr : Find(lost_, place);
     if (was == nullptr || was->is_left || was->identity.type != gained.identity.type) {
-      Report(ChangeKind::kAdded, path, gained.identity);
+      Report(DiffKind::kAdded, path, gained.identity);
       return;
     }
     was->is_left = true;
@@ -285,7 +285,7 @@ class Comparison {
     const std::string text = paths_.Text(path);
     if (FilesDiffer({older_, old_text, older_.Status(old_text)},
                     {newer_, text, newer_.Status(text)}, true)) {
-      Report(ChangeKind::kModified, path, gained.identity);
+      Report(DiffKind::kModified, path, gained.identity);
     }
   }
 
@@ -333,7 +333,7 @@ class Comparison {
   void ReportModified(PathId path, const FileStatus& is) {
     const Gained* gained = Find(gained_, path);
     if (gained == nullptr || gained->is_renamed) {
-      Report(ChangeKind::kModified, path, is.identity);
+      Report(DiffKind::kModified, path, is.identity);
     }
   }
 
@@ -347,8 +347,7 @@ class Comparison {
     return at;
   }
 
-  void Report(ChangeKind kind, PathId path, const FileIdentity& identity,
-              PathId old_path = kNoPath) {
+  void Report(DiffKind kind, PathId path, const FileIdentity& identity, PathId old_path = kNoPath) {
     changes_.Add(kind, path, old_path, S_ISDIR(identity.type));
     if (extent_ == Extent::kFirst) throw FirstFound();
   }
@@ -367,7 +366,7 @@ class Comparison {
   NameChanges names_;
   PathTree& paths_;
   const Extent extent_;
-  ChangeList changes_;  // has the paths
+  DiffList changes_;  // has the paths
   HeldBytes held_;
   std::deque<Lost> lost_;      // by path
   std::deque<Gained> gained_;  // by path
@@ -380,12 +379,12 @@ bool IsPrivatePath(std::string_view path) {
   return path.starts_with(kName) && (path.size() == kName.size() || path[kName.size()] == '/');
 }
 
-ChangeList ChangesFromNames(const VolumeFiles& older, const VolumeFiles& newer, NameChanges names,
-                            Extent extent) {
+DiffList ChangesFromNames(const VolumeFiles& older, const VolumeFiles& newer, NameChanges names,
+                          Extent extent) {
   return Comparison(older, newer, std::move(names), extent).Run();
 }
 
-ChangeList ChangesByWalking(const VolumeFiles& older, const VolumeFiles& newer, Extent extent) {
+DiffList ChangesByWalking(const VolumeFiles& older, const VolumeFiles& newer, Extent extent) {
   return ChangesFromNames(older, newer, CompareByWalking(older, newer), extent);
 }
 

@@ -3,7 +3,7 @@
 
 #include <string_view>
 
-#include "backend/compare/change_list.h"
+#include "backend/compare/diff_list.h"
 #include "backend/compare/name_changes.h"
 #include "backend/compare/volume_files.h"
 #include "backend/interface/backend.h"
@@ -34,14 +34,14 @@ namespace ckptfs {
 // - Other filesystems and nested subvolumes are no part of either.
 //
 // Works under the limits of the volumes' files. `extent` kFirst: of what differs, one at the most is in the list.
-ChangeList ChangesFromNames(const VolumeFiles& older, const VolumeFiles& newer, NameChanges names,
-                            Extent extent);
+DiffList ChangesFromNames(const VolumeFiles& older, const VolumeFiles& newer, NameChanges names,
+                          Extent extent);
 
 // Whether a path is that of kPrivateDirectoryName or below, which is no part of either volume.
 bool IsPrivatePath(std::string_view path);
 
 // The same, found by walking both trees: takes time proportional to the number of files, and needs
 // nothing of the filesystem.
-ChangeList ChangesByWalking(const VolumeFiles& older, const VolumeFiles& newer, Extent extent);
+DiffList ChangesByWalking(const VolumeFiles& older, const VolumeFiles& newer, Extent extent);
 
 }  // namespace ckptfs

@@ -16,7 +16,7 @@
 #include "backend/base/failpoint.h"
 #include "backend/base/partial_file.h"
 #include "backend/compare/comparison.h"
-#include "backend/compare/tree_walk.h"
+#include "backend/compare/tree_comparison.h"
 #include "backend/dm/dm_volume.h"
 #include "backend/dm/image_files.h"
 
@@ -252,11 +252,11 @@ bool DmBackend::MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t 
                              ImageFiles(newer_volume->root_fd(), limits), files_max);
 }
 
-ChangeList DmBackend::Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
-                              Extent extent) const {
+DiffList DmBackend::Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
+                            Extent extent) const {
   RequireReadOnly(HeaderOf(older), older);
   RequireReadOnly(HeaderOf(newer), newer);
-  if (older == newer) return ChangeList(limits);
+  if (older == newer) return DiffList(limits);
   const std::shared_ptr<Activation> older_volume = table_->Get(older);
   const std::shared_ptr<Activation> newer_volume = table_->Get(newer);
   return ChangesByWalking(ImageFiles(older_volume->root_fd(), limits),

@@ -44,8 +44,8 @@ class DmBackend : public Backend {
   void Sync(const VolumeId& id) override;
   void WriteOut(const VolumeId& id) override;
   uint64_t ChangeMarker(const VolumeId& id) const override;
-  ChangeList Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
-                     Extent extent) const override;
+  DiffList Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
+                   Extent extent) const override;
   bool MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t files_max,
                   WorkLimits& limits) const override;
   SpaceInfo Space() const override;

@@ -101,18 +101,18 @@ struct SpaceInfo {
   uint64_t free_bytes = 0;  // what can still be written, with the host's limits counted in
 };
 
-enum class ChangeKind { kAdded, kRemoved, kModified, kRenamed };
+enum class DiffKind { kAdded, kRemoved, kModified, kRenamed };
 
 // One line of a comparison of two volumes. Paths are relative to the volume's root, without a
 // leading or trailing slash, and may hold any byte but NUL.
-struct Change {
-  ChangeKind kind = ChangeKind::kModified;
+struct DiffEntry {
+  DiffKind kind = DiffKind::kModified;
   std::string path;      // in the newer volume (for kRemoved: in the older)
   std::string old_path;  // for kRenamed only
   bool is_directory = false;
 };
 
-class ChangeList;  // backend/compare/change_list.h
+class DiffList;  // backend/compare/diff_list.h
 
 // How much of what differs is wanted: all, or to know whether something does.
 enum class Extent { kAll, kFirst };
@@ -215,8 +215,8 @@ class Backend {
   // kModified, and so does a regular file's changed mtime; times of directories and access times
   // do not. A file that went into kPrivateDirectoryName is kRemoved, one that came out is kAdded.
   // Throws what the limits say.
-  virtual ChangeList Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
-                             Extent extent) const = 0;
+  virtual DiffList Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
+                           Extent extent) const = 0;
 
   // A quick look at what Changes would look at thoroughly. False if something is found in which the two
   // differ for certain, or if more than `files_max` files would have to be looked at; true: Changes may be

@@ -35,7 +35,7 @@ void Catalog::Create(int store_fd, const std::string& file_name, const StoreFact
   MakeFile(store_fd, file_name);
   Database database(store_fd, file_name);
   ConfigureConnection(database);
-  Transaction transaction(database);
+  DatabaseTransaction transaction(database);
   CreateSchema(database);
   database.Run(
       "INSERT INTO store (id, uuid, created_ns, backend_type, backend_selection, "

@@ -46,7 +46,7 @@ enum class CatalogCheck {
 // sidecars: what a row means is the Store's affair.
 //
 // Any thread may call any function. Reads have a connection of their own, so that they see the
-// last committed state and never wait for a transaction. Changes are made through a Change, of
+// last committed state and never wait for a transaction. Changes are made through a Transaction, of
 // which there is one at a time.
 class Catalog {
  public:
@@ -54,7 +54,7 @@ class Catalog {
   // Of the names of a catalog's file and what SQLite keeps beside it.
   static constexpr std::array kSuffixes = {"", "-wal", "-shm", "-journal"};
 
-  class Change;
+  class Transaction;
 
   // Makes a complete catalog without rows, in a file that must not exist (EEXIST).
   static void Create(int store_fd, const std::string& file_name, const StoreFacts& facts);
@@ -102,7 +102,7 @@ class Catalog {
   uint64_t CountCheckpoints(int64_t workspace_id) const;
   int64_t LargestSnapshotId(int64_t workspace_id) const;  // 0: it has none
 
-  // Who had files open for writing when that snapshot was taken (Change::SetOpenWriters). Empty: that is not
+  // Who had files open for writing when that snapshot was taken (Transaction::SetOpenWriters). Empty: that is not
   // known (states that rollbacks kept; snapshots of an older ckptfs, or from before a rebuild of the catalog).
   std::optional<OpenWriterList> OpenWriters(int64_t snapshot_id) const;
   // States that rollbacks kept, are not pinned and have their data, but for the newest `keep` of
@@ -124,7 +124,7 @@ class Catalog {
   bool IsViewUsed(uint64_t view) const;
 
   // Makes all transactions durable that are not yet; returns at once if there are none. Changes go on
-  // meanwhile. If the disk fails at it nobody can tell what of them it has: no Change begins any more,
+  // meanwhile. If the disk fails at it nobody can tell what of them it has: no Transaction begins any more,
   // with EIO.
   void Flush();
 

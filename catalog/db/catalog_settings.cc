@@ -1,5 +1,5 @@
 // Settings in the catalog.
-#include "catalog/db/catalog_change.h"
+#include "catalog/db/catalog_transaction.h"
 
 namespace ckptfs {
 namespace {
@@ -22,8 +22,8 @@ SettingMap Catalog::SettingsOf(std::optional<int64_t> workspace_id) const {
                                  *workspace_id));
 }
 
-void Catalog::Change::SetSetting(std::optional<int64_t> workspace_id, const std::string& key,
-                                 const std::optional<std::string>& value) {
+void Catalog::Transaction::SetSetting(std::optional<int64_t> workspace_id, const std::string& key,
+                                      const std::optional<std::string>& value) {
   if (!workspace_id) {
     database_.Run("DELETE FROM store_setting WHERE key = ?", key);
     if (value) database_.Run("INSERT INTO store_setting (key, value) VALUES (?, ?)", key, *value);
@@ -36,8 +36,8 @@ void Catalog::Change::SetSetting(std::optional<int64_t> workspace_id, const std:
                 *workspace_id, key, *value);
 }
 
-void Catalog::Change::ReplaceSettings(std::optional<int64_t> workspace_id,
-                                      const SettingMap& settings) {
+void Catalog::Transaction::ReplaceSettings(std::optional<int64_t> workspace_id,
+                                           const SettingMap& settings) {
   if (workspace_id) {
     database_.Run("DELETE FROM workspace_setting WHERE workspace_id = ?", *workspace_id);
   } else {

@@ -83,7 +83,7 @@ void Catalog::ViewsReleased() {
 }
 
 // Moves on what NextView counts from.
-void Catalog::Change::NoteGiven(uint64_t view) {
+void Catalog::Transaction::NoteGiven(uint64_t view) {
   database_.Run("UPDATE view_range SET given = ? WHERE first = ?", view, RangeOf(view).first);
 }
 

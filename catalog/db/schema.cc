@@ -228,7 +228,7 @@ void MigrateSchema(Database& database) {
   }
   RequireOwnSchema(database, static_cast<size_t>(version));
   for (auto next = static_cast<size_t>(version); next < kMigrations.size(); ++next) {
-    Transaction transaction(database);
+    DatabaseTransaction transaction(database);
     Apply(database, next);
     transaction.Commit();
   }

@@ -302,11 +302,11 @@ void Database::Throw(int result, std::string_view attempted) const {
   throw Error(error, attempted, "SQLite: " + why, hint);
 }
 
-Transaction::Transaction(Database& database) : database_(database) {
+DatabaseTransaction::DatabaseTransaction(Database& database) : database_(database) {
   database_.Run("BEGIN IMMEDIATE");
 }
 
-Transaction::~Transaction() {
+DatabaseTransaction::~DatabaseTransaction() {
   if (!open_) return;
   try {
     database_.Run("ROLLBACK");
@@ -315,7 +315,7 @@ Transaction::~Transaction() {
   }
 }
 
-void Transaction::Commit() {
+void DatabaseTransaction::Commit() {
   database_.Run("COMMIT");
   open_ = false;
 }

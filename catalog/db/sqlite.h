@@ -139,12 +139,12 @@ class Database {
 
 // A write transaction: begun at once, so that it cannot fail half-way for a lock; rolled back if it
 // dies without Commit.
-class Transaction {
+class DatabaseTransaction {
  public:
-  explicit Transaction(Database& database);
-  ~Transaction();
-  Transaction(const Transaction&) = delete;
-  Transaction& operator=(const Transaction&) = delete;
+  explicit DatabaseTransaction(Database& database);
+  ~DatabaseTransaction();
+  DatabaseTransaction(const DatabaseTransaction&) = delete;
+  DatabaseTransaction& operator=(const DatabaseTransaction&) = delete;
 
   // Durable on return (with synchronous=FULL).
   void Commit();

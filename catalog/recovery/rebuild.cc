@@ -424,20 +424,20 @@ RebuildPlan PlanRebuild(const Backend& backend, const MetaDirectory& meta,
   return Planner(backend, meta, known).Make();
 }
 
-void ApplyRebuild(const RebuildPlan& plan, Catalog::Change& change) {
-  change.DeleteAllRows();
+void ApplyRebuild(const RebuildPlan& plan, Catalog::Transaction& transaction) {
+  transaction.DeleteAllRows();
   std::map<uint64_t, int64_t> workspace_ids;
   for (const WorkspaceRecord& workspace : plan.workspaces) {
-    const int64_t id = workspace_ids[workspace.view] = change.Insert(workspace);
+    const int64_t id = workspace_ids[workspace.view] = transaction.Insert(workspace);
     const auto settings = plan.settings.find(workspace.view);
-    if (settings != plan.settings.end()) change.ReplaceSettings(id, settings->second);
+    if (settings != plan.settings.end()) transaction.ReplaceSettings(id, settings->second);
   }
   std::map<Uuid, int64_t> snapshot_ids;
   for (const RebuildPlan::Entry& entry : plan.snapshots) {
     SnapshotRecord snapshot = entry.snapshot;
     snapshot.workspace_id = workspace_ids.at(entry.workspace_view);
     snapshot.parent_id.reset();
-    snapshot_ids[snapshot.uuid] = change.Insert(snapshot);
+    snapshot_ids[snapshot.uuid] = transaction.Insert(snapshot);
   }
   const auto id_of = [&](const Uuid& uuid) -> std::optional<int64_t> {
     const auto found = snapshot_ids.find(uuid);
@@ -446,16 +446,16 @@ void ApplyRebuild(const RebuildPlan& plan, Catalog::Change& change) {
   };
   for (const RebuildPlan::Entry& entry : plan.snapshots) {
     if (entry.parent.empty()) continue;
-    change.SetParent(snapshot_ids.at(entry.snapshot.uuid), id_of(entry.parent));
+    transaction.SetParent(snapshot_ids.at(entry.snapshot.uuid), id_of(entry.parent));
   }
   for (const WorkspaceRecord& workspace : plan.workspaces) {
     const std::optional<int64_t> parent = id_of(plan.live_parents.at(workspace.view));
-    change.SetLive(workspace_ids.at(workspace.view), workspace.volume, parent,
-                   parent ? workspace.parent_marker : 0);
+    transaction.SetLive(workspace_ids.at(workspace.view), workspace.volume, parent,
+                        parent ? workspace.parent_marker : 0);
     // When its list changed last is lost; time must not go back for who looks at it only for news.
-    change.TouchSnapshots(workspace_ids.at(workspace.view), NowNs());
+    transaction.TouchSnapshots(workspace_ids.at(workspace.view), NowNs());
   }
-  change.SetGeneration(plan.generation);
+  transaction.SetGeneration(plan.generation);
 }
 
 }  // namespace ckptfs

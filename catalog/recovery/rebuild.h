@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "backend/interface/backend.h"
-#include "catalog/db/catalog_change.h"
+#include "catalog/db/catalog_transaction.h"
 #include "catalog/sidecar/sidecar.h"
 
 namespace ckptfs {
@@ -34,6 +34,6 @@ RebuildPlan PlanRebuild(const Backend& backend, const MetaDirectory& meta,
                         const std::vector<Sidecar>& known);
 
 // Replaces all rows by the plan's, in the caller's transaction.
-void ApplyRebuild(const RebuildPlan& plan, Catalog::Change& change);
+void ApplyRebuild(const RebuildPlan& plan, Catalog::Transaction& transaction);
 
 }  // namespace ckptfs

@@ -33,7 +33,7 @@ class Recovery {
   std::optional<Sidecar> ReadSidecar(const VolumeId& volume) const;  // empty also if damaged
   bool IsDebris(const VolumeId& volume) const;
   void SetStates();
-  void SetState(Catalog::Change& change, const SnapshotVolume& snapshot);
+  void SetState(Catalog::Transaction& transaction, const SnapshotVolume& snapshot);
   void SealSnapshots();
   void RemoveUnlinkedFiles();
   template <typename Action>
@@ -158,9 +158,9 @@ bool Recovery::Adopt(const Sidecar& sidecar) {
   }
   try {
     const uint64_t marker = store_.backend->ChangeMarker(sidecar.volume);
-    Catalog::Change change(*store_.catalog);
-    InsertCheckpoint(change, snapshot, workspace->volume, marker);
-    store_.Commit(change);
+    Catalog::Transaction transaction(*store_.catalog);
+    InsertCheckpoint(transaction, snapshot, workspace->volume, marker);
+    store_.Commit(transaction);
   } catch (const Error& error) {
     if (error.errno_value() != EEXIST) throw;
     return false;
@@ -190,9 +190,9 @@ void Recovery::JudgeVolumesWithoutRow() {
   }
   if (debris.empty()) return;
   // If power goes and they come back, later transactions would make them look like volumes of lost rows.
-  Catalog::Change change(*store_.catalog);
-  for (const VolumeId& volume : debris) change.AddTombstone(volume, std::nullopt, NowNs());
-  change.CommitUncounted();
+  Catalog::Transaction transaction(*store_.catalog);
+  for (const VolumeId& volume : debris) transaction.AddTombstone(volume, std::nullopt, NowNs());
+  transaction.CommitUncounted();
   for (const VolumeId& volume : debris) store_.Destroy(volume);
 }
 
@@ -220,10 +220,10 @@ bool Recovery::IsDebris(const VolumeId& volume) const {
 }
 
 void Recovery::SetStates() {
-  Catalog::Change change(*store_.catalog);
-  for (const SnapshotVolume& snapshot : snapshots_) SetState(change, snapshot);
+  Catalog::Transaction transaction(*store_.catalog);
+  for (const SnapshotVolume& snapshot : snapshots_) SetState(transaction, snapshot);
   // Found again by the next start: no news for the store.
-  change.CommitUncounted();
+  transaction.CommitUncounted();
   for (const WorkspaceRecord& workspace : workspaces_) {
     const auto volume = volumes_.find(workspace.volume);
     if (volume == volumes_.end()) {
@@ -238,7 +238,7 @@ void Recovery::SetStates() {
   }
 }
 
-void Recovery::SetState(Catalog::Change& change, const SnapshotVolume& snapshot) {
+void Recovery::SetState(Catalog::Transaction& transaction, const SnapshotVolume& snapshot) {
   const bool there = volumes_.contains(snapshot.volume);
   const SnapshotState state = there ? SnapshotState::kOk : SnapshotState::kMissing;
   const std::optional<WorkspaceRecord> workspace =
@@ -252,7 +252,7 @@ void Recovery::SetState(Catalog::Change& change, const SnapshotVolume& snapshot)
   }
   if (state == snapshot.state) return;
   if (there) spdlog::warn("{}: the data of snapshot {} is back", store_.options.path, name);
-  change.SetState(snapshot.id, state);
+  transaction.SetState(snapshot.id, state);
 }
 
 // A rollback that was cut short after its transaction: the state before it is a snapshot already,

@@ -135,13 +135,13 @@ void Checker::MergeFromSidecars(uint64_t store_generation) {
   store_.catalog->CopyTo(copy);
   RebuildPlan plan = PlanRebuild(*store_.backend, *store_.meta, known);
   plan.generation = std::max(plan.generation, store_generation);
-  Catalog::Change change(*store_.catalog);
-  ApplyRebuild(plan, change);
+  Catalog::Transaction transaction(*store_.catalog);
+  ApplyRebuild(plan, transaction);
   if (const auto file = store_.meta->ReadStore()) {
-    change.SetMountRoot(file->mount_root);
-    change.ReplaceSettings(std::nullopt, file->settings);
+    transaction.SetMountRoot(file->mount_root);
+    transaction.ReplaceSettings(std::nullopt, file->settings);
   }
-  store_.Commit(change);
+  store_.Commit(transaction);
   for (const std::string& remark : plan.remarks) report_.repaired.push_back(remark);
   report_.repaired.push_back("the old catalog is kept as " + copy);
 
@@ -188,9 +188,9 @@ void Checker::CheckRows() {
     Mend(fmt::format("snapshot {}: the catalog calls it {}, and it is {}", snapshot.name,
                      ToString(snapshot.state), ToString(state)),
          fmt::format("snapshot {} is called {} now", snapshot.name, ToString(state)), [&] {
-           Catalog::Change change(*store_.catalog);
-           change.SetState(snapshot.id, state);
-           change.CommitUncounted();
+           Catalog::Transaction transaction(*store_.catalog);
+           transaction.SetState(snapshot.id, state);
+           transaction.CommitUncounted();
          });
   }
 }
@@ -206,9 +206,9 @@ void Checker::CheckViews() {
          fmt::format("snapshot {} has a view number of its own", snapshot.name), [&] {
            SnapshotRecord other = snapshot;
            other.view = store_.NextView(ViewUse::kSnapshot);
-           Catalog::Change change(*store_.catalog);
-           change.Update(other);
-           store_.Commit(change);
+           Catalog::Transaction transaction(*store_.catalog);
+           transaction.Update(other);
+           store_.Commit(transaction);
          });
   }
 }
@@ -241,9 +241,9 @@ void Checker::CheckTemplates() {
     });
     Mend(fmt::format("template {} ({}) has no entry in the catalog", wanted, info.id.str()),
          fmt::format("template {} has an entry", info.label), [&] {
-           Catalog::Change change(*store_.catalog);
-           change.Insert(info);
-           store_.Commit(change);
+           Catalog::Transaction transaction(*store_.catalog);
+           transaction.Insert(info);
+           store_.Commit(transaction);
          });
   }
 }
@@ -299,15 +299,15 @@ std::string Checker::Adopt(const Sidecar& sidecar) {
     again.name = FirstFreeName(again.name, [&](const std::string& name) {
       return store_.catalog->FindWorkspace(name).has_value();
     });
-    Catalog::Change change(*store_.catalog);
-    change.Insert(again);
-    store_.Commit(change);
+    Catalog::Transaction transaction(*store_.catalog);
+    transaction.Insert(again);
+    store_.Commit(transaction);
     return "workspace " + again.name;
   }
   if (!volumes_.contains(workspace->volume)) {
-    Catalog::Change change(*store_.catalog);
-    change.SetLive(workspace->id, sidecar.volume, workspace->parent_id, 0);
-    store_.Commit(change);
+    Catalog::Transaction transaction(*store_.catalog);
+    transaction.SetLive(workspace->id, sidecar.volume, workspace->parent_id, 0);
+    store_.Commit(transaction);
     return "the live tree of " + workspace->name;
   }
   const std::shared_ptr<Volume> opened = store_.backend->Open(sidecar.volume);
@@ -333,10 +333,10 @@ std::string Checker::AdoptSnapshot(const WorkspaceRecord& workspace, SnapshotRec
       parent.empty() ? std::nullopt : store_.catalog->FindSnapshot(parent);
   snapshot.parent_id = parent_row ? std::optional(parent_row->id) : std::nullopt;
   snapshot.state = SnapshotState::kOk;
-  Catalog::Change change(*store_.catalog);
-  change.Insert(snapshot);
-  change.TouchSnapshots(workspace.id, NowNs());
-  store_.Commit(change);
+  Catalog::Transaction transaction(*store_.catalog);
+  transaction.Insert(snapshot);
+  transaction.TouchSnapshots(workspace.id, NowNs());
+  store_.Commit(transaction);
   return fmt::format("snapshot {} of {}", snapshot.name, workspace.name);
 }
 

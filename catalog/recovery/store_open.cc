@@ -164,9 +164,9 @@ void Opener::MakeStore() {
   {
     const std::unique_ptr<Catalog> fresh =
         Catalog::Open(catalog_fd_, kNewCatalog, CatalogCheck::kQuick);
-    Catalog::Change change(*fresh);
-    InsertTemplatesOf(*store_.backend, change);
-    change.CommitUncounted();
+    Catalog::Transaction transaction(*fresh);
+    InsertTemplatesOf(*store_.backend, transaction);
+    transaction.CommitUncounted();
     fresh->MergeLog();
   }
   Failpoint("first.after-create");
@@ -281,14 +281,14 @@ void Opener::Rebuild(const std::string& reason, const std::string& detected) {
   {
     const std::unique_ptr<Catalog> fresh =
         Catalog::Open(catalog_fd_, kNewCatalog, CatalogCheck::kQuick);
-    Catalog::Change change(*fresh);
-    ApplyRebuild(plan, change);
-    InsertTemplatesOf(*store_.backend, change);
+    Catalog::Transaction transaction(*fresh);
+    ApplyRebuild(plan, transaction);
+    InsertTemplatesOf(*store_.backend, transaction);
     if (const auto file = store_.meta->ReadStore()) {
-      change.SetMountRoot(file->mount_root);
-      change.ReplaceSettings(std::nullopt, file->settings);
+      transaction.SetMountRoot(file->mount_root);
+      transaction.ReplaceSettings(std::nullopt, file->settings);
     }
-    change.Commit();
+    transaction.Commit();
     fresh->MergeLog();
   }
   Failpoint("rebuild.after-build");

@@ -123,9 +123,9 @@ void Janitor::FinishDestroyed(const std::set<VolumeId>& volumes) {
     for (const VolumeId& volume : volumes) meta_.Remove(volume);
     // ... or a tombstone without a sidecar: the same.
     Failpoint("delete.before-tombstone-drop");
-    Catalog::Change change(catalog_);
-    for (const VolumeId& volume : volumes) change.DropTombstone(volume);
-    change.CommitUncounted();
+    Catalog::Transaction transaction(catalog_);
+    for (const VolumeId& volume : volumes) transaction.DropTombstone(volume);
+    transaction.CommitUncounted();
   } catch (const std::exception& error) {
     spdlog::warn("finish the deletion of {} volumes: {}; the next start repeats it", volumes.size(),
                  error.what());

@@ -99,7 +99,7 @@ class PendingComparison {
   virtual void CopyLiveTree() = 0;
   // Thawed: one of these. They throw what the limits say. The list lives no longer than the limits, which it
   // holds memory of.
-  virtual ChangeList Changes(WorkLimits& limits) = 0;
+  virtual DiffList Changes(WorkLimits& limits) = 0;
   virtual bool Differs(WorkLimits& limits) = 0;
 };
 

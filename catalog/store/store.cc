@@ -24,9 +24,9 @@ const Catalog& Store::rows() const noexcept { return *impl_->catalog; }
 void Store::SetMountRoot(const RootAttributes& root) {
   const OperationLocks::Hold hold = impl_->operations.Lock({StoreContext::kMountRootLock});
   impl_->RequireWritable("change the mount root");
-  Catalog::Change change(*impl_->catalog);
-  change.SetMountRoot(root);
-  impl_->Commit(change);
+  Catalog::Transaction transaction(*impl_->catalog);
+  transaction.SetMountRoot(root);
+  impl_->Commit(transaction);
   // A crash before this leaves the old attributes in store.json, which recovery writes anew.
   impl_->sidecars->RefreshStore();
 }
@@ -36,9 +36,9 @@ void Store::SetViewHolder(IsViewHeld is_held) { impl_->given_views.SetHolder(std
 void Store::MarkMissing(int64_t snapshot_id) {
   const std::optional<SnapshotRecord> snapshot = impl_->catalog->FindSnapshot(snapshot_id);
   if (!snapshot || snapshot->state == SnapshotState::kMissing) return;
-  Catalog::Change change(*impl_->catalog);
-  change.SetState(snapshot_id, SnapshotState::kMissing);
-  change.CommitUncounted();
+  Catalog::Transaction transaction(*impl_->catalog);
+  transaction.SetState(snapshot_id, SnapshotState::kMissing);
+  transaction.CommitUncounted();
   spdlog::error("the data of snapshot {} is missing: volume {} is gone", snapshot->name,
                 snapshot->volume.str());
 }

@@ -161,7 +161,7 @@ class Store {
   // EIO if the snapshot's data is missing, EBUSY if it is being written to.
   std::unique_ptr<PendingRollback> BeginRollback(const RollbackRequest& request);
   // Deletes the oldest state that rollbacks of this workspace kept and StoreOptions no longer keep,
-  // if there is one that nobody writes to. For UndoLimiter, which calls it again and again, so that
+  // if there is one that nobody writes to. For RollbackRetention, which calls it again and again, so that
   // other operations come in between.
   UndoLimitStep LimitUndo(int64_t workspace_id);
   // Of those who went on writing to a kept state (PendingRollback) the last one is gone, and

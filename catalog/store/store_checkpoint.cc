@@ -64,13 +64,13 @@ void CheckMessage(std::string_view message) {
   if (!IsValidUtf8(message)) throw Error(EINVAL, kAttempted, "it is not valid UTF-8");
 }
 
-int64_t InsertCheckpoint(Catalog::Change& change, SnapshotRecord snapshot, const VolumeId& live,
-                         uint64_t marker) {
+int64_t InsertCheckpoint(Catalog::Transaction& transaction, SnapshotRecord snapshot,
+                         const VolumeId& live, uint64_t marker) {
   // Not as it was at the beginning: it may be another workspace's, and have been deleted since.
-  snapshot.parent_id = change.LiveParent(snapshot.workspace_id);
-  const int64_t id = change.Insert(snapshot);
-  change.SetLive(snapshot.workspace_id, live, id, marker);
-  change.TouchSnapshots(snapshot.workspace_id, snapshot.created_ns);
+  snapshot.parent_id = transaction.LiveParent(snapshot.workspace_id);
+  const int64_t id = transaction.Insert(snapshot);
+  transaction.SetLive(snapshot.workspace_id, live, id, marker);
+  transaction.TouchSnapshots(snapshot.workspace_id, snapshot.created_ns);
   return id;
 }
 
@@ -93,7 +93,7 @@ class NewCheckpoint final : public PendingCheckpoint {
   std::optional<GivenViews::Number> view_;
   SnapshotRecord snapshot_;
   std::shared_ptr<Volume> live_;
-  std::optional<PreparedVolume> volume_;
+  std::optional<StagedVolume> volume_;
   uint64_t marker_ = 0;
 };
 
@@ -157,9 +157,9 @@ void NewCheckpoint::Take(const FrozenFacts& facts) {
 SnapshotRecord NewCheckpoint::Commit() {
   Failpoint("checkpoint.before-commit");
   {
-    Catalog::Change change(*store_.catalog, Durability::kWithNextFlush);
-    snapshot_.id = InsertCheckpoint(change, snapshot_, workspace_.volume, marker_);
-    change.Commit();
+    Catalog::Transaction transaction(*store_.catalog, Durability::kWithNextFlush);
+    snapshot_.id = InsertCheckpoint(transaction, snapshot_, workspace_.volume, marker_);
+    transaction.Commit();
   }
   // The sidecar says "prepared" still, and the live tree's names the snapshot before this one as its
   // parent: written anew soon, or by recovery.
@@ -183,14 +183,14 @@ std::unique_ptr<PendingCheckpoint> Store::BeginCheckpoint(int64_t workspace_id,
 // leaves a checkpoint of which is not known who had what open, as it does where the row is made from the
 // sidecar.
 void Store::NoteOpenWriters(const SnapshotRecord& snapshot, const OpenWriterList& writers) {
-  Catalog::Change change(*impl_->catalog, Durability::kWithNextFlush);
+  Catalog::Transaction transaction(*impl_->catalog, Durability::kWithNextFlush);
   // While this change lasts there is no other.
   const auto now = impl_->catalog->FindSnapshot(snapshot.id);
   if (!now || now->volume != snapshot.volume) return;
-  change.SetOpenWriters(snapshot.id, writers);
+  transaction.SetOpenWriters(snapshot.id, writers);
   // Nothing makes up for it if it is lost, as adoption does for the checkpoint. If it were counted, the catalog
   // would be behind then, and debris would seem to be of a later transaction than the next.
-  change.CommitUncounted();
+  transaction.CommitUncounted();
 }
 
 }  // namespace ckptfs

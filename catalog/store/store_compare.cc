@@ -7,7 +7,7 @@
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/low_priority.h"
-#include "backend/compare/change_list.h"
+#include "backend/compare/diff_list.h"
 #include "catalog/store/store_context.h"
 
 namespace ckptfs {
@@ -35,7 +35,7 @@ class ScratchSnapshot {
 
  private:
   StoreContext& store_;
-  std::optional<PreparedVolume> volume_;
+  std::optional<StagedVolume> volume_;
 };
 
 // The volume of a snapshot, or a copy of what it is at this moment if it is still being written to.
@@ -94,13 +94,13 @@ class Comparison final : public PendingComparison {
   bool IsOfLiveTree() const override { return live_.has_value(); }
   void CopyLiveTree() override { live_->Take(); }
 
-  ChangeList Changes(WorkLimits& limits) override {
+  DiffList Changes(WorkLimits& limits) override {
     const ReadOnlyState older(store_, older_);
     if (!live_) {
       const ReadOnlyState newer(store_, *newer_);
       return ChangesBetween(older.id(), newer.id(), limits);
     }
-    ChangeList changes = ChangesBetween(older.id(), live_->id(), limits);
+    DiffList changes = ChangesBetween(older.id(), live_->id(), limits);
     live_.reset();
     Failpoint("diff.after-destroy");
     return changes;
@@ -112,8 +112,7 @@ class Comparison final : public PendingComparison {
   }
 
  private:
-  ChangeList ChangesBetween(const VolumeId& older, const VolumeId& newer,
-                            WorkLimits& limits) const {
+  DiffList ChangesBetween(const VolumeId& older, const VolumeId& newer, WorkLimits& limits) const {
     const LowPriority low;
     return store_.backend->Changes(older, newer, limits, Extent::kAll);
   }

@@ -102,8 +102,8 @@ void StoreContext::RequireSettled(const SnapshotRecord& snapshot, std::string_vi
               "Close their files first");
 }
 
-void StoreContext::Commit(Catalog::Change& change) const {
-  const uint64_t generation = change.Commit();
+void StoreContext::Commit(Catalog::Transaction& transaction) const {
+  const uint64_t generation = transaction.Commit();
   if (options.read_only) return;
   // If power goes here the store's copy is one behind, which means nothing: only a copy that is
   // ahead of the catalog does.
@@ -150,17 +150,17 @@ StoreContext::HeldSnapshot StoreContext::HoldSnapshot(int64_t id) {
   return {std::move(hold), Snapshot(id)};
 }
 
-PreparedVolume::PreparedVolume(StoreContext& store, const Sidecar& sidecar)
+StagedVolume::StagedVolume(StoreContext& store, const Sidecar& sidecar)
     : store_(store), id_(sidecar.volume) {
   store_.sidecars->Prepare(sidecar);
 }
 
-void PreparedVolume::Committed() {
+void StagedVolume::Committed() {
   committed_ = true;
   store_.janitor->Refresh(id_);
 }
 
-PreparedVolume::~PreparedVolume() {
+StagedVolume::~StagedVolume() {
   if (committed_) return;
   if (store_.catalog->is_uncertain()) {
     spdlog::error("volume {} is left for the next mount to judge", id_.str());
@@ -175,9 +175,9 @@ PreparedVolume::~PreparedVolume() {
     spdlog::error("destroy volume {}: {}; the next start repeats it", id_.str(), error.what());
     // Later transactions would make its sidecar look like one of a lost row: a tombstone will not.
     try {
-      Catalog::Change change(*store_.catalog);
-      change.AddTombstone(id_, std::nullopt, NowNs());
-      change.CommitUncounted();
+      Catalog::Transaction transaction(*store_.catalog);
+      transaction.AddTombstone(id_, std::nullopt, NowNs());
+      transaction.CommitUncounted();
     } catch (const std::exception& second) {
       spdlog::error("remember that volume {} is debris: {}", id_.str(), second.what());
     }

@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "backend/interface/backend.h"
-#include "catalog/db/catalog_change.h"
+#include "catalog/db/catalog_transaction.h"
 #include "catalog/sidecar/sidecar.h"
 #include "catalog/sidecar/sidecar_writer.h"
 #include "catalog/store/cautious_clock.h"
@@ -55,7 +55,7 @@ class StoreContext {
 
   // Commits, and tells the store beside the catalog, for which `change` must be durable at once. When
   // this throws nothing has happened. (Of a store that is read-only the catalog is a copy, which all ends in.)
-  void Commit(Catalog::Change& change) const;
+  void Commit(Catalog::Transaction& transaction) const;
   // Runs `transaction`, and once more with the space reserve given up if the disk was full. For
   // what makes room.
   template <typename Transaction>
@@ -132,12 +132,12 @@ class Store::Impl final : public StoreContext {
 // A volume that an operation makes before the transaction that gives it a row. Writes its sidecar
 // first. Unless Committed is called, volume and sidecar are removed at the end, for good before this
 // has died; after a crash recovery does that, or makes the row, for which the sidecar tells it enough.
-class PreparedVolume {
+class StagedVolume {
  public:
-  PreparedVolume(StoreContext& store, const Sidecar& sidecar);
-  ~PreparedVolume();
-  PreparedVolume(const PreparedVolume&) = delete;
-  PreparedVolume& operator=(const PreparedVolume&) = delete;
+  StagedVolume(StoreContext& store, const Sidecar& sidecar);
+  ~StagedVolume();
+  StagedVolume(const StagedVolume&) = delete;
+  StagedVolume& operator=(const StagedVolume&) = delete;
 
   const VolumeId& id() const noexcept { return id_; }
   void Committed();
@@ -153,8 +153,8 @@ void CheckMessage(std::string_view message);
 
 // The rows of a checkpoint of the live tree `live`, whose change marker was `marker`. Its parent is that of
 // the live tree at this moment. Returns the snapshot's id.
-int64_t InsertCheckpoint(Catalog::Change& change, SnapshotRecord snapshot, const VolumeId& live,
-                         uint64_t marker);
+int64_t InsertCheckpoint(Catalog::Transaction& transaction, SnapshotRecord snapshot,
+                         const VolumeId& live, uint64_t marker);
 
 // Owner, mode and ACL of a volume's root, as they are now.
 RootAttributes ReadRootAttributes(const Volume& volume);
@@ -177,7 +177,7 @@ void RemoveUnlinked(StoreContext& store, const VolumeId& fresh);
 void DeleteForGood(StoreContext& store, const SnapshotRecord& snapshot);
 
 // Rows for the templates that the backend has, in a catalog that has none yet.
-void InsertTemplatesOf(Backend& backend, Catalog::Change& change);
+void InsertTemplatesOf(Backend& backend, Catalog::Transaction& transaction);
 // Tells the backend what the catalog knows of templates, and settles those of which the backend alone
 // knows.
 void SettleTemplates(StoreContext& store);

@@ -33,17 +33,17 @@ class WorkspaceForgetting final : public PendingForgetting {
   void Commit() override {
     Failpoint("forget-workspace.before-commit");
     store_.WithReserve([&] {
-      Catalog::Change change(*store_.catalog);
+      Catalog::Transaction transaction(*store_.catalog);
       children_.clear();
       for (const SnapshotRecord& snapshot : snapshots_) {
-        for (VolumeId& child : change.DeleteSnapshot(snapshot.id)) {
+        for (VolumeId& child : transaction.DeleteSnapshot(snapshot.id)) {
           children_.insert(std::move(child));
         }
-        change.AddTombstone(snapshot.volume, snapshot.view, NowNs());
+        transaction.AddTombstone(snapshot.volume, snapshot.view, NowNs());
       }
-      change.DeleteWorkspace(workspace_.id);
-      change.AddTombstone(workspace_.volume, workspace_.view, NowNs());
-      store_.Commit(change);
+      transaction.DeleteWorkspace(workspace_.id);
+      transaction.AddTombstone(workspace_.volume, workspace_.view, NowNs());
+      store_.Commit(transaction);
     });
     // On disk: no workspace, and tombstones for all its volumes, which recovery destroys.
     Failpoint("forget-workspace.after-commit");

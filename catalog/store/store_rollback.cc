@@ -54,7 +54,7 @@ class RollbackJob final : public PendingRollback {
   const std::string attempted_;
 
   std::shared_ptr<Volume> live_;  // null: its data is missing
-  std::optional<PreparedVolume> fresh_;
+  std::optional<StagedVolume> fresh_;
   uint64_t fresh_marker_ = 0;
   bool in_writing_ = false;   // the state before
   bool keeps_ = false;        // that as well
@@ -133,9 +133,9 @@ void RollbackJob::Clone() {
     store_.backend->Clone(snapshot_.volume, fresh_->id());
   } catch (const Error& error) {
     if (error.errno_value() != ENOENT) throw;
-    Catalog::Change change(*store_.catalog);
-    change.SetState(snapshot_.id, SnapshotState::kMissing);
-    change.CommitUncounted();
+    Catalog::Transaction transaction(*store_.catalog);
+    transaction.SetState(snapshot_.id, SnapshotState::kMissing);
+    transaction.CommitUncounted();
     store_.RequireData(store_.Snapshot(snapshot_.id), attempted_);
   }
   RemoveUnlinked(store_, fresh_->id());
@@ -211,27 +211,28 @@ SnapshotRecord RollbackJob::StateBefore(uint64_t unlinked_open) {
 }
 
 void RollbackJob::Switch() {
-  Catalog::Change change(*store_.catalog);
+  Catalog::Transaction transaction(*store_.catalog);
   std::optional<int64_t> parent = snapshot_.id;
   uint64_t marker = fresh_marker_;
   if (exchange()) {
-    stale_ = change.DeleteSnapshot(snapshot_.id);
-    change.AddTombstone(snapshot_.volume, snapshot_.view, NowNs());
+    stale_ = transaction.DeleteSnapshot(snapshot_.id);
+    transaction.AddTombstone(snapshot_.volume, snapshot_.view, NowNs());
     parent = snapshot_.parent_id;
     marker = 0;  // equal to no snapshot
   }
-  change.SetLive(workspace_.id, fresh_->id(), parent, marker);
+  transaction.SetLive(workspace_.id, fresh_->id(), parent, marker);
   live_now_ = workspace_;
   live_now_.volume = fresh_->id();
   live_now_.parent_id = parent;
   live_now_.parent_marker = marker;
   if (kept_) {
-    kept_->id = change.Insert(*kept_);
-    change.TouchSnapshots(workspace_.id, kept_->created_ns);
+    kept_->id = transaction.Insert(*kept_);
+    transaction.TouchSnapshots(workspace_.id, kept_->created_ns);
   } else if (live_) {
-    change.AddTombstone(workspace_.volume, std::nullopt, NowNs());  // the workspace has its number
+    transaction.AddTombstone(workspace_.volume, std::nullopt,
+                             NowNs());  // the workspace has its number
   }
-  store_.Commit(change);
+  store_.Commit(transaction);
   // Nothing from here on may fail: it has happened.
   fresh_->Committed();
   if (kept_) store_.unsealed.Add(kept_->volume, in_writing_);

@@ -26,9 +26,9 @@ void Store::SetSetting(std::optional<int64_t> workspace_id, const std::string& k
   const VolumeId volume = workspace_id ? store.Workspace(*workspace_id).volume : VolumeId();
   Failpoint("setting.before-commit");
   {
-    Catalog::Change change(*store.catalog);
-    change.SetSetting(workspace_id, key, value);
-    store.Commit(change);
+    Catalog::Transaction transaction(*store.catalog);
+    transaction.SetSetting(workspace_id, key, value);
+    store.Commit(transaction);
   }
   Failpoint("setting.after-commit");
   if (workspace_id) {

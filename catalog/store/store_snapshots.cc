@@ -37,11 +37,11 @@ void DeleteForGood(StoreContext& store, const SnapshotRecord& snapshot) {
   std::vector<VolumeId> children;
   Failpoint("delete.before-commit");
   store.WithReserve([&] {
-    Catalog::Change change(*store.catalog);
-    children = change.DeleteSnapshot(snapshot.id);
-    change.AddTombstone(snapshot.volume, snapshot.view, NowNs());
-    change.TouchSnapshots(snapshot.workspace_id, NowNs());
-    store.Commit(change);
+    Catalog::Transaction transaction(*store.catalog);
+    children = transaction.DeleteSnapshot(snapshot.id);
+    transaction.AddTombstone(snapshot.volume, snapshot.view, NowNs());
+    transaction.TouchSnapshots(snapshot.workspace_id, NowNs());
+    store.Commit(transaction);
   });
   // On disk: no row, a tombstone, the volume. Recovery destroys what has a tombstone.
   Failpoint("delete.after-commit");
@@ -61,9 +61,9 @@ namespace {
 template <typename Edit>
 void EditSnapshot(StoreContext& store, const SnapshotRecord& snapshot, const Edit& edit) {
   Failpoint("edit.before-commit");
-  Catalog::Change change(*store.catalog);
-  edit(change);
-  store.Commit(change);
+  Catalog::Transaction transaction(*store.catalog);
+  edit(transaction);
+  store.Commit(transaction);
   Failpoint("edit.after-commit");
   store.sidecars->Refresh(snapshot.volume);
   Failpoint("edit.after-sidecar");
@@ -82,9 +82,9 @@ void Store::RenameSnapshot(int64_t snapshot_id, const std::string& new_name) {
     throw Error(EEXIST, attempted, fmt::format("there is a snapshot {} already", new_name));
   }
   store.RequireWritable(attempted);
-  EditSnapshot(store, snapshot, [&](Catalog::Change& change) {
-    change.RenameSnapshot(snapshot_id, new_name);
-    change.TouchSnapshots(snapshot.workspace_id, NowNs());
+  EditSnapshot(store, snapshot, [&](Catalog::Transaction& transaction) {
+    transaction.RenameSnapshot(snapshot_id, new_name);
+    transaction.TouchSnapshots(snapshot.workspace_id, NowNs());
   });
 }
 
@@ -94,8 +94,9 @@ void Store::SetMessage(int64_t snapshot_id, const std::string& message) {
   const StoreContext::HeldSnapshot held = store.HoldSnapshot(snapshot_id);
   const SnapshotRecord& snapshot = held.snapshot;
   store.RequireWritable("set the message of snapshot " + snapshot.name);
-  EditSnapshot(store, snapshot,
-               [&](Catalog::Change& change) { change.SetMessage(snapshot_id, message); });
+  EditSnapshot(store, snapshot, [&](Catalog::Transaction& transaction) {
+    transaction.SetMessage(snapshot_id, message);
+  });
 }
 
 void Store::SetMetadata(int64_t snapshot_id, const Metadata& metadata) {
@@ -103,8 +104,9 @@ void Store::SetMetadata(int64_t snapshot_id, const Metadata& metadata) {
   const StoreContext::HeldSnapshot held = store.HoldSnapshot(snapshot_id);
   const SnapshotRecord& snapshot = held.snapshot;
   store.RequireWritable("set the metadata of snapshot " + snapshot.name);
-  EditSnapshot(store, snapshot,
-               [&](Catalog::Change& change) { change.SetMetadata(snapshot_id, metadata.json()); });
+  EditSnapshot(store, snapshot, [&](Catalog::Transaction& transaction) {
+    transaction.SetMetadata(snapshot_id, metadata.json());
+  });
 }
 
 void Store::SetPinned(int64_t snapshot_id, bool pinned) {
@@ -113,8 +115,9 @@ void Store::SetPinned(int64_t snapshot_id, bool pinned) {
   const SnapshotRecord& snapshot = held.snapshot;
   store.RequireWritable("pin or unpin snapshot " + snapshot.name);
   if (snapshot.pinned == pinned) return;
-  EditSnapshot(store, snapshot,
-               [&](Catalog::Change& change) { change.SetPinned(snapshot_id, pinned); });
+  EditSnapshot(store, snapshot, [&](Catalog::Transaction& transaction) {
+    transaction.SetPinned(snapshot_id, pinned);
+  });
 }
 
 }  // namespace ckptfs

@@ -50,9 +50,9 @@ TemplateInfo Add(StoreContext& store, const std::string& name, const Make& make)
   Failpoint("template.before-commit");
   try {
     require_free();
-    Catalog::Change change(*store.catalog);
-    change.Insert(info);
-    store.Commit(change);
+    Catalog::Transaction transaction(*store.catalog);
+    transaction.Insert(info);
+    store.Commit(transaction);
   } catch (...) {
     keeper.Remove(info.id);
     throw;
@@ -145,9 +145,9 @@ void Store::RemoveTemplate(const std::string& name) {
   // A destroyed volume that is still on disk needs it no more, but the backend counts it.
   store.janitor->Drain();
   Failpoint("template-remove.before-commit");
-  Catalog::Change change(*store.catalog);
-  change.DeleteTemplate(info->id);
-  store.Commit(change);
+  Catalog::Transaction transaction(*store.catalog);
+  transaction.DeleteTemplate(info->id);
+  store.Commit(transaction);
   // On disk: an image that no row names, which the next start removes.
   Failpoint("template-remove.after-commit");
   try {
@@ -157,14 +157,14 @@ void Store::RemoveTemplate(const std::string& name) {
   }
 }
 
-void InsertTemplatesOf(Backend& backend, Catalog::Change& change) {
+void InsertTemplatesOf(Backend& backend, Catalog::Transaction& transaction) {
   TemplateKeeper* keeper = backend.templates();
   if (keeper == nullptr) return;
   std::set<std::string> names;
   for (TemplateInfo& info : keeper->List()) {
     info.label = FirstFreeName(info.label,
                                [&](const std::string& name) { return !names.insert(name).second; });
-    change.Insert(info);
+    transaction.Insert(info);
   }
 }
 

@@ -85,7 +85,7 @@ WorkspaceRecord Store::CreateWorkspace(const std::string& name, const RootAttrib
   WorkspaceRecord workspace{
       .name = name, .volume = VolumeId::Generate(), .created_ns = NowNs(), .view = view};
   Failpoint("workspace.before-sidecar");
-  PreparedVolume volume(store, WorkspaceSidecar(workspace, SidecarState::kPrepared));
+  StagedVolume volume(store, WorkspaceSidecar(workspace, SidecarState::kPrepared));
   // On disk: a sidecar without a volume. Recovery removes it.
   Failpoint("workspace.after-sidecar");
   CreateVolume(store, volume.id(), base);
@@ -95,9 +95,9 @@ WorkspaceRecord Store::CreateWorkspace(const std::string& name, const RootAttrib
   SetRootAttributes(*store.backend->Open(volume.id()), root);
   store.backend->Sync(volume.id());
   Failpoint("workspace.before-commit");
-  Catalog::Change change(*store.catalog);
-  workspace.id = change.Insert(workspace);
-  store.Commit(change);
+  Catalog::Transaction transaction(*store.catalog);
+  workspace.id = transaction.Insert(workspace);
+  store.Commit(transaction);
   volume.Committed();
   // On disk: all, but for a sidecar that still says "prepared". Recovery writes it anew.
   Failpoint("workspace.after-commit");
@@ -134,9 +134,9 @@ class ImportedWorkspace final : public PendingWorkspace {
     store_.sidecars->PrepareFilled(WorkspaceSidecar(record_, SidecarState::kPrepared));
     store_.backend->WaitDurable();
     Failpoint("import.before-commit");
-    Catalog::Change change(*store_.catalog);
-    record_.id = change.Insert(record_);
-    store_.Commit(change);
+    Catalog::Transaction transaction(*store_.catalog);
+    record_.id = transaction.Insert(record_);
+    store_.Commit(transaction);
     prepared_.Committed();
     Failpoint("import.after-commit");
     return record_;
@@ -145,7 +145,7 @@ class ImportedWorkspace final : public PendingWorkspace {
  private:
   StoreContext& store_;
   WorkspaceRecord record_;
-  PreparedVolume prepared_;
+  StagedVolume prepared_;
   std::shared_ptr<Volume> volume_;
 };
 
@@ -182,16 +182,16 @@ WorkspaceRecord Store::Fork(int64_t snapshot_id, const std::string& name) {
   sidecar.parent = snapshot.uuid;
   Failpoint("fork.before-sidecar");
   // At each step the same is on disk, and becomes of it, as in CreateWorkspace.
-  PreparedVolume volume(store, sidecar);
+  StagedVolume volume(store, sidecar);
   Failpoint("fork.after-sidecar");
   store.backend->Clone(snapshot.volume, volume.id());
   Failpoint("fork.after-clone");
   RemoveUnlinked(store, volume.id());
   workspace.parent_marker = store.backend->ChangeMarker(volume.id());
   Failpoint("fork.before-commit");
-  Catalog::Change change(*store.catalog);
-  workspace.id = change.Insert(workspace);
-  store.Commit(change);
+  Catalog::Transaction transaction(*store.catalog);
+  workspace.id = transaction.Insert(workspace);
+  store.Commit(transaction);
   volume.Committed();
   Failpoint("fork.after-commit");
   return workspace;
@@ -208,9 +208,9 @@ void Store::RenameWorkspace(int64_t workspace_id, const std::string& new_name) {
   RequireFreeName(store, new_name, attempted);
   store.RequireWritable(attempted);
   Failpoint("rename-workspace.before-commit");
-  Catalog::Change change(*store.catalog);
-  change.RenameWorkspace(workspace_id, new_name);
-  store.Commit(change);
+  Catalog::Transaction transaction(*store.catalog);
+  transaction.RenameWorkspace(workspace_id, new_name);
+  store.Commit(transaction);
   // On disk: the new name, and the old one in the sidecar. Recovery writes that anew.
   Failpoint("rename-workspace.after-commit");
   store.sidecars->Refresh(workspace.volume);
@@ -235,10 +235,10 @@ class WorkspaceRemoval final : public PendingRemoval {
   void Commit() override {
     Failpoint("remove-workspace.before-commit");
     store_.WithReserve([&] {
-      Catalog::Change change(*store_.catalog);
-      change.DeleteWorkspace(workspace_.id);
-      change.AddTombstone(workspace_.volume, workspace_.view, NowNs());
-      store_.Commit(change);
+      Catalog::Transaction transaction(*store_.catalog);
+      transaction.DeleteWorkspace(workspace_.id);
+      transaction.AddTombstone(workspace_.volume, workspace_.view, NowNs());
+      store_.Commit(transaction);
     });
     // On disk: no workspace, and a tombstone for its volume, which recovery destroys.
     Failpoint("remove-workspace.after-commit");

@@ -6,7 +6,7 @@
 
 #include "backend/base/low_priority.h"
 #include "backend/base/time.h"
-#include "backend/compare/change_list.h"
+#include "backend/compare/diff_list.h"
 #include "catalog/store/unlinked_directory.h"
 #include "fs/control/control_requests.h"
 #include "fs/control/control_visibility.h"
@@ -25,22 +25,22 @@ constexpr size_t kToldPathBytesMax = size_t{64} << 10;
 constexpr uint64_t kLowSpaceBytes = uint64_t{5} << 30;
 constexpr uint64_t kLowSpaceFraction = 10;
 
-const char* KindOf(const Change& change) {
+const char* KindOf(const DiffEntry& change) {
   switch (change.kind) {
-    case ChangeKind::kAdded:
+    case DiffKind::kAdded:
       return wire::kKindAdded;
-    case ChangeKind::kRemoved:
+    case DiffKind::kRemoved:
       return wire::kKindRemoved;
-    case ChangeKind::kModified:
+    case DiffKind::kModified:
       return wire::kKindModified;
-    case ChangeKind::kRenamed:
+    case DiffKind::kRenamed:
       return wire::kKindRenamed;
   }
   return "";
 }
 
 // Of a comparison of two states, those that the caller may see. Returns how many others there are.
-Json SendVisible(const Request& request, const ChangeList& changes, const VolumeId& older,
+Json SendVisible(const Request& request, const DiffList& changes, const VolumeId& older,
                  const VolumeId& newer) {
   const LowPriority low;
   const Backend& backend = request.store().backend();
@@ -49,7 +49,7 @@ Json SendVisible(const Request& request, const ChangeList& changes, const Volume
   size_t hidden = 0;
   size_t too_long = 0;
   ItemSender sender(request.answer);
-  changes.ForEach([&](const Change& change) {
+  changes.ForEach([&](const DiffEntry& change) {
     const size_t bytes = change.path.size() + change.old_path.size();
     if (std::max(change.path.size(), change.old_path.size()) > kToldPathBytesMax) {
       ++too_long;
@@ -57,7 +57,7 @@ Json SendVisible(const Request& request, const ChangeList& changes, const Volume
       ++hidden;
     } else {
       Json item{{"kind", KindOf(change)}, {"path", wire::FromBytes(change.path)}};
-      if (change.kind == ChangeKind::kRenamed) item["old_path"] = wire::FromBytes(change.old_path);
+      if (change.kind == DiffKind::kRenamed) item["old_path"] = wire::FromBytes(change.old_path);
       sender.Add(std::move(item), bytes);
     }
   });
@@ -308,7 +308,7 @@ Json Df(const Request& request) {
 
 namespace {
 
-ChangeList Compare(const Request& request, const DiffRequest& wanted) {
+DiffList Compare(const Request& request, const DiffRequest& wanted) {
   const Turn turn(request.limits);
   return request.verbs.Diff(wanted, request.limits);
 }
@@ -325,7 +325,7 @@ Json Diff(const Request& request) {
   const SnapshotRecord from = named("from");
   std::optional<SnapshotRecord> to;
   if (request.Has("to") && request.Text("to") != kLiveName) to = named("to");
-  const ChangeList changes =
+  const DiffList changes =
       Compare(request, {.older_snapshot_id = from.id,
                         .newer_snapshot_id = to ? std::optional(to->id) : std::nullopt,
                         .workspace_id = workspace.id});
@@ -337,9 +337,9 @@ Json Preview(const Request& request) {
   const WorkspaceRecord workspace = request.Workspace();
   const SnapshotRecord snapshot = request.Snapshot(workspace);
   const VolumeId live = workspace.volume;
-  ChangeList changes = Compare(request, {.older_snapshot_id = snapshot.id,
-                                         .newer_snapshot_id = std::nullopt,
-                                         .workspace_id = workspace.id});
+  DiffList changes = Compare(request, {.older_snapshot_id = snapshot.id,
+                                       .newer_snapshot_id = std::nullopt,
+                                       .workspace_id = workspace.id});
   changes.Invert();
   Json result = SendVisible(request, changes, live, snapshot.volume);
   result["snapshot"] = snapshot.name;

@@ -60,14 +60,14 @@ bool VisibleNames::Shows(const std::string& path) {
   return MayList(DirectoryOf(path));
 }
 
-bool Shows(const Change& change, VisibleNames& older, VisibleNames& newer) {
+bool Shows(const DiffEntry& change, VisibleNames& older, VisibleNames& newer) {
   switch (change.kind) {
-    case ChangeKind::kRemoved:
+    case DiffKind::kRemoved:
       return older.Shows(change.path);
-    case ChangeKind::kRenamed:
+    case DiffKind::kRenamed:
       return older.Shows(change.old_path) && newer.Shows(change.path);
-    case ChangeKind::kAdded:
-    case ChangeKind::kModified:
+    case DiffKind::kAdded:
+    case DiffKind::kModified:
       return newer.Shows(change.path);
   }
   return false;

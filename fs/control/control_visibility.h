@@ -37,6 +37,6 @@ class VisibleNames {
 };
 
 // Whether the caller may see a change.
-bool Shows(const Change& change, VisibleNames& older, VisibleNames& newer);
+bool Shows(const DiffEntry& change, VisibleNames& older, VisibleNames& newer);
 
 }  // namespace ckptfs::control

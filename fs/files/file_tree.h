@@ -40,7 +40,7 @@ struct CreatedFile {
 // permissions, types of nodes and lengths of names, and holds the locks of the directories
 // concerned, as in any filesystem. Every function may be called by any thread and throws Error.
 //
-// Functions that change something fail with EROFS in a snapshot, and pass the workspace's gate: a
+// Functions that change something fail with EROFS in a snapshot, and pass the workspace's freeze lock: a
 // checkpoint sees all of the change or nothing. They look at the workspace only inside, as it may
 // be switched to another volume while they wait.
 class FileTree {
@@ -113,7 +113,7 @@ class FileTree {
   // The same for a write by that handle.
   std::shared_ptr<const UniqueFd> WriteFd(NodeId node, uint64_t handle) const;
   // Whether a write there leaves a gap after the end of a file of which the kernel holds pages. Then
-  // BeforeGrowth comes first, with no gate passed; it may wait for other requests.
+  // BeforeGrowth comes first, with no freeze lock passed; it may wait for other requests.
   bool LeavesGap(NodeId node, off_t offset) const noexcept;
   void BeforeGrowth(NodeId node, off_t offset) const;
   // Hands all that has been written to these files so far to the disk, stores through mappings
@@ -122,10 +122,10 @@ class FileTree {
   // The same while all go on, and checkpoints of others go first: much can be left to be written.
   void WriteOutEarly(const std::vector<WriterHandle>& writers);
   // Keeps a write that comes to the daemon out of the moment of a checkpoint. Null for a file that
-  // no gate is before.
-  std::unique_ptr<Gate::Pass> PassGate(NodeId node) const;
-  // For a call that holds the kernel's lock of that file and is long (Gate::Approach). Null as above.
-  std::unique_ptr<Gate::Approach> ApproachGate(NodeId node) const;
+  // no freeze lock is before.
+  std::unique_ptr<FreezeLock::Pass> PassGate(NodeId node) const;
+  // For a call that holds the kernel's lock of that file and is long (FreezeLock::Approach). Null as above.
+  std::unique_ptr<FreezeLock::Approach> ApproachFreezeLock(NodeId node) const;
   // What a write by that handle owes for O_DSYNC or O_SYNC among its flags, if any of them is.
   void SyncWritten(NodeId node, uint64_t handle, int fd, int flags) const;
   // By a handle of Open, or 0.
@@ -146,17 +146,17 @@ class FileTree {
   // How long the kernel may keep the attributes of a node. Made before they are read: what is
   // stored through a mapping that has gone when this looks for it must be in them.
   class Timeout;
-  // A node that may be changed, with the gate held.
-  struct Change;
+  // A node that may be changed, with the freeze lock held.
+  struct MutationGuard;
 
-  Change BeginChange(NodeId node);
-  Change BeginChange(NodeId node, NodeId locked);  // as Gate::Pass has it
+  MutationGuard BeginMutation(NodeId node);
+  MutationGuard BeginMutation(NodeId node, NodeId locked);  // as FreezeLock::Pass has it
   Attributes AttributesBy(const Node& node, int fd) const;
   void ApplyAttributes(const Node& node, int fd, const AttributeChange& change,
                        const Caller& caller, const InGroup& in_group) const;
   void ApplySize(const Node& node, int fd, const AttributeChange& change,
                  const InGroup& in_group) const;
-  // Before a file is made that short: cuts most of what goes off, outside of any gate but piece by piece.
+  // Before a file is made that short: cuts most of what goes off, outside of any freeze lock but piece by piece.
   static off_t EndAfterCut(int fd, off_t size, off_t end, off_t piece);
   void CutDown(NodeId node, const AttributeChange& change, const InGroup& in_group);
   static off_t AllocationPiece(int fd, int mode, off_t length, const Pieces& pieces);
@@ -199,7 +199,8 @@ class FileTree {
                       const std::function<void(int fd)>& act);
   static int WriteOutInPieces(int fd, Pieces& pieces);
   void SyncBy(NodeId node, uint64_t handle, int fd, bool data_only) const;
-  CreatedFile FinishCreate(const Change& change, UniqueFd fd, int flags, const Caller& caller);
+  CreatedFile FinishCreate(const MutationGuard& change, UniqueFd fd, int flags,
+                           const Caller& caller);
 
   MountContext& mount_;
 };

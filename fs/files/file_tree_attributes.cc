@@ -136,16 +136,16 @@ void FileTree::CutDown(NodeId node_id, const AttributeChange& change, const InGr
     const bool is_long =
         status.stx_blocks > kCutBlocksMax && size - change.size > Pieces::kFirstBytes;
     if (!is_long || !node.workspace || !S_ISREG(status.stx_mode)) return;
-    Gate::BeforeLongWork();
+    FreezeLock::BeforeLongWork();
     fd = OpenAnew(node, O_RDONLY);
   }
-  const auto approach = ApproachGate(node_id);
+  const auto approach = ApproachFreezeLock(node_id);
   Pieces pieces(&mount_.store.backend().right_of_way());
   AttributeChange cut = change;
   while ((size = EndAfterCut(fd.get(), size, change.size, pieces.bytes())) > change.size) {
     cut.size = size;
     pieces.Do([&] {
-      const Change begun = BeginChange(node_id);
+      const MutationGuard begun = BeginMutation(node_id);
       ApplySize(begun.node, OpenPath(begun.node).get(), cut, in_group);
     });
   }
@@ -181,7 +181,7 @@ Attributes FileTree::SetAttributes(NodeId node_id, const AttributeChange& change
   Attributes attributes;
   off_t old_size = change.size;
   {
-    const Change begun = BeginChange(node_id);
+    const MutationGuard begun = BeginMutation(node_id);
     const Node& node = begun.node;
     const NodeFd fd = OpenPath(node);
     if (holds_pages && change.set_size) {
@@ -239,7 +239,7 @@ void FileTree::SetXattr(NodeId node_id, const char* name, std::string_view value
                         const Caller& caller, const InGroup& in_group, bool holds_pages) {
   // Or what a mapping stored before would take capabilities away when it is written back.
   if (holds_pages) mount_.pages.WriteBack(node_id);
-  const Change change = BeginChange(node_id);
+  const MutationGuard change = BeginMutation(node_id);
   RefuseOwnXattr(name);
   if (std::string_view(name) == XATTR_NAME_CAPS) mount_.open_files.MayHaveCapability(node_id);
   const NodeFd fd = OpenPath(change.node);
@@ -258,7 +258,7 @@ void FileTree::SetXattr(NodeId node_id, const char* name, std::string_view value
 }
 
 void FileTree::RemoveXattr(NodeId node_id, const char* name) {
-  const Change change = BeginChange(node_id);
+  const MutationGuard change = BeginMutation(node_id);
   RefuseOwnXattr(name);
   const NodeFd fd = OpenPath(change.node);
   CheckSyscall(removexattr(ProcPath(fd.get()).c_str(), name), "remove an extended attribute");

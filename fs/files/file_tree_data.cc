@@ -52,7 +52,7 @@ int DoInPieces(int fd, Pieces& pieces, const Act& act) {
   if (!S_ISREG(status.st_mode)) return 0;
   int failed = 0;
   for (off_t at = 0, piece = 0; at < status.st_size && failed == 0; at += piece) {
-    if (pieces.is_long()) Gate::BeforeLongWork();
+    if (pieces.is_long()) FreezeLock::BeforeLongWork();
     piece = std::max(pieces.bytes(), status.st_size / kPiecesMax);
     pieces.Do([&] { failed = act(at, piece); });
   }
@@ -119,12 +119,12 @@ void FileTree::RefuseOldHandle(const Node& node, const Caller& caller) {
 OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Caller& caller,
                          const InGroup& in_group) {
   const bool for_writing = IsOpenForWriting(flags);
-  // An open for writing passes the gate: a rollback that looks for writers inside it misses none.
-  std::optional<Change> change;
+  // An open for writing passes the freeze lock: a rollback that looks for writers inside it misses none.
+  std::optional<MutationGuard> change;
   Node node;
   if (for_writing || (flags & O_TRUNC) != 0) {
     // The kernel takes no lock to open a file, not even to truncate it so: others can write to it.
-    change.emplace(BeginChange(node_id, /*locked=*/0));
+    change.emplace(BeginMutation(node_id, /*locked=*/0));
     node = change->node;
     // So the writers of a state that was replaced only become fewer, and their end is the end.
     if (IsLeftBehind(node)) {
@@ -175,7 +175,7 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
     if ((flags & O_TRUNC) != 0) {
       change.reset();  // it counts as open, and a rollback finds it
       CutDown(node_id, {.by_descriptor = true, .keep_set_id = keep_set_id}, in_group);
-      change.emplace(BeginChange(node_id));
+      change.emplace(BeginMutation(node_id));
       node = change->node;
       const UniqueFd writable = OpenForData(node, O_WRONLY);
       const KeepSetIdOf keep(keep_set_id, writable.get(), in_group);
@@ -340,16 +340,16 @@ void FileTree::ForEachWritten(const std::vector<WriterHandle>& writers,
   }
 }
 
-std::unique_ptr<Gate::Pass> FileTree::PassGate(NodeId node_id) const {
+std::unique_ptr<FreezeLock::Pass> FileTree::PassGate(NodeId node_id) const {
   const std::shared_ptr<View> view = mount_.slots.Find(SlotOf(node_id));
   if (!view || !view->workspace) return nullptr;
-  return std::make_unique<Gate::Pass>(view->workspace->gate(), node_id);
+  return std::make_unique<FreezeLock::Pass>(view->workspace->freeze_lock(), node_id);
 }
 
-std::unique_ptr<Gate::Approach> FileTree::ApproachGate(NodeId node_id) const {
+std::unique_ptr<FreezeLock::Approach> FileTree::ApproachFreezeLock(NodeId node_id) const {
   const std::shared_ptr<View> view = mount_.slots.Find(SlotOf(node_id));
   if (!view || !view->workspace) return nullptr;
-  return std::make_unique<Gate::Approach>(view->workspace->gate(), node_id);
+  return std::make_unique<FreezeLock::Approach>(view->workspace->freeze_lock(), node_id);
 }
 
 // Of a file with much to be written, little at a time: what one fsync(2) has to write stands, all of it, before
@@ -391,7 +391,7 @@ void FileTree::SyncWritten(NodeId node_id, uint64_t handle, int fd, int flags) c
 }
 
 void FileTree::Sync(NodeId node_id, uint64_t handle, bool data_only) {
-  const auto approach = ApproachGate(node_id);
+  const auto approach = ApproachFreezeLock(node_id);
   const UniqueFd fd = OpenAnew(mount_.Resolve(node_id), O_RDONLY);
   SyncBy(node_id, handle, fd.get(), data_only);
   // A program that makes sure of one file before it writes to another finds them so in a checkpoint: while
@@ -420,11 +420,11 @@ void FileTree::Allocate(NodeId node_id, int mode, off_t offset, off_t length, co
                         const InGroup& in_group, bool holds_pages) {
   if (holds_pages) BeforeGrowth(node_id, offset + length);
   Pieces pieces(&mount_.store.backend().right_of_way());
-  if (length > pieces.bytes()) Gate::BeforeLongWork();
-  const auto approach = ApproachGate(node_id);
+  if (length > pieces.bytes()) FreezeLock::BeforeLongWork();
+  const auto approach = ApproachFreezeLock(node_id);
   for (off_t piece = 0; length > 0; offset += piece, length -= piece) {
     pieces.Do([&] {
-      const Change change = BeginChange(node_id);
+      const MutationGuard change = BeginMutation(node_id);
       const UniqueFd fd = OpenAnew(change.node, O_RDWR);
       const KeepSetIdOf keep(caller.uid == 0, fd.get(), in_group);
       piece = AllocationPiece(fd.get(), mode, length, pieces);
@@ -435,7 +435,7 @@ void FileTree::Allocate(NodeId node_id, int mode, off_t offset, off_t length, co
 
 size_t FileTree::CopyPiece(const UniqueFd& from, off_t from_offset, NodeId to_id, off_t to_offset,
                            size_t length, const Caller& caller, const InGroup& in_group) {
-  const Change change = BeginChange(to_id);
+  const MutationGuard change = BeginMutation(to_id);
   const UniqueFd to = OpenAnew(change.node, O_WRONLY);
   const KeepSetIdOf keep(caller.uid == 0, to.get(), in_group);
   return static_cast<size_t>(
@@ -450,15 +450,15 @@ size_t FileTree::CopyRange(NodeId from_id, off_t from_offset, NodeId to_id, off_
   constexpr std::chrono::milliseconds kCallMax{100};
   constexpr size_t kShortBytes = size_t{64} << 10;
   constexpr off_t kBlockBytes = 4096;
-  // If so, data is written out first. The kernel would do that too: inside the gate.
+  // If so, data is written out first. The kernel would do that too: inside the freeze lock.
   const bool may_share = (from_offset | to_offset) % kBlockBytes == 0;
   if (holds_pages) BeforeGrowth(to_id, to_offset);
-  if (may_share || length > kShortBytes) Gate::BeforeLongWork();
-  // Before the gate is passed: a snapshot whose data turns out to be missing is marked in the
-  // store, whose lock a rollback holds while it waits for this gate.
+  if (may_share || length > kShortBytes) FreezeLock::BeforeLongWork();
+  // Before the freeze lock is passed: a snapshot whose data turns out to be missing is marked in the
+  // store, whose lock a rollback holds while it waits for this freeze lock.
   const UniqueFd from = OpenAnew(mount_.Resolve(from_id), O_RDONLY);
   const auto end = std::chrono::steady_clock::now() + kCallMax;
-  const auto approach = ApproachGate(to_id);
+  const auto approach = ApproachFreezeLock(to_id);
   Pieces pieces(&mount_.store.backend().right_of_way());
   size_t copied = 0;
   size_t last = 0;
@@ -486,14 +486,14 @@ off_t FileTree::Seek(NodeId node_id, off_t offset, int whence, bool holds_pages)
   if (holds_pages) mount_.pages.WriteBack(node_id);
   const UniqueFd fd = OpenAnew(mount_.Resolve(node_id), O_RDONLY);
   // Past one piece after the other, of which there may be a million.
-  if (StatxAt(fd.get(), "").stx_blocks > kSeekBlocksMax) Gate::BeforeLongWork();
+  if (StatxAt(fd.get(), "").stx_blocks > kSeekBlocksMax) FreezeLock::BeforeLongWork();
   return CheckSyscall(lseek(fd.get(), offset, whence), "seek in a file");
 }
 
 void FileTree::FlagsIoctl(NodeId node_id, unsigned long request, void* argument) {
   const bool changes = request == FS_IOC_SETFLAGS || request == FS_IOC_FSSETXATTR;
-  std::optional<Change> change;
-  if (changes) change.emplace(BeginChange(node_id));
+  std::optional<MutationGuard> change;
+  if (changes) change.emplace(BeginMutation(node_id));
   const UniqueFd fd = OpenAnew(changes ? change->node : mount_.Resolve(node_id), O_RDONLY);
   CheckSyscall(ioctl(fd.get(), request, argument),
                changes ? "change file flags" : "read file flags");

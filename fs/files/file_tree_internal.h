@@ -62,9 +62,9 @@ class FileTree::Timeout {
   const uint64_t ends_;
 };
 
-struct FileTree::Change {
+struct FileTree::MutationGuard {
   // In this order: the pass is taken before the node is resolved and given back after it is gone.
-  std::unique_ptr<Gate::Pass> pass;
+  std::unique_ptr<FreezeLock::Pass> pass;
   Node node;
 };
 

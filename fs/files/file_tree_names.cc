@@ -32,9 +32,9 @@ bool KeepsSetGid(mode_t mode) { return (mode & S_ISGID) != 0; }
 
 }  // namespace
 
-FileTree::Change FileTree::BeginChange(NodeId node) { return BeginChange(node, node); }
+FileTree::MutationGuard FileTree::BeginMutation(NodeId node) { return BeginMutation(node, node); }
 
-FileTree::Change FileTree::BeginChange(NodeId node, NodeId locked) {
+FileTree::MutationGuard FileTree::BeginMutation(NodeId node, NodeId locked) {
   const std::shared_ptr<View> view = mount_.slots.Find(SlotOf(node));
   if (!view) throw Error(ESTALE, "find a file");
   if (!view->workspace) throw Error(EROFS, "change a file of a snapshot");
@@ -42,7 +42,9 @@ FileTree::Change FileTree::BeginChange(NodeId node, NodeId locked) {
     throw Error(EROFS, "change a file", "the catalog is older than the store",
                 "Run ckpt fsck --repair");
   }
-  Change change{.pass = std::make_unique<Gate::Pass>(view->workspace->gate(), locked), .node = {}};
+  MutationGuard change{
+      .pass = std::make_unique<FreezeLock::Pass>(view->workspace->freeze_lock(), locked),
+      .node = {}};
   change.node = mount_.Resolve(node);
   if (change.node.volume->HasStopped()) {
     throw Error(ENOSPC, "change a file", "the workspace has stopped for want of space",
@@ -120,7 +122,7 @@ Entry FileTree::Lookup(NodeId parent_id, const char* name) {
 }
 
 // What has just been made under that name; nothing is left of it if it cannot be told. Nobody has seen
-// the name: the kernel holds the directory's lock, and a checkpoint waits at the gate.
+// the name: the kernel holds the directory's lock, and a checkpoint waits at the freeze lock.
 Entry FileTree::MakeEntryOfNew(const Node& parent, int parent_fd, const char* name,
                                int removal_flags) {
   try {
@@ -140,7 +142,7 @@ void FileTree::RemoveNew(int parent_fd, const char* name, int removal_flags) noe
 
 Entry FileTree::MakeNode(NodeId parent_id, const char* name, mode_t mode, dev_t device,
                          const Caller& caller) {
-  const Change change = BeginChange(parent_id);
+  const MutationGuard change = BeginMutation(parent_id);
   RefuseReservedName(change.node, name);
   const Directory directory(mount_, change.node);
   {
@@ -153,7 +155,7 @@ Entry FileTree::MakeNode(NodeId parent_id, const char* name, mode_t mode, dev_t 
 
 Entry FileTree::MakeDirectory(NodeId parent_id, const char* name, mode_t mode,
                               const Caller& caller) {
-  const Change change = BeginChange(parent_id);
+  const MutationGuard change = BeginMutation(parent_id);
   RefuseReservedName(change.node, name);
   const Directory directory(mount_, change.node);
   {
@@ -166,7 +168,7 @@ Entry FileTree::MakeDirectory(NodeId parent_id, const char* name, mode_t mode,
 
 Entry FileTree::MakeSymlink(NodeId parent_id, const char* name, const char* target,
                             const Caller& caller) {
-  const Change change = BeginChange(parent_id);
+  const MutationGuard change = BeginMutation(parent_id);
   RefuseReservedName(change.node, name);
   const Directory directory(mount_, change.node);
   {
@@ -177,7 +179,7 @@ Entry FileTree::MakeSymlink(NodeId parent_id, const char* name, const char* targ
 }
 
 Entry FileTree::MakeLink(NodeId node_id, NodeId new_parent, const char* new_name) {
-  const Change change = BeginChange(new_parent);
+  const MutationGuard change = BeginMutation(new_parent);
   RefuseReservedName(change.node, new_name);
   const std::shared_ptr<View> view = mount_.slots.Find(SlotOf(node_id));
   if (view && !view->workspace) throw Error(EXDEV, "link a file of a snapshot");
@@ -200,7 +202,7 @@ Entry FileTree::MakeLink(NodeId node_id, NodeId new_parent, const char* new_name
                   : MakeEntry(change.node, directory.fd(), new_name);
 }
 
-CreatedFile FileTree::FinishCreate(const Change& change, UniqueFd fd, int flags,
+CreatedFile FileTree::FinishCreate(const MutationGuard& change, UniqueFd fd, int flags,
                                    const Caller& caller) {
   CreatedFile created;
   // What the kernel is told now stays true until it is told otherwise: before anything can be stored
@@ -236,7 +238,7 @@ CreatedFile FileTree::FinishCreate(const Change& change, UniqueFd fd, int flags,
 
 CreatedFile FileTree::Create(NodeId parent_id, const char* name, mode_t mode, int flags,
                              const Caller& caller) {
-  const Change change = BeginChange(parent_id);
+  const MutationGuard change = BeginMutation(parent_id);
   RefuseReservedName(change.node, name);
   const Directory directory(mount_, change.node);
   UniqueFd fd;
@@ -262,7 +264,7 @@ CreatedFile FileTree::Create(NodeId parent_id, const char* name, mode_t mode, in
 
 CreatedFile FileTree::CreateUnnamed(NodeId parent_id, mode_t mode, int flags,
                                     const Caller& caller) {
-  const Change change = BeginChange(parent_id);
+  const MutationGuard change = BeginMutation(parent_id);
   const Directory directory(mount_, change.node);
   UniqueFd fd;
   {
@@ -294,11 +296,11 @@ CreatedFile FileTree::CreateUnnamed(NodeId parent_id, mode_t mode, int flags,
 struct FileTree::LastName {
   NodeId directory = 0;  // whose name it is; 0: of a file
   NodeId node = 0;       // 0: it is not the last name, or cannot be held
-  NamelessFiles::Place place;
+  NamelessFiles::SnapDir place;
   UniqueFd fd;            // none for a large file: only its last name is remembered
   DescriptorClaim claim;  // for `fd`, if that is to be kept
   // Of a file that is not to be kept: what removes it, when it is closed, which may take seconds. So that
-  // is for after the gate.
+  // is for after the freeze lock.
   UniqueFd removed;
   std::unique_ptr<UnlinkedFiles::Removal> removal;  // of a file that is open
 
@@ -363,7 +365,7 @@ FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, con
     return last;
   }
   const bool is_large = is_file && status.stx_blocks > kKeptBlocksMax;
-  if (is_large && status.stx_blocks > kLongBlocks) Gate::BeforeLongWork();
+  if (is_large && status.stx_blocks > kLongBlocks) FreezeLock::BeforeLongWork();
   if (!is_large) last.claim = mount_.descriptors.Claim(user);
   if (!last.claim.valid()) last.removed = std::move(last.fd);
   return last;
@@ -371,7 +373,7 @@ FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, con
 
 void FileTree::Unlink(NodeId parent_id, const char* name, uid_t user) {
   UniqueFd removed;  // closed last
-  const Change change = BeginChange(parent_id);
+  const MutationGuard change = BeginMutation(parent_id);
   const Directory directory(mount_, change.node);
   LastName last = HoldLastName(change.node, directory.fd(), name, user);
   removed = std::move(last.removed);
@@ -380,7 +382,7 @@ void FileTree::Unlink(NodeId parent_id, const char* name, uid_t user) {
 }
 
 void FileTree::RemoveDirectory(NodeId parent_id, const char* name, uid_t user) {
-  const Change change = BeginChange(parent_id);
+  const MutationGuard change = BeginMutation(parent_id);
   const Directory directory(mount_, change.node);
   LastName last = HoldLastName(change.node, directory.fd(), name, user);
   CheckSyscall(unlinkat(directory.fd(), name, AT_REMOVEDIR), "remove a directory");
@@ -390,7 +392,7 @@ void FileTree::RemoveDirectory(NodeId parent_id, const char* name, uid_t user) {
 void FileTree::Rename(NodeId parent_id, const char* name, NodeId new_parent_id,
                       const char* new_name, unsigned int flags, const Caller& caller) {
   UniqueFd removed;  // what is replaced; closed last
-  const Change change = BeginChange(parent_id);
+  const MutationGuard change = BeginMutation(parent_id);
   const Node new_parent = mount_.Resolve(new_parent_id);
   if (!new_parent.workspace) throw Error(EROFS, "move a file into a snapshot");
   if (new_parent.volume != change.node.volume) {

@@ -30,8 +30,8 @@ MountContext::MountContext(Store& store_in, KernelCache& kernel_in, MountOptions
       open_files(kernel, descriptors),
       stale_names(kernel, slots),
       helper(mount_helper),
-      write_stop(mount_helper),
-      notifier(kernel),
+      write_barrier(mount_helper),
+      invalidator(kernel),
       detached([this](Slot slot) { return !FileTree(*this).Writers(slot).empty(); },
                [this](const DetachedState& state) {
                  store.WritersGone(state.volume);

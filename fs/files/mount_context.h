@@ -6,16 +6,16 @@
 #include <memory>
 #include <string>
 
-#include "backend/base/periodic_task.h"
-#include "backend/base/task_thread.h"
-#include "backend/base/waiting_room.h"
+#include "backend/base/elastic_pool.h"
+#include "backend/base/periodic_timer.h"
+#include "backend/base/serial_executor.h"
 #include "catalog/store/store.h"
 #include "fs/nodes/descriptor_limit.h"
 #include "fs/nodes/descriptor_shares.h"
 #include "fs/nodes/directory_fds.h"
 #include "fs/nodes/kernel_cache.h"
+#include "fs/nodes/kernel_invalidator.h"
 #include "fs/nodes/live_workspace.h"
-#include "fs/nodes/notifier.h"
 #include "fs/nodes/stale_names.h"
 #include "fs/nodes/views.h"
 #include "fs/open/detached_states.h"
@@ -24,7 +24,7 @@
 #include "fs/open/mount_helper.h"
 #include "fs/open/open_files.h"
 #include "fs/open/unlinked_files.h"
-#include "fs/open/write_stop.h"
+#include "fs/open/write_barrier.h"
 
 namespace ckptfs {
 
@@ -75,7 +75,8 @@ struct MountContext {
   // has changed: their times with the snapshots, their permissions with those of the workspace's root.
   // Request handlers may call it.
   void ListsChanged(int64_t workspace_id) {
-    for (const Place place : kPlaces) kernel.InvalidateAttributes(ListNode(workspace_id, place));
+    for (const SnapDir place : kSnapDirs)
+      kernel.InvalidateAttributes(ListNode(workspace_id, place));
   }
 
   // A workspace's name, for messages: "?" if it is gone.
@@ -106,14 +107,14 @@ struct MountContext {
   UnlinkedFiles unlinked;
   StaleNames stale_names;
   MountHelper& helper;
-  WriteStop write_stop;
-  Notifier notifier;
-  TaskThread missing;    // NoteMissing
-  WaitingRoom settlers;  // SettlingNames
+  WriteBarrier write_barrier;
+  KernelInvalidator invalidator;
+  SerialExecutor missing;  // NoteMissing
+  ElasticPool settlers;    // SettlingNames
   // These have threads that use what is above.
   KernelPages pages{kernel, open_files};
   DetachedStates detached;
-  PeriodicTask tidier;  // of `mapped`, `directory_fds` and `volumes`
+  PeriodicTimer tidier;  // of `mapped`, `directory_fds` and `volumes`
 };
 
 }  // namespace ckptfs

@@ -69,7 +69,7 @@ std::shared_ptr<PendingRequest> KeepForLater(PendingRequest::Kind kind, fuse_req
 // may have to wait for this one.
 void TellKernelOfUnanswered(FuseHandlers& handlers, NodeId node, std::vector<PlaceOfName> names) {
   handlers.mount.kernel.InvalidateAttributes(node);
-  handlers.waiting_room.Post([&handlers, names = std::move(names)] {
+  handlers.elastic_pool.Post([&handlers, names = std::move(names)] {
     for (const auto& [directory, name] : names) handlers.mount.kernel.ExpireName(directory, name);
   });
 }

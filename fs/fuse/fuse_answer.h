@@ -21,7 +21,7 @@
 #include "fs/fuse/pending_request.h"
 #include "fs/fuse/ring_thread.h"
 #include "fs/nodes/asker_life.h"
-#include "fs/nodes/gate.h"
+#include "fs/nodes/freeze_lock.h"
 #include "fs/operations/asker.h"
 
 namespace ckptfs {
@@ -102,15 +102,15 @@ int ErrnoOfException(const char* operation) noexcept;
 enum class Outcome : uint8_t { kAnswered, kMustWait, kTakesLong };
 
 // Runs `handle`, which replies; replies with the errno of what it throws. Without a reply, if it was neither
-// to wait nor to take long (Gate::NoWaiting), and would have.
+// to wait nor to take long (FreezeLock::NoWaiting), and would have.
 template <typename Handle>
 Outcome AnswerOnce(fuse_req_t request, const char* operation, const Handle& handle) noexcept {
   try {
     PrepareWorkerThread();
     handle();
-  } catch (const Gate::MustNotWait&) {
+  } catch (const FreezeLock::MustNotWait&) {
     return Outcome::kMustWait;
-  } catch (const Gate::MustNotWork&) {
+  } catch (const FreezeLock::MustNotWork&) {
     return Outcome::kTakesLong;
   } catch (...) {
     ReplyError(request, ErrnoOfException(operation));
@@ -185,7 +185,7 @@ void AnswerKept(PendingRequest& pending, const Work& work) {
 
 // `handle` is copied and outlives the caller: it holds what it needs by value, names as RequestText.
 template <typename Handle>
-void AnswerIn(WaitingRoom& room, fuse_req_t request, const char* operation, const Handle& handle) {
+void AnswerIn(ElasticPool& room, fuse_req_t request, const char* operation, const Handle& handle) {
   room.Post(CallerOf(request).uid, [request, operation, handle,
                                     pending = KeepForLater(PendingRequest::Kind::kOther, request)] {
     AnswerKept(*pending, [&] { Answer(request, operation, handle); });
@@ -195,41 +195,41 @@ void AnswerIn(WaitingRoom& room, fuse_req_t request, const char* operation, cons
 // For what waits, for other requests or for the disk.
 template <typename Handle>
 void AnswerInWaitingRoom(fuse_req_t request, const char* operation, const Handle& handle) {
-  AnswerIn(HandlersOf(request).waiting_room, request, operation, handle);
+  AnswerIn(HandlersOf(request).elastic_pool, request, operation, handle);
 }
 
-// The same where that may turn out to be long work (Gate::BeforeLongWork).
+// The same where that may turn out to be long work (FreezeLock::BeforeLongWork).
 template <typename Handle>
 void AnswerPerhapsLong(fuse_req_t request, const char* operation, const Handle& handle) {
   FuseHandlers& handlers = HandlersOf(request);
   const auto begin = [&handlers, request, operation, handle] {
     Outcome outcome = Outcome::kAnswered;
     {
-      const Gate::NoLongWork no_long_work;
+      const FreezeLock::NoLongWork no_long_work;
       outcome = Answer(request, operation, handle);
     }
     if (outcome != Outcome::kAnswered) AnswerIn(handlers.workers, request, operation, handle);
   };
-  handlers.waiting_room.Post(
+  handlers.elastic_pool.Post(
       CallerOf(request).uid,
       [begin, pending = KeepForLater(PendingRequest::Kind::kOther, request)] {
         AnswerKept(*pending, begin);
       });
 }
 
-// For what passes a gate, or may find out that it takes long (Gate::BeforeLongWork): the thread that reads
+// For what passes a freeze lock, or may find out that it takes long (FreezeLock::BeforeLongWork): the thread that reads
 // requests, the only one of a processor where they come by a ring, and one of not too many otherwise, is
 // kept by neither.
 template <typename Handle>
 void AnswerChange(fuse_req_t request, const char* operation, const Handle& handle) {
   Outcome outcome = Outcome::kAnswered;
   {
-    const Gate::NoWaiting no_waiting;
+    const FreezeLock::NoWaiting no_waiting;
     outcome = Answer(request, operation, handle);
   }
   if (outcome == Outcome::kAnswered) return;
   FuseHandlers& handlers = HandlersOf(request);
-  AnswerIn(outcome == Outcome::kMustWait ? handlers.waiting_room : handlers.workers, request,
+  AnswerIn(outcome == Outcome::kMustWait ? handlers.elastic_pool : handlers.workers, request,
            operation, handle);
 }
 

@@ -240,7 +240,7 @@ void SetXattr(fuse_req_t request, fuse_ino_t node, const char* name, const char*
               int flags) {
   FuseHandlers& handlers = HandlersOf(request);
   const std::string_view view(value, size);
-  if (handlers.mount.write_stop.Park(node, name, [request, ring = RingThread::Current()] {
+  if (handlers.mount.write_barrier.Park(node, name, [request, ring = RingThread::Current()] {
         const AnswersFor answers(ring);
         ReplyError(request, MountHelper::kAnswer);
       })) {

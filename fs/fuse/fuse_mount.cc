@@ -25,7 +25,7 @@ namespace ckptfs {
 namespace {
 
 constexpr char kUringSwitch[] = "/sys/module/fuse/parameters/enable_uring";
-// Each change that waits at a shut gate keeps one. They are made when all others are busy.
+// Each change that waits at a shut freeze lock keeps one. They are made when all others are busy.
 constexpr unsigned int kThreadsMax = 512;
 
 bool KernelAllowsUring() {
@@ -48,17 +48,17 @@ bool ChooseUring(IoUring wanted) {
 }
 
 // How many requests of one processor can be under way. Checkpoints keep one unanswered for each file
-// that is open for writing (WriteStop), wherever those come from, and others must still get through.
+// that is open for writing (WriteBarrier), wherever those come from, and others must still get through.
 // With few processors one ring may be given them all; with many they spread.
 // An entry costs a page, and address space for the largest request.
 unsigned int RingDepth() {
-  constexpr unsigned int kAllHeld = WriteStop::kHeldMax + WriteStop::kHeldSmallMax;
+  constexpr unsigned int kAllHeld = WriteBarrier::kHeldMax + WriteBarrier::kHeldSmallMax;
   constexpr unsigned int kOthers = 32;
   constexpr unsigned int kFewEntries = 2048;
   constexpr unsigned int kEntriesMax = 8192;
   const unsigned int processors = std::max(1L, sysconf(_SC_NPROCESSORS_CONF));
   const unsigned int depth = std::min(kFewEntries / processors, kAllHeld + kOthers);
-  constexpr unsigned int kOfOne = WriteStop::kFilesMax + kOthers;
+  constexpr unsigned int kOfOne = WriteBarrier::kFilesMax + kOthers;
   return std::clamp(kEntriesMax / processors, kOthers, std::max(depth, kOfOne));
 }
 

@@ -5,7 +5,7 @@
 #include <memory>
 #include <thread>
 
-#include "backend/base/waiting_room.h"
+#include "backend/base/elastic_pool.h"
 #include "fs/control/control.h"
 #include "fs/files/file_tree.h"
 #include "fs/files/mount_context.h"
@@ -42,10 +42,10 @@ struct FuseHandlers {
   KilledAskers killed_askers;
   // Last: their tasks use all of the above.
   VerbQueue verb_queue;
-  WaitingRoom waiting_room;
+  ElasticPool elastic_pool;
   // For long work (copies, cuts, removals of large files). More than there are processors do it no sooner,
   // and only get in the way of whoever has little to be done.
-  WaitingRoom workers{std::chrono::seconds(5), 2 + 2 * std::thread::hardware_concurrency()};
+  ElasticPool workers{std::chrono::seconds(5), 2 + 2 * std::thread::hardware_concurrency()};
 };
 
 const fuse_lowlevel_ops& FuseOperations();

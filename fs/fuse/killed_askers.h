@@ -8,7 +8,7 @@
 #include <memory>
 #include <mutex>
 
-#include "backend/base/periodic_task.h"
+#include "backend/base/periodic_timer.h"
 #include "fs/fuse/pending_request.h"
 
 namespace ckptfs {
@@ -35,7 +35,7 @@ class KilledAskers {
 
   std::mutex mutex_;
   std::deque<Watched> watched_;  // in the order of their times
-  PeriodicTask watcher_{std::chrono::milliseconds(100), [this] { return Look(); }};  // last
+  PeriodicTimer watcher_{std::chrono::milliseconds(100), [this] { return Look(); }};  // last
 };
 
 }  // namespace ckptfs

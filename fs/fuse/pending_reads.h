@@ -9,8 +9,8 @@
 #include <string>
 #include <unordered_map>
 
-#include "backend/base/periodic_task.h"
-#include "backend/base/task_thread.h"
+#include "backend/base/periodic_timer.h"
+#include "backend/base/serial_executor.h"
 #include "fs/control/control.h"
 #include "fs/fuse/ring_thread.h"
 
@@ -46,8 +46,8 @@ class PendingReads {
   std::unordered_map<fuse_req*, Waiting> waiting_;
   // libfuse holds the request's lock while it tells of an interrupt: answered elsewhere. These are last, as
   // their tasks use the rest.
-  TaskThread interrupter_;
-  PeriodicTask watcher_{std::chrono::milliseconds(100), [this] { return LookForInterrupted(); }};
+  SerialExecutor interrupter_;
+  PeriodicTimer watcher_{std::chrono::milliseconds(100), [this] { return LookForInterrupted(); }};
 };
 
 }  // namespace ckptfs

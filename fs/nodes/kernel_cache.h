@@ -20,7 +20,7 @@ class KernelCache {
   virtual bool InvalidateAttributes(NodeId node) noexcept = 0;
 
   // Drops attributes and the cached listing of a directory, or the cached pages of a file from that
-  // offset on, after writing dirty ones back. Waits for pages that other requests hold: for the notifier,
+  // offset on, after writing dirty ones back. Waits for pages that other requests hold: for the invalidator,
   // for KernelPages, and for a file that nobody has open by any page.
   virtual void InvalidateContent(NodeId node, int64_t offset) noexcept = 0;
 

@@ -59,8 +59,8 @@ void LiveWorkspace::RenewRoot() {
   if (old != directories_slot_) slots_.Unpin(old);
 }
 
-NodeId LiveWorkspace::live_node(Place place) const {
-  const auto kind = place == Place::kRoot ? VirtualKind::kRootLive : VirtualKind::kInnerLive;
+NodeId LiveWorkspace::live_node(SnapDir place) const {
+  const auto kind = place == SnapDir::kRoot ? VirtualKind::kRootLive : VirtualKind::kInnerLive;
   const uint64_t turn = live_turn_ & ((uint64_t{1} << kLiveTurnBits) - 1);
   return MakeVirtualNode(kind, static_cast<uint64_t>(id_) << kLiveTurnBits | turn);
 }

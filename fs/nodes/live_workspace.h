@@ -17,7 +17,7 @@
 
 #include "backend/interface/backend.h"
 #include "catalog/store/store.h"
-#include "fs/nodes/gate.h"
+#include "fs/nodes/freeze_lock.h"
 #include "fs/nodes/known_directories.h"
 #include "fs/nodes/views.h"
 
@@ -31,7 +31,7 @@ struct Live {
 
 // One workspace as the kernel sees it. Its directories keep their node ids when the volume under
 // them is switched, its files get new ones (DESIGN: how an in-place rollback keeps directories).
-// Any thread may call anything; `Switch` and `RenewRoot` only while the gate is closed.
+// Any thread may call anything; `Switch` and `RenewRoot` only while the freeze lock is closed.
 class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
  public:
   LiveWorkspace(int64_t id, uint64_t number, SlotTable& slots);
@@ -39,7 +39,7 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   int64_t id() const noexcept { return id_; }
   // The high part of st_ino in the live tree.
   uint64_t number() const noexcept { return number_; }
-  Gate& gate() noexcept { return gate_; }
+  FreezeLock& freeze_lock() noexcept { return freeze_lock_; }
   KnownDirectories& directories() noexcept { return directories_; }
 
   // The volume and the slot that belong together. A request takes them once and uses both.
@@ -127,14 +127,14 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   bool retired() const noexcept { return retired_; }
 
   // The node of `.live` in a list. A rename onto it leaves it dead for the kernel: there is another then.
-  NodeId live_node(Place place) const;
+  NodeId live_node(SnapDir place) const;
   void RenewLiveNodes() noexcept { ++live_turn_; }
 
  private:
   const int64_t id_;
   const uint64_t number_;
   SlotTable& slots_;
-  Gate gate_;
+  FreezeLock freeze_lock_;
   KnownDirectories directories_;
   std::atomic<uint64_t> live_turn_{0};  // counts the renames onto `.live`
   std::atomic<bool> retired_{false};

@@ -11,8 +11,8 @@
 #include <string>
 #include <unordered_map>
 
-#include "backend/base/periodic_task.h"
-#include "backend/base/waiting_room.h"
+#include "backend/base/elastic_pool.h"
+#include "backend/base/periodic_timer.h"
 #include "fs/nodes/kernel_cache.h"
 #include "fs/nodes/views.h"
 
@@ -66,8 +66,8 @@ class StaleNames {
   std::unordered_map<NodeId, Node> nodes_;
   std::unordered_map<pid_t, Clock::time_point> sent_back_;
   // These use all of the above, and the second the first.
-  PeriodicTask dropper_;
-  WaitingRoom tellers_;  // a thread for each name: one that waits for a list keeps no other waiting
+  PeriodicTimer dropper_;
+  ElasticPool tellers_;  // a thread for each name: one that waits for a list keeps no other waiting
 };
 
 }  // namespace ckptfs

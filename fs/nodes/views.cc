@@ -99,7 +99,7 @@ void SlotTable::Unpin(Slot slot) {
   RemoveLocked(*removed);
 }
 
-std::shared_ptr<View> SlotTable::AcquireSnapshot(const SnapshotRecord& snapshot, Place place) {
+std::shared_ptr<View> SlotTable::AcquireSnapshot(const SnapshotRecord& snapshot, SnapDir place) {
   const std::lock_guard lock(mutex_);
   const SnapshotKey key = KeyOf(snapshot.id, place);
   const auto known = snapshots_.find(key);
@@ -133,7 +133,7 @@ std::shared_ptr<View> SlotTable::AcquireSnapshot(const SnapshotRecord& snapshot,
   return view;
 }
 
-void SlotTable::RenewSnapshot(int64_t snapshot_id, Place place) {
+void SlotTable::RenewSnapshot(int64_t snapshot_id, SnapDir place) {
   const std::lock_guard lock(mutex_);
   const auto known = snapshots_.find(KeyOf(snapshot_id, place));
   if (known == snapshots_.end()) return;
@@ -143,15 +143,15 @@ void SlotTable::RenewSnapshot(int64_t snapshot_id, Place place) {
   if (!seats_[slot].view) FreeLocked(slot);
 }
 
-std::optional<SlotTable::SnapshotPlace> SlotTable::SnapshotOf(Slot slot) const {
+std::optional<SlotTable::SnapshotLocation> SlotTable::SnapshotOf(Slot slot) const {
   const std::shared_lock lock(mutex_);
   if (slot >= seats_.size() || seats_[slot].snapshot == 0) return std::nullopt;
   const SnapshotKey key = seats_[slot].snapshot;
-  return SnapshotPlace{.snapshot_id = static_cast<int64_t>(key >> 1),
-                       .place = (key & 1) != 0 ? Place::kInner : Place::kRoot};
+  return SnapshotLocation{.snapshot_id = static_cast<int64_t>(key >> 1),
+                          .place = (key & 1) != 0 ? SnapDir::kInner : SnapDir::kRoot};
 }
 
-NodeId SlotTable::RootOf(int64_t snapshot_id, Place place) const {
+NodeId SlotTable::RootOf(int64_t snapshot_id, SnapDir place) const {
   const std::shared_lock lock(mutex_);
   const auto known = snapshots_.find(KeyOf(snapshot_id, place));
   if (known == snapshots_.end() || !seats_[known->second].view) return 0;

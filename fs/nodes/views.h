@@ -25,12 +25,12 @@ class LiveWorkspace;
 
 // A snapshot can be seen in two places. A directory must not be in two places for the kernel, so
 // each has a view, and node ids, of its own.
-enum class Place : uint8_t { kRoot, kInner };  // .snapshots/W/S and W/.snapshots/S
-inline constexpr std::array kPlaces = {Place::kRoot, Place::kInner};
+enum class SnapDir : uint8_t { kRoot, kInner };  // .snapshots/W/S and W/.snapshots/S
+inline constexpr std::array kSnapDirs = {SnapDir::kRoot, SnapDir::kInner};
 
 // The list of a workspace's snapshots in that place.
-inline NodeId ListNode(int64_t workspace_id, Place place) {
-  return MakeVirtualNode(place == Place::kRoot ? VirtualKind::kRootList : VirtualKind::kInnerList,
+inline NodeId ListNode(int64_t workspace_id, SnapDir place) {
+  return MakeVirtualNode(place == SnapDir::kRoot ? VirtualKind::kRootList : VirtualKind::kInnerList,
                          static_cast<uint64_t>(workspace_id));
 }
 
@@ -51,7 +51,7 @@ struct View {
   std::shared_ptr<Volume> volume;            // kLiveFiles
   VolumeId volume_id;                        // kSnapshot; opened when first looked into
   int64_t snapshot_id = 0;                   // kSnapshot
-  Place place = Place::kRoot;                // kSnapshot
+  SnapDir place = SnapDir::kRoot;            // kSnapshot
   RootAttributes root;                       // kSnapshot: of its root, for ever
   // The high part of st_ino. Of kLiveFiles it changes once, when a rollback leaves its volume to a
   // snapshot (SlotTable::Renumber).
@@ -94,20 +94,20 @@ class SlotTable {
   void Unpin(Slot slot);
 
   // The slot of a snapshot in one place, with one lookup counted for its root.
-  std::shared_ptr<View> AcquireSnapshot(const SnapshotRecord& snapshot, Place place);
+  std::shared_ptr<View> AcquireSnapshot(const SnapshotRecord& snapshot, SnapDir place);
   // The next AcquireSnapshot there gives a new slot, and the old one is kept no longer. For when the kernel
   // has moved the snapshot's directory elsewhere in its own books (a rename that rolled back), or the
   // snapshot has been deleted.
-  void RenewSnapshot(int64_t snapshot_id, Place place);
+  void RenewSnapshot(int64_t snapshot_id, SnapDir place);
   // For which snapshot that slot is, or is kept.
-  struct SnapshotPlace {
+  struct SnapshotLocation {
     int64_t snapshot_id = 0;
-    Place place = Place::kRoot;
+    SnapDir place = SnapDir::kRoot;
   };
-  std::optional<SnapshotPlace> SnapshotOf(Slot slot) const;
+  std::optional<SnapshotLocation> SnapshotOf(Slot slot) const;
 
   // The root of a snapshot in one place, if the kernel knows a node of it there; else 0.
-  NodeId RootOf(int64_t snapshot_id, Place place) const;
+  NodeId RootOf(int64_t snapshot_id, SnapDir place) const;
 
   // Null if the slot is not in use.
   std::shared_ptr<View> Find(Slot slot) const;
@@ -131,8 +131,8 @@ class SlotTable {
  private:
   // A snapshot and its place in one number that is not 0.
   using SnapshotKey = uint64_t;
-  static SnapshotKey KeyOf(int64_t snapshot_id, Place place) {
-    return static_cast<uint64_t>(snapshot_id) << 1 | (place == Place::kInner ? 1 : 0);
+  static SnapshotKey KeyOf(int64_t snapshot_id, SnapDir place) {
+    return static_cast<uint64_t>(snapshot_id) << 1 | (place == SnapDir::kInner ? 1 : 0);
   }
   struct Seat {
     std::shared_ptr<View> view;

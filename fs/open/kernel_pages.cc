@@ -49,15 +49,15 @@ void KernelPages::WriteBackAll(Slot slot, std::vector<NodeId> nodes) {
   }).wait();
 }
 
-void KernelPages::DropTail(NodeId node, off_t size, const std::function<void()>& pass_gate) {
+void KernelPages::DropTail(NodeId node, off_t size, const std::function<void()>& pass_freeze_lock) {
   const off_t begin = PageBegin(size);
   if (begin == size || !files_.TakePagesRead(node, static_cast<uint64_t>(begin))) return;
   const auto done =
       Begin(SlotOf(node), [this, node, begin] { kernel_.InvalidateContent(node, begin); });
   if (done.wait_for(kPageWait) == std::future_status::ready) return;
-  // A WRITE that waited at the gate has only just got through, if it was shut.
+  // A WRITE that waited at the freeze lock has only just got through, if it was shut.
   const auto begin_of_pass = std::chrono::steady_clock::now();
-  pass_gate();
+  pass_freeze_lock();
   const bool was_shut = std::chrono::steady_clock::now() - begin_of_pass > kAtOnce;
   done.wait_for(was_shut ? kPageWait : kPageWait / 10);
 }

@@ -7,7 +7,7 @@
 #include <future>
 #include <vector>
 
-#include "backend/base/waiting_room.h"
+#include "backend/base/elastic_pool.h"
 #include "fs/nodes/kernel_cache.h"
 #include "fs/nodes/node_id.h"
 #include "fs/open/open_files.h"
@@ -24,7 +24,7 @@ namespace ckptfs {
 //   capabilities, that a program has set since.
 //
 // Any thread may call. All but `Holds` wait for pages, which other requests hold (READ, and WRITE of what
-// is written back): never on a thread that these need, and never inside a gate, which WRITE passes.
+// is written back): never on a thread that these need, and never inside a freeze lock, which WRITE passes.
 class KernelPages {
  public:
   KernelPages(KernelCache& kernel, OpenFiles& files) : kernel_(kernel), files_(files) {}
@@ -41,9 +41,9 @@ class KernelPages {
   void WriteBackAll(Slot slot, std::vector<NodeId> nodes);
 
   // Before a file of `size` bytes grows otherwise than by SETATTR: writes back and drops its last page,
-  // of which the kernel sends no more than it still takes for the file. `pass_gate` waits until the gate
+  // of which the kernel sends no more than it still takes for the file. `pass_freeze_lock` waits until the freeze lock
   // that such a WRITE passes has been open.
-  void DropTail(NodeId node, off_t size, const std::function<void()>& pass_gate);
+  void DropTail(NodeId node, off_t size, const std::function<void()>& pass_freeze_lock);
 
   // After SETATTR has given it another size, and before the answer, until which nothing is written back:
   // zeroes in the last page what is content from now on.
@@ -55,7 +55,7 @@ class KernelPages {
 
   KernelCache& kernel_;
   OpenFiles& files_;
-  WaitingRoom helpers_;  // whose tasks are a slot's
+  ElasticPool helpers_;  // whose tasks are a slot's
 };
 
 }  // namespace ckptfs

@@ -24,10 +24,10 @@
 #include <tuple>
 #include <utility>
 
+#include "backend/base/elastic_pool.h"
 #include "backend/base/error.h"
 #include "backend/base/proc_path.h"
-#include "backend/base/waiting_room.h"
-#include "fs/open/write_stop.h"
+#include "fs/open/write_barrier.h"
 #include "fs/processes/foreign_mounts.h"
 
 namespace ckptfs {
@@ -36,7 +36,7 @@ namespace {
 // What goes to the helper, in one packet: files to be stopped; or, if there are none, a mount point.
 struct Request {
   uint64_t count = 0;
-  std::array<NodeHandle, StopCalls::kBatchMax> files{};
+  std::array<NodeHandle, BarrierCalls::kBatchMax> files{};
   std::array<char, 4096> mountpoint{};
 
   size_t bytes() const noexcept {
@@ -54,7 +54,7 @@ struct NameRequest {
 constexpr std::chrono::seconds kThreadsKept{60};
 // More calls than these are never out: those that wait for a file, and those that hold one.
 constexpr size_t kThreadsMax =
-    StopShares::kCeiling + WriteStop::kHeldMax + WriteStop::kHeldSmallMax;
+    BarrierShares::kCeiling + WriteBarrier::kHeldMax + WriteBarrier::kHeldSmallMax;
 // At the daemon's end, for a helper to end too. One that waits for a file cannot.
 constexpr std::chrono::milliseconds kEndWait{500};
 
@@ -98,7 +98,7 @@ int CallOn(const char* mountpoint, dev_t device, const NodeHandle& file) {
   int error = fd.valid() ? 0 : errno;
   mount.Reset();
   if (error == 0 &&
-      setxattr(ProcPath(fd.get()).c_str(), StopCalls::kXattrName, nullptr, 0, 0) != 0) {
+      setxattr(ProcPath(fd.get()).c_str(), BarrierCalls::kXattrName, nullptr, 0, 0) != 0) {
     error = errno;
   }
   // The daemon's answer; files that have been closed and forgotten since; the mount's end.
@@ -107,11 +107,11 @@ int CallOn(const char* mountpoint, dev_t device, const NodeHandle& file) {
 }
 
 void Tell(int socket, const NodeHandle& file, int error) {
-  const StopCalls::Report report{.node = file.node, .error = error};
+  const BarrierCalls::Report report{.node = file.node, .error = error};
   send(socket, &report, sizeof(report), MSG_NOSIGNAL);  // nobody there: the end comes by itself
 }
 
-void StopAll(WaitingRoom& threads, int socket, const Request& request,
+void StopAll(ElasticPool& threads, int socket, const Request& request,
              const std::string& mountpoint, dev_t device) {
   for (size_t i = 0; i < std::min<size_t>(request.count, request.files.size()); ++i) {
     const NodeHandle file = request.files[i];
@@ -148,7 +148,7 @@ void MakeThreadsSmall() {
   MakeThreadsSmall();
   std::string mountpoint;
   dev_t device = 0;
-  WaitingRoom threads(kThreadsKept, kThreadsMax);
+  ElasticPool threads(kThreadsKept, kThreadsMax);
   Request request;
   while (Receive(socket, request)) {
     if (request.count != 0) {
@@ -259,7 +259,7 @@ void MountHelper::SetMountpoint(const std::string& mountpoint) {
   send(names_socket_.get(), &names, sizeof(names), MSG_NOSIGNAL);
 }
 
-StopCalls::Taken MountHelper::Start(const std::vector<NodeHandle>& files) {
+BarrierCalls::Taken MountHelper::Start(const std::vector<NodeHandle>& files) {
   Request request;
   request.count = std::min(files.size(), request.files.size());
   std::copy_n(files.begin(), request.count, request.files.begin());
@@ -270,7 +270,7 @@ StopCalls::Taken MountHelper::Start(const std::vector<NodeHandle>& files) {
                                                                               : Taken::kBusy;
 }
 
-std::optional<StopCalls::Report> MountHelper::Receive() {
+std::optional<BarrierCalls::Report> MountHelper::Receive() {
   Report report;
   if (!ckptfs::Receive(socket_.get(), report)) return std::nullopt;
   return report;

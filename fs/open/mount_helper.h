@@ -13,7 +13,7 @@
 
 #include "backend/base/unique_fd.h"
 #include "fs/nodes/node_id.h"
-#include "fs/open/stop_calls.h"
+#include "fs/open/barrier_calls.h"
 
 namespace ckptfs {
 
@@ -23,11 +23,11 @@ namespace ckptfs {
 // one end of a socket, ends when the other end is closed, however that came, and has the mount open only
 // during a call.
 //
-// - For WriteStop: setxattr(2) on files, each in a thread of its own. A call that waits for a file's lock
+// - For WriteBarrier: setxattr(2) on files, each in a thread of its own. A call that waits for a file's lock
 //   cannot be called back, nor can its process be killed: that one may outlive the daemon, and ends with
 //   the last write that it stands behind.
 // - For SettlingNames: a look at a name. `LookUp` may be called by any thread.
-class MountHelper : public StopCalls {
+class MountHelper : public BarrierCalls {
  public:
   // What the daemon answers. (EAGAIN would reach the caller as EOPNOTSUPP.)
   static constexpr int kAnswer = ECANCELED;
@@ -52,7 +52,7 @@ class MountHelper : public StopCalls {
   pid_t looker() const noexcept { return names_pid_; }
 
  private:
-  UniqueFd socket_;  // for write stops
+  UniqueFd socket_;  // for write barriers
   std::mutex names_mutex_;
   UniqueFd names_socket_;  // for names; each asks and waits for its answer with the lock held
   uint64_t names_asked_ = 0;

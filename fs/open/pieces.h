@@ -10,7 +10,7 @@
 
 namespace ckptfs {
 
-// How much of a file a call changes, or hands to the disk, before it lets a checkpoint through the gate and
+// How much of a file a call changes, or hands to the disk, before it lets a checkpoint through the freeze lock and
 // others' checkpoints go first. What that takes depends on how scattered the file is (a MiB in blocks of 4 KiB
 // takes btrfs as long as a GiB in one), which nobody knows before: so each piece is measured, and the next one
 // made to take a few milliseconds. For one call, on one thread.
@@ -26,7 +26,7 @@ class Pieces {
   // It has taken much longer than a piece.
   bool is_long() const noexcept { return worked_ > 2 * kLong; }
 
-  // Does one piece. Whoever calls has passed no gate.
+  // Does one piece. Whoever calls has passed no freeze lock.
   template <typename Piece>
   void Do(const Piece& piece) {
     // Checkpoints without end leave it half of the time.

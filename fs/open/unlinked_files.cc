@@ -219,9 +219,9 @@ void UnlinkedFiles::ForgetLater(NodeId node, std::shared_ptr<View> view) {
 }
 
 void UnlinkedFiles::Forget(NodeId node, const View& view) {
-  UniqueFd file;  // closed last, with no gate or lock passed: it may mean deleting much
+  UniqueFd file;  // closed last, with no freeze lock or lock passed: it may mean deleting much
   // A checkpoint sees it or it does not, and has counted it then.
-  const Gate::Pass pass(view.workspace->gate(), node);
+  const FreezeLock::Pass pass(view.workspace->freeze_lock(), node);
   Shard& shard = ShardOf(node);
   const std::lock_guard lock(shard.mutex);
   const auto found = shard.files.find(node);

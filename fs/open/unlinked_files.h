@@ -14,11 +14,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include "backend/base/elastic_pool.h"
 #include "backend/base/unique_fd.h"
-#include "backend/base/waiting_room.h"
 #include "backend/interface/backend.h"
 #include "fs/nodes/attributes.h"
-#include "fs/nodes/gate.h"
+#include "fs/nodes/freeze_lock.h"
 #include "fs/nodes/nameless_files.h"
 #include "fs/nodes/node_id.h"
 #include "fs/nodes/views.h"
@@ -45,13 +45,13 @@ namespace ckptfs {
 // The link is nobody's business: users see st_nlink without it. For that, whoever reads the
 // attributes of such a file does so under the same lock under which links and names change.
 //
-// Owned by the mount. Any thread may call anything. Order of locks: a gate, then this.
+// Owned by the mount. Any thread may call anything. Order of locks: a freeze lock, then this.
 class UnlinkedFiles {
  public:
   using Place = NamelessFiles::Place;
 
   // One removal of the last name of a file that is open, by an unlink or a replacing rename. Made
-  // before, inside the gate; holds a lock until its end, so it takes no long.
+  // before, inside the freeze lock; holds a lock until its end, so it takes no long.
   //
   // On disk before: the name. After the constructor: the name and the hidden link. After the
   // removal: the link. As power may go at each point, the next mount removes links in live trees,
@@ -123,7 +123,7 @@ class UnlinkedFiles {
   void GiveName(NodeId node, const Volume& volume, int file_fd, const std::function<void()>& link);
 
   // The kernel knows the node no longer. In the background: its end may mean deleting much data,
-  // and waits at the gate. `view` is that of the node.
+  // and waits at the freeze lock. `view` is that of the node.
   void ForgetLater(NodeId node, std::shared_ptr<View> view);
 
   // Whether nobody is writing to a file just now, nor can begin to.
@@ -132,7 +132,7 @@ class UnlinkedFiles {
   // Those with that slot of which the next Gather has to take the lock of the file underneath.
   std::vector<NodeId> ToBeLocked(Slot slot) const;
 
-  // With the gate closed: sees to it that all files of this kind with that slot are found in the
+  // With the freeze lock closed: sees to it that all files of this kind with that slot are found in the
   // hidden directory of `volume`. Takes time only for those that were not at the last call. One for
   // which that fails is logged and left out: it is lost at a crash, as it would be natively. So is one
   // that is not still: a write(2) holds the lock of the file underneath for as long as it lasts, which may
@@ -175,7 +175,7 @@ class UnlinkedFiles {
   mutable std::mutex slots_mutex_;
   std::map<Slot, SlotFiles> slots_;
   // Of slots. Last: their tasks use all of the above.
-  WaitingRoom forgetters_{std::chrono::seconds(5), kForgettersMax};
+  ElasticPool forgetters_{std::chrono::seconds(5), kForgettersMax};
 };
 
 }  // namespace ckptfs

@@ -118,7 +118,7 @@ std::vector<std::string> BusyFiles::HoldersOf(const std::vector<HeldFile>& files
 }
 
 // The kernel itself holds the file then, and whoever attached it has mostly ended. To ask the device makes
-// the kernel ask for attributes of the file, here: so not with a gate closed. (A scout asks.)
+// the kernel ask for attributes of the file, here: so not with a freeze lock closed. (A scout asks.)
 std::vector<AttachedFile> BusyFiles::LoopDevicesOn(
     const std::vector<HeldFile>& files, const std::map<uint64_t, std::string>& names) const {
   if (names.empty() || mount_.device == 0) return {};

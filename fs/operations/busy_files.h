@@ -13,7 +13,7 @@
 namespace ckptfs {
 
 // Refuses such verbs, and names the programs. Any thread may call any function; what is found may have
-// changed when it returns, but for the live tree of a workspace whose gate is closed. What looks for
+// changed when it returns, but for the live tree of a workspace whose freeze lock is closed. What looks for
 // processes takes a second or so at most, and is called under no lock.
 class BusyFiles {
  public:

@@ -7,7 +7,7 @@
 #include "backend/base/error.h"
 #include "backend/base/text.h"
 #include "backend/base/time.h"
-#include "backend/compare/change_list.h"
+#include "backend/compare/diff_list.h"
 #include "catalog/trees/names.h"
 #include "fs/files/file_tree.h"
 #include "fs/operations/mount_verbs_internal.h"
@@ -18,8 +18,8 @@ MountVerbs::MountVerbs(MountContext& mount)
     : mount_(mount),
       busy_files_(mount),
       writer_notes_(mount),
-      undo_limiter_(mount.store,
-                    [this](const SnapshotRecord& deleted) { SnapshotDeleted(deleted); }) {
+      rollback_retention_(mount.store,
+                          [this](const SnapshotRecord& deleted) { SnapshotDeleted(deleted); }) {
   mount_.store.backend().OnRevival([this](const VolumeId& volume) { Revived(volume); });
 }
 
@@ -36,20 +36,20 @@ void MountVerbs::WorkspacesChanged() {
 
 // The kernel takes note of the name in the mount root itself, as it was asked for it.
 void MountVerbs::ListsMoved(const WorkspaceRecord& record) {
-  mount_.stale_names.Add(ListNode(record.id, Place::kRoot), kAllSnapshotsNode, record.name);
+  mount_.stale_names.Add(ListNode(record.id, SnapDir::kRoot), kAllSnapshotsNode, record.name);
 }
 
-std::unique_ptr<MomentHold> MountVerbs::Freeze(const std::shared_ptr<LiveWorkspace>& workspace) {
-  // Before the gate closes: what takes long where much was written a moment ago, and what is written back, as
-  // it passes the gate.
+std::unique_ptr<ConsistentCut> MountVerbs::Freeze(const std::shared_ptr<LiveWorkspace>& workspace) {
+  // Before the freeze lock closes: what takes long where much was written a moment ago, and what is written back, as
+  // it passes the freeze lock.
   if (const auto live = workspace->live(); live->files) {
     FileTree(mount_).ForgetUnmapped(live->files->slot);
     mount_.pages.WriteBackAll(live->files->slot, FilesWithPages(*workspace));
   }
-  auto frozen = std::make_unique<MomentHold>(mount_, workspace);
+  auto frozen = std::make_unique<ConsistentCut>(mount_, workspace);
   if (frozen->IsWorthAnotherTry()) {
     frozen.reset();  // all go on meanwhile
-    frozen = std::make_unique<MomentHold>(mount_, workspace);
+    frozen = std::make_unique<ConsistentCut>(mount_, workspace);
   }
   return frozen;
 }
@@ -109,7 +109,7 @@ uint64_t MountVerbs::ForgetWorkspace(int64_t workspace_id) {
     const auto record = mount_.store.rows().FindWorkspace(workspace_id);
     const NodeId root = workspace->root_node();
     {
-      const GateHold frozen(mount_, workspace, /*becomes_snapshot=*/false);
+      const FreezeHold frozen(mount_, workspace, /*becomes_snapshot=*/false);
       if (!busy_files_.InLive(*workspace).empty()) {
         throw Error(EBUSY, what, "files were opened for writing meanwhile", "Close them");
       }
@@ -125,7 +125,7 @@ uint64_t MountVerbs::ForgetWorkspace(int64_t workspace_id) {
     ListsMoved(*record);
     WorkspacesChanged();
     pending->Finish();
-    mount_.notifier.Drain();
+    mount_.invalidator.Drain();
     return static_cast<uint64_t>(pending->snapshots().size());
   });
 }
@@ -208,37 +208,37 @@ void MountVerbs::DeleteSnapshot(int64_t snapshot_id, bool force) {
 
 void MountVerbs::SnapshotDeleted(const SnapshotRecord& record) {
   mount_.ListsChanged(record.workspace_id);
-  for (const Place place : kPlaces) NameGone(record, place);
+  for (const SnapDir place : kSnapDirs) NameGone(record, place);
   if (const auto slot = mount_.detached.Drop(record.volume)) mount_.slots.Unpin(*slot);
   mount_.volumes.Drop(record.volume);
   mount_.directory_fds.Drop(record.volume);
-  for (const Place place : kPlaces) mount_.slots.RenewSnapshot(record.id, place);
+  for (const SnapDir place : kSnapDirs) mount_.slots.RenewSnapshot(record.id, place);
 }
 
-void MountVerbs::NameGone(const SnapshotRecord& record, Place place) {
+void MountVerbs::NameGone(const SnapshotRecord& record, SnapDir place) {
   const NodeId root = mount_.slots.RootOf(record.id, place);
   if (root == 0) return;  // the kernel knows it not
   mount_.stale_names.Add(root, ListNode(record.workspace_id, place), record.name);
 }
 
 void MountVerbs::RenameSnapshot(const SnapshotRecord& record, const std::string& new_name,
-                                Place place) {
+                                SnapDir place) {
   Logged("rename " + NameOf(mount_, record) + " to " + new_name, [&] {
     mount_.store.RenameSnapshot(record.id, new_name);
-    NameGone(record, place == Place::kRoot ? Place::kInner : Place::kRoot);
+    NameGone(record, place == SnapDir::kRoot ? SnapDir::kInner : SnapDir::kRoot);
     mount_.ListsChanged(record.workspace_id);
     // `latest` may name it, and the kernel keeps what symlinks say.
-    mount_.notifier.InvalidateContent(
+    mount_.invalidator.InvalidateContent(
         {MakeVirtualNode(VirtualKind::kLatest, static_cast<uint64_t>(record.id))});
   });
-  mount_.notifier.Drain();
+  mount_.invalidator.Drain();
 }
 
 void MountVerbs::SetPinned(int64_t snapshot_id, bool pinned) {
   const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
   Logged((pinned ? "pin " : "unpin ") + NameOf(mount_, record),
          [&] { mount_.store.SetPinned(snapshot_id, pinned); });
-  if (!pinned) undo_limiter_.Look(record.workspace_id);
+  if (!pinned) rollback_retention_.Look(record.workspace_id);
 }
 
 void MountVerbs::SetMessage(int64_t snapshot_id, const std::string& message) {
@@ -271,7 +271,7 @@ void MountVerbs::SetSetting(std::optional<int64_t> workspace_id, const std::stri
 }
 
 WorkspaceRecord MountVerbs::Fork(int64_t snapshot_id, const std::string& name,
-                                 const std::optional<RenamePlaces>& places) {
+                                 const std::optional<RenamePaths>& places) {
   const SnapshotRecord snapshot = SnapshotById(mount_.store, snapshot_id);
   return Logged("fork " + NameOf(mount_, snapshot) + " as " + name, [&] {
     busy_files_.RefuseDetachedWriters(snapshot, "fork snapshot " + snapshot.name,
@@ -284,7 +284,7 @@ WorkspaceRecord MountVerbs::Fork(int64_t snapshot_id, const std::string& name,
 }
 
 // The kernel takes its rename for what it is elsewhere: the snapshot's directory has gone to the new name.
-void MountVerbs::SnapshotMoved(const SnapshotRecord& snapshot, const RenamePlaces& places) {
+void MountVerbs::SnapshotMoved(const SnapshotRecord& snapshot, const RenamePaths& places) {
   const NodeId root = mount_.slots.RootOf(snapshot.id, places.from);
   mount_.slots.RenewSnapshot(snapshot.id, places.from);
   if (root != 0) mount_.stale_names.Add(root, places.directory, places.name);
@@ -297,7 +297,7 @@ bool MountVerbs::ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) {
   return comparison.pending->Differs(limits);
 }
 
-ChangeList MountVerbs::Diff(const DiffRequest& request, WorkLimits& limits) {
+DiffList MountVerbs::Diff(const DiffRequest& request, WorkLimits& limits) {
   const auto pending = mount_.store.BeginComparison(request);
   if (pending->IsOfLiveTree()) CopyLiveTree(request.workspace_id, *pending);
   return pending->Changes(limits);

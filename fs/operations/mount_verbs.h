@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "catalog/store/undo_limiter.h"
+#include "catalog/store/rollback_retention.h"
 #include "fs/files/mount_context.h"
 #include "fs/operations/busy_files.h"
 #include "fs/operations/live_holds.h"
@@ -21,10 +21,10 @@
 namespace ckptfs {
 
 // What a rename(2) is about to move in the kernel's books, and where to.
-struct RenamePlaces {
-  Place from = Place::kRoot;  // the list in which the snapshot was named
-  NodeId directory = 0;       // that of the new name
-  std::string name;           // the new name
+struct RenamePaths {
+  SnapDir from = SnapDir::kRoot;  // the list in which the snapshot was named
+  NodeId directory = 0;           // that of the new name
+  std::string name;               // the new name
 };
 
 // Implements Verbs over a mount's context, and adds what only the directory tree asks for.
@@ -33,11 +33,11 @@ struct RenamePlaces {
 //   1. What is mounted in the workspace, and who writes to it, is looked for: EBUSY.
 //   2. The Store makes the new volume. Nobody sees anything.
 //   3. Walks into the live tree wait from here on (SettlingNames).
-//   4. The gate of the workspace closes: changing operations wait, those in flight end. Files open
+//   4. The freeze lock of the workspace closes: changing operations wait, those in flight end. Files open
 //      for writing are counted inside: no open for writing can slip by.
 //   5. The catalog commits. A crash from here on: the next mount serves the restored state.
 //   6. Still closed: the workspace is switched to the new volume and slot.
-//   7. The gate opens. The notifier drops attributes and listings of directories that processes hold
+//   7. The freeze lock opens. The invalidator drops attributes and listings of directories that processes hold
 //      without a path walk; then the verb returns. The state before is read-only soon, or, with
 //      files open for writing, when the last of those is closed (DetachedStates).
 //   8. When the kernel has forgotten the names of the state before, walks go on, in the restored one.
@@ -69,19 +69,19 @@ class MountVerbs : public Verbs {
   }
   uint64_t ForgetWorkspace(int64_t workspace_id) override;
   bool ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) override;
-  ChangeList Diff(const DiffRequest& request, WorkLimits& limits) override;
+  DiffList Diff(const DiffRequest& request, WorkLimits& limits) override;
 
   // A rename over the workspace's name: the kernel then declares the old root directory dead, so
   // the root gets a new node id.
-  void RollbackByName(const RollbackRequest& request, const RenamePlaces& places);
+  void RollbackByName(const RollbackRequest& request, const RenamePaths& places);
   // A rename over `.live`: in place, and the kernel declares the node of `.live` dead.
-  void RollbackOntoLive(const RollbackRequest& request, const RenamePlaces& places);
+  void RollbackOntoLive(const RollbackRequest& request, const RenamePaths& places);
   // By rename(2), or, without places, by the control file.
   WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name,
-                       const std::optional<RenamePlaces>& places);
+                       const std::optional<RenamePaths>& places);
   void RemoveWorkspace(const WorkspaceRecord& record);
   void RenameWorkspace(const WorkspaceRecord& record, const std::string& new_name);
-  void RenameSnapshot(const SnapshotRecord& record, const std::string& new_name, Place place);
+  void RenameSnapshot(const SnapshotRecord& record, const std::string& new_name, SnapDir place);
 
   // When the list of workspaces last changed, as the mount root's mtime.
   int64_t WorkspacesChangedNs() const noexcept { return workspaces_changed_ns_; }
@@ -113,12 +113,12 @@ class MountVerbs : public Verbs {
   void SwitchLive(const LiveRollback& rollback, const RollbackResult& result);
   std::shared_ptr<Volume> StateBefore(const RollbackResult& result) const;
   std::shared_ptr<Volume> OpenRestored(const VolumeId& id) const;
-  void NamesChanged(const LiveRollback& rollback, const RenamePlaces* places, NodeId replaced);
+  void NamesChanged(const LiveRollback& rollback, const RenamePaths* places, NodeId replaced);
   void Revived(const VolumeId& volume);
   void ForgetContent(LiveWorkspace& workspace, std::vector<NodeId> stale);
   // Makes the live tree stand still, for a copy of it, until the end of what is returned. With the store's
   // locks for it held already (catalog/store/phases.h).
-  std::unique_ptr<MomentHold> Freeze(const std::shared_ptr<LiveWorkspace>& workspace);
+  std::unique_ptr<ConsistentCut> Freeze(const std::shared_ptr<LiveWorkspace>& workspace);
   void RefuseInUse(const LiveWorkspace& workspace, const std::string& what) const;
   bool IsEmpty(const LiveWorkspace& workspace);
   void NoteWriters(const SnapshotRecord& made, const WriterNotes::Noted& noted) noexcept;
@@ -131,8 +131,8 @@ class MountVerbs : public Verbs {
   // The workspace has another name than the record, or none.
   void ListsMoved(const WorkspaceRecord& record);
   // The snapshot has another name in that list than the record, or none, and the kernel has not been told.
-  void NameGone(const SnapshotRecord& record, Place place);
-  void SnapshotMoved(const SnapshotRecord& snapshot, const RenamePlaces& places);
+  void NameGone(const SnapshotRecord& record, SnapDir place);
+  void SnapshotMoved(const SnapshotRecord& snapshot, const RenamePaths& places);
   void SnapshotDeleted(const SnapshotRecord& record);
 
   MountContext& mount_;
@@ -140,7 +140,7 @@ class MountVerbs : public Verbs {
   static int64_t NowAtStart();
   const BusyFiles busy_files_;
   WriterNotes writer_notes_;
-  UndoLimiter undo_limiter_;  // last: its thread uses the above
+  RollbackRetention rollback_retention_;  // last: its thread uses the above
 };
 
 }  // namespace ckptfs

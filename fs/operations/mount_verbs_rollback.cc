@@ -20,7 +20,7 @@ RolledBack MountVerbs::RollbackInPlace(const RollbackRequest& request, bool forc
   return done;
 }
 
-void MountVerbs::RollbackOntoLive(const RollbackRequest& request, const RenamePlaces& places) {
+void MountVerbs::RollbackOntoLive(const RollbackRequest& request, const RenamePaths& places) {
   LiveRollback rollback = Begin(request, /*force=*/false);
   RefuseMountsInside(MountsOf(request.workspace_id), rollback.what, /*force=*/false);
   const NodeId live = rollback.workspace->live_node(places.from);
@@ -29,7 +29,7 @@ void MountVerbs::RollbackOntoLive(const RollbackRequest& request, const RenamePl
   NamesChanged(rollback, &places, live);
 }
 
-void MountVerbs::RollbackByName(const RollbackRequest& request, const RenamePlaces& places) {
+void MountVerbs::RollbackByName(const RollbackRequest& request, const RenamePaths& places) {
   LiveRollback rollback = Begin(request, /*force=*/false);
   rollback.new_root = true;
   const ForeignMounts mounts = MountsOf(request.workspace_id);
@@ -114,8 +114,8 @@ RollbackResult MountVerbs::Run(LiveRollback& rollback) {
   SettlingNames::Settle(std::move(rollback.names), StateBefore(done));
   mount_.ListsChanged(rollback.request.workspace_id);
   ForgetContent(*rollback.workspace, std::move(stale));
-  undo_limiter_.Look(rollback.request.workspace_id);
-  mount_.notifier.Drain();
+  rollback_retention_.Look(rollback.request.workspace_id);
+  mount_.invalidator.Drain();
   return done;
 }
 
@@ -127,7 +127,8 @@ RollbackResult MountVerbs::SwitchOver(LiveRollback& rollback, std::vector<NodeId
   rollback.names = std::make_unique<SettlingNames>(mount_, rollback.workspace);
   std::shared_ptr<View> old;
   {
-    auto frozen = std::make_unique<GateHold>(mount_, rollback.workspace, /*becomes_snapshot=*/true);
+    auto frozen =
+        std::make_unique<FreezeHold>(mount_, rollback.workspace, /*becomes_snapshot=*/true);
     const bool in_writing = !busy_files_.InLive(workspace).empty();
     if (in_writing && !rollback.detach) {
       // Who it is takes a look at all processes: not while the tree is frozen and the store locked.
@@ -224,11 +225,11 @@ void MountVerbs::SwitchLive(const LiveRollback& rollback, const RollbackResult& 
 
 // What stood under the names of a rename, and of an exchange, is not what stands there now. `replaced`:
 // the node that the kernel had under the new name.
-void MountVerbs::NamesChanged(const LiveRollback& rollback, const RenamePlaces* places,
+void MountVerbs::NamesChanged(const LiveRollback& rollback, const RenamePaths* places,
                               NodeId replaced) {
   const SnapshotRecord& snapshot = rollback.snapshot;
   if (rollback.exchange()) {
-    for (const Place place : kPlaces) NameGone(snapshot, place);
+    for (const SnapDir place : kSnapDirs) NameGone(snapshot, place);
     if (places != nullptr) {
       mount_.stale_names.Add(replaced, ListNode(snapshot.workspace_id, places->from),
                              snapshot.name);
@@ -236,7 +237,7 @@ void MountVerbs::NamesChanged(const LiveRollback& rollback, const RenamePlaces* 
   }
   if (places != nullptr) SnapshotMoved(snapshot, *places);
   if (rollback.exchange()) {  // it has gone, another has its name
-    for (const Place place : kPlaces) mount_.slots.RenewSnapshot(snapshot.id, place);
+    for (const SnapDir place : kSnapDirs) mount_.slots.RenewSnapshot(snapshot.id, place);
   }
 }
 
@@ -257,7 +258,7 @@ void MountVerbs::ForgetContent(LiveWorkspace& workspace, std::vector<NodeId> sta
   const std::vector<NodeId> directories = workspace.directories().All();
   stale.insert(stale.end(), directories.begin(), directories.end());
   stale.push_back(workspace.root_node());
-  mount_.notifier.InvalidateContent(std::move(stale));
+  mount_.invalidator.InvalidateContent(std::move(stale));
 }
 
 // As after a rollback, only that files in the state before are those in this one: what was written last
@@ -268,7 +269,7 @@ void MountVerbs::Revived(const VolumeId& volume) {
   if (!workspace) return;
   auto names = std::make_unique<SettlingNames>(mount_, workspace);
   {
-    const GateHold hold(mount_, workspace, /*becomes_snapshot=*/false);
+    const FreezeHold hold(mount_, workspace, /*becomes_snapshot=*/false);
     const auto live = workspace->live();
     if (!live->volume || live->volume->id() != volume) return;  // rolled back meanwhile
     workspace->Switch(live->volume, /*old_number=*/0);

@@ -166,7 +166,7 @@ void SettlingNames::SettleListings() {
   std::vector<NodeId> listed = workspace_->directories().TakeListed();
   listed.push_back(workspace_->root_node());
   for (const NodeId directory : listed) AwaitLookups(directory);
-  mount_.notifier.InvalidateContent(std::move(listed));
+  mount_.invalidator.InvalidateContent(std::move(listed));
 }
 
 }  // namespace ckptfs

@@ -12,7 +12,7 @@
 #include <optional>
 #include <set>
 
-#include "backend/base/waiting_room.h"
+#include "backend/base/elastic_pool.h"
 
 namespace ckptfs {
 
@@ -60,7 +60,7 @@ class VerbQueue {
   uid_t last_ = 0;               // whose turn it was
   std::set<int64_t> busy_;       // workspaces
   size_t running_ = 0;
-  WaitingRoom threads_;  // last: it uses the above
+  ElasticPool threads_;  // last: it uses the above
 };
 
 }  // namespace ckptfs

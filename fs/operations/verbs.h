@@ -22,7 +22,7 @@ struct RolledBack {
 // changing operations, switching a workspace to another volume, telling the kernel what it has
 // cached in vain. When a function returns, no path walk sees the state before. Logs one line an
 // operation with its duration. Any thread may call any function, but not while it handles a
-// request that holds a workspace's gate. Throws Error like Store.
+// request that holds a workspace's freeze lock. Throws Error like Store.
 class Verbs {
  public:
   virtual ~Verbs() = default;
@@ -55,7 +55,7 @@ class Verbs {
   // open for writing, or if it is mounted elsewhere.
   virtual uint64_t ForgetWorkspace(int64_t workspace_id) = 0;
   virtual bool ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) = 0;
-  virtual ChangeList Diff(const DiffRequest& request, WorkLimits& limits) = 0;
+  virtual DiffList Diff(const DiffRequest& request, WorkLimits& limits) = 0;
 };
 
 }  // namespace ckptfs

@@ -14,7 +14,7 @@ namespace ckptfs {
 
 // Whoever restores a running program from a checkpoint has to know what it was about to write. The
 // books of open files say which handles there are; which process that means is seen in /proc only,
-// where to look takes long. So a checkpoint takes the list of handles while the gate is shut, and
+// where to look takes long. So a checkpoint takes the list of handles while the freeze lock is shut, and
 // looks up the rest afterwards (ProcessSearch), in a time that is limited and under no lock of the store.
 // Nobody has a file open: no look at /proc.
 //
@@ -29,9 +29,9 @@ class WriterNotes {
 
   explicit WriterNotes(MountContext& mount) : mount_(mount) {}
 
-  // With the workspace's gate shut; `handles` are FileTree::Writers of its files. Null if its data is missing.
+  // With the workspace's freeze lock shut; `handles` are FileTree::Writers of its files. Null if its data is missing.
   std::shared_ptr<const Noted> Take(int64_t workspace_id, std::vector<WriterHandle> handles) const;
-  // With the gate open: by what was noted and the snapshot taken then. Throws Error if it cannot be found out.
+  // With the freeze lock open: by what was noted and the snapshot taken then. Throws Error if it cannot be found out.
   OpenWriterList Find(const Noted& noted, const VolumeId& snapshot);
 
  private:

@@ -85,7 +85,7 @@ std::optional<SnapshotTree::SnapshotList> SnapshotTree::ListAt(NodeId directory)
   const VirtualKind kind = VirtualKindOf(directory);
   if (kind != VirtualKind::kRootList && kind != VirtualKind::kInnerList) return std::nullopt;
   return SnapshotList{.workspace = WorkspaceById(static_cast<int64_t>(IdOf(directory))),
-                      .place = kind == VirtualKind::kRootList ? Place::kRoot : Place::kInner};
+                      .place = kind == VirtualKind::kRootList ? SnapDir::kRoot : SnapDir::kInner};
 }
 
 SnapshotRecord SnapshotTree::SnapshotAt(NodeId node) const {
@@ -121,7 +121,7 @@ Entry SnapshotTree::EntryOfWorkspace(const WorkspaceRecord& record) {
   return entry;
 }
 
-Entry SnapshotTree::EntryOfSnapshot(const SnapshotRecord& record, Place place) {
+Entry SnapshotTree::EntryOfSnapshot(const SnapshotRecord& record, SnapDir place) {
   const auto view = mount_.slots.AcquireSnapshot(record, place);
   Entry entry{.node = MakeNumber(view->slot, kRootInode), .generation = view->generation};
   entry.attributes = RootOfSnapshot(record);

@@ -86,7 +86,7 @@ class SnapshotTree {
  private:
   struct SnapshotList {
     WorkspaceRecord workspace;
-    Place place = Place::kRoot;
+    SnapDir place = SnapDir::kRoot;
   };
 
   std::optional<SnapshotList> ListAt(NodeId directory) const;
@@ -97,7 +97,7 @@ class SnapshotTree {
   SnapshotRecord SnapshotAt(NodeId node) const;
 
   Entry EntryOfWorkspace(const WorkspaceRecord& record);
-  Entry EntryOfSnapshot(const SnapshotRecord& record, Place place);
+  Entry EntryOfSnapshot(const SnapshotRecord& record, SnapDir place);
   Entry EntryOfVirtual(NodeId node);
   // Of a directory that is there as long as its workspace: the kernel may keep its name.
   Entry EntryOfList(NodeId node);
@@ -123,7 +123,7 @@ class SnapshotTree {
   Attributes RootWithoutData(const WorkspaceRecord& record) const;
   void RenameSnapshot(const SnapshotList& list, const char* name, NodeId new_parent,
                       const char* new_name, unsigned int flags, const Asker& asker);
-  void RenameToMountRoot(const SnapshotRecord& snapshot, Place place, const char* new_name,
+  void RenameToMountRoot(const SnapshotRecord& snapshot, SnapDir place, const char* new_name,
                          unsigned int flags, const Asker& asker);
 
   MountContext& mount_;

@@ -69,8 +69,8 @@ Entry SnapshotTree::VirtualAgain(NodeId node) {
       return EntryOfList(node);
     case VirtualKind::kRootLive:
     case VirtualKind::kInnerLive: {
-      const Place place =
-          VirtualKindOf(node) == VirtualKind::kRootLive ? Place::kRoot : Place::kInner;
+      const SnapDir place =
+          VirtualKindOf(node) == VirtualKind::kRootLive ? SnapDir::kRoot : SnapDir::kInner;
       if (LiveWorkspaceAt(id >> kLiveTurnBits)->live_node(place) != node) throw Stale();
       return EntryOfVirtual(node);
     }
@@ -107,7 +107,7 @@ std::string SnapshotTree::HiddenPath(NodeId node) const {
     }
   }
   const auto view = mount_.slots.Find(SlotOf(node));
-  if (!view || view->kind != View::Kind::kSnapshot || view->place != Place::kInner) return {};
+  if (!view || view->kind != View::Kind::kSnapshot || view->place != SnapDir::kInner) return {};
   const auto record = mount_.store.rows().FindSnapshot(view->snapshot_id);
   return record ? inner_list(record->workspace_id) + "/" + record->name : std::string();
 }
@@ -145,9 +145,9 @@ Entry SnapshotTree::ParentOfVirtual(NodeId node) {
     case VirtualKind::kControl:
       return EntryOfWorkspace(WorkspaceById(id));
     case VirtualKind::kRootLive:
-      return EntryOfList(ListNode(id >> kLiveTurnBits, Place::kRoot));
+      return EntryOfList(ListNode(id >> kLiveTurnBits, SnapDir::kRoot));
     case VirtualKind::kInnerLive:
-      return EntryOfList(ListNode(id >> kLiveTurnBits, Place::kInner));
+      return EntryOfList(ListNode(id >> kLiveTurnBits, SnapDir::kInner));
     case VirtualKind::kLatest:
       break;  // a symlink: the kernel does not ask where it lies
   }

@@ -80,9 +80,9 @@ void SnapshotTree::RenameSnapshot(const SnapshotList& list, const char* name, No
   verbs_.RenameSnapshot(*snapshot, new_name, list.place);
 }
 
-void SnapshotTree::RenameToMountRoot(const SnapshotRecord& snapshot, Place place,
+void SnapshotTree::RenameToMountRoot(const SnapshotRecord& snapshot, SnapDir place,
                                      const char* new_name, unsigned int flags, const Asker& asker) {
-  const RenamePlaces places{.from = place, .directory = kMountRootNode, .name = new_name};
+  const RenamePaths places{.from = place, .directory = kMountRootNode, .name = new_name};
   const auto target = mount_.store.rows().FindWorkspace(new_name);
   if (!target) {
     if ((flags & RENAME_EXCHANGE) != 0 || IsReservedInWorkspace(new_name))
@@ -94,7 +94,7 @@ void SnapshotTree::RenameToMountRoot(const SnapshotRecord& snapshot, Place place
   // W/.snapshots/S over W: the kernel refuses that with the same errnos, but for a W that another
   // rename has put there between its two path walks. Served, it would leave a directory below itself
   // in the kernel's books, and whoever walks there would get ELOOP.
-  if (place == Place::kInner && target->id == snapshot.workspace_id) {
+  if (place == SnapDir::kInner && target->id == snapshot.workspace_id) {
     throw Error((flags & RENAME_EXCHANGE) != 0 ? EINVAL : ENOTEMPTY,
                 "move a snapshot over the workspace that it lies in", {},
                 "Use .live, or the snapshot's name in the mount's .snapshots");

@@ -14,7 +14,7 @@
 #include <set>
 
 #include "backend/base/error.h"
-#include "catalog/db/catalog_change.h"
+#include "catalog/db/catalog_transaction.h"
 #include "catalog/trees/names.h"
 #include "tests/unit/backend/test_store.h"
 
@@ -33,16 +33,16 @@ Uuid Numbered(int number) {
 }
 
 void Fill(Catalog& catalog) {
-  Catalog::Change change(catalog);
+  Catalog::Transaction transaction(catalog);
   for (int w = 1; w <= 2; ++w) {
     WorkspaceRecord workspace{.name = fmt::format("w{}", w),
                               .volume = Numbered(w),
                               .created_ns = 1,
                               .view = static_cast<uint64_t>(w)};
-    const int64_t id = change.Insert(workspace);
+    const int64_t id = transaction.Insert(workspace);
     std::optional<int64_t> parent;
     for (int s = 1; s <= 3; ++s) {
-      parent = change.Insert(SnapshotRecord{
+      parent = transaction.Insert(SnapshotRecord{
           .uuid = Numbered(w * 10 + s),
           .workspace_id = id,
           .name = fmt::format("s{}", s),
@@ -53,13 +53,13 @@ void Fill(Catalog& catalog) {
           .kind = s == 3 ? SnapshotKind::kPreRollback : SnapshotKind::kManual,
           .view = static_cast<uint64_t>(4096 + w * 10 + s),
           .root = {.mode = S_IFDIR | 0755, .xattr_names = std::string("user.a\0", 7)}});
-      change.SetOpenWriters(*parent,
-                            {.named = {{.pid = 1, .command = "c", .path = "p"}}, .total = 1});
+      transaction.SetOpenWriters(*parent,
+                                 {.named = {{.pid = 1, .command = "c", .path = "p"}}, .total = 1});
     }
-    change.SetLive(id, workspace.volume, parent, 5);
+    transaction.SetLive(id, workspace.volume, parent, 5);
   }
-  change.AddTombstone(Numbered(99), 77, 1);
-  change.Commit();
+  transaction.AddTombstone(Numbered(99), 77, 1);
+  transaction.Commit();
 }
 
 // Removes that catalog, with all that SQLite keeps beside it.
@@ -297,13 +297,14 @@ void Use(Catalog& catalog) {
     catalog.OpenWriters(snapshot.id);
   }
   catalog.Verify();
-  Catalog::Change change(catalog);
-  const int64_t id = change.Insert(WorkspaceRecord{.name = "new",
-                                                   .volume = Uuid::Generate(),
-                                                   .created_ns = 1,
-                                                   .view = catalog.NextView(ViewUse::kWorkspace)});
-  change.TouchSnapshots(id, 1);
-  change.Commit();
+  Catalog::Transaction transaction(catalog);
+  const int64_t id =
+      transaction.Insert(WorkspaceRecord{.name = "new",
+                                         .volume = Uuid::Generate(),
+                                         .created_ns = 1,
+                                         .view = catalog.NextView(ViewUse::kWorkspace)});
+  transaction.TouchSnapshots(id, 1);
+  transaction.Commit();
 }
 
 void Fuzz(FuzzedDataProvider& input) {

@@ -16,7 +16,7 @@
 
 #include "backend/base/error.h"
 #include "backend/registry.h"
-#include "catalog/db/catalog_change.h"
+#include "catalog/db/catalog_transaction.h"
 #include "catalog/recovery/rebuild.h"
 #include "catalog/sidecar/sidecar.h"
 #include "tests/unit/backend/test_store.h"
@@ -133,9 +133,9 @@ void Fuzz(FuzzedDataProvider& input) {
                    .backend_selected_ns = 1});
   {
     const auto catalog = Catalog::Open(fd, kRebuilt, CatalogCheck::kQuick);
-    Catalog::Change change(*catalog);
-    ApplyRebuild(plan, change);
-    change.Commit();
+    Catalog::Transaction transaction(*catalog);
+    ApplyRebuild(plan, transaction);
+    transaction.Commit();
   }
   const auto catalog = Catalog::Open(fd, kRebuilt, CatalogCheck::kFull);
   if (!catalog->Verify().empty()) std::abort();

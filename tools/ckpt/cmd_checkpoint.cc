@@ -40,7 +40,7 @@ int RunCheckpoint(const CheckpointOptions& options) {
             {"if_changed", options.if_changed}};
   if (options.name) args["name"] = wire::FromBytes(*options.name);
   if (options.metadata) args["metadata"] = wire::FromBytes(*options.metadata);
-  const Place place = FindWorkspace(options.workspace);
+  const Location place = FindWorkspace(options.workspace);
   const Json result = place.Ask(Access::kChange, MakeRequest(wire::kCheckpoint, args));
   NoteMoment(result);
   if (IsJson(options.format)) {

@@ -65,7 +65,7 @@ Json ArgumentsOf(const CleanupOptions& options) {
   return args;
 }
 
-void CleanUpOne(const Place& place, const CleanupOptions& options, CleanupResult& result) {
+void CleanUpOne(const Location& place, const CleanupOptions& options, CleanupResult& result) {
   AnswerHandlers handlers;
   handlers.items = [&result](const Json& items) {
     for (const Json& item : items) {
@@ -80,7 +80,7 @@ void CleanUpOne(const Place& place, const CleanupOptions& options, CleanupResult
 }
 
 // A workspace that cannot be cleaned up is told, and the others are. One that is gone is no error.
-void CleanUpAll(const Place& mount_root, const CleanupOptions& options, CleanupResult& result) {
+void CleanUpAll(const Location& mount_root, const CleanupOptions& options, CleanupResult& result) {
   const Json status = mount_root.Ask(Access::kRead, MakeRequest(wire::kStatus));
   for (const Json& workspace : status.at("workspaces")) {
     try {
@@ -122,7 +122,7 @@ void PrintTable(const CleanupResult& result, bool with_workspace) {
 }
 
 int RunCleanup(const CleanupOptions& options) {
-  const std::optional<Place> place = FindWorkspaceIfSaid(options.workspace);
+  const std::optional<Location> place = FindWorkspaceIfSaid(options.workspace);
   CleanupResult result;
   if (place) {
     CleanUpOne(*place, options, result);

@@ -25,9 +25,9 @@ struct ConfigOptions {
 };
 
 // Whose settings are meant: a workspace's, or those of the store, by the root of the mount.
-Place PlaceOf(const ConfigOptions& options) {
+Location PlaceOf(const ConfigOptions& options) {
   if (options.store) return FindMountRoot(std::nullopt, "read or set what holds for the store");
-  std::optional<Place> workspace = FindWorkspaceIfSaid(options.workspace);
+  std::optional<Location> workspace = FindWorkspaceIfSaid(options.workspace);
   return workspace ? *std::move(workspace) : FindWidest();
 }
 
@@ -45,7 +45,7 @@ void PrintSettings(const Json& settings) {
   PrintTable(table);
 }
 
-int RunList(const Place& place, const ConfigOptions& options) {
+int RunList(const Location& place, const ConfigOptions& options) {
   const Json settings = place.Ask(Access::kRead, MakeRequest(wire::kSettings));
   if (IsJson(options.format)) {
     PrintJson(settings);
@@ -55,7 +55,7 @@ int RunList(const Place& place, const ConfigOptions& options) {
   return kDone;
 }
 
-int RunGet(const Place& place, const ConfigOptions& options) {
+int RunGet(const Location& place, const ConfigOptions& options) {
   const Json settings = place.Ask(
       Access::kRead, MakeRequest(wire::kSettings, Json{{"key", wire::FromBytes(options.key)}}));
   const Json& setting = settings.at(0);
@@ -71,7 +71,7 @@ int RunGet(const Place& place, const ConfigOptions& options) {
   return kDone;
 }
 
-int RunSet(const Place& place, const ConfigOptions& options) {
+int RunSet(const Location& place, const ConfigOptions& options) {
   Json args{{"key", wire::FromBytes(options.value ? options.key : options.unset)},
             {"value", nullptr}};
   if (options.value) args["value"] = wire::FromBytes(*options.value);
@@ -87,7 +87,7 @@ int RunSet(const Place& place, const ConfigOptions& options) {
 }
 
 int RunConfig(const ConfigOptions& options) {
-  const Place place = PlaceOf(options);
+  const Location place = PlaceOf(options);
   if (options.value || !options.unset.empty()) return RunSet(place, options);
   return options.key.empty() ? RunList(place, options) : RunGet(place, options);
 }

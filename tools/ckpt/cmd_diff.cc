@@ -21,7 +21,7 @@ struct DiffOptions {
 int RunDiff(const DiffOptions& options) {
   Json args{{"from", wire::FromBytes(options.from)}};
   if (options.to) args["to"] = wire::FromBytes(*options.to);
-  const Place place = FindWorkspace(options.workspace);
+  const Location place = FindWorkspace(options.workspace);
   ChangePrinter printer(IsJson(options.format));
   AnswerHandlers handlers;
   handlers.items = [&printer](const Json& items) { printer.Add(items); };

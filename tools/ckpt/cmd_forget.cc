@@ -24,7 +24,7 @@ struct ForgetOptions {
 };
 
 // What cannot be taken back is asked for first; without a terminal nobody can be asked.
-void RequireConsent(const Place& place) {
+void RequireConsent(const Location& place) {
   if (isatty(STDIN_FILENO) != 1) {
     throw Error(EINVAL, "forget " + place.Label(), "it goes for good, with all its snapshots",
                 "Say so: --yes");
@@ -39,7 +39,7 @@ void RequireConsent(const Place& place) {
 }
 
 int RunForget(const ForgetOptions& options) {
-  const Place place = FindWorkspace(options.workspace);
+  const Location place = FindWorkspace(options.workspace);
   if (!options.yes) RequireConsent(place);
   const Json result = place.Ask(Access::kChange, MakeRequest(wire::kForget));
   if (IsJson(options.format)) {

@@ -21,7 +21,7 @@ struct FsckOptions {
 };
 
 int RunFsck(const FsckOptions& options) {
-  const Place mount = FindWidest(options.path);
+  const Location mount = FindWidest(options.path);
   if (!mount.is_mount_root()) {
     throw Error(EPERM, "check the store", "only a workspace of it can be seen from here",
                 "Run this where the mount is");

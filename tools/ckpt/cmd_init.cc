@@ -13,10 +13,10 @@
 #include "fs/control/control_wire.h"
 #include "tools/ckpt/commands.h"
 #include "tools/ckpt/exit_code.h"
+#include "tools/ckpt/import_tree.h"
 #include "tools/ckpt/locate.h"
 #include "tools/ckpt/output.h"
 #include "tools/ckpt/replace_directory.h"
-#include "tools/ckpt/take_in.h"
 
 namespace ckptfs::cli {
 namespace {
@@ -30,7 +30,7 @@ struct InitOptions {
   bool remove_original = false;
 };
 
-[[noreturn]] void ThrowDeeper(const std::string& path, const Place& place) {
+[[noreturn]] void ThrowDeeper(const std::string& path, const Location& place) {
   throw Error(EINVAL, "make " + QuoteName(path) + " a workspace",
               place.is_mount_root() ? "it is inside .snapshots, or the mount root itself"
                                     : "it is inside " + place.Label(),
@@ -38,7 +38,7 @@ struct InitOptions {
 }
 
 // PATH is there, and inside a mount of ckptfs.
-[[noreturn]] void RefuseInside(const std::string& path, int directory_fd, const Place& place) {
+[[noreturn]] void RefuseInside(const std::string& path, int directory_fd, const Location& place) {
   if (!place.is_mount_root() && IsSameDirectory(directory_fd, place.directory.get())) {
     throw Error(EEXIST, "make " + QuoteName(path) + " a workspace",
                 fmt::format("it is workspace {} already", place.workspace));
@@ -56,7 +56,7 @@ int MakeEmpty(const InitOptions& options) {
   const std::string attempted = "make " + QuoteName(path) + " a workspace";
   const UniqueFd parent(open(above.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!parent.valid()) ThrowErrno(attempted);
-  const std::optional<Place> place = FindPlace(parent.get());
+  const std::optional<Location> place = FindLocation(parent.get());
   if (!place) {
     throw Error(ENOENT, attempted, "there is no such directory",
                 "Make it first, or name a place directly below the mount root");
@@ -83,7 +83,7 @@ int MakeEmpty(const InitOptions& options) {
   return kDone;
 }
 
-void Report(const TakenIn& taken, const std::string& path) {
+void Report(const ImportedTree& taken, const std::string& path) {
   PrintLine(fmt::format("{} is now workspace {}: {} files, {} copied, {} shared", ShellQuote(path),
                         ShellQuote(taken.workspace), taken.files, FormatBytes(taken.copied_bytes),
                         FormatBytes(taken.shared_bytes)));
@@ -105,8 +105,8 @@ int TakeInDirectory(const InitOptions& options) {
   ReplaceableDirectory original(options.path);
   const std::string name = options.name.value_or(original.name());
   CheckName("workspace", name);
-  const Place mount = FindMountRoot(options.mount, "make workspace " + name);
-  const TakenIn taken = TakeIn(mount, name, original.fd(), options.leave_out_nested);
+  const Location mount = FindMountRoot(options.mount, "make workspace " + name);
+  const ImportedTree taken = ImportTree(mount, name, original.fd(), options.leave_out_nested);
   const std::string target = PathOf(mount) + "/" + taken.workspace;
   std::string kept;
   try {
@@ -139,7 +139,7 @@ int RunInit(const InitOptions& options) {
     if (errno == ENOENT) return MakeEmpty(options);
     ThrowErrno("open " + QuoteName(options.path));
   }
-  const std::optional<Place> place = FindPlace(path.get());
+  const std::optional<Location> place = FindLocation(path.get());
   if (place) RefuseInside(options.path, path.get(), *place);
   if (options.template_name) {
     throw Error(EEXIST, "make a workspace from template " + *options.template_name,

@@ -19,7 +19,7 @@ struct ListOptions {
   std::string format = "table";
 };
 
-void AppendSnapshots(const Place& place, Json& all) {
+void AppendSnapshots(const Location& place, Json& all) {
   AnswerHandlers handlers;
   handlers.items = [&all](const Json& items) {
     for (const Json& item : items) all.push_back(item);
@@ -30,7 +30,7 @@ void AppendSnapshots(const Place& place, Json& all) {
 // The snapshots of every workspace of a mount. Each workspace is asked by its own control file:
 // that way the kernel says which of them this user may look into. One that goes away meanwhile is
 // no error.
-Json ListAll(const Place& mount_root) {
+Json ListAll(const Location& mount_root) {
   Json all = Json::array();
   const Json status = mount_root.Ask(Access::kRead, MakeRequest(wire::kStatus));
   for (const Json& workspace : status.at("workspaces")) {
@@ -81,7 +81,7 @@ void PrintTable(const Json& snapshots, bool with_workspace) {
 }
 
 int RunList(const ListOptions& options) {
-  const std::optional<Place> place = FindWorkspaceIfSaid(options.workspace);
+  const std::optional<Location> place = FindWorkspaceIfSaid(options.workspace);
   Json snapshots = Json::array();
   if (place) {
     AppendSnapshots(*place, snapshots);
@@ -141,7 +141,7 @@ void PrintUnlinkedFiles(const Json& snapshot) {
 }
 
 int RunShow(const ListOptions& options) {
-  const Place place = FindWorkspace(options.workspace);
+  const Location place = FindWorkspace(options.workspace);
   const Json snapshot =
       place.Ask(Access::kRead,
                 MakeRequest(wire::kShow, Json{{"snapshot", wire::FromBytes(options.snapshot)}}));

@@ -29,7 +29,7 @@ Json ArgsOf(const RollbackOptions& options) {
   return args;
 }
 
-int Preview(const RollbackOptions& options, const Place& place) {
+int Preview(const RollbackOptions& options, const Location& place) {
   ChangePrinter printer(IsJson(options.format));
   AnswerHandlers handlers;
   handlers.items = [&printer](const Json& items) { printer.Add(items); };
@@ -45,7 +45,7 @@ int Preview(const RollbackOptions& options, const Place& place) {
 }
 
 int RunRollback(const RollbackOptions& options) {
-  const Place place = FindWorkspace(options.workspace);
+  const Location place = FindWorkspace(options.workspace);
   if (options.preview) return Preview(options, place);
   Json args = ArgsOf(options);
   args["force"] = options.force;

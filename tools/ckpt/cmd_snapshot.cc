@@ -21,7 +21,7 @@ struct SnapshotOptions {
 
 Json AskAboutSnapshot(const SnapshotOptions& options, const char* command, Json args) {
   args["snapshot"] = wire::FromBytes(options.snapshot);
-  const Place place = FindWorkspace(options.workspace);
+  const Location place = FindWorkspace(options.workspace);
   return place.Ask(Access::kChange, MakeRequest(command, std::move(args)));
 }
 

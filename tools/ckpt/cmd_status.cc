@@ -74,7 +74,7 @@ int RunStatus(const StatusOptions& options) {
 }
 
 // Fills in the sizes of the snapshots of each workspace; null where this user may not read it.
-void AddUsage(const Place& widest, Json& df) {
+void AddUsage(const Location& widest, Json& df) {
   const Json request = MakeRequest(wire::kDf, Json{{"usage", true}});
   Json present = Json::array();
   for (Json& workspace : df.at("workspaces")) {
@@ -152,7 +152,7 @@ void PrintDf(const Json& df, bool with_snapshots) {
 }
 
 int RunDf(const StatusOptions& options) {
-  const Place widest = FindWidest(options.path);
+  const Location widest = FindWidest(options.path);
   Json df = widest.Ask(Access::kRead, MakeRequest(wire::kDf));
   if (options.snapshots) AddUsage(widest, df);
   if (IsJson(options.format)) {

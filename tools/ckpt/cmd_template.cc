@@ -27,7 +27,7 @@ struct TemplateOptions {
   std::string format = "table";
 };
 
-Place FindMount(const TemplateOptions& options) {
+Location FindMount(const TemplateOptions& options) {
   return FindMountRoot(options.mount, "see to templates");
 }
 

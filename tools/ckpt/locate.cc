@@ -48,7 +48,7 @@ UniqueFd OpenCurrent() {
 }
 
 // The directory as a place; empty if it has no control file of ours.
-std::optional<Place> TryPlace(UniqueFd directory) {
+std::optional<Location> TryPlace(UniqueFd directory) {
   struct statfs info {};
   if (fstatfs(directory.get(), &info) != 0) {
     if (errno == ENOTCONN) {
@@ -62,7 +62,8 @@ std::optional<Place> TryPlace(UniqueFd directory) {
     const Json hello =
         Ask(directory.get(), "the filesystem", Access::kRead, MakeRequest(wire::kHello));
     const Json& workspace = hello.at(wire::kWorkspace);
-    return Place{std::move(directory), workspace.is_string() ? workspace.get<std::string>() : ""};
+    return Location{std::move(directory),
+                    workspace.is_string() ? workspace.get<std::string>() : ""};
   } catch (const Error& error) {
     // A file of that name on another filesystem, or none.
     if (error.errno_value() == ENOENT || error.errno_value() == ENOTTY ||
@@ -80,7 +81,7 @@ std::string PathOfDirectory(int fd) {
 }
 
 // The name W if `directory_fd` is at or below .snapshots/W of this mount; empty otherwise.
-std::string WorkspaceOfSnapshots(int directory_fd, const Place& mount_root) {
+std::string WorkspaceOfSnapshots(int directory_fd, const Location& mount_root) {
   const std::string path = PathOfDirectory(directory_fd);
   std::string start = PathOfDirectory(mount_root.directory.get());
   if (!start.ends_with('/')) start += '/';
@@ -89,11 +90,11 @@ std::string WorkspaceOfSnapshots(int directory_fd, const Place& mount_root) {
   return path.substr(start.size(), path.find('/', start.size()) - start.size());
 }
 
-std::optional<Place> MountRootOf(const Place& place) {
+std::optional<Location> MountRootOf(const Location& place) {
   UniqueFd parent = OpenPath(place.directory.get(), "..", O_DIRECTORY);
   if (!parent.valid()) return std::nullopt;
   try {
-    std::optional<Place> root = TryPlace(std::move(parent));
+    std::optional<Location> root = TryPlace(std::move(parent));
     if (root && root->is_mount_root()) return root;
   } catch (const Error&) {  // may not be asked: then the workspace is all that can be seen
   }
@@ -101,8 +102,8 @@ std::optional<Place> MountRootOf(const Place& place) {
 }
 
 // The workspace that a directory is in; empty if it is in none.
-std::optional<Place> WorkspaceOfDirectory(int directory_fd) {
-  std::optional<Place> place = FindPlace(directory_fd);
+std::optional<Location> WorkspaceOfDirectory(int directory_fd) {
+  std::optional<Location> place = FindLocation(directory_fd);
   if (!place || !place->is_mount_root()) return place;
   const std::string name = WorkspaceOfSnapshots(directory_fd, *place);
   if (name.empty()) return std::nullopt;
@@ -143,8 +144,8 @@ void RefusePart(int directory_fd) {
 }
 
 // The only place that the mounts of this namespace give.
-Place FindOnlyMount() {
-  std::vector<Place> places;
+Location FindOnlyMount() {
+  std::vector<Location> places;
   std::vector<std::string> paths;
   std::vector<std::string> dead;
   for (const Mount& mount : OwnMounts()) {
@@ -152,7 +153,7 @@ Place FindOnlyMount() {
     if (!fd.valid() && errno == ENOTCONN) dead.push_back(ShellQuote(mount.target));
     if (!fd.valid()) continue;
     try {
-      std::optional<Place> place = FindPlace(fd.get());
+      std::optional<Location> place = FindLocation(fd.get());
       if (!place) continue;
       places.push_back(std::move(*place));
       paths.push_back(ShellQuote(mount.target));
@@ -176,22 +177,22 @@ Place FindOnlyMount() {
 }
 
 // What can be seen from a directory, or else from anywhere.
-Place WidestFrom(int directory_fd) {
-  std::optional<Place> place = FindPlace(directory_fd);
+Location WidestFrom(int directory_fd) {
+  std::optional<Location> place = FindLocation(directory_fd);
   if (!place) {
     RefusePart(directory_fd);
     return FindOnlyMount();
   }
   if (place->is_mount_root()) return std::move(*place);
-  std::optional<Place> root = MountRootOf(*place);
+  std::optional<Location> root = MountRootOf(*place);
   return std::move(root ? *root : *place);
 }
 
 // A workspace by name in what can be seen from the current directory.
-std::optional<Place> FindByName(int current, const std::string& name) {
-  std::optional<Place> here = FindPlace(current);
+std::optional<Location> FindByName(int current, const std::string& name) {
+  std::optional<Location> here = FindLocation(current);
   if (here && here->workspace == name) return here;
-  Place widest = WidestFrom(current);
+  Location widest = WidestFrom(current);
   if (widest.workspace == name) return widest;
   if (!widest.is_mount_root()) return std::nullopt;
   try {
@@ -204,7 +205,7 @@ std::optional<Place> FindByName(int current, const std::string& name) {
 
 }  // namespace
 
-std::string Place::Label() const {
+std::string Location::Label() const {
   return is_mount_root() ? "the mount" : "workspace " + workspace;
 }
 
@@ -213,7 +214,7 @@ bool IsPath(const std::string& workspace_argument) {
          workspace_argument == "..";
 }
 
-std::optional<Place> FindPlace(int directory_fd) {
+std::optional<Location> FindLocation(int directory_fd) {
   UniqueFd directory = OpenPath(directory_fd, ".", O_DIRECTORY);
   if (!directory.valid() && errno == EACCES) {
     throw Error(EACCES, "enter the directory", "you may not", "Ask its owner, or root");
@@ -221,24 +222,24 @@ std::optional<Place> FindPlace(int directory_fd) {
   while (directory.valid()) {
     UniqueFd parent = OpenPath(directory.get(), "..", O_DIRECTORY);
     const bool is_top = !parent.valid() || IsSameDirectory(directory.get(), parent.get());
-    std::optional<Place> place = TryPlace(std::move(directory));
+    std::optional<Location> place = TryPlace(std::move(directory));
     if (place || is_top) return place;
     directory = std::move(parent);
   }
   return std::nullopt;
 }
 
-std::optional<Place> FindWorkspaceIfSaid(const std::optional<std::string>& argument) {
+std::optional<Location> FindWorkspaceIfSaid(const std::optional<std::string>& argument) {
   // Never one that is only to be seen from here: what is rolled back has to have been said.
   if (!argument) return WorkspaceOfDirectory(OpenCurrent().get());
   if (!IsPath(*argument)) {
-    std::optional<Place> named = FindByName(OpenCurrent().get(), *argument);
+    std::optional<Location> named = FindByName(OpenCurrent().get(), *argument);
     if (named) return named;
   }
   const UniqueFd directory = OpenPath(AT_FDCWD, argument->c_str());
   const int failure = directory.valid() ? 0 : errno;
   if (directory.valid()) {
-    std::optional<Place> place = WorkspaceOfDirectory(OpenDirectoryOf(*argument).get());
+    std::optional<Location> place = WorkspaceOfDirectory(OpenDirectoryOf(*argument).get());
     if (place) return place;
   }
   if (IsPath(*argument)) {
@@ -255,41 +256,41 @@ std::optional<Place> FindWorkspaceIfSaid(const std::optional<std::string>& argum
               "'ckpt status' lists the workspaces");
 }
 
-Place FindWorkspace(const std::optional<std::string>& argument) {
-  std::optional<Place> place = FindWorkspaceIfSaid(argument);
+Location FindWorkspace(const std::optional<std::string>& argument) {
+  std::optional<Location> place = FindWorkspaceIfSaid(argument);
   if (place) return std::move(*place);
   throw Error(EINVAL, "choose a workspace", "the current directory is in none",
               "Name one with -w, or run this in one");
 }
 
-Place FindWidest(const std::optional<std::string>& path) {
+Location FindWidest(const std::optional<std::string>& path) {
   if (!path) return WidestFrom(OpenCurrent().get());
   const UniqueFd directory = OpenDirectoryOf(*path);
-  if (!FindPlace(directory.get())) {
+  if (!FindLocation(directory.get())) {
     throw Error(ENOENT, "find the mount of " + QuoteName(*path), "it is in no mount of ckptfs");
   }
   return WidestFrom(directory.get());
 }
 
-Place FindMountRoot(const std::optional<std::string>& path, const std::string& attempted) {
-  Place mount = FindWidest(path);
+Location FindMountRoot(const std::optional<std::string>& path, const std::string& attempted) {
+  Location mount = FindWidest(path);
   if (mount.is_mount_root()) return mount;
   throw Error(EPERM, attempted, "only one workspace can be seen from here",
               "Run this where the mount is");
 }
 
-Place OpenWorkspace(const Place& mount_root, const std::string& name) {
+Location OpenWorkspace(const Location& mount_root, const std::string& name) {
   CheckName("workspace", name);
   UniqueFd directory = OpenPath(mount_root.directory.get(), name.c_str(), O_DIRECTORY | O_NOFOLLOW);
   if (!directory.valid() && errno != ENOENT) ThrowErrno("open workspace " + name);
-  std::optional<Place> place;
+  std::optional<Location> place;
   if (directory.valid()) place = TryPlace(std::move(directory));
   if (place && place->workspace == name) return std::move(*place);
   throw Error(ENOENT, "open workspace " + name, "there is none of this name",
               "'ckpt status' lists the workspaces");
 }
 
-std::string PathOf(const Place& place) { return PathOfDirectory(place.directory.get()); }
+std::string PathOf(const Location& place) { return PathOfDirectory(place.directory.get()); }
 
 std::vector<Mount> OwnMounts(const std::string& mountinfo) {
   std::vector<Mount> found = ReadMounts(mountinfo);

@@ -17,8 +17,8 @@
 #include "tools/ckptfs/log.h"
 #include "tools/ckptfs/mountpoint.h"
 #include "tools/ckptfs/options.h"
-#include "tools/ckptfs/predecessor.h"
 #include "tools/ckptfs/process_setup.h"
+#include "tools/ckptfs/stale_daemon.h"
 
 namespace ckptfs {
 namespace {
@@ -49,7 +49,7 @@ void Serve(CommandLine line, const std::function<void(const std::string& mountpo
   AbortMountsOfKilled(line.store.path);
   line.mount.mountpoint = PrepareMountpoint(line.mount.mountpoint, line.store.path);
   MountHelper mount_helper;  // before there is any of that, too
-  const std::unique_ptr<Store> store = OpenAfterPredecessor(line.store);
+  const std::unique_ptr<Store> store = OpenAfterStaleDaemon(line.store);
   const StoreStatus status = store->Status();
   if (line.store.read_only) line.fuse.kernel_options.emplace_back("ro");
   line.mount.refuse_changes = status.read_only;

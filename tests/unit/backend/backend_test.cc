@@ -195,12 +195,12 @@ TEST_P(BackendTest, ComparesVolumes) {
   ASSERT_EQ(unlinkat(volume->root_fd(), "gone", 0), 0);
   WriteFileAt(volume->root_fd(), "new", "3");
   const VolumeId newer = TakeSnapshot(live);
-  std::vector<std::pair<ChangeKind, std::string>> changes;
-  for (const Change& change : backend_->Changes(older, newer, NoLimits(), Extent::kAll).All()) {
+  std::vector<std::pair<DiffKind, std::string>> changes;
+  for (const DiffEntry& change : backend_->Changes(older, newer, NoLimits(), Extent::kAll).All()) {
     changes.emplace_back(change.kind, change.path);
   }
-  EXPECT_THAT(changes, testing::ElementsAre(std::pair(ChangeKind::kRemoved, "gone"),
-                                            std::pair(ChangeKind::kAdded, "new")));
+  EXPECT_THAT(changes, testing::ElementsAre(std::pair(DiffKind::kRemoved, "gone"),
+                                            std::pair(DiffKind::kAdded, "new")));
   EXPECT_EQ(
       ErrnoOf([&] { backend_->Changes(older, VolumeId::Generate(), NoLimits(), Extent::kAll); }),
       ENOENT);

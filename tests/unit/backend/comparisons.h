@@ -6,7 +6,7 @@
 
 #include "backend/base/work_limits.h"
 #include "backend/btrfs/changes.h"
-#include "backend/compare/change_list.h"
+#include "backend/compare/diff_list.h"
 
 namespace ckptfs {
 
@@ -15,14 +15,14 @@ inline WorkLimits& NoLimits() {
   return limits;
 }
 
-inline std::vector<Change> CompareSubvolumes(int older_root_fd, int newer_root_fd,
-                                             PathBounds& bounds) {
+inline std::vector<DiffEntry> CompareSubvolumes(int older_root_fd, int newer_root_fd,
+                                                PathBounds& bounds) {
   return CompareSubvolumes(older_root_fd, newer_root_fd, bounds, NoLimits(), Extent::kAll).All();
 }
-inline std::vector<Change> CompareSubvolumesBySend(int older_root_fd, int newer_root_fd) {
+inline std::vector<DiffEntry> CompareSubvolumesBySend(int older_root_fd, int newer_root_fd) {
   return CompareSubvolumesBySend(older_root_fd, newer_root_fd, NoLimits(), Extent::kAll).All();
 }
-inline std::vector<Change> CompareSubvolumesByWalk(int older_root_fd, int newer_root_fd) {
+inline std::vector<DiffEntry> CompareSubvolumesByWalk(int older_root_fd, int newer_root_fd) {
   return CompareSubvolumesByWalk(older_root_fd, newer_root_fd, NoLimits(), Extent::kAll).All();
 }
 

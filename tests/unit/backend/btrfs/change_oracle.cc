@@ -162,7 +162,7 @@ class Oracle {
   Oracle(int older_root_fd, int newer_root_fd)
       : older_(ReadTree(older_root_fd)), newer_(ReadTree(newer_root_fd)) {}
 
-  std::vector<Change> Run() {
+  std::vector<DiffEntry> Run() {
     const auto older_names = NamesIn(older_);
     const auto newer_names = NamesIn(newer_);
     std::map<Identity, std::pair<std::vector<std::string>, std::vector<std::string>>> moves;
@@ -186,7 +186,7 @@ class Oracle {
       renames[paths.second.front()] = paths.first.front();
       lost.erase(paths.first.front());
     }
-    std::vector<Change> changes;
+    std::vector<DiffEntry> changes;
     old_path_[""] = "";
     for (const auto& [path, file] : newer_) {  // parents first
       if (renames.contains(path)) {
@@ -195,27 +195,27 @@ class Oracle {
         // Moved back into a directory made anew: at its old path.
         if (directory == old_path_.end() ||
             Under(directory->second, NameOf(path)) != renames[path]) {
-          changes.push_back({ChangeKind::kRenamed, path, renames[path], file.IsDirectory()});
+          changes.push_back({DiffKind::kRenamed, path, renames[path], file.IsDirectory()});
         }
       } else if (!old_path_.contains(path)) {
         Place(path, file, &lost);
       }
       if (!old_path_.contains(path)) {
-        changes.push_back({ChangeKind::kAdded, path, "", file.IsDirectory()});
+        changes.push_back({DiffKind::kAdded, path, "", file.IsDirectory()});
       } else if (older_.at(old_path_[path]).attributes != file.attributes) {
-        changes.push_back({ChangeKind::kModified, path, "", file.IsDirectory()});
+        changes.push_back({DiffKind::kModified, path, "", file.IsDirectory()});
       }
     }
     for (const std::string& path : lost) {
-      changes.push_back({ChangeKind::kRemoved, path, "", older_.at(path).IsDirectory()});
+      changes.push_back({DiffKind::kRemoved, path, "", older_.at(path).IsDirectory()});
     }
-    const auto key = [](const Change& change) {
+    const auto key = [](const DiffEntry& change) {
       const std::string_view order = "-R+M";  // as the kinds are sorted for one path
       const char* letters = "+-MR";           // as they are declared
       return std::make_pair(change.path, order.find(letters[static_cast<int>(change.kind)]));
     };
     std::sort(changes.begin(), changes.end(),
-              [&key](const Change& a, const Change& b) { return key(a) < key(b); });
+              [&key](const DiffEntry& a, const DiffEntry& b) { return key(a) < key(b); });
     return changes;
   }
 
@@ -249,29 +249,30 @@ std::string AfterRenames(const std::string& path,
 
 }  // namespace
 
-std::vector<Change> ExpectedChanges(int older_root_fd, int newer_root_fd) {
+std::vector<DiffEntry> ExpectedChanges(int older_root_fd, int newer_root_fd) {
   return Oracle(older_root_fd, newer_root_fd).Run();
 }
 
-std::string CheckOutcome(int older_root_fd, int newer_root_fd, const std::vector<Change>& changes) {
+std::string CheckOutcome(int older_root_fd, int newer_root_fd,
+                         const std::vector<DiffEntry>& changes) {
   Files older = ReadTree(older_root_fd);
   const Files newer = ReadTree(newer_root_fd);
   std::map<std::string, std::string> renames;
   std::set<std::string> modified;
-  for (const Change& change : changes) {
-    if (change.kind == ChangeKind::kRemoved && older.erase(change.path) == 0) {
+  for (const DiffEntry& change : changes) {
+    if (change.kind == DiffKind::kRemoved && older.erase(change.path) == 0) {
       return "removed, but was not there: " + change.path;
     }
-    if (change.kind == ChangeKind::kRenamed) renames[change.old_path] = change.path;
-    if (change.kind == ChangeKind::kModified) modified.insert(change.path);
+    if (change.kind == DiffKind::kRenamed) renames[change.old_path] = change.path;
+    if (change.kind == DiffKind::kModified) modified.insert(change.path);
   }
   Files outcome;
   for (auto& [path, file] : older) {
     const std::string now = AfterRenames(path, renames);
     if (!outcome.emplace(now, file).second) return "two files came to be at " + now;
   }
-  for (const Change& change : changes) {
-    if (change.kind != ChangeKind::kAdded) continue;
+  for (const DiffEntry& change : changes) {
+    if (change.kind != DiffKind::kAdded) continue;
     if (!newer.contains(change.path)) return "added, but is not there: " + change.path;
     if (!outcome.emplace(change.path, newer.at(change.path)).second) {
       return "added, but was there: " + change.path;
@@ -289,11 +290,11 @@ std::string CheckOutcome(int older_root_fd, int newer_root_fd, const std::vector
   return outcome.empty() ? "" : "left over: " + outcome.begin()->first;
 }
 
-std::vector<std::string> Lines(const std::vector<Change>& changes) {
+std::vector<std::string> Lines(const std::vector<DiffEntry>& changes) {
   std::vector<std::string> lines;
-  for (const Change& change : changes) {
+  for (const DiffEntry& change : changes) {
     const char* slash = change.is_directory ? "/" : "";
-    if (change.kind == ChangeKind::kRenamed) {
+    if (change.kind == DiffKind::kRenamed) {
       lines.push_back(fmt::format("R {}{} -> {}{}", change.old_path, slash, change.path, slash));
     } else {
       lines.push_back(

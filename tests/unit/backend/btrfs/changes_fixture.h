@@ -15,7 +15,7 @@
 #include "backend/btrfs/changes.h"
 #include "backend/btrfs/quick_look.h"
 #include "backend/btrfs/subvolume_files.h"
-#include "backend/compare/tree_walk.h"
+#include "backend/compare/tree_comparison.h"
 #include "tests/unit/backend/btrfs/change_oracle.h"
 #include "tests/unit/backend/btrfs/scratch_btrfs.h"
 #include "tests/unit/backend/comparisons.h"

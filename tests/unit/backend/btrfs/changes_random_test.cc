@@ -85,9 +85,9 @@ class RandomChanges {
 
   void Step() {
     static const std::vector<void (RandomChanges::*)()> kSteps = {
-        &RandomChanges::Make,          &RandomChanges::Make,   &RandomChanges::Move,
-        &RandomChanges::Move,          &RandomChanges::Move,   &RandomChanges::Remove,
-        &RandomChanges::Replace,       &RandomChanges::Change, &RandomChanges::Change,
+        &RandomChanges::Make,          &RandomChanges::Make,      &RandomChanges::Move,
+        &RandomChanges::Move,          &RandomChanges::Move,      &RandomChanges::Remove,
+        &RandomChanges::Replace,       &RandomChanges::DiffEntry, &RandomChanges::DiffEntry,
         &RandomChanges::ChangeContents};
     (this->*kSteps[Number(kSteps.size())])();
   }
@@ -152,7 +152,7 @@ class RandomChanges {
     }
   }
 
-  void Change() {
+  void DiffEntry() {
     const std::string path = Existing();
     switch (Number(6)) {
       case 0:

@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <thread>
 
-#include "catalog/db/catalog_change.h"
+#include "catalog/db/catalog_transaction.h"
 #include "catalog/db/schema.h"
 #include "tests/unit/backend/test_store.h"
 
@@ -29,28 +29,29 @@ class CatalogTest : public testing::Test {
     catalog_ = Catalog::Open(directory_.fd(), Catalog::kFileName, CatalogCheck::kFull);
   }
   int64_t AddWorkspace(const std::string& name) {
-    Catalog::Change change(*catalog_);
+    Catalog::Transaction transaction(*catalog_);
     const int64_t id =
-        change.Insert(WorkspaceRecord{.name = name,
-                                      .volume = VolumeId::Generate(),
-                                      .created_ns = 1,
-                                      .view = catalog_->NextView(ViewUse::kWorkspace)});
-    change.Commit();
+        transaction.Insert(WorkspaceRecord{.name = name,
+                                           .volume = VolumeId::Generate(),
+                                           .created_ns = 1,
+                                           .view = catalog_->NextView(ViewUse::kWorkspace)});
+    transaction.Commit();
     return id;
   }
   int64_t AddSnapshot(int64_t workspace, const std::string& name,
                       std::optional<int64_t> parent = {},
                       SnapshotKind kind = SnapshotKind::kManual) {
-    Catalog::Change change(*catalog_);
-    const int64_t id = change.Insert(SnapshotRecord{.uuid = Uuid::Generate(),
-                                                    .workspace_id = workspace,
-                                                    .name = name,
-                                                    .volume = VolumeId::Generate(),
-                                                    .parent_id = parent,
-                                                    .kind = kind,
-                                                    .view = catalog_->NextView(ViewUse::kSnapshot),
-                                                    .root = {.mode = S_IFDIR | 0755}});
-    change.Commit();
+    Catalog::Transaction transaction(*catalog_);
+    const int64_t id =
+        transaction.Insert(SnapshotRecord{.uuid = Uuid::Generate(),
+                                          .workspace_id = workspace,
+                                          .name = name,
+                                          .volume = VolumeId::Generate(),
+                                          .parent_id = parent,
+                                          .kind = kind,
+                                          .view = catalog_->NextView(ViewUse::kSnapshot),
+                                          .root = {.mode = S_IFDIR | 0755}});
+    transaction.Commit();
     return id;
   }
   int64_t AddKept(int64_t workspace, const std::string& name) {
@@ -105,9 +106,9 @@ TEST_F(CatalogTest, ARowComesBackAsItWasPutIn) {
                           .moment = SnapshotMoment::kCrashConsistent,
                           .moment_reason = "it is so"};
   {
-    Catalog::Change change(*catalog_);
-    snapshot.id = change.Insert(snapshot);
-    EXPECT_EQ(change.Commit(), 2U);
+    Catalog::Transaction transaction(*catalog_);
+    snapshot.id = transaction.Insert(snapshot);
+    EXPECT_EQ(transaction.Commit(), 2U);
   }
   Open();
   const SnapshotRecord found = catalog_->FindSnapshot(workspace, "s").value();
@@ -162,9 +163,9 @@ TEST_F(CatalogTest, RowsThatAreReferredToStay) {
   const int64_t w = AddWorkspace("w");
   AddSnapshot(w, "s");
   EXPECT_EQ(ErrnoOf([&] {
-              Catalog::Change change(*catalog_);
-              change.DeleteWorkspace(w);
-              change.Commit();
+              Catalog::Transaction transaction(*catalog_);
+              transaction.DeleteWorkspace(w);
+              transaction.Commit();
             }),
             EINVAL);
   EXPECT_TRUE(catalog_->FindWorkspace("w"));
@@ -174,9 +175,9 @@ TEST_F(CatalogTest, IdsAreNotUsedTwice) {
   const int64_t w = AddWorkspace("w");
   const int64_t s = AddSnapshot(w, "s");
   {
-    Catalog::Change change(*catalog_);
-    change.DeleteSnapshot(s);
-    change.Commit();
+    Catalog::Transaction transaction(*catalog_);
+    transaction.DeleteSnapshot(s);
+    transaction.Commit();
   }
   EXPECT_GT(AddSnapshot(w, "s"), s);
 }
@@ -184,9 +185,9 @@ TEST_F(CatalogTest, IdsAreNotUsedTwice) {
 TEST_F(CatalogTest, AChangedListHasALaterTime) {
   const int64_t w = AddWorkspace("w");
   const auto touch = [&](int64_t now_ns) {
-    Catalog::Change change(*catalog_);
-    change.TouchSnapshots(w, now_ns);
-    change.Commit();
+    Catalog::Transaction transaction(*catalog_);
+    transaction.TouchSnapshots(w, now_ns);
+    transaction.Commit();
     return catalog_->SnapshotsChangedNs(w);
   };
   EXPECT_EQ(touch(50), 50);
@@ -197,14 +198,14 @@ TEST_F(CatalogTest, AChangedListHasALaterTime) {
 TEST_F(CatalogTest, AChangeOfNothingDoesNotCountAsAFlush) {
   const int64_t id = AddWorkspace("w");
   {
-    Catalog::Change change(*catalog_, Durability::kWithNextFlush);
-    change.RenameWorkspace(id, "renamed");
-    change.Commit();
+    Catalog::Transaction transaction(*catalog_, Durability::kWithNextFlush);
+    transaction.RenameWorkspace(id, "renamed");
+    transaction.Commit();
   }
   {
-    Catalog::Change change(*catalog_);
-    change.DropTombstone(VolumeId::Generate());
-    change.CommitUncounted();
+    Catalog::Transaction transaction(*catalog_);
+    transaction.DropTombstone(VolumeId::Generate());
+    transaction.CommitUncounted();
   }
   // A log that cannot be flushed shows whether anybody tries.
   const std::string log = directory_.Path("catalog.db-wal");
@@ -213,7 +214,7 @@ TEST_F(CatalogTest, AChangeOfNothingDoesNotCountAsAFlush) {
   EXPECT_THROW(catalog_->Flush(), Error);
   std::filesystem::rename(log + ".away", log);
   EXPECT_TRUE(catalog_->is_uncertain());
-  EXPECT_EQ(ErrnoOf([&] { Catalog::Change change(*catalog_); }), EIO);
+  EXPECT_EQ(ErrnoOf([&] { Catalog::Transaction transaction(*catalog_); }), EIO);
 }
 
 TEST_F(CatalogTest, WhoHadFilesOpenGoesWithTheSnapshot) {
@@ -222,12 +223,12 @@ TEST_F(CatalogTest, WhoHadFilesOpenGoesWithTheSnapshot) {
   const int64_t two = AddSnapshot(workspace, "two");
   const std::string odd = "a\nb/\xff";
   {
-    Catalog::Change change(*catalog_);
-    change.SetOpenWriters(one, {.named = {{.pid = 4000000, .command = "c\xfe", .path = odd},
-                                          {.pid = 0, .command = "", .path = ""}},
-                                .total = 1002});
-    change.SetOpenWriters(two, {});
-    change.Commit();
+    Catalog::Transaction transaction(*catalog_);
+    transaction.SetOpenWriters(one, {.named = {{.pid = 4000000, .command = "c\xfe", .path = odd},
+                                               {.pid = 0, .command = "", .path = ""}},
+                                     .total = 1002});
+    transaction.SetOpenWriters(two, {});
+    transaction.Commit();
   }
   Open();
   const OpenWriterList writers = catalog_->OpenWriters(one).value();
@@ -240,9 +241,9 @@ TEST_F(CatalogTest, WhoHadFilesOpenGoesWithTheSnapshot) {
   EXPECT_EQ(catalog_->OpenWriters(two).value().total, 0U);  // nobody, and that is known
   EXPECT_FALSE(catalog_->OpenWriters(AddSnapshot(workspace, "three")).has_value());
   {
-    Catalog::Change change(*catalog_);
-    change.DeleteSnapshot(one);
-    change.Commit();
+    Catalog::Transaction transaction(*catalog_);
+    transaction.DeleteSnapshot(one);
+    transaction.Commit();
   }
   catalog_.reset();
   Database database(directory_.fd(), Catalog::kFileName);
@@ -293,20 +294,20 @@ TEST_F(CatalogTest, SurplusUndoIsAllButTheNewestAndThePinned) {
   EXPECT_THAT(surplus(2, 1), ElementsAre("1"));
   EXPECT_THAT(surplus(4), IsEmpty());
   EXPECT_THAT(surplus(SIZE_MAX), IsEmpty());
-  Catalog::Change change(*catalog_);
-  change.SetPinned(first, true);
-  change.SetState(second, SnapshotState::kMissing);
-  change.Commit();
+  Catalog::Transaction transaction(*catalog_);
+  transaction.SetPinned(first, true);
+  transaction.SetState(second, SnapshotState::kMissing);
+  transaction.Commit();
   EXPECT_THAT(surplus(0), ElementsAre("3", "4"));
   EXPECT_THAT(surplus(1), ElementsAre("3"));
 }
 
 TEST_F(CatalogTest, ReadersDoNotWaitForAChange) {
   const int64_t w = AddWorkspace("w");
-  Catalog::Change change(*catalog_);
-  change.RenameWorkspace(w, "x");
+  Catalog::Transaction transaction(*catalog_);
+  transaction.RenameWorkspace(w, "x");
   std::thread([&] { EXPECT_EQ(catalog_->FindWorkspace(w)->name, "w"); }).join();
-  change.Commit();
+  transaction.Commit();
   EXPECT_EQ(catalog_->FindWorkspace(w)->name, "x");
 }
 
@@ -337,9 +338,9 @@ TEST_F(CatalogTest, VerifyFindsNumbersInUseTwice) {
   SnapshotRecord record = catalog_->FindSnapshot(s).value();
   record.view = catalog_->FindWorkspace(w)->view;
   record.volume = catalog_->FindWorkspace(w)->volume;
-  Catalog::Change change(*catalog_);
-  change.Update(record);
-  change.Commit();
+  Catalog::Transaction transaction(*catalog_);
+  transaction.Update(record);
+  transaction.Commit();
   EXPECT_THAT(catalog_->Verify(),
               ElementsAre(HasSubstr("same view number"), HasSubstr("more than one owner")));
 }

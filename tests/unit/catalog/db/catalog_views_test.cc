@@ -4,7 +4,7 @@
 
 #include <cerrno>
 
-#include "catalog/db/catalog_change.h"
+#include "catalog/db/catalog_transaction.h"
 #include "tests/unit/backend/test_store.h"
 
 namespace ckptfs {
@@ -45,9 +45,9 @@ class CatalogViewsTest : public testing::Test {
                            .volume = VolumeId::Generate(),
                            .created_ns = 1,
                            .view = catalog_->NextView(ViewUse::kWorkspace)};
-    Catalog::Change change(*catalog_);
-    record.id = change.Insert(record);
-    change.Commit();
+    Catalog::Transaction transaction(*catalog_);
+    record.id = transaction.Insert(record);
+    transaction.Commit();
     return record;
   }
   SnapshotRecord AddSnapshot(const std::string& name) {
@@ -56,21 +56,21 @@ class CatalogViewsTest : public testing::Test {
                           .name = name,
                           .volume = VolumeId::Generate(),
                           .view = catalog_->NextView(ViewUse::kSnapshot)};
-    Catalog::Change change(*catalog_);
-    record.id = change.Insert(record);
-    change.Commit();
+    Catalog::Transaction transaction(*catalog_);
+    record.id = transaction.Insert(record);
+    transaction.Commit();
     return record;
   }
   void Delete(const SnapshotRecord& snapshot) {
-    Catalog::Change change(*catalog_);
-    change.DeleteSnapshot(snapshot.id);
-    change.AddTombstone(snapshot.volume, snapshot.view, 1);
-    change.Commit();
+    Catalog::Transaction transaction(*catalog_);
+    transaction.DeleteSnapshot(snapshot.id);
+    transaction.AddTombstone(snapshot.volume, snapshot.view, 1);
+    transaction.Commit();
   }
   void DropTombstone(const VolumeId& volume) {
-    Catalog::Change change(*catalog_);
-    change.DropTombstone(volume);
-    change.CommitUncounted();
+    Catalog::Transaction transaction(*catalog_);
+    transaction.DropTombstone(volume);
+    transaction.CommitUncounted();
   }
   uint64_t NextForSnapshot(const IsViewHeld& is_held = {}) {
     return catalog_->NextView(ViewUse::kSnapshot, is_held);
@@ -141,9 +141,9 @@ TEST_F(CatalogViewsTest, WorkspacesTakeWhateverIsBelow8192) {
   EXPECT_EQ(AddWorkspace("x").view, 8192U);
   EXPECT_EQ(AddSnapshot("t").view, 8193U);
   {
-    Catalog::Change change(*catalog_);
-    change.DeleteWorkspace(catalog_->FindWorkspace("77")->id);
-    change.Commit();
+    Catalog::Transaction transaction(*catalog_);
+    transaction.DeleteWorkspace(catalog_->FindWorkspace("77")->id);
+    transaction.Commit();
   }
   EXPECT_EQ(AddWorkspace("y").view, 77U);
 }

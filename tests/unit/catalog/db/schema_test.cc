@@ -6,7 +6,7 @@
 #include <cerrno>
 
 #include "backend/base/error.h"
-#include "catalog/db/catalog_change.h"
+#include "catalog/db/catalog_transaction.h"
 #include "tests/unit/backend/test_store.h"
 
 namespace ckptfs {
@@ -191,9 +191,10 @@ TEST_P(MigrationTest, WhatIsNewIsThereAndUnknownOfWhatIsOld) {
   EXPECT_FALSE(catalog->OpenWriters(1).has_value());
   EXPECT_THAT(catalog->SurplusUndo(1, 0, 10), testing::SizeIs(1));
   {
-    Catalog::Change change(*catalog);
-    change.SetOpenWriters(1, {.named = {{.pid = 7, .command = "cat", .path = "f"}}, .total = 1});
-    change.Commit();
+    Catalog::Transaction transaction(*catalog);
+    transaction.SetOpenWriters(1,
+                               {.named = {{.pid = 7, .command = "cat", .path = "f"}}, .total = 1});
+    transaction.Commit();
   }
   EXPECT_EQ(catalog->OpenWriters(1).value().named.at(0).path, "f");
   for (const SnapshotRecord& snapshot : catalog->ListAllSnapshots()) {
@@ -204,9 +205,9 @@ TEST_P(MigrationTest, WhatIsNewIsThereAndUnknownOfWhatIsOld) {
   one.moment = SnapshotMoment::kCrashConsistent;
   one.moment_reason = "why";
   {
-    Catalog::Change change(*catalog);
-    change.Update(one);
-    change.Commit();
+    Catalog::Transaction transaction(*catalog);
+    transaction.Update(one);
+    transaction.Commit();
   }
   EXPECT_EQ(catalog->FindSnapshot(1)->moment, SnapshotMoment::kCrashConsistent);
   EXPECT_EQ(catalog->FindSnapshot(1)->moment_reason, "why");
@@ -218,10 +219,10 @@ TEST_P(MigrationTest, SettingsCanBeMadeAndTheSizesAreGone) {
   EXPECT_THAT(catalog->SettingsOf(std::nullopt), IsEmpty());
   EXPECT_THAT(catalog->SettingsOf(1), IsEmpty());
   {
-    Catalog::Change change(*catalog);
-    change.SetSetting(std::nullopt, "keep.last", "3");
-    change.SetSetting(1, "keep.daily", "7");
-    change.Commit();
+    Catalog::Transaction transaction(*catalog);
+    transaction.SetSetting(std::nullopt, "keep.last", "3");
+    transaction.SetSetting(1, "keep.daily", "7");
+    transaction.Commit();
   }
   EXPECT_THAT(catalog->SettingsOf(std::nullopt), ElementsAre(testing::Pair("keep.last", "3")));
   EXPECT_THAT(catalog->SettingsOf(1), ElementsAre(testing::Pair("keep.daily", "7")));

@@ -62,11 +62,11 @@ TEST_F(SqliteTest, AStatementInUseIsNotHandedOutAgain) {
 
 TEST_F(SqliteTest, ATransactionThatIsNotCommittedHasNotBeen) {
   {
-    Transaction transaction(*database_);
+    DatabaseTransaction transaction(*database_);
     database_->Run("INSERT INTO t (a) VALUES (1)");
   }
   EXPECT_EQ(Count(), 0);
-  Transaction transaction(*database_);
+  DatabaseTransaction transaction(*database_);
   database_->Run("INSERT INTO t (a) VALUES (1)");
   transaction.Commit();
   EXPECT_EQ(Count(), 1);

@@ -10,7 +10,7 @@
 #include <filesystem>
 
 #include "backend/base/error.h"
-#include "catalog/db/catalog_change.h"
+#include "catalog/db/catalog_transaction.h"
 #include "tests/unit/backend/test_store.h"
 
 namespace ckptfs {
@@ -56,8 +56,8 @@ TEST(SpaceReserve, LetsTheCatalogGoOnWhenItsDiskIsFull) {
   const auto catalog = Catalog::Open(store.get(), Catalog::kFileName, CatalogCheck::kQuick);
   FillDisk(store.get());
   int made = 0;
-  const auto change = [&] {
-    Catalog::Change transaction(*catalog);
+  const auto transaction = [&] {
+    Catalog::Transaction transaction(*catalog);
     transaction.Insert(WorkspaceRecord{.name = "w" + std::to_string(made),
                                        .volume = VolumeId::Generate(),
                                        .view = catalog->NextView(ViewUse::kWorkspace)});
@@ -67,7 +67,7 @@ TEST(SpaceReserve, LetsTheCatalogGoOnWhenItsDiskIsFull) {
   int error = 0;
   while (error == 0 && made < 10000) {
     try {
-      change();
+      transaction();
     } catch (const Error& full) {
       error = full.errno_value();
     }
@@ -75,7 +75,7 @@ TEST(SpaceReserve, LetsTheCatalogGoOnWhenItsDiskIsFull) {
   EXPECT_EQ(error, ENOSPC);
   EXPECT_EQ(catalog->ListWorkspaces().size(), static_cast<size_t>(made));
   ASSERT_TRUE(reserve.Release());
-  change();
+  transaction();
   EXPECT_EQ(catalog->ListWorkspaces().size(), static_cast<size_t>(made));
 }
 

@@ -391,7 +391,7 @@ TEST_F(LoopStoreTest, ComparesWithASnapshotAndWithTheLiveTree) {
   const auto diff = [&](int64_t older, std::optional<int64_t> newer) {
     return CompareWhole(store(), {older, newer, id}, NoLimits()).All();
   };
-  const std::vector<Change> between = diff(a.id, b.id);
+  const std::vector<DiffEntry> between = diff(a.id, b.id);
   ASSERT_EQ(between.size(), 1U);
   EXPECT_EQ(between[0].path, "f");
   EXPECT_THAT(diff(b.id, std::nullopt), IsEmpty());

@@ -11,7 +11,7 @@
 #include "backend/base/time.h"
 #include "catalog/db/catalog.h"
 #include "catalog/store/cautious_clock.h"
-#include "catalog/store/undo_limiter.h"
+#include "catalog/store/rollback_retention.h"
 #include "tests/unit/catalog/store/store_fixture.h"
 #include "tests/unit/catalog/store/whole_operations.h"
 
@@ -161,7 +161,7 @@ TEST_F(UndoTest, TheLimiterWorksAtItsStartAndWhenAsked) {
   Limit(1, nanoseconds(0));
   std::mutex mutex;
   std::vector<VolumeId> deleted;
-  UndoLimiter limiter(store(), [&](const SnapshotRecord& snapshot) {
+  RollbackRetention limiter(store(), [&](const SnapshotRecord& snapshot) {
     const std::lock_guard lock(mutex);
     deleted.push_back(snapshot.volume);
   });
@@ -186,7 +186,7 @@ TEST_F(UndoTest, TheLimiterWaitsForThoseThatAreTooYoung) {
   Limit(0, std::chrono::milliseconds(500));
   const int64_t before_ns = NowNs();
   std::atomic<int64_t> deleted_ns = 0;
-  UndoLimiter limiter(store(), [&](const SnapshotRecord&) { deleted_ns = NowNs(); });
+  RollbackRetention limiter(store(), [&](const SnapshotRecord&) { deleted_ns = NowNs(); });
   RollBack(1);
   limiter.Look(Workspace("w").id);
   for (int i = 0; i < 2000 && deleted_ns == 0; ++i) {

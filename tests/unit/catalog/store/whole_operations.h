@@ -1,7 +1,7 @@
 // Operations of a store from the first to the last phase, on live trees that nobody serves.
 #pragma once
 
-#include "backend/compare/change_list.h"
+#include "backend/compare/diff_list.h"
 #include "catalog/store/store.h"
 
 namespace ckptfs {
@@ -35,7 +35,7 @@ inline uint64_t ForgetWhole(Store& store, int64_t workspace_id) {
   return pending->snapshots().size();
 }
 
-inline ChangeList CompareWhole(Store& store, const DiffRequest& request, WorkLimits& limits) {
+inline DiffList CompareWhole(Store& store, const DiffRequest& request, WorkLimits& limits) {
   const auto pending = store.BeginComparison(request);
   if (pending->IsOfLiveTree()) pending->CopyLiveTree();
   return pending->Changes(limits);

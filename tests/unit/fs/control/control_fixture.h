@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "backend/base/error.h"
-#include "backend/compare/change_list.h"
+#include "backend/compare/diff_list.h"
 #include "fs/control/control.h"
 #include "fs/control/control_protocol.h"
 #include "fs/control/control_wire.h"
@@ -69,7 +69,7 @@ class StoreVerbs : public Verbs {
   bool ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) override {
     return ckptfs::ChangedSinceParent(store_, workspace_id, limits);
   }
-  ChangeList Diff(const DiffRequest& request, WorkLimits& limits) override {
+  DiffList Diff(const DiffRequest& request, WorkLimits& limits) override {
     if (before_diff) before_diff(limits);
     return CompareWhole(store_, request, limits);
   }

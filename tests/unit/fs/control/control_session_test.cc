@@ -88,9 +88,9 @@ class ControlManyTest : public ControlTest {
     ControlTest::SetUp();
     if (IsSkipped()) return;
     MakeWorkspace("w", "1");
-    verbs_->before_checkpoint = [this, gate = go_on_.get_future().share()] {
+    verbs_->before_checkpoint = [this, freeze_lock = go_on_.get_future().share()] {
       ++running_;
-      gate.wait();
+      freeze_lock.wait();
       throw Error(EINTR, "checkpoint");
     };
   }

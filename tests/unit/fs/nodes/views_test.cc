@@ -18,17 +18,17 @@ SnapshotRecord Snapshot(int64_t id) {
 TEST(SlotTableTest, OneSnapshotHasASlotForEachPlace) {
   SlotTable slots;
   const SnapshotRecord snapshot = Snapshot(7);
-  const auto root = slots.AcquireSnapshot(snapshot, Place::kRoot);
-  const auto inner = slots.AcquireSnapshot(snapshot, Place::kInner);
+  const auto root = slots.AcquireSnapshot(snapshot, SnapDir::kRoot);
+  const auto inner = slots.AcquireSnapshot(snapshot, SnapDir::kInner);
   EXPECT_NE(root->slot, inner->slot);
   EXPECT_EQ(root->number, inner->number);
-  EXPECT_EQ(slots.AcquireSnapshot(snapshot, Place::kRoot)->slot, root->slot);
+  EXPECT_EQ(slots.AcquireSnapshot(snapshot, SnapDir::kRoot)->slot, root->slot);
   EXPECT_NE(root->slot, 0U) << "slot 0 is for what no volume holds";
 }
 
 TEST(SlotTableTest, ASlotLivesUntilItsLastLookupIsForgotten) {
   SlotTable slots;
-  const Slot slot = slots.AcquireSnapshot(Snapshot(1), Place::kRoot)->slot;
+  const Slot slot = slots.AcquireSnapshot(Snapshot(1), SnapDir::kRoot)->slot;
   slots.Count(slot);
   slots.Forget(slot, 1);
   EXPECT_NE(slots.Find(slot), nullptr);
@@ -40,48 +40,48 @@ TEST(SlotTableTest, ASlotLivesUntilItsLastLookupIsForgotten) {
 TEST(SlotTableTest, ARenewedSnapshotGetsANewSlotAndKeepsTheOldOneServed) {
   SlotTable slots;
   const SnapshotRecord snapshot = Snapshot(1);
-  const Slot before = slots.AcquireSnapshot(snapshot, Place::kRoot)->slot;
-  slots.RenewSnapshot(snapshot.id, Place::kRoot);
-  const Slot after = slots.AcquireSnapshot(snapshot, Place::kRoot)->slot;
+  const Slot before = slots.AcquireSnapshot(snapshot, SnapDir::kRoot)->slot;
+  slots.RenewSnapshot(snapshot.id, SnapDir::kRoot);
+  const Slot after = slots.AcquireSnapshot(snapshot, SnapDir::kRoot)->slot;
   EXPECT_NE(before, after);
   EXPECT_NE(slots.Find(before), nullptr);
   slots.Forget(before, 1);
   // Forgetting the old one must not take the new one's place in the books.
-  EXPECT_EQ(slots.AcquireSnapshot(snapshot, Place::kRoot)->slot, after);
+  EXPECT_EQ(slots.AcquireSnapshot(snapshot, SnapDir::kRoot)->slot, after);
 }
 
 TEST(SlotTableTest, ASnapshotKeepsItsSlotAndGenerationWhenTheKernelHasForgottenIt) {
   SlotTable slots;
   const SnapshotRecord snapshot = Snapshot(1);
-  const auto before = slots.AcquireSnapshot(snapshot, Place::kInner);
+  const auto before = slots.AcquireSnapshot(snapshot, SnapDir::kInner);
   const Slot slot = before->slot;
   slots.Forget(slot, 1);
   ASSERT_EQ(slots.Find(slot), nullptr);
-  EXPECT_EQ(slots.RootOf(1, Place::kInner), 0U) << "the kernel knows none of its nodes";
+  EXPECT_EQ(slots.RootOf(1, SnapDir::kInner), 0U) << "the kernel knows none of its nodes";
   const auto kept = slots.SnapshotOf(slot);
   ASSERT_TRUE(kept.has_value());
   EXPECT_EQ(kept->snapshot_id, 1);
-  EXPECT_EQ(kept->place, Place::kInner);
-  EXPECT_NE(slots.AcquireSnapshot(Snapshot(2), Place::kInner)->slot, slot);
-  const auto after = slots.AcquireSnapshot(snapshot, Place::kInner);
+  EXPECT_EQ(kept->place, SnapDir::kInner);
+  EXPECT_NE(slots.AcquireSnapshot(Snapshot(2), SnapDir::kInner)->slot, slot);
+  const auto after = slots.AcquireSnapshot(snapshot, SnapDir::kInner);
   EXPECT_EQ(after->slot, slot);
   EXPECT_EQ(after->generation, before->generation);
 }
 
 TEST(SlotTableTest, TheSlotOfADeletedSnapshotIsFreeForAViewOfAnotherGeneration) {
   SlotTable slots;
-  const auto forgotten = slots.AcquireSnapshot(Snapshot(1), Place::kRoot);
+  const auto forgotten = slots.AcquireSnapshot(Snapshot(1), SnapDir::kRoot);
   const Slot slot = forgotten->slot;
   slots.Forget(slot, 1);
-  slots.RenewSnapshot(1, Place::kRoot);
+  slots.RenewSnapshot(1, SnapDir::kRoot);
   EXPECT_FALSE(slots.SnapshotOf(slot).has_value());
-  const auto other = slots.AcquireSnapshot(Snapshot(2), Place::kRoot);
+  const auto other = slots.AcquireSnapshot(Snapshot(2), SnapDir::kRoot);
   EXPECT_EQ(other->slot, slot);
   EXPECT_NE(other->generation, forgotten->generation);
-  slots.RenewSnapshot(2, Place::kRoot);  // deleted while the kernel knows it
+  slots.RenewSnapshot(2, SnapDir::kRoot);  // deleted while the kernel knows it
   EXPECT_NE(slots.Find(slot), nullptr);
   slots.Forget(slot, 1);
-  EXPECT_EQ(slots.AcquireSnapshot(Snapshot(3), Place::kRoot)->slot, slot);
+  EXPECT_EQ(slots.AcquireSnapshot(Snapshot(3), SnapDir::kRoot)->slot, slot);
 }
 
 TEST(SlotTableTest, APinnedSlotStaysWithoutLookups) {
@@ -108,8 +108,8 @@ TEST(SlotTableTest, ANumberIsHeldWhileTheKernelKnowsOneOfItsNodes) {
   SlotTable slots;
   const SnapshotRecord snapshot = Snapshot(1);
   EXPECT_FALSE(slots.HasNumber(snapshot.view));
-  const Slot root = slots.AcquireSnapshot(snapshot, Place::kRoot)->slot;
-  const Slot inner = slots.AcquireSnapshot(snapshot, Place::kInner)->slot;
+  const Slot root = slots.AcquireSnapshot(snapshot, SnapDir::kRoot)->slot;
+  const Slot inner = slots.AcquireSnapshot(snapshot, SnapDir::kInner)->slot;
   slots.Forget(root, 1);
   EXPECT_TRUE(slots.HasNumber(snapshot.view));
   slots.Forget(inner, 1);
@@ -143,7 +143,7 @@ TEST(SlotTableTest, AViewWhoseSlotHasBecomeAnothersIsStale) {
   slots.Count(*files);
   slots.Forget(files->slot, 1);
   slots.Unpin(files->slot);
-  const auto other = slots.AcquireSnapshot(Snapshot(1), Place::kRoot);
+  const auto other = slots.AcquireSnapshot(Snapshot(1), SnapDir::kRoot);
   ASSERT_EQ(other->slot, files->slot) << "the test needs a slot that is used again";
   EXPECT_THROW(slots.Count(*files), Error);
   slots.Forget(other->slot, 1);

@@ -56,9 +56,9 @@ TEST(IsPath, IsWhatHasASlashOrIsDots) {
   EXPECT_FALSE(IsPath("..."));
 }
 
-TEST(FindPlace, IsEmptyOutsideOfAnyMount) {
+TEST(FindLocation, IsEmptyOutsideOfAnyMount) {
   const UniqueFd directory(open("/proc/self", O_PATH | O_DIRECTORY));
-  EXPECT_FALSE(FindPlace(directory.get()).has_value());
+  EXPECT_FALSE(FindLocation(directory.get()).has_value());
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "fs/open/write_stop.h"
+#include "fs/open/write_barrier.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,7 +9,7 @@
 #include <set>
 #include <thread>
 
-#include "backend/base/task_thread.h"
+#include "backend/base/serial_executor.h"
 
 namespace ckptfs {
 namespace {
@@ -22,9 +22,9 @@ bool NothingAtGate(NodeId /*node*/) { return false; }
 
 // Makes no calls, but says that they have come through at once, by another thread; those of `stuck` when
 // it is told to.
-class TestCalls : public StopCalls {
+class TestCalls : public BarrierCalls {
  public:
-  void Serve(WriteStop& stop) { stop_ = &stop; }
+  void Serve(WriteBarrier& stop) { stop_ = &stop; }
 
   Taken Start(const std::vector<NodeHandle>& files) override {
     const std::lock_guard lock(mutex_);
@@ -87,14 +87,14 @@ class TestCalls : public StopCalls {
     changed_.notify_all();
   }
 
-  WriteStop* stop_ = nullptr;
+  WriteBarrier* stop_ = nullptr;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<NodeId, int> started_;
   std::set<NodeId> answered_;
   std::deque<Report> reports_;
   bool hung_up_ = false;
-  TaskThread thread_;  // last: uses what is above
+  SerialExecutor thread_;  // last: uses what is above
 };
 
 class WriteStopTest : public testing::Test {
@@ -109,16 +109,16 @@ class WriteStopTest : public testing::Test {
   void Stick(NodeId first, size_t count) {
     for (size_t i = 0; i < count; ++i) calls_.stuck.insert(first + i);
   }
-  std::unique_ptr<WriteStop::Stopped> Stop(int64_t workspace, std::vector<NodeHandle> files,
-                                           const WriteStop::GateLook& look = NothingAtGate) {
+  std::unique_ptr<WriteBarrier::Stopped> Stop(int64_t workspace, std::vector<NodeHandle> files,
+                                              const WriteBarrier::GateLook& look = NothingAtGate) {
     return stop_.Stop(workspace, std::move(files), look);
   }
 
   // One that has no gap: at the first try, or, as a busy machine may keep a thread for long, a later one.
-  std::unique_ptr<WriteStop::Stopped> StopAll(int64_t workspace,
-                                              const std::vector<NodeHandle>& files) {
+  std::unique_ptr<WriteBarrier::Stopped> StopAll(int64_t workspace,
+                                                 const std::vector<NodeHandle>& files) {
     constexpr int kTries = 100;
-    std::unique_ptr<WriteStop::Stopped> stopped;
+    std::unique_ptr<WriteBarrier::Stopped> stopped;
     for (int i = 0; i < kTries && (!stopped || !stopped->gap().empty()); ++i) {
       stopped.reset();
       stopped = Stop(workspace, files);
@@ -128,7 +128,7 @@ class WriteStopTest : public testing::Test {
   }
 
   TestCalls calls_;
-  WriteStop stop_{calls_};
+  WriteBarrier stop_{calls_};
 };
 
 TEST_F(WriteStopTest, WritesWaitAsLongAsItExists) {
@@ -145,15 +145,15 @@ TEST_F(WriteStopTest, NothingIsStoppedForNoFiles) {
 }
 
 TEST_F(WriteStopTest, MoreFilesThanAShareAreAllStopped) {
-  StopAll(1, Files(10, WriteStop::kFilesMax));
-  EXPECT_GE(calls_.Started(), WriteStop::kFilesMax);
+  StopAll(1, Files(10, WriteBarrier::kFilesMax));
+  EXPECT_GE(calls_.Started(), WriteBarrier::kFilesMax);
 }
 
 TEST_F(WriteStopTest, TheRestOfTooManyGoesOn) {
   const auto stopped = Stop(1, Files(10, 300));
   EXPECT_THAT(stopped->gap(), HasSubstr("300 files"));
   EXPECT_FALSE(stopped->is_gap_passing());
-  EXPECT_LE(calls_.Started(), WriteStop::kFilesMax);
+  EXPECT_LE(calls_.Started(), WriteBarrier::kFilesMax);
 }
 
 TEST_F(WriteStopTest, AWriteThatDoesNotEndIsAGapAndItsCallIsNotMadeAgain) {
@@ -199,7 +199,7 @@ TEST_F(WriteStopTest, WhatComesThroughTooLateIsAnsweredAtOnce) {
 TEST_F(WriteStopTest, WritesThatDoNotEndLeaveOthersTheirCalls) {
   Stick(1000, 256);
   for (int i = 0; i < 3; ++i) EXPECT_NE(Stop(1, Files(1000, 256))->gap(), "");
-  EXPECT_LE(calls_.Started(), StopShares::kOfOneMax);
+  EXPECT_LE(calls_.Started(), BarrierShares::kOfOneMax);
   for (int i = 0; i < 3; ++i) StopAll(2, Files(5000, 256));
 }
 
@@ -218,7 +218,7 @@ TEST_F(WriteStopTest, LargeStopsShareTheRoomAndSmallOnesNeedNone) {
   auto first = StopAll(1, Files(1000, 256));
   const auto second = StopAll(2, Files(2000, 256));
   EXPECT_THAT(Stop(3, Files(3000, 256))->gap(), HasSubstr("256 files"));
-  StopAll(4, Files(4000, WriteStop::kSmall));
+  StopAll(4, Files(4000, WriteBarrier::kSmall));
   first.reset();
   StopAll(3, Files(3000, 256));
 }
@@ -229,7 +229,7 @@ TEST_F(WriteStopTest, WhatWaitsAtTheGateNeedsNoCall) {
   EXPECT_EQ(calls_.Started(11), 0);
 }
 
-// Its end waits for the call, which stands behind the change and goes through when the gate has opened.
+// Its end waits for the call, which stands behind the change and goes through when the freeze lock has opened.
 TEST_F(WriteStopTest, WhatHasComeToTheGateMeanwhileIsNoGap) {
   calls_.stuck = {11};
   auto stopped =
@@ -251,7 +251,7 @@ TEST_F(WriteStopTest, ACallThatFailsIsAGap) {
 }
 
 TEST_F(WriteStopTest, AHelperThatIsBusyIsAskedAgain) {
-  calls_.taken = StopCalls::Taken::kBusy;
+  calls_.taken = BarrierCalls::Taken::kBusy;
   const auto stopped = Stop(1, Files(10, 3));
   EXPECT_THAT(stopped->gap(), HasSubstr("3 of 3 files"));
   EXPECT_TRUE(stopped->is_gap_passing());
@@ -264,7 +264,7 @@ TEST_F(WriteStopTest, WithoutAHelperNothingIsStopped) {
     calls_.HangUp();
   });
   EXPECT_THAT(Stop(1, Files(10, 3))->gap(), HasSubstr("gone"));
-  calls_.taken = StopCalls::Taken::kGone;
+  calls_.taken = BarrierCalls::Taken::kGone;
   EXPECT_THAT(Stop(1, Files(10, 3))->gap(), HasSubstr("gone"));
 }
 

@@ -1,4 +1,4 @@
-// What WriteStop asks of the process that makes its calls.
+// What WriteBarrier asks of the process that makes its calls.
 #pragma once
 
 #include <optional>
@@ -10,7 +10,7 @@ namespace ckptfs {
 
 // Makes setxattr(2) calls on files of the mount, each in a thread of its own: every one of them waits
 // until the file's lock is free, and then for the daemon's answer.
-class StopCalls {
+class BarrierCalls {
  public:
   // In a name space that only root may use.
   static constexpr char kXattrName[] = "trusted.ckptfs.write-stop";
@@ -26,7 +26,7 @@ class StopCalls {
 
   enum class Taken { kAll, kBusy, kGone };
 
-  virtual ~StopCalls() = default;
+  virtual ~BarrierCalls() = default;
 
   // Never waits. kBusy: none was taken, for now. kGone: nor ever will be.
   virtual Taken Start(const std::vector<NodeHandle>& files) = 0;

@@ -9,7 +9,7 @@
 
 namespace ckptfs::cli {
 
-struct TakenIn {
+struct ImportedTree {
   std::string workspace;
   uint64_t files = 0;
   uint64_t copied_bytes = 0;
@@ -25,7 +25,7 @@ struct TakenIn {
 // is seen before it is complete. For others, who could not be trusted with what the daemon may
 // read, this process copies through the mount, into a workspace of a temporary name that is
 // renamed at the end and removed on failure. Throws Error.
-TakenIn TakeIn(const Place& mount_root, const std::string& name, int source_fd,
-               bool leave_out_nested);
+ImportedTree ImportTree(const Location& mount_root, const std::string& name, int source_fd,
+                        bool leave_out_nested);
 
 }  // namespace ckptfs::cli

@@ -1,4 +1,4 @@
-#include "backend/base/periodic_task.h"
+#include "backend/base/periodic_timer.h"
 
 #include <gtest/gtest.h>
 
@@ -10,12 +10,12 @@ namespace {
 
 using std::chrono_literals::operator""ms;
 
-TEST(PeriodicTask, WorksUntilThereIsNothingLeftAndAgainWhenWoken) {
+TEST(PeriodicTimer, WorksUntilThereIsNothingLeftAndAgainWhenWoken) {
   std::atomic<int> left = 3;
   std::atomic<int> calls = 0;
   std::latch first(1);
   std::latch second(1);
-  PeriodicTask task(1ms, [&] {
+  PeriodicTimer task(1ms, [&] {
     ++calls;
     if (--left > 0) return true;
     if (calls == 3) first.count_down();
@@ -32,8 +32,8 @@ TEST(PeriodicTask, WorksUntilThereIsNothingLeftAndAgainWhenWoken) {
   EXPECT_EQ(calls, 4);
 }
 
-TEST(PeriodicTask, EndsWhileItSleeps) {
-  PeriodicTask task(std::chrono::hours(1), [] { return true; });
+TEST(PeriodicTimer, EndsWhileItSleeps) {
+  PeriodicTimer task(std::chrono::hours(1), [] { return true; });
   task.Wake();
 }
 

@@ -23,14 +23,14 @@ namespace ckptfs {
 // deleted is logged, and tried again later.
 //
 // Owned by whoever serves the live trees. Any thread may call Look.
-class UndoLimiter {
+class RollbackRetention {
  public:
   // `deleted` is called after each deletion, with no lock held. Both must outlive this.
-  UndoLimiter(Store& store, std::function<void(const SnapshotRecord&)> deleted);
+  RollbackRetention(Store& store, std::function<void(const SnapshotRecord&)> deleted);
   // Waits for the deletion that is under way; what is still to do the next start finds again.
-  ~UndoLimiter() = default;
-  UndoLimiter(const UndoLimiter&) = delete;
-  UndoLimiter& operator=(const UndoLimiter&) = delete;
+  ~RollbackRetention() = default;
+  RollbackRetention(const RollbackRetention&) = delete;
+  RollbackRetention& operator=(const RollbackRetention&) = delete;
 
   // There may be something to delete in that workspace.
   void Look(int64_t workspace_id);

@@ -1,4 +1,4 @@
-#include "fs/open/write_stop.h"
+#include "fs/open/write_barrier.h"
 
 #include <fmt/format.h>
 
@@ -12,7 +12,7 @@ namespace {
 
 // For writes under way to end. The checkpoint keeps changes waiting meanwhile.
 constexpr std::chrono::milliseconds kStopWait{50};
-constexpr std::chrono::microseconds kGatePoll{200};
+constexpr std::chrono::microseconds kFreezeLockPoll{200};
 // A call that has waited for so long may do so for ever: nobody waits for it any more.
 constexpr std::chrono::milliseconds kStuckAfter{200};
 // For the helper to let go of the mount. What could keep it for longer is not waited for.
@@ -20,13 +20,14 @@ constexpr std::chrono::milliseconds kReportWait{100};
 
 }  // namespace
 
-WriteStop::WriteStop(StopCalls& calls) : helper_(calls), reader_([this] { ReadReports(); }) {}
+WriteBarrier::WriteBarrier(BarrierCalls& calls)
+    : helper_(calls), reader_([this] { ReadReports(); }) {}
 
-WriteStop::~WriteStop() { helper_.HangUp(); }
+WriteBarrier::~WriteBarrier() { helper_.HangUp(); }
 
-std::unique_ptr<WriteStop::Stopped> WriteStop::Stop(int64_t workspace,
-                                                    std::vector<NodeHandle> files,
-                                                    const GateLook& waits_at_gate) {
+std::unique_ptr<WriteBarrier::Stopped> WriteBarrier::Stop(int64_t workspace,
+                                                          std::vector<NodeHandle> files,
+                                                          const GateLook& waits_at_gate) {
   if (files.empty()) return nullptr;
   std::unordered_set<NodeId> seen;
   std::erase_if(files, [&seen](const NodeHandle& file) { return !seen.insert(file.node).second; });
@@ -41,9 +42,9 @@ std::unique_ptr<WriteStop::Stopped> WriteStop::Stop(int64_t workspace,
     HandOver(*stopped, waits_at_gate);
     missing = Look(*stopped, waits_at_gate);
     if (missing.IsFinal() || stopped->helper_is_gone_ || Clock::now() >= deadline) break;
-    stopped->changed_.wait_for(lock, kGatePoll);  // the gate notifies nobody
+    stopped->changed_.wait_for(lock, kFreezeLockPoll);  // the freeze lock notifies nobody
   }
-  // Whoever comes through from here on comes too late. Those behind the gate come through when it
+  // Whoever comes through from here on comes too late. Those behind the freeze lock come through when it
   // opens, and are waited for then.
   for (const NodeId node : stopped->called_) {
     const auto call = calls_.find(node);
@@ -54,15 +55,15 @@ std::unique_ptr<WriteStop::Stopped> WriteStop::Stop(int64_t workspace,
   return stopped;
 }
 
-bool WriteStop::Stopped::Holds(NodeId node) const {
+bool WriteBarrier::Stopped::Holds(NodeId node) const {
   const std::lock_guard lock(owner_.mutex_);
   const auto call = owner_.calls_.find(node);
   return call != owner_.calls_.end() && call->second.stop == this &&
          call->second.state == Call::State::kHolding;
 }
 
-void WriteStop::Reserve(Stopped& stopped, std::vector<NodeHandle>& files,
-                        Clock::time_point deadline, std::unique_lock<std::mutex>& lock) {
+void WriteBarrier::Reserve(Stopped& stopped, std::vector<NodeHandle>& files,
+                           Clock::time_point deadline, std::unique_lock<std::mutex>& lock) {
   if (files.size() > kFilesMax) {
     stopped.gap_ =
         fmt::format("{} files were open for writing, and writes to {} at most are stopped",
@@ -88,8 +89,8 @@ void WriteStop::Reserve(Stopped& stopped, std::vector<NodeHandle>& files,
   files.resize(stopped.reserved_small_);
 }
 
-// Gives the helper as many of the files as there is room for. What waits at the gate needs no call.
-void WriteStop::HandOver(Stopped& stopped, const GateLook& waits_at_gate) {
+// Gives the helper as many of the files as there is room for. What waits at the freeze lock needs no call.
+void WriteBarrier::HandOver(Stopped& stopped, const GateLook& waits_at_gate) {
   std::vector<NodeHandle> batch;
   std::vector<NodeHandle> later;
   for (const NodeHandle& file : stopped.waiting_) {
@@ -100,7 +101,7 @@ void WriteStop::HandOver(Stopped& stopped, const GateLook& waits_at_gate) {
       if (call->second.state != Call::State::kOut || !Adopt(stopped, file.node, call->second)) {
         later.push_back(file);
       }
-    } else if (batch.size() < StopCalls::kBatchMax && shares_.Take(stopped.workspace_)) {
+    } else if (batch.size() < BarrierCalls::kBatchMax && shares_.Take(stopped.workspace_)) {
       batch.push_back(file);
     } else {
       later.push_back(file);
@@ -108,10 +109,10 @@ void WriteStop::HandOver(Stopped& stopped, const GateLook& waits_at_gate) {
   }
   stopped.waiting_ = std::move(later);
   if (batch.empty()) return;
-  const StopCalls::Taken taken = helper_.Start(batch);
-  stopped.helper_is_gone_ = taken == StopCalls::Taken::kGone;
+  const BarrierCalls::Taken taken = helper_.Start(batch);
+  stopped.helper_is_gone_ = taken == BarrierCalls::Taken::kGone;
   for (const NodeHandle& file : batch) {
-    if (taken == StopCalls::Taken::kAll) {
+    if (taken == BarrierCalls::Taken::kAll) {
       Call& call = calls_[file.node];
       call.workspace = stopped.workspace_;
       call.since = Clock::now();
@@ -123,7 +124,7 @@ void WriteStop::HandOver(Stopped& stopped, const GateLook& waits_at_gate) {
   }
 }
 
-bool WriteStop::Adopt(Stopped& stopped, NodeId node, Call& call) {
+bool WriteBarrier::Adopt(Stopped& stopped, NodeId node, Call& call) {
   if (call.stop != nullptr) return false;
   call.stop = &stopped;
   stopped.called_.push_back(node);
@@ -131,13 +132,14 @@ bool WriteStop::Adopt(Stopped& stopped, NodeId node, Call& call) {
   return true;
 }
 
-void WriteStop::Detach(Stopped& stopped, Call& call) {
+void WriteBarrier::Detach(Stopped& stopped, Call& call) {
   if (call.stop != &stopped) return;
   call.stop = nullptr;
   --stopped.out_;
 }
 
-WriteStop::Missing WriteStop::Look(const Stopped& stopped, const GateLook& waits_at_gate) const {
+WriteBarrier::Missing WriteBarrier::Look(const Stopped& stopped,
+                                         const GateLook& waits_at_gate) const {
   Missing missing{.waiting = stopped.waiting_.size()};
   const auto now = Clock::now();
   for (const NodeId node : stopped.called_) {
@@ -150,7 +152,7 @@ WriteStop::Missing WriteStop::Look(const Stopped& stopped, const GateLook& waits
   return missing;
 }
 
-void WriteStop::NoteGap(Stopped& stopped, const Missing& missing) {
+void WriteBarrier::NoteGap(Stopped& stopped, const Missing& missing) {
   if (!stopped.gap_.empty()) return;
   constexpr char kHelper[] = "the helper process that stops writes";
   const size_t left_out = missing.fresh + missing.stuck + missing.waiting;
@@ -167,9 +169,9 @@ void WriteStop::NoteGap(Stopped& stopped, const Missing& missing) {
   }
 }
 
-bool WriteStop::Park(NodeId node, std::string_view xattr_name,
-                     const std::function<void()>& answer) {
-  if (xattr_name != StopCalls::kXattrName) return false;
+bool WriteBarrier::Park(NodeId node, std::string_view xattr_name,
+                        const std::function<void()>& answer) {
+  if (xattr_name != BarrierCalls::kXattrName) return false;
   {
     const std::lock_guard lock(mutex_);
     const auto found = calls_.find(node);
@@ -189,7 +191,7 @@ bool WriteStop::Park(NodeId node, std::string_view xattr_name,
   return true;
 }
 
-void WriteStop::Release(Stopped& stopped) {
+void WriteBarrier::Release(Stopped& stopped) {
   std::vector<std::function<void()>> answers;
   std::unique_lock lock(mutex_);
   stopped.is_ending_ = true;
@@ -213,12 +215,12 @@ void WriteStop::Release(Stopped& stopped) {
   }
 }
 
-void WriteStop::ReadReports() {
+void WriteBarrier::ReadReports() {
   while (const auto report = helper_.Receive()) Reported(*report);
   HelperIsGone();
 }
 
-void WriteStop::Reported(const StopCalls::Report& report) {
+void WriteBarrier::Reported(const BarrierCalls::Report& report) {
   std::function<void()> answer;  // nobody waits for it: the connection has ended
   {
     const std::lock_guard lock(mutex_);
@@ -233,7 +235,7 @@ void WriteStop::Reported(const StopCalls::Report& report) {
 
 // Threads of it that wait for a file may still be there. Requests of theirs that have come are answered
 // by whoever holds them.
-void WriteStop::HelperIsGone() {
+void WriteBarrier::HelperIsGone() {
   const std::lock_guard lock(mutex_);
   std::erase_if(calls_, [this](auto& entry) {
     if (entry.second.state == Call::State::kHolding) return false;
@@ -243,7 +245,7 @@ void WriteStop::HelperIsGone() {
   });
 }
 
-void WriteStop::Forget(const Call& call, int error) {
+void WriteBarrier::Forget(const Call& call, int error) {
   if (call.state == Call::State::kOut) shares_.GiveBack(call.workspace);
   if (call.stop == nullptr) return;
   --call.stop->out_;

@@ -16,13 +16,13 @@ namespace ckptfs {
 // Done by a request handler that may be the very thread which should answer that READDIR, or while
 // holding a lock that its handler takes, it would never end. So one thread of its own does it, in
 // order, and holds no lock of anybody else's meanwhile. Any thread may queue; `Drain` may be called
-// by a request handler only while it holds no gate and no lock.
-class Notifier {
+// by a request handler only while it holds no freeze lock and no lock.
+class KernelInvalidator {
  public:
-  explicit Notifier(KernelCache& kernel);
-  ~Notifier();  // discards what is still queued: the mount is gone by then
-  Notifier(const Notifier&) = delete;
-  Notifier& operator=(const Notifier&) = delete;
+  explicit KernelInvalidator(KernelCache& kernel);
+  ~KernelInvalidator();  // discards what is still queued: the mount is gone by then
+  KernelInvalidator(const KernelInvalidator&) = delete;
+  KernelInvalidator& operator=(const KernelInvalidator&) = delete;
 
   void InvalidateContent(std::vector<NodeId> nodes);
   // Returns when all that was queued before has been done.

@@ -1,4 +1,4 @@
-#include "backend/base/waiting_room.h"
+#include "backend/base/elastic_pool.h"
 
 #include <exception>
 #include <thread>
@@ -6,45 +6,45 @@
 
 namespace ckptfs {
 
-WaitingRoom::WaitingRoom(std::chrono::seconds idle, size_t threads_max)
+ElasticPool::ElasticPool(std::chrono::seconds idle, size_t threads_max)
     : idle_time_(idle), threads_max_(threads_max) {
   std::thread([this] { Run(); }).detach();
 }
 
-WaitingRoom::~WaitingRoom() {
+ElasticPool::~ElasticPool() {
   std::unique_lock lock(mutex_);
   stopping_ = true;
   changed_.notify_all();
   changed_.wait(lock, [this] { return threads_ == 0; });
 }
 
-void WaitingRoom::Add(Owner owner, std::function<void()> task) {
+void ElasticPool::Add(Owner owner, std::function<void()> task) {
   shares_[owner].tasks.push_back(std::move(task));
   ++waiting_;
   changed_.notify_one();
 }
 
-void WaitingRoom::Post(Owner owner, std::function<void()> task) {
+void ElasticPool::Post(Owner owner, std::function<void()> task) {
   const std::lock_guard lock(mutex_);
   Add(owner, std::move(task));
   // Otherwise it waits for one of those that there are, or for its owner's turn.
   if (waiting_ > threads_ - busy_ && Next() != shares_.end()) MakeThread();
 }
 
-bool WaitingRoom::TryPost(std::function<void()> task) {
+bool ElasticPool::TryPost(std::function<void()> task) {
   const std::lock_guard lock(mutex_);
   if (waiting_ >= threads_ - busy_ && !MakeThread()) return false;
   Add(kHouse, std::move(task));
   return true;
 }
 
-bool WaitingRoom::MayBegin(const Shares::value_type& share) const {
+bool ElasticPool::MayBegin(const Shares::value_type& share) const {
   const size_t taken = share.first == kHouse ? 0 : share.second.threads;
   return !share.second.tasks.empty() && taken < threads_max_ - busy_;
 }
 
 // Whose task is begun next: end() if nobody's may be.
-WaitingRoom::Shares::iterator WaitingRoom::Next() {
+ElasticPool::Shares::iterator ElasticPool::Next() {
   auto next = shares_.end();
   for (auto i = shares_.begin(); i != shares_.end(); ++i) {
     if (!MayBegin(*i)) continue;
@@ -53,7 +53,7 @@ WaitingRoom::Shares::iterator WaitingRoom::Next() {
   return next;
 }
 
-bool WaitingRoom::MakeThread() {
+bool ElasticPool::MakeThread() {
   if (threads_ >= threads_max_) return false;
   try {
     std::thread([this] { Run(); }).detach();
@@ -64,7 +64,7 @@ bool WaitingRoom::MakeThread() {
   return true;
 }
 
-void WaitingRoom::Run() {
+void ElasticPool::Run() {
   std::unique_lock lock(mutex_);
   while (true) {
     const bool called = changed_.wait_for(lock, idle_time_, [this] {

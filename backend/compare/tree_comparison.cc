@@ -1,4 +1,4 @@
-#include "backend/compare/tree_walk.h"
+#include "backend/compare/tree_comparison.h"
 
 #include <map>
 #include <optional>

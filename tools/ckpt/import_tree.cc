@@ -1,4 +1,4 @@
-#include "tools/ckpt/take_in.h"
+#include "tools/ckpt/import_tree.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -47,7 +47,7 @@ class InterruptGuard {
 // A workspace under a temporary name, removed again unless it is given its own.
 class TemporaryWorkspace {
  public:
-  TemporaryWorkspace(const Place& mount_root, const std::string& name)
+  TemporaryWorkspace(const Location& mount_root, const std::string& name)
       : mount_fd_(mount_root.directory.get()),
         name_(WithSuffix(name, fmt::format(".importing-{}", getpid()))) {
     // The mode keeps others out until the copy has its own.
@@ -99,8 +99,8 @@ class TemporaryWorkspace {
   UniqueFd directory_;
 };
 
-TakenIn FromJson(const Json& json) {
-  TakenIn taken;
+ImportedTree FromJson(const Json& json) {
+  ImportedTree taken;
   taken.workspace = json.at("workspace").get<std::string>();
   taken.files = json.at("files").get<uint64_t>();
   taken.copied_bytes = json.at("copied_bytes").get<uint64_t>();
@@ -115,8 +115,8 @@ TakenIn FromJson(const Json& json) {
 }
 
 // Empty if the daemon cannot reach the directory.
-std::optional<TakenIn> LetDaemonCopy(const Place& mount_root, const std::string& name,
-                                     int source_fd, bool leave_out_nested) {
+std::optional<ImportedTree> LetDaemonCopy(const Location& mount_root, const std::string& name,
+                                          int source_fd, bool leave_out_nested) {
   Json args{{"name", name}, {"leave_out_nested", leave_out_nested}};
   AddOpenFile(args, source_fd);
   ProgressBar bar;
@@ -130,7 +130,7 @@ std::optional<TakenIn> LetDaemonCopy(const Place& mount_root, const std::string&
   }
 }
 
-ImportOptions OptionsForCopy(const Place& mount_root, int destination_fd, bool leave_out_nested,
+ImportOptions OptionsForCopy(const Location& mount_root, int destination_fd, bool leave_out_nested,
                              ProgressBar& bar) {
   ImportOptions options;
   options.leave_out_nested = leave_out_nested;
@@ -152,8 +152,8 @@ ImportOptions OptionsForCopy(const Place& mount_root, int destination_fd, bool l
   return options;
 }
 
-TakenIn CopyThroughMount(const Place& mount_root, const std::string& name, int source_fd,
-                         bool leave_out_nested) {
+ImportedTree CopyThroughMount(const Location& mount_root, const std::string& name, int source_fd,
+                              bool leave_out_nested) {
   struct stat info {};
   if (fstatat(mount_root.directory.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) {
     throw Error(EEXIST, "make workspace " + name, "there is one of this name",
@@ -161,7 +161,7 @@ TakenIn CopyThroughMount(const Place& mount_root, const std::string& name, int s
   }
   const InterruptGuard guard;
   TemporaryWorkspace workspace(mount_root, name);
-  TakenIn taken;
+  ImportedTree taken;
   {
     ProgressBar bar;
     const ImportStats stats =
@@ -188,10 +188,11 @@ TakenIn CopyThroughMount(const Place& mount_root, const std::string& name, int s
 
 }  // namespace
 
-TakenIn TakeIn(const Place& mount_root, const std::string& name, int source_fd,
-               bool leave_out_nested) {
+ImportedTree ImportTree(const Location& mount_root, const std::string& name, int source_fd,
+                        bool leave_out_nested) {
   if (geteuid() == 0) {
-    std::optional<TakenIn> taken = LetDaemonCopy(mount_root, name, source_fd, leave_out_nested);
+    std::optional<ImportedTree> taken =
+        LetDaemonCopy(mount_root, name, source_fd, leave_out_nested);
     if (taken) return std::move(*taken);
   }
   return CopyThroughMount(mount_root, name, source_fd, leave_out_nested);

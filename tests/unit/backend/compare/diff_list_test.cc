@@ -1,4 +1,4 @@
-#include "backend/compare/change_list.h"
+#include "backend/compare/diff_list.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@ namespace {
 
 using ::testing::ElementsAre;
 
-class ChangeListTest : public ::testing::Test {
+class DiffListTest : public ::testing::Test {
  protected:
   PathId Path(std::string_view path) {
     PathId at = kRootPath;
@@ -22,12 +22,12 @@ class ChangeListTest : public ::testing::Test {
     }
     return at;
   }
-  void Add(ChangeKind kind, std::string_view path, std::string_view old_path = {}) {
-    list_.Add(kind, Path(path), kind == ChangeKind::kRenamed ? Path(old_path) : kNoPath, false);
+  void Add(DiffKind kind, std::string_view path, std::string_view old_path = {}) {
+    list_.Add(kind, Path(path), kind == DiffKind::kRenamed ? Path(old_path) : kNoPath, false);
   }
   std::vector<std::string> Lines() const {
     std::vector<std::string> lines;
-    list_.ForEach([&lines](const Change& change) {
+    list_.ForEach([&lines](const DiffEntry& change) {
       lines.push_back("+-MR"[static_cast<int>(change.kind)] + (" " + change.old_path) + ">" +
                       change.path);
     });
@@ -35,37 +35,37 @@ class ChangeListTest : public ::testing::Test {
   }
 
   FixedLimits limits_{size_t{1} << 20};
-  ChangeList list_{limits_};
+  DiffList list_{limits_};
 };
 
-TEST_F(ChangeListTest, IsSortedByPathAndStep) {
-  Add(ChangeKind::kModified, "b/c");
-  Add(ChangeKind::kAdded, "b-");
-  Add(ChangeKind::kModified, "b");
-  Add(ChangeKind::kAdded, "a");
-  Add(ChangeKind::kRenamed, "b", "x");
-  Add(ChangeKind::kRemoved, "a");
-  Add(ChangeKind::kModified, "");
+TEST_F(DiffListTest, IsSortedByPathAndStep) {
+  Add(DiffKind::kModified, "b/c");
+  Add(DiffKind::kAdded, "b-");
+  Add(DiffKind::kModified, "b");
+  Add(DiffKind::kAdded, "a");
+  Add(DiffKind::kRenamed, "b", "x");
+  Add(DiffKind::kRemoved, "a");
+  Add(DiffKind::kModified, "");
   list_.Sort();
   EXPECT_THAT(Lines(), ElementsAre("M >", "- >a", "+ >a", "R x>b", "M >b", "+ >b-", "M >b/c"));
 }
 
-TEST_F(ChangeListTest, InvertsChangesUnderRenamedDirectories) {
-  Add(ChangeKind::kRenamed, "new", "old");
-  Add(ChangeKind::kModified, "new/file");
-  Add(ChangeKind::kRenamed, "new/sub", "old/was");
-  Add(ChangeKind::kModified, "new/sub/x");
-  Add(ChangeKind::kModified, "newer");
+TEST_F(DiffListTest, InvertsChangesUnderRenamedDirectories) {
+  Add(DiffKind::kRenamed, "new", "old");
+  Add(DiffKind::kModified, "new/file");
+  Add(DiffKind::kRenamed, "new/sub", "old/was");
+  Add(DiffKind::kModified, "new/sub/x");
+  Add(DiffKind::kModified, "newer");
   list_.Sort();
   list_.Invert();
   EXPECT_THAT(Lines(), ElementsAre("M >newer", "R new>old", "M >old/file", "R new/sub>old/was",
                                    "M >old/was/x"));
 }
 
-TEST_F(ChangeListTest, InvertsWhatTookAnothersPlace) {
-  Add(ChangeKind::kRemoved, "a");
-  Add(ChangeKind::kAdded, "a");
-  Add(ChangeKind::kModified, "m");
+TEST_F(DiffListTest, InvertsWhatTookAnothersPlace) {
+  Add(DiffKind::kRemoved, "a");
+  Add(DiffKind::kAdded, "a");
+  Add(DiffKind::kModified, "m");
   list_.Sort();
   list_.Invert();
   EXPECT_THAT(Lines(), ElementsAre("+ >a", "- >a", "M >m"));

@@ -12,10 +12,10 @@ namespace ckptfs {
 // Runs tasks in the order in which they came: what would keep a request handler waiting, which could be the very
 // thread that others need. (Verbs: VerbQueue.) Any thread may post. The destructor runs what is still queued. A
 // task must not throw.
-class TaskThread {
+class SerialExecutor {
  public:
-  TaskThread() : thread_([this] { Run(); }) {}
-  ~TaskThread() {
+  SerialExecutor() : thread_([this] { Run(); }) {}
+  ~SerialExecutor() {
     {
       const std::lock_guard lock(mutex_);
       stopping_ = true;
@@ -23,8 +23,8 @@ class TaskThread {
     }
     thread_.join();
   }
-  TaskThread(const TaskThread&) = delete;
-  TaskThread& operator=(const TaskThread&) = delete;
+  SerialExecutor(const SerialExecutor&) = delete;
+  SerialExecutor& operator=(const SerialExecutor&) = delete;
 
   void Post(std::function<void()> task) {
     const std::lock_guard lock(mutex_);

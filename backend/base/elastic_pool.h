@@ -13,7 +13,7 @@
 
 namespace ckptfs {
 
-// What would keep a thread that reads requests from the kernel (a gate that is shut, an fsync, a large copy)
+// What would keep a thread that reads requests from the kernel (a freeze lock that is shut, an fsync, a large copy)
 // is done here instead: with FUSE over io_uring each processor has one thread for all requests that come
 // from it, and through /dev/fuse no more than there are threads get in. Each task is begun at once, on a
 // thread that does nothing else. Threads are made when they are needed and end, but for the
@@ -25,7 +25,7 @@ namespace ckptfs {
 //
 // Any thread may call. Where no thread can be made, Post lets tasks wait for each other, and TryPost refuses
 // (false). The destructor waits for what was posted. A task must not throw; it is destroyed on its thread.
-class WaitingRoom {
+class ElasticPool {
  public:
   using Owner = uint64_t;
   // Tasks of the program itself: as many at once as there can be threads.
@@ -33,11 +33,11 @@ class WaitingRoom {
 
   static constexpr size_t kThreadsMax = 512;
 
-  explicit WaitingRoom(std::chrono::seconds idle = std::chrono::seconds(5),
+  explicit ElasticPool(std::chrono::seconds idle = std::chrono::seconds(5),
                        size_t threads_max = kThreadsMax);
-  ~WaitingRoom();
-  WaitingRoom(const WaitingRoom&) = delete;
-  WaitingRoom& operator=(const WaitingRoom&) = delete;
+  ~ElasticPool();
+  ElasticPool(const ElasticPool&) = delete;
+  ElasticPool& operator=(const ElasticPool&) = delete;
 
   void Post(Owner owner, std::function<void()> task);
   void Post(std::function<void()> task) { Post(kHouse, std::move(task)); }

@@ -1,16 +1,16 @@
-#include "fs/nodes/notifier.h"
+#include "fs/nodes/kernel_invalidator.h"
 
 namespace ckptfs {
 
-Notifier::Notifier(KernelCache& kernel)
+KernelInvalidator::KernelInvalidator(KernelCache& kernel)
     : kernel_(kernel), thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
-Notifier::~Notifier() {
+KernelInvalidator::~KernelInvalidator() {
   thread_.request_stop();
   thread_.join();
 }
 
-void Notifier::InvalidateContent(std::vector<NodeId> nodes) {
+void KernelInvalidator::InvalidateContent(std::vector<NodeId> nodes) {
   if (nodes.empty()) return;  // a checkpoint need not wait for the thread then
   const std::lock_guard lock(mutex_);
   queue_.push_back(std::move(nodes));
@@ -18,13 +18,13 @@ void Notifier::InvalidateContent(std::vector<NodeId> nodes) {
   changed_.notify_all();
 }
 
-void Notifier::Drain() {
+void KernelInvalidator::Drain() {
   std::unique_lock lock(mutex_);
   const uint64_t target = queued_;
   changed_.wait(lock, thread_.get_stop_token(), [&] { return done_ >= target; });
 }
 
-void Notifier::Run(const std::stop_token& stop) {
+void KernelInvalidator::Run(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   while (changed_.wait(lock, stop, [this] { return !queue_.empty(); })) {
     const std::vector<NodeId> batch = std::move(queue_.front());

@@ -1,4 +1,4 @@
-#include "catalog/store/undo_limiter.h"
+#include "catalog/store/rollback_retention.h"
 
 #include <pthread.h>
 #include <spdlog/spdlog.h>
@@ -19,20 +19,21 @@ constexpr std::chrono::hours kNothingToDo{24};
 
 }  // namespace
 
-UndoLimiter::UndoLimiter(Store& store, std::function<void(const SnapshotRecord&)> deleted)
+RollbackRetention::RollbackRetention(Store& store,
+                                     std::function<void(const SnapshotRecord&)> deleted)
     : store_(store),
       deleted_(std::move(deleted)),
       thread_([this](const std::stop_token& stop) { Run(stop); }) {
   pthread_setname_np(thread_.native_handle(), "ckptfs-undo");
 }
 
-void UndoLimiter::Look(int64_t workspace_id) {
+void RollbackRetention::Look(int64_t workspace_id) {
   const std::lock_guard lock(mutex_);
   asked_.insert(workspace_id);
   changed_.notify_all();
 }
 
-void UndoLimiter::Run(const std::stop_token& stop) {
+void RollbackRetention::Run(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   while (!stop.stop_requested()) {
     changed_.wait_until(lock, stop, look_at_all_, [this] { return !asked_.empty(); });
@@ -48,7 +49,7 @@ void UndoLimiter::Run(const std::stop_token& stop) {
   }
 }
 
-std::set<int64_t> UndoLimiter::AllWorkspaces() const {
+std::set<int64_t> RollbackRetention::AllWorkspaces() const {
   std::set<int64_t> all;
   try {
     for (const WorkspaceRecord& workspace : store_.rows().ListWorkspaces())
@@ -59,7 +60,7 @@ std::set<int64_t> UndoLimiter::AllWorkspaces() const {
   return all;
 }
 
-void UndoLimiter::LookAt(const std::set<int64_t>& workspaces, const std::stop_token& stop) {
+void RollbackRetention::LookAt(const std::set<int64_t>& workspaces, const std::stop_token& stop) {
   for (const int64_t workspace : workspaces) {
     std::optional<nanoseconds> wait;
     try {
@@ -75,7 +76,8 @@ void UndoLimiter::LookAt(const std::set<int64_t>& workspaces, const std::stop_to
   }
 }
 
-std::optional<nanoseconds> UndoLimiter::Limit(int64_t workspace_id, const std::stop_token& stop) {
+std::optional<nanoseconds> RollbackRetention::Limit(int64_t workspace_id,
+                                                    const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     const Clock::time_point start = Clock::now();
     const UndoLimitStep step = store_.LimitUndo(workspace_id);
@@ -91,7 +93,7 @@ std::optional<nanoseconds> UndoLimiter::Limit(int64_t workspace_id, const std::s
   return std::nullopt;
 }
 
-void UndoLimiter::Rest(nanoseconds time, const std::stop_token& stop) {
+void RollbackRetention::Rest(nanoseconds time, const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   changed_.wait_for(lock, stop, time, [] { return false; });
 }

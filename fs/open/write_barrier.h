@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "fs/nodes/node_id.h"
-#include "fs/open/stop_calls.h"
-#include "fs/open/stop_shares.h"
+#include "fs/open/barrier_calls.h"
+#include "fs/open/barrier_shares.h"
 
 namespace ckptfs {
 
@@ -30,22 +30,22 @@ namespace ckptfs {
 // A call stands in the queue behind the write that is under way, and before all later ones. Nobody can
 // call it back, and a write may last for ever. So a call that has not come through when its stop ends
 // stays where it is, and a later stop of that file waits for the same one; and each workspace has a
-// share of the calls (StopShares), so that no user's writes take up those of another.
+// share of the calls (BarrierShares), so that no user's writes take up those of another.
 //
-// Order of locks: a change that waits at the gate holds the inode locks of its files too. So a stop
-// never waits for a file with a change at the gate: nobody can write to that one anyhow. Stores
+// Order of locks: a change that waits at the freeze lock holds the inode locks of its files too. So a stop
+// never waits for a file with a change at the freeze lock: nobody can write to that one anyhow. Stores
 // through mappings are not stopped.
 //
 // Owned by the mount. Any thread may call any function; of one workspace there is one stop at a time.
 // Those of different workspaces do not wait for each other, but for the end of large ones where
 // these are more than the kernel's queues take (kHeldMax).
-class WriteStop {
+class WriteBarrier {
  public:
   // The writes wait while it exists. Its end waits for the helper to have let go of the mount, which
   // could not be unmounted otherwise.
   class Stopped {
    public:
-    Stopped(WriteStop& owner, int64_t workspace) : owner_(owner), workspace_(workspace) {}
+    Stopped(WriteBarrier& owner, int64_t workspace) : owner_(owner), workspace_(workspace) {}
     ~Stopped() { owner_.Release(*this); }
     Stopped(const Stopped&) = delete;
     Stopped& operator=(const Stopped&) = delete;
@@ -58,14 +58,14 @@ class WriteStop {
     bool Holds(NodeId node) const;
 
    private:
-    friend class WriteStop;
-    WriteStop& owner_;
+    friend class WriteBarrier;
+    WriteBarrier& owner_;
     const int64_t workspace_;
     std::string gap_;
     bool is_gap_passing_ = false;
     size_t files_ = 0;
-    size_t reserved_small_ = 0;  // of WriteStop::small_room_
-    size_t reserved_ = 0;        // of WriteStop::room_
+    size_t reserved_small_ = 0;  // of WriteBarrier::small_room_
+    size_t reserved_ = 0;        // of WriteBarrier::room_
 
     // Guarded by the owner's mutex.
     bool is_ending_ = false;
@@ -77,7 +77,7 @@ class WriteStop {
     std::condition_variable changed_;
   };
 
-  // Tells whether a change of that file waits at the gate.
+  // Tells whether a change of that file waits at the freeze lock.
   using GateLook = std::function<bool(NodeId)>;
 
   // Of one workspace; the rest is not stopped.
@@ -90,10 +90,10 @@ class WriteStop {
   static constexpr size_t kHeldMax = 3 * kFilesMax;
 
   // `calls` outlives it.
-  explicit WriteStop(StopCalls& calls);
-  ~WriteStop();
-  WriteStop(const WriteStop&) = delete;
-  WriteStop& operator=(const WriteStop&) = delete;
+  explicit WriteBarrier(BarrierCalls& calls);
+  ~WriteBarrier();
+  WriteBarrier(const WriteBarrier&) = delete;
+  WriteBarrier& operator=(const WriteBarrier&) = delete;
 
   // Stops writes to `files`, of which each is open for writing: the first, if they are too many. Null if
   // there are none.
@@ -143,15 +143,15 @@ class WriteStop {
 
   void Release(Stopped& stopped);
   void ReadReports();
-  void Reported(const StopCalls::Report& report);
+  void Reported(const BarrierCalls::Report& report);
   void HelperIsGone();
 
-  StopCalls& helper_;
+  BarrierCalls& helper_;
   std::mutex mutex_;  // guards what follows
   std::condition_variable room_grew_;
   size_t small_room_ = kHeldSmallMax;
   size_t room_ = kHeldMax;
-  StopShares shares_;                       // of calls that are kOut
+  BarrierShares shares_;                    // of calls that are kOut
   std::unordered_map<NodeId, Call> calls_;  // that have not been reported
   std::jthread reader_;                     // last: uses what is above
 };

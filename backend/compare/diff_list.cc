@@ -1,4 +1,4 @@
-#include "backend/compare/change_list.h"
+#include "backend/compare/diff_list.h"
 
 #include <algorithm>
 #include <utility>
@@ -7,15 +7,15 @@ namespace ckptfs {
 namespace {
 
 // Of changes of one path.
-int StepOf(ChangeKind kind) {
+int StepOf(DiffKind kind) {
   switch (kind) {
-    case ChangeKind::kRemoved:
+    case DiffKind::kRemoved:
       return 0;
-    case ChangeKind::kRenamed:
+    case DiffKind::kRenamed:
       return 1;
-    case ChangeKind::kAdded:
+    case DiffKind::kAdded:
       return 2;
-    case ChangeKind::kModified:
+    case DiffKind::kModified:
       break;
   }
   return 3;
@@ -23,17 +23,17 @@ int StepOf(ChangeKind kind) {
 
 }  // namespace
 
-ChangeList::ChangeList(WorkLimits& limits) : ChangeList(std::make_unique<PathTree>(limits)) {}
+DiffList::DiffList(WorkLimits& limits) : DiffList(std::make_unique<PathTree>(limits)) {}
 
-ChangeList::ChangeList(std::unique_ptr<PathTree> paths)
+DiffList::DiffList(std::unique_ptr<PathTree> paths)
     : paths_(std::move(paths)), limits_(&paths_->limits()), held_(*limits_) {}
 
-void ChangeList::Add(ChangeKind kind, PathId path, PathId old_path, bool is_directory) {
+void DiffList::Add(DiffKind kind, PathId path, PathId old_path, bool is_directory) {
   held_.Add(sizeof(Entry));
   changes_.push_back({path, old_path, kind, is_directory});
 }
 
-void ChangeList::Sort() {
+void DiffList::Sort() {
   const std::vector<uint32_t> ranks = paths_->Ranks();
   const auto place = [&ranks](const Entry& entry) {
     return std::pair(ranks[static_cast<size_t>(entry.path)], StepOf(entry.kind));
@@ -42,14 +42,13 @@ void ChangeList::Sort() {
             [&place](const Entry& a, const Entry& b) { return place(a) < place(b); });
 }
 
-void ChangeList::Invert() {
+void DiffList::Invert() {
   HeldBytes held(*limits_);
   held.Add(paths_->size() * sizeof(PathId));
   // For what was renamed, and what is below: the path before. Paths come after those that they are below.
   std::vector<PathId> before(paths_->size(), kNoPath);
   for (const Entry& entry : changes_) {
-    if (entry.kind == ChangeKind::kRenamed)
-      before[static_cast<size_t>(entry.path)] = entry.old_path;
+    if (entry.kind == DiffKind::kRenamed) before[static_cast<size_t>(entry.path)] = entry.old_path;
   }
   for (size_t i = 1; i < before.size(); ++i) {
     const PathId path{static_cast<uint32_t>(i)};
@@ -60,11 +59,11 @@ void ChangeList::Invert() {
   }
   for (Entry& entry : changes_) {
     const PathId was = before[static_cast<size_t>(entry.path)];
-    if (entry.kind == ChangeKind::kAdded) {
-      entry.kind = ChangeKind::kRemoved;
-    } else if (entry.kind == ChangeKind::kRemoved) {
-      entry.kind = ChangeKind::kAdded;
-    } else if (entry.kind == ChangeKind::kRenamed) {
+    if (entry.kind == DiffKind::kAdded) {
+      entry.kind = DiffKind::kRemoved;
+    } else if (entry.kind == DiffKind::kRemoved) {
+      entry.kind = DiffKind::kAdded;
+    } else if (entry.kind == DiffKind::kRenamed) {
       std::swap(entry.path, entry.old_path);
     } else if (was != kNoPath) {
       entry.path = was;
@@ -76,7 +75,7 @@ void ChangeList::Invert() {
   });
 }
 
-void ChangeList::ForEach(const std::function<void(Change)>& visit) const {
+void DiffList::ForEach(const std::function<void(DiffEntry)>& visit) const {
   for (const Entry& entry : changes_) {
     limits_->RequireWanted();
     visit({.kind = entry.kind,
@@ -86,9 +85,9 @@ void ChangeList::ForEach(const std::function<void(Change)>& visit) const {
   }
 }
 
-std::vector<Change> ChangeList::All() const {
-  std::vector<Change> changes;
-  ForEach([&changes](Change change) { changes.push_back(std::move(change)); });
+std::vector<DiffEntry> DiffList::All() const {
+  std::vector<DiffEntry> changes;
+  ForEach([&changes](DiffEntry change) { changes.push_back(std::move(change)); });
   return changes;
 }
 

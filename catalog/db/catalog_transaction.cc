@@ -1,4 +1,4 @@
-#include "catalog/db/catalog_change.h"
+#include "catalog/db/catalog_transaction.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -7,7 +7,7 @@
 
 namespace ckptfs {
 
-Catalog::Change::Change(Catalog& catalog, Durability durability)
+Catalog::Transaction::Transaction(Catalog& catalog, Durability durability)
     : lock_(catalog.write_mutex_), catalog_(catalog), database_(catalog.writer_) {
   if (catalog.flush_failed_) {
     throw Error(EIO, "change catalog.db", "the disk has lost changes to it",
@@ -18,7 +18,7 @@ Catalog::Change::Change(Catalog& catalog, Durability durability)
 }
 
 // One that has changed nothing is not written, and flushes nothing of those before it.
-void Catalog::Change::End(bool has_changes) {
+void Catalog::Transaction::End(bool has_changes) {
   try {
     transaction_->Commit();
   } catch (const Error&) {
@@ -35,7 +35,7 @@ void Catalog::Change::End(bool has_changes) {
   }
 }
 
-int64_t Catalog::Change::Insert(const WorkspaceRecord& workspace) {
+int64_t Catalog::Transaction::Insert(const WorkspaceRecord& workspace) {
   database_.Run(
       "INSERT INTO workspace (id, name, volume, created_ns, view, parent_id, parent_marker, "
       "snapshots_changed_ns) VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?)",
@@ -46,7 +46,7 @@ int64_t Catalog::Change::Insert(const WorkspaceRecord& workspace) {
   return id;
 }
 
-int64_t Catalog::Change::Insert(const SnapshotRecord& snapshot) {
+int64_t Catalog::Transaction::Insert(const SnapshotRecord& snapshot) {
   database_.Run(
       "INSERT INTO snapshot (id, uuid, workspace_id, name, volume, created_ns, message, metadata, "
       "pinned, parent_id, kind, missing, view, root_mode, root_uid, root_gid, root_acl, "
@@ -63,7 +63,7 @@ int64_t Catalog::Change::Insert(const SnapshotRecord& snapshot) {
   return id;
 }
 
-void Catalog::Change::Insert(const TemplateInfo& info) {
+void Catalog::Transaction::Insert(const TemplateInfo& info) {
   database_.Run(
       "INSERT INTO template (uuid, name, created_ns, filesystem, size_bytes, inode, sha256) "
       "VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -71,31 +71,31 @@ void Catalog::Change::Insert(const TemplateInfo& info) {
       info.sha256);
 }
 
-void Catalog::Change::DeleteTemplate(const TemplateId& id) {
+void Catalog::Transaction::DeleteTemplate(const TemplateId& id) {
   database_.Run("DELETE FROM template WHERE uuid = ?", id);
 }
 
-std::optional<int64_t> Catalog::Change::LiveParent(int64_t workspace_id) {
+std::optional<int64_t> Catalog::Transaction::LiveParent(int64_t workspace_id) {
   Statement row = database_.Query("SELECT parent_id FROM workspace WHERE id = ?", workspace_id);
   return row.Step() ? row.OptionalInt(0) : std::nullopt;
 }
 
-void Catalog::Change::SetLive(int64_t workspace_id, const VolumeId& volume,
-                              std::optional<int64_t> parent_id, uint64_t parent_marker) {
+void Catalog::Transaction::SetLive(int64_t workspace_id, const VolumeId& volume,
+                                   std::optional<int64_t> parent_id, uint64_t parent_marker) {
   database_.Run("UPDATE workspace SET volume = ?, parent_id = ?, parent_marker = ? WHERE id = ?",
                 volume, parent_id, parent_marker, workspace_id);
 }
 
-void Catalog::Change::RenameWorkspace(int64_t id, const std::string& name) {
+void Catalog::Transaction::RenameWorkspace(int64_t id, const std::string& name) {
   database_.Run("UPDATE workspace SET name = ? WHERE id = ?", name, id);
 }
 
-void Catalog::Change::DeleteWorkspace(int64_t id) {
+void Catalog::Transaction::DeleteWorkspace(int64_t id) {
   releases_views_ = true;
   database_.Run("DELETE FROM workspace WHERE id = ?", id);
 }
 
-void Catalog::Change::DeleteAllRows() {
+void Catalog::Transaction::DeleteAllRows() {
   releases_views_ = true;
   database_.Run("PRAGMA defer_foreign_keys = ON");  // until the end of this transaction
   database_.Run("DELETE FROM tombstone");
@@ -103,7 +103,7 @@ void Catalog::Change::DeleteAllRows() {
   database_.Run("DELETE FROM workspace");
 }
 
-std::vector<VolumeId> Catalog::Change::DeleteSnapshot(int64_t id) {
+std::vector<VolumeId> Catalog::Transaction::DeleteSnapshot(int64_t id) {
   releases_views_ = true;
   std::vector<VolumeId> children;
   {
@@ -127,32 +127,32 @@ std::vector<VolumeId> Catalog::Change::DeleteSnapshot(int64_t id) {
   return children;
 }
 
-void Catalog::Change::RenameSnapshot(int64_t id, const std::string& name) {
+void Catalog::Transaction::RenameSnapshot(int64_t id, const std::string& name) {
   database_.Run("UPDATE snapshot SET name = ? WHERE id = ?", name, id);
 }
 
-void Catalog::Change::SetMessage(int64_t id, const std::string& message) {
+void Catalog::Transaction::SetMessage(int64_t id, const std::string& message) {
   database_.Run("UPDATE snapshot SET message = ? WHERE id = ?", message, id);
 }
 
-void Catalog::Change::SetMetadata(int64_t id, const std::string& json) {
+void Catalog::Transaction::SetMetadata(int64_t id, const std::string& json) {
   database_.Run("UPDATE snapshot SET metadata = ? WHERE id = ?", json, id);
 }
 
-void Catalog::Change::SetPinned(int64_t id, bool pinned) {
+void Catalog::Transaction::SetPinned(int64_t id, bool pinned) {
   database_.Run("UPDATE snapshot SET pinned = ? WHERE id = ?", pinned, id);
 }
 
-void Catalog::Change::SetState(int64_t id, SnapshotState state) {
+void Catalog::Transaction::SetState(int64_t id, SnapshotState state) {
   database_.Run("UPDATE snapshot SET missing = ? WHERE id = ?", state == SnapshotState::kMissing,
                 id);
 }
 
-void Catalog::Change::SetParent(int64_t id, std::optional<int64_t> parent_id) {
+void Catalog::Transaction::SetParent(int64_t id, std::optional<int64_t> parent_id) {
   database_.Run("UPDATE snapshot SET parent_id = ? WHERE id = ?", parent_id, id);
 }
 
-void Catalog::Change::SetOpenWriters(int64_t id, const OpenWriterList& writers) {
+void Catalog::Transaction::SetOpenWriters(int64_t id, const OpenWriterList& writers) {
   database_.Run("UPDATE snapshot SET open_writers = ? WHERE id = ?", writers.total, id);
   for (size_t i = 0; i < writers.named.size(); ++i) {
     const OpenWriter& writer = writers.named[i];
@@ -163,7 +163,7 @@ void Catalog::Change::SetOpenWriters(int64_t id, const OpenWriterList& writers) 
   }
 }
 
-void Catalog::Change::Update(const SnapshotRecord& snapshot) {
+void Catalog::Transaction::Update(const SnapshotRecord& snapshot) {
   releases_views_ = true;
   database_.Run(
       "UPDATE snapshot SET uuid = ?, name = ?, volume = ?, created_ns = ?, message = ?, "
@@ -178,36 +178,36 @@ void Catalog::Change::Update(const SnapshotRecord& snapshot) {
   NoteGiven(snapshot.view);
 }
 
-void Catalog::Change::TouchSnapshots(int64_t workspace_id, int64_t now_ns) {
+void Catalog::Transaction::TouchSnapshots(int64_t workspace_id, int64_t now_ns) {
   // Strictly increasing: whoever has cached the list tells by this that it is another one.
   database_.Run(
       "UPDATE workspace SET snapshots_changed_ns = max(?, snapshots_changed_ns + 1) WHERE id = ?",
       now_ns, workspace_id);
 }
 
-void Catalog::Change::AddTombstone(const VolumeId& volume, std::optional<uint64_t> view,
-                                   int64_t now_ns) {
+void Catalog::Transaction::AddTombstone(const VolumeId& volume, std::optional<uint64_t> view,
+                                        int64_t now_ns) {
   const std::optional<int64_t> number =
       view ? std::optional(static_cast<int64_t>(*view)) : std::nullopt;
   database_.Run("INSERT OR IGNORE INTO tombstone (volume, since_ns, view) VALUES (?, ?, ?)", volume,
                 now_ns, number);
 }
 
-void Catalog::Change::DropTombstone(const VolumeId& volume) {
+void Catalog::Transaction::DropTombstone(const VolumeId& volume) {
   releases_views_ = true;
   database_.Run("DELETE FROM tombstone WHERE volume = ?", volume);
 }
 
-void Catalog::Change::SetMountRoot(const RootAttributes& root) {
+void Catalog::Transaction::SetMountRoot(const RootAttributes& root) {
   database_.Run("UPDATE store SET root_mode = ?, root_uid = ?, root_gid = ?, root_acl = ?",
                 root.mode, root.uid, root.gid, Blob{root.acl});
 }
 
-void Catalog::Change::SetGeneration(uint64_t generation) {
+void Catalog::Transaction::SetGeneration(uint64_t generation) {
   database_.Run("UPDATE store SET generation = ?", generation);
 }
 
-uint64_t Catalog::Change::Commit() {
+uint64_t Catalog::Transaction::Commit() {
   database_.Run("UPDATE store SET generation = generation + 1");
   uint64_t generation = 0;
   {
@@ -218,6 +218,6 @@ uint64_t Catalog::Change::Commit() {
   return generation;
 }
 
-void Catalog::Change::CommitUncounted() { End(/*has_changes=*/false); }
+void Catalog::Transaction::CommitUncounted() { End(/*has_changes=*/false); }
 
 }  // namespace ckptfs

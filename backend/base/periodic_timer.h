@@ -14,18 +14,18 @@ namespace ckptfs {
 // Calls `work` every `interval` until it returns false, and then not before the next Wake. So request
 // handlers leave to it what need not be done at once, at the price of one atomic read. `work` must
 // not throw; it is called by the thread of this object only. Any thread may call Wake.
-class PeriodicTask {
+class PeriodicTimer {
  public:
-  PeriodicTask(std::chrono::milliseconds interval, std::function<bool()> work)
+  PeriodicTimer(std::chrono::milliseconds interval, std::function<bool()> work)
       : interval_(interval),
         work_(std::move(work)),
         thread_([this](const std::stop_token& stop) { Run(stop); }) {}
-  ~PeriodicTask() {
+  ~PeriodicTimer() {
     thread_.request_stop();
     thread_.join();
   }
-  PeriodicTask(const PeriodicTask&) = delete;
-  PeriodicTask& operator=(const PeriodicTask&) = delete;
+  PeriodicTimer(const PeriodicTimer&) = delete;
+  PeriodicTimer& operator=(const PeriodicTimer&) = delete;
 
   // There is something to do.
   void Wake() {

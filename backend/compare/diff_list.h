@@ -18,36 +18,36 @@ namespace ckptfs {
 // paths: a path is made when it is asked for. Lives no longer than the limits that it was made under.
 //
 // For one thread.
-class ChangeList {
+class DiffList {
  public:
-  explicit ChangeList(WorkLimits& limits);  // empty
+  explicit DiffList(WorkLimits& limits);  // empty
   // Of paths of that tree.
-  explicit ChangeList(std::unique_ptr<PathTree> paths);
-  ~ChangeList() = default;
-  ChangeList(ChangeList&&) noexcept = default;
-  ChangeList& operator=(ChangeList&&) = delete;
-  ChangeList(const ChangeList&) = delete;
-  ChangeList& operator=(const ChangeList&) = delete;
+  explicit DiffList(std::unique_ptr<PathTree> paths);
+  ~DiffList() = default;
+  DiffList(DiffList&&) noexcept = default;
+  DiffList& operator=(DiffList&&) = delete;
+  DiffList(const DiffList&) = delete;
+  DiffList& operator=(const DiffList&) = delete;
 
   PathTree& paths() noexcept { return *paths_; }
   size_t size() const noexcept { return changes_.size(); }
   bool empty() const noexcept { return changes_.empty(); }
 
   // In any order; then Sort.
-  void Add(ChangeKind kind, PathId path, PathId old_path, bool is_directory);
+  void Add(DiffKind kind, PathId path, PathId old_path, bool is_directory);
   void Sort();
   // The other way round: what turns the newer state back into the older.
   void Invert();
 
   // Calls `visit` with one after the other, each with its paths, while somebody waits for it.
-  void ForEach(const std::function<void(Change)>& visit) const;
-  std::vector<Change> All() const;
+  void ForEach(const std::function<void(DiffEntry)>& visit) const;
+  std::vector<DiffEntry> All() const;
 
  private:
   struct Entry {
     PathId path;
     PathId old_path;  // kRenamed
-    ChangeKind kind;
+    DiffKind kind;
     bool is_directory;
   };
 

@@ -13,10 +13,10 @@ namespace ckptfs {
 
 // One transaction. Nothing has happened until Commit returns; without it all is undone. Holds the
 // catalog's write mutex while it lives. Not for sharing between threads.
-class Catalog::Change {
+class Catalog::Transaction {
  public:
   // Throws EIO after a Flush that failed.
-  explicit Change(Catalog& catalog, Durability durability = Durability::kAtOnce);
+  explicit Transaction(Catalog& catalog, Durability durability = Durability::kAtOnce);
 
   // Returns the row's id: the record's, or a new one if that is 0. EEXIST if name, volume or view is
   // taken.
@@ -79,7 +79,7 @@ class Catalog::Change {
   std::lock_guard<std::mutex> lock_;
   Catalog& catalog_;
   Database& database_;
-  std::optional<Transaction> transaction_;
+  std::optional<DatabaseTransaction> transaction_;
   bool releases_views_ = false;
 };
 

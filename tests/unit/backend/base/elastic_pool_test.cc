@@ -1,4 +1,4 @@
-#include "backend/base/waiting_room.h"
+#include "backend/base/elastic_pool.h"
 
 #include <gtest/gtest.h>
 
@@ -11,10 +11,10 @@ namespace ckptfs {
 namespace {
 
 // Each of them waits for all others: no task may stand in a queue behind another.
-TEST(WaitingRoom, TasksThatWaitForEachOtherAllGoOn) {
+TEST(ElasticPool, TasksThatWaitForEachOtherAllGoOn) {
   constexpr int kTasks = 100;
   std::latch all(kTasks + 1);
-  WaitingRoom room;
+  ElasticPool room;
   for (int i = 0; i < kTasks; ++i) room.Post([&] { all.arrive_and_wait(); });
   all.arrive_and_wait();
 }
@@ -22,7 +22,7 @@ TEST(WaitingRoom, TasksThatWaitForEachOtherAllGoOn) {
 // Counts how many tasks of an owner have been begun; they end with this.
 class Begun {
  public:
-  void Post(WaitingRoom& room, WaitingRoom::Owner owner, int tasks) {
+  void Post(ElasticPool& room, ElasticPool::Owner owner, int tasks) {
     for (int i = 0; i < tasks; ++i) {
       room.Post(owner, [this] {
         ++count_;
@@ -46,11 +46,11 @@ class Begun {
   std::latch end_{1};
 };
 
-TEST(WaitingRoom, NoOwnerHasMoreThreadsThanHeLeavesFree) {
+TEST(ElasticPool, NoOwnerHasMoreThreadsThanHeLeavesFree) {
   Begun greedy;
   Begun second;
   Begun late;
-  WaitingRoom room(std::chrono::seconds(1), 12);
+  ElasticPool room(std::chrono::seconds(1), 12);
   greedy.Post(room, 1, 100);
   EXPECT_EQ(greedy.Count(), 6);
   second.Post(room, 2, 100);
@@ -61,26 +61,26 @@ TEST(WaitingRoom, NoOwnerHasMoreThreadsThanHeLeavesFree) {
   for (Begun* const begun : {&greedy, &second, &late}) begun->End();
 }
 
-TEST(WaitingRoom, TheHouseHasAllThreads) {
+TEST(ElasticPool, TheHouseHasAllThreads) {
   Begun house;
-  WaitingRoom room(std::chrono::seconds(1), 12);
-  house.Post(room, WaitingRoom::kHouse, 100);
+  ElasticPool room(std::chrono::seconds(1), 12);
+  house.Post(room, ElasticPool::kHouse, 100);
   EXPECT_EQ(house.Count(), 12);
   house.End();
 }
 
-TEST(WaitingRoom, ItsEndWaitsForWhatWasPosted) {
+TEST(ElasticPool, ItsEndWaitsForWhatWasPosted) {
   std::atomic<int> done = 0;
   {
-    WaitingRoom room;
+    ElasticPool room;
     for (int i = 0; i < 1000; ++i) room.Post(i % 3, [&] { ++done; });
   }
   EXPECT_EQ(done, 1000);
 }
 
-TEST(WaitingRoom, WhatWouldWaitForAThreadIsRefusedIfItIsToBe) {
+TEST(ElasticPool, WhatWouldWaitForAThreadIsRefusedIfItIsToBe) {
   std::latch go_on(1);
-  WaitingRoom room(std::chrono::seconds(5), /*threads_max=*/2);
+  ElasticPool room(std::chrono::seconds(5), /*threads_max=*/2);
   EXPECT_TRUE(room.TryPost([&] { go_on.wait(); }));
   EXPECT_TRUE(room.TryPost([&] { go_on.wait(); }));
   EXPECT_FALSE(room.TryPost([] {}));

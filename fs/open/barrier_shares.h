@@ -1,4 +1,4 @@
-// How many calls of the write-stop helper each workspace may have out.
+// How many calls of the write barrier helper each workspace may have out.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +20,7 @@ namespace ckptfs {
 // thousandth of what a busy machine has of threads, and 60 MiB.)
 //
 // For one thread at a time.
-class StopShares {
+class BarrierShares {
  public:
   static constexpr size_t kOfOneMax = 64;
   static constexpr size_t kOfOneMin = 8;

@@ -17,6 +17,6 @@ void AbortMountsOfKilled(const std::string& store_path);
 
 // Store::Open. umount(8) returns before the daemon has put everything in order, and one that was killed may
 // be about to end: that is waited for, half a minute at most. One that serves is refused at once.
-std::unique_ptr<Store> OpenAfterPredecessor(const StoreOptions& options);
+std::unique_ptr<Store> OpenAfterStaleDaemon(const StoreOptions& options);
 
 }  // namespace ckptfs

@@ -15,38 +15,42 @@
 
 namespace ckptfs {
 
-// The gate that the changing operations of one live tree pass. A checkpoint or a rollback closes
+// The freeze lock that the changing operations of one live tree pass. A checkpoint or a rollback closes
 // it: operations that come later wait, those inside are waited for. Unlike std::shared_mutex it
 // never lets a stream of newcomers starve the one that wants to close it. Any thread may call.
-class Gate {
+class FreezeLock {
  public:
-  // Inside the gate while it exists. Never taken twice by one thread: the second would wait for a
+  // Inside the freeze lock while it exists. Never taken twice by one thread: the second would wait for a
   // closing that waits for the first.
   class Pass {
    public:
     // `locked`: what is going to be changed, or the directory in which, if the kernel holds its lock for
     // who asked; 0: it does not. Throws EINTR if he is killed while this waits.
-    Pass(Gate& gate, NodeId locked) : gate_(gate) { gate_.Enter(locked); }
-    ~Pass() { gate_.Leave(); }
+    Pass(FreezeLock& freeze_lock, NodeId locked) : freeze_lock_(freeze_lock) {
+      freeze_lock_.Enter(locked);
+    }
+    ~Pass() { freeze_lock_.Leave(); }
     Pass(const Pass&) = delete;
     Pass& operator=(const Pass&) = delete;
 
    private:
-    Gate& gate_;
+    FreezeLock& freeze_lock_;
   };
 
-  // What is done before the gate is passed, by whoever keeps others from the file meanwhile (the kernel
-  // holds its lock for him): to one that closes the gate he stands at it all that time. For a part of a
+  // What is done before the freeze lock is passed, by whoever keeps others from the file meanwhile (the kernel
+  // holds its lock for him): to one that closes the freeze lock he stands at it all that time. For a part of a
   // call that may take long; the pass comes before this ends.
   class Approach {
    public:
-    Approach(Gate& gate, NodeId node) : gate_(gate), node_(node) { gate_.Announce(node); }
-    ~Approach() { gate_.Withdraw(node_); }
+    Approach(FreezeLock& freeze_lock, NodeId node) : freeze_lock_(freeze_lock), node_(node) {
+      freeze_lock_.Announce(node);
+    }
+    ~Approach() { freeze_lock_.Withdraw(node_); }
     Approach(const Approach&) = delete;
     Approach& operator=(const Approach&) = delete;
 
    private:
-    Gate& gate_;
+    FreezeLock& freeze_lock_;
     const NodeId node_;
   };
 
@@ -69,7 +73,7 @@ class Gate {
     NoLongWork& operator=(const NoLongWork&) = delete;
   };
 
-  // The same, and it does not wait at any gate.
+  // The same, and it does not wait at any freeze lock.
   class NoWaiting {
    public:
     NoWaiting() { refuses_to_wait_ = true; }
@@ -81,19 +85,19 @@ class Gate {
     const NoLongWork no_long_work_;
   };
 
-  // The gate is shut and empty while it exists.
+  // The freeze lock is shut and empty while it exists.
   class Closed {
    public:
-    explicit Closed(Gate& gate) : gate_(gate) { gate_.Close(); }
-    ~Closed() { gate_.Open(); }
+    explicit Closed(FreezeLock& freeze_lock) : freeze_lock_(freeze_lock) { freeze_lock_.Close(); }
+    ~Closed() { freeze_lock_.Open(); }
     Closed(const Closed&) = delete;
     Closed& operator=(const Closed&) = delete;
 
    private:
-    Gate& gate_;
+    FreezeLock& freeze_lock_;
   };
 
-  // Whether an operation that has the lock of that node waits for the gate to open, or will pass it before it
+  // Whether an operation that has the lock of that node waits for the freeze lock to open, or will pass it before it
   // ends.
   bool Waits(NodeId node) const {
     const std::lock_guard lock(mutex_);

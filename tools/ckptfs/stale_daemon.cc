@@ -1,4 +1,4 @@
-#include "tools/ckptfs/predecessor.h"
+#include "tools/ckptfs/stale_daemon.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -163,7 +163,7 @@ void AbortMountsOfKilled(const std::string& store_path) {
   }
 }
 
-std::unique_ptr<Store> OpenAfterPredecessor(const StoreOptions& options) {
+std::unique_ptr<Store> OpenAfterStaleDaemon(const StoreOptions& options) {
   const auto deadline = std::chrono::steady_clock::now() + kPredecessorWait;
   while (true) {
     try {
