@@ -16,6 +16,7 @@
 #include "catalog/db/records.h"
 #include "catalog/db/sqlite.h"
 #include "catalog/db/view_numbers.h"
+#include "catalog/policies/settings.h"
 
 namespace ckptfs {
 
@@ -110,6 +111,9 @@ class Catalog {
   // States that rollbacks kept, that are not pinned and have their data, except for the newest `keep` of that
   // workspace. The oldest first, at most `limit`. Reads these rows only.
   std::vector<SnapshotRecord> SurplusUndo(int64_t workspace_id, size_t keep, size_t limit) const;
+
+  // What has been set for that workspace; without one, for the store. What is not sound is left out.
+  SettingMap SettingsOf(std::optional<int64_t> workspace_id) const;
 
   std::vector<VolumeId> Tombstones() const;
 

@@ -58,6 +58,11 @@ class Catalog::Transaction {
   void Insert(const TemplateInfo& info);
   void DeleteTemplate(const TemplateId& id);
 
+  // Of a workspace, or, without one, of the store. They go with the workspace.
+  void SetSetting(std::optional<int64_t> workspace_id, const std::string& key,
+                  const std::optional<std::string>& value);  // empty: unset
+  void ReplaceSettings(std::optional<int64_t> workspace_id, const SettingMap& settings);
+
   void SetMountRoot(const RootAttributes& root);
   void SetGeneration(uint64_t generation);
 

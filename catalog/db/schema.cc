@@ -142,9 +142,26 @@ ALTER TABLE snapshot ADD COLUMN moment TEXT NOT NULL DEFAULT 'unknown'
 ALTER TABLE snapshot ADD COLUMN moment_reason TEXT NOT NULL DEFAULT '';
 )sql";
 
-// To change the tables, append an entry; never edit an existing one.
-constexpr std::array kMigrations = {kVersion1, kVersion2, kVersion3,
-                                    kVersion4, kVersion5, kVersion6};
+// Version 7. Settings. Sizes of snapshots, which nobody has read since version 1, go.
+constexpr char kVersion7[] = R"sql(
+CREATE TABLE store_setting (
+  key   TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE workspace_setting (
+  workspace_id INTEGER NOT NULL REFERENCES workspace (id) ON DELETE CASCADE,
+  key          TEXT    NOT NULL,
+  value        TEXT    NOT NULL,
+  PRIMARY KEY (workspace_id, key)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE snapshot DROP COLUMN referenced_bytes;
+ALTER TABLE snapshot DROP COLUMN exclusive_bytes;
+ALTER TABLE snapshot DROP COLUMN usage_ns;
+)sql";
+
+// A change of the tables is a new entry; one that stands here is never edited.
+constexpr std::array kMigrations = {kVersion1, kVersion2, kVersion3, kVersion4,
+                                    kVersion5, kVersion6, kVersion7};
 
 // The SQL of all tables, indexes and the like in the database.
 std::vector<std::string> EntriesOf(Database& database) {

@@ -246,6 +246,7 @@ void Planner::TakeLiveTrees() {
     WorkspaceRecord workspace = live->workspace;
     workspace.volume = live->volume;
     AddWorkspace(workspace, live->parent);
+    plan_.settings[view] = live->settings;
     parent_generation_[view] = live->generation;
     std::vector<VolumeId> taken;
     for (const Sidecar* sidecar : sidecars) {
@@ -417,7 +418,9 @@ void ApplyRebuild(const RebuildPlan& plan, Catalog::Transaction& transaction) {
   transaction.DeleteAllRows();
   std::map<uint64_t, int64_t> workspace_ids;
   for (const WorkspaceRecord& workspace : plan.workspaces) {
-    workspace_ids[workspace.view] = transaction.Insert(workspace);
+    const int64_t id = workspace_ids[workspace.view] = transaction.Insert(workspace);
+    const auto settings = plan.settings.find(workspace.view);
+    if (settings != plan.settings.end()) transaction.ReplaceSettings(id, settings->second);
   }
   std::map<Uuid, int64_t> snapshot_ids;
   for (const RebuildPlan::Entry& entry : plan.snapshots) {

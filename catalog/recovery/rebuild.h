@@ -19,8 +19,9 @@ struct RebuildPlan {
     uint64_t workspace_view = 0;
     Uuid parent;
   };
-  std::vector<Entry> snapshots;           // by age
-  std::map<uint64_t, Uuid> live_parents;  // by the workspace's view
+  std::vector<Entry> snapshots;             // by age
+  std::map<uint64_t, Uuid> live_parents;    // by the workspace's view
+  std::map<uint64_t, SettingMap> settings;  // likewise
   uint64_t generation = 0;
   std::vector<std::string> remarks;  // sentences about what could not be recovered in full
 };

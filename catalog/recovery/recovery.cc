@@ -298,11 +298,9 @@ void Recovery::ReconcileSidecars() {
                      [&] { removed += store_.meta->Remove(volume) ? 1 : 0; });
     }
   }
-  const StoreFacts facts = store_.catalog->Facts();
-  const std::optional<MetaDirectory::StoreFile> file = store_.meta->ReadStore();
-  if (!file || file->facts.uuid != facts.uuid) {
-    TellIfHindered("store.json",
-                   [&] { store_.meta->WriteStore(facts, store_.catalog->MountRoot()); });
+  const MetaDirectory::StoreFile right = store_.sidecars->DescribeStore();
+  if (store_.meta->ReadStore() != right) {
+    TellIfHindered("store.json", [&] { store_.meta->WriteStore(right); });
   }
   if (written + removed == 0) return;
   spdlog::warn("{}: {} sidecars were brought up to date and {} removed", store_.options.path,

@@ -118,6 +118,10 @@ void Checker::MergeFromSidecars(uint64_t store_generation) {
   plan.generation = std::max(plan.generation, store_generation);
   Catalog::Transaction transaction(*store_.catalog);
   ApplyRebuild(plan, transaction);
+  if (const auto file = store_.meta->ReadStore()) {
+    transaction.SetMountRoot(file->mount_root);
+    transaction.ReplaceSettings(std::nullopt, file->settings);
+  }
   store_.Commit(transaction);
   for (const std::string& remark : plan.remarks) report_.repaired.push_back(remark);
   report_.repaired.push_back("the old catalog is kept as " + copy);
@@ -355,14 +359,10 @@ void Checker::CheckSidecars() {
 }
 
 void Checker::CheckStoreFile() {
-  const StoreFacts facts = store_.catalog->Facts();
-  const std::optional<MetaDirectory::StoreFile> file = store_.meta->ReadStore();
-  const bool right = file && file->facts.uuid == facts.uuid &&
-                     file->facts.backend_type == facts.backend_type &&
-                     file->facts.backend_selection == facts.backend_selection;
-  if (right) return;
+  const MetaDirectory::StoreFile right = store_.sidecars->DescribeStore();
+  if (store_.meta->ReadStore() == right) return;
   Mend("store.json is missing, damaged or out of date", "store.json was written anew",
-       [&] { store_.meta->WriteStore(facts, store_.catalog->MountRoot()); });
+       [&] { store_.meta->WriteStore(right); });
 }
 
 }  // namespace

@@ -157,8 +157,8 @@ void Opener::MakeStore() {
                          .backend_selected_ns = now_ns};
   store_.backend = OpenBackend(fd_, choice.type, options.backend_options);
   OpenMeta();
-  // First the copy of the facts beside the volumes, including how the backend was chosen: a rebuild needs it.
-  store_.meta->WriteStore(facts, {.mode = S_IFDIR | 0755, .uid = 0, .gid = 0, .acl = {}});
+  // The backend's own copy of how it was chosen goes first: a rebuild needs it.
+  store_.meta->WriteStore({.facts = facts, .mount_root = {.mode = S_IFDIR | 0755}, .settings = {}});
   Failpoint("first.before-catalog");
   Catalog::Create(catalog_fd_, kNewCatalog, facts);
   {
@@ -284,7 +284,10 @@ void Opener::Rebuild(const std::string& reason, const std::string& detected) {
     Catalog::Transaction transaction(*fresh);
     ApplyRebuild(plan, transaction);
     InsertTemplatesOf(*store_.backend, transaction);
-    if (const auto file = store_.meta->ReadStore()) transaction.SetMountRoot(file->mount_root);
+    if (const auto file = store_.meta->ReadStore()) {
+      transaction.SetMountRoot(file->mount_root);
+      transaction.ReplaceSettings(std::nullopt, file->settings);
+    }
     transaction.Commit();
     fresh->MergeLog();
   }

@@ -155,6 +155,24 @@ void ReadSnapshot(const ReadJson& json, Sidecar& sidecar) {
   RequireSound(snapshot);
 }
 
+Json ToJson(const SettingMap& settings) {
+  Json json = Json::object();
+  for (const auto& [key, value] : settings) json[key] = value;
+  return json;
+}
+
+// None in a file that an older ckptfs has written. What cannot be set is left out.
+SettingMap SettingsFrom(const ReadJson& json) {
+  const auto found = json.find("settings");
+  if (found == json.end()) return {};
+  if (!found->is_object()) Damaged("its settings are none");
+  SettingMap settings;
+  for (const auto& [key, value] : found->items()) {
+    if (value.is_string()) settings.merge(SoundSettings({{key, value.get<std::string>()}}));
+  }
+  return settings;
+}
+
 Json ToJson(const Sidecar& sidecar) {
   const WorkspaceRecord& workspace = sidecar.workspace;
   Json json = {{"name", workspace.name},
@@ -164,6 +182,7 @@ Json ToJson(const Sidecar& sidecar) {
   if (sidecar.role == SidecarRole::kWorkspace) {
     json["parent"] = OptionalId(sidecar.parent);
     json["parent_marker"] = workspace.parent_marker;
+    if (!sidecar.settings.empty()) json["settings"] = ToJson(sidecar.settings);
   }
   return json;
 }
@@ -178,6 +197,7 @@ void ReadWorkspace(const ReadJson& json, Sidecar& sidecar) {
   if (sidecar.role == SidecarRole::kWorkspace) {
     sidecar.parent = OptionalIdFrom(json, "parent");
     workspace.parent_marker = NumberFrom(json.at("parent_marker"), UINT64_MAX);
+    sidecar.settings = SettingsFrom(json);
   }
 }
 
@@ -247,16 +267,30 @@ Sidecar ParseSidecar(std::string_view text) {
   }
 }
 
-void MetaDirectory::WriteStore(const StoreFacts& facts, const RootAttributes& mount_root) const {
-  const Json json = {{"format", kFormat},
-                     {"id", facts.uuid.str()},
-                     {"created", FormatRfc3339(facts.created_ns)},
-                     {"backend",
-                      {{"type", facts.backend_type},
-                       {"selection", facts.backend_selection},
-                       {"selected_at", FormatRfc3339(facts.backend_selected_ns)}}},
-                     {"mount_root", ToJson(mount_root)}};
-  Replace("store.json", json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+namespace {
+
+std::string SerializeStore(const MetaDirectory::StoreFile& file) {
+  const StoreFacts& facts = file.facts;
+  Json json = {{"format", kFormat},
+               {"id", facts.uuid.str()},
+               {"created", FormatRfc3339(facts.created_ns)},
+               {"backend",
+                {{"type", facts.backend_type},
+                 {"selection", facts.backend_selection},
+                 {"selected_at", FormatRfc3339(facts.backend_selected_ns)}}},
+               {"mount_root", ToJson(file.mount_root)}};
+  if (!file.settings.empty()) json["settings"] = ToJson(file.settings);
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+bool MetaDirectory::StoreFile::operator==(const StoreFile& other) const {
+  return SerializeStore(*this) == SerializeStore(other);
+}
+
+void MetaDirectory::WriteStore(const StoreFile& file) const {
+  Replace("store.json", SerializeStore(file));
 }
 
 std::optional<MetaDirectory::StoreFile> MetaDirectory::ReadStore() const {
@@ -272,6 +306,7 @@ std::optional<MetaDirectory::StoreFile> MetaDirectory::ReadStore() const {
     file.facts.backend_selection = backend.at("selection").get<std::string>();
     file.facts.backend_selected_ns = TimeFrom(backend.at("selected_at"));
     file.mount_root = RootFrom(json.at("mount_root"));
+    file.settings = SettingsFrom(json);
     return file;
   } catch (const Json::exception& error) {
     spdlog::warn("store.json is damaged: {}", PlainText(error.what()));

@@ -11,6 +11,7 @@
 
 #include "catalog/db/catalog.h"
 #include "catalog/db/records.h"
+#include "catalog/policies/settings.h"
 
 namespace ckptfs {
 
@@ -39,6 +40,8 @@ struct Sidecar {
   // The workspace that the volume belongs to: name, view, created_ns; and, as of `generation`, its live
   // volume. With role kWorkspace also parent_marker. Ids are not kept.
   WorkspaceRecord workspace;
+  // With role kWorkspace: what has been set for it.
+  SettingMap settings;
   // With role kSnapshot, without its ids.
   SnapshotRecord snapshot;
   // The UUID of the snapshot from which `snapshot` (or, with role kWorkspace, the live tree) derives; empty:
@@ -84,13 +87,16 @@ class MetaDirectory {
   Listing List() const;
   void RemoveLeftover(const std::string& name) const;
 
-  // The store's own facts, and owner and mode of the mount root (store.json).
-  void WriteStore(const StoreFacts& facts, const RootAttributes& mount_root) const;
+  // store.json: what the catalog says of the store itself.
   struct StoreFile {
     StoreFacts facts;
     RootAttributes mount_root;
+    SettingMap settings;
+
+    bool operator==(const StoreFile& other) const;
   };
-  std::optional<StoreFile> ReadStore() const;  // empty also if damaged
+  void WriteStore(const StoreFile& file) const;
+  std::optional<StoreFile> ReadStore() const;  // empty if it is damaged, too
 
   // The generation of the last catalog transaction that was recorded here; 0: none.
   uint64_t Generation() const;

@@ -20,6 +20,7 @@ Sidecar SidecarWriter::Describe(const WorkspaceRecord& workspace) const {
   sidecar.state = SidecarState::kCommitted;
   sidecar.generation = catalog_.Generation();
   sidecar.workspace = workspace;
+  sidecar.settings = catalog_.SettingsOf(workspace.id);
   sidecar.parent = UuidOf(workspace.parent_id);
   return sidecar;
 }
@@ -34,6 +35,21 @@ Sidecar SidecarWriter::Describe(const SnapshotRecord& snapshot) const {
   sidecar.snapshot = snapshot;
   sidecar.parent = UuidOf(snapshot.parent_id);
   return sidecar;
+}
+
+MetaDirectory::StoreFile SidecarWriter::DescribeStore() const {
+  return {.facts = catalog_.Facts(),
+          .mount_root = catalog_.MountRoot(),
+          .settings = catalog_.SettingsOf(std::nullopt)};
+}
+
+void SidecarWriter::RefreshStore() noexcept {
+  const std::lock_guard lock(mutex_);
+  try {
+    meta_.WriteStore(DescribeStore());
+  } catch (const std::exception& error) {
+    spdlog::warn("store.json: {}; fsck writes it", error.what());
+  }
 }
 
 void SidecarWriter::Prepare(Sidecar sidecar) {

@@ -22,7 +22,12 @@ class SidecarWriter {
   Sidecar Describe(const WorkspaceRecord& workspace) const;
   Sidecar Describe(const SnapshotRecord& snapshot) const;
 
-  // For a volume that is about to be created. Sets `generation` to that of the next transaction.
+  // What store.json should say.
+  MetaDirectory::StoreFile DescribeStore() const;
+  // Brings store.json up to date. A failure is logged only.
+  void RefreshStore() noexcept;
+
+  // For a volume that is to be made. Its `generation` is set here: that of the next transaction.
   void Prepare(Sidecar sidecar);
   // The same for a volume that has had a sidecar since its filling began.
   void PrepareFilled(Sidecar sidecar);

@@ -31,6 +31,13 @@ inline constexpr std::array<std::string_view, 4> kRemoveWorkspaceFailpoints = {
     "delete.after-durable",
 };
 
+inline constexpr std::array<std::string_view, 4> kForgetWorkspaceFailpoints = {
+    "forget-workspace.before-commit",
+    "forget-workspace.after-commit",
+    "forget-workspace.after-destroy",
+    "delete.after-durable",
+};
+
 inline constexpr std::array<std::string_view, 2> kRenameWorkspaceFailpoints = {
     "rename-workspace.before-commit",
     "rename-workspace.after-commit",
@@ -54,7 +61,14 @@ inline constexpr std::array<std::string_view, 3> kEditFailpoints = {
     "edit.after-sidecar",
 };
 
-// For a rollback, a promotion and an exchange.
+inline constexpr std::array<std::string_view, 4> kSettingFailpoints = {
+    "setting.before-commit",
+    "commit.before-generation",
+    "setting.after-commit",
+    "setting.after-sidecar",
+};
+
+// Of a rollback, a promotion and an exchange.
 inline constexpr std::array<std::string_view, 9> kRollbackFailpoints = {
     "rollback.before-sidecar", "rollback.after-sidecar",   "rollback.after-clone",
     "rollback.before-commit",  "commit.before-generation", "rollback.after-commit",

@@ -84,6 +84,13 @@ class PendingRemoval {
   virtual void Finish() = 0;
 };
 
+// A removal of a workspace with all its snapshots, whatever it holds. Commit is called frozen, Finish thawed.
+class PendingForgetting : public PendingRemoval {
+ public:
+  // Those that go with it, without their texts.
+  virtual const std::vector<SnapshotRecord>& snapshots() const = 0;
+};
+
 class PendingComparison {
  public:
   virtual ~PendingComparison() = default;

@@ -16,6 +16,9 @@ void Store::Keep() {
 
 Backend& Store::backend() noexcept { return *impl_->backend; }
 StoreStatus Store::Status() const { return impl_->Status(); }
+void Store::RequireWritable(const std::string& attempted) const {
+  impl_->RequireWritable(attempted);
+}
 const Catalog& Store::rows() const noexcept { return *impl_->catalog; }
 
 void Store::SetMountRoot(const RootAttributes& root) {
@@ -24,12 +27,8 @@ void Store::SetMountRoot(const RootAttributes& root) {
   Catalog::Transaction transaction(*impl_->catalog);
   transaction.SetMountRoot(root);
   impl_->Commit(transaction);
-  // A crash before this leaves the old attributes in store.json, which only a rebuild would ever use.
-  try {
-    impl_->meta->WriteStore(impl_->catalog->Facts(), root);
-  } catch (const std::exception& error) {
-    spdlog::warn("store.json: {}; fsck writes it", error.what());
-  }
+  // A crash before this leaves the old attributes in store.json, which recovery writes anew.
+  impl_->sidecars->RefreshStore();
 }
 
 void Store::SetViewHolder(IsViewHeld is_held) { impl_->given_views.SetHolder(std::move(is_held)); }

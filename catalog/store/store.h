@@ -14,6 +14,7 @@
 #include "catalog/db/metadata.h"
 #include "catalog/db/records.h"
 #include "catalog/db/view_numbers.h"
+#include "catalog/policies/settings.h"
 #include "catalog/store/phases.h"
 
 namespace ckptfs {
@@ -66,7 +67,20 @@ struct RollbackRequest {
   bool even_in_writing = false;
 };
 
-// The result of Store::LimitUndo.
+struct CleanupRequest {
+  int64_t workspace_id = 0;
+  KeepRules rules;
+};
+
+// What rules and protections say of one checkpoint.
+struct CleanupVerdict {
+  int64_t snapshot_id = 0;
+  std::string name;
+  bool keep = true;
+  std::vector<std::string> reasons;  // for the one or the other
+};
+
+// What Store::LimitUndo did.
 struct UndoLimitStep {
   std::optional<SnapshotRecord> deleted;
   // Nothing was deleted, but there may be something to delete after this time; empty: no need to wait.
@@ -115,6 +129,8 @@ class Store {
   std::unique_ptr<PendingWorkspace> BeginWorkspace(const std::string& name);
   // ENOTEMPTY if it has snapshots. The caller, which serves the workspace, checks that it has no files.
   std::unique_ptr<PendingRemoval> BeginRemoval(int64_t workspace_id);
+  // With all its snapshots and files. EBUSY, naming them, if some are pinned; or still written to.
+  std::unique_ptr<PendingForgetting> BeginForgetting(int64_t workspace_id);
   void RenameWorkspace(int64_t workspace_id, const std::string& new_name);  // EEXIST, EINVAL
 
   // --- Snapshots -----------------------------------------------------------------------------
@@ -127,6 +143,14 @@ class Store {
   // Deleted for good on return. EBUSY if pinned. Unless `force`: EIO if its data is missing, EBUSY if
   // programs are still writing to files that a rollback left open in it.
   void DeleteSnapshot(int64_t snapshot_id, bool force);
+  // What becomes of each checkpoint of a workspace, oldest first. States that rollbacks kept are left out: they have
+  // a limit of their own. Kept in any case are: the newest, what is pinned, missing or still written to, and what a
+  // live state derives from. EINVAL without a rule.
+  std::vector<CleanupVerdict> PlanCleanup(const CleanupRequest& request) const;
+  // Deletes it for good, unless it is to be kept in any case: then nothing happens, and the reasons are returned.
+  std::vector<std::string> RemoveUnprotected(int64_t snapshot_id);
+  // Throws EROFS.
+  void RequireWritable(const std::string& attempted) const;
   void RenameSnapshot(int64_t snapshot_id, const std::string& new_name);  // EEXIST, EINVAL
   void SetMessage(int64_t snapshot_id, const std::string& message);       // EINVAL: not UTF-8, NUL
   void SetMetadata(int64_t snapshot_id, const Metadata& metadata);
@@ -170,7 +194,12 @@ class Store {
   void RemoveTemplate(const std::string& name);
 
   // --- Small settings ------------------------------------------------------------------------
-  // Owner and mode of the mount root; before the first call, root and 0755.
+  // What holds for that workspace; without one, for the store.
+  Settings SettingsFor(std::optional<int64_t> workspace_id) const;
+  // Sets it for the workspace, or, without one, for the store; without a value it is not set any more. EINVAL.
+  void SetSetting(std::optional<int64_t> workspace_id, const std::string& key,
+                  const std::optional<std::string>& value);
+  // Owner and mode of the mount root, 0755 and root until then.
   void SetMountRoot(const RootAttributes& root);
 
   // Set by the server of the store: which view numbers programs may still see in files, even after a

@@ -27,6 +27,20 @@ std::string NameFor(const StoreContext& store, const WorkspaceRecord& workspace,
   return wanted;
 }
 
+// Of checkpoints: what rollbacks keep has a limit of its own, and a rollback is never refused for it.
+void RequireBelowLimit(const StoreContext& store, const WorkspaceRecord& workspace,
+                       const std::string& attempted) {
+  const Settings settings(store.catalog->SettingsOf(std::nullopt),
+                          store.catalog->SettingsOf(workspace.id));
+  const std::optional<uint64_t> limit = settings.Limit(kLimitSnapshots);
+  if (!limit) return;
+  const uint64_t count = store.catalog->CountCheckpoints(workspace.id);
+  if (count < *limit) return;
+  throw Error(EDQUOT, attempted,
+              fmt::format("it has {} checkpoints, and {} is {}", count, kLimitSnapshots, *limit),
+              "Delete some (ckpt delete, ckpt cleanup), or set another limit (ckpt config)");
+}
+
 Sidecar SnapshotSidecar(const StoreContext& store, const WorkspaceRecord& workspace,
                         const SnapshotRecord& snapshot) {
   Sidecar sidecar = store.sidecars->Describe(snapshot);
@@ -90,6 +104,7 @@ NewCheckpoint::NewCheckpoint(StoreContext& store, int64_t workspace_id,
       workspace_(store.Workspace(workspace_id)),
       attempted_("checkpoint workspace " + workspace_.name) {
   store.RequireWritable(attempted_);
+  RequireBelowLimit(store, workspace_, attempted_);
   view_.emplace(store.NextView(ViewUse::kSnapshot));
   snapshot_ = {.workspace_id = workspace_id,
                .name = NameFor(store, workspace_, request.name, NowNs()),

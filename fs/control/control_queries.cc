@@ -10,15 +10,13 @@
 #include "catalog/store/unlinked_directory.h"
 #include "fs/control/control_requests.h"
 #include "fs/control/control_visibility.h"
+#include "fs/control/item_sender.h"
 
 namespace ckptfs::control {
 namespace {
 
 using wire::Json;
 
-// Limits of one line of a long listing: elements, and roughly the bytes of their texts.
-constexpr size_t kItemsPerLine = 500;
-constexpr size_t kBytesPerLine = size_t{32} << 10;
 constexpr size_t kSnapshotsAtOnce = 100;
 // Changes with a longer path are omitted; the limit is sixteen times what a program can use.
 constexpr size_t kToldPathBytesMax = size_t{64} << 10;
@@ -26,30 +24,6 @@ constexpr size_t kToldPathBytesMax = size_t{64} << 10;
 // `ckpt status` warns when free space is below both.
 constexpr uint64_t kLowSpaceBytes = uint64_t{5} << 30;
 constexpr uint64_t kLowSpaceFraction = 10;
-
-// Sends the elements of a listing, batched into lines.
-class ItemSender {
- public:
-  explicit ItemSender(Answer& answer) : answer_(answer) {}
-  // `bytes`: of the texts in `item`.
-  void Add(Json item, size_t bytes) {
-    items_.push_back(std::move(item));
-    bytes_ += bytes;
-    if (items_.size() >= kItemsPerLine || bytes_ >= kBytesPerLine) Flush();
-  }
-  void Flush() {
-    if (items_.empty()) return;
-    Json line;
-    line[wire::kItems] = std::exchange(items_, Json::array());
-    bytes_ = 0;
-    answer_.Send(std::move(line));
-  }
-
- private:
-  Answer& answer_;
-  Json items_ = Json::array();
-  size_t bytes_ = 0;
-};
 
 const char* KindOf(const DiffEntry& change) {
   switch (change.kind) {

@@ -93,6 +93,12 @@ wire::Json Delete(const Request& request);
 wire::Json Pin(const Request& request);
 wire::Json Fsck(const Request& request);
 wire::Json Sync(const Request& request);
+// control_cleanup.cc
+wire::Json Cleanup(const Request& request);
+wire::Json Forget(const Request& request);
+// control_settings.cc
+wire::Json GetSettings(const Request& request);
+wire::Json SetSetting(const Request& request);
 // control_import.cc
 wire::Json Import(const Request& request);
 // control_templates.cc

@@ -146,14 +146,20 @@ std::vector<AttachedFile> BusyFiles::LoopDevicesOn(
   return found;
 }
 
-void BusyFiles::RefuseOpenWriters(const LiveWorkspace& workspace) const {
+void BusyFiles::RefuseOpenWriters(const LiveWorkspace& workspace, const std::string& attempted,
+                                  const std::string& hint) const {
   const auto live = workspace.live();
   const std::vector<HeldFile> files = InLive(workspace);
   if (files.empty() || !live->volume) return;
-  throw Error(EBUSY, "roll back " + mount_.NameOf(workspace.id()),
+  throw Error(EBUSY, attempted,
               "files are open for writing:" + Join(HoldersOf(files, *live->volume, workspace.id())),
-              "Close them, or use 'ckpt rollback --force' to let them go on writing to the state "
-              "that is kept");
+              hint);
+}
+
+void BusyFiles::RefuseOpenWriters(const LiveWorkspace& workspace) const {
+  RefuseOpenWriters(workspace, "roll back " + mount_.NameOf(workspace.id()),
+                    "Close them, or use 'ckpt rollback --force' to let them go on writing to the "
+                    "state that is kept");
 }
 
 void BusyFiles::RefuseDetachedWriters(const SnapshotRecord& snapshot, const std::string& attempted,

@@ -24,7 +24,10 @@ class BusyFiles {
   std::vector<HeldFile> InLive(const LiveWorkspace& workspace) const;
   // Waits up to half a second for RELEASE requests that are under way.
   void AwaitReleases(const LiveWorkspace& workspace) const;
-  // Throws EBUSY for a rollback if the live tree has such files.
+  // Throws EBUSY, of what was `attempted`, if there are such files in the live tree.
+  void RefuseOpenWriters(const LiveWorkspace& workspace, const std::string& attempted,
+                         const std::string& hint) const;
+  // The same of a rollback.
   void RefuseOpenWriters(const LiveWorkspace& workspace) const;
   // Throws EBUSY for what was `attempted` if programs are still writing to the state that `snapshot` keeps.
   void RefuseDetachedWriters(const SnapshotRecord& snapshot, const std::string& attempted,

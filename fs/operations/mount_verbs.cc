@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "backend/base/error.h"
+#include "backend/base/text.h"
 #include "backend/base/time.h"
 #include "backend/compare/diff_list.h"
 #include "catalog/trees/names.h"
@@ -84,6 +85,48 @@ void MountVerbs::RemoveWorkspace(const WorkspaceRecord& record) {
     mount_.workspaces.Remove(record.id);
     ListsMoved(record);
     WorkspacesChanged();
+  });
+}
+
+// In use, it stays: whoever writes to it would lose that, and a mount of it would be dead.
+void MountVerbs::RefuseInUse(const LiveWorkspace& workspace, const std::string& what) const {
+  const ForeignMounts found = MountsOf(workspace.id());
+  for (const std::vector<ForeignMount>& mounts : {found.inside, found.of_it}) {
+    if (mounts.empty()) continue;
+    throw Error(EBUSY, what, "it has to do with other mounts: " + Describe(mounts), "Unmount them");
+  }
+  busy_files_.AwaitReleases(workspace);
+  busy_files_.RefuseOpenWriters(workspace, what, "Close them");
+}
+
+// From the commit on nobody finds it by its name, and who stands in it gets ESTALE.
+uint64_t MountVerbs::ForgetWorkspace(int64_t workspace_id) {
+  const auto workspace = mount_.workspaces.Get(workspace_id);
+  const std::string what = "forget workspace " + mount_.NameOf(workspace_id);
+  return Logged(what, [&] {
+    RefuseInUse(*workspace, what);
+    const auto pending = mount_.store.BeginForgetting(workspace_id);
+    const auto record = mount_.store.rows().FindWorkspace(workspace_id);
+    const NodeId root = workspace->root_node();
+    {
+      const FreezeHold frozen(mount_, workspace, /*becomes_snapshot=*/false);
+      if (!busy_files_.InLive(*workspace).empty()) {
+        throw Error(EBUSY, what, "files were opened for writing meanwhile", "Close them");
+      }
+      pending->Commit();
+      workspace->Switch(nullptr, /*old_number=*/0);
+    }
+    ForgetContent(*workspace, {});
+    mount_.stale_names.Add(root, kMountRootNode, record->name);
+    for (const SnapshotRecord& snapshot : pending->snapshots()) SnapshotDeleted(snapshot);
+    mount_.volumes.Drop(record->volume);
+    mount_.directory_fds.Drop(record->volume);
+    mount_.workspaces.Remove(workspace_id);
+    ListsMoved(*record);
+    WorkspacesChanged();
+    pending->Finish();
+    mount_.invalidator.Drain();
+    return static_cast<uint64_t>(pending->snapshots().size());
   });
 }
 
@@ -207,6 +250,23 @@ void MountVerbs::SetMetadata(int64_t snapshot_id, const Metadata& metadata) {
   const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
   Logged("set the metadata of " + NameOf(mount_, record),
          [&] { mount_.store.SetMetadata(snapshot_id, metadata); });
+}
+
+std::vector<std::string> MountVerbs::RemoveUnprotected(int64_t snapshot_id) {
+  const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
+  return Logged("clean up " + NameOf(mount_, record), [&] {
+    std::vector<std::string> protections = mount_.store.RemoveUnprotected(snapshot_id);
+    if (protections.empty()) SnapshotDeleted(record);
+    return protections;
+  });
+}
+
+void MountVerbs::SetSetting(std::optional<int64_t> workspace_id, const std::string& key,
+                            const std::optional<std::string>& value) {
+  const std::string whose =
+      workspace_id ? "workspace " + mount_.NameOf(*workspace_id) : "the store";
+  Logged("set " + PlainText(key) + " of " + whose + " to " + PlainText(value.value_or("nothing")),
+         [&] { mount_.store.SetSetting(workspace_id, key, value); });
 }
 
 WorkspaceRecord MountVerbs::Fork(int64_t snapshot_id, const std::string& name,

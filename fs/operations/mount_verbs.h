@@ -60,10 +60,14 @@ class MountVerbs : public Verbs {
   void SetPinned(int64_t snapshot_id, bool pinned) override;
   void SetMessage(int64_t snapshot_id, const std::string& message) override;
   void SetMetadata(int64_t snapshot_id, const Metadata& metadata) override;
+  std::vector<std::string> RemoveUnprotected(int64_t snapshot_id) override;
+  void SetSetting(std::optional<int64_t> workspace_id, const std::string& key,
+                  const std::optional<std::string>& value) override;
   RolledBack RollbackInPlace(const RollbackRequest& request, bool force) override;
   WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) override {
     return Fork(snapshot_id, name, std::nullopt);
   }
+  uint64_t ForgetWorkspace(int64_t workspace_id) override;
   bool ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) override;
   DiffList Diff(const DiffRequest& request, WorkLimits& limits) override;
 
@@ -115,6 +119,7 @@ class MountVerbs : public Verbs {
   // Keeps the live tree still, to be copied, for the lifetime of the result. The caller already holds the
   // store's locks for it (catalog/store/phases.h).
   std::unique_ptr<ConsistentCut> Freeze(const std::shared_ptr<LiveWorkspace>& workspace);
+  void RefuseInUse(const LiveWorkspace& workspace, const std::string& what) const;
   bool IsEmpty(const LiveWorkspace& workspace);
   void NoteWriters(const SnapshotRecord& made, const WriterNotes::Noted& noted) noexcept;
   void CopyLiveTree(int64_t workspace_id, PendingComparison& pending);

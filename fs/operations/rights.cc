@@ -34,6 +34,7 @@ struct Rule {
   bool write_mount_root = false;
   bool list_mount_root = false;
   bool only_root = false;
+  bool sticky_mount_root = false;  // where that has the bit, only for the owner of one of the two
 };
 
 // The table of the manual, as far as the kernel cannot check it.
@@ -47,11 +48,21 @@ constexpr std::array kRules = {
          .verb = "roll back",
          .write_workspace = true,
          .sticky = Sticky::kWorkspaces},
+    Rule{.right = Right::kSetPolicy,
+         .verb = "set what holds for",
+         .write_workspace = true,
+         .sticky = Sticky::kWorkspaces},
     Rule{.right = Right::kFork,
          .verb = "fork",
          .write_workspace = true,
          .sticky = Sticky::kSnapshots,
          .write_mount_root = true},
+    Rule{.right = Right::kForget,
+         .verb = "forget",
+         .write_workspace = true,
+         .sticky = Sticky::kWorkspaces,
+         .write_mount_root = true,
+         .sticky_mount_root = true},
     Rule{.right = Right::kCreateWorkspace, .verb = "make a workspace", .write_mount_root = true},
     Rule{.right = Right::kListWorkspaces, .verb = "list the workspaces", .list_mount_root = true},
     Rule{.right = Right::kManageStore, .verb = "manage the store", .only_root = true},
@@ -134,13 +145,20 @@ std::shared_ptr<Volume> OpenLive(Store& store, int64_t workspace_id) {
 std::optional<Refusal> RefusalByWorkspace(Store& store, const Rule& rule, const Asker& asker,
                                           const RightSubject& subject) {
   const bool asks_for_write = rule.write_workspace && !subject.may_write_workspace;
-  if (!asks_for_write && rule.sticky == Sticky::kFree) return std::nullopt;
+  const RootAttributes above = store.rows().MountRoot();
+  const bool asks_for_owner = rule.sticky_mount_root && (above.mode & S_ISVTX) != 0 &&
+                              !IsOwner(above.uid, above.gid, asker);
+  if (!asks_for_write && !asks_for_owner && rule.sticky == Sticky::kFree) return std::nullopt;
   const std::shared_ptr<Volume> volume = OpenLive(store, subject.workspace->id);
   if (!volume) return Refusal{EACCES, "its data is missing", "Ask root"};
   struct stat root {};
   CheckSyscall(fstat(volume->root_fd(), &root), "look at a workspace");
   if (asks_for_write && !MayWriteDirectory(volume->root_fd(), root, asker)) {
     return Refusal{EACCES, "you may not write it", "Ask its owner, or root"};
+  }
+  if (asks_for_owner && !IsOwner(root.st_uid, root.st_gid, asker)) {
+    return Refusal{EPERM, "the mount root has the sticky bit, and it is not yours",
+                   "Ask its owner, or root"};
   }
   if (!MayPassSticky(rule.sticky, root, subject.snapshot, asker)) {
     return Refusal{EPERM, "it has the sticky bit, and is not yours", "Ask its owner, or root"};

@@ -11,9 +11,11 @@ enum class Right {
   kCheckpoint,
   kChangeSnapshot,   // delete, rename, pin, set the message or metadata
   kRollBack,         // give a workspace another state: its own snapshot's, or (promotion) another's
+  kSetPolicy,        // of a workspace: as it decides what is deleted of everybody's
   kFork,             // of a snapshot of a workspace, into a new one
-  kCreateWorkspace,  // also from a template, or by import of a tree
-  kListWorkspaces,   // to see their names
+  kForget,           // remove a workspace with all its snapshots
+  kCreateWorkspace,  // also from a template, or by taking in a tree
+  kListWorkspaces,   // to be told their names
   kManageStore,      // fsck, templates
 };
 

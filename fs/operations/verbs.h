@@ -40,11 +40,19 @@ class Verbs {
   virtual void SetPinned(int64_t snapshot_id, bool pinned) = 0;
   virtual void SetMessage(int64_t snapshot_id, const std::string& message) = 0;
   virtual void SetMetadata(int64_t snapshot_id, const Metadata& metadata) = 0;
-  // In place: processes inside the workspace go on in the restored tree. `force`: open writers go on writing
-  // to the kept state, and mounts inside the workspace are removed; without it EBUSY if there are any, naming
-  // them. Waits for requests on the workspace, and for other verbs.
+  // As Store::RemoveUnprotected.
+  virtual std::vector<std::string> RemoveUnprotected(int64_t snapshot_id) = 0;
+  // As Store::SetSetting.
+  virtual void SetSetting(std::optional<int64_t> workspace_id, const std::string& key,
+                          const std::optional<std::string>& value) = 0;
+  // In place: processes that stand in the workspace go on in the restored tree. `force` lets open
+  // writers go on writing to the state that is kept, and takes away what is mounted in the workspace; else
+  // EBUSY if there are any, naming them. Waits for requests on the workspace, and for other verbs.
   virtual RolledBack RollbackInPlace(const RollbackRequest& request, bool force) = 0;
   virtual WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) = 0;
+  // Removes a workspace with all its snapshots; returns how many these were. EBUSY if one is pinned, if files are
+  // open for writing, or if it is mounted elsewhere.
+  virtual uint64_t ForgetWorkspace(int64_t workspace_id) = 0;
   virtual bool ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) = 0;
   virtual DiffList Diff(const DiffRequest& request, WorkLimits& limits) = 0;
 };

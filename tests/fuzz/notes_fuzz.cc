@@ -39,7 +39,7 @@ void FuzzStoreFile(std::string_view text) {
   WriteFileAt(directory.fd(), "store.json", std::string(text));
   const MetaDirectory meta(directory.fd());
   const auto file = meta.ReadStore();
-  if (file) meta.WriteStore(file->facts, file->mount_root);
+  if (file) meta.WriteStore(*file);
   Require(!file || meta.ReadStore()->mount_root.mode == file->mount_root.mode);
 }
 

@@ -19,9 +19,11 @@ W 0775, mount root 0755
     pin, message                  +      +      +     +     -        +          -
     rename, delete                +      +      +     +     -        +          -
     roll back, exchange           +      +      +     +     -        +          -
+    settings, cleanup             +      +      +     +     -        +          -
     fork                          +      -      -     -     -        -          -
     new workspace                 +      -      -     -     -        -          -
     rename, remove W              +      -      -     -     -        -          -
+    forget W                      +      -      -     -     -        -          -
     roll back by name             +      -      -     -     -        -          -
     promote to V                  +      -      -     -     -        -          -
     names of workspaces           +      +      +     +     +        +          +
@@ -32,19 +34,23 @@ W 1777, mount root 1777
     pin, message                  +      +      -     -     -        +          -
     rename, delete                +      +      -     -     -        +          -
     roll back, exchange           +      +      -     -     -        +          -
+    settings, cleanup             +      +      -     -     -        +          -
     fork                          +      +      -     -     -        +          -
     new workspace                 +      +      +     +     +        +          -
     rename, remove W              +      +      -     -     -        +          -
+    forget W                      +      +      -     -     -        +          -
     roll back by name             +      +      -     -     -        +          -
     promote to V                  +      +      -     -     -        +          -
 W 0775, mount root 1777
     fork                          +      +      +     +     -        +          -
     new workspace                 +      +      +     +     +        +          -
     rename, remove W              +      +      -     -     -        +          -
+    forget W                      +      +      -     -     -        +          -
     roll back by name             +      +      -     -     -        +          -
     manage the store              +      -      -     -     -        -          -
 W 0775, mount root 0777
     rename, remove W              +      +      +     +     +        +          -
+    forget W                      +      +      +     +     -        +          -
     roll back by name             +      +      +     +     -        +          -
     promote to V                  +      +      -     -     -        +          -
 W 0750, mount root 0711
@@ -107,9 +113,11 @@ declare -A ways=(
     ["pin, message"]="setfattr ckpt_pin"
     ["rename, delete"]="mv rmdir ckpt_delete"
     ["roll back, exchange"]="mv_live mv_live_inside ckpt_rollback exchange_live"
+    ["settings, cleanup"]="ckpt_config ckpt_cleanup"
     [fork]="mv_fork ckpt_fork"
     ["new workspace"]="mkdir_workspace ckpt_init ckpt_init_directory"
     ["rename, remove W"]="mv_workspace rmdir_workspace"
+    ["forget W"]="ckpt_forget"
     ["roll back by name"]="mv_over exchange_over"
     ["promote to V"]="mv_promote"
     ["names of workspaces"]="ls_root ls_snapshots ckpt_status ckpt_df"
@@ -156,6 +164,10 @@ did_mv_live_inside() { did_mv_live; }
 did_ckpt_rollback() { did_mv_live; }
 did_exchange_live() { did_mv_live; }
 
+do_ckpt_config() { as "$1" ckpt config -w "$p/W" keep.last 5; }
+did_ckpt_config() { [[ $(ckpt config -w "$m/W" keep.last 2>/dev/null) == 5 ]]; }
+do_ckpt_cleanup() { as "$1" ckpt cleanup -w "$p/W" --keep-last 5; }
+
 do_mv_fork() { as "$1" mv -T "$p/.snapshots/W/S" "$p/N"; }
 do_ckpt_fork() { as "$1" ckpt fork -w "$p/W" -s S N; }
 do_mkdir_workspace() { as "$1" mkdir "$p/N"; }
@@ -175,6 +187,9 @@ do_mv_workspace() { as "$1" mv -T "$p/W" "$p/N"; }
 did_mv_workspace() { did_mv_fork; }
 do_rmdir_workspace() { as "$1" rmdir "$p/empty"; }
 did_rmdir_workspace() { [[ ! -d $m/empty ]]; }
+
+do_ckpt_forget() { as "$1" ckpt forget --yes "$p/W"; }
+did_ckpt_forget() { [[ ! -d $m/W ]]; }
 
 do_mv_over() { as "$1" mv -T "$p/.snapshots/W/S" "$p/W"; }
 do_exchange_over() { exchange "$1" "$p/.snapshots/W/S" "$p/W"; }
@@ -221,7 +236,12 @@ reset() {
 # What a cell has done is undone.
 mend() {
     local snapshots=$m/.snapshots/W
+    [[ -d $m/W || -d $m/N ]] || {
+        reset "$workspace_mode"
+        return
+    }
     [[ -d $m/W ]] || mv -T "$m/N" "$m/W"
+    ckpt config -w "$m/W" --unset keep.last >/dev/null
     remove_workspace N
     [[ -d $m/empty ]] || { mkdir -m 755 "$m/empty" && chown "$owner:$owner" "$m/empty"; }
     [[ ! -e $m/V/of-W ]] || { remove_workspace V && mkdir -m 755 "$m/V" && chown "$owner:$owner" "$m/V"; }

@@ -107,6 +107,8 @@ observe() {
         (cd "$mnt" && "$tests_lib/manifest" . | normalise_times 1) || return
         echo "--- snapshots"
         (cd "$mnt" && "$tests_lib/manifest" .snapshots | normalise_times 2) || return
+        echo "--- settings"
+        (cd "$mnt" && ckpt config -w w --list && ckpt config --store --list) || return
         echo "--- rows"
         (cd "$mnt" && ckpt list --format json) |
             jq -c --arg base_made "$base_made" 'sort_by(.workspace, .name)[] |

@@ -13,8 +13,12 @@ op_delete() { rmdir "$1/.snapshots/w/first"; }
 op_rename_snapshot() { mv "$1/.snapshots/w/first" "$1/.snapshots/w/renamed"; }
 op_pin() { setfattr -n user.ckptfs.pinned -v 1 "$1/.snapshots/w/second"; }
 op_describe() { setfattr -n user.ckptfs.message -v "another" "$1/.snapshots/w/first"; }
+op_set() { ckpt config -w "$1/w" keep.daily 7; }
+op_set_of_store() { cd "$1" && ckpt config --store keep.within 30d; }
+# Of what there is it removes the first.
+op_cleanup() { ckpt cleanup -w "$1/w" --keep-last 1; }
 op_diff() { ckpt diff -w "$1/w" -f first; }
-snapshot_operations=(checkpoint checkpoint_described delete rename_snapshot pin describe diff)
+snapshot_operations=(checkpoint checkpoint_described delete rename_snapshot pin describe diff set set_of_store cleanup)
 
 # --- Live trees ----------------------------------------------------------------------------------
 
@@ -29,6 +33,7 @@ exchange_operations=(exchange promote)
 
 # --- Workspaces ----------------------------------------------------------------------------------
 
+op_forget() { ckpt forget --yes "$1/other"; }
 op_create() { mkdir "$1/new"; }
 op_remove() { rmdir "$1/empty"; }
 op_rename_workspace() { mv -T "$1/other" "$1/another"; }
@@ -41,7 +46,7 @@ check_import() {
     check_eq "$("$tests_lib/manifest" "$scratch/tree")" "$("$tests_lib/manifest" "$original")" \
         "the original of an import that was $1"
 }
-workspace_operations=(create remove rename_workspace fork import)
+workspace_operations=(create remove forget rename_workspace fork import)
 
 # --- Mounts --------------------------------------------------------------------------------------
 

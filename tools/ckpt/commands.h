@@ -23,6 +23,9 @@ void AddFork(CLI::App& app, Action& action);
 void AddDelete(CLI::App& app, Action& action);
 void AddPin(CLI::App& app, Action& action);
 void AddUnpin(CLI::App& app, Action& action);
+void AddCleanup(CLI::App& app, Action& action);
+void AddConfig(CLI::App& app, Action& action);
+void AddForget(CLI::App& app, Action& action);
 void AddFsck(CLI::App& app, Action& action);
 void AddTemplate(CLI::App& app, Action& action);
 

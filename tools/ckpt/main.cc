@@ -40,6 +40,9 @@ int Main(int argc, char** argv) {
   AddDelete(app, action);
   AddPin(app, action);
   AddUnpin(app, action);
+  AddCleanup(app, action);
+  AddConfig(app, action);
+  AddForget(app, action);
   AddFsck(app, action);
   AddTemplate(app, action);
   // At most one: a second would replace the first. That one is required is checked below, since this would

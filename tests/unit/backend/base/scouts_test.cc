@@ -23,7 +23,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::ElementsAre;
-using End = Scouts::Outcome::End;
+using ScoutEnd = Scouts::Outcome::End;
 
 constexpr milliseconds kPatience{50};
 
@@ -68,7 +68,7 @@ class ScoutsTest : public testing::Test {
 TEST_F(ScoutsTest, ATaskRunsInAnotherProcessWhichIsKept) {
   const Scouts::Outcome first = Scouts::Send(ReportItsProcess, {}, In(seconds(20)), kPatience);
   const Scouts::Outcome second = Scouts::Send(ReportItsProcess, {}, In(seconds(20)), kPatience);
-  ASSERT_EQ(first.end, End::kDone);
+  ASSERT_EQ(first.end, ScoutEnd::kDone);
   EXPECT_NE(first.reports.at(0), std::to_string(getpid()));
   EXPECT_EQ(first.reports, second.reports);
 }
@@ -76,39 +76,39 @@ TEST_F(ScoutsTest, ATaskRunsInAnotherProcessWhichIsKept) {
 TEST_F(ScoutsTest, LargeMessagesArrive) {
   const std::string large(10 << 20, 'x');
   const Scouts::Outcome outcome = Scouts::Send(Echo, large, In(seconds(20)), seconds(20));
-  EXPECT_EQ(outcome.end, End::kDone);
+  EXPECT_EQ(outcome.end, ScoutEnd::kDone);
   EXPECT_THAT(outcome.reports, ElementsAre(large, ""));
 }
 
 TEST_F(ScoutsTest, OneThatHangsIsGivenUpAndTellsWhere) {
   Scouts::Outcome outcome =
       Scouts::Send(HangAtThree, Packer().Number(0).bytes(), In(seconds(20)), kPatience);
-  EXPECT_EQ(outcome.end, End::kStuck);
+  EXPECT_EQ(outcome.end, ScoutEnd::kStuck);
   EXPECT_EQ(outcome.place, 3U);
   EXPECT_THAT(outcome.reports, ElementsAre("1", "2"));
   outcome =
       Scouts::Send(HangAtThree, Packer().Number(outcome.place).bytes(), In(seconds(20)), kPatience);
-  EXPECT_EQ(outcome.end, End::kDone);
+  EXPECT_EQ(outcome.end, ScoutEnd::kDone);
   EXPECT_THAT(outcome.reports, ElementsAre("4", "5"));
 }
 
 TEST_F(ScoutsTest, OneThatWorksDoesNotHang) {
-  EXPECT_EQ(Scouts::Send(Work, {}, In(seconds(20)), kPatience).end, End::kDone);
+  EXPECT_EQ(Scouts::Send(Work, {}, In(seconds(20)), kPatience).end, ScoutEnd::kDone);
 }
 
 TEST_F(ScoutsTest, TheDeadlineHolds) {
   const auto begin = Scouts::Clock::now();
   const Scouts::Outcome outcome =
       Scouts::Send(HangAtThree, Packer().Number(2).bytes(), In(kPatience), seconds(20));
-  EXPECT_EQ(outcome.end, End::kLate);
+  EXPECT_EQ(outcome.end, ScoutEnd::kLate);
   EXPECT_LT(Scouts::Clock::now() - begin, seconds(10));
 }
 
 TEST_F(ScoutsTest, AnExceptionEndsTheTaskAlone) {
   const Scouts::Outcome outcome = Scouts::Send(Throw, {}, In(seconds(20)), kPatience);
-  EXPECT_EQ(outcome.end, End::kFailed);
+  EXPECT_EQ(outcome.end, ScoutEnd::kFailed);
   EXPECT_THAT(outcome.reports, ElementsAre("before"));
-  EXPECT_EQ(Scouts::Send(Echo, {}, In(seconds(20)), kPatience).end, End::kDone);
+  EXPECT_EQ(Scouts::Send(Echo, {}, In(seconds(20)), kPatience).end, ScoutEnd::kDone);
 }
 
 TEST_F(ScoutsTest, MoreThanThereCanBeWaitForEachOther) {
@@ -118,7 +118,7 @@ TEST_F(ScoutsTest, MoreThanThereCanBeWaitForEachOther) {
     for (int i = 0; i < 40; ++i) {
       threads.emplace_back([&] {
         const Scouts::Outcome outcome = Scouts::Send(Work, {}, In(seconds(60)), seconds(60));
-        if (outcome.end == End::kDone) ++done;
+        if (outcome.end == ScoutEnd::kDone) ++done;
       });
     }
   }
@@ -127,9 +127,9 @@ TEST_F(ScoutsTest, MoreThanThereCanBeWaitForEachOther) {
 
 TEST(NoScoutsTest, TasksRunInPlace) {
   const Scouts::Outcome outcome = Scouts::Send(ReportItsProcess, {}, In(seconds(20)), kPatience);
-  EXPECT_EQ(outcome.end, End::kDone);
+  EXPECT_EQ(outcome.end, ScoutEnd::kDone);
   EXPECT_THAT(outcome.reports, ElementsAre(std::to_string(getpid())));
-  EXPECT_EQ(Scouts::Send(Throw, {}, In(seconds(20)), kPatience).end, End::kFailed);
+  EXPECT_EQ(Scouts::Send(Throw, {}, In(seconds(20)), kPatience).end, ScoutEnd::kFailed);
 }
 
 TEST(EndOfScoutsTest, TheyEndWithTheProgram) {

@@ -131,9 +131,15 @@ INSERT INTO view_range VALUES(8192,8191);
 ALTER TABLE store DROP COLUMN next_view;
 ALTER TABLE tombstone ADD COLUMN view INTEGER;
 CREATE INDEX tombstone_by_view ON tombstone (view) WHERE view IS NOT NULL;
+)sql",
+                                          R"sql(
+PRAGMA user_version = 6;
+ALTER TABLE snapshot ADD COLUMN moment TEXT NOT NULL DEFAULT 'unknown'
+  CHECK (moment IN ('unknown', 'one', 'crash-consistent'));
+ALTER TABLE snapshot ADD COLUMN moment_reason TEXT NOT NULL DEFAULT '';
 )sql"};
 constexpr int kLastWithOneCounter = 4;  // the version
-constexpr int kLast = 5;
+constexpr int kLast = 6;
 
 std::vector<std::string> SchemaOf(Database& database) {
   std::vector<std::string> tables;
@@ -205,6 +211,24 @@ TEST_P(MigrationTest, WhatIsNewIsThereAndUnknownOfWhatIsOld) {
   }
   EXPECT_EQ(catalog->FindSnapshot(1)->moment, SnapshotMoment::kCrashConsistent);
   EXPECT_EQ(catalog->FindSnapshot(1)->moment_reason, "why");
+}
+
+TEST_P(MigrationTest, SettingsCanBeMadeAndTheSizesAreGone) {
+  Sql("UPDATE snapshot SET referenced_bytes = 1, exclusive_bytes = 2, usage_ns = 3 WHERE id = 1");
+  const auto catalog = Open();
+  EXPECT_THAT(catalog->SettingsOf(std::nullopt), IsEmpty());
+  EXPECT_THAT(catalog->SettingsOf(1), IsEmpty());
+  {
+    Catalog::Transaction transaction(*catalog);
+    transaction.SetSetting(std::nullopt, "keep.last", "3");
+    transaction.SetSetting(1, "keep.daily", "7");
+    transaction.Commit();
+  }
+  EXPECT_THAT(catalog->SettingsOf(std::nullopt), ElementsAre(testing::Pair("keep.last", "3")));
+  EXPECT_THAT(catalog->SettingsOf(1), ElementsAre(testing::Pair("keep.daily", "7")));
+  Database database(directory_.fd(), "old.db");
+  const auto of_sizes = testing::HasSubstr("snapshot referenced_bytes");
+  EXPECT_THAT(SchemaOf(database), testing::Not(testing::Contains(of_sizes)));
 }
 
 // The two ways to the tables of today come to the same.

@@ -53,6 +53,10 @@ class StoreOpenTest : public StoreTest {
                     {.unlinked_open = 0, .why_not_one_moment = "somebody wrote on"});
     Write("w", "4");
     store().SetMountRoot({.mode = S_IFDIR | 0711, .uid = 1, .gid = 2, .acl = {}});
+    store().SetSetting(std::nullopt, "keep.last", "10");
+    store().SetSetting(Workspace("w").id, "keep.last", "3");
+    store().SetSetting(Workspace("w").id, "keep.within", "30d");
+    store().SetSetting(Workspace("fork").id, "limit.snapshots", "100");
     store().Fsck(false);  // waits for the sidecars
   }
   void ExpectFilled() {
@@ -68,6 +72,11 @@ class StoreOpenTest : public StoreTest {
     EXPECT_EQ(Workspace("w").parent_id, Snapshot("w", "b").id);
     EXPECT_EQ(Workspace("fork").parent_id, Snapshot("fork", "c").id);
     EXPECT_EQ(store().rows().MountRoot().mode, S_IFDIR | 0711U);
+    EXPECT_EQ(store().rows().SettingsOf(std::nullopt), (SettingMap{{"keep.last", "10"}}));
+    EXPECT_EQ(store().rows().SettingsOf(Workspace("w").id),
+              (SettingMap{{"keep.last", "3"}, {"keep.within", "30d"}}));
+    EXPECT_EQ(store().rows().SettingsOf(Workspace("fork").id),
+              (SettingMap{{"limit.snapshots", "100"}}));
   }
 };
 

@@ -85,6 +85,17 @@ TEST(Sidecar, OfALiveTreeTellsTheMarker) {
   EXPECT_EQ(read.parent, written.parent);
 }
 
+TEST(Sidecar, OfALiveTreeTellsWhatIsSet) {
+  Sidecar written = Example();
+  written.role = SidecarRole::kWorkspace;
+  const Sidecar without = ParseSidecar(SerializeSidecar(written));
+  EXPECT_THAT(without.settings, IsEmpty());
+  written.settings = {{"keep.daily", "7"}, {"keep.last", "30m"}, {"of.newer", "1"}};
+  const Sidecar read = ParseSidecar(SerializeSidecar(written));
+  EXPECT_EQ(read.settings, (SettingMap{{"keep.daily", "7"}})) << "what cannot be set is left out";
+  EXPECT_FALSE(read.SameRow(without));
+}
+
 TEST(Sidecar, IsStaleWhenTheRowHasChanged) {
   const Sidecar one = Example();
   Sidecar other = one;
@@ -185,12 +196,15 @@ TEST_F(MetaDirectoryTest, KeepsTheStoresFacts) {
                          .backend_type = "btrfs-loop",
                          .backend_selection = "asked for",
                          .backend_selected_ns = 2};
-  meta_.WriteStore(facts, {.mode = S_IFDIR | 0700, .uid = 1, .gid = 2, .acl = "x"});
+  meta_.WriteStore({.facts = facts,
+                    .mount_root = {.mode = S_IFDIR | 0700, .uid = 1, .gid = 2, .acl = "x"},
+                    .settings = {{"keep.last", "3"}}});
   const auto file = meta_.ReadStore();
   ASSERT_TRUE(file);
   EXPECT_EQ(file->facts.uuid, facts.uuid);
   EXPECT_EQ(file->facts.backend_selected_ns, 2);
   EXPECT_EQ(file->mount_root.acl, "x");
+  EXPECT_EQ(file->settings, (SettingMap{{"keep.last", "3"}}));
   EXPECT_THAT(meta_.List().foreign, IsEmpty());
   WriteFileAt(directory_.fd(), "store.json", "{");
   EXPECT_FALSE(meta_.ReadStore());

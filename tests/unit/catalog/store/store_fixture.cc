@@ -122,10 +122,24 @@ RollbackResult StoreTest::Rollback(const std::string& workspace, const SnapshotR
       store(), {.workspace_id = Workspace(workspace).id, .snapshot_id = to.id, .mode = mode});
 }
 
+namespace {
+
+std::string SettingsText(Store& store, std::optional<int64_t> workspace_id) {
+  std::string text;
+  for (const auto& [key, value] : store.rows().SettingsOf(workspace_id)) {
+    text += fmt::format("{}={} ", key, value);
+  }
+  return text;
+}
+
+}  // namespace
+
 StoreView Look(Store& store) {
   StoreView view;
+  view.rows["settings"] = SettingsText(store, std::nullopt);
   for (const WorkspaceRecord& workspace : store.rows().ListWorkspaces()) {
     view.live[workspace.name] = ReadVolume(store, workspace.volume);
+    view.rows[workspace.name] = SettingsText(store, workspace.id);
     for (const SnapshotRecord& snapshot : store.rows().ListSnapshots(workspace.id)) {
       const std::string name = workspace.name + "/" + WithoutTimes(snapshot.name);
       view.snapshots[name] = ReadVolume(store, snapshot.volume);

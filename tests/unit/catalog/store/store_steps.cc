@@ -71,6 +71,8 @@ const Steps& StepsOfOne() {
        [](Store& store) { store.RenameWorkspace(store.rows().FindWorkspace("w")->id, "new"); }},
       {"remove-workspace",
        [](Store& store) { RemoveWhole(store, store.rows().FindWorkspace("empty")->id); }},
+      {"forget-workspace",
+       [](Store& store) { ForgetWhole(store, store.rows().FindWorkspace("still")->id); }},
       {"checkpoint",
        [](Store& store) {
          CheckpointWhole(store, store.rows().FindWorkspace("w")->id, {.name = "new"});
@@ -96,6 +98,12 @@ const Steps& StepsOfOne() {
        [](Store& store) { store.AddTemplateFromSnapshot("flat", Find(store, "w", "a").id); }},
       {"remove-template", [](Store& store) { store.RemoveTemplate("unused"); }},
       {"edit", [](Store& store) { store.RenameSnapshot(Find(store, "w", "a").id, "new"); }},
+      {"setting",
+       [](Store& store) {
+         store.SetSetting(store.rows().FindWorkspace("w")->id, "keep.daily", "7");
+       }},
+      {"setting-of-store",
+       [](Store& store) { store.SetSetting(std::nullopt, "keep.within", "30d"); }},
   };
   return steps;
 }

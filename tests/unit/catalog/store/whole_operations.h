@@ -28,6 +28,13 @@ inline void RemoveWhole(Store& store, int64_t workspace_id) {
   pending->Finish();
 }
 
+inline uint64_t ForgetWhole(Store& store, int64_t workspace_id) {
+  const auto pending = store.BeginForgetting(workspace_id);
+  pending->Commit();
+  pending->Finish();
+  return pending->snapshots().size();
+}
+
 inline DiffList CompareWhole(Store& store, const DiffRequest& request, WorkLimits& limits) {
   const auto pending = store.BeginComparison(request);
   if (pending->IsOfLiveTree()) pending->CopyLiveTree();

@@ -49,12 +49,22 @@ class StoreVerbs : public Verbs {
   void SetMetadata(int64_t snapshot_id, const Metadata& metadata) override {
     store_.SetMetadata(snapshot_id, metadata);
   }
+  std::vector<std::string> RemoveUnprotected(int64_t snapshot_id) override {
+    return store_.RemoveUnprotected(snapshot_id);
+  }
+  void SetSetting(std::optional<int64_t> workspace_id, const std::string& key,
+                  const std::optional<std::string>& value) override {
+    store_.SetSetting(workspace_id, key, value);
+  }
   RolledBack RollbackInPlace(const RollbackRequest& request, bool force) override {
     if (busy && !force) throw Error(EBUSY, "roll back", "files are open for writing: pid 4711");
     return {RollBackWhole(store_, request), {}};
   }
   WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) override {
     return store_.Fork(snapshot_id, name);
+  }
+  uint64_t ForgetWorkspace(int64_t workspace_id) override {
+    return ForgetWhole(store_, workspace_id);
   }
   bool ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) override {
     return ckptfs::ChangedSinceParent(store_, workspace_id, limits);

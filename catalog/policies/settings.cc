@@ -1,0 +1,159 @@
+#include "catalog/policies/settings.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <string_view>
+#include <utility>
+
+#include "backend/base/error.h"
+#include "backend/base/text.h"
+
+namespace ckptfs {
+namespace {
+
+enum class Kind {
+  kKeepCount,  // a count, or "unlimited"
+  kKeepSpan,
+  kLimit,  // a count
+};
+
+struct Key {
+  const char* name = "";
+  Kind kind{};
+  Period period = Period::kEach;  // of rules
+};
+
+constexpr std::array kKeys = {
+    Key{"keep.last", Kind::kKeepCount, Period::kEach},
+    Key{"keep.hourly", Kind::kKeepCount, Period::kHour},
+    Key{"keep.daily", Kind::kKeepCount, Period::kDay},
+    Key{"keep.weekly", Kind::kKeepCount, Period::kWeek},
+    Key{"keep.monthly", Kind::kKeepCount, Period::kMonth},
+    Key{"keep.yearly", Kind::kKeepCount, Period::kYear},
+    Key{"keep.within", Kind::kKeepSpan, Period::kEach},
+    Key{"keep.within-hourly", Kind::kKeepSpan, Period::kHour},
+    Key{"keep.within-daily", Kind::kKeepSpan, Period::kDay},
+    Key{"keep.within-weekly", Kind::kKeepSpan, Period::kWeek},
+    Key{"keep.within-monthly", Kind::kKeepSpan, Period::kMonth},
+    Key{"keep.within-yearly", Kind::kKeepSpan, Period::kYear},
+    Key{kLimitSnapshots, Kind::kLimit},
+};
+
+const Key& KeyNamed(const std::string& name) {
+  const auto* const found =
+      std::find_if(kKeys.begin(), kKeys.end(), [&](const Key& key) { return key.name == name; });
+  if (found != kKeys.end()) return *found;
+  constexpr size_t kToldBytesMax = 60;
+  throw Error(EINVAL, "find the setting " + QuoteName(Excerpt(name, kToldBytesMax)),
+              "there is no such key", "'ckpt config --list' shows those that there are");
+}
+
+// Puts the rule of that key into `rules`; nothing for a key of another kind, and for "off".
+void AddRule(const Key& key, const std::string& value, KeepRules& rules) {
+  if (value == kSettingOff) return;
+  if (key.kind == Kind::kKeepCount) {
+    rules.count(key.period) = value == "unlimited" ? kUnlimited : ParseCount(key.name, value);
+  } else if (key.kind == Kind::kKeepSpan) {
+    rules.span(key.period) = ParseSpan(key.name, value);
+  }
+}
+
+bool IsNumber(const std::string& text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+}
+
+}  // namespace
+
+void RequireSettingKey(const std::string& key) { KeyNamed(key); }
+
+void RequireSoundSetting(const std::string& key, const std::string& value) {
+  const Key& known = KeyNamed(key);
+  if (value == kSettingOff) return;
+  KeepRules unused;
+  AddRule(known, value, unused);
+  if (known.kind == Kind::kLimit) ParseCount(known.name, value);
+}
+
+SettingMap SoundSettings(const SettingMap& settings) {
+  SettingMap sound;
+  for (const auto& [key, value] : settings) {
+    try {
+      RequireSoundSetting(key, value);
+      sound[key] = value;
+    } catch (const Error&) {  // of a newer ckptfs, or made up
+    }
+  }
+  return sound;
+}
+
+const char* ToString(SettingOrigin origin) {
+  switch (origin) {
+    case SettingOrigin::kStore:
+      return "store";
+    case SettingOrigin::kWorkspace:
+      return "workspace";
+    case SettingOrigin::kDefault:
+      break;
+  }
+  return "default";
+}
+
+Settings::Settings(const SettingMap& store, const SettingMap& workspace)
+    : store_(SoundSettings(store)), workspace_(SoundSettings(workspace)) {}
+
+Setting Settings::Get(const std::string& key) const {
+  const Key& known = KeyNamed(key);
+  const auto of_workspace = workspace_.find(key);
+  const auto of_store = store_.find(key);
+  const bool stores_is_limit =
+      known.kind == Kind::kLimit && of_store != store_.end() && of_store->second != kSettingOff;
+  if (of_workspace != workspace_.end()) {
+    const std::string& value = of_workspace->second;
+    const bool is_stricter =
+        !stores_is_limit ||
+        (value != kSettingOff && ParseCount(key, value) <= ParseCount(key, of_store->second));
+    if (is_stricter) return {key, value, SettingOrigin::kWorkspace};
+  }
+  if (of_store != store_.end()) return {key, of_store->second, SettingOrigin::kStore};
+  return {key, std::nullopt, SettingOrigin::kDefault};
+}
+
+std::vector<Setting> Settings::All() const {
+  std::vector<Setting> all;
+  all.reserve(kKeys.size());
+  for (const Key& key : kKeys) all.push_back(Get(key.name));
+  return all;
+}
+
+KeepRules Settings::Rules() const {
+  KeepRules rules;
+  for (const Key& key : kKeys) {
+    if (const auto value = Get(key.name).value) AddRule(key, *value, rules);
+  }
+  return rules;
+}
+
+std::optional<uint64_t> Settings::Limit(const std::string& key) const {
+  const std::optional<std::string> value = Get(key).value;
+  if (!value || *value == kSettingOff) return std::nullopt;
+  return ParseCount(key, *value);
+}
+
+KeepRules RulesFrom(const SettingMap& given) {
+  KeepRules rules;
+  for (const auto& [key, value] : given) {
+    if (key == "keep") {
+      const Key& meant = KeyNamed(IsNumber(value) ? "keep.last" : "keep.within");
+      AddRule(meant, value, rules);
+    } else {
+      RequireSoundSetting(key, value);
+      AddRule(KeyNamed(key), value, rules);
+    }
+  }
+  return rules;
+}
+
+}  // namespace ckptfs

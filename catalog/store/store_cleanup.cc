@@ -1,0 +1,131 @@
+// What the keep rules leave of a workspace's checkpoints.
+#include <algorithm>
+#include <cerrno>
+#include <iterator>
+
+#include "backend/base/error.h"
+#include "catalog/store/store_context.h"
+
+namespace ckptfs {
+namespace {
+
+constexpr size_t kReadAtOnce = 100;
+
+// What a plan needs of a checkpoint: of very many there may be too much text for all at once.
+struct Candidate {
+  int64_t id = 0;
+  std::string name;
+  int64_t created_ns = 0;
+  bool is_judged = false;  // by the rules; pinned ones stay in any case, and are not counted
+  std::vector<std::string> reasons;
+};
+
+// What must not go, whatever the rules say, as it is now.
+class Protection {
+ public:
+  Protection(const StoreContext& store, int64_t workspace_id) : store_(store) {
+    const auto newest = store.catalog->NewestCheckpoint(workspace_id);
+    if (newest) newest_ = newest->id;
+    for (const WorkspaceRecord& workspace : store.catalog->ListWorkspaces()) {
+      if (workspace.id == workspace_id) {
+        parent_ = workspace.parent_id;
+      } else if (workspace.parent_id) {
+        parents_of_others_.push_back(*workspace.parent_id);
+      }
+    }
+  }
+
+  std::vector<std::string> ReasonsFor(const SnapshotRecord& snapshot) const {
+    std::vector<std::string> reasons;
+    const auto add = [&reasons](bool holds, const char* reason) {
+      if (holds) reasons.emplace_back(reason);
+    };
+    const auto& others = parents_of_others_;
+    add(snapshot.pinned, "pinned");
+    add(snapshot.state == SnapshotState::kMissing, "its data is missing");
+    add(snapshot.id == newest_, "newest");
+    add(snapshot.id == parent_, "parent of the live state");
+    add(std::find(others.begin(), others.end(), snapshot.id) != others.end(),
+        "parent of another workspace's live state");
+    add(store_.unsealed.IsInWriting(snapshot.volume), "programs go on writing to it");
+    return reasons;
+  }
+
+ private:
+  const StoreContext& store_;
+  std::optional<int64_t> newest_, parent_;
+  std::vector<int64_t> parents_of_others_;
+};
+
+std::vector<Candidate> CheckpointsOf(const StoreContext& store, int64_t workspace_id) {
+  const Protection protection(store, workspace_id);
+  std::vector<Candidate> found;
+  int64_t after_id = 0;
+  for (;;) {
+    const auto page = store.catalog->ListSnapshots(workspace_id, after_id, kReadAtOnce);
+    if (page.empty()) return found;
+    after_id = page.back().id;
+    for (const SnapshotRecord& snapshot : page) {
+      if (snapshot.kind != SnapshotKind::kManual) continue;
+      found.push_back({.id = snapshot.id,
+                       .name = snapshot.name,
+                       .created_ns = snapshot.created_ns,
+                       .is_judged = !snapshot.pinned && snapshot.state == SnapshotState::kOk,
+                       .reasons = protection.ReasonsFor(snapshot)});
+    }
+  }
+}
+
+// Adds what the rules say of those that they judge.
+void Judge(const KeepRules& rules, int64_t now_ns, std::vector<Candidate>& candidates) {
+  std::vector<int64_t> times;
+  for (const Candidate& candidate : candidates) {
+    if (candidate.is_judged) times.push_back(candidate.created_ns);
+  }
+  const auto verdicts = ReasonsToKeep(rules, times, now_ns);
+  auto verdict = verdicts.begin();
+  for (Candidate& candidate : candidates) {
+    if (!candidate.is_judged) continue;
+    candidate.reasons.insert(candidate.reasons.end(), verdict->begin(), verdict->end());
+    ++verdict;
+  }
+}
+
+}  // namespace
+
+std::vector<CleanupVerdict> Store::PlanCleanup(const CleanupRequest& request) const {
+  const StoreContext& store = *impl_;
+  const WorkspaceRecord workspace = store.Workspace(request.workspace_id);
+  if (request.rules.IsEmpty()) {
+    throw Error(EINVAL, "clean up workspace " + workspace.name,
+                "no rule says what to keep: none is given, and none is set",
+                "Give one, such as --keep-last 10, or set one: ckpt config keep.last 10");
+  }
+  std::vector<Candidate> candidates = CheckpointsOf(store, workspace.id);
+  Judge(request.rules, store.clock.NowNs(), candidates);
+  std::vector<CleanupVerdict> verdicts;
+  verdicts.reserve(candidates.size());
+  for (Candidate& candidate : candidates) {
+    const bool keep = !candidate.reasons.empty();
+    if (!keep) candidate.reasons.emplace_back("no rule keeps it");
+    verdicts.push_back({.snapshot_id = candidate.id,
+                        .name = std::move(candidate.name),
+                        .keep = keep,
+                        .reasons = std::move(candidate.reasons)});
+  }
+  return verdicts;
+}
+
+// With the workspace held: what protects a checkpoint may have changed since the plan. On disk: as for
+// Store::DeleteSnapshot; killed between two removals, the rest is still there.
+std::vector<std::string> Store::RemoveUnprotected(int64_t snapshot_id) {
+  StoreContext& store = *impl_;
+  const StoreContext::HeldSnapshot held = store.HoldSnapshot(snapshot_id);
+  store.RequireWritable("delete snapshot " + held.snapshot.name);
+  std::vector<std::string> reasons =
+      Protection(store, held.snapshot.workspace_id).ReasonsFor(held.snapshot);
+  if (reasons.empty()) DeleteForGood(store, held.snapshot);
+  return reasons;
+}
+
+}  // namespace ckptfs

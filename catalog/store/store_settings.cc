@@ -1,0 +1,42 @@
+// Settings of the store and of its workspaces.
+#include "backend/base/failpoint.h"
+#include "catalog/store/store_context.h"
+
+namespace ckptfs {
+
+Settings Store::SettingsFor(std::optional<int64_t> workspace_id) const {
+  const Catalog& rows = *impl_->catalog;
+  return {rows.SettingsOf(std::nullopt),
+          workspace_id ? rows.SettingsOf(workspace_id) : SettingMap()};
+}
+
+// On disk between the commit and the end: the new setting, and the old one in the sidecar, which recovery
+// writes anew.
+void Store::SetSetting(std::optional<int64_t> workspace_id, const std::string& key,
+                       const std::optional<std::string>& value) {
+  if (value) {
+    RequireSoundSetting(key, *value);
+  } else {
+    RequireSettingKey(key);
+  }
+  StoreContext& store = *impl_;
+  const OperationLocks::Hold hold =
+      store.operations.Lock({workspace_id.value_or(StoreContext::kMountRootLock)});
+  store.RequireWritable("set " + key);
+  const VolumeId volume = workspace_id ? store.Workspace(*workspace_id).volume : VolumeId();
+  Failpoint("setting.before-commit");
+  {
+    Catalog::Transaction transaction(*store.catalog);
+    transaction.SetSetting(workspace_id, key, value);
+    store.Commit(transaction);
+  }
+  Failpoint("setting.after-commit");
+  if (workspace_id) {
+    store.sidecars->Refresh(volume);
+  } else {
+    store.sidecars->RefreshStore();
+  }
+  Failpoint("setting.after-sidecar");
+}
+
+}  // namespace ckptfs
