@@ -162,10 +162,9 @@ bool GrowFile(int image_fd, const BtrfsSuperblock& super, const BackendOptions& 
                 "the store is read-only", "Mount it writable, or leave size= out");
   }
   if (grow && wanted < kMinResizedBytes) {
-    throw Error(
-        EINVAL, fmt::format("grow {} to {} bytes", kImageName, wanted),
-        fmt::format("btrfs can only be resized to {} MiB or more", kMinResizedBytes / kMiB),
-        fmt::format("Give size={}M or more, or leave size= out", kMinResizedBytes / kMiB));
+    throw Error(EINVAL, fmt::format("grow {} to {} bytes", kImageName, wanted),
+                fmt::format("btrfs can only be resized to {} MiB or more", kMinResizedBytes / kMiB),
+                fmt::format("Give size={}M or more, or leave size= out", kMinResizedBytes / kMiB));
   }
   if (wanted > present) {
     Failpoint("image-grow.before-truncate");

@@ -69,8 +69,10 @@ std::unique_ptr<VolumeDevice> SnapshotBackend::MakeDevice(const VolumeFile& volu
                                                           bool writable) const {
   // If the CoW file is already attached elsewhere, attaching it here reports that.
   if (writable && !WaitUntilDetached(volume.fd) && RevalidateCow(volume.fd, kVolumeHeaderBytes)) {
-    spdlog::warn("volume {}: the kernel had invalidated it, most likely for lack of space; it is in use again",
-                 volume.id.str());
+    spdlog::warn(
+        "volume {}: the kernel had invalidated it, most likely for lack of space; it is in use "
+        "again",
+        volume.id.str());
   }
   return std::make_unique<SnapshotDevice>(std::move(base), volume.fd, kVolumeHeaderBytes, name,
                                           name, !writable);

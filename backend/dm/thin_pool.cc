@@ -56,7 +56,7 @@ ThinPool::ThinPool(int pool_fd, const Options& options)
     : pool_fd_(pool_fd),
       read_only_(options.read_only),
       state_file_(OpenThinPoolFile(pool_fd, kThinStateName, read_only_ ? O_RDONLY : O_RDWR)),
-      // dm-thin takes no device for data that cannot be written to, whatever it does with it.
+      // dm-thin requires a writable data device, even if it does not write to it.
       data_(OpenDisk(pool_fd, kThinDataName, options.data_device, /*read_only=*/false)),
       metadata_(OpenDisk(pool_fd, kThinMetadataName, options.metadata_device, read_only_)),
       state_(ReadThinState(state_file_.get())) {
@@ -205,8 +205,7 @@ ThinPool::NewDevice::~NewDevice() {
 ThinPoolStatus ThinPool::Status() const {
   const std::string status = device_->Status();
   if (const auto parsed = ParseThinPoolStatus(status)) return *parsed;
-  throw Error(EIO, "read the status of the thin pool",
-              fmt::format("unknown status '{}'", status));
+  throw Error(EIO, "read the status of the thin pool", fmt::format("unknown status '{}'", status));
 }
 
 DiskSpace ThinPool::Room() const {

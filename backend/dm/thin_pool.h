@@ -22,8 +22,8 @@
 
 namespace ckptfs {
 
-// The pool's device, active for as long as this lives, with its loop devices. There must be one at most of
-// its files, or they are destroyed.
+// The pool's device, active for the lifetime of this object, with its loop devices. There must be at most one on its
+// files, or they are destroyed.
 //
 // Changes happen in this order: the state, with a new transaction and the device to create, is made durable;
 // the pool creates the device; the pool gets the transaction's number; the volume's file, which names the

@@ -159,7 +159,7 @@ ALTER TABLE snapshot DROP COLUMN exclusive_bytes;
 ALTER TABLE snapshot DROP COLUMN usage_ns;
 )sql";
 
-// A change of the tables is a new entry; one that stands here is never edited.
+// A change of the tables is a new entry; existing entries are never edited.
 constexpr std::array kMigrations = {kVersion1, kVersion2, kVersion3, kVersion4,
                                     kVersion5, kVersion6, kVersion7};
 

@@ -179,14 +179,14 @@ void Recovery::JudgeVolumesWithoutRow() {
 }
 
 bool Recovery::IsDebris(const VolumeId& volume) const {
-  // The catalog may have forgotten the row that this volume had.
+  // The catalog may have lost this volume's row.
   const std::optional<uint64_t>& seen = inventory_.store_generation();
   if (seen && *seen > generation_) return false;
   const std::optional<Sidecar> sidecar = inventory_.ReadSidecar(volume).sidecar;
   if (!sidecar) return false;
   if (sidecar->IsUnfinished()) return true;
   if (!seen) return false;
-  // Somebody may have been told that it is there.
+  // A caller may have been told that it exists.
   if (sidecar->role == SidecarRole::kSnapshot) return false;
   // The transaction that was to give it a row did not happen: it would be durable. Those of other operations
   // may have come before it.
@@ -196,7 +196,7 @@ bool Recovery::IsDebris(const VolumeId& volume) const {
 void Recovery::SetStates() {
   Catalog::Transaction transaction(*store_.catalog);
   for (const SnapshotVolume& snapshot : inventory_.snapshots()) SetState(transaction, snapshot);
-  // Found again by the next start: no news for the store.
+  // The next start would find it again: the store need not record it.
   transaction.CommitUncounted();
   for (const WorkspaceRecord& workspace : inventory_.workspaces()) {
     const std::optional<bool> read_only = inventory_.IsReadOnly(workspace.volume);

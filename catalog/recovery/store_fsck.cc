@@ -71,7 +71,7 @@ FsckReport Checker::Run() {
   return std::move(report_);
 }
 
-// Reports `problem`, and mends it if that was asked for.
+// Reports `problem`, and repairs it if requested.
 template <typename Action>
 void Checker::Mend(const std::string& problem, const std::string& done, const Action& mend) {
   Problem(problem);

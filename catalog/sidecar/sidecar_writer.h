@@ -27,7 +27,7 @@ class SidecarWriter {
   // Brings store.json up to date. A failure is logged only.
   void RefreshStore() noexcept;
 
-  // For a volume that is to be made. Its `generation` is set here: that of the next transaction.
+  // For a volume about to be created. Sets its `generation`: that of the next transaction.
   void Prepare(Sidecar sidecar);
   // The same for a volume that has had a sidecar since its filling began.
   void PrepareFilled(Sidecar sidecar);

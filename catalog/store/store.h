@@ -80,7 +80,7 @@ struct CleanupVerdict {
   std::vector<std::string> reasons;  // for the one or the other
 };
 
-// What Store::LimitUndo did.
+// The result of Store::LimitUndo.
 struct UndoLimitStep {
   std::optional<SnapshotRecord> deleted;
   // Nothing was deleted, but there may be something to delete after this time; empty: no need to wait.

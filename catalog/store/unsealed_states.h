@@ -17,7 +17,6 @@ namespace ckptfs {
 //   in writing it is left alone until WritersGone.
 // On disk, both are a snapshot with a writable volume. After a power failure recovery seals it: no process
 // can still have it open.
-// process of before can have it open then.
 // Owned by the store's context. Thread-safe. Sealing a volume may take long, as all dirty data is written
 // first: only operations on that same volume wait for it.
 class UnsealedStates {
@@ -41,7 +40,7 @@ class UnsealedStates {
     bool being_sealed = false;
   };
 
-  // Waits for whoever seals that volume.
+  // Waits while that volume is being sealed.
   void AwaitSealed(MutexLock& lock, const VolumeId& volume) REQUIRES(mutex_);
 
   mutable Mutex mutex_;

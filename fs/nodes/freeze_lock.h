@@ -117,7 +117,7 @@ class FreezeLock {
     ++inside_;
   }
 
-  // False if nobody waits for the caller any more.
+  // False if the requester no longer waits.
   bool AwaitOpen(MutexLock& lock) REQUIRES(mutex_) {
     constexpr std::chrono::milliseconds kPoll{50};
     const auto is_open = [this]() REQUIRES(mutex_) { return !closed_; };

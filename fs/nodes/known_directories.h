@@ -86,7 +86,7 @@ class KnownDirectories {
   using Table = std::unordered_multimap<uint64_t, Known>;
 
   Table::iterator Find(NodeId node) REQUIRES(mutex_);
-  // That directory if it is known, counting one lookup; else empty. `taken`: whether another has its number
+  // That directory if it is known, with one more lookup counted; else empty. `taken`: another directory has its number
   // in that slot.
   std::optional<NodeHandle> FindAgain(FileId file, Slot slot, bool& taken) REQUIRES(mutex_);
   NodeHandle Add(FileId file, Slot slot, uint32_t slot_generation) REQUIRES(mutex_);

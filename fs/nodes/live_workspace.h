@@ -178,8 +178,8 @@ class LiveWorkspaces {
 
   Store& store_;
   SlotTable& slots_;
-  // Taken before `mutex_`. Held while a volume is opened, which can take seconds: those that are open
-  // already can be had meanwhile. One that is removed is not opened again.
+  // Lock order: before `mutex_`. Held while a volume is opened, which can take seconds: workspaces that are open
+  // already are available meanwhile. A removed one is not opened again.
   Mutex opening_;
   mutable Mutex mutex_;
   std::unordered_map<int64_t, std::shared_ptr<LiveWorkspace>> by_id_ GUARDED_BY(mutex_);

@@ -168,9 +168,9 @@ class VolumeCache {
   std::shared_ptr<Volume> Open(const VolumeId& id);
   // The one in which files of that view (kLiveFiles) are found now.
   std::shared_ptr<Volume> OfFiles(const View& view);
-  // Lets go of a volume that is to be destroyed.
+  // Releases a volume that is to be destroyed.
   void Drop(const VolumeId& id) { kept_.Remove(id); }
-  // Lets go of those that were not used for a while. Returns whether any is left.
+  // Releases volumes that have been idle for a while. Returns whether any is left.
   bool DropIdle();
 
  private:

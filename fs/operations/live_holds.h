@@ -30,8 +30,8 @@ class FreezeHold {
   MountContext& mount_;
   std::shared_ptr<LiveWorkspace> workspace_;  // keeps alive the freeze lock that `closed_` holds
   const bool becomes_snapshot_;
-  // Ends after the freeze lock has opened: its end waits for calls that may stand behind a change at the
-  // freeze lock, in the queue for a file's lock.
+  // Destroyed after the freeze lock has opened: the destructor waits for calls that may be queued for a file's
+  // lock, behind a change that waits at the freeze lock.
   std::unique_ptr<WriteBarrier::Stopped> stopped_;
   FreezeLock::Closed closed_;
   std::unique_ptr<GatheredOrphans> gathered_;  // ends before the freeze lock opens

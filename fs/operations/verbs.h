@@ -45,9 +45,9 @@ class Verbs {
   // As Store::SetSetting.
   virtual void SetSetting(std::optional<int64_t> workspace_id, const std::string& key,
                           const std::optional<std::string>& value) = 0;
-  // In place: processes that stand in the workspace go on in the restored tree. `force` lets open
-  // writers go on writing to the state that is kept, and takes away what is mounted in the workspace; else
-  // EBUSY if there are any, naming them. Waits for requests on the workspace, and for other verbs.
+  // In place: processes whose working directory is in the workspace go on in the restored tree. With `force`, open
+  // writers go on writing to the kept state, and mounts in the workspace are unmounted; without, either is EBUSY,
+  // naming them. Waits for requests on the workspace, and for its other verbs.
   virtual RolledBack RollbackInPlace(const RollbackRequest& request, bool force) = 0;
   virtual WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) = 0;
   // Removes a workspace with all its snapshots; returns how many these were. EBUSY if one is pinned, if files are

@@ -20,7 +20,7 @@ namespace {
 constexpr std::chrono::milliseconds kSearchMax{100};
 // For one process.
 constexpr std::chrono::milliseconds kProcessPatience{20};
-// A RELEASE that is on its way arrives sooner than all processes are looked through.
+// A pending RELEASE arrives sooner than a scan of all processes ends.
 constexpr std::chrono::milliseconds kNoteReleaseWait{5};
 constexpr std::chrono::milliseconds kNoteReleasePoll{1};
 constexpr size_t kHeirsMax = 64;

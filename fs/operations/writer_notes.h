@@ -39,8 +39,8 @@ class WriterNotes {
 
   MountContext& mount_;
   Mutex mutex_;
-  // Processes that were found to have what another one had opened. They are asked before all others
-  // next time: a server's files, say, are its for long.
+  // Processes that were found to hold what another process had opened. They are scanned first
+  // next time: a server, for example, keeps such files for long.
   std::set<pid_t> heirs_ GUARDED_BY(mutex_);
 };
 

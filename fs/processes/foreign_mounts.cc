@@ -22,7 +22,7 @@ namespace ckptfs {
 namespace {
 
 constexpr size_t kNamedMountsMax = 10;
-// Behind the root of a mount whose directory has no name at the moment.
+// Suffix of a mount's root if that directory has no name at the moment.
 constexpr std::string_view kDeletedMark = "//deleted";
 
 StuckPlaces stuck_at_mounts;  // processes
