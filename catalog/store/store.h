@@ -166,6 +166,9 @@ class Store {
   // The last program that went on writing to a kept state (PendingRollback) is gone, and none can come back:
   // makes the state read-only, soon. Does nothing if it has been deleted.
   void WritersGone(const VolumeId& kept);
+  // True from the commit of such a rollback until WritersGone: what is read of the state after a "no" is final.
+  // Takes no lock while there is no such state.
+  bool IsInWriting(const VolumeId& kept) const;
   // A new workspace that starts as that snapshot. EEXIST, EINVAL, ENOSPC, EIO, EBUSY (in writing).
   WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name);
 

@@ -326,6 +326,8 @@ std::unique_ptr<PendingRollback> Store::BeginRollback(const RollbackRequest& req
   return std::make_unique<RollbackJob>(*impl_, HoldFor(*impl_, request), request);
 }
 
+bool Store::IsInWriting(const VolumeId& kept) const { return impl_->unsealed.IsInWriting(kept); }
+
 void Store::WritersGone(const VolumeId& kept) {
   impl_->unsealed.WritersGone(kept);
   impl_->janitor->Seal(kept);

@@ -10,6 +10,12 @@ namespace ckptfs {
 void UnsealedStates::Add(const VolumeId& volume, bool in_writing) {
   const MutexLock lock(mutex_);
   states_[volume].in_writing = in_writing;
+  CountInWriting();
+}
+
+void UnsealedStates::CountInWriting() {
+  in_writing_ = static_cast<size_t>(std::count_if(
+      states_.begin(), states_.end(), [](const auto& known) { return known.second.in_writing; }));
 }
 
 void UnsealedStates::WritersGone(const VolumeId& volume) {
@@ -17,9 +23,11 @@ void UnsealedStates::WritersGone(const VolumeId& volume) {
   if (const auto known = states_.find(volume); known != states_.end()) {
     known->second.in_writing = false;
   }
+  CountInWriting();
 }
 
 bool UnsealedStates::IsInWriting(const VolumeId& volume) const {
+  if (in_writing_ == 0) return false;
   const MutexLock lock(mutex_);
   const auto known = states_.find(volume);
   return known != states_.end() && known->second.in_writing;
@@ -65,6 +73,7 @@ void UnsealedStates::Drop(const VolumeId& volume) {
   MutexLock lock(mutex_);
   AwaitSealed(lock, volume);
   states_.erase(volume);
+  CountInWriting();
 }
 
 void UnsealedStates::SealAll(Backend& backend) noexcept {
@@ -83,6 +92,7 @@ void UnsealedStates::SealAll(Backend& backend) noexcept {
     }
   }
   states_.clear();
+  CountInWriting();
 }
 
 }  // namespace ckptfs

@@ -1,7 +1,9 @@
 // States that rollbacks kept whose volumes are still writable.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
+#include <cstddef>
 #include <map>
 
 #include "backend/base/mutex.h"
@@ -17,6 +19,7 @@ namespace ckptfs {
 //   in writing it is left alone until WritersGone.
 // On disk, both are a snapshot with a writable volume. After a power failure recovery seals it: no process
 // can still have it open.
+// This is the one place that knows which states are in writing; fs/open/writer_watch.h finds out when it ends.
 // Owned by the store's context. Thread-safe. Sealing a volume may take long, as all dirty data is written
 // first: only operations on that same volume wait for it.
 class UnsealedStates {
@@ -42,10 +45,12 @@ class UnsealedStates {
 
   // Waits while that volume is being sealed.
   void AwaitSealed(MutexLock& lock, const VolumeId& volume) REQUIRES(mutex_);
+  void CountInWriting() REQUIRES(mutex_);
 
   mutable Mutex mutex_;
   std::condition_variable sealed_;
   std::map<VolumeId, State> states_ GUARDED_BY(mutex_);
+  std::atomic<size_t> in_writing_{0};  // as many as there are in `states_`
 };
 
 }  // namespace ckptfs

@@ -202,7 +202,7 @@ void FileTree::KeepAllReachable(Slot slot) {
 void FileTree::Release(NodeId node_id, uint64_t handle) {
   const bool was_last_writer = mount_.open_files.Release(node_id, handle);
   if (OpenFiles::IsOfWriter(handle)) mount_.tidier.Wake();  // for it may be mapped
-  if (was_last_writer) mount_.detached.Released(SlotOf(node_id));
+  if (was_last_writer) mount_.writer_watch.Released(SlotOf(node_id));
 }
 
 std::shared_ptr<const UniqueFd> FileTree::WriteFd(NodeId node_id, uint64_t handle) const {

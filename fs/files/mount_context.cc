@@ -30,11 +30,11 @@ MountContext::MountContext(Store& store_in, KernelCache& kernel_in, MountOptions
       helper(mount_helper),
       write_barrier(mount_helper),
       invalidator(kernel),
-      detached([this](Slot slot) { return !mapped.Writers(slot).empty(); },
-               [this](const DetachedState& state) {
-                 store.WritersGone(state.volume);
-                 slots.Unpin(state.slot);
-               }),
+      writer_watch([this](Slot slot) { return !mapped.Writers(slot).empty(); },
+                   [this](const DetachedState& state) {
+                     store.WritersGone(state.volume);
+                     slots.Unpin(state.slot);
+                   }),
       tidier(kTidyInterval, [this] {
         const bool maybe_mapped = mapped.LookAtSome();
         const bool open_volumes = volumes.DropIdle();
@@ -79,7 +79,7 @@ Node MountContext::Resolve(NodeId node_id) {
       node.volume = volumes.OfFiles(*node.view);
       break;
     case View::Kind::kSnapshot:
-      node.in_writing = detached.Contains(node.view->volume_id);
+      node.in_writing = store.IsInWriting(node.view->volume_id);
       try {
         node.volume = volumes.Open(node.view->volume_id);
         tidier.Wake();

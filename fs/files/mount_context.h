@@ -18,7 +18,6 @@
 #include "fs/nodes/live_workspace.h"
 #include "fs/nodes/stale_names.h"
 #include "fs/nodes/views.h"
-#include "fs/open/detached_states.h"
 #include "fs/open/inode_table.h"
 #include "fs/open/kernel_pages.h"
 #include "fs/open/mapped_files.h"
@@ -26,6 +25,7 @@
 #include "fs/open/open_files.h"
 #include "fs/open/orphan_inodes.h"
 #include "fs/open/write_barrier.h"
+#include "fs/open/writer_watch.h"
 
 namespace ckptfs {
 
@@ -115,7 +115,7 @@ struct MountContext {
   ElasticPool settlers;    // SettlingNames
   // These have threads that use what is above.
   KernelPages pages{kernel, open_files};
-  DetachedStates detached;
+  WriterWatch writer_watch;
   PeriodicTimer tidier;  // of `mapped`, `directory_fds` and `volumes`
 };
 

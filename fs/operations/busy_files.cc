@@ -164,7 +164,7 @@ void BusyFiles::RefuseOpenWriters(const LiveWorkspace& workspace) const {
 
 void BusyFiles::RefuseDetachedWriters(const SnapshotRecord& snapshot, const std::string& attempted,
                                       const std::string& hint) const {
-  const std::optional<DetachedState> state = mount_.detached.Find(snapshot.volume);
+  const std::optional<DetachedState> state = mount_.writer_watch.Find(snapshot.volume);
   if (!state) return;
   const auto held = [&] {
     std::vector<HeldFile> files;
@@ -179,7 +179,7 @@ void BusyFiles::RefuseDetachedWriters(const SnapshotRecord& snapshot, const std:
   AwaitReleasesOf(mount_.device, held);
   const std::vector<HeldFile> files = held();
   if (files.empty()) {
-    mount_.detached.EndQuietOnes();
+    mount_.writer_watch.EndQuietOnes();
     return;
   }
   const std::shared_ptr<Volume> volume = mount_.volumes.Open(snapshot.volume);

@@ -208,7 +208,7 @@ void MountVerbs::DeleteSnapshot(int64_t snapshot_id, bool force) {
 void MountVerbs::SnapshotDeleted(const SnapshotRecord& record) {
   mount_.ListsChanged(record.workspace_id);
   for (const SnapDir place : kSnapDirs) NameGone(record, place);
-  if (const auto slot = mount_.detached.Drop(record.volume)) mount_.slots.Unpin(*slot);
+  if (const auto slot = mount_.writer_watch.Drop(record.volume)) mount_.slots.Unpin(*slot);
   mount_.volumes.Drop(record.volume);
   mount_.directory_fds.Drop(record.volume);
   for (const SnapDir place : kSnapDirs) mount_.slots.RenewSnapshot(record.id, place);

@@ -39,7 +39,7 @@ struct RenamePaths {
 //   6. Still closed: the workspace is switched to the new volume and slot.
 //   7. The freeze lock opens. The invalidator drops attributes and listings of directories that processes
 //      reach without a path walk; then the verb returns. The previous state becomes read-only soon, or, if
-//      files are open for writing, when the last of them is closed (DetachedStates).
+//      files are open for writing, when the last of them is closed (WriterWatch).
 //   8. When the kernel has forgotten the names of the previous state, walks go on in the restored one.
 // From the commit on, StaleNames handles names in the mount root and in lists that now mean something else.
 class MountVerbs : public Verbs {

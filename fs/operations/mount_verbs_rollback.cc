@@ -191,11 +191,11 @@ void MountVerbs::SwitchLive(const LiveRollback& rollback, const RollbackResult& 
   const std::shared_ptr<View> old = workspace.live()->files;
   try {
     if (old && result.in_writing) {
-      mount_.detached.Add({.volume = result.old_volume,
-                           .slot = old->slot,
-                           .workspace_id = workspace.id(),
-                           .view = result.kept->view,
-                           .former_view = workspace.number()});
+      mount_.writer_watch.Add({.volume = result.old_volume,
+                               .slot = old->slot,
+                               .workspace_id = workspace.id(),
+                               .view = result.kept->view,
+                               .former_view = workspace.number()});
     }
     const bool foreign = workspace.IsForeign(rollback.snapshot);
     const auto begin_line = [&] {

@@ -1,4 +1,4 @@
-#include "fs/open/detached_states.h"
+#include "fs/open/writer_watch.h"
 
 #include <pthread.h>
 
@@ -13,27 +13,27 @@ constexpr std::chrono::seconds kMappingsPoll{1};
 
 }  // namespace
 
-DetachedStates::DetachedStates(std::function<bool(Slot)> has_writers,
-                               std::function<void(const DetachedState&)> end)
+WriterWatch::WriterWatch(std::function<bool(Slot)> has_writers,
+                         std::function<void(const DetachedState&)> end)
     : has_writers_(std::move(has_writers)),
       end_(std::move(end)),
       thread_([this](const std::stop_token& stop) { Run(stop); }) {
-  pthread_setname_np(thread_.native_handle(), "ckptfs-detached");
+  pthread_setname_np(thread_.native_handle(), "ckptfs-writers");
 }
 
-DetachedStates::~DetachedStates() {
+WriterWatch::~WriterWatch() {
   thread_.request_stop();
   thread_.join();
 }
 
-void DetachedStates::Add(DetachedState state) {
+void WriterWatch::Add(DetachedState state) {
   const MutexLock lock(mutex_);
   states_.push_back(std::move(state));
   count_ = states_.size();
   changed_.notify_all();
 }
 
-void DetachedStates::Released(Slot slot) {
+void WriterWatch::Released(Slot slot) {
   if (count_ == 0) return;
   const MutexLock lock(mutex_);
   const auto is_of_slot = [slot](const DetachedState& state) { return state.slot == slot; };
@@ -42,7 +42,7 @@ void DetachedStates::Released(Slot slot) {
   changed_.notify_all();
 }
 
-std::optional<DetachedState> DetachedStates::Find(const VolumeId& volume) const {
+std::optional<DetachedState> WriterWatch::Find(const VolumeId& volume) const {
   if (count_ == 0) return std::nullopt;
   const MutexLock lock(mutex_);
   for (const DetachedState& state : states_) {
@@ -51,9 +51,7 @@ std::optional<DetachedState> DetachedStates::Find(const VolumeId& volume) const 
   return std::nullopt;
 }
 
-bool DetachedStates::Contains(const VolumeId& volume) const { return Find(volume).has_value(); }
-
-std::optional<DetachedState> DetachedStates::Take(const VolumeId& volume) {
+std::optional<DetachedState> WriterWatch::Take(const VolumeId& volume) {
   const MutexLock lock(mutex_);
   const auto position =
       std::find_if(states_.begin(), states_.end(),
@@ -65,13 +63,13 @@ std::optional<DetachedState> DetachedStates::Take(const VolumeId& volume) {
   return taken;
 }
 
-std::optional<Slot> DetachedStates::Drop(const VolumeId& volume) {
+std::optional<Slot> WriterWatch::Drop(const VolumeId& volume) {
   const std::optional<DetachedState> dropped = Take(volume);
   if (!dropped) return std::nullopt;
   return dropped->slot;
 }
 
-void DetachedStates::Run(const std::stop_token& stop) {
+void WriterWatch::Run(const std::stop_token& stop) {
   MutexLock lock(mutex_);
   while (!stop.stop_requested()) {
     changed_.wait(lock.native(), stop, [this]() REQUIRES(mutex_) { return !states_.empty(); });
@@ -85,7 +83,7 @@ void DetachedStates::Run(const std::stop_token& stop) {
   }
 }
 
-void DetachedStates::EndQuietOnes() {
+void WriterWatch::EndQuietOnes() {
   std::vector<DetachedState> states;
   {
     const MutexLock lock(mutex_);

@@ -1,4 +1,4 @@
-// States that rollbacks replaced while programs had files of theirs open for writing.
+// Finds out when the last program has stopped writing to a state that a rollback replaced.
 #pragma once
 
 #include <atomic>
@@ -25,23 +25,21 @@ struct DetachedState {
   uint64_t former_view = 0;  // the workspace's, which /proc shows until the next stat
 };
 
-// Knows which kept states are still being written to, and finds out when the last of their writers
-// has gone: no node of such a slot is opened for writing any more (FileTree::Open), so they only
-// become fewer. The end of a handle is told by Released. That of a mapping is told by nobody, and
-// looked for every second.
+// Watches the slots of states that programs go on writing to. Which states these are is known by the store
+// (Store::IsInWriting); this tells the store when it is over. No node of such a slot is opened for writing any
+// more (FileTree::Open), so the writers only become fewer. Released reports the end of a handle. Nothing reports
+// the end of a mapping: a poll every second finds it.
 //
-// Owned by the mount. Any thread may call anything. A thread of its own looks, and holds no lock of
-// this meanwhile.
-class DetachedStates {
+// Owned by the mount. Thread-safe. A dedicated thread polls, without holding the lock meanwhile.
+class WriterWatch {
  public:
   // `has_writers`: whether somebody can still write to files of that slot. `end`: all have gone, and
   // the state is listed here no longer; has the volume sealed and gives the slot back. Both are
   // called without a lock.
-  DetachedStates(std::function<bool(Slot)> has_writers,
-                 std::function<void(const DetachedState&)> end);
-  ~DetachedStates();  // ends nothing: the store seals at its end what is left
-  DetachedStates(const DetachedStates&) = delete;
-  DetachedStates& operator=(const DetachedStates&) = delete;
+  WriterWatch(std::function<bool(Slot)> has_writers, std::function<void(const DetachedState&)> end);
+  ~WriterWatch();  // ends nothing: the store seals at its end what is left
+  WriterWatch(const WriterWatch&) = delete;
+  WriterWatch& operator=(const WriterWatch&) = delete;
 
   void Add(DetachedState state);
   // The last handle of some file of that slot that could write has been released.
@@ -51,9 +49,7 @@ class DetachedStates {
   // The volume is being destroyed, with the user's consent. Returns the slot to give back.
   std::optional<Slot> Drop(const VolumeId& volume);
 
-  // True from Add until nothing in it can change any more: what is read after a "no" is final.
-  // Costs nothing as long as there are none.
-  bool Contains(const VolumeId& volume) const;
+  // Empty if it is not watched. Costs nothing as long as no state is.
   std::optional<DetachedState> Find(const VolumeId& volume) const;
 
  private:

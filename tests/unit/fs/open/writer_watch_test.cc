@@ -1,4 +1,4 @@
-#include "fs/open/detached_states.h"
+#include "fs/open/writer_watch.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,7 +13,7 @@ namespace ckptfs {
 namespace {
 
 // Says who writes, and notes what ends.
-class DetachedStatesTest : public testing::Test {
+class WriterWatchTest : public testing::Test {
  protected:
   DetachedState State(Slot slot) {
     return {.volume = VolumeId::Generate(),
@@ -39,38 +39,38 @@ class DetachedStatesTest : public testing::Test {
   std::condition_variable changed_;
   std::map<Slot, bool> writers_;
   std::map<Slot, int> ended_;
-  DetachedStates states_{[this](Slot slot) {
-                           const std::lock_guard lock(mutex_);
-                           return writers_[slot];
-                         },
-                         [this](const DetachedState& state) {
-                           const std::lock_guard lock(mutex_);
-                           ++ended_[state.slot];
-                           changed_.notify_all();
-                         }};
+  WriterWatch states_{[this](Slot slot) {
+                        const std::lock_guard lock(mutex_);
+                        return writers_[slot];
+                      },
+                      [this](const DetachedState& state) {
+                        const std::lock_guard lock(mutex_);
+                        ++ended_[state.slot];
+                        changed_.notify_all();
+                      }};
 };
 
-TEST_F(DetachedStatesTest, EndsWithTheLastHandle) {
+TEST_F(WriterWatchTest, EndsWithTheLastHandle) {
   SetWriters(7, true);
   const DetachedState state = State(7);
   states_.Add(state);
   states_.Released(7);  // of one file; there are others
   EXPECT_FALSE(EndsWithin(7, std::chrono::milliseconds(100)));
-  EXPECT_TRUE(states_.Contains(state.volume));
+  EXPECT_TRUE(states_.Find(state.volume));
   SetWriters(7, false);
   states_.Released(7);
   EXPECT_TRUE(EndsWithin(7, std::chrono::milliseconds(900)));
-  EXPECT_FALSE(states_.Contains(state.volume));
+  EXPECT_FALSE(states_.Find(state.volume));
 }
 
-TEST_F(DetachedStatesTest, FindsTheEndOfAMappingThatNobodyTells) {
+TEST_F(WriterWatchTest, FindsTheEndOfAMappingThatNobodyTells) {
   SetWriters(7, true);
   states_.Add(State(7));
   SetWriters(7, false);
   EXPECT_TRUE(EndsWithin(7, std::chrono::milliseconds(5000)));
 }
 
-TEST_F(DetachedStatesTest, StatesEndEachForItself) {
+TEST_F(WriterWatchTest, StatesEndEachForItself) {
   SetWriters(7, true);
   SetWriters(8, true);
   const DetachedState older = State(7);
@@ -81,12 +81,12 @@ TEST_F(DetachedStatesTest, StatesEndEachForItself) {
   states_.EndQuietOnes();
   EXPECT_EQ(Ended(8), 1);
   EXPECT_EQ(Ended(7), 0);
-  EXPECT_TRUE(states_.Contains(older.volume));
+  EXPECT_TRUE(states_.Find(older.volume));
   EXPECT_EQ(states_.Find(older.volume)->slot, 7U);
   EXPECT_FALSE(states_.Find(younger.volume).has_value());
 }
 
-TEST_F(DetachedStatesTest, WhatIsDroppedDoesNotEnd) {
+TEST_F(WriterWatchTest, WhatIsDroppedDoesNotEnd) {
   const DetachedState state = State(7);
   SetWriters(7, true);
   states_.Add(state);
