@@ -68,9 +68,11 @@ TEST_F(OpenBeneathTest, NoLinkIsFollowed) {
 TEST_F(OpenBeneathTest, MountPointsAreCrossedOnlyIfTheyMayBe) {
   CKPTFS_SKIP_WITHOUT_LOOP_DEVICES();
   const TestMount mount("tmpfs", "none", directory_.Path("top/d"));
-  EXPECT_TRUE(OpenBeneath(top_.get(), "d", O_RDONLY).valid());
+  // The mount is in a mount namespace of its own, which `top_` may not be in.
+  const UniqueFd top(open(directory_.Path("top").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  EXPECT_TRUE(OpenBeneath(top.get(), "d", O_RDONLY).valid());
   errno = 0;
-  EXPECT_FALSE(OpenBeneath(top_.get(), "d", O_RDONLY, 0, MountPoints::kRefuse).valid());
+  EXPECT_FALSE(OpenBeneath(top.get(), "d", O_RDONLY, 0, MountPoints::kRefuse).valid());
   EXPECT_EQ(errno, EXDEV);
 }
 
