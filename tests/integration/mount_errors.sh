@@ -178,7 +178,7 @@ check_eq "" "$(findmnt -rn -o TARGET | grep "^$scratch/")" "mounts"
 test_case "an image that is too small to grow by a little"
 check "mount" mount_store "$scratch/small" "$mnt" size=120M
 unmount_store "$scratch/small" "$mnt"
-refused_mount "another size from 256 MiB on.*size=256M" -o size=200M "$scratch/small" "$mnt"
+refused_mount "resized to 256 MiB or more.*size=256M" -o size=200M "$scratch/small" "$mnt"
 check_eq $((120 << 20)) "$(stat -c %s "$scratch/small/volumes.img")" "size of the image"
 check "mount as before" mount_store "$scratch/small" "$mnt" size=120M
 unmount_store "$scratch/small" "$mnt"
