@@ -1,10 +1,8 @@
 #!/bin/bash
 # mount(8), fstab, findmnt and umount, with the helpers where `cmake --install` puts them. All of it
 # in a mount namespace of its own, so that the system's /sbin and fstab stay as they are.
-if [[ -z ${CKPTFS_TEST_NAMESPACE-} ]] && unshare --mount true 2>/dev/null; then
-    export CKPTFS_TEST_NAMESPACE=1
-    exec unshare --mount --propagation private bash "${BASH_SOURCE[0]}"
-fi
+# shellcheck source=tests/lib/mount-namespace.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/mount-namespace.sh"
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 [[ -n ${CKPTFS_TEST_NAMESPACE-} ]] || skip_test "no mount namespace can be made"

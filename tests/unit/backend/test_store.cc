@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "backend/base/error.h"
+#include "backend/base/mount_table.h"
 #include "backend/interface/backend.h"
 #include "backend/mount/loop_device.h"
 #include "backend/registry.h"
@@ -23,11 +24,23 @@
 namespace ckptfs {
 namespace {
 
+// Of mounts of scripts that run at the same time: these would keep their daemons after an unmount.
+void DropCopiesOfMounts() {
+  std::vector<std::string> copies;
+  for (const Mount& mount : ReadMounts("/proc/self/mountinfo")) {
+    if (mount.target.find("/ckptfs-test.") != std::string::npos) copies.push_back(mount.target);
+  }
+  for (auto copy = copies.rbegin(); copy != copies.rend(); ++copy) {
+    umount2(copy->c_str(), MNT_DETACH);
+  }
+}
+
 // So that a mount of a test that dies is nobody's but this process's.
 void EnterPrivateMountNamespace() {
   static const bool entered = [] {
     CheckSyscall(unshare(CLONE_NEWNS), "make a mount namespace");
     CheckSyscall(mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), "make mounts private");
+    DropCopiesOfMounts();
     return true;
   }();
   (void)entered;
