@@ -1,4 +1,4 @@
-// States that rollbacks replaced while programs had files of theirs open for writing.
+// Previous states, kept after a rollback because programs had files in them open for writing.
 #pragma once
 
 #include <atomic>
@@ -15,44 +15,42 @@
 
 namespace ckptfs {
 
-// One of them: what the handles have that were open at the rollback. Its slot stays taken, so that
-// a file which is mapped, and which the kernel has forgotten, is still known by its node.
+// A previous state that the handles open at the rollback still use. It keeps its slot, so that a file that is
+// mapped but forgotten by the kernel can still be identified by its node.
 struct DetachedState {
   VolumeId volume;
   Slot slot = 0;
   int64_t workspace_id = 0;
-  uint64_t view = 0;         // the high part of st_ino: of the snapshot that keeps the state
-  uint64_t former_view = 0;  // the workspace's, which /proc shows until the next stat
+  uint64_t view = 0;         // the high part of st_ino, from the snapshot that keeps the state
+  uint64_t former_view = 0;  // the workspace's view, which /proc shows until the next stat
 };
 
-// Knows which kept states are still being written to, and finds out when the last of their writers
-// has gone: no node of such a slot is opened for writing any more (FileTree::Open), so they only
-// become fewer. The end of a handle is told by Released. That of a mapping is told by nobody, and
-// looked for every second.
+// Tracks the kept states that are still being written to and detects when the last writer has gone. No node
+// of such a slot is opened for writing any more (FileTree::Open), so the number of writers only decreases.
+// Released reports the end of a handle. Nothing reports the end of a mapping, so a thread polls every second.
 //
-// Owned by the mount. Any thread may call anything. A thread of its own looks, and holds no lock of
-// this meanwhile.
+// Owned by the mount. Thread-safe. The polling thread holds no lock of this class while it looks.
 class DetachedStates {
  public:
-  // `has_writers`: whether somebody can still write to files of that slot. `end`: all have gone, and
-  // the state is listed here no longer; has the volume sealed and gives the slot back. Both are
-  // called without a lock.
+  // `has_writers`: whether anything can still write to files of that slot. `end`: the last writer has gone
+  // and the state is no longer listed here; seals the volume and releases the slot. Both are called without a
+  // lock.
   DetachedStates(std::function<bool(Slot)> has_writers,
                  std::function<void(const DetachedState&)> end);
-  ~DetachedStates();  // ends nothing: the store seals at its end what is left
+  ~DetachedStates();  // ends no state: the store seals the remaining ones when it closes
   DetachedStates(const DetachedStates&) = delete;
   DetachedStates& operator=(const DetachedStates&) = delete;
 
   void Add(DetachedState state);
-  // The last handle of some file of that slot that could write has been released.
+  // The last handle that could write to some file of that slot has been released.
   void Released(Slot slot);
-  // Ends at once what is to be ended.
+  // Ends at once every state that has no writers.
   void EndQuietOnes();
-  // The volume is being destroyed, with the user's consent. Returns the slot to give back.
+  // The volume is being destroyed, with the user's consent. Returns the slot to release.
   std::optional<Slot> Drop(const VolumeId& volume);
 
-  // True from Add until nothing in it can change any more: what is read after a "no" is final.
-  // Costs nothing as long as there are none.
+  // True from Add until nothing in the volume can change any more: after a "no", data that is read is final.
+  // Costs nothing while there are no such states.
   bool Contains(const VolumeId& volume) const;
   std::optional<DetachedState> Find(const VolumeId& volume) const;
 
