@@ -222,7 +222,7 @@ void WriteBarrier::ReadReports() {
 }
 
 void WriteBarrier::Reported(const BarrierCalls::Report& report) {
-  std::function<void()> answer;  // answers without a waiter: the connection has ended
+  std::function<void()> answer;  // set only if the connection has ended
   {
     const MutexLock lock(mutex_);
     const auto found = calls_.find(report.node);
