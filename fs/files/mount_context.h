@@ -48,9 +48,9 @@ struct Node {
   NodeId id = 0;
   std::shared_ptr<View> view;
   std::shared_ptr<LiveWorkspace> workspace;  // null: it is in a snapshot
-  std::shared_ptr<Volume> volume;  // null: an open file of a deleted snapshot
-  FileId file;                     // generation 0: any
-  bool is_root = false;            // of its volume
+  std::shared_ptr<Volume> volume;            // null: an open file of a deleted snapshot
+  FileId file;                               // generation 0: any
+  bool is_root = false;                      // of its volume
   // In a snapshot: handles from before a rollback can still write to its files, so the kernel must cache
   // nothing of them. Determined before anything is read.
   bool in_writing = false;
@@ -100,8 +100,7 @@ struct MountContext {
   VolumeCache volumes;
   DirectoryFds directory_fds;
   LiveWorkspaces workspaces;
-  InodeTable
-      inodes;  // after the volumes: destroyed before them
+  InodeTable inodes;  // after the volumes: destroyed before them
   OpenFiles open_files{inodes, kernel, descriptors};
   MappedFiles mapped{inodes, open_files, slots, volumes};
   OrphanInodes orphans{inodes};
