@@ -100,7 +100,8 @@ struct MountContext {
   VolumeCache volumes;
   DirectoryFds directory_fds;
   LiveWorkspaces workspaces;
-  InodeTable inodes;  // after the volumes: destroyed before them
+  InodeTable
+      inodes;  // after the volumes: destroyed before them, because its descriptors are of their files
   OpenFiles open_files{inodes, kernel, descriptors};
   MappedFiles mapped{inodes, open_files, slots, volumes};
   OrphanInodes orphans{inodes};

@@ -35,7 +35,7 @@ class KilledAskers {
 
   std::mutex mutex_;
   std::deque<Watched> watched_;  // in the order of their times
-  PeriodicTimer watcher_{std::chrono::milliseconds(100), [this] { return Look(); }};  // last: has a thread
+  PeriodicTimer watcher_{std::chrono::milliseconds(100), [this] { return Look(); }};  // last
 };
 
 }  // namespace ckptfs
