@@ -41,7 +41,7 @@ class Recovery {
   StoreContext& store_;
   Inventory inventory_;
   uint64_t generation_;    // the catalog's
-  bool may_mend_ = true;   // false: the store is read-only, and nothing of it is deleted or changed
+  bool may_mend_ = true;   // false: the store is read-only, so nothing in it is deleted or changed
   bool may_adopt_ = true;  // false: the catalog is older than the store
 };
 
@@ -242,7 +242,7 @@ void Recovery::SealSnapshots() {
 void Recovery::RemoveUnlinkedFiles() {
   if (!may_mend_) return;
   for (const WorkspaceRecord& workspace : inventory_.workspaces()) {
-    // Missing or damaged: told above.
+    // Missing or damaged: reported above.
     if (inventory_.IsReadOnly(workspace.volume) != false) continue;
     try {
       const uint64_t count = ClearUnlinkedFiles(*store_.backend->Open(workspace.volume));

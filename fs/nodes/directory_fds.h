@@ -52,7 +52,7 @@ class DirectoryFds {
     }
   };
   struct Kept {
-    std::shared_ptr<Volume> volume;  // its address names no other meanwhile
+    std::shared_ptr<Volume> volume;  // keeps its address from being reused
     std::shared_ptr<const UniqueFd> fd;
   };
 
