@@ -1,6 +1,6 @@
 #!/bin/bash
-# mount(8), fstab, findmnt and umount, with the helpers where `cmake --install` puts them. All of it
-# in a mount namespace of its own, so that the system's /sbin and fstab stay as they are.
+# mount(8), fstab, findmnt and umount, with the helpers where `cmake --install` puts them. Runs in its own
+# mount namespace, so the system's /sbin and fstab stay as they are.
 if [[ -z ${CKPTFS_TEST_NAMESPACE-} ]] && unshare --mount true 2>/dev/null; then
     export CKPTFS_TEST_NAMESPACE=1
     exec unshare --mount --propagation private bash "${BASH_SOURCE[0]}"

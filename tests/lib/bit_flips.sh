@@ -1,9 +1,9 @@
-# Sourced by integration/bit_flips_*.sh: bits that flip in a store while it is mounted: in files, in btrfs's own
-# blocks, in the sidecars and in the catalog. Whoever reads what is damaged gets an error and nothing else; others go
-# on; fsck and status tell; a new mount works, or says what is wrong.
+# Sourced by integration/bit_flips_*.sh: bit flips in a mounted store: in files, in btrfs's metadata blocks,
+# in the sidecars and in the catalog. Reading what is damaged fails with an error; other users continue; fsck
+# and status report it; a remount works or says what is wrong.
 #
-# Before, a script sets $options, to mount a new store with, and $image, the file that has the volumes in it; its
-# new_ground makes a place for a store and sets $store. Afterwards it calls flip_bits.
+# A script first sets $options, for mounting a new store, and $image, the file that contains the volumes; its
+# new_ground creates a place for a store and sets $store. Then it calls flip_bits.
 #
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # image, options and store are the script's

@@ -1,14 +1,14 @@
-# Sourced by the crash tests: kills a daemon (or ckpt) at each failpoint that an operation passes,
-# lets the store recover, and compares with the state before and the state after.
+# Sourced by the crash tests: kills a daemon (or ckpt) at each failpoint that an operation passes, lets the
+# store recover, and compares it with the states before and after.
 #
-# An operation is a function op_NAME; it is given the mount point and is one command. An operation
-# that is itself a mount leaves the function out. NAME_base, NAME_options and break_NAME say what it
-# starts from (see `start_from`), check_NAME, if there is one, looks at it afterwards. No failpoint
-# is listed anywhere: a first run, which nothing kills, notes those that are passed.
+# An operation is a function op_NAME; its argument is the mount point, and it runs one command. An operation
+# that is itself a mount has no such function. NAME_base, NAME_options and break_NAME define the state that it
+# starts from (see `start_from`); check_NAME, if defined, checks the result. No failpoints are listed
+# anywhere: a first run, which is not killed, records those that are passed.
 #
 # shellcheck shell=bash
-# A few hundred stores are made, copied and removed: in memory, if there is room. That is no loss, as
-# a killed process takes no written data along, wherever it was written to.
+# A few hundred stores are made, copied and removed: in memory, if there is room. That loses nothing, because
+# killing a process does not lose data that it has written, wherever that was written to.
 if [[ -z ${TMPDIR-} && $(df --output=avail -m /dev/shm 2>/dev/null | tail -n 1) -gt 2048 ]]; then
     export TMPDIR=/dev/shm
 fi

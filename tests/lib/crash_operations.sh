@@ -1,5 +1,5 @@
-# Sourced by the crash tests after crash.sh: all operations that change a store, in groups of what a
-# test can do in a minute. A failpoint that none of them passes is an error (failpoints.sh).
+# Sourced by the crash tests after crash.sh: all operations that change a store, in groups that a test can run
+# in a minute. A failpoint that none of them passes is an error (failpoints.sh).
 #
 # shellcheck shell=bash disable=SC2034,SC2154,SC2317
 
