@@ -78,7 +78,7 @@ Bytes Read(fuse_req_t request, NodeId node, size_t size, off_t offset, const Ask
   return reply;
 }
 
-// All locks it takes are released before the reply is sent, which may wait for a ring's thread.
+// Releases everything it holds before the reply is sent, which may wait for a ring's thread.
 Written Write(fuse_req_t request, NodeId node, const ArgumentData& data, off_t offset,
               const AskedFile& file, Gap gap) {
   FileTree& files = HandlersOf(request).files;

@@ -74,7 +74,7 @@ struct View {
   uint64_t former_number_ = 0;        // that the kernel may show until it asks again; 0: none
 };
 
-// Allocates slots, and frees them when nobody can name their nodes any more. A slot is not reused while the
+// Allocates slots, and frees them when their nodes can no longer be named. A slot is not reused while the
 // kernel knows one of its nodes. Thread-safe.
 //
 // File handles name nodes that the kernel has forgotten. Handles of a snapshot must stay valid as long as the

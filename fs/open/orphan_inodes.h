@@ -99,7 +99,7 @@ class OrphanInodes {
   // failure between the two steps it has both; see Removal.
   void GiveName(NodeId node, const Volume& volume, int file_fd, const std::function<void()>& link);
 
-  // The kernel has dropped lookups of that node of the view: all, or some if it is open. Costs nothing while
+  // The kernel has forgotten that node of the view or, if it is open, one of its lookups. Costs nothing while
   // there are no orphans. Works in the background: deleting a file may free much data, and waits at the
   // freeze lock.
   void Forget(NodeId node, const std::shared_ptr<View>& view);
@@ -110,7 +110,7 @@ class OrphanInodes {
   void RemoveLink(NodeId node, const View& view);
 
   InodeTable& inodes_;
-  // One queue per slot. Last: its tasks use all of the above.
+  // Its tasks are grouped by slot. Last: they use all of the above.
   ElasticPool forgetters_{std::chrono::seconds(5), kForgettersMax};
 };
 

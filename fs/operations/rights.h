@@ -11,7 +11,7 @@ enum class Right {
   kCheckpoint,
   kChangeSnapshot,   // delete, rename, pin, set the message or metadata
   kRollBack,         // give a workspace another state: its own snapshot's, or (promotion) another's
-  kSetPolicy,        // of a workspace: settings decide whose snapshots are deleted
+  kSetPolicy,        // of a workspace: decides which of all users' snapshots are deleted
   kFork,             // of a snapshot of a workspace, into a new one
   kForget,           // remove a workspace with all its snapshots
   kCreateWorkspace,  // also from a template or by importing a tree

@@ -178,7 +178,7 @@ plant() {
     esac
 }
 readonly kinds=(fifo zeros disk directory link directory-link dangling-link socket huge)
-# Of what is a part of the watch: directories are listed, and a link is not what is opened.
+# Whether the watch covers it: directories are listed, and a link itself is not opened.
 watched() { case $1 in fifo | zeros | disk | socket) echo "$2" ;; esac }
 
 # in_image COMMAND: runs it in the directory of the image's files.

@@ -120,9 +120,9 @@ cut_power() {
     echo on >"$power"
 }
 
-# --- What has to hold ----------------------------------------------------------------------------
+# --- Invariants ----------------------------------------------------------------------------------
 
-# On the mount: what had returned, and what fsck says.
+# Checks on the mount: the calls that had returned, and what fsck says.
 look_at_mount() {
     local what=$1
     run python3 "$programs/look.py" "$mnt" "$histories"
@@ -137,7 +137,7 @@ look_at_mount() {
     check_eq 0 "$status" "$what: ckpt status: $output $errors"
 }
 
-# From outside, with the daemon gone: one volume and one sidecar for each row, and nothing else.
+# Checks from outside, with the daemon gone: one volume and one sidecar for each row, and nothing else.
 look_for_leftovers() {
     local rows snapshots volumes_at=$store
     check_eq ok "$(sqlite3 "$store/catalog.db" 'PRAGMA integrity_check; PRAGMA foreign_key_check')" "the catalog"
@@ -205,7 +205,7 @@ power_cuts() {
         fi
         mount_all "$options"
         look_at_mount "before cut $number"
-        # A store that has ended cleanly since, and one that has not.
+        # A store that was stopped cleanly since, and one that was not.
         if ((number % 2 == 0)); then
             unmount_all
             mount_all "$options"

@@ -28,7 +28,7 @@ struct Desk {
 // Shared memory of all processes of a run. Any process may write any of it.
 struct Board {
   static constexpr int kMaxWorkers = 64;
-  static constexpr int kMaxResult = 140;  // the last one stands for all above
+  static constexpr int kMaxResult = 140;  // above every errno; the last counts larger ones
 
   struct Count {
     std::array<std::atomic<uint64_t>, kMaxResult> by_result{};
