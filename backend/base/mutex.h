@@ -1,12 +1,12 @@
-// Locks of which Clang knows what they guard.
+// Locks annotated for Clang's thread safety analysis.
 #pragma once
 
 #include <mutex>
 #include <shared_mutex>
 
-// Clang's thread safety analysis (-Wthread-safety) reads these: a member that is GUARDED_BY a lock is used
-// only with that lock held, and a function that REQUIRES it is called only so. Other compilers see nothing.
-// The standard library's own locks are not marked, so the classes below stand in for them.
+// Clang's thread safety analysis (-Wthread-safety) checks these: a GUARDED_BY member is used only with that
+// lock held, and a REQUIRES function is called only with it held. Other compilers ignore them. The standard
+// library's locks are not annotated, so the classes below replace them.
 #if defined(__clang__)
 #define CKPTFS_ATTRIBUTE(x) __attribute__((x))
 #else
@@ -34,7 +34,7 @@ class CAPABILITY("mutex") Mutex {
   std::mutex mutex_;
 };
 
-// Holds a mutex while it exists, but for what is between Unlock and Lock.
+// Holds a mutex while it exists, except between Unlock and Lock.
 class SCOPED_CAPABILITY MutexLock {
  public:
   explicit MutexLock(Mutex& mutex) ACQUIRE(mutex) : lock_(mutex.mutex_) {}
@@ -45,15 +45,15 @@ class SCOPED_CAPABILITY MutexLock {
   void Unlock() RELEASE() { lock_.unlock(); }
   void Lock() ACQUIRE() { lock_.lock(); }
 
-  // For a condition variable to wait with: the mutex is held again when that returns. The predicate, a
-  // function of its own to the analysis, is marked REQUIRES(mutex).
+  // For waiting on a condition variable; the mutex is held again when the wait returns. The analysis treats
+  // the predicate as a separate function: mark it REQUIRES(mutex).
   std::unique_lock<std::mutex>& native() noexcept { return lock_; }
 
  private:
   std::unique_lock<std::mutex> lock_;
 };
 
-// For many readers or one writer.
+// Allows many readers or one writer.
 class CAPABILITY("shared mutex") SharedMutex {
  public:
   SharedMutex() = default;

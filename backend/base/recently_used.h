@@ -1,4 +1,4 @@
-// Things that are made when they are asked for, and kept for who asks again.
+// A cache of values that are made on demand.
 #pragma once
 
 #include <chrono>
@@ -14,16 +14,16 @@
 
 namespace ckptfs {
 
-// Keeps at most `capacity` values, and drops the one whose last use is the longest ago. Values are copied out,
-// so whoever uses one keeps it (shared_ptr). They are made and destroyed outside of the lock: either may take
-// long. Any thread may call anything.
+// Keeps at most `capacity` values and evicts the least recently used one. Values are returned as copies (of a
+// shared_ptr, for example), so they outlive their eviction. They are made and destroyed outside the lock,
+// because either may take long. Thread-safe.
 template <typename Key, typename Value, typename Hash = std::hash<Key>>
 class RecentlyUsed {
  public:
   explicit RecentlyUsed(size_t capacity) : capacity_(capacity) {}
 
-  // What `part` takes of the value of that key. If there is none yet, the one that `make` returns; it may throw. Of two
-  // threads that make one at the same time both get the first.
+  // Returns `part` of the value for that key; if there is none yet, `make` makes it, and may throw. If two
+  // threads make it at the same time, both get the first one.
   template <typename Make, typename Part = std::identity>
   auto Get(const Key& key, const Make& make, const Part& part = {}) {
     using Taken = std::decay_t<std::invoke_result_t<Part, const Value&>>;
@@ -54,7 +54,7 @@ class RecentlyUsed {
     if (known != by_key_.end()) DropLocked(dropped, known->second);
   }
 
-  // Those of which `goes`, given key and value, says so.
+  // Removes the entries for which `goes`, given key and value, returns true.
   template <typename Goes>
   void RemoveIf(const Goes& goes) {
     Order dropped;
@@ -66,7 +66,7 @@ class RecentlyUsed {
     }
   }
 
-  // Those that were not used for so long. Returns whether any is left.
+  // Removes the entries not used for so long. Returns whether any is left.
   bool RemoveIdle(std::chrono::nanoseconds idle) {
     Order dropped;
     const auto last_use = Clock::now() - idle;
@@ -86,7 +86,7 @@ class RecentlyUsed {
   };
   using Order = std::list<Entry>;  // most recently used first
 
-  // Moves it to `dropped`, which ends after the lock.
+  // Moves the entry to `dropped`, which is destroyed after unlocking.
   void DropLocked(Order& dropped, typename Order::iterator entry) REQUIRES(mutex_) {
     by_key_.erase(entry->key);
     dropped.splice(dropped.end(), order_, entry);

@@ -1,4 +1,4 @@
-// Opening the files of a store. The user who mounts a store need not have created it: it may come from
+// Opens the files of a store. The user who mounts a store need not have created it: it may come from
 // somebody else, on a disk or in an archive, with anything where files should be.
 #pragma once
 

@@ -121,7 +121,7 @@ void Activation::Close() {
     UpdateMarker(filesystem_.ThawBytes());
   }
   root_.Reset();
-  // If somebody has a file open, and may still be writing to it, the header is right.
+  // If a file is open and may still be written to, the header is right.
   const bool is_last = device_->device().OpenCount() == 0;
   device_.reset();
   if (!writable_ || !is_last) return;

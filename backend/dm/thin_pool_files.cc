@@ -17,8 +17,8 @@
 namespace ckptfs {
 namespace {
 
-// A mapping takes 48 bytes at most (drivers/md/dm-thin-metadata.h), and each snapshot has its own of what
-// was changed. The rest is for them: the file is sparse, and grows.
+// A mapping takes 48 bytes at most (drivers/md/dm-thin-metadata.h), and each snapshot has its own mappings
+// for changed blocks. The rest of the space is for those: the file is sparse and grows.
 constexpr uint64_t kMappingBytes = 48;
 constexpr uint64_t kMetadataFactor = 2;
 constexpr uint64_t kMetadataMinBytes = 16 * kMiB;
@@ -59,7 +59,7 @@ void MakeThinPool(int pool_fd, const ThinPoolPlace& place) {
     if (name == kThinStateName) WriteThinState(fd.get(), {});
     CheckSyscall(fsync(fd.get()), fmt::format("make pool/{}", name));
   };
-  // Metadata of zeros: the kernel makes them a pool's when they are first used.
+  // Zeroed metadata: the kernel initializes it as a pool's at first use.
   if (place.data_device.empty()) {
     make(kThinDataName, place.data_bytes / kThinBlockBytes * kThinBlockBytes);
     make(kThinMetadataName, MetadataBytesFor(place.data_bytes));
@@ -94,7 +94,7 @@ void GrowThinPoolFiles(int pool_fd, uint64_t data_bytes) {
     CheckSyscall(ftruncate(fd, static_cast<off_t>(bytes)), fmt::format("grow pool/{}", name));
     CheckSyscall(fsync(fd), fmt::format("grow pool/{}", name));
   };
-  // If power goes in between: metadata with more room than it needs.
+  // After a power failure in between, the metadata has more room than it needs.
   grow(OpenThinPoolFile(pool_fd, kThinMetadataName, O_RDWR).get(), MetadataBytesFor(wanted),
        kThinMetadataName);
   grow(data.get(), wanted, kThinDataName);

@@ -112,7 +112,7 @@ class Catalog {
   // workspace. The oldest first, at most `limit`. Reads these rows only.
   std::vector<SnapshotRecord> SurplusUndo(int64_t workspace_id, size_t keep, size_t limit) const;
 
-  // What has been set for that workspace; without one, for the store. What is not sound is left out.
+  // The settings of that workspace; without one, of the store. Invalid ones are left out.
   SettingMap SettingsOf(std::optional<int64_t> workspace_id) const;
 
   std::vector<VolumeId> Tombstones() const;

@@ -7,7 +7,7 @@ namespace {
 SettingMap SoundOnes(Statement rows) {
   SettingMap sound;
   while (rows.Step()) {
-    // One at a time: a file that others have made may have any number of rows.
+    // One at a time: a catalog from elsewhere may have any number of rows.
     sound.merge(SoundSettings({{rows.Text(0), rows.Text(1)}}));
   }
   return sound;

@@ -58,7 +58,7 @@ class Catalog::Transaction {
   void Insert(const TemplateInfo& info);
   void DeleteTemplate(const TemplateId& id);
 
-  // Of a workspace, or, without one, of the store. They go with the workspace.
+  // Sets it for a workspace or, without one, for the store. A workspace's settings are deleted with it.
   void SetSetting(std::optional<int64_t> workspace_id, const std::string& key,
                   const std::optional<std::string>& value);  // empty: unset
   void ReplaceSettings(std::optional<int64_t> workspace_id, const SettingMap& settings);

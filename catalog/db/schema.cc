@@ -142,7 +142,7 @@ ALTER TABLE snapshot ADD COLUMN moment TEXT NOT NULL DEFAULT 'unknown'
 ALTER TABLE snapshot ADD COLUMN moment_reason TEXT NOT NULL DEFAULT '';
 )sql";
 
-// Version 7. Settings. Sizes of snapshots, which nobody has read since version 1, go.
+// Version 7. Settings. Drops the sizes of snapshots, unused since version 1.
 constexpr char kVersion7[] = R"sql(
 CREATE TABLE store_setting (
   key   TEXT PRIMARY KEY,

@@ -14,13 +14,13 @@ namespace {
 constexpr std::array<const char*, kPeriods> kWords = {"last",   "hourly",  "daily",
                                                       "weekly", "monthly", "yearly"};
 
-// Of two snapshots in one period the same number, of others another.
+// The same number for snapshots in one period, different numbers for different periods.
 int64_t NumberOf(Period period, const std::tm& local, int64_t index) {
   constexpr int64_t kSecondsOfDay = 86'400;
   constexpr int64_t kHoursPerDay = 24;
   constexpr int64_t kDaysPerWeek = 7;
   constexpr int64_t kMonthsPerYear = 12;
-  constexpr int64_t kMondayBefore1970 = 3;  // the 1st of January was a Thursday
+  constexpr int64_t kMondayBefore1970 = 3;  // 1 January 1970 was a Thursday
   std::tm date{};
   date.tm_year = local.tm_year;
   date.tm_mon = local.tm_mon;
@@ -29,7 +29,7 @@ int64_t NumberOf(Period period, const std::tm& local, int64_t index) {
   switch (period) {
     case Period::kEach:
       return index;
-    case Period::kHour:  // when clocks are set back, the hour that comes twice is one
+    case Period::kHour:  // when clocks are set back, the repeated hour counts once
       return day * kHoursPerDay + local.tm_hour;
     case Period::kDay:
       return day;
@@ -59,13 +59,13 @@ std::string TextOf(const Span& span) {
   return text;
 }
 
-// A rule of one kind on its way from the newest snapshot to the oldest.
+// The progress of one rule from the newest snapshot to the oldest.
 struct Walk {
   Period period;
-  uint64_t left = 0;                // of a count
-  std::optional<int64_t> after_ns;  // of a span
+  uint64_t left = 0;                // for a count
+  std::optional<int64_t> after_ns;  // for a span
   std::string reason;
-  std::optional<int64_t> last_kept;  // the period of the snapshot that it kept last
+  std::optional<int64_t> last_kept;  // the period of the last snapshot that it kept
 
   // Whether it keeps the next older snapshot, whose period has that number.
   bool Keeps(int64_t created_ns, int64_t number, bool is_oldest) {

@@ -23,7 +23,7 @@ enum class Kind {
 struct Key {
   const char* name = "";
   Kind kind{};
-  Period period = Period::kEach;  // of rules
+  Period period = Period::kEach;  // for rules
 };
 
 constexpr std::array kKeys = {
@@ -51,7 +51,7 @@ const Key& KeyNamed(const std::string& name) {
               "there is no such key", "'ckpt config --list' shows those that there are");
 }
 
-// Puts the rule of that key into `rules`; nothing for a key of another kind, and for "off".
+// Adds the rule of that key to `rules`; nothing for a key that is not a rule, or for "off".
 void AddRule(const Key& key, const std::string& value, KeepRules& rules) {
   if (value == kSettingOff) return;
   if (key.kind == Kind::kKeepCount) {
@@ -83,7 +83,7 @@ SettingMap SoundSettings(const SettingMap& settings) {
     try {
       RequireSoundSetting(key, value);
       sound[key] = value;
-    } catch (const Error&) {  // of a newer ckptfs, or made up
+    } catch (const Error&) {  // from a newer ckptfs, or invalid
     }
   }
   return sound;

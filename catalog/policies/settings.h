@@ -1,4 +1,4 @@
-// The settings that there are, and what they may be set to.
+// The settings and their permitted values.
 #pragma once
 
 #include <cstdint>
@@ -11,19 +11,19 @@
 
 namespace ckptfs {
 
-// Of one workspace, or of the store, by key. What is in here may come from a file that others have written:
-// Settings passes over what RequireSoundSetting would refuse.
+// Settings of a workspace or of the store, by key. The map may come from a file that others have written:
+// Settings ignores what RequireSoundSetting would refuse.
 using SettingMap = std::map<std::string, std::string>;
 
 inline constexpr char kLimitSnapshots[] = "limit.snapshots";
-// Switches off what the store's setting of the same key says: "no such rule".
+// Disables the rule that the store's setting of the same key gives.
 inline constexpr char kSettingOff[] = "off";
 
-// Throws Error EINVAL, with what to write instead: there is no such key, or it cannot have that value.
+// Throws Error EINVAL, with the correct form, for an unknown key or a value that the key does not permit.
 void RequireSettingKey(const std::string& key);
 void RequireSoundSetting(const std::string& key, const std::string& value);
 
-// The entries of `settings` that RequireSoundSetting lets pass.
+// The entries of `settings` that RequireSoundSetting accepts.
 SettingMap SoundSettings(const SettingMap& settings);
 
 enum class SettingOrigin { kDefault, kStore, kWorkspace };
@@ -31,20 +31,21 @@ const char* ToString(SettingOrigin origin);  // "default", "store", "workspace"
 
 struct Setting {
   std::string key;
-  std::optional<std::string> value;  // empty: it is not set
+  std::optional<std::string> value;  // empty: not set
   SettingOrigin origin = SettingOrigin::kDefault;
 };
 
-// What holds for one workspace, or, without its settings, for the store: key by key the workspace's, else the
-// store's, else the default. Of limits the smaller holds: no user lifts one that root has set. A value.
+// The settings in effect for a workspace or, without workspace settings, for the store. For each key: the
+// workspace's value, else the store's, else the default. Of two limits the smaller applies, so no user can
+// raise one that root has set. A value type.
 class Settings {
  public:
   Settings(const SettingMap& store, const SettingMap& workspace);
 
-  Setting Get(const std::string& key) const;  // EINVAL: no such key
+  Setting Get(const std::string& key) const;  // EINVAL: unknown key
   std::vector<Setting> All() const;           // in the order of the manual
 
-  // The keep rules among them; empty if there are none.
+  // The keep rules among the settings; empty if there are none.
   KeepRules Rules() const;
   std::optional<uint64_t> Limit(const std::string& key) const;
 
@@ -53,8 +54,8 @@ class Settings {
   SettingMap workspace_;
 };
 
-// Rules as a command is given them: keys and values of settings, and "keep", which is a count or a span. Throws
-// Error EINVAL.
+// Rules from a command's arguments: keys and values of settings, and "keep", which is a count or a span.
+// Throws Error EINVAL.
 KeepRules RulesFrom(const SettingMap& given);
 
 }  // namespace ckptfs

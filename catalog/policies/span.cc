@@ -38,7 +38,7 @@ constexpr std::array kUnits = {Unit{"s", &Span::seconds, 1},    Unit{"min", &Spa
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
-// The digits at the beginning of `text`, which are taken off it; empty: there are none.
+// Removes the digits at the beginning of `text` and returns them; empty: there are none.
 std::string_view TakeDigits(std::string_view& text) {
   const auto* const end = std::find_if_not(text.begin(), text.end(), IsDigit);
   const std::string_view digits = text.substr(0, static_cast<size_t>(end - text.begin()));
@@ -81,7 +81,7 @@ Span ParseSpan(std::string_view what, std::string_view text) {
              kUnitsHint);
     }
     const Unit& unit = TakeUnit(what, text, digits, rest);
-    // Seconds of the longest that there is, so that nothing overflows.
+    // Seconds in the longest span; the limit prevents overflow.
     constexpr uint64_t kMost = kSpanYearsMax * kDaysPerYear * kSecondsPerDay;
     const auto number = static_cast<int64_t>(NumberIn(digits, kMost).value_or(kMost + 1));
     span.*unit.part += number * unit.factor;
@@ -104,13 +104,13 @@ int64_t TimeBefore(int64_t time_ns, const Span& span) {
     local.tm_year -= static_cast<int>(span.years);
     local.tm_mon -= static_cast<int>(span.months);
     local.tm_mday -= static_cast<int>(span.days);
-    local.tm_isdst = -1;  // as it was on that day
+    local.tm_isdst = -1;  // DST as of that day
     before = mktime(&local);
   }
   return (before - span.seconds) * kNsPerSecond + time_ns % kNsPerSecond;
 }
 
-// Saturates: of sums of units that each are allowed.
+// Saturates, because a sum of permitted units can overflow.
 int64_t NanosecondsOf(const Span& span) {
   const int64_t most = (kSpanYearsMax + 1) * kDaysPerYear;
   const int64_t years = std::min(span.years, most);

@@ -1,4 +1,4 @@
-// What a store holds: volumes, sidecars, rows, and which of them belong together.
+// What a store contains: volumes, sidecars and rows, and which of them belong together.
 #pragma once
 
 #include <cstdint>
@@ -14,13 +14,13 @@
 
 namespace ckptfs {
 
-// Taken once, for recovery, rebuild and fsck, each of which judges by it. A volume is owned if a row or a
-// tombstone of the catalog names it. Throws Error as the backend, the catalog and the sidecars do. For one thread.
+// Taken once, as the basis of recovery, rebuild and fsck. A volume is owned if a row or a tombstone of the
+// catalog names it. Throws Error as the backend, the catalog and the sidecars do. Used by one thread.
 class Inventory {
  public:
-  // Volumes and the store's generation; nothing is owned. All must outlive this.
+  // Reads the volumes and the store's generation; no volume is owned. All arguments must outlive this object.
   Inventory(const Backend& backend, const MetaDirectory& meta);
-  // With the rows of a catalog, and what these own.
+  // Also reads a catalog's rows and what they own.
   Inventory(const Backend& backend, const MetaDirectory& meta, const Catalog& catalog);
 
   // Each volume, and whether it is read-only.
@@ -35,19 +35,20 @@ class Inventory {
   bool IsOwned(const VolumeId& volume) const { return owned_.contains(volume); }
   // Volumes that no row and no tombstone names.
   std::vector<VolumeId> Strangers() const;
-  // A snapshot has been given a row since.
+  // A snapshot has been given a row since construction.
   void Own(const VolumeId& volume, const Catalog& catalog);
 
   struct SidecarFound {
-    std::optional<Sidecar> sidecar;  // empty: there is none, or it is damaged
+    std::optional<Sidecar> sidecar;  // empty: missing or damaged
     std::string damage;              // what is wrong with it; empty: nothing
   };
-  // Reads it from the disk each time.
+  // Reads it from disk each time.
   SidecarFound ReadSidecar(const VolumeId& volume) const;
-  // Of those in `listing`: neither volume nor owner.
+  // The entries of `listing` that have neither a volume nor an owner.
   std::vector<VolumeId> SidecarsOfNothing(const MetaDirectory::Listing& listing) const;
 
-  // That of the last transaction that the store was told of; empty if it cannot be read (generation_damage).
+  // The generation of the last transaction recorded in the store; empty if it cannot be read
+  // (generation_damage).
   const std::optional<uint64_t>& store_generation() const noexcept { return store_generation_; }
   const std::string& generation_damage() const noexcept { return generation_damage_; }
 

@@ -21,7 +21,7 @@ struct RebuildPlan {
   };
   std::vector<Entry> snapshots;             // by age
   std::map<uint64_t, Uuid> live_parents;    // by the workspace's view
-  std::map<uint64_t, SettingMap> settings;  // likewise
+  std::map<uint64_t, SettingMap> settings;  // by the workspace's view
   uint64_t generation = 0;
   std::vector<std::string> remarks;  // sentences about what could not be recovered in full
 };

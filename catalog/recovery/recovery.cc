@@ -41,7 +41,7 @@ class Recovery {
   StoreContext& store_;
   Inventory inventory_;
   uint64_t generation_;    // the catalog's
-  bool may_mend_ = true;   // false: the store is read-only, and nothing of it is deleted or changed
+  bool may_mend_ = true;   // false: the store is read-only, so nothing in it is deleted or changed
   bool may_adopt_ = true;  // false: the catalog is older than the store
 };
 
@@ -186,7 +186,7 @@ bool Recovery::IsDebris(const VolumeId& volume) const {
   if (!sidecar) return false;
   if (sidecar->IsUnfinished()) return true;
   if (!seen) return false;
-  // A caller may have been told that it exists.
+  // A caller may already know that it exists.
   if (sidecar->role == SidecarRole::kSnapshot) return false;
   // The transaction that was to give it a row did not happen: it would be durable. Those of other operations
   // may have come before it.
@@ -238,11 +238,11 @@ void Recovery::SealSnapshots() {
   }
 }
 
-// Files in live trees that were unlinked but open: nobody has them open any more. Snapshots keep theirs.
+// Files in live trees that were unlinked but open: they are not open any more. Snapshots keep theirs.
 void Recovery::RemoveUnlinkedFiles() {
   if (!may_mend_) return;
   for (const WorkspaceRecord& workspace : inventory_.workspaces()) {
-    // Missing or damaged: told above.
+    // Missing or damaged: reported above.
     if (inventory_.IsReadOnly(workspace.volume) != false) continue;
     try {
       const uint64_t count = ClearUnlinkedFiles(*store_.backend->Open(workspace.volume));

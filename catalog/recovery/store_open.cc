@@ -157,7 +157,7 @@ void Opener::MakeStore() {
                          .backend_selected_ns = now_ns};
   store_.backend = OpenBackend(fd_, choice.type, options.backend_options);
   OpenMeta();
-  // The backend's own copy of how it was chosen goes first: a rebuild needs it.
+  // First the backend's own copy of how it was chosen: a rebuild needs it.
   store_.meta->WriteStore({.facts = facts, .mount_root = {.mode = S_IFDIR | 0755}, .settings = {}});
   Failpoint("first.before-catalog");
   Catalog::Create(catalog_fd_, kNewCatalog, facts);

@@ -161,7 +161,7 @@ Json ToJson(const SettingMap& settings) {
   return json;
 }
 
-// None in a file that an older ckptfs has written. What cannot be set is left out.
+// Files written by an older ckptfs have none. Invalid settings are left out.
 SettingMap SettingsFrom(const ReadJson& json) {
   const auto found = json.find("settings");
   if (found == json.end()) return {};

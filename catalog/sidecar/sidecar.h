@@ -40,7 +40,7 @@ struct Sidecar {
   // The workspace that the volume belongs to: name, view, created_ns; and, as of `generation`, its live
   // volume. With role kWorkspace also parent_marker. Ids are not kept.
   WorkspaceRecord workspace;
-  // With role kWorkspace: what has been set for it.
+  // With role kWorkspace: its settings.
   SettingMap settings;
   // With role kSnapshot, without its ids.
   SnapshotRecord snapshot;
@@ -87,7 +87,7 @@ class MetaDirectory {
   Listing List() const;
   void RemoveLeftover(const std::string& name) const;
 
-  // store.json: what the catalog says of the store itself.
+  // store.json: what the catalog knows about the store itself.
   struct StoreFile {
     StoreFacts facts;
     RootAttributes mount_root;
@@ -96,7 +96,7 @@ class MetaDirectory {
     bool operator==(const StoreFile& other) const;
   };
   void WriteStore(const StoreFile& file) const;
-  std::optional<StoreFile> ReadStore() const;  // empty if it is damaged, too
+  std::optional<StoreFile> ReadStore() const;  // empty if damaged or missing
 
   // The generation of the last catalog transaction that was recorded here; 0: none.
   uint64_t Generation() const;

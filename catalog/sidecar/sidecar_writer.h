@@ -22,9 +22,9 @@ class SidecarWriter {
   Sidecar Describe(const WorkspaceRecord& workspace) const;
   Sidecar Describe(const SnapshotRecord& snapshot) const;
 
-  // What store.json should say.
+  // The current content for store.json.
   MetaDirectory::StoreFile DescribeStore() const;
-  // Brings store.json up to date. A failure is logged only.
+  // Updates store.json. A failure is only logged.
   void RefreshStore() noexcept;
 
   // For a volume about to be created. Sets its `generation`: that of the next transaction.

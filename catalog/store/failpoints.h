@@ -68,7 +68,7 @@ inline constexpr std::array<std::string_view, 4> kSettingFailpoints = {
     "setting.after-sidecar",
 };
 
-// Of a rollback, a promotion and an exchange.
+// For a rollback, a promotion and an exchange.
 inline constexpr std::array<std::string_view, 9> kRollbackFailpoints = {
     "rollback.before-sidecar", "rollback.after-sidecar",   "rollback.after-clone",
     "rollback.before-commit",  "commit.before-generation", "rollback.after-commit",

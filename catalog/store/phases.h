@@ -84,10 +84,11 @@ class PendingRemoval {
   virtual void Finish() = 0;
 };
 
-// A removal of a workspace with all its snapshots, whatever it holds. Commit is called frozen, Finish thawed.
+// Removes a workspace with all its snapshots and files. Commit is called with the freeze lock closed, Finish
+// after it is open.
 class PendingForgetting : public PendingRemoval {
  public:
-  // Those that go with it, without their texts.
+  // The snapshots removed with it, without their texts.
   virtual const std::vector<SnapshotRecord>& snapshots() const = 0;
 };
 

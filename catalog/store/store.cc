@@ -27,7 +27,7 @@ void Store::SetMountRoot(const RootAttributes& root) {
   Catalog::Transaction transaction(*impl_->catalog);
   transaction.SetMountRoot(root);
   impl_->Commit(transaction);
-  // A crash before this leaves the old attributes in store.json, which recovery writes anew.
+  // A crash before this leaves the old attributes in store.json; recovery rewrites it.
   impl_->sidecars->RefreshStore();
 }
 

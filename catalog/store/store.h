@@ -72,12 +72,12 @@ struct CleanupRequest {
   KeepRules rules;
 };
 
-// What rules and protections say of one checkpoint.
+// What happens to one checkpoint, by the rules and protections.
 struct CleanupVerdict {
   int64_t snapshot_id = 0;
   std::string name;
   bool keep = true;
-  std::vector<std::string> reasons;  // for the one or the other
+  std::vector<std::string> reasons;  // why it is kept or removed
 };
 
 // The result of Store::LimitUndo.
@@ -129,7 +129,7 @@ class Store {
   std::unique_ptr<PendingWorkspace> BeginWorkspace(const std::string& name);
   // ENOTEMPTY if it has snapshots. The caller, which serves the workspace, checks that it has no files.
   std::unique_ptr<PendingRemoval> BeginRemoval(int64_t workspace_id);
-  // With all its snapshots and files. EBUSY, naming them, if some are pinned; or still written to.
+  // Removes it with all its snapshots and files. EBUSY, naming them, if some are pinned or still written to.
   std::unique_ptr<PendingForgetting> BeginForgetting(int64_t workspace_id);
   void RenameWorkspace(int64_t workspace_id, const std::string& new_name);  // EEXIST, EINVAL
 
@@ -143,11 +143,11 @@ class Store {
   // Deleted for good on return. EBUSY if pinned. Unless `force`: EIO if its data is missing, EBUSY if
   // programs are still writing to files that a rollback left open in it.
   void DeleteSnapshot(int64_t snapshot_id, bool force);
-  // What becomes of each checkpoint of a workspace, oldest first. States that rollbacks kept are left out: they have
-  // a limit of their own. Kept in any case are: the newest, what is pinned, missing or still written to, and what a
-  // live state derives from. EINVAL without a rule.
+  // What happens to each checkpoint of a workspace, oldest first. Previous states kept by rollbacks are left
+  // out: they have their own limit. Always kept: the newest, those that are pinned, missing or still written
+  // to, and those that a live state derives from. EINVAL without a rule.
   std::vector<CleanupVerdict> PlanCleanup(const CleanupRequest& request) const;
-  // Deletes it for good, unless it is to be kept in any case: then nothing happens, and the reasons are returned.
+  // Deletes it permanently. If it is protected, does nothing and returns the reasons.
   std::vector<std::string> RemoveUnprotected(int64_t snapshot_id);
   // Throws EROFS.
   void RequireWritable(const std::string& attempted) const;
@@ -196,13 +196,13 @@ class Store {
   // ENOENT; EBUSY, with its users named.
   void RemoveTemplate(const std::string& name);
 
-  // --- Small settings ------------------------------------------------------------------------
-  // What holds for that workspace; without one, for the store.
+  // --- Settings ------------------------------------------------------------------------------
+  // The settings in effect for that workspace; without one, for the store.
   Settings SettingsFor(std::optional<int64_t> workspace_id) const;
-  // Sets it for the workspace, or, without one, for the store; without a value it is not set any more. EINVAL.
+  // Sets it for the workspace or, without one, for the store; without a value, unsets it. Throws EINVAL.
   void SetSetting(std::optional<int64_t> workspace_id, const std::string& key,
                   const std::optional<std::string>& value);
-  // Owner and mode of the mount root, 0755 and root until then.
+  // Owner and mode of the mount root; the defaults are root and 0755.
   void SetMountRoot(const RootAttributes& root);
 
   // Set by the server of the store: which view numbers programs may still see in files, even after a

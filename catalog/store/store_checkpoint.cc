@@ -27,7 +27,7 @@ std::string NameFor(const StoreContext& store, const WorkspaceRecord& workspace,
   return wanted;
 }
 
-// Of checkpoints: what rollbacks keep has a limit of its own, and a rollback is never refused for it.
+// For checkpoints: states kept by rollbacks have their own limit, which never makes a rollback fail.
 void RequireBelowLimit(const StoreContext& store, const WorkspaceRecord& workspace,
                        const std::string& attempted) {
   const Settings settings(store.catalog->SettingsOf(std::nullopt),

@@ -1,4 +1,4 @@
-// What the keep rules leave of a workspace's checkpoints.
+// Applies the keep rules to a workspace's checkpoints.
 #include <algorithm>
 #include <cerrno>
 #include <iterator>
@@ -11,16 +11,16 @@ namespace {
 
 constexpr size_t kReadAtOnce = 100;
 
-// What a plan needs of a checkpoint: of very many there may be too much text for all at once.
+// What a plan needs of a checkpoint: the texts of very many may be too large to keep.
 struct Candidate {
   int64_t id = 0;
   std::string name;
   int64_t created_ns = 0;
-  bool is_judged = false;  // by the rules; pinned ones stay in any case, and are not counted
+  bool is_judged = false;  // by the rules; pinned checkpoints are always kept and do not count
   std::vector<std::string> reasons;
 };
 
-// What must not go, whatever the rules say, as it is now.
+// What protects checkpoints at the moment, whatever the rules say.
 class Protection {
  public:
   Protection(const StoreContext& store, int64_t workspace_id) : store_(store) {
@@ -76,7 +76,7 @@ std::vector<Candidate> CheckpointsOf(const StoreContext& store, int64_t workspac
   }
 }
 
-// Adds what the rules say of those that they judge.
+// Adds the rules' verdicts on the checkpoints that they judge.
 void Judge(const KeepRules& rules, int64_t now_ns, std::vector<Candidate>& candidates) {
   std::vector<int64_t> times;
   for (const Candidate& candidate : candidates) {
@@ -116,8 +116,8 @@ std::vector<CleanupVerdict> Store::PlanCleanup(const CleanupRequest& request) co
   return verdicts;
 }
 
-// With the workspace held: what protects a checkpoint may have changed since the plan. On disk: as for
-// Store::DeleteSnapshot; killed between two removals, the rest is still there.
+// With the workspace locked: a checkpoint's protection may have changed since the plan. On disk: as for
+// Store::DeleteSnapshot; if the process is killed between two removals, the rest still exist.
 std::vector<std::string> Store::RemoveUnprotected(int64_t snapshot_id) {
   StoreContext& store = *impl_;
   const StoreContext::HeldSnapshot held = store.HoldSnapshot(snapshot_id);

@@ -1,4 +1,4 @@
-// A workspace removed with all that it has.
+// Removes a workspace with everything in it.
 #include <fmt/format.h>
 
 #include <cerrno>
@@ -56,7 +56,7 @@ class WorkspaceForgetting final : public PendingForgetting {
     }
     store_.Destroy(workspace_.volume);
     Failpoint("forget-workspace.after-destroy");
-    // Of those that are left: forks, and what was promoted.
+    // For the children that remain: forks, and promoted snapshots.
     for (const VolumeId& child : children_) store_.sidecars->Refresh(child);
     operation_.reset();
   }

@@ -10,8 +10,8 @@ Settings Store::SettingsFor(std::optional<int64_t> workspace_id) const {
           workspace_id ? rows.SettingsOf(workspace_id) : SettingMap()};
 }
 
-// On disk between the commit and the end: the new setting, and the old one in the sidecar, which recovery
-// writes anew.
+// On disk between the commit and the end: the new setting in the catalog and the old one in the sidecar,
+// which recovery rewrites.
 void Store::SetSetting(std::optional<int64_t> workspace_id, const std::string& key,
                        const std::optional<std::string>& value) {
   if (value) {

@@ -50,7 +50,7 @@ void UnsealedStates::SealIfQuiet(Backend& backend, const VolumeId& volume) {
   AwaitSealed(lock, volume);
   const auto known = states_.find(volume);
   if (known == states_.end() || known->second.in_writing) return;
-  known->second.being_sealed = true;  // nobody takes it out meanwhile
+  known->second.being_sealed = true;  // keeps it from being removed meanwhile
   lock.Unlock();
   std::exception_ptr failure;
   try {
@@ -79,7 +79,7 @@ void UnsealedStates::Drop(const VolumeId& volume) {
 void UnsealedStates::SealAll(Backend& backend) noexcept {
   MutexLock lock(mutex_);
   sealed_.wait(lock.native(),
-               [this]() REQUIRES(mutex_) {  // whoever seals one will look at it again
+               [this]() REQUIRES(mutex_) {  // the sealing thread checks it again
                  return std::none_of(states_.begin(), states_.end(),
                                      [](const auto& known) { return known.second.being_sealed; });
                });

@@ -1,4 +1,4 @@
-// What removes many at once: cleanup by keep rules, and a workspace with all that it has.
+// Requests that remove many snapshots: cleanup by keep rules, and the removal of a workspace.
 #include <cerrno>
 
 #include "backend/base/text.h"
@@ -11,7 +11,7 @@ namespace {
 
 using wire::Json;
 
-// Those that were given, else those that are set.
+// The rules in the request or, without any, those in the settings.
 KeepRules RulesOf(const Request& request, const WorkspaceRecord& workspace) {
   SettingMap given;
   if (request.Has("rules")) {

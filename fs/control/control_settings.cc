@@ -1,4 +1,4 @@
-// Settings: read and set.
+// Requests that read and change settings.
 #include "fs/control/control_requests.h"
 
 namespace ckptfs::control {
@@ -6,7 +6,7 @@ namespace {
 
 using wire::Json;
 
-// The workspace whose settings are meant; empty: those of the store.
+// The workspace whose settings are requested; empty: the store's.
 std::optional<WorkspaceRecord> WorkspaceMeant(const Request& request) {
   if (!request.caller.workspace_id && !request.workspace) return std::nullopt;
   return request.Workspace();

@@ -59,7 +59,7 @@ inline constexpr const char* kPreview = "preview";
 // {} -> array of {name, id, created, filesystem, size_bytes, disk_bytes, sha256, users: [name]}
 inline constexpr const char* kTemplates = "templates";
 
-// {key?} -> array of {key, value: text or null, origin}; of the workspace, or, where none is meant, of the store
+// {key?} -> array of {key, value: text or null, origin}; of the workspace or, without one, of the store
 inline constexpr const char* kSettings = "settings";
 
 // --- Commands that change ------------------------------------------------------------------------
@@ -74,14 +74,15 @@ inline constexpr const char* kFork = "fork";
 inline constexpr const char* kDelete = "delete";
 // {snapshot, pinned} -> {}
 inline constexpr const char* kPin = "pin";
-// {} -> {workspace, snapshots: how many went with it}
+// {} -> {workspace, snapshots: number removed with it}
 inline constexpr const char* kForget = "forget";
-// {rules?: {setting: text}, dry_run} -> items {workspace, name, action: "keep" or "remove", reasons: [text], error:
-// text or null}, oldest first; then {workspace, removed, failed}. Without rules by those that are set
+// {rules?: {setting: text}, dry_run} -> items {workspace, name, action: "keep" or "remove", reasons: [text],
+// error: text or null}, oldest first; then {workspace, removed, failed}. Without rules: by those in the
+// settings
 inline constexpr const char* kCleanup = "cleanup";
-// {key, value: text or null} -> {key, value, origin}: of that workspace or the store, as in settings
+// {key, value: text or null} -> {key, value, origin}: as for settings
 inline constexpr const char* kSetSetting = "set-setting";
-// {repair} -> {problems: [text], repaired: [text]}; the problems that are left
+// {repair} -> {problems: [text], repaired: [text]}; the problems that remain
 inline constexpr const char* kFsck = "fsck";
 // {name, mode, template} -> {workspace}; made from that template, owned by the caller. The umask has already
 // been applied to `mode`

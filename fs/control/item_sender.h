@@ -1,4 +1,4 @@
-// Long listings of an answer, in lines.
+// Sends long listings in several lines.
 #pragma once
 
 #include <cstddef>
@@ -8,11 +8,11 @@
 
 namespace ckptfs::control {
 
-// Sends the elements of a listing in lines, some hundred in each. For one thread.
+// Sends the elements of a listing in lines of some hundred each. Used by one thread.
 class ItemSender {
  public:
   explicit ItemSender(Answer& answer) : answer_(answer) {}
-  // `bytes`: of the texts in it.
+  // `bytes`: the size of the texts in it.
   void Add(wire::Json item, size_t bytes) {
     items_.push_back(std::move(item));
     bytes_ += bytes;
@@ -27,7 +27,7 @@ class ItemSender {
   }
 
  private:
-  // Of one line: elements, and about how many bytes of texts in them.
+  // Limits for one line: elements, and the approximate bytes of their texts.
   static constexpr size_t kItemsPerLine = 500;
   static constexpr size_t kBytesPerLine = size_t{32} << 10;
 

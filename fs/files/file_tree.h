@@ -1,4 +1,4 @@
-// Ordinary files and directories: what the volumes hold.
+// The regular files and directories that volumes hold.
 #pragma once
 
 #include <sys/stat.h>
@@ -20,15 +20,15 @@
 
 namespace ckptfs {
 
-// One entry of a listing. `entry` is there if attributes were asked for and could be had.
+// One entry of a listing. `entry` is set if attributes were requested and could be read.
 struct ListedName {
   const char* name = nullptr;
   uint64_t number = 0;  // st_ino
   mode_t type = 0;      // S_IFDIR, ...
-  off_t next = 0;       // where to go on after it
+  off_t next = 0;       // the position after it
   std::optional<Entry> entry;
 };
-// Returns false if there is no room for it.
+// Returns false if the entry does not fit.
 using ListSink = std::function<bool(const ListedName&)>;
 
 struct CreatedFile {
@@ -36,13 +36,13 @@ struct CreatedFile {
   OpenReply open;
 };
 
-// The operations of the kernel on files of live trees and snapshots. The kernel has checked
-// permissions, types of nodes and lengths of names, and holds the locks of the directories
-// concerned, as in any filesystem. Every function may be called by any thread and throws Error.
+// The kernel's operations on files of live trees and snapshots. The kernel has checked permissions, node
+// types and name lengths, and holds the locks of the directories concerned, as in any filesystem.
+// Thread-safe; every function throws Error.
 //
-// Functions that change something fail with EROFS in a snapshot, and pass the workspace's freeze lock: a
-// checkpoint sees all of the change or nothing. They look at the workspace only inside, as it may
-// be switched to another volume while they wait.
+// Functions that change something fail with EROFS in a snapshot and pass the workspace's freeze lock, so that
+// a checkpoint sees all of the change or nothing. They look up the workspace's volume only inside the lock,
+// because it may be switched while they wait.
 class FileTree {
  public:
   explicit FileTree(MountContext& mount) : mount_(mount) {}
@@ -55,30 +55,30 @@ class FileTree {
   Entry MakeLink(NodeId node, NodeId new_parent, const char* new_name);
   CreatedFile Create(NodeId parent, const char* name, mode_t mode, int flags, const Caller& caller);
   CreatedFile CreateUnnamed(NodeId parent, mode_t mode, int flags, const Caller& caller);
-  // `user`: who pays for a descriptor that is kept of it (DescriptorShares).
+  // `user` is charged for the descriptor if one is kept (DescriptorShares).
   void Unlink(NodeId parent, const char* name, uid_t user);
   void RemoveDirectory(NodeId parent, const char* name, uid_t user);
   void Rename(NodeId parent, const char* name, NodeId new_parent, const char* new_name,
               unsigned int flags, const Caller& caller);
-  // For file handles (file_tree_handles.cc): the node itself, which the kernel may have forgotten, unless it
-  // is a root. ESTALE if what it stood for has gone, or has got another.
+  // For file handles (file_tree_handles.cc): the node itself, which the kernel may have forgotten unless it
+  // is a root. ESTALE if its file has gone or its number has been reused.
   Entry FindAgain(NodeId node);
-  // The parent of a directory that is no root; nothing if that is the root.
+  // The parent of a directory that is not a root; empty if the parent is the root.
   std::optional<Entry> FindParent(NodeId directory);
-  // By what the kernel knows a file of a live tree.
+  // The handle by which the kernel knows a file of a live tree.
   NodeHandle HandleOf(NodeId file) const;
-  // The kernel knows `node` no longer by that many lookups.
+  // The kernel drops that many lookups of `node`.
   void Forget(NodeId node, uint64_t lookups);
 
   // --- Attributes (file_tree_attributes.cc) ------------------------------------------------------
   Attributes GetAttributes(NodeId node);
   struct statx GetStatx(NodeId node, double& timeout_s);
-  // `holds_pages`, here and below: what KernelPages::Holds said of the node (of the one that is written
-  // to). Then this may wait for other requests: not on a thread that these need.
+  // `holds_pages`, here and below: the result of KernelPages::Holds for the node (for the one that is written
+  // to). If true, this may wait for other requests: do not call it on a thread that they need.
   Attributes SetAttributes(NodeId node, const AttributeChange& change, const Caller& caller,
                            const InGroup& in_group, bool holds_pages);
   std::string ReadLink(NodeId node);
-  // Empty if there is none of that name.
+  // Empty if there is no attribute of that name.
   std::optional<std::string> GetXattr(NodeId node, const char* name);
   std::string ListXattrs(NodeId node);
   void SetXattr(NodeId node, const char* name, std::string_view value, int flags,
@@ -87,103 +87,103 @@ class FileTree {
   struct statvfs GetStatvfs();
 
   // --- Listings (file_tree_list.cc) --------------------------------------------------------------
-  // Calls `sink` from position `offset` on until it has no more room or the directory ends.
+  // Calls `sink` for the entries from position `offset` until it is full or the directory ends.
   void List(NodeId directory, off_t offset, size_t size_hint, bool with_attributes,
             const ListSink& sink);
 
   // --- Data (file_tree_data.cc) ------------------------------------------------------------------
-  // `keep_set_id`: that the caller may leave set-id bits to a file that it truncates (CAP_FSETID).
+  // `keep_set_id`: whether truncation may keep set-id bits, because the caller has CAP_FSETID.
   OpenReply Open(NodeId node, int flags, bool keep_set_id, const Caller& caller,
                  const InGroup& in_group);
   void Release(NodeId node, uint64_t handle);
-  // What is open of that slot can be read although its volume may be destroyed from now on.
+  // Open files of that slot can still be read after their volume is destroyed.
   void KeepAllReachable(Slot slot);
   // For files that the kernel does not read and write itself.
   std::shared_ptr<const UniqueFd> DataFd(NodeId node) const;
-  // The same, to be read up to `end`.
+  // The same, for reading up to `end`.
   std::shared_ptr<const UniqueFd> ReadFd(NodeId node, uint64_t end) const;
-  // The same for a write by that handle.
+  // The same, for a write through that handle.
   std::shared_ptr<const UniqueFd> WriteFd(NodeId node, uint64_t handle) const;
-  // Whether a write there leaves a gap after the end of a file of which the kernel holds pages. Then
-  // BeforeGrowth comes first, with no freeze lock passed; it may wait for other requests.
+  // Whether a write at that offset leaves a gap after the end of a file with pages in the kernel's cache. If
+  // so, call BeforeGrowth first, with no freeze lock passed; it may wait for other requests.
   bool LeavesGap(NodeId node, off_t offset) const noexcept;
   void BeforeGrowth(NodeId node, off_t offset) const;
-  // Hands all that has been written to these files so far to the disk, stores through mappings
-  // included; a snapshot made later has it. Files that are gone count for nothing.
+  // Flushes all that has been written to these files so far, including stores through mappings, so that a
+  // later snapshot has it. Files that are gone are ignored.
   void WriteOut(const std::vector<WriterHandle>& writers);
-  // The same while all go on, and checkpoints of others go first: much can be left to be written.
+  // The same while changes continue; yields to checkpoints of others, because there may be much to write.
   void WriteOutEarly(const std::vector<WriterHandle>& writers);
-  // Keeps a write that comes to the daemon out of the moment of a checkpoint. Null for a file that
-  // no freeze lock is before.
+  // Keeps a write through the daemon out of a running checkpoint. Null for a file without a freeze lock.
   std::unique_ptr<FreezeLock::Pass> PassGate(NodeId node) const;
-  // For a call that holds the kernel's lock of that file and is long (FreezeLock::Approach). Null as above.
+  // For a long call that holds the kernel's lock of that file (FreezeLock::Approach). Null as above.
   std::unique_ptr<FreezeLock::Approach> ApproachFreezeLock(NodeId node) const;
-  // What a write by that handle owes for O_DSYNC or O_SYNC among its flags, if any of them is.
+  // Does the sync that O_DSYNC or O_SYNC requires after a write through that handle, if either is set.
   void SyncWritten(NodeId node, uint64_t handle, int fd, int flags) const;
-  // By a handle of Open, or 0.
+  // `handle`: from Open, or 0.
   void Sync(NodeId node, uint64_t handle, bool data_only);
   void Allocate(NodeId node, int mode, off_t offset, off_t length, const Caller& caller,
                 const InGroup& in_group, bool holds_pages);
-  // Perhaps less than `length`, where all of it takes long.
+  // Returns less than `length` if all of it would take long.
   size_t CopyRange(NodeId from, off_t from_offset, NodeId to, off_t to_offset, size_t length,
                    const Caller& caller, const InGroup& in_group, bool holds_pages);
   off_t Seek(NodeId node, off_t offset, int whence, bool holds_pages);
-  // FS_IOC_GETFLAGS and its kin, which the kernel has checked: `argument` is in and out.
+  // FS_IOC_GETFLAGS and the like, checked by the kernel: `argument` is input and output.
   void FlagsIoctl(NodeId node, unsigned long request, void* argument);
 
  private:
   // A descriptor (O_PATH, except for a root) of a directory.
   class Directory;
   class NodeFd;
-  // How long the kernel may keep the attributes of a node. Made before they are read: what is
-  // stored through a mapping that has gone when this looks for it must be in them.
+  // How long the kernel may cache a node's attributes. Construct it before reading them: if it finds that a
+  // mapping has gone, that mapping's stores must be in them.
   class Timeout;
-  // A node that may be changed, with the freeze lock held.
+  // A node that may be changed, with the freeze lock passed.
   struct MutationGuard;
 
   MutationGuard BeginMutation(NodeId node);
-  MutationGuard BeginMutation(NodeId node, NodeId locked);  // as FreezeLock::Pass has it
+  MutationGuard BeginMutation(NodeId node, NodeId locked);  // `locked`: as for FreezeLock::Pass.
   Attributes AttributesBy(const Node& node, int fd) const;
   void ApplyAttributes(const Node& node, int fd, const AttributeChange& change,
                        const Caller& caller, const InGroup& in_group) const;
   void ApplySize(const Node& node, int fd, const AttributeChange& change,
                  const InGroup& in_group) const;
-  // Before a file is made that short: cuts most of what goes off, outside of any freeze lock but piece by piece.
+  // Before a file is truncated to that size: cuts off most of the excess in pieces. No freeze lock is held
+  // between the pieces.
   static off_t EndAfterCut(int fd, off_t size, off_t end, off_t piece);
   void CutDown(NodeId node, const AttributeChange& change, const InGroup& in_group);
   static off_t AllocationPiece(int fd, int mode, off_t length, const Pieces& pieces);
   size_t CopyPiece(const UniqueFd& from, off_t from_offset, NodeId to, off_t to_offset,
                    size_t length, const Caller& caller, const InGroup& in_group);
-  // Of a live tree's file: whether it belongs to a state that is the live one no longer.
+  // Whether a live tree's file belongs to a previous state.
   static bool IsLeftBehind(const Node& node);
   static void RefuseOldHandle(const Node& node, const Caller& caller);
-  // A file that is about to lose its last name, held if the kernel may still ask for it.
+  // A file that is about to lose its last name, kept if the kernel may still request it.
   struct LastName;
   LastName HoldLastName(const Node& parent, int parent_fd, const char* name, uid_t user);
-  // What is kept of a node that may be known no longer.
+  // Releases what is kept for a node that the kernel may have forgotten.
   void LetGo(NodeId node, const std::shared_ptr<View>& view);
   NodeFd OpenPath(const Node& node) const;
   static UniqueFd OpenForData(const Node& node, int flags);
-  // The same of a file that somebody has open.
+  // The same for an open file.
   UniqueFd OpenAnew(const Node& node, int flags) const;
-  // For all opens of a file at once, where data goes through the daemon.
+  // One descriptor for all opens of a file whose data goes through the daemon.
   static UniqueFd OpenForAll(const Node& node);
-  // How long the kernel may keep a name in that directory, or that there is none.
+  // How long the kernel may cache a name in that directory, or its absence.
   double NameSeconds(const Node& parent) const;
-  // Says "no such name" if there is none.
+  // An entry that means "no such name" if there is none.
   Entry MakeEntry(const Node& parent, int parent_fd, const char* name);
   Entry MakeEntry(const Node& parent, const struct statx& status, FileId id,
                   const Timeout& timeout);
-  // Of a node with a lookup counted. `near`: a node of the same tree.
+  // For a node with a lookup counted. `near`: a node of the same tree.
   Entry MakeEntry(const Node& near, NodeHandle handle, const struct statx& status,
                   const Timeout& timeout) const;
   static bool NeedsIdentity(const Node& near, mode_t mode);
-  // Of a file that is no directory, or is a snapshot's; `volume` is the view's.
+  // For a file that is not a directory or is in a snapshot; `volume` is the view's.
   static uint32_t GenerationOf(const View& view, const Volume& volume, FileId id);
   Entry MakeEntryOfNew(const Node& parent, int parent_fd, const char* name, int removal_flags);
   static void RemoveNew(int parent_fd, const char* name, int removal_flags) noexcept;
-  // The daemon's own descriptor of an open file, made now if there is none yet. Null if the kernel
-  // passes its data through, and so keeps it reachable.
+  // The daemon's own descriptor of an open file, opened now if necessary. Null if the kernel passes the file
+  // through, which keeps it reachable.
   std::shared_ptr<const UniqueFd> KeepReachable(NodeId node) const;
   void ForEachWritten(const std::vector<WriterHandle>& writers,
                       const std::function<void(int fd)>& act);
@@ -195,7 +195,7 @@ class FileTree {
   MountContext& mount_;
 };
 
-// The caller's bits of open(2) flags that decide whether it can write.
+// Whether open(2) flags allow writing.
 bool IsOpenForWriting(int flags);
 
 }  // namespace ckptfs

@@ -1,4 +1,4 @@
-// FileTree: attributes, extended attributes, symlinks' targets.
+// FileTree: attributes, extended attributes and targets of symbolic links.
 #include <fcntl.h>
 #include <linux/limits.h>
 #include <linux/xattr.h>
@@ -16,10 +16,10 @@
 namespace ckptfs {
 namespace {
 
-// What of a file can be cut off at once. In units of 512 bytes.
+// How much of a file can be cut off in one step, in units of 512 bytes.
 constexpr uint64_t kCutBlocksMax = static_cast<uint64_t>(Pieces::kFirstBytes) / 512;
 
-// A call that fills a buffer and tells the size it needs, as getxattr(2) does.
+// `call` fills a buffer and returns the size that it needs, as getxattr(2) does.
 template <typename Call>
 std::string ReadSized(std::string_view what, Call call) {
   std::string value(256, '\0');
@@ -27,21 +27,21 @@ std::string ReadSized(std::string_view what, Call call) {
   while (size < 0 && errno == ERANGE) {
     size = CheckSyscall(call(nullptr, 0), what);
     value.resize(static_cast<size_t>(size));
-    size = call(value.data(), value.size());  // ERANGE again if it grew meanwhile
+    size = call(value.data(), value.size());  // ERANGE again if the value grew meanwhile
   }
   CheckSyscall(size, what);
   value.resize(static_cast<size_t>(size));
   return value;
 }
 
-// What a program could put there would be taken for what ckptfs notes down itself, and never be seen.
+// ckptfs would take a program's value for one of its own, and would hide it.
 void RefuseOwnXattr(const char* name) {
   if (!IsOwnXattr(name)) return;
   throw Error(EPERM, std::string("change ") + name, "the name is reserved for ckptfs",
               "Choose another name");
 }
 
-// Of a list as listxattr(2) gives it: without what ckptfs itself has put there.
+// Removes ckptfs's own attributes from a list as listxattr(2) returns it.
 std::string WithoutOwnXattrs(const std::string& names) {
   std::string others;
   for (const char* name = names.data(); name < names.data() + names.size();
@@ -53,8 +53,8 @@ std::string WithoutOwnXattrs(const std::string& names) {
 
 }  // namespace
 
-// What is open has a descriptor. So it can be reached in a volume that has been destroyed, too, where
-// handles open nothing any more, while whoever has a file of it open goes on reading.
+// Uses the descriptor of an open file if there is one. So open files stay readable in a volume that has been
+// destroyed, where file handles no longer work.
 FileTree::NodeFd FileTree::OpenPath(const Node& node) const {
   if (auto open = mount_.open_files.AnyFd(node.id)) return NodeFd(std::move(open));
   if (!node.volume) throw Error(ESTALE, "find a file", "its snapshot has been deleted");
@@ -67,8 +67,8 @@ FileTree::NodeFd FileTree::OpenPath(const Node& node) const {
     return NodeFd(node.volume->OpenInode(node.file, O_PATH | O_NOFOLLOW));
   } catch (const Error& error) {
     if (error.errno_value() != ESTALE) throw;
-    // Since the look above a rollback may have destroyed the volume, and given what is open a descriptor
-    // before (KeepAllReachable).
+    // A rollback may have destroyed the volume since the check above; it has then given open files a
+    // descriptor (KeepAllReachable).
     if (auto open = mount_.open_files.AnyFd(node.id)) return NodeFd(std::move(open));
     throw;
   }
@@ -112,7 +112,7 @@ void FileTree::ApplySize(const Node& node, int fd, const AttributeChange& change
   }
 }
 
-// Where a file of `size` bytes ends when its next piece has been cut off, on its way down to `end`. A hole
+// The new end of a file of `size` bytes after its next piece is cut off, on the way down to `end`. A hole
 // before its end, however large, is one piece.
 off_t FileTree::EndAfterCut(int fd, off_t size, off_t end, off_t piece) {
   const auto is_hole_from = [fd](off_t begin) { return lseek(fd, begin, SEEK_DATA) < 0; };
@@ -151,7 +151,7 @@ void FileTree::CutDown(NodeId node_id, const AttributeChange& change, const InGr
   }
 }
 
-// What can fail for want of space comes first: then nothing has been changed.
+// What can fail for lack of space comes first, while nothing has been changed yet.
 void FileTree::ApplyAttributes(const Node& node, int fd, const AttributeChange& change,
                                const Caller& caller, const InGroup& in_group) const {
   if (change.set_size) ApplySize(node, fd, change, in_group);
@@ -163,7 +163,7 @@ void FileTree::ApplyAttributes(const Node& node, int fd, const AttributeChange& 
                  "change an owner");
   }
   if (change.set_mode) {
-    const KeepSetId keep((change.mode & S_ISGID) != 0);  // the kernel took out what may not be set
+    const KeepSetId keep((change.mode & S_ISGID) != 0);  // the kernel has cleared forbidden bits
     CheckSyscall(chmod(ProcPath(fd).c_str(), change.mode & ~S_IFMT), "change a mode");
   }
   if (change.atime.tv_nsec != UTIME_OMIT || change.mtime.tv_nsec != UTIME_OMIT) {
@@ -175,7 +175,7 @@ void FileTree::ApplyAttributes(const Node& node, int fd, const AttributeChange& 
 Attributes FileTree::SetAttributes(NodeId node_id, const AttributeChange& change,
                                    const Caller& caller, const InGroup& in_group,
                                    bool holds_pages) {
-  // Or what a mapping stored before would overwrite the times when it is written back.
+  // Otherwise the writeback of an earlier store through a mapping would overwrite the times.
   if (holds_pages && !change.set_size) mount_.pages.WriteBack(node_id);
   if (change.set_size) CutDown(node_id, change, in_group);
   Attributes attributes;
@@ -190,9 +190,9 @@ Attributes FileTree::SetAttributes(NodeId node_id, const AttributeChange& change
     ApplyAttributes(node, fd.get(), change, caller, in_group);
     if (node.is_root) mount_.ListsChanged(node.workspace->id());
     mount_.open_files.AttributesChanged(node_id);
-    attributes = AttributesBy(node, fd.get());  // for which no further descriptor is needed
+    attributes = AttributesBy(node, fd.get());  // saves another descriptor
   }
-  // Nobody sees the new size before the answer: the kernel takes none from elsewhere meanwhile.
+  // The new size becomes visible only with the answer: the kernel gets it from nowhere else meanwhile.
   if (holds_pages && change.set_size) mount_.pages.SizeChanged(node_id, old_size, change.size);
   return attributes;
 }
@@ -207,7 +207,7 @@ std::string FileTree::ReadLink(NodeId node_id) {
 }
 
 std::optional<std::string> FileTree::GetXattr(NodeId node_id, const char* name) {
-  // The kernel asks for it at the first write to each file.
+  // The kernel requests it at the first write to each file.
   if (std::string_view(name) == XATTR_NAME_CAPS && mount_.open_files.HasNoCapability(node_id)) {
     return std::nullopt;
   }
@@ -237,7 +237,7 @@ std::string FileTree::ListXattrs(NodeId node_id) {
 
 void FileTree::SetXattr(NodeId node_id, const char* name, std::string_view value, int flags,
                         const Caller& caller, const InGroup& in_group, bool holds_pages) {
-  // Or what a mapping stored before would take capabilities away when it is written back.
+  // Otherwise the writeback of an earlier store through a mapping would remove capabilities.
   if (holds_pages) mount_.pages.WriteBack(node_id);
   const MutationGuard change = BeginMutation(node_id);
   RefuseOwnXattr(name);
@@ -245,7 +245,7 @@ void FileTree::SetXattr(NodeId node_id, const char* name, std::string_view value
   const NodeFd fd = OpenPath(change.node);
   bool keep_set_gid = false;
   if (std::string_view(name) == XATTR_NAME_POSIX_ACL_ACCESS) {
-    // An ACL sets the mode too, and takes the set-group-id bit from whoever is not in the group.
+    // An ACL also sets the mode, and clears the set-group-id bit if the caller is not in the group.
     const struct statx status = StatxAt(fd.get(), "");
     keep_set_gid =
         (status.stx_mode & S_ISGID) != 0 && (caller.uid == 0 || in_group(status.stx_gid));

@@ -25,11 +25,11 @@ namespace {
 constexpr unsigned int kWriteOutNow =
     SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
 
-// Of a file in which something is sought at once, in units of 512 bytes.
+// A seek in a larger file may take long; in units of 512 bytes.
 constexpr uint64_t kSeekBlocksMax = (uint64_t{64} << 20) / 512;
 
-// chattr +i and +a: the kernel does not know that of files on FUSE, and with passthrough it opens
-// the backing file without asking.
+// chattr +i and +a: the kernel does not know these attributes of files on FUSE, and with passthrough it opens
+// the backing file without checking them.
 void RefuseProtected(const struct statx& status, int flags) {
   const bool only_appends = (flags & O_APPEND) != 0;
   if ((status.stx_attributes & STATX_ATTR_IMMUTABLE) != 0 ||
@@ -38,16 +38,16 @@ void RefuseProtected(const struct statx& status, int flags) {
   }
 }
 
-// Whether it may have more to be written than is written at once.
+// Whether it may have more dirty data than is written in one piece.
 bool IsLarge(int fd) {
   struct stat status {};
   return fstat(fd, &status) == 0 && status.st_size > Pieces::kFirstBytes;
 }
 
-// Calls `act` for one part of a regular file after the other, until it returns an errno; returns that.
+// Calls `act` for one part of a regular file after another until it returns an errno; returns that errno.
 template <typename Act>
 int DoInPieces(int fd, Pieces& pieces, const Act& act) {
-  constexpr off_t kPiecesMax = 4096;  // of a file that has little but its size
+  constexpr off_t kPiecesMax = 4096;  // for a file that has little but its size
   struct stat status {};
   CheckSyscall(fstat(fd, &status), "look at a file");
   if (!S_ISREG(status.st_mode)) return 0;
@@ -67,7 +67,7 @@ UniqueFd FileTree::OpenForAll(const Node& node) {
   try {
     return OpenForData(node, O_RDWR);
   } catch (const Error& error) {
-    // Left behind by a rollback, for those who have it open for reading.
+    // Left behind by a rollback, and still open for reading.
     if (error.errno_value() == EROFS) return OpenForData(node, O_RDONLY);
     if (error.errno_value() != EPERM) throw;
   }
@@ -88,7 +88,7 @@ UniqueFd FileTree::OpenAnew(const Node& node, int flags) const {
   try {
     return OpenForData(node, flags);
   } catch (const Error& error) {
-    // In a volume that has been destroyed only what is open can be reached.
+    // In a destroyed volume only open files can be reached.
     const auto held = error.errno_value() == ESTALE ? mount_.open_files.AnyFd(node.id) : nullptr;
     if (!held) throw;
     return UniqueFd(
@@ -101,9 +101,9 @@ bool FileTree::IsLeftBehind(const Node& node) {
   return node.view->kind == View::Kind::kLiveFiles && node.workspace->live()->files != node.view;
 }
 
-// A file of the state before that somebody uses, and until the names are settled (SettlingNames) any, the
-// kernel knows, and opens by its handle without having asked for it. Who opens it by a path has found it
-// there before the rollback, or by a descriptor that he has.
+// Rejects an open by a file handle of a previous state. The kernel knows such a file if it is in use or,
+// until the names are settled (SettlingNames), in any case, and opens it by handle without a lookup. An open
+// by path found the file before the rollback, or through a descriptor that the caller holds.
 void FileTree::RefuseOldHandle(const Node& node, const Caller& caller) {
   if (!IsLeftBehind(node) || SystemCallOf(caller.pid).number != SYS_open_by_handle_at) return;
   throw Error(ESTALE, "open a file", "a rollback has put another in its place");
@@ -112,14 +112,14 @@ void FileTree::RefuseOldHandle(const Node& node, const Caller& caller) {
 OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Caller& caller,
                          const InGroup& in_group) {
   const bool for_writing = IsOpenForWriting(flags);
-  // An open for writing passes the freeze lock: a rollback that looks for writers inside it misses none.
+  // An open for writing passes the freeze lock, so a rollback that looks for writers inside it misses none.
   std::optional<MutationGuard> change;
   Node node;
   if (for_writing || (flags & O_TRUNC) != 0) {
-    // The kernel takes no lock to open a file, not even to truncate it so: others can write to it.
+    // The kernel takes no lock to open a file, not even with O_TRUNC: others can write to it.
     change.emplace(BeginMutation(node_id, /*locked=*/0));
     node = change->node;
-    // So the writers of a state that was replaced only become fewer, and their end is the end.
+    // So the number of writers of a previous state only decreases, and once zero stays zero.
     if (IsLeftBehind(node)) {
       throw Error(ESTALE, "open a file for writing", "a rollback has put another in its place");
     }
@@ -142,7 +142,7 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
           [&] { return path.valid() ? std::move(path) : OpenForData(node, O_RDONLY); },
       .for_daemon = [&] { return OpenForAll(node); },
   };
-  // What can change by a mapping or by another node must not be read from pages of this one.
+  // Data that can change through a mapping or another node must not be cached in this node's pages.
   const bool may_use_page_cache = !for_writing && !mount_.options.strict_access_times &&
                                   (flags & (O_TRUNC | O_DIRECT | O_NOATIME)) == 0 &&
                                   !node.in_writing && !mount_.mapped.LookAgain(node_id);
@@ -157,11 +157,11 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
                                            opener);
   reply.uncached |= node.in_writing && reply.backing_id == 0;
   try {
-    // From where it lies the file could not be opened later, should that be deleted; or it has been.
+    // The file could not be opened later if its state has been deleted, or were to be.
     if (!node.workspace || IsLeftBehind(node)) KeepReachable(node_id);
-    // Last: what fails has changed nothing.
+    // Last: if it fails, nothing has been changed.
     if ((flags & O_TRUNC) != 0) {
-      change.reset();  // it counts as open, and a rollback finds it
+      change.reset();  // it counts as open, so a rollback finds it
       CutDown(node_id, {.by_descriptor = true, .keep_set_id = keep_set_id}, in_group);
       change.emplace(BeginMutation(node_id));
       node = change->node;
@@ -173,8 +173,8 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
     mount_.open_files.TakeBack(node_id, reply.handle);
     throw;
   }
-  // From now on attributes are asked for every time (Timeout); forget those told before. And the
-  // pages: nobody has the file open who could be using them.
+  // From now on attributes must be requested each time (Timeout): drop the cached ones. Also the pages: no
+  // open handle uses them.
   if (reply.first_writer && reply.backing_id != 0) {
     mount_.kernel.InvalidateContent(node_id, 0);
   } else if (reply.first_writer) {
@@ -236,9 +236,9 @@ void FileTree::BeforeGrowth(NodeId node_id, off_t offset) const {
   mount_.pages.DropTail(node_id, size, [this, node_id] { PassGate(node_id); });
 }
 
-// The snapshot of a volume writes its data out, too, but passes over pages that are being written
-// to. Of one that a program wrote to all the time, 18 of 40 snapshots by btrfs's own ioctl had an
-// older state than the program's last write before it, by up to 300 ms.
+// The snapshot of a volume also flushes its data, but skips pages that are being written to. With a program
+// that wrote constantly, 18 of 40 snapshots by btrfs's own ioctl had a state older than the program's last
+// write before the snapshot, by up to 300 ms.
 void FileTree::WriteOut(const std::vector<WriterHandle>& writers) {
   ForEachWritten(writers, [](int fd) {
     CheckSyscall(sync_file_range(fd, 0, 0, kWriteOutNow), "write out a file");
@@ -246,7 +246,7 @@ void FileTree::WriteOut(const std::vector<WriterHandle>& writers) {
 }
 
 void FileTree::WriteOutEarly(const std::vector<WriterHandle>& writers) {
-  // To hand on what takes longer was much, and is waited for before more of it is.
+  // A piece that takes longer to submit is large: wait for it before submitting more.
   static constexpr std::chrono::microseconds kLittle{500};
   Pieces pieces(&mount_.store.backend().right_of_way());
   ForEachWritten(writers, [&pieces](int fd) {
@@ -287,10 +287,10 @@ std::unique_ptr<FreezeLock::Approach> FileTree::ApproachFreezeLock(NodeId node_i
   return std::make_unique<FreezeLock::Approach>(view->workspace->freeze_lock(), node_id);
 }
 
-// Of a file with much to be written, little at a time: what one fsync(2) has to write stands, all of it, before
-// whatever others write meanwhile. Returns an errno; 0: all is well.
+// For a file with much dirty data, in small pieces: a single fsync(2) puts all its writes ahead of the writes
+// of others. Returns an errno; 0: success.
 int FileTree::WriteOutInPieces(int fd, Pieces& pieces) {
-  // The one before is waited for, so that the disk has always something to do.
+  // One piece is always in flight while the previous one is waited for, so the disk stays busy.
   off_t before = 0;
   off_t before_size = 0;
   return DoInPieces(fd, pieces, [&](off_t at, off_t size) {
@@ -306,19 +306,19 @@ int FileTree::WriteOutInPieces(int fd, Pieces& pieces) {
 
 void FileTree::SyncBy(NodeId node_id, uint64_t handle, int fd, bool data_only) const {
   Pieces pieces(&mount_.store.backend().right_of_way());
-  // What the kernel tells by this it does not tell once more by the other.
+  // An error that the kernel reports through one call is not reported again through the other.
   int lost = IsLarge(fd) ? WriteOutInPieces(fd, pieces) : 0;
   if (lost == 0) {
     if ((data_only ? fdatasync(fd) : fsync(fd)) == 0) return;
     lost = errno;
   }
   mount_.open_files.NoteLostWrites(node_id, handle, lost);
-  mount_.open_files.TakeLostWrites(node_id, handle);  // told now
+  mount_.open_files.TakeLostWrites(node_id, handle);  // reported now
   throw Error(lost, "sync a file");
 }
 
-// The kernel sends an FSYNC after a write through its page cache, and none after one past it (of an
-// append-only file): only the flags of the WRITE tell.
+// The kernel sends an FSYNC after a write through its page cache, but not after one that bypasses it (of an
+// append-only file): then only the WRITE's flags say so.
 void FileTree::SyncWritten(NodeId node_id, uint64_t handle, int fd, int flags) const {
   if ((flags & O_DSYNC) == 0 || !mount_.open_files.IsUncached(node_id, handle)) return;
   constexpr int kBeyondData = O_SYNC & ~O_DSYNC;
@@ -329,16 +329,16 @@ void FileTree::Sync(NodeId node_id, uint64_t handle, bool data_only) {
   const auto approach = ApproachFreezeLock(node_id);
   const UniqueFd fd = OpenAnew(mount_.Resolve(node_id), O_RDONLY);
   SyncBy(node_id, handle, fd.get(), data_only);
-  // A program that makes sure of one file before it writes to another finds them so in a checkpoint: while
-  // one is made, this does not return. The disk may take long; so it is not asked inside.
+  // A program that syncs one file before it writes to another finds this order in a checkpoint: this does not
+  // return while a checkpoint is made. The sync may take long, so it is not done inside the freeze lock.
   PassGate(node_id);
   if (const int lost = mount_.open_files.TakeLostWrites(node_id, handle); lost != 0) {
     throw Error(lost, "sync a file", "writes to it were lost, as another program was told");
   }
 }
 
-// In pieces, but for what can be done only as a whole: to move what comes after the range, and to fail, with
-// nothing done, for want of space.
+// In pieces, except what can only be done as a whole: moving what comes after the range, and failing for lack
+// of space with nothing changed.
 off_t FileTree::AllocationPiece(int fd, int mode, off_t length, const Pieces& pieces) {
   constexpr int kMoves = FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE;
   if ((mode & kMoves) != 0 || length <= pieces.bytes()) return length;
@@ -381,15 +381,15 @@ size_t FileTree::CopyPiece(const UniqueFd& from, off_t from_offset, NodeId to_id
 size_t FileTree::CopyRange(NodeId from_id, off_t from_offset, NodeId to_id, off_t to_offset,
                            size_t length, const Caller& caller, const InGroup& in_group,
                            bool holds_pages) {
-  // Then the rest is for the next call. Who kills the caller does not wait for long.
+  // The rest is left to the next call, so a killed caller does not wait long.
   constexpr std::chrono::milliseconds kCallMax{100};
   constexpr size_t kShortBytes = size_t{64} << 10;
   constexpr off_t kBlockBytes = 4096;
-  // If so, data is written out first. The kernel would do that too: inside the freeze lock.
+  // If so, data is flushed first. The kernel would flush it too, but inside the freeze lock.
   const bool may_share = (from_offset | to_offset) % kBlockBytes == 0;
   if (holds_pages) BeforeGrowth(to_id, to_offset);
   if (may_share || length > kShortBytes) FreezeLock::BeforeLongWork();
-  // Before the freeze lock is passed: a snapshot whose data turns out to be missing is marked in the
+  // Resolved before the freeze lock is passed: a snapshot whose data turns out to be missing is marked in the
   // store, whose lock a rollback holds while it waits for this freeze lock.
   const UniqueFd from = OpenAnew(mount_.Resolve(from_id), O_RDONLY);
   const auto end = std::chrono::steady_clock::now() + kCallMax;
@@ -409,7 +409,7 @@ size_t FileTree::CopyRange(NodeId from_id, off_t from_offset, NodeId to_id, off_
       });
     } catch (const Error&) {
       if (copied == 0) throw;
-      break;  // the next call meets it again
+      break;  // the next call reports it again
     }
     copied += last;
   } while (last != 0 && copied < length && std::chrono::steady_clock::now() < end);
@@ -417,10 +417,10 @@ size_t FileTree::CopyRange(NodeId from_id, off_t from_offset, NodeId to_id, off_
 }
 
 off_t FileTree::Seek(NodeId node_id, off_t offset, int whence, bool holds_pages) {
-  // What was stored to the kernel's pages must not be taken for a hole.
+  // Data stored to the kernel's pages must not be reported as a hole.
   if (holds_pages) mount_.pages.WriteBack(node_id);
   const UniqueFd fd = OpenAnew(mount_.Resolve(node_id), O_RDONLY);
-  // Past one piece after the other, of which there may be a million.
+  // Seeking passes the extents one by one, of which there may be a million.
   if (StatxAt(fd.get(), "").stx_blocks > kSeekBlocksMax) FreezeLock::BeforeLongWork();
   return CheckSyscall(lseek(fd.get(), offset, whence), "seek in a file");
 }
@@ -434,7 +434,7 @@ void FileTree::FlagsIoctl(NodeId node_id, unsigned long request, void* argument)
                changes ? "change file flags" : "read file flags");
   if (!changes) return;
   mount_.open_files.AttributesChanged(node_id);
-  mount_.kernel.InvalidateAttributes(node_id);  // its ctime, of which the kernel does not know
+  mount_.kernel.InvalidateAttributes(node_id);  // for its ctime
 }
 
 }  // namespace ckptfs

@@ -1,4 +1,4 @@
-// FileTree: what file handles need, which name files by their nodes (name_to_handle_at(2), NFS).
+// FileTree: support for file handles, which name files by their nodes (name_to_handle_at(2), NFS).
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -6,8 +6,8 @@
 
 namespace ckptfs {
 
-// Unless it can be told for certain that the node stands for the same file as before it is stale. The rest
-// is told by the generation, which the kernel compares: of a file that has the number of another.
+// ESTALE unless the node certainly stands for the same file as before. If the number has been reused, the
+// generation differs, which the kernel compares.
 Entry FileTree::FindAgain(NodeId node_id) {
   Node node = mount_.Resolve(node_id);
   if (!node.volume) throw Error(ESTALE, "find a file", "its snapshot has been deleted");

@@ -31,8 +31,7 @@ class FileTree::Directory {
   int fd_ = -1;
 };
 
-// A descriptor, perhaps only O_PATH, by which the attributes of a node are reached: that of an open
-// file, or one of its own.
+// A descriptor, perhaps only O_PATH, for reading a node's attributes: that of an open file, or a new one.
 class FileTree::NodeFd {
  public:
   explicit NodeFd(UniqueFd own) : own_(std::move(own)) {}
@@ -49,7 +48,7 @@ class FileTree::Timeout {
   Timeout(const FileTree& files, bool in_writing)
       : files_(files), in_writing_(in_writing), ends_(files.mount_.mapped.ends()) {}
 
-  // Of a node whose attributes have been read since.
+  // For a node whose attributes have been read since construction.
   double Of(NodeId node) const {
     if (in_writing_) return 0;
     const bool may_change =
@@ -64,7 +63,7 @@ class FileTree::Timeout {
 };
 
 struct FileTree::MutationGuard {
-  // In this order: the pass is taken before the node is resolved and given back after it is gone.
+  // In this order: the pass is taken before the node is resolved and released after the node is gone.
   std::unique_ptr<FreezeLock::Pass> pass;
   Node node;
 };

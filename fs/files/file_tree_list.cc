@@ -18,8 +18,8 @@
 namespace ckptfs {
 namespace {
 
-// With snapdir=visible, .snapshots stands before all other names, at a position that no directory
-// underneath uses.
+// With snapdir=visible, .snapshots comes before all other names, at a position that no underlying directory
+// uses.
 constexpr off_t kAfterSnapshotsName = off_t{1} << 62;
 
 constexpr size_t kBufferBytesMax = 64 << 10;
@@ -30,8 +30,8 @@ bool IsDotName(const char* name) {
 
 mode_t TypeOf(unsigned char d_type) { return DTTOIF(d_type); }
 
-// Whether positions are the numbers that entries were given one after the other. Elsewhere (ext4, xfs)
-// they are places, and end by themselves.
+// Whether positions are numbers given to entries in order of creation. Elsewhere (ext4, xfs) they are
+// locations, and listings end by themselves.
 bool HasNumberedEntries(int directory_fd) {
   struct statfs status {};
   CheckSyscall(fstatfs(directory_fd, &status), "look at a filesystem");
@@ -40,14 +40,14 @@ bool HasNumberedEntries(int directory_fd) {
 
 // Whether any entry has that number or a larger one.
 bool HasEntryFrom(int directory_fd, int64_t number) {
-  std::array<char, 512> buffer{};  // room for one
+  std::array<char, 512> buffer{};  // room for one entry
   CheckSyscall(lseek(directory_fd, number, SEEK_SET), "list a directory");
   return CheckSyscall(getdents64(directory_fd, buffer.data(), buffer.size()), "list a directory") >
          0;
 }
 
-// The largest number of an entry, of which `below` is one: nothing tells it, but to look for one is quick.
-// More than ListPosition::kLastMax: it is too large to be kept.
+// The largest number of an entry; `below` is the number of an existing entry. No call returns it, but
+// searching is quick. If it is too large to be kept: more than ListPosition::kLastMax.
 int64_t LargestNumber(int directory_fd, int64_t below) {
   int64_t step = 1;
   while (HasEntryFrom(directory_fd, below + step)) {
@@ -63,7 +63,7 @@ int64_t LargestNumber(int directory_fd, int64_t below) {
   return below;
 }
 
-// The same, of a directory from which these entries were read, from position `begin` on.
+// The same for a directory from which these entries were read, starting at position `begin`.
 int64_t LargestNumber(int directory_fd, int64_t begin, std::string_view entries) {
   int64_t number = begin;
   int64_t next = begin;
@@ -83,12 +83,12 @@ void FileTree::List(NodeId directory_id, off_t offset, size_t size_hint, bool wi
                     const ListSink& sink) {
   Node node = mount_.Resolve(directory_id);
   if (with_attributes && node.workspace) {
-    // Before the volume is chosen: a rollback that switches it after that is to know of this.
+    // Before the volume is chosen: a rollback that switches it afterwards must know of this listing.
     node.workspace->directories().NoteListing(directory_id);
     node = mount_.Resolve(directory_id);
   }
-  // The kernel keeps no open directory (a round trip saved at each opendir and closedir), so each
-  // call opens it anew and goes on where the last one ended: positions are stable.
+  // The kernel keeps no directory open (which saves a round trip at each opendir and closedir), so each call
+  // opens it anew and continues where the last one ended: positions are stable.
   const UniqueFd directory = OpenDirectory(*node.volume, node.file, O_RDONLY);
   if (node.is_root && node.workspace && offset == 0 &&
       mount_.options.snapshot_directory == SnapshotDirectory::kVisible) {
@@ -121,7 +121,7 @@ void FileTree::List(NodeId directory_id, off_t offset, size_t size_hint, bool wi
     for (ssize_t at = 0; at < size;) {
       const auto* found = reinterpret_cast<const dirent64*>(buffer.data() + at);
       at += found->d_reclen;
-      if (position.AtEnd()) return;  // it has the number that the one before said comes next
+      if (position.AtEnd()) return;  // its number is the one after the last entry
       position.next = found->d_off;
       if (node.is_root && found->d_name == kUnlinkedName) continue;
       ListedName listed{.name = found->d_name,

@@ -1,4 +1,4 @@
-// FileTree: finding, making, moving and removing names.
+// FileTree: looking up, creating, renaming and removing names.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <spdlog/spdlog.h>
@@ -13,13 +13,13 @@
 namespace ckptfs {
 namespace {
 
-// In units of 512 bytes. Who removes a larger file that nobody has open may need its space the very
-// next moment, and the kernel's FORGET takes a little longer.
+// In units of 512 bytes. The space of a larger file that is not open is freed at once, because it may be
+// needed immediately and the kernel's FORGET comes a little later.
 constexpr uint64_t kKeptBlocksMax = 2048;
-// A file that is larger may take long to remove.
+// A larger file may take long to remove.
 constexpr uint64_t kLongBlocks = 8192;
 
-// Names in a workspace's root that are ckptfs's own and never the user's to make.
+// Names in a workspace's root that are reserved for ckptfs; users cannot create them.
 void RefuseReservedName(const Node& parent, const char* name) {
   if (parent.is_root && IsReservedInWorkspace(name)) {
     throw Error(EPERM, std::string("make ") + name, "the name is reserved for ckptfs",
@@ -27,7 +27,7 @@ void RefuseReservedName(const Node& parent, const char* name) {
   }
 }
 
-// The kernel decided already whether a set-group-id bit that was asked for may be set.
+// The kernel has already decided whether a requested set-group-id bit may be set.
 bool KeepsSetGid(mode_t mode) { return (mode & S_ISGID) != 0; }
 
 }  // namespace
@@ -50,9 +50,8 @@ FileTree::MutationGuard FileTree::BeginMutation(NodeId node, NodeId locked) {
     throw Error(ENOSPC, "change a file", "the workspace has stopped for want of space",
                 "See 'ckpt status'");
   }
-  // A file of a state that a rollback has replaced: who has it open for writing goes on, there.
-  // Whoever came by a name was told the state before a moment ago, and has to look again, as ESTALE
-  // makes the kernel do.
+  // A file of a previous state: its writers continue to use it there. A caller that came by a name got the
+  // previous state a moment ago and must look it up again, which ESTALE makes the kernel do.
   if (IsLeftBehind(change.node) && !mount_.open_files.HasWriters(node)) {
     throw Error(ESTALE, "change a file", "a rollback has put another in its place");
   }
@@ -106,7 +105,7 @@ Entry FileTree::MakeEntry(const Node& parent, int parent_fd, const char* name) {
   FileId id;
   if (NeedsIdentity(parent, status.stx_mode)) {
     id = parent.volume->Identify(parent_fd, name);
-    // A revalidation holds no lock: the name may have gone to another file in between.
+    // A revalidation holds no lock: the name may have been given to another file meanwhile.
     if (id.inode != status.stx_ino) throw Error(ESTALE, "look up a name that is being changed");
   }
   return MakeEntry(parent, status, id, timeout);
@@ -114,15 +113,15 @@ Entry FileTree::MakeEntry(const Node& parent, int parent_fd, const char* name) {
 
 Entry FileTree::Lookup(NodeId parent_id, const char* name) {
   const Node parent = mount_.Resolve(parent_id);
-  // In a snapshot, that is: SnapshotTree answers for the live tree, where there is none.
+  // Only in a snapshot: in the live tree, which has none, SnapshotTree answers.
   if (parent.is_root && name == kUnlinkedName && !HasUnlinkedFiles(*parent.volume)) {
     return Entry{.entry_timeout_s = NameSeconds(parent)};
   }
   return MakeEntry(parent, Directory(mount_, parent).fd(), name);
 }
 
-// What has just been made under that name; nothing is left of it if it cannot be told. Nobody has seen
-// the name: the kernel holds the directory's lock, and a checkpoint waits at the freeze lock.
+// The entry of a name just created, which is removed again if this fails. Nothing has seen the name yet: the
+// kernel holds the directory's lock, and a checkpoint waits at the freeze lock.
 Entry FileTree::MakeEntryOfNew(const Node& parent, int parent_fd, const char* name,
                                int removal_flags) {
   try {
@@ -185,7 +184,7 @@ Entry FileTree::MakeLink(NodeId node_id, NodeId new_parent, const char* new_name
   if (view && !view->workspace) throw Error(EXDEV, "link a file of a snapshot");
   const Node node = mount_.Resolve(node_id);
   if (node.volume != change.node.volume) {
-    // Between the two path walks of link(2) a rollback came: the kernel walks again on ESTALE.
+    // A rollback came between the two path walks of link(2): the kernel repeats them on ESTALE.
     if (node.workspace == change.node.workspace) {
       throw Error(ESTALE, "link a file", "a rollback has put another in its place");
     }
@@ -193,7 +192,7 @@ Entry FileTree::MakeLink(NodeId node_id, NodeId new_parent, const char* new_name
   }
   const Directory directory(mount_, change.node);
   const NodeFd fd = OpenPath(node);
-  // One that had no name is held by the new one only, from now on.
+  // If the file had no name, from now on only the new name keeps it.
   const bool had_name = !mount_.orphans.Contains(node_id);
   mount_.orphans.GiveName(node_id, *node.volume, fd.get(), [&] {
     CheckSyscall(linkat(fd.get(), "", directory.fd(), new_name, AT_EMPTY_PATH), "link a file");
@@ -205,8 +204,8 @@ Entry FileTree::MakeLink(NodeId node_id, NodeId new_parent, const char* new_name
 CreatedFile FileTree::FinishCreate(const MutationGuard& change, UniqueFd fd, int flags,
                                    const Caller& caller) {
   CreatedFile created;
-  // What the kernel is told now stays true until it is told otherwise: before anything can be stored
-  // through a mapping the file must be given a size, and then the kernel asks anew.
+  // What the kernel is told now stays true until it is invalidated: before anything can be stored through a
+  // mapping, the file must be given a size, after which the kernel requests attributes again.
   const Timeout timeout(*this, change.node.in_writing);
   const struct statx status = StatxAt(fd.get(), "");
   FileId id{.inode = status.stx_ino};
@@ -215,8 +214,8 @@ CreatedFile FileTree::FinishCreate(const MutationGuard& change, UniqueFd fd, int
   const bool for_writing = IsOpenForWriting(flags);
   try {
     const FileOpener opener{
-        // The kernel keeps what it is given as long as anybody has the file open, for reading too: a
-        // descriptor that can write would be taken for a writer all that time (IsOpenUnderneath).
+        // The kernel keeps this descriptor while the file is open, for reading too: if it could write, it
+        // would be taken for a writer all that time (IsOpenUnderneath).
         .for_passthrough = [&] { return change.node.volume->OpenInode(id, O_PATH | O_NOFOLLOW); },
         .for_daemon = [&] { return std::move(fd); },
     };
@@ -245,8 +244,8 @@ CreatedFile FileTree::Create(NodeId parent_id, const char* name, mode_t mode, in
   {
     const KeepSetId keep(KeepsSetGid(mode));
     const ActAs as(caller);
-    // The kernel sends this only for a name that is not there, with the directory locked. If it is
-    // there all the same, its permissions have not been checked: look it up again.
+    // The kernel sends this only for a name that does not exist, with the directory locked. If it does exist,
+    // its permissions have not been checked: the kernel must look it up again.
     fd.Reset(openat(directory.fd(), name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                     mode & ~S_IFMT));
   }
@@ -270,8 +269,8 @@ CreatedFile FileTree::CreateUnnamed(NodeId parent_id, mode_t mode, int flags,
   {
     const KeepSetId keep(KeepsSetGid(mode));
     const ActAs as(caller);
-    // O_EXCL, that it must never get a name, is enforced by the kernel on its own inode. Here it
-    // would keep a checkpoint from linking the file where it is found.
+    // O_EXCL (the file must never get a name) is enforced by the kernel on its own inode. Here it would
+    // prevent a checkpoint from linking the file.
     fd.Reset(
         CheckSyscall(openat(directory.fd(), ".", O_RDWR | O_TMPFILE | O_CLOEXEC, mode & ~S_IFMT),
                      "create an unnamed file"));
@@ -289,23 +288,23 @@ CreatedFile FileTree::CreateUnnamed(NodeId parent_id, mode_t mode, int flags,
   return created;
 }
 
-// On disk before a removal: the name. After it: nothing of the file, or, of one that is open, its
-// hidden link; see OrphanInodes::Removal for what is between. Other processes see the name, and
-// then not, or what replaced it. The kernel holds the locks of the directory and of the file, so the
-// links of the file do not change here unless by this.
+// On disk before a removal: the name. After it: nothing or, for an open file, its hidden link;
+// OrphanInodes::Removal describes the states in between. Other processes see the name, and then its absence
+// or what replaced it. The kernel holds the locks of the directory and of the file, so only this changes the
+// file's links here.
 struct FileTree::LastName {
-  NodeId directory = 0;        // whose name it is; 0: of a file
-  NodeId node = 0;             // 0: it is not the last name, or cannot be held
+  NodeId directory = 0;        // the directory being removed; 0: it is a file
+  NodeId node = 0;             // 0: not its last name, or cannot be kept
   std::shared_ptr<View> view;  // of the node
   FormerName place;
-  UniqueFd fd;            // none for a large file: only its last name is remembered
-  DescriptorClaim claim;  // for `fd`, if that is to be kept
-  // Of a file that is not to be kept: what removes it, when it is closed, which may take seconds. So that
-  // is for after the freeze lock.
+  UniqueFd fd;            // none for a large file: only its last name is kept
+  DescriptorClaim claim;  // for `fd`, if it is to be kept
+  // For a file that is not to be kept: closing this deletes the file, which may take seconds. So it is closed
+  // after the freeze lock is released.
   UniqueFd removed;
-  std::unique_ptr<OrphanInodes::Removal> removal;  // of a file that is open
+  std::unique_ptr<OrphanInodes::Removal> removal;  // of an open file
 
-  // The name has gone, which a call that fails must not have done.
+  // Called once the name has been removed; it must not make the call fail.
   void Done(MountContext& mount) noexcept {
     try {
       Keep(mount);
@@ -321,8 +320,8 @@ struct FileTree::LastName {
     if (removal) removal->Done();
     removal.reset();
     if (linked || node == 0 || !view) return;
-    // A rollback lets go of the view of the state before: so that its slot is no other's meanwhile.
-    if (!mount.slots.TryCount(*view)) return;  // nobody can ask for the node
+    // A rollback releases the view of the previous state: this keeps its slot from being reused meanwhile.
+    if (!mount.slots.TryCount(*view)) return;  // the node can no longer be requested
     mount.orphans.NameGone(node, std::move(fd), std::move(claim), std::move(place));
     mount.slots.Forget(view->slot, 1);
   }
@@ -334,7 +333,7 @@ FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, con
   struct statx status {};
   if (statx(parent_fd, name, AT_SYMLINK_NOFOLLOW,
             STATX_TYPE | STATX_NLINK | STATX_INO | STATX_BLOCKS, &status) != 0) {
-    return last;  // what is to be done to the name will fail, or replaces nothing
+    return last;  // the operation will fail, or replaces nothing
   }
   const bool is_directory = S_ISDIR(status.stx_mode);
   const NodeId node = is_directory ? 0 : MakeNumber(parent.files->slot, status.stx_ino);
@@ -349,7 +348,7 @@ FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, con
     last.view = mount_.slots.Find(SlotOf(last.directory));
     Forget(last.directory, 1);
   }
-  // Too many open files: then it is as gone as its name.
+  // Too many open files: the file goes with its name.
   last.fd.Reset(openat(parent_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!last.fd.valid()) return last;
   last.node = is_directory ? last.directory : node;
@@ -390,7 +389,7 @@ void FileTree::RemoveDirectory(NodeId parent_id, const char* name, uid_t user) {
 
 void FileTree::Rename(NodeId parent_id, const char* name, NodeId new_parent_id,
                       const char* new_name, unsigned int flags, const Caller& caller) {
-  UniqueFd removed;  // what is replaced; closed last
+  UniqueFd removed;  // the replaced file; closed last
   const MutationGuard change = BeginMutation(parent_id);
   const Node new_parent = mount_.Resolve(new_parent_id);
   if (!new_parent.workspace) throw Error(EROFS, "move a file into a snapshot");
@@ -407,7 +406,7 @@ void FileTree::Rename(NodeId parent_id, const char* name, NodeId new_parent_id,
     removed = std::move(last.removed);
   }
   std::optional<ActAs> as;
-  if ((flags & RENAME_WHITEOUT) != 0) as.emplace(caller);  // it makes a file
+  if ((flags & RENAME_WHITEOUT) != 0) as.emplace(caller);  // it creates a file
   CheckSyscall(renameat2(from.fd(), name, to.fd(), new_name, flags), "rename a file");
   last.Done(mount_);
   new_parent.workspace->NoteMovedName(new_parent_id, new_name);
@@ -421,7 +420,7 @@ void FileTree::Forget(NodeId node, uint64_t lookups) {
   try {
     LetGo(node, view);
   } catch (const std::exception& error) {
-    // The kernel has forgotten it all the same: it is counted.
+    // The kernel has forgotten it all the same, so it is counted.
     spdlog::error("a file that the kernel has forgotten: {}", error.what());
   }
   if (view->kind == View::Kind::kLiveDirectories && InodeOf(node) != kRootInode) {
@@ -433,8 +432,8 @@ void FileTree::Forget(NodeId node, uint64_t lookups) {
 void FileTree::LetGo(NodeId node, const std::shared_ptr<View>& view) {
   Failpoint("forget.before-all");
   mount_.orphans.Forget(node, view);
-  // Not all lookups may be gone (one that a full listing takes back): only what is mapped no longer
-  // is dropped, which is so for every node that the kernel has let go of.
+  // Some lookups may remain (one that a full listing takes back): only what is no longer mapped is dropped,
+  // which applies to every node that the kernel has forgotten.
   mount_.mapped.LookAgain(node);
 }
 

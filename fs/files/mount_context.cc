@@ -41,8 +41,8 @@ MountContext::MountContext(Store& store_in, KernelCache& kernel_in, MountOptions
         return directory_fds.DropIdle() || maybe_mapped || open_volumes;
       }) {
   slots.OnEnd([this](Slot slot) { inodes.ForgetSlot(slot); });
-  // Of a store with many snapshots the one that was deleted last has the only number that is free, and
-  // somebody may be reading it yet.
+  // In a store with many snapshots, the number of the last deleted one may be the only free number, and the
+  // deleted snapshot may still be read.
   store.SetViewHolder([this](uint64_t view) { return slots.HasNumber(view); });
 }
 
@@ -65,7 +65,7 @@ Node MountContext::Resolve(NodeId node_id) {
       node.workspace = node.view->workspace;
       const std::shared_ptr<const Live> live = node.workspace->live();
       if (!live->volume) {
-        // A directory that somebody still holds.
+        // A removed directory that is still in use.
         if (node.workspace->retired()) throw Error(ESTALE, "find a file", "its workspace is gone");
         throw MissingData();
       }
@@ -85,13 +85,13 @@ Node MountContext::Resolve(NodeId node_id) {
         tidier.Wake();
       } catch (const Error& error) {
         if (error.errno_value() != ENOENT) throw;
-        // A deletion that has been committed is no loss.
+        // A committed deletion is not a loss.
         const auto snapshot = store.rows().FindSnapshot(node.view->snapshot_id);
         if (!snapshot) {
           if (!open_files.AnyFd(node_id)) {
             throw Error(ESTALE, "read a snapshot", "it has been deleted");
           }
-          break;  // whoever has a file of it open goes on reading
+          break;  // open files can still be read
         }
         if (snapshot->state != SnapshotState::kMissing) NoteMissing(snapshot->id);
         throw MissingData();
@@ -102,7 +102,8 @@ Node MountContext::Resolve(NodeId node_id) {
   return node;
 }
 
-// Not on this thread: the lock of operations may be held by a verb that waits for the thread of a ring.
+// Not on this thread: an operation may hold the store's operation lock while it waits for the thread of a
+// ring.
 void MountContext::NoteMissing(int64_t snapshot_id) {
   missing.Post([this, snapshot_id] {
     try {

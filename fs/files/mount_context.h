@@ -35,75 +35,73 @@ struct MountOptions {
   std::string mountpoint;  // absolute
   SnapshotDirectory snapshot_directory = SnapshotDirectory::kHidden;
   bool detach_busy = false;  // -o busy=detach
-  // -o strictatime: every read has to come to the files underneath. The kernel keeps no content then, of
-  // small files, directories and symbolic links.
+  // -o strictatime: every read must reach the underlying files. The kernel then caches no content of small
+  // files, directories and symbolic links.
   bool strict_access_times = false;
-  // Live trees are read-only although the mount is not: the store's recovery wants it so, and
-  // `ckpt fsck --repair`, which changes that, must be able to open its control file for writing.
+  // Live trees are read-only although the mount is not: set by the store's recovery. `ckpt fsck --repair`
+  // clears this condition, so it must be able to open its control file for writing.
   bool refuse_changes = false;
 };
 
-// One file or directory that a volume holds, as a request names it.
+// A file or directory in a volume, as a request names it.
 struct Node {
   NodeId id = 0;
   std::shared_ptr<View> view;
   std::shared_ptr<LiveWorkspace> workspace;  // null: it is in a snapshot
-  std::shared_ptr<Volume> volume;  // null: of a file that is open although its snapshot was deleted
-  FileId file;                     // generation 0: any
-  bool is_root = false;            // of its volume
-  // In a snapshot: handles from before a rollback can still write to its files, so that the kernel
-  // must keep nothing of them. Decided before anything is read.
+  std::shared_ptr<Volume> volume;            // null: an open file of a deleted snapshot
+  FileId file;                               // generation 0: any
+  bool is_root = false;                      // of its volume
+  // In a snapshot: handles from before a rollback can still write to its files, so the kernel must cache
+  // nothing of them. Determined before anything is read.
   bool in_writing = false;
-  // Of a live directory: the slot that its entries which are no directories have.
+  // For a live directory: the slot of its entries that are not directories.
   std::shared_ptr<View> files;
 };
 
-// Owned by the mount; outlives every request. All members may be used by any thread.
+// Owned by the mount; outlives every request. All members are thread-safe.
 struct MountContext {
   MountContext(Store& store, KernelCache& kernel, MountOptions options, MountHelper& mount_helper);
   ~MountContext();
   MountContext(const MountContext&) = delete;
   MountContext& operator=(const MountContext&) = delete;
 
-  // What a node id stands for now. Throws Error: ESTALE if it is known no longer, EIO if its data
-  // is missing.
+  // What a node id stands for now. Throws Error: ESTALE if it is no longer known, EIO if its data is missing.
   Node Resolve(NodeId node_id);
-  // In the store, a moment later.
+  // Marks the snapshot as missing in the store, asynchronously.
   void NoteMissing(int64_t snapshot_id);
 
-  // The kernel may keep what it was told of a workspace's lists of snapshots until this says that it
-  // has changed: their times with the snapshots, their permissions with those of the workspace's root.
-  // Request handlers may call it.
+  // A workspace's lists of snapshots have changed: invalidates what the kernel caches about them, which is
+  // their times (they change with the snapshots) and their permissions (with the workspace's root). Request
+  // handlers may call it.
   void ListsChanged(int64_t workspace_id) {
     for (const SnapDir place : kSnapDirs)
       kernel.InvalidateAttributes(ListNode(workspace_id, place));
   }
 
-  // A workspace's name, for messages: "?" if it is gone.
+  // A workspace's name for messages: "?" if it is gone.
   std::string NameOf(int64_t workspace_id) const;
 
-  // How long the kernel may keep names and attributes of volumes' files: for ever where it can be
-  // told otherwise at once, else not at all.
+  // How long the kernel may cache names and attributes of volumes' files: for ever if they can be invalidated
+  // at once, otherwise not at all.
   double KeepSeconds() const noexcept { return can_expire_names ? kForeverSeconds : 0; }
 
-  // st_dev of the mount; set before a request is answered, and 0 where it is not known.
+  // st_dev of the mount; set before requests are answered; 0: unknown.
   dev_t device = 0;
   Store& store;
   KernelCache& kernel;
   const MountOptions options;
-  // Set once, when the connection to the kernel has been made: whether it can be told that a name is to
-  // be looked up anew.
+  // Set once, when connected to the kernel: whether the kernel can be told to look up a name again.
   bool can_expire_names = false;
-  // Counts the times that some live tree was given another volume; counted after each.
+  // Counts switches of live trees to another volume; incremented after each switch.
   std::atomic<uint64_t> switches{0};
   std::atomic<int> stopped_walks{0};                     // LiveWorkspace::WalkStop
-  DescriptorShares descriptors{DescriptorsForPrograms};  // before `inodes`, which have some
+  DescriptorShares descriptors{DescriptorsForPrograms};  // before `inodes`, which uses it
   SlotTable slots;
   VolumeCache volumes;
   DirectoryFds directory_fds;
   LiveWorkspaces workspaces;
   InodeTable
-      inodes;  // after the volumes: it ends before them, and its descriptors are of their files
+      inodes;  // after the volumes: destroyed before them, because its descriptors are of their files
   OpenFiles open_files{inodes, kernel, descriptors};
   MappedFiles mapped{inodes, open_files, slots, volumes};
   OrphanInodes orphans{inodes};
@@ -111,9 +109,9 @@ struct MountContext {
   MountHelper& helper;
   WriteBarrier write_barrier;
   KernelInvalidator invalidator;
-  SerialExecutor missing;  // NoteMissing
-  ElasticPool settlers;    // SettlingNames
-  // These have threads that use what is above.
+  SerialExecutor missing;  // for NoteMissing
+  ElasticPool settlers;    // for SettlingNames
+  // The members below have threads that use the ones above.
   KernelPages pages{kernel, open_files};
   WriterWatch writer_watch;
   PeriodicTimer tidier;  // of `mapped`, `directory_fds` and `volumes`

@@ -1,4 +1,4 @@
-// The adapter's handlers of requests about attributes.
+// The adapter's handlers of requests for attributes.
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 18)
 
 #include <fcntl.h>
@@ -13,16 +13,16 @@
 namespace ckptfs::fuse_handlers {
 namespace {
 
-// Which asks for no permission to walk, and has the directory locked: to find the name of what a handle
-// names, the kernel lists the parent.
+// A listing needs no search permission and has the directory locked: to find the name for a file handle, the
+// kernel lists the parent.
 bool IsListing(const SystemCall& call) {
   return call.number == SYS_getdents64 || call.number == SYS_getdents ||
          call.number == SYS_open_by_handle_at;
 }
 
-// Whether such a call, one that changes names, may have a directory locked when it asks for the attributes
-// of `node`. A rename asks for those of the directory that it moves, too, and may have got to a workspace's
-// root without a walk through any directory of it.
+// Whether a system call that changes names may have a directory locked when it requests the attributes of
+// `node`. A rename also requests those of the directory that it moves, and may reach a workspace's root
+// without walking through any directory of it.
 LiveWorkspace::Holds LocksHeldBy(const SystemCall& call, NodeId node) {
   using Holds = LiveWorkspace::Holds;
   switch (call.number) {
@@ -60,7 +60,7 @@ LiveWorkspace::Holds LocksHeldBy(const SystemCall& call, NodeId node) {
   }
 }
 
-// Waits until that directory's names are settled. True if the request is to be answered with ESTALE.
+// Waits until that directory's names are settled. True if the request must be answered with ESTALE.
 bool IsSentBack(fuse_req_t request, NodeId node, const WaitForNames& wait) {
   const pid_t thread = CallerOf(request).pid;
   const SystemCall call = SystemCallOf(thread);
@@ -90,7 +90,7 @@ struct statx StatxBy(const struct stat& from) {
 AttributeChange ChangeOf(const struct stat& attributes, int valid, const AskedFile& file) {
   AttributeChange change;
   change.by_descriptor = file.is_given;
-  // With KILLPRIV_V2 this one bit is what the kernel says of both.
+  // With KILLPRIV_V2 the kernel sends this one bit for both set-id bits.
   change.keep_set_id = (valid & FUSE_SET_ATTR_KILL_SUID) == 0;
   change.set_mode = (valid & FUSE_SET_ATTR_MODE) != 0;
   change.set_uid = (valid & FUSE_SET_ATTR_UID) != 0;

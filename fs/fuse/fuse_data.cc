@@ -1,4 +1,4 @@
-// The adapter's handlers of requests about open files and their data.
+// The adapter's handlers of requests for open files and their data.
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 18)
 
 #include <fcntl.h>
@@ -27,9 +27,9 @@ fuse_bufvec PartOfFile(int fd, off_t offset, size_t size) {
   return part;
 }
 
-// All that there is up to the end of the file, or an error: where a disk has damaged the middle of what is asked
-// for, read(2) gives what comes before, and the kernel would take that for the end of the file. (So would
-// libfuse with it, where it reads for us.)
+// Reads everything up to the end of the file, or fails: if the middle of the range is damaged on disk,
+// read(2) returns what comes before it, and the kernel would take that for the end of the file. (So would
+// libfuse if it read for the daemon.)
 size_t ReadWhole(int fd, std::span<char> to, off_t offset) {
   size_t done = 0;
   while (done < to.size()) {
@@ -78,7 +78,7 @@ Bytes Read(fuse_req_t request, NodeId node, size_t size, off_t offset, const Ask
   return reply;
 }
 
-// What it holds has gone when the reply is sent: that may mean to wait for a ring's thread.
+// Releases everything it holds before the reply is sent, which may wait for a ring's thread.
 Written Write(fuse_req_t request, NodeId node, const ArgumentData& data, off_t offset,
               const AskedFile& file, Gap gap) {
   FileTree& files = HandlersOf(request).files;
@@ -92,7 +92,7 @@ Written Write(fuse_req_t request, NodeId node, const ArgumentData& data, off_t o
   const ssize_t size = fuse_buf_copy(&target, &source, static_cast<fuse_buf_copy_flags>(0));
   if (size < 0) throw Error(static_cast<int>(-size), "write to a file");
   keep.reset();
-  pass.reset();  // before the disk is waited for
+  pass.reset();  // before the sync
   if (IsSynchronous(file)) files.SyncWritten(node, file.info.fh, fd->get(), file.info.flags);
   return {static_cast<size_t>(size)};
 }

@@ -1,6 +1,6 @@
-// The handlers of the kernel's requests: each calls what does the work, and returns what is to be replied
-// (fuse_replies.h). They are named, with the class by which each runs, in fuse_operations.cc alone. Each may
-// throw Error.
+// The handlers of the kernel's requests. Each calls the class that does the work and returns the reply
+// (fuse_replies.h). Only fuse_operations.cc names them, with the class by which each runs. Each may throw
+// Error.
 #pragma once
 
 #include <memory>
@@ -14,24 +14,24 @@
 
 namespace ckptfs::fuse_handlers {
 
-// Whether the kernel may hold pages of a file that a mapping has stored to. They are written back or changed
-// first, which waits for other requests.
+// Whether the kernel may hold pages with stores from a mapping. They are written back or changed first, which
+// waits for other requests.
 enum class Pages : bool { kNone, kHeld };
-// Walks into that directory wait (SettlingNames), or are sent back (StaleNames).
+// Walks into that directory wait (SettlingNames) or fail with ESTALE (StaleNames).
 struct WaitForNames {
   std::shared_ptr<LiveWorkspace>
-      stopped;  // whose walks waited when the request came; null: nobody's
+      stopped;  // the workspace whose walks were stopped when the request came; null: none
   bool is_needed = false;
   explicit operator bool() const noexcept { return is_needed; }
 };
-// Whether a write may leave a gap behind the end of the file (FileTree::LeavesGap).
+// Whether a write may leave a gap after the end of the file (FileTree::LeavesGap).
 enum class Gap : bool { kNone, kLeft };
 enum class Listed : bool { kNames, kNamesAndAttributes };
 
 // --- Names (fuse_names.cc) -----------------------------------------------------------------------
 Entry Lookup(fuse_req_t request, NodeId parent, const ArgumentText& name);
-// The kernel asks for these two only when somebody opens a file handle and it has forgotten the node, or
-// where that directory lies.
+// The kernel sends these two only when a file handle is opened and the kernel has forgotten the node or the
+// directory's parent.
 Entry LookupItself(fuse_req_t request, NodeId node, const ArgumentText& name);
 Entry LookupParent(fuse_req_t request, NodeId node, const ArgumentText& name);
 NoReply Forget(fuse_req_t request, NodeId node, uint64_t lookups);
@@ -39,7 +39,7 @@ NoReply ForgetMany(fuse_req_t request, std::span<const fuse_forget_data> forgets
 Entry MakeNode(fuse_req_t request, NodeId parent, const ArgumentText& name, mode_t mode,
                dev_t device);
 Entry MakeDirectory(fuse_req_t request, NodeId parent, const ArgumentText& name, mode_t mode);
-// A workspace or a checkpoint.
+// Creates a workspace or a checkpoint.
 Entry MakeListed(fuse_req_t request, NodeId parent, const ArgumentText& name, mode_t mode);
 Entry MakeSymlink(fuse_req_t request, const ArgumentText& target, NodeId parent,
                   const ArgumentText& name);
@@ -49,14 +49,14 @@ Done RemoveDirectory(fuse_req_t request, NodeId parent, const ArgumentText& name
 Done RemoveListed(fuse_req_t request, NodeId parent, const ArgumentText& name);
 Done Rename(fuse_req_t request, NodeId parent, const ArgumentText& name, NodeId new_parent,
             const ArgumentText& new_name, unsigned int flags);
-// Where a list of snapshots, or a snapshot, is concerned.
+// Renames involving a list of snapshots, or a snapshot.
 Done RenameListed(fuse_req_t request, NodeId parent, const ArgumentText& name, NodeId new_parent,
                   const ArgumentText& new_name, unsigned int flags);
 
 // --- Attributes (fuse_attributes.cc, fuse_xattrs.cc) ---------------------------------------------
 AttributesOf GetAttributes(fuse_req_t request, NodeId node, const AskedFile& file);
 StatxOf GetStatx(fuse_req_t request, NodeId node, int flags, int mask, const AskedFile& file);
-// The same when the directory's names are settled; or ESTALE, on which the kernel walks anew.
+// The same once the directory's names are settled; or ESTALE, on which the kernel walks the path again.
 std::variant<AttributesOf, Failed> GetSettledAttributes(fuse_req_t request, NodeId node,
                                                         const AskedFile& file,
                                                         const WaitForNames& wait);
@@ -64,7 +64,7 @@ std::variant<StatxOf, Failed> GetSettledStatx(fuse_req_t request, NodeId node, i
                                               const AskedFile& file, const WaitForNames& wait);
 AttributesOf SetAttributes(fuse_req_t request, NodeId node, const struct stat& attributes,
                            int valid, const AskedFile& file, Pages pages);
-// Which is a change of the store.
+// This changes the store.
 AttributesOf SetMountRootAttributes(fuse_req_t request, NodeId node, const struct stat& attributes,
                                     int valid, const AskedFile& file);
 LinkTarget ReadLink(fuse_req_t request, NodeId node);
@@ -75,7 +75,7 @@ Done SetXattr(fuse_req_t request, NodeId node, const ArgumentText& name, const A
               int flags, Pages pages);
 Done SetListedXattr(fuse_req_t request, NodeId node, const ArgumentText& name,
                     const ArgumentBytes& value, int flags);
-// The call of the mount's helper by which a checkpoint keeps writers out of a file (WriteBarrier).
+// The call of the mount's helper that blocks writes to a file for a checkpoint (WriteBarrier).
 AnsweredElsewhere StopWrites(fuse_req_t request, NodeId node, const ArgumentText& name,
                              const ArgumentBytes& value, int flags);
 Done RemoveXattr(fuse_req_t request, NodeId node, const ArgumentText& name);
@@ -117,7 +117,7 @@ IoctlOutput ControlIoctl(fuse_req_t request, NodeId node, unsigned int command,
                          const AskedFile& file, unsigned int flags, const ArgumentBytes& input,
                          size_t output_size);
 
-// Throws EPERM where no volume is: what is no directory cannot be made there.
+// Throws EPERM in a directory outside volumes: only directories can be created there.
 void RefuseVirtual(NodeId parent, const char* what);
 
 }  // namespace ckptfs::fuse_handlers

@@ -24,7 +24,7 @@ struct BackingMap {
 constexpr unsigned long kBackingOpen = _IOW(229, 1, BackingMap);
 constexpr unsigned long kBackingClose = _IOW(229, 2, uint32_t);
 
-// Nobody's name.
+// A name that does not exist.
 constexpr char kNoName[] = ".ckptfs-none";
 
 void WarnUnlessUnknown(int result, const char* what) {
@@ -63,9 +63,9 @@ void FuseKernelCache::InvalidateContent(NodeId node, int64_t offset) noexcept {
 void FuseKernelCache::ZeroPages(NodeId node, int64_t begin, int64_t end) noexcept {
   const auto session = Session();
   if (!session) return;
-  static const std::array<char, size_t{64} << 10> zeros{};  // the largest page that there is
+  static const std::array<char, size_t{64} << 10> zeros{};  // the size of the largest page
   const auto size = static_cast<size_t>(end - begin);
-  fuse_bufvec source{.count = 1};  // FUSE_BUFVEC_INIT is for C
+  fuse_bufvec source{.count = 1};  // FUSE_BUFVEC_INIT is C only
   source.buf[0].size = std::min(size, zeros.size());
   source.buf[0].mem = const_cast<char*>(zeros.data());  // libfuse reads it
   WarnUnlessUnknown(fuse_lowlevel_notify_store(session.get(), node, begin, &source,
@@ -89,7 +89,7 @@ void FuseKernelCache::DropNamesBelow(NodeId directory, const std::string& name) 
       "drop the names below a directory");
 }
 
-// What counts is the lock that it takes, whether or not there is something of that name.
+// The purpose is the lock that this takes, whether or not the name exists.
 void FuseKernelCache::AwaitLookups(NodeId directory) noexcept { ExpireName(directory, kNoName); }
 
 int FuseKernelCache::OpenBacking(int fd) noexcept {

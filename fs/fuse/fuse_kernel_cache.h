@@ -1,4 +1,4 @@
-// KernelCache over a libfuse session.
+// KernelCache for a libfuse session.
 #pragma once
 
 #include <memory>
@@ -10,11 +10,11 @@ struct fuse_session;
 
 namespace ckptfs {
 
-// Does nothing until Attach and after Detach. Any thread may call.
+// Does nothing before Attach and after Detach. Thread-safe.
 class FuseKernelCache : public KernelCache {
  public:
   void Attach(std::shared_ptr<fuse_session> session);
-  // A call that is under way keeps the session for as long as it takes.
+  // A call in progress keeps the session alive until it ends.
   void Detach() { Attach(nullptr); }
 
   bool InvalidateAttributes(NodeId node) noexcept override;

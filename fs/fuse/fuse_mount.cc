@@ -25,7 +25,7 @@ namespace ckptfs {
 namespace {
 
 constexpr char kUringSwitch[] = "/sys/module/fuse/parameters/enable_uring";
-// Each change that waits at a shut freeze lock keeps one. They are made when all others are busy.
+// Each change that waits at a closed freeze lock occupies one. Threads are created when all others are busy.
 constexpr unsigned int kRequestThreadsMax = 512;
 
 bool KernelAllowsUring() {
@@ -47,10 +47,10 @@ bool ChooseUring(IoUring wanted) {
   return KernelAllowsUring();
 }
 
-// How many requests of one processor can be under way. Checkpoints keep one unanswered for each file
-// that is open for writing (WriteBarrier), wherever those come from, and others must still get through.
-// With few processors one ring may be given them all; with many they spread.
-// An entry costs a page, and address space for the largest request.
+// How many requests of one processor can be in progress. Checkpoints keep one unanswered for each file open
+// for writing (WriteBarrier), from any processor, and other requests must still get through. With few
+// processors one ring may get them all; with many they spread. An entry costs a page, and address space for
+// the largest request.
 unsigned int RingDepth() {
   constexpr unsigned int kAllHeld = WriteBarrier::kHeldMax + WriteBarrier::kHeldSmallMax;
   constexpr unsigned int kOthers = 32;
@@ -63,7 +63,7 @@ unsigned int RingDepth() {
 }
 
 std::string JoinOptions(const FuseOptions& options, bool uring) {
-  // The kernel's own checks of permissions, by attributes that it caches, for every user.
+  // The kernel itself checks permissions, for every user, by attributes that it caches.
   std::string joined = "default_permissions,allow_other,subtype=ckptfs,fsname=";
   for (const char c : options.source) {
     if (c == ',' || c == '\\') joined += '\\';
@@ -90,7 +90,7 @@ class Arguments {
   fuse_args args_ = FUSE_ARGS_INIT(0, nullptr);
 };
 
-// spdlog throws nothing: what goes wrong in it, it tells itself.
+// spdlog does not throw: it reports its own errors.
 __attribute__((format(printf, 2, 0))) void LogFromLibrary(fuse_log_level level, const char* format,
                                                           va_list arguments) noexcept {
   char line[1024];
@@ -106,7 +106,7 @@ __attribute__((format(printf, 2, 0))) void LogFromLibrary(fuse_log_level level, 
   }
 }
 
-// The mount is a good one without: reads change what the mount underneath lets them.
+// The mount works without this too: reads change access times as the mount underneath allows.
 void ShowAccessTimes(const std::string& mountpoint, const AccessTimes& wanted) {
   if (wanted.rule == AccessTimeRule::kDefault && !wanted.spare_directories) return;
   mount_attr attributes{};
@@ -166,15 +166,15 @@ class FuseMount::Impl {
     fuse_loop_cfg_set_max_threads(config.get(), kRequestThreadsMax);
     fuse_loop_cfg_set_idle_threads(config.get(), kRequestThreadsMax);
     const int result = fuse_session_loop_mt(session_.get(), config.get());
-    // Positive: a signal ended it.
+    // Positive: a signal ended the loop.
     if (result < 0) throw Error(-result, "read requests from the kernel");
   }
 
  private:
   FuseKernelCache kernel_;
   MountContext context_;
-  // Ends before what the handlers use, after the session's threads: those end in Run. A thread of the
-  // context's may be telling the kernel something meanwhile, and keeps it for that long.
+  // Destroyed before what the handlers use, and after the session's threads, which end in Run. A thread of
+  // the context may be notifying the kernel meanwhile, and keeps the session alive for that long.
   std::shared_ptr<fuse_session> session_;
   FuseHandlers handlers_;
 };

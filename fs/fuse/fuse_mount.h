@@ -1,4 +1,4 @@
-// A mount of the filesystem: the one place that knows libfuse.
+// A mount of the filesystem; hides libfuse from its users.
 #pragma once
 
 #include <memory>
@@ -16,7 +16,7 @@ enum class IoUring { kAuto, kOn, kOff };
 struct FuseOptions {
   std::vector<std::string> kernel_options;  // "ro", "nosuid", ... as mount(8) knows them
   std::string source;                       // what findmnt shows
-  AccessTimes access_times;                 // for findmnt, too: what counts is the files underneath
+  AccessTimes access_times;                 // for findmnt only: the files underneath decide
   IoUring io_uring = IoUring::kAuto;
   bool debug = false;  // libfuse prints every request
 };
@@ -24,15 +24,15 @@ struct FuseOptions {
 // One mount, from mount(2) to the end of the last request. Used by one thread.
 class FuseMount {
  public:
-  // Mounts; requests are answered from Run on. Throws Error if it cannot be mounted.
-  // `helper` outlives it.
+  // Mounts; requests are answered once Run is called. Throws Error if mounting fails. `helper` outlives this
+  // object.
   FuseMount(Store& store, const MountOptions& mount, const FuseOptions& fuse, MountHelper& helper);
-  ~FuseMount();  // unmounts if that has not been done yet
+  ~FuseMount();  // unmounts if still mounted
   FuseMount(const FuseMount&) = delete;
   FuseMount& operator=(const FuseMount&) = delete;
 
-  // Serves until the filesystem is unmounted, or SIGINT, SIGTERM or SIGHUP arrives. Throws Error if
-  // the connection to the kernel breaks.
+  // Serves until the filesystem is unmounted or SIGINT, SIGTERM or SIGHUP arrives. Throws Error if the
+  // connection to the kernel breaks.
   void Run();
 
  private:

@@ -1,4 +1,4 @@
-// The adapter's handlers of requests about names.
+// The adapter's handlers of requests for names.
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 18)
 
 #include <cerrno>
@@ -38,7 +38,7 @@ NoReply Forget(fuse_req_t request, NodeId node, uint64_t lookups) {
   return {};
 }
 
-// One that fails keeps none of the others from being forgotten.
+// A failure for one node does not prevent the others from being forgotten.
 NoReply ForgetMany(fuse_req_t request, std::span<const fuse_forget_data> forgets) {
   for (const fuse_forget_data& forget : forgets) {
     Attempt("forget", [&] { Forget(request, forget.ino, forget.nlookup); });

@@ -29,14 +29,15 @@ void Negotiate(FuseHandlers& handlers, fuse_conn_info* connection) {
     fuse_set_feature_flag(connection, wanted);
   }
   if (handlers.mount.options.strict_access_times) {
-    // With the first each READLINK comes; without an answer of ours to OPENDIR the kernel keeps listings.
+    // Without the first, every READLINK reaches the daemon; the second: if the daemon does not answer
+    // OPENDIR, the kernel caches listings.
     fuse_unset_feature_flag(connection, FUSE_CAP_CACHE_SYMLINKS);
     fuse_unset_feature_flag(connection, FUSE_CAP_NO_OPENDIR_SUPPORT);
   }
-  // Requests bring little data, and where a pipe must not grow to the largest request (without
-  // CAP_SYS_RESOURCE) libfuse would make and drop a pipe for each: six system calls more.
+  // Requests carry little data, and if a pipe cannot grow to the largest request (without CAP_SYS_RESOURCE)
+  // libfuse would create and destroy a pipe for each one: six more system calls.
   fuse_unset_feature_flag(connection, FUSE_CAP_SPLICE_READ);
-  // Two mounts of one backing file are not in question, and the kernel's own locks are right.
+  // A backing file is never in two mounts, and the kernel's own locks are correct.
   fuse_unset_feature_flag(connection, FUSE_CAP_FLOCK_LOCKS);
   fuse_unset_feature_flag(connection, FUSE_CAP_POSIX_LOCKS);
   fuse_unset_feature_flag(connection, FUSE_CAP_WRITEBACK_CACHE);
@@ -44,14 +45,14 @@ void Negotiate(FuseHandlers& handlers, fuse_conn_info* connection) {
     spdlog::info("this kernel has no FUSE passthrough (6.9): data goes through the daemon");
     handlers.mount.open_files.DisablePassthrough();
   } else {
-    // Little data comes here. Each entry of a ring has room for the largest request.
+    // Little data passes through the daemon. Each entry of a ring has room for the largest request.
     connection->max_write = std::min(connection->max_write, kMaxWriteBytes);
   }
-  // Asked for by an option (FuseMount), granted by the kernel as its switch stands at this moment.
+  // Requested by an option (FuseMount); granted according to the kernel's current setting.
   spdlog::info("requests come {}", fuse_get_feature_flag(connection, FUSE_CAP_OVER_IO_URING)
                                        ? "over io_uring"
                                        : "through /dev/fuse");
-  // Releases are background requests too: 12 at a time would hold up whoever opens files.
+  // Releases are background requests too: the default of 12 at a time would hold up opens.
   connection->max_background = 128;
   connection->congestion_threshold = 96;
   connection->time_gran = 1;

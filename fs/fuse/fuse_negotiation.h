@@ -1,4 +1,4 @@
-// What the daemon and the kernel agree on when a mount begins.
+// Negotiates features with the kernel when a mount begins.
 #pragma once
 
 struct fuse_conn_info;
@@ -7,7 +7,7 @@ namespace ckptfs {
 
 struct FuseHandlers;
 
-// Asks the kernel for what it can do, and tells the mount what it cannot.
+// Requests features from the kernel, and tells the mount which ones are missing.
 void Negotiate(FuseHandlers& handlers, fuse_conn_info* connection);
 
 }  // namespace ckptfs

@@ -20,9 +20,9 @@ void Initialise(void* user_data, fuse_conn_info* connection) noexcept {
   Attempt("init", [&] { Negotiate(*static_cast<FuseHandlers*>(user_data), connection); });
 }
 
-// The table: one entry for each operation, which is not there if the kernel is to do without (OPENDIR, FLUSH, ...).
-// The first row of an entry whose condition holds serves the request: by RunClass, with the handler, which is given
-// the arguments and the constants behind it. Verbs say what they change.
+// The table: one entry for each operation, or none if the kernel must do without it (OPENDIR, FLUSH, ...).
+// The first row of an entry whose condition holds serves the request: by RunClass, with the handler, which
+// gets the arguments and the constants after it. Verbs say what they change.
 // clang-format off
 namespace table_words {
 using namespace fuse_conditions;  // NOLINT(google-build-using-namespace): the table's own words
@@ -82,7 +82,7 @@ void SetListings(fuse_lowlevel_ops& table) {
   table.readdirplus = Operation<"readdir", Otherwise<kAtOnce, List, Listed::kNamesAndAttributes>>();
 }
 
-// And of ckpt's control files.
+// And for ckpt's control files.
 void SetFilesAndData(fuse_lowlevel_ops& table) {
   table.open = Operation<"open",
       When<NodeIsControl, kChange, OpenControl>,

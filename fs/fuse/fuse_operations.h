@@ -19,12 +19,12 @@ struct fuse_lowlevel_ops;
 
 namespace ckptfs {
 
-// Whether files may have labels that mean something, as is_selinux_enabled(3) finds it out.
+// Whether file labels have a meaning, determined as is_selinux_enabled(3) does.
 bool KernelHasSelinux();
 
-// All that answers requests of one mount; the user data of its libfuse session. The table of operations is
-// in fuse_operations.cc; decoding, calling, replying and turning exceptions into errno happen behind it (operation.h,
-// run_class.h), and nowhere else.
+// Everything that answers one mount's requests; the user data of its libfuse session. The table of operations
+// is in fuse_operations.cc. Decoding, calling, replying and turning exceptions into errno happen only in
+// operation.h and run_class.h.
 struct FuseHandlers {
   explicit FuseHandlers(MountContext& mount_in)
       : mount(mount_in),
@@ -44,8 +44,8 @@ struct FuseHandlers {
   // Last: their tasks use all of the above.
   VerbQueue verb_queue;
   ElasticPool elastic_pool;
-  // For long work (copies, cuts, removals of large files). More than there are processors do it no sooner,
-  // and only get in the way of whoever has little to be done.
+  // For long work (copies, truncation and removal of large files). More threads than processors would not
+  // finish sooner, and would only delay short requests.
   ElasticPool workers{std::chrono::seconds(5), 2 + 2 * std::thread::hardware_concurrency()};
 };
 

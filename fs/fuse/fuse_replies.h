@@ -1,4 +1,4 @@
-// What handlers return, and how it goes to the kernel.
+// What handlers return, and how it is sent to the kernel.
 #pragma once
 
 #ifndef FUSE_USE_VERSION
@@ -24,18 +24,18 @@
 
 namespace ckptfs {
 
-// The workspace into which that node, a directory, leads, if walks have to wait there; else null.
+// The workspace that the directory leads into, if walks must wait there; else null.
 std::shared_ptr<LiveWorkspace> StoppedAt(const FuseHandlers& handlers, NodeId node);
-// Whether the kernel may keep the attributes of that node (StaleNames, SettlingNames).
+// Whether the kernel may cache that node's attributes (StaleNames, SettlingNames).
 bool KeepsAttributes(const FuseHandlers& handlers, NodeId node);
 fuse_entry_param EntryParam(const FuseHandlers& handlers, const Entry& entry);
 
 struct Done {};
-// Somebody else answers, or has answered.
+// The reply is sent, or has been sent, elsewhere.
 struct AnsweredElsewhere {};
-// There is nobody who would take an answer.
+// The kernel takes no reply to this request.
 struct NoReply {};
-// A failure that is none of the filesystem's: neither logged nor done again.
+// An expected failure: neither logged nor retried.
 struct Failed {
   int error_number = 0;
 };
@@ -52,7 +52,7 @@ struct StatxOf {
 struct LinkTarget {
   std::string path;
 };
-// Of an attribute, or the list of their names; its size alone, if there is no room at all.
+// The value of an attribute, or the list of their names; only its size if the caller's buffer size is 0.
 struct XattrValue {
   std::string value;
   size_t room = 0;
@@ -92,14 +92,14 @@ struct IoctlOutput {
 class ListReply {
  public:
   ListReply(fuse_req_t request, size_t size);
-  // What the kernel was not told it has not looked up.
+  // Takes back the lookups of entries that were not sent to the kernel.
   ~ListReply();
   ListReply(ListReply&&) noexcept = default;
   ListReply(const ListReply&) = delete;
   ListReply& operator=(const ListReply&) = delete;
   ListReply& operator=(ListReply&&) = delete;
 
-  // False if there is no room for it.
+  // False if the entry does not fit.
   bool Add(const ListedName& listed, bool with_attributes);
   void Send();
 
@@ -111,8 +111,8 @@ class ListReply {
   std::vector<NodeId> counted_;
 };
 
-// Each sends that reply. What the kernel does not take, because the asker is gone, is taken back: lookups that
-// it would have counted, files that it would have released.
+// Each sends that reply. If the kernel does not take it because the requester is gone, its effects are
+// undone: lookups that the kernel would have counted and files that it would have released.
 void Send(fuse_req_t request, const Done& reply);
 inline void Send(fuse_req_t /*request*/, const AnsweredElsewhere& /*reply*/) {}
 inline void Send(fuse_req_t /*request*/, const NoReply& /*reply*/) {}

@@ -1,4 +1,4 @@
-// What the adapter knows of a request, and the way of every answer to the kernel.
+// What the adapter knows about a request, and how every reply reaches the kernel.
 #pragma once
 
 #ifndef FUSE_USE_VERSION
@@ -21,13 +21,13 @@ namespace ckptfs {
 
 FuseHandlers& HandlersOf(fuse_req_t request);
 Caller CallerOf(fuse_req_t request);
-// The further groups of the thread that asks, if it is there still.
+// The supplementary groups of the requesting thread, if it still exists.
 std::vector<gid_t> GroupsOf(fuse_req_t request);
 InGroup InGroupsOf(fuse_req_t request);
-// To be used before the request is answered.
+// Use only before the request is answered.
 Asker AskerOf(fuse_req_t request);
 
-// While it exists the calling thread answers requests of that ring (null: of none), or that one request.
+// While it exists, the calling thread answers requests of that ring (null: of none), or that one request.
 class AnswersFor {
  public:
   explicit AnswersFor(std::shared_ptr<RingThread> ring)
@@ -44,13 +44,13 @@ class AnswersFor {
   AnswersFor& operator=(const AnswersFor&) = delete;
 
   static RingThread* ring() noexcept { return ring_.get(); }
-  // Null: whatever it answers is there until it does.
+  // Null: whatever this thread answers exists until it is answered.
   static PendingRequest* pending() noexcept { return pending_; }
-  // If it is that request.
+  // Null unless it is for that request.
   static PendingRequest* Pending(fuse_req_t request) noexcept {
     return pending_ != nullptr && pending_->request() == request ? pending_ : nullptr;
   }
-  // That of the request at hand, for another thread that is to answer it; null: it came by none.
+  // The ring of the current request, for another thread that will answer it; null: it did not come by a ring.
   static std::shared_ptr<RingThread> RingAtHand() { return ring_ ? ring_ : RingThread::Current(); }
 
  private:
@@ -60,8 +60,8 @@ class AnswersFor {
   PendingRequest* const pending_before_;
 };
 
-// Every answer goes through this: calls `send`, one of libfuse's fuse_reply functions, on the thread
-// that may do so, and returns what that returns; -ENOENT if the request has had its answer (PendingRequest).
+// Every answer goes through this. Calls `send`, one of libfuse's fuse_reply functions, on the thread that may
+// do so, and returns its result; -ENOENT if the request has already been answered (PendingRequest).
 template <typename Send>
 int Reply(const Send& send) {
   const auto deliver = [&send] {
@@ -76,7 +76,7 @@ int Reply(const Send& send) {
 int ReplyError(fuse_req_t request, int error_number);
 int ReplyBuffer(fuse_req_t request, const char* data, size_t size);
 
-// The errno of the exception that is being handled, which it logs.
+// The errno of the exception being handled, which is logged.
 int ErrnoOfException(const char* operation) noexcept;
 
 }  // namespace ckptfs

@@ -1,4 +1,4 @@
-// The adapter's handlers of requests about extended attributes.
+// The adapter's handlers of requests for extended attributes.
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 18)
 
 #include <linux/xattr.h>
@@ -14,8 +14,8 @@
 namespace ckptfs::fuse_handlers {
 namespace {
 
-// For a file that has no attribute of that name. `ls -l` asks each file for its label, a request to the
-// daemon every time; told that there are none, it asks once for all.
+// The errno for a missing attribute. `ls -l` requests each file's label, which costs a request to the daemon
+// every time; told that labels are not supported, the kernel asks only once.
 int NoSuchXattr(const FuseHandlers& handlers, std::string_view name) {
   return name == XATTR_NAME_SELINUX && !handlers.has_selinux ? EOPNOTSUPP : ENODATA;
 }

@@ -1,4 +1,4 @@
-// The arguments of a request, in a shape in which another thread can have them later.
+// The arguments of a request, in a form that another thread can use later.
 #pragma once
 
 #ifndef FUSE_USE_VERSION
@@ -18,9 +18,9 @@
 
 namespace ckptfs {
 
-// libfuse gives pointers into the buffer of the thread that has read the request. They are good as long as
-// that thread works on the request: then the next one may come to the same place. So what waits for another
-// thread is a copy, and a copy of these classes has its own bytes. Only copying costs anything.
+// libfuse passes pointers into the buffer of the thread that has read the request. They are valid while that
+// thread works on the request; then the next request may overwrite the buffer. So a request that waits for
+// another thread is copied, and copies of these classes own their bytes. Only copying has a cost.
 
 class ArgumentBytes {
  public:
@@ -50,8 +50,8 @@ class ArgumentText {
   ArgumentBytes bytes_;
 };
 
-// What a request brings to be written. Of one that came by a ring nothing is copied: there it stays until the
-// reply.
+// The data to be written. For a request that came by a ring nothing is copied: the data stays in place until
+// the reply.
 class ArgumentData {
  public:
   ArgumentData(fuse_req_t request, const fuse_bufvec& data)
@@ -70,7 +70,7 @@ class ArgumentData {
 
   fuse_bufvec Source() const {
     fuse_bufvec source = data_;
-    if (!own_.empty()) source.buf[0].mem = const_cast<char*>(own_.data());  // which is read only
+    if (!own_.empty()) source.buf[0].mem = const_cast<char*>(own_.data());  // read only
     return source;
   }
 
@@ -80,18 +80,18 @@ class ArgumentData {
   std::string own_;
 };
 
-// The file by which a request asks; some ask by none.
+// The file of a request, if it has one.
 struct AskedFile {
   bool is_given = false;
   fuse_file_info info{};
 };
 
-// Whether a write by that file owes the disk's answer.
+// Whether a write through that file must be synced.
 inline bool IsSynchronous(const AskedFile& file) {
   return file.info.writepage == 0 && (file.info.flags & O_DSYNC) != 0;
 }
 
-// One argument. There is none of these for other pointers: those would not outlive the request.
+// One argument. There are no overloads for other pointers, which would not outlive the request.
 template <std::integral Number>
 Number Keep(fuse_req_t /*request*/, Number value) {
   return value;
@@ -104,12 +104,12 @@ inline AskedFile Keep(fuse_req_t /*request*/, fuse_file_info* file) {
 inline struct stat Keep(fuse_req_t /*request*/, struct stat* attributes) { return *attributes; }
 inline ArgumentData Keep(fuse_req_t request, fuse_bufvec* data) { return {request, *data}; }
 
-// All of them.
+// All arguments.
 template <typename... Arguments>
 auto Decode(fuse_req_t request, Arguments... arguments) {
   return std::tuple<decltype(Keep(request, arguments))...>(Keep(request, arguments)...);
 }
-// Of SETXATTR.
+// For SETXATTR.
 inline std::tuple<fuse_ino_t, ArgumentText, ArgumentBytes, int> Decode(fuse_req_t /*request*/,
                                                                        fuse_ino_t node,
                                                                        const char* name,
@@ -117,7 +117,7 @@ inline std::tuple<fuse_ino_t, ArgumentText, ArgumentBytes, int> Decode(fuse_req_
                                                                        size_t size, int flags) {
   return {node, ArgumentText(name), ArgumentBytes(value, size), flags};
 }
-// Of IOCTL.
+// For IOCTL.
 inline std::tuple<fuse_ino_t, unsigned int, AskedFile, unsigned int, ArgumentBytes, size_t> Decode(
     fuse_req_t request, fuse_ino_t node, unsigned int command, void* /*argument*/,
     fuse_file_info* file, unsigned int flags, const void* input, size_t input_size,
@@ -129,7 +129,7 @@ inline std::tuple<fuse_ino_t, unsigned int, AskedFile, unsigned int, ArgumentByt
           ArgumentBytes(static_cast<const char*>(input), input_size),
           output_size};
 }
-// Of BATCH_FORGET, which is never kept.
+// For BATCH_FORGET, which is never kept.
 inline std::tuple<std::span<const fuse_forget_data>> Decode(fuse_req_t /*request*/, size_t count,
                                                             fuse_forget_data* forgets) {
   return {std::span<const fuse_forget_data>(forgets, count)};

@@ -10,7 +10,7 @@
 namespace ckptfs {
 namespace {
 
-// Most are answered sooner, and cost no look.
+// Most requests are answered sooner and need no check.
 constexpr std::chrono::milliseconds kMoment{50};
 
 }  // namespace
@@ -24,7 +24,7 @@ void KilledAskers::Watch(const std::shared_ptr<PendingRequest>& pending) {
   watcher_.Wake();
 }
 
-// Those that have waited for a moment. With the lock held nothing may wait: threads that read requests take it.
+// Those that have waited for a moment. Must not block with the lock held: threads that read requests take it.
 std::deque<std::shared_ptr<PendingRequest>> KilledAskers::Waiting() {
   std::deque<std::shared_ptr<PendingRequest>> waiting;
   const auto begun_before = Clock::now() - kMoment;
@@ -40,7 +40,7 @@ std::deque<std::shared_ptr<PendingRequest>> KilledAskers::Waiting() {
   return waiting;
 }
 
-// Under no lock while it looks.
+// Holds no lock during the checks.
 bool KilledAskers::Look() {
   const auto waiting = Waiting();
   std::set<pid_t> threads;

@@ -1,4 +1,4 @@
-// Requests whose askers have been killed.
+// Requests whose requesters have been killed.
 #pragma once
 
 #include <sys/types.h>
@@ -13,12 +13,12 @@
 
 namespace ckptfs {
 
-// Several times a second, as long as there are requests that wait for longer than a moment, looks whether
-// SIGKILL waits for those who have sent them, and sees to it that they are answered (PendingRequest). The kernel's own
-// word for that, an interrupt, does not tell one signal from another, and of requests that come by a ring libfuse
-// (3.18) drops it. Who is in a PID namespace that the daemon does not see waits for his answer.
+// While requests have waited for more than a moment, checks several times a second whether SIGKILL is pending
+// for their requesters, and has such requests answered (PendingRequest). The kernel's INTERRUPT does not tell
+// one signal from another, and libfuse (3.18) drops it for requests that came by a ring. A requester in a PID
+// namespace that the daemon does not see waits for the regular answer.
 //
-// Any thread may call Watch.
+// Watch is thread-safe.
 class KilledAskers {
  public:
   void Watch(const std::shared_ptr<PendingRequest>& pending);

@@ -1,4 +1,4 @@
-// What the table of operations (fuse_operations.cc) is made of.
+// The parts of the table of operations (fuse_operations.cc).
 #pragma once
 
 #include <cstddef>
@@ -13,8 +13,8 @@
 
 namespace ckptfs {
 
-// A call of a handler, which waits for nothing but to be made: with the arguments of the request, and constants
-// by which its row of the table tells it something. Sends what the handler returns.
+// A deferred call of a handler, with the arguments of the request and the constants of its row in the table.
+// Sends what the handler returns.
 template <auto kHandler, typename Arguments, auto... kConstants>
 class HandlerCall {
  public:
@@ -34,8 +34,8 @@ class HandlerCall {
   Arguments arguments_;
 };
 
-// Rows: a handler and how it is run. `Condition::Holds` and `Scope::Of` are given the request and its arguments. A
-// condition that finds more than a bool hands that to the handler, as its last argument.
+// Rows: a handler and how it is run. `Condition::Holds` and `Scope::Of` get the request and its arguments. If
+// a condition returns more than a bool, the handler gets that as its last argument.
 struct Always {
   template <typename... Arguments>
   static bool Holds(fuse_req_t /*request*/, const Arguments&... /*arguments*/) {
@@ -56,7 +56,7 @@ struct When {
 template <RunClass kRun, auto kHandler, auto... kConstants>
 using Otherwise = When<Always, kRun, kHandler, kConstants...>;
 
-// By RunClass::kVerb.
+// With RunClass::kVerb.
 template <typename Condition, typename Scope, auto kHandler>
 struct WhenVerb {
   using Asks = Condition;
@@ -69,7 +69,7 @@ struct WhenVerb {
   }
 };
 
-// An operation's name, as an argument of a template.
+// An operation's name as a template argument.
 template <size_t kSize>
 struct OperationName {
   // NOLINTNEXTLINE(google-explicit-constructor): a literal is what this stands for
@@ -79,8 +79,8 @@ struct OperationName {
   char text[kSize] = {};
 };
 
-// A request of the kernel: the first row whose condition holds serves it. Converts to what libfuse calls for it.
-// libfuse is C, and nothing may be thrown through it.
+// A request of the kernel: the first row whose condition holds serves it. Converts to the callback that
+// libfuse expects. libfuse is C, so nothing may be thrown through it.
 template <OperationName kName, typename... Rows>
 class Operation {
   using Last = std::tuple_element_t<sizeof...(Rows) - 1, std::tuple<Rows...>>;

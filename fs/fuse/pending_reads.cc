@@ -23,14 +23,14 @@ void PendingReads::Read(fuse_req* request, const std::shared_ptr<ControlSession>
         .session = session, .ring = std::move(ring), .thread = fuse_req_ctx(request)->pid};
   }
   session->Read(max_bytes, [this, request](const std::string& data) { Finish(request, data); });
-  // While it is among those that wait, nobody has answered it, and it can be touched.
+  // While it is in the list it has not been answered and can be used.
   const std::lock_guard lock(mutex_);
   if (!waiting_.contains(request)) return;
   if (by_ring) return watcher_.Wake();
   fuse_req_interrupt_func(request, OnInterrupt, this);
 }
 
-// Under no lock while it looks. What has been answered meanwhile is as for OnInterrupt.
+// Holds no lock during the checks. Requests answered meanwhile are treated as in OnInterrupt.
 bool PendingReads::LookForInterrupted() {
   std::map<pid_t, fuse_req*> by_thread;
   std::set<pid_t> threads;
@@ -61,8 +61,8 @@ void PendingReads::Finish(fuse_req* request, const std::string& data) {
   ReplyBuffer(request, data.data(), data.size());
 }
 
-// The request may have been answered meanwhile, and its memory may be another one's: that one's
-// reader then gets an empty line too many, which it skips.
+// The request may have been answered meanwhile and its memory reused by another: then that one's reader gets
+// a surplus empty line, which it skips.
 void PendingReads::OnInterrupt(fuse_req* request, void* self) noexcept {
   try {
     static_cast<PendingReads*>(self)->Interrupt(request);

@@ -18,12 +18,11 @@ struct fuse_req;
 
 namespace ckptfs {
 
-// A read of a control file can wait for minutes (an import), and whoever waits must be able to be
-// killed: the kernel lets a process die only when the request that it sent is answered. So an
-// interrupt makes the session answer it, with an empty line, which loses nothing. Of requests that come
-// by a ring libfuse (3.18) forgets which they are, and drops the kernel's word that one is interrupted:
-// whether a signal waits for the threads that have sent them is looked at several times a second. Any thread
-// may call.
+// A read of a control file can wait for minutes (an import), and its caller must remain killable: the kernel
+// lets a process die only when its request is answered. So an interrupt makes the session answer the request
+// with an empty line, which loses nothing. For requests that came by a ring, libfuse (3.18) does not track
+// them and drops the kernel's INTERRUPT: instead, this checks several times a second whether a signal is
+// pending for the requesting threads. Thread-safe.
 class PendingReads {
  public:
   // Reads from `session` for `request`, which is answered now or later.
@@ -31,7 +30,7 @@ class PendingReads {
 
  private:
   void Finish(fuse_req* request, const std::string& data);
-  // Of those by rings; false if none waits.
+  // Checks those that came by rings; false if none waits.
   bool LookForInterrupted();
   void Interrupt(fuse_req* request);
   static void OnInterrupt(fuse_req* request, void* self) noexcept;
@@ -39,13 +38,13 @@ class PendingReads {
   std::mutex mutex_;
   struct Waiting {
     std::weak_ptr<ControlSession> session;
-    std::shared_ptr<RingThread> ring;  // that the request came by
+    std::shared_ptr<RingThread> ring;  // the ring that the request came by
     pid_t thread = 0;                  // that sent it; 0: it is in a PID namespace of its own
   };
 
   std::unordered_map<fuse_req*, Waiting> waiting_;
-  // libfuse holds the request's lock while it tells of an interrupt: answered elsewhere. These are last, as
-  // their tasks use the rest.
+  // libfuse holds the request's lock while it reports an interrupt, so it is answered on another thread.
+  // Last, because their tasks use the rest.
   SerialExecutor interrupter_;
   PeriodicTimer watcher_{std::chrono::milliseconds(100), [this] { return LookForInterrupted(); }};
 };

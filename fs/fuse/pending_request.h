@@ -1,4 +1,4 @@
-// A request that is answered later, by another thread than the one that has read it.
+// A request that is answered later, by a thread other than the one that has read it.
 #pragma once
 
 #include <atomic>
@@ -17,14 +17,15 @@ namespace ckptfs {
 
 struct FuseHandlers;
 
-// The kernel lets nobody die whose request a filesystem has, until that is answered. So a request whose
-// asker has been killed (KilledAskers) is answered early:
-// - one that nobody has begun with is not done at all;
-// - of a verb only the answer goes early: it may have changed things already, and is done to its end. Its
-//   thread has what it needs of the request here, as libfuse gives that to somebody else when it is answered;
-// - what else has been begun ends by itself, where it waits (AskerLife).
+// The kernel does not let a process die before its request is answered. So a request whose requester has been
+// killed (KilledAskers) is answered early:
+// - If no thread has begun with it, it is not done at all.
+// - An operation (RunClass::kVerb) is only answered early: it may have changed things already, and is
+//   completed. Its thread finds what it needs of the request here, because libfuse reuses an answered
+//   request.
+// - Any other request that has begun ends by itself where it waits (AskerLife).
 //
-// Shared by the thread that works on it and KilledAskers. Any thread may call any function.
+// Shared by the thread that works on it and KilledAskers. Thread-safe.
 class PendingRequest {
  public:
   enum class Kind : uint8_t { kVerb, kOther };
@@ -46,14 +47,15 @@ class PendingRequest {
   const std::shared_ptr<RingThread>& ring() const noexcept { return ring_; }
   const std::atomic<bool>& killed() const noexcept { return killed_; }
 
-  // False if it is not to be done any more.
+  // False if it must not be done any more.
   bool Begin() {
     const std::lock_guard lock(mutex_);
     begun_ = true;
     return !answered_;
   }
 
-  // Calls `use`, if the request is there still: until it returns, so is whoever waits for the answer.
+  // Calls `use` if the request still exists. The requester, which waits for the answer, exists until `use`
+  // returns.
   template <typename Use>
   bool Touch(const Use& use) {
     const std::lock_guard lock(mutex_);
@@ -62,7 +64,7 @@ class PendingRequest {
     return true;
   }
 
-  // By `send`, which returns what libfuse's fuse_reply functions return; so does this.
+  // Answers by `send`, which returns what libfuse's fuse_reply functions return; so does this.
   template <typename Send>
   int Answer(const Send& send) {
     const std::lock_guard lock(mutex_);
@@ -70,7 +72,7 @@ class PendingRequest {
     return send();
   }
 
-  // Its asker has been killed. Answers by `send` where that may be done now.
+  // The requester has been killed. Answers by `send` if that is allowed now.
   template <typename Send>
   void Kill(const Send& send) {
     killed_ = true;
@@ -80,7 +82,7 @@ class PendingRequest {
     send();
   }
 
-  // Never waits: an answer is sent with the lock held, and may wait for the thread that reads requests.
+  // Takes no lock: an answer is sent with the lock held, and may wait for the thread that reads requests.
   bool is_answered() const noexcept { return answered_; }
 
  private:
@@ -88,9 +90,9 @@ class PendingRequest {
   fuse_req* const request_;
   FuseHandlers& handlers_;
   const Caller caller_;
-  const std::shared_ptr<RingThread> ring_;  // that it came by; null: none
+  const std::shared_ptr<RingThread> ring_;  // the ring that it came by; null: none
   std::atomic<bool> killed_{false};
-  std::mutex mutex_;  // held while `request_` is used; guards what follows
+  std::mutex mutex_;  // held while `request_` is used; guards the members below
   bool begun_ = false;
   std::atomic<bool> answered_{false};  // set with the lock held
 };

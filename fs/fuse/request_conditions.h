@@ -1,5 +1,5 @@
-// Which requests a row of the table of operations is for (fuse_operations.cc), and what its verbs change. Each is
-// given a request and its arguments.
+// Conditions of rows in the table of operations (fuse_operations.cc), and what its verbs change. Each gets a
+// request and its arguments.
 #pragma once
 
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 
 namespace ckptfs::fuse_conditions {
 
-// The directory is one that no volume holds.
+// The directory is outside volumes.
 struct ParentIsVirtual {
   static bool Holds(fuse_req_t /*request*/, NodeId parent, const auto&... /*others*/) {
     return IsVirtual(parent);
@@ -34,19 +34,19 @@ struct NameIsDotDot {
   }
 };
 
-// A rename that can mean a rollback, a fork or a new name of a snapshot.
+// A rename that may be a rollback, a fork or the renaming of a snapshot.
 struct RenameIsVerb {
   static bool Holds(fuse_req_t request, NodeId parent, const ArgumentText& name, NodeId new_parent,
                     const ArgumentText& new_name, unsigned int flags);
 };
 
-// A rename in or out of a list of snapshots, or a snapshot.
+// A rename into or out of a list of snapshots, or of a snapshot.
 struct RenameIsListed {
   static bool Holds(fuse_req_t request, NodeId parent, const ArgumentText& name, NodeId new_parent,
                     const ArgumentText& new_name, unsigned int flags);
 };
 
-// By attributes the kernel finds out who may search a directory.
+// The kernel checks permission to search a directory by these attributes.
 struct NamesAreSettling {
   static fuse_handlers::WaitForNames Holds(fuse_req_t request, NodeId node,
                                            const auto&... /*others*/) {
@@ -61,7 +61,7 @@ struct NodeIsMountRoot {
   }
 };
 
-// A snapshot's or a list's.
+// The node is a snapshot's or a list's.
 struct NodeIsListed {
   static bool Holds(fuse_req_t request, NodeId node, const auto&... /*others*/) {
     return HandlersOf(request).snapshots.Owns(node);
@@ -74,14 +74,14 @@ struct NodeIsControl {
   }
 };
 
-// The kernel may hold pages of the file that a mapping has stored to.
+// The kernel may hold pages with stores from a mapping of the file.
 struct PagesAreHeld {
   static bool Holds(fuse_req_t request, NodeId node, const auto&... /*others*/) {
     return HandlersOf(request).mount.pages.Holds(node);
   }
 };
 
-// The same of the file that is copied to.
+// The same for the destination of the copy.
 struct TargetsPagesAreHeld {
   static bool Holds(fuse_req_t request, NodeId /*from*/, off_t /*from_offset*/,
                     const AskedFile& /*in*/, NodeId to, const auto&... /*others*/) {
@@ -89,7 +89,7 @@ struct TargetsPagesAreHeld {
   }
 };
 
-// It gives a file capabilities, which a write takes away.
+// Sets file capabilities, which the writeback of held pages would remove.
 struct CapabilitiesMeetHeldPages {
   static bool Holds(fuse_req_t request, NodeId node, const ArgumentText& name,
                     const auto&... /*others*/) {
@@ -97,7 +97,7 @@ struct CapabilitiesMeetHeldPages {
   }
 };
 
-// The call of the mount's helper by which a checkpoint keeps writers out of a file.
+// The call of the mount's helper that blocks writes to a file for a checkpoint.
 struct CallStopsWrites {
   static bool Holds(fuse_req_t /*request*/, NodeId /*node*/, const ArgumentText& name,
                     const auto&... /*others*/) {
@@ -105,7 +105,7 @@ struct CallStopsWrites {
   }
 };
 
-// A snapshot's sizes are computed when they are asked for.
+// A snapshot's sizes, which are computed on request.
 struct ValueIsComputed {
   static bool Holds(fuse_req_t /*request*/, NodeId /*node*/, const ArgumentText& name,
                     size_t /*room*/) {
@@ -113,7 +113,7 @@ struct ValueIsComputed {
   }
 };
 
-// Not what the kernel writes back: that is within what it takes for the file, and holds its page.
+// Not for writeback: that stays within the file's size as the kernel knows it, and holds its page.
 struct WriteLeavesGap {
   static bool Holds(fuse_req_t request, NodeId node, const ArgumentData& /*data*/, off_t offset,
                     const AskedFile& file) {
@@ -121,8 +121,8 @@ struct WriteLeavesGap {
   }
 };
 
-// The kernel lets nobody write faster than the disk for long: whoever does so must not keep the only thread
-// of a processor.
+// The kernel throttles a writer that is faster than the disk: it must not occupy the only thread of a
+// processor.
 struct WriteMayWait {
   static bool Holds(fuse_req_t request, NodeId /*node*/, const ArgumentData& /*data*/,
                     off_t /*offset*/, const AskedFile& file) {
@@ -151,7 +151,7 @@ struct ChangesTwoNames {
   }
 };
 
-// Throws where that value could never be set: nobody waits for other verbs to be told so.
+// Throws at once if that value could never be set, without waiting for other verbs.
 struct ChangesXattr {
   static VerbScope Of(fuse_req_t /*request*/, NodeId node, const ArgumentText& name,
                       const ArgumentBytes& value, int /*flags*/) {

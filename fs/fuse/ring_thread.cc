@@ -10,10 +10,10 @@
 namespace ckptfs {
 namespace {
 
-// Ignored by default, so that nobody else is harmed by one that comes late.
+// Ignored by default, so a late signal harms nothing.
 constexpr int kWakeSignal = SIGURG;
 
-// Of a thread, from its first wait to its end.
+// A thread's, from its first wait to its end.
 struct Registration {
   Registration() = default;
   ~Registration() {
@@ -33,7 +33,7 @@ std::shared_ptr<RingThread> RingThread::Current() { return registration.thread; 
 
 RingThread::RingThread() : thread_(pthread_self()) {
   struct sigaction action {};
-  action.sa_handler = [](int) {};  // that it came is all: no SA_RESTART
+  action.sa_handler = [](int) {};  // only its arrival matters: no SA_RESTART
   sigaction(kWakeSignal, &action, nullptr);
   sigset_t wake;
   sigemptyset(&wake);
@@ -79,8 +79,7 @@ void RingThread::End() {
 int RingThread::SubmitAndWait(io_uring* ring, unsigned int count) {
   while (true) {
     RunTasks();
-    // In two calls: of one that has submitted something the kernel does not tell that a signal ended
-    // its wait.
+    // In two calls: a call that has submitted something does not report that a signal ended its wait.
     if (io_uring_sq_ready(ring) != 0) {
       const int submitted = io_uring_submit(ring);
       if (submitted < 0) return submitted;
@@ -89,7 +88,7 @@ int RingThread::SubmitAndWait(io_uring* ring, unsigned int count) {
     const int result = io_uring_enter(static_cast<unsigned>(ring->ring_fd), 0, count,
                                       IORING_ENTER_GETEVENTS, &waiting_);
     if (result != -EINTR) return result;
-    // A signal that meant something else than tasks ends the wait, as it always did.
+    // A signal for anything but tasks ends the wait, as without this class.
     const std::lock_guard lock(mutex_);
     if (tasks_.empty()) return result;
   }
@@ -97,8 +96,8 @@ int RingThread::SubmitAndWait(io_uring* ring, unsigned int count) {
 
 }  // namespace ckptfs
 
-// libfuse's call for this goes here, as the program's own functions come before those of libraries.
-// Nobody else in the program uses liburing.
+// libfuse's call resolves to this function, because the program's own symbols take precedence over those of
+// libraries. Nothing else in the program uses liburing.
 extern "C" int io_uring_submit_and_wait(io_uring* ring, unsigned wait_nr) {
   std::shared_ptr<ckptfs::RingThread>& current = ckptfs::registration.thread;
   if (!current) current = std::make_shared<ckptfs::RingThread>();

@@ -15,18 +15,19 @@ struct io_uring;
 namespace ckptfs {
 
 // With FUSE over io_uring libfuse (3.18) has one thread for each processor's ring. An answer goes to the
-// kernel by that ring, and libfuse lets any thread give it. Two things then go wrong, both seen:
+// kernel through that ring, and libfuse lets any thread send it. Two failures were observed:
 //
 // - The command that carries an answer also fetches the next request, and the kernel cancels a thread's
-//   commands when it ends (io_uring_files_cancel). The ring loses an entry, a request that was just
-//   given to it ends with ECANCELED, and when all entries are gone the processor's requests hang.
-// - The ring's thread flushes its submission queue without the lock that other threads take to fill
-//   it, and liburing's queue is for one thread at a time.
+//   commands when it ends (io_uring_files_cancel). The ring loses an entry, a request just assigned to it
+//   fails with ECANCELED, and when all entries are gone the processor's requests hang.
+// - The ring's thread flushes its submission queue without the lock that other threads take to fill it, and
+//   liburing's queue must be used by one thread at a time.
 //
-// So an answer by another thread is handed to the ring's own. That sleeps in io_uring_submit_and_wait,
-// whose place ours takes (ring_thread.cc): a signal, let through only there, ends its sleep.
+// So an answer by another thread is handed to the ring's thread. That thread sleeps in
+// io_uring_submit_and_wait, which is replaced by SubmitAndWait (ring_thread.cc): a signal, unblocked only
+// there, ends the sleep.
 //
-// One object for each ring's thread, from its first wait to its end. Any thread may call Run.
+// One object for each ring's thread, from its first wait to its end. Run is thread-safe.
 class RingThread {
  public:
   // Of the calling thread; null if it serves no ring.
@@ -37,12 +38,12 @@ class RingThread {
   RingThread(const RingThread&) = delete;
   RingThread& operator=(const RingThread&) = delete;
 
-  // Runs `task` on this thread and returns when that has been done. False if the thread has ended:
-  // then the mount is going, and nobody waits for an answer. The caller holds nothing that a request
-  // handler waits for.
+  // Runs `task` on the ring's thread and returns when it is done. False if the thread has ended: then the
+  // mount is going away and no answer is needed. The caller must hold nothing that a request handler waits
+  // for.
   bool Run(const std::function<void()>& task);
 
-  // Takes the place of io_uring_submit_and_wait on this thread.
+  // Replaces io_uring_submit_and_wait on this thread.
   int SubmitAndWait(io_uring* ring, unsigned int count);
   void End();
 
@@ -55,7 +56,7 @@ class RingThread {
   void RunTasks();
 
   const pthread_t thread_;
-  sigset_t waiting_{};  // the signals that are kept away while it sleeps
+  sigset_t waiting_{};  // the signal mask while it sleeps
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Task*> tasks_;

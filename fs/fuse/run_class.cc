@@ -14,8 +14,8 @@ std::shared_ptr<PendingRequest> KeepForLater(PendingRequest::Kind kind, fuse_req
   return pending;
 }
 
-// Not by the verb's thread: who asks for another verb holds the directory's lock until he has his answer, which
-// may have to wait for this one.
+// Not on the verb's thread: the requester of another verb holds the directory's lock until its answer, which
+// may have to wait for this verb.
 void TellKernelOfUnanswered(FuseHandlers& handlers, const VerbScope& scope) {
   handlers.mount.kernel.InvalidateAttributes(scope.node);
   handlers.elastic_pool.Post([&handlers, names = scope.names] {

@@ -1,5 +1,5 @@
-// How a handler is run: on which thread, and what happens when it fails. Which handler runs how stands in
-// fuse_operations.cc.
+// How a handler is run: on which thread, and what happens when it fails. fuse_operations.cc says which
+// handler runs how.
 #pragma once
 
 #include <atomic>
@@ -17,19 +17,19 @@
 namespace ckptfs {
 
 enum class RunClass : uint8_t {
-  // By the thread that has read the request. It neither waits nor takes long.
+  // On the thread that has read the request. It neither waits nor takes long.
   kAtOnce,
-  // The same, as far as that goes. What would wait at a shut freeze lock goes on in the elastic pool, and what finds
-  // out that it takes long (FreezeLock::BeforeLongWork) with the workers: the thread that reads requests is the only
-  // one of a processor where they come by a ring, and one of not too many otherwise.
+  // The same, as far as possible. If it would wait at a closed freeze lock, it continues in the elastic pool;
+  // if it finds that it takes long (FreezeLock::BeforeLongWork), with the workers. The thread that reads
+  // requests is the only one of a processor with rings, and one of few without.
   kChange,
   // In the elastic pool: it waits for other requests or for the disk.
   kMayWait,
-  // The same, and with the workers if it finds out that it takes long.
+  // The same, and with the workers if it finds that it takes long.
   kMayTakeLong,
-  // In the verb queue, one after the other of a workspace. It is done to its end though its asker be killed.
+  // In the verb queue, one at a time for each workspace. It is completed even if the requester is killed.
   kVerb,
-  // At once, for requests that the kernel takes no answer to: a failure is logged.
+  // At once, for requests that take no answer: a failure is logged.
   kUnanswered
 };
 
@@ -38,15 +38,15 @@ using PlaceOfName = std::pair<NodeId, std::string>;
 
 // What a verb changes.
 struct VerbScope {
-  NodeId node = 0;                 // the list, or the snapshot
-  std::vector<PlaceOfName> names;  // which may change by it
+  NodeId node = 0;                 // the list or the snapshot
+  std::vector<PlaceOfName> names;  // names that may change
 };
 
-// What a thread that reads requests has found of one.
+// The result of a run on a thread that reads requests.
 enum class RunOutcome : uint8_t { kAnswered, kMustWait, kTakesLong };
 
-// Runs `handle`, which replies; replies with the errno of what it throws. Without a reply, if it was neither
-// to wait nor to take long (FreezeLock::NoWaiting), and would have.
+// Runs `handle`, which replies; replies with the errno of an exception. Without a reply if it must not wait
+// or take long (FreezeLock::NoWaiting) and would have.
 template <typename Handle>
 RunOutcome AnswerOnce(fuse_req_t request, const char* operation, const Handle& handle) noexcept {
   try {
@@ -62,8 +62,8 @@ RunOutcome AnswerOnce(fuse_req_t request, const char* operation, const Handle& h
   return RunOutcome::kAnswered;
 }
 
-// The same for requests that may meet a rollback. One that has chosen the volume before the switch
-// can find that volume destroyed, and in the restored one it would have succeeded: it is done again.
+// The same for requests that a rollback may overtake. A request that has chosen the volume before the switch
+// can find it destroyed, and would have succeeded in the restored one: it is retried.
 template <typename Handle>
 RunOutcome Answer(fuse_req_t request, const char* operation, const Handle& handle) noexcept {
   return AnswerOnce(request, operation, [&] {
@@ -75,7 +75,7 @@ RunOutcome Answer(fuse_req_t request, const char* operation, const Handle& handl
         handle();
         return;
       } catch (const Error&) {
-        // By whatever error: what is left of a volume that is being destroyed gives strange ones.
+        // For any error: the remains of a volume being destroyed give unexpected ones.
         if (switches == before) throw;
       }
     } while (true);
@@ -93,10 +93,10 @@ void Attempt(const char* operation, const Handle& handle) noexcept {
   }
 }
 
-// What is kept of a request that another thread is to answer.
+// What is kept of a request that another thread will answer.
 std::shared_ptr<PendingRequest> KeepForLater(PendingRequest::Kind kind, fuse_req_t request);
 
-// On that other thread: runs `work`, which answers, unless nobody waits for it any more.
+// On that other thread: runs `work`, which answers, unless the answer is no longer needed.
 template <typename Work>
 void AnswerKept(PendingRequest& pending, const Work& work) {
   if (!pending.Begin()) return;
@@ -105,7 +105,7 @@ void AnswerKept(PendingRequest& pending, const Work& work) {
   work();
 }
 
-// `handle` is copied and outlives the caller: it holds what it needs (kept_arguments.h).
+// `handle` is copied and outlives the caller: it must own what it needs (kept_arguments.h).
 template <typename Handle>
 void AnswerIn(ElasticPool& room, fuse_req_t request, const char* operation, const Handle& handle) {
   room.Post(CallerOf(request).uid, [request, operation, handle,
@@ -145,7 +145,7 @@ void AnswerChange(fuse_req_t request, const char* operation, const Handle& handl
            operation, handle);
 }
 
-// Runs `handle`, which replies, by one of the classes that need to know no more.
+// Runs `handle`, which replies, by a class that needs no further arguments.
 template <RunClass kRun, typename Handle>
 void Run(fuse_req_t request, const char* operation, const Handle& handle) {
   static_assert(kRun != RunClass::kVerb);
@@ -163,11 +163,12 @@ void Run(fuse_req_t request, const char* operation, const Handle& handle) {
   }
 }
 
-// After a verb whose asker was told that it was not done: of what it changes the kernel knows what was before.
+// After a verb whose requester was told that it was not done: makes the kernel drop what it cached of the
+// verb's scope.
 void TellKernelOfUnanswered(FuseHandlers& handlers, const VerbScope& scope);
 
-// For RunClass::kVerb. `handle` uses the request by the functions of fuse_request.h and fuse_replies.h, and by
-// nothing else.
+// For RunClass::kVerb. `handle` uses the request only through the functions of fuse_request.h and
+// fuse_replies.h.
 template <typename Handle>
 void RunVerb(fuse_req_t request, const char* operation, VerbScope scope, const Handle& handle) {
   FuseHandlers& handlers = HandlersOf(request);

@@ -20,7 +20,7 @@ UniqueFd OpenDirectory(const Volume& volume, FileId directory, int flags);
 // Requests on names come in bursts. A program that unpacks an archive makes the kernel ask for the attributes
 // of one directory, look up a name in it and create the file there, thousands of times. Opening the directory
 // by handle each time costs as much as the calls on it. So O_PATH descriptors are kept for a moment: at most
-// kMax, none longer than kIdle after its last use (DropIdle, which somebody must call). Descriptors of a
+// kMax, none longer than kIdle after its last use (DropIdle, which must be called for this). Descriptors of a
 // removed directory or of a released volume are dropped (Drop), as they would keep it from being destroyed.
 //
 // Owned by the mount. Thread-safe.
@@ -52,7 +52,7 @@ class DirectoryFds {
     }
   };
   struct Kept {
-    std::shared_ptr<Volume> volume;  // its address names no other meanwhile
+    std::shared_ptr<Volume> volume;  // keeps its address from being reused
     std::shared_ptr<const UniqueFd> fd;
   };
 

@@ -11,7 +11,7 @@ KernelInvalidator::~KernelInvalidator() {
 }
 
 void KernelInvalidator::InvalidateContent(std::vector<NodeId> nodes) {
-  if (nodes.empty()) return;  // a checkpoint need not wait for the thread then
+  if (nodes.empty()) return;  // saves the checkpoint from waiting for the thread
   const MutexLock lock(mutex_);
   queue_.push_back(std::move(nodes));
   ++queued_;

@@ -35,8 +35,8 @@ class KernelInvalidator {
   Mutex mutex_;
   std::condition_variable_any changed_;
   std::deque<std::vector<NodeId>> queue_ GUARDED_BY(mutex_);
-  uint64_t queued_ GUARDED_BY(mutex_) = 0;  // batches ever queued
-  uint64_t done_ GUARDED_BY(mutex_) = 0;    // batches ever done
+  uint64_t queued_ GUARDED_BY(mutex_) = 0;  // total batches queued
+  uint64_t done_ GUARDED_BY(mutex_) = 0;    // total batches done
   std::jthread thread_;  // last: started after and joined before all other members
 };
 

@@ -45,8 +45,7 @@ NodeId LiveWorkspace::root_node() const {
 }
 
 NodeHandle LiveWorkspace::AcquireRoot() const {
-  // Counted with the lock held: the slot is pinned as long as it is the root's, and cannot have
-  // become another view's meanwhile.
+  // Counted with the lock held: the slot is pinned while it is the root's, so it cannot have been reused.
   const MutexLock lock(mutex_);
   const uint32_t generation = slots_.Count(root_slot_);
   return {.node = MakeNumber(root_slot_, kRootInode), .generation = generation};

@@ -148,13 +148,13 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   // replaced by an older one. Snapshots up to that id may be of either line of states.
   std::atomic<int64_t> line_began_after_{0};
 
-  mutable Mutex mutex_;  // for a few instructions
+  mutable Mutex mutex_;  // held for a few instructions
   std::shared_ptr<const Live> live_ GUARDED_BY(mutex_);
-  Slot root_slot_ GUARDED_BY(mutex_) = 0;  // of the root's node
-  // That directories new to the kernel get; perhaps the same.
+  Slot root_slot_ GUARDED_BY(mutex_) = 0;  // the slot of the root's node
+  // The slot for directories that are new to the kernel; perhaps the same.
   Slot directories_slot_ GUARDED_BY(mutex_) = 0;
   std::vector<std::pair<NodeId, std::string>> moved_names_ GUARDED_BY(mutex_);
-  std::set<pid_t> sent_back_ GUARDED_BY(mutex_);  // by AwaitWalks, and not seen since
+  std::set<pid_t> sent_back_ GUARDED_BY(mutex_);  // sent back by AwaitWalks, and not seen since
 };
 
 // Workspaces by id, made at first use. Thread-safe.
@@ -178,8 +178,8 @@ class LiveWorkspaces {
 
   Store& store_;
   SlotTable& slots_;
-  // Lock order: before `mutex_`. Held while a volume is opened, which can take seconds: workspaces that are open
-  // already are available meanwhile. A removed one is not opened again.
+  // Lock order: before `mutex_`. Held while a volume is opened, which can take seconds; workspaces that are
+  // already open stay available meanwhile. A removed workspace is not opened again.
   Mutex opening_;
   mutable Mutex mutex_;
   std::unordered_map<int64_t, std::shared_ptr<LiveWorkspace>> by_id_ GUARDED_BY(mutex_);

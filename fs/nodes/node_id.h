@@ -1,7 +1,7 @@
 // The numbers by which the kernel knows files: FUSE node ids and st_ino.
 //
 // Both are `high << 40 | inode number`, so no table of known files is needed. In a node id the high part is a
-// slot (fs/nodes/views.h): one view of one volume while somebody uses it. In st_ino it is a view number,
+// slot (fs/nodes/views.h): one view of one volume while it is in use. In st_ino it is a view number,
 // which the catalog keeps for the lifetime of the tree. Slot 0 and view 0 are for directories and files
 // outside of any volume: the mount root, .snapshots and what is in it.
 #pragma once

@@ -61,13 +61,13 @@ class StaleNames {
   KernelCache& kernel_;
   SlotTable& slots_;
   std::atomic<size_t> count_{0};
-  mutable Mutex mutex_;  // guards what follows
+  mutable Mutex mutex_;  // guards the members below
   std::condition_variable expired_;
   std::unordered_map<NodeId, Node> nodes_ GUARDED_BY(mutex_);
   std::unordered_map<pid_t, Clock::time_point> sent_back_ GUARDED_BY(mutex_);
-  // These use all of the above, and the second the first.
+  // Both use all of the above, and the second also uses the first.
   PeriodicTimer dropper_;
-  ElasticPool tellers_;  // a thread for each name: one that waits for a list keeps no other waiting
+  ElasticPool tellers_;  // a thread per name: a wait for a list delays no other
 };
 
 }  // namespace ckptfs

@@ -67,7 +67,7 @@ void SlotTable::RemoveLocked(const View& view) {
   if (view.kind == View::Kind::kSnapshot && seats_[slot].snapshot == 0) FreeLocked(slot);
 }
 
-// After RemoveLocked: nobody finds the view any more, and its slot is not free yet if it is of a live tree.
+// Called after RemoveLocked: the view can no longer be found; the slot of a live tree's view is not free yet.
 void SlotTable::End(const View& view) {
   if (view.kind == View::Kind::kSnapshot) return;
   std::function<void(Slot)> end;
@@ -108,7 +108,7 @@ std::shared_ptr<View> SlotTable::AddLiveFiles(std::shared_ptr<LiveWorkspace> wor
 }
 
 void SlotTable::Unpin(Slot slot) {
-  std::shared_ptr<View> removed;  // its volume is closed after the lock is let go
+  std::shared_ptr<View> removed;  // its volume is closed after unlocking
   {
     const WriterLock lock(mutex_);
     if (!seats_[slot].view || !seats_[slot].view->pinned_) return;
@@ -211,7 +211,7 @@ void SlotTable::Forget(Slot slot, uint64_t lookups) {
     assert(view.lookups_ >= lookups);
     if ((view.lookups_ -= lookups) != 0 || view.pinned_) return;
   }
-  std::shared_ptr<View> removed;  // its volume is closed after the lock is let go
+  std::shared_ptr<View> removed;  // its volume is closed after unlocking
   {
     const WriterLock lock(mutex_);
     const std::shared_ptr<View>& view = seats_[slot].view;

@@ -74,7 +74,7 @@ struct View {
   uint64_t former_number_ = 0;        // that the kernel may show until it asks again; 0: none
 };
 
-// Allocates slots, and frees them when nobody can name their nodes any more. A slot is not reused while the
+// Allocates slots, and frees them when their nodes can no longer be named. A slot is not reused while the
 // kernel knows one of its nodes. Thread-safe.
 //
 // File handles name nodes that the kernel has forgotten. Handles of a snapshot must stay valid as long as the
@@ -84,7 +84,8 @@ class SlotTable {
  public:
   SlotTable();
 
-  // Called when the view of a live tree has ended, and before its slot is another's. Without a lock.
+  // Sets what is called when the view of a live tree has ended, before its slot is reused. Called without a
+  // lock.
   void OnEnd(std::function<void(Slot)> end);
 
   // A pinned slot for a live tree. Throws Error ENFILE when all 2^24 are in use.
@@ -148,10 +149,10 @@ class SlotTable {
   void FreeLocked(Slot slot) REQUIRES(mutex_);
 
   mutable SharedMutex mutex_;
-  std::vector<Seat> seats_ GUARDED_BY(mutex_){1};  // by slot; 0 is no view's
+  std::vector<Seat> seats_ GUARDED_BY(mutex_){1};  // by slot; slot 0 is unused
   std::vector<Slot> free_ GUARDED_BY(mutex_);
   size_t in_use_ GUARDED_BY(mutex_) = 0;
-  uint32_t last_generation_ GUARDED_BY(mutex_);  // before it is scattered
+  uint32_t last_generation_ GUARDED_BY(mutex_);  // before scattering
   std::unordered_map<SnapshotKey, Slot> snapshots_ GUARDED_BY(mutex_);
   std::unordered_multiset<uint64_t> numbers_ GUARDED_BY(mutex_);
   std::function<void(Slot)> end_ GUARDED_BY(mutex_);
@@ -166,7 +167,7 @@ class VolumeCache {
 
   // Throws what Backend::Open throws (ENOENT: the volume is gone).
   std::shared_ptr<Volume> Open(const VolumeId& id);
-  // The one in which files of that view (kLiveFiles) are found now.
+  // The volume in which files of that view (kLiveFiles) are now.
   std::shared_ptr<Volume> OfFiles(const View& view);
   // Releases a volume that is to be destroyed.
   void Drop(const VolumeId& id) { kept_.Remove(id); }

@@ -1,4 +1,4 @@
-// What WriteBarrier asks of the process that makes its calls.
+// The calls that WriteBarrier needs from its helper process.
 #pragma once
 
 #include <optional>
@@ -8,31 +8,31 @@
 
 namespace ckptfs {
 
-// Makes setxattr(2) calls on files of the mount, each in a thread of its own: every one of them waits
-// until the file's lock is free, and then for the daemon's answer.
+// Makes setxattr(2) calls on files of the mount, each in its own thread. Each call waits first for the file's
+// inode lock, then for the daemon's answer.
 class BarrierCalls {
  public:
-  // In a name space that only root may use.
+  // In a namespace that only root may use.
   static constexpr char kXattrName[] = "trusted.ckptfs.write-stop";
-  // In one Start.
+  // Limit for one Start.
   static constexpr size_t kBatchMax = 256;
 
-  // A call that has returned, and has let go of the mount.
+  // A call that has returned and no longer holds the mount open.
   struct Report {
     NodeId node = 0;
     int error =
-        0;  // an errno that neither the daemon's answer nor the file's end explains; 0: none
+        0;  // unexpected errno: neither the daemon's answer nor the file's removal explains it; 0: none
   };
 
   enum class Taken { kAll, kBusy, kGone };
 
   virtual ~BarrierCalls() = default;
 
-  // Never waits. kBusy: none was taken, for now. kGone: nor ever will be.
+  // Never waits. kBusy: the files were not taken, try again later. kGone: the helper is gone for good.
   virtual Taken Start(const std::vector<NodeHandle>& files) = 0;
-  // Waits for the next one; empty: none will come. By one thread at a time.
+  // Waits for the next report; empty: no more will come. Used by one thread at a time.
   virtual std::optional<Report> Receive() = 0;
-  // Lets Receive return empty.
+  // Makes Receive return empty.
   virtual void HangUp() = 0;
 };
 

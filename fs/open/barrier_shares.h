@@ -1,4 +1,4 @@
-// How many calls of the write barrier helper each workspace may have out.
+// Limits how many calls of the write barrier's helper each workspace may have outstanding.
 #pragma once
 
 #include <algorithm>
@@ -8,18 +8,18 @@
 
 namespace ckptfs {
 
-// A call that waits for a file's lock has a thread of the helper until the write that holds the lock
-// has ended, and nobody can call it back. A user can write from memory that never comes (a mapping of a
-// filesystem that does not answer), so some never end. This sees to it that they take up the threads
-// of their own workspace: one has no more than `kOfOneMax` of them, and, where so many are out that
-// little is left, half of what is left, but always `kOfOneMin`. A workspace needs no more than those: a
-// call has come through as soon as it has the lock, and the next takes its place.
+// A call that waits for a file's inode lock occupies a helper thread until the write that holds the lock
+// ends, and it cannot be cancelled. A user can write from memory that never arrives (a mapping of a
+// filesystem that does not answer), so some calls never end. This class confines them to their own
+// workspace's share: a workspace gets at most `kOfOneMax` calls; when few are left in total, it gets half of
+// what is left, but always `kOfOneMin`. That is enough for a workspace: a call completes as soon as it gets
+// the lock, and the next one takes its place.
 //
-// All of them together are at most kOfAll, and kOfOneMin for each further workspace, until kCeiling: to
-// get there takes 128 workspaces and more, which only who may make workspaces can have. (That much is a
-// thousandth of what a busy machine has of threads, and 60 MiB.)
+// The total is limited to kOfAll, plus kOfOneMin for each further workspace, up to kCeiling. Only 128 or more
+// workspaces can reach kCeiling, and only a user who may create workspaces can have that many. (kCeiling is a
+// thousandth of the threads that a busy machine has, and 60 MiB.)
 //
-// For one thread at a time.
+// Used by one thread at a time.
 class BarrierShares {
  public:
   static constexpr size_t kOfOneMax = 64;
@@ -27,7 +27,7 @@ class BarrierShares {
   static constexpr size_t kOfAll = 1024;
   static constexpr size_t kCeiling = 2 * kOfAll;
 
-  // False: it may have no further one now.
+  // False: the workspace is at its limit.
   bool Take(int64_t workspace) {
     const auto mine = out_.find(workspace);
     const size_t left = kOfAll - std::min(total_, kOfAll);

@@ -15,10 +15,10 @@
 namespace ckptfs {
 namespace {
 
-// For all files of one checkpoint: everybody who changes something waits meanwhile.
+// For all files of one checkpoint: all changes wait meanwhile.
 constexpr std::chrono::milliseconds kGatherMax{100};
 
-// `last` as a path, as far as that can be told now: its directory may have been moved or removed.
+// `last` as a path, as far as it is known: its directory may have been moved or removed.
 std::string PathOf(const Volume& volume, const FormerName& last) {
   try {
     if (last.directory.inode == volume.root_inode()) return last.name;
@@ -65,7 +65,7 @@ GatheredOrphans::~GatheredOrphans() {
 void GatheredOrphans::Gather(LinkChange& change, const Volume& volume, Deadline end) {
   const Orphan::Link link = change.link();
   const bool is_missing = link == Orphan::Link::kPossible || link == Orphan::Link::kImpossible;
-  if (!is_missing) return;  // it has gone since the look before
+  if (!is_missing) return;  // it has gone since it was listed
   const std::string path = PathOf(volume, change.last());
   RequireTime(end, path);
   if (link == Orphan::Link::kPossible) {
@@ -79,7 +79,7 @@ void GatheredOrphans::Link(LinkChange& change, const Volume& volume, const std::
   const UniqueFd file = volume.OpenInode({.inode = InodeOf(change.node())}, O_PATH);
   SetLastPath(file.get(), path);
   change.MakeLink(directory_, file.get());
-  // On disk: a link like any other of an unlinked file.
+  // On disk: a link, the same as for any unlinked file.
   Failpoint("unlinked.after-gather-link");
   change.SetLinked();
 }
@@ -87,8 +87,8 @@ void GatheredOrphans::Link(LinkChange& change, const Volume& volume, const std::
 void GatheredOrphans::Copy(const LinkChange& change, const Volume& volume, const std::string& path,
                            Deadline end) {
   const std::string& name = change.name();
-  // On disk from here on: a copy, perhaps not whole, which the next mount removes.
-  unlinkat(directory_.get(), name.c_str(), 0);  // one that could not be removed before
+  // On disk from here on: a copy, perhaps partial, which the next mount removes.
+  unlinkat(directory_.get(), name.c_str(), 0);  // a leftover that could not be removed before
   try {
     const UniqueFd file = volume.OpenInode({.inode = InodeOf(change.node())}, O_RDONLY | O_NOATIME);
     const UniqueFd copy = CopyOpenFile(file.get(), directory_.get(), name, path, end);

@@ -1,4 +1,4 @@
-// What a checkpoint does for files that are open and have no name.
+// Makes open files without a name part of a checkpoint.
 #pragma once
 
 #include <chrono>
@@ -16,17 +16,17 @@
 
 namespace ckptfs {
 
-// For as long as it exists, what a checkpoint copies holds all orphans of a live tree that are in use: in the
-// volume's hidden directory. For the thread of a verb; the freeze lock is closed meanwhile.
+// While it exists, the volume's hidden directory, and so a checkpoint, contains all orphans of a live tree
+// that are in use. Used by the thread of an operation, with the freeze lock closed.
 class GatheredOrphans {
  public:
-  // Whether nobody is writing to a file just now, nor can begin to.
+  // Whether no write to a file is in progress or can start.
   using IsStill = std::function<bool(NodeId)>;
 
-  // Of the files with that slot, which are in `volume`. Takes time only for those that were not there at the
-  // last checkpoint. One for which it fails is logged and left out: it is lost at a crash, as it would be
-  // natively. So is one that is not still: a write(2) holds the lock of the file underneath for as long as it
-  // lasts, which may be for ever. `keep_copies`: the live tree itself becomes the snapshot.
+  // Gathers the orphans with that slot, which are in `volume`. Takes time only for orphans that are new since
+  // the last checkpoint. One that fails is logged and left out: a crash loses it, as it would on a native
+  // filesystem. One that is not still is also left out: a write(2) holds the lock of the file underneath
+  // until it ends, which may be never. `keep_copies`: the live tree itself becomes the snapshot.
   GatheredOrphans(InodeTable& inodes, Slot slot, const Volume& volume, bool keep_copies,
                   const IsStill& is_still);
   ~GatheredOrphans();
@@ -34,7 +34,7 @@ class GatheredOrphans {
   GatheredOrphans& operator=(const GatheredOrphans&) = delete;
 
   uint64_t count() const noexcept { return linked_ + copies_.size(); }
-  // Of files that are not found there.
+  // Number of orphans that were left out.
   uint64_t left_out() const noexcept { return left_out_; }
 
  private:

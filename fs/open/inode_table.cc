@@ -69,7 +69,7 @@ void InodeTable::NotMapped(NodeId node, uint64_t number) {
   RemoveIfUnused(shard, node);
 }
 
-// Of that shard those that come after `turn_`, or all, while there are fewer than `count` in `next`.
+// Appends nodes of that shard, those after `turn_` or all, while `next` has fewer than `count`.
 void InodeTable::TakeTurns(Shard& shard, bool all, size_t count, std::vector<NodeId>& next) {
   const NodeId after = all ? 0 : turn_;
   for (auto slot = shard.of_slot.lower_bound(SlotOf(after)); slot != shard.of_slot.end(); ++slot) {
@@ -166,13 +166,13 @@ uint64_t InodeTable::CountLinked(Slot slot) {
 
 void InodeTable::ForgetSlot(Slot slot) {
   if (!has_nameless()) return;
-  std::vector<UniqueFd> closed_last;  // after the locks are given back: it may mean deleting files
+  std::vector<UniqueFd> closed_last;  // closed after unlocking: closing may delete files
   for (Shard& shard : shards_) {
     const MutexLock lock(shard.mutex);
     for (auto i = shard.inodes.begin(); i != shard.inodes.end();) {
       const NodeId node = i->first;
       Inode& inode = i->second;
-      ++i;  // before the record goes
+      ++i;  // before the record is removed
       if (SlotOf(node) != slot || !inode.orphan) continue;
       closed_last.push_back(std::move(inode.orphan->fd));
       inode.orphan->claim = {};

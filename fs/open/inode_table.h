@@ -1,4 +1,4 @@
-// What is known of the inodes that programs use.
+// What the daemon knows about the inodes that programs use.
 #pragma once
 
 #include <array>
@@ -26,27 +26,27 @@ namespace ckptfs {
 
 inline constexpr size_t kInodeShards = 16;
 
-// Which name a file had last.
+// The last name that a file had.
 struct FormerName {
   FileId directory;
   std::string name;
 };
 
-// An inode without a name that the kernel knows yet.
+// An inode without a name that the kernel still knows.
 struct Orphan {
   // Whether a checkpoint finds it in the volume's hidden directory (catalog/store/unlinked_directory.h).
   enum class Link : uint8_t {
-    kNotNeeded,   // nobody has opened it since it lost its name: no checkpoint has to have it
-    kImpossible,  // not without a copy
-    kPossible,    // not yet
-    kThere,       // by a link that nobody sees
+    kNotNeeded,   // not opened since it lost its name: checkpoints can leave it out
+    kImpossible,  // can be included only as a copy
+    kPossible,    // not linked yet
+    kThere,       // linked, under a name that users do not see
   };
 
   Link link = Link::kNotNeeded;
-  FormerName last;  // not of one that is there
-  // Keeps the inode alive underneath until the kernel forgets it, if it was not open when it lost its name.
+  FormerName last;  // not set for kThere
+  // Keeps the underlying inode alive until the kernel forgets it, if it was not open when it lost its name.
   UniqueFd fd;
-  DescriptorClaim claim;  // for `fd`: of whoever has taken the name away
+  DescriptorClaim claim;  // for `fd`; charged to the user that removed the name
 };
 
 // The record of one inode.
@@ -58,24 +58,24 @@ struct Inode {
   }
 
   std::optional<OpenFile> open;
-  // Who had it open for writing has closed it, and may have it mapped (MappedFiles): a number that is new at
-  // each such close. 0: nobody.
+  // A writer has closed the inode and may still have it mapped (MappedFiles). Each such close sets a new
+  // number; 0: none.
   uint64_t maybe_mapped = 0;
   std::unique_ptr<Orphan> orphan;
-  // Its names, and what `orphan` says of them, are not the same at the moment (LinkChange).
+  // The inode's links and `orphan` disagree at the moment (LinkChange).
   bool links_are_changing = false;
 };
 
-// The records, in shards. Each has one lock, under which everything is that is known of its inodes: what
-// one request finds of an inode is true all at once. What is done with them is the business of OpenFiles,
-// MappedFiles and OrphanInodes.
+// The records, in shards. One lock per shard guards all that is known of the shard's inodes, so a request
+// sees a consistent state of an inode. OpenFiles, MappedFiles and OrphanInodes implement what is done with
+// the records.
 //
-// An inode has a record as long as there is something to say of it. Owned by the mount. Any thread may call
-// anything. Under the lock of a shard nothing is waited for but what FileOpener says, and no other lock is
-// taken but that of DescriptorShares.
+// An inode has a record while there is something to record. Owned by the mount. Thread-safe. With a shard's
+// lock held, the only blocking calls are those that FileOpener allows, and the only other lock taken is that
+// of DescriptorShares.
 class InodeTable {
  public:
-  // Nodes of one slot: a checkpoint asks for those of its workspace, and must not look through all others.
+  // The nodes of one slot, so that a checkpoint finds those of its workspace without searching all others.
   struct OfSlot {
     std::set<NodeId> open;
     std::set<NodeId> maybe_mapped;
@@ -100,54 +100,54 @@ class InodeTable {
   Shard& ShardOf(NodeId node) noexcept { return shards_[ShardNumberOf(node)]; }
   Shards& shards() noexcept { return shards_; }
 
-  // Null if there is none.
+  // Null: no record.
   static Inode* Find(Shard& shard, NodeId node) REQUIRES(shard.mutex) {
     const auto found = shard.inodes.find(node);
     return found == shard.inodes.end() ? nullptr : &found->second;
   }
-  // Null if it is not open.
+  // Null: not open.
   static OpenFile* FindOpen(Shard& shard, NodeId node) REQUIRES(shard.mutex) {
     Inode* const inode = Find(shard, node);
     return inode != nullptr && inode->open ? &*inode->open : nullptr;
   }
 
-  // The first open of an inode, which has a record, and its last release.
+  // For the first open and the last release of an inode. It must have a record.
   static void BeginOpen(Shard& shard, NodeId node, Inode& inode) REQUIRES(shard.mutex);
   static void EndOpen(Shard& shard, NodeId node, Inode& inode) REQUIRES(shard.mutex);
   // Gives Inode::maybe_mapped a new number.
   void NoteMaybeMapped(Shard& shard, NodeId node, Inode& inode) REQUIRES(shard.mutex);
-  // It is an orphan from now on, with such a link. `last` and the rest are the caller's to set.
+  // Makes the inode an orphan with that kind of link. The caller sets `last` and the rest.
   Orphan& SetLink(Shard& shard, NodeId node, Inode& inode, Orphan::Link link) REQUIRES(shard.mutex);
-  // It is none. Returns what it was.
+  // The inode is no longer an orphan. Returns its orphan record.
   std::unique_ptr<Orphan> EndOrphan(Shard& shard, NodeId node, Inode& inode) REQUIRES(shard.mutex);
-  // After the others: takes the record out if nothing is left in it.
+  // Called last: removes the record if it is empty.
   static void RemoveIfUnused(Shard& shard, NodeId node) REQUIRES(shard.mutex);
 
-  // Inode::maybe_mapped. Costs nothing as long as there are none.
+  // Inode::maybe_mapped. Costs nothing while there are none.
   uint64_t MaybeMapped(NodeId node);
   std::vector<NodeId> MaybeMappedOf(Slot slot);
-  // Makes it 0, for a file that was found not to be mapped, unless it has another number by now: then that
-  // was found of an earlier open.
+  // Sets maybe_mapped to 0 for a file found not to be mapped, unless the number has changed: then the finding
+  // is stale.
   void NotMapped(NodeId node, uint64_t number);
-  // For whoever looks again and again, on one thread: those that have got a number since the last call, and up
-  // to `count` others, each in its turn.
+  // For a periodic check on one thread: the inodes that got a number since the last call, and up to `count`
+  // others, in turn.
   std::vector<NodeId> NextMaybeMapped(size_t count);
-  // How often NotMapped has made one 0: what was read of a file before it was is perhaps not final.
+  // How often NotMapped has cleared a number: what was read of a file before that may not be final.
   uint64_t mappings_ended() const noexcept { return mappings_ended_; }
 
-  // The kernel knows no node of that slot any more, which is about to be another view's: lets go of the
-  // descriptors that were kept for it. (An unlink that was on its way during a rollback keeps a file of the
-  // tree after it, which the kernel may never have looked up, and so never forgets.)
+  // The kernel no longer knows any node of that slot, which is about to be reused: closes the descriptors
+  // kept for it. (An unlink in progress during a rollback keeps a file of the new tree, which the kernel may
+  // never have looked up and so never forgets.)
   void ForgetSlot(Slot slot);
 
-  // Orphans that a checkpoint has to have: those without a link, and how many have one.
+  // The orphans without a link that a checkpoint must include, and the number of orphans with one.
   std::vector<NodeId> WithoutLink(Slot slot);
   uint64_t CountLinked(Slot slot);
 
-  // Hints, which cost no lock. Each count goes up before what it counts is to be seen anywhere: who finds
-  // something of it underneath, and then 0 here, has not looked at a file of this mount.
+  // Hints that cost no lock. Each count is raised before what it counts becomes visible: if a thread sees
+  // such a trace underneath and then reads 0 here, the file is not one of this mount.
   bool has_maybe_mapped() const noexcept { return maybe_mapped_ != 0; }
-  // Orphans with or without a link that a checkpoint has to have, and changes of links that are under way.
+  // Orphans that a checkpoint must include, linked or not, and link changes in progress.
   bool has_orphans() const noexcept { return orphans_ != 0; }
   // All orphans.
   bool has_nameless() const noexcept { return nameless_ != 0 || orphans_ != 0; }
@@ -161,7 +161,7 @@ class InodeTable {
   std::atomic<uint64_t>& CounterOf(Orphan::Link link) noexcept {
     return link == Orphan::Link::kNotNeeded ? nameless_ : orphans_;
   }
-  // Puts an orphan's link in the books of its slot, or takes it out.
+  // Adds an orphan's link to the counts of its slot, or removes it.
   static void CountLink(Shard& shard, NodeId node, Orphan::Link link) REQUIRES(shard.mutex);
   static void UncountLink(Shard& shard, NodeId node, Orphan::Link link) REQUIRES(shard.mutex);
   void TakeTurns(Shard& shard, bool all, size_t count, std::vector<NodeId>& next)
@@ -172,7 +172,7 @@ class InodeTable {
   std::atomic<uint64_t> writers_closed_{0};  // so far
   std::atomic<uint64_t> maybe_mapped_{0};
   std::atomic<uint64_t> mappings_ended_{0};
-  NodeId turn_ = 0;  // of NextMaybeMapped: the last that had its
+  NodeId turn_ = 0;  // NextMaybeMapped: the last one returned in turn
   std::atomic<uint64_t> orphans_{0};
   std::atomic<uint64_t> nameless_{0};  // kNotNeeded
 };

@@ -11,7 +11,7 @@
 namespace ckptfs {
 namespace {
 
-// The kernel takes microseconds for what is asked of it here, or the time of a WRITE.
+// What is requested of the kernel here takes microseconds, or the time of a WRITE.
 constexpr std::chrono::milliseconds kPageWait{100};
 
 constexpr std::chrono::milliseconds kAtOnce{1};
@@ -25,9 +25,9 @@ off_t PageBegin(off_t offset) { return offset / PageBytes() * PageBytes(); }
 
 }  // namespace
 
-// What is begun here is waited for, but not for ever: the very request that it is done for can hold the
-// page, if the kernel has begun that anew for a WRITE to a part of it (then there is nothing in it to be
-// hidden), or a store that waits for a page to be written back, which waits for the answer to a SETATTR.
+// Waits for the work, but not for ever. The request being served can itself hold the page, if the kernel has
+// just allocated it for a partial WRITE (then it holds nothing that must be hidden). Or a store can hold it
+// that waits for the page's writeback, which waits for the answer to a SETATTR.
 std::future<void> KernelPages::Begin(Slot slot, const std::function<void()>& task) {
   const auto done = std::make_shared<std::promise<void>>();
   helpers_.Post(slot, [task, done] {
@@ -55,7 +55,7 @@ void KernelPages::DropTail(NodeId node, off_t size, const std::function<void()>&
   const auto done =
       Begin(SlotOf(node), [this, node, begin] { kernel_.InvalidateContent(node, begin); });
   if (done.wait_for(kPageWait) == std::future_status::ready) return;
-  // A WRITE that waited at the freeze lock has only just got through, if it was shut.
+  // A WRITE that waited at a closed freeze lock has only just passed it.
   const auto begin_of_pass = std::chrono::steady_clock::now();
   pass_freeze_lock();
   const bool was_shut = std::chrono::steady_clock::now() - begin_of_pass > kAtOnce;
@@ -67,9 +67,9 @@ void KernelPages::SizeChanged(NodeId node, off_t old_size, off_t new_size) {
   if (new_size > old_size && page != old_size) {
     const off_t end = std::min(new_size, page + PageBytes());
     ZeroTail(node, old_size, end);
-    if (end == new_size) return;  // which the kernel now takes for the old size
+    if (end == new_size) return;  // the kernel treats it as the old size
   }
-  // At the answer it drops all pages of a file that has another size.
+  // On the answer the kernel drops all pages of a file whose size has changed.
   if (new_size != old_size) files_.TakePagesRead(node, 0);
 }
 

@@ -1,4 +1,4 @@
-// The kernel's pages of files that it does not read and write itself.
+// The kernel's page cache of files whose data goes through the daemon.
 #pragma once
 
 #include <sys/types.h>
@@ -14,39 +14,39 @@
 
 namespace ckptfs {
 
-// Of a file whose data goes through the daemon (OpenFiles) the kernel has pages of its own, and stores
-// through mappings come here when these are written back, which is too late for two things:
+// If a file's data goes through the daemon (OpenFiles), the kernel caches its pages. Stores through mappings
+// reach the daemon only on writeback, which is too late in two cases:
 //
-// - The last page is whole in memory. What a mapping stores past the end of the file must never become
-//   content: natively the filesystem zeroes it when the file grows. Here the daemon lets the file grow,
-//   and the kernel then shows what is in its page, and writes it back.
-// - Written back, a store counts as a write of that moment: it would overwrite times, and drop the file
-//   capabilities, that a program has set since.
+// - The last page is in memory as a whole. What a mapping stores beyond the end of the file must never become
+//   content: a native filesystem zeroes it when the file grows. Here the daemon makes the file grow, and the
+//   kernel would then show what is in its page and write it back.
+// - At writeback, a store counts as a write at that moment: it would overwrite times and drop file
+//   capabilities that a program has set since.
 //
-// Any thread may call. All but `Holds` wait for pages, which other requests hold (READ, and WRITE of what
-// is written back): never on a thread that these need, and never inside a freeze lock, which WRITE passes.
+// Thread-safe. All but `Holds` wait for pages that other requests hold (READ, and WRITE for writeback): never
+// call them on a thread that these requests need, nor inside a freeze lock, because WRITE passes it.
 class KernelPages {
  public:
   KernelPages(KernelCache& kernel, OpenFiles& files) : kernel_(kernel), files_(files) {}
 
-  // Whether a mapping may have stored to pages of the kernel's that have not come to the daemon.
+  // Whether the kernel may hold pages with stores that have not reached the daemon.
   bool Holds(NodeId node) const { return files_.MayHoldPages(node); }
 
-  // Every store so far is in the file when this returns. Not while the kernel changes the file's size
-  // (SETATTR): it sends no WRITE of its own then.
+  // On return every store so far is in the file. Not while the kernel changes the file's size (SETATTR): it
+  // sends no WRITE meanwhile.
   void WriteBack(NodeId node);
 
-  // The same of files of one slot, on the thread of a verb. Returns at once if there are none, whoever
-  // else's pages are being written back.
+  // The same for files of one slot, on the thread of an operation. Returns at once if there are none, even
+  // while pages of other slots are being written back.
   void WriteBackAll(Slot slot, std::vector<NodeId> nodes);
 
-  // Before a file of `size` bytes grows otherwise than by SETATTR: writes back and drops its last page,
-  // of which the kernel sends no more than it still takes for the file. `pass_freeze_lock` waits until the freeze lock
-  // that such a WRITE passes has been open.
+  // Call before a file of `size` bytes grows by anything but SETATTR: writes back and drops its last page, of
+  // which the kernel sends only the part within the size it knows. `pass_freeze_lock` waits until the freeze
+  // lock, which that WRITE passes, has been open.
   void DropTail(NodeId node, off_t size, const std::function<void()>& pass_freeze_lock);
 
-  // After SETATTR has given it another size, and before the answer, until which nothing is written back:
-  // zeroes in the last page what is content from now on.
+  // Call after SETATTR has changed the size and before its answer; there is no writeback in between. Zeroes
+  // what becomes content in the last page.
   void SizeChanged(NodeId node, off_t old_size, off_t new_size);
 
  private:
@@ -55,7 +55,7 @@ class KernelPages {
 
   KernelCache& kernel_;
   OpenFiles& files_;
-  ElasticPool helpers_;  // whose tasks are a slot's
+  ElasticPool helpers_;  // its tasks are grouped by slot
 };
 
 }  // namespace ckptfs

@@ -56,7 +56,7 @@ void LinkChange::MakeLink(const UniqueFd& directory, int file_fd) const {
     return linkat(file_fd, "", directory.get(), name_.c_str(), AT_EMPTY_PATH);
   };
   int result = link();
-  if (result != 0 && errno == EEXIST) {  // left by something that failed half-way
+  if (result != 0 && errno == EEXIST) {  // left by an earlier partial failure
     unlinkat(directory.get(), name_.c_str(), 0);
     result = link();
   }
@@ -69,7 +69,7 @@ void LinkChange::SetLinked() {
 }
 
 void LinkChange::EndOrphan() {
-  std::unique_ptr<Orphan> ended;  // after the lock is given back: it may mean deleting the file
+  std::unique_ptr<Orphan> ended;  // destroyed after the lock is released: that may delete the file
   const MutexLock lock(shard_.mutex);
   Inode& inode = shard_.inodes.at(node_);
   if (inode.orphan) ended = inodes_.EndOrphan(shard_, node_, inode);

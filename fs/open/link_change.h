@@ -1,4 +1,4 @@
-// Changes of the hidden links by which checkpoints find files that have no name.
+// Changes of the hidden links by which checkpoints find files without a name.
 #pragma once
 
 #include <string>
@@ -9,9 +9,9 @@
 
 namespace ckptfs {
 
-// While it exists, nobody else changes the hidden link of that inode, on disk or in its record, and nobody
-// reads its attributes: whoever wants to waits, as if it held a lock of that one inode. (Not the lock of the
-// shard: to make a copy may take 100 ms.) Never more than one on a thread; no freeze lock is passed meanwhile.
+// While it exists, no other thread changes that inode's hidden link, on disk or in its record, or reads its
+// attributes. It acts as a lock of that one inode: other threads wait. (The shard's lock would not do: a copy
+// may take 100 ms.) At most one per thread; never held while passing a freeze lock.
 class LinkChange {
  public:
   LinkChange(InodeTable& inodes, NodeId node);
@@ -19,22 +19,22 @@ class LinkChange {
   LinkChange(const LinkChange&) = delete;
   LinkChange& operator=(const LinkChange&) = delete;
 
-  // Waits until there is none of that node, with the lock that it takes. Returns whether there is a hidden
-  // link; none is made or removed as long as the lock is held.
+  // Waits, releasing `lock` meanwhile, until no change of that node is in progress. Returns whether there is
+  // a hidden link; none is made or removed while the lock is held.
   static bool Await(InodeTable::Shard& shard, NodeId node, MutexLock& lock) REQUIRES(shard.mutex);
 
   NodeId node() const noexcept { return node_; }
-  // Of the link, in the hidden directory.
+  // The link's name in the hidden directory.
   const std::string& name() const noexcept { return name_; }
 
-  // What the record says: of no orphan, kNotNeeded and no name. It stays so, but that an open makes kNotNeeded
-  // kImpossible.
+  // From the record; if the inode is no orphan: kNotNeeded and no name. Stays the same while this exists,
+  // except that an open turns kNotNeeded into kImpossible.
   Orphan::Link link() const;
   FormerName last() const;
 
-  // On disk; throws Error.
+  // Makes the link on disk; throws Error.
   void MakeLink(const UniqueFd& directory, int file_fd) const;
-  // In the record: the name has gone and the link is there; it is no orphan any more.
+  // Update the record: the name has gone and the link exists; the inode is no longer an orphan.
   void SetLinked();
   void EndOrphan();
 

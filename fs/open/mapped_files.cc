@@ -10,13 +10,13 @@
 
 namespace ckptfs {
 
-// Whether anybody can still write to the file: a lease for reading is refused then (fcntl(2),
-// F_SETLEASE). It is given back at once, before anybody can open the file through the mount: the kernel's
-// own open of a backing file for writing would fail where the program said O_NONBLOCK. Whoever opens it
-// otherwise waits, and the signal that tells of it is ignored (FuseMount).
+// Whether anything can still write to the file: then a read lease is refused (fcntl(2), F_SETLEASE). The
+// lease is released at once, before the file can be opened through the mount: otherwise the kernel's own open
+// of a backing file for writing would fail if the program had said O_NONBLOCK. Opens from elsewhere wait; the
+// signal that reports them is ignored (FuseMount).
 bool MappedFiles::IsOpenUnderneath(NodeId node) const {
-  // Without passthrough, mappings are the kernel's own and RELEASE comes after the last of them;
-  // the daemon's descriptor would be taken for a writer.
+  // Without passthrough, mappings are the kernel's own and RELEASE comes after the last of them; the daemon's
+  // descriptor would be taken for a writer.
   if (!open_files_.passthrough() || open_files_.DataFd(node)) return false;
   const std::shared_ptr<View> view = slots_.Find(SlotOf(node));
   if (!view) return false;
@@ -29,8 +29,8 @@ bool MappedFiles::IsOpenUnderneath(NodeId node) const {
       return false;
     });
   } catch (const Error& error) {
-    // It has lost its last name, or its data: nobody will ask for its attributes. Or it cannot be looked
-    // at for the moment.
+    // It has lost its last name or its data, so its attributes will not be requested. Or it cannot be checked
+    // at the moment.
     const int reason = error.errno_value();
     return reason == EMFILE || reason == ENFILE || reason == ENOMEM;
   }
@@ -49,7 +49,7 @@ void MappedFiles::LookAtAll(Slot slot) {
 }
 
 bool MappedFiles::LookAtSome() {
-  constexpr size_t kOldOnes = 500;  // a millisecond or two
+  constexpr size_t kOldOnes = 500;  // takes a millisecond or two
   for (const NodeId node : inodes_.NextMaybeMapped(kOldOnes)) LookAgain(node);
   return inodes_.has_maybe_mapped();
 }

@@ -1,4 +1,4 @@
-// Files that may be mapped for writing although nobody has them open.
+// Files that may still be mapped for writing although no handle is open.
 #pragma once
 
 #include <vector>
@@ -10,34 +10,33 @@
 
 namespace ckptfs {
 
-// A mapping of a file that passes through holds the backing file, not the file of the mount: the
-// kernel sends RELEASE at close(2) although stores through the mapping go on, and go on changing
-// the file's mtime behind the kernel's cache. So of every file that was open for writing its record
-// says, from then on, that it may be mapped. Whether it is costs more than the rest of a release
-// (IsOpenUnderneath), and is looked at when it matters or, soon after, by the mount's tidier, until it
-// is not.
+// A mapping of a passthrough file holds the backing file, not the mount's file: the kernel sends RELEASE at
+// close(2), but stores through the mapping continue and change the file's mtime behind the kernel's cache. So
+// after a file was open for writing, its record says that it may be mapped. To find out costs more than the
+// rest of a release (IsOpenUnderneath), so the file is checked when it matters, or soon after by the mount's
+// tidier, until it is no longer mapped.
 //
-// Owned by the mount. Any thread may call anything, with no lock of InodeTable held.
+// Owned by the mount. Thread-safe; call without a lock of InodeTable.
 class MappedFiles {
  public:
-  // All of them outlive it.
+  // All arguments outlive this object.
   MappedFiles(InodeTable& inodes, OpenFiles& open_files, SlotTable& slots, VolumeCache& volumes)
       : inodes_(inodes), open_files_(open_files), slots_(slots), volumes_(volumes) {}
 
-  // Looks whether a file that may be mapped still is, and has its record say so. Returns what that says then.
-  // Costs nothing as long as no file may be.
+  // Checks whether a file that may be mapped still is, and updates its record. Returns the updated answer.
+  // Costs nothing while no file may be mapped.
   bool LookAgain(NodeId node);
-  // Looks at all of that slot.
+  // Checks all such files of that slot.
   void LookAtAll(Slot slot);
-  // Looks at all such files that are new, and at some of the others, which can be as many as there is memory
-  // for mappings: at the rest the next times. Returns whether any is left. By the tidier.
+  // Checks all new such files and some of the others; the rest, of which there can be as many as memory
+  // allows mappings, are checked at later calls. Returns whether any is left. Called by the tidier.
   bool LookAtSome();
 
-  // Everything of that slot that somebody can write to without a further open: open handles, and
-  // mappings whose handles are closed (their process is not known).
+  // All of that slot that can be written to without another open: open handles, and mappings whose handles
+  // are closed (their process is unknown).
   std::vector<WriterHandle> Writers(Slot slot);
 
-  // How many were found to be mapped no longer.
+  // How many files were found to be no longer mapped.
   uint64_t ends() const noexcept { return inodes_.mappings_ended(); }
 
  private:

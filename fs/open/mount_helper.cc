@@ -33,7 +33,7 @@
 namespace ckptfs {
 namespace {
 
-// What goes to the helper, in one packet: files to be stopped; or, if there are none, a mount point.
+// Sent to the helper in one packet: the files to stop or, if there are none, the mount point.
 struct Request {
   uint64_t count = 0;
   std::array<NodeHandle, BarrierCalls::kBatchMax> files{};
@@ -44,24 +44,24 @@ struct Request {
   }
 };
 
-// A path below the mount root, to be looked at; the answer is the number. Number 0: the mount point.
+// A path below the mount root to look up; the answer is its number. Number 0: the mount point.
 struct NameRequest {
   uint64_t number = 0;
   std::array<char, 4096> path{};
 };
 
-// For the next checkpoint: these threads are most of what a stop costs.
+// Kept for the next checkpoint: creating these threads is most of the cost of a stop.
 constexpr std::chrono::seconds kThreadsKept{60};
-// More calls than these are never out: those that wait for a file, and those that hold one.
+// The maximum of calls outstanding: those that wait for a file's lock and those that hold one.
 constexpr size_t kThreadsMax =
     BarrierShares::kCeiling + WriteBarrier::kHeldMax + WriteBarrier::kHeldSmallMax;
-// At the daemon's end, for a helper to end too. One that waits for a file cannot.
+// How long the daemon waits at its end for a helper to end too. A helper blocked on a file cannot.
 constexpr std::chrono::milliseconds kEndWait{500};
 
 // --- The child -----------------------------------------------------------------------------------
 
-// Opens the mount's root if it is still what lies at its path: a call on another filesystem's file
-// with that number would change it.
+// Opens the mount's root if it is still what its path leads to: a call on a file of another filesystem with
+// the same number would change that file.
 UniqueFd OpenMount(const char* mountpoint, dev_t device) {
   UniqueFd root(open(mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   struct statx status {};
@@ -76,8 +76,8 @@ UniqueFd OpenMount(const char* mountpoint, dev_t device) {
   return root;
 }
 
-// The handle by which FUSE itself knows a node (fuse_encode_fh in the kernel's fs/fuse/inode.c):
-// its number in two halves, then its generation.
+// Opens by the file handle that FUSE itself uses (fuse_encode_fh in the kernel's fs/fuse/inode.c): the node
+// number in two halves, then its generation.
 UniqueFd OpenNode(int mount_fd, const NodeHandle& file) {
   constexpr int kNodeAndGeneration = 0x81;
   const std::array words = {static_cast<uint32_t>(file.node >> 32),
@@ -90,7 +90,7 @@ UniqueFd OpenNode(int mount_fd, const NodeHandle& file) {
   return UniqueFd(open_by_handle_at(mount_fd, handle, O_PATH | O_CLOEXEC));
 }
 
-// Returns when the daemon has answered, which may be never: it has nothing open by then but the file.
+// Returns when the daemon has answered, which may be never. Until then it holds only the file open.
 int CallOn(const char* mountpoint, dev_t device, const NodeHandle& file) {
   UniqueFd mount = OpenMount(mountpoint, device);
   if (!mount.valid()) return errno;
@@ -101,14 +101,14 @@ int CallOn(const char* mountpoint, dev_t device, const NodeHandle& file) {
       setxattr(ProcPath(fd.get()).c_str(), BarrierCalls::kXattrName, nullptr, 0, 0) != 0) {
     error = errno;
   }
-  // The daemon's answer; files that have been closed and forgotten since; the mount's end.
+  // The daemon's answer; files closed and forgotten meanwhile; the end of the mount.
   constexpr std::array kExpected = {MountHelper::kAnswer, ESTALE, ENOENT, ENOTCONN, ECONNABORTED};
   return std::find(kExpected.begin(), kExpected.end(), error) == kExpected.end() ? error : 0;
 }
 
 void Tell(int socket, const NodeHandle& file, int error) {
   const BarrierCalls::Report report{.node = file.node, .error = error};
-  send(socket, &report, sizeof(report), MSG_NOSIGNAL);  // nobody there: the end comes by itself
+  send(socket, &report, sizeof(report), MSG_NOSIGNAL);  // fails if the daemon is gone
 }
 
 void StopAll(ElasticPool& threads, int socket, const Request& request,
@@ -123,7 +123,7 @@ void StopAll(ElasticPool& threads, int socket, const Request& request,
   }
 }
 
-// False when the daemon's end of the socket is closed.
+// False: the daemon's end of the socket is closed.
 template <typename Message>
 bool Receive(int socket, Message& message) {
   ssize_t size = -1;
@@ -133,7 +133,7 @@ bool Receive(int socket, Message& message) {
   return size > 0;
 }
 
-// The threads of calls are many, and need little.
+// There are many call threads, and they need little memory.
 void MakeThreadsSmall() {
   constexpr size_t kStackBytes = size_t{256} << 10;
   pthread_attr_t attributes;
@@ -161,7 +161,7 @@ void MakeThreadsSmall() {
   _exit(0);
 }
 
-// Nothing is kept open, not even for the length of a call: the mount could not be unmounted.
+// Keeps nothing open, not even during a call: the mount could not be unmounted.
 [[noreturn]] void RunNames(int socket) {
   std::string mountpoint;
   NameRequest request;
@@ -179,8 +179,8 @@ void MakeThreadsSmall() {
   _exit(0);
 }
 
-// Keeps nothing of the daemon's open but the socket, least of all the pipe by which the command that
-// mounts waits for its word.
+// Closes all the daemon's descriptors but the socket, in particular the pipe on which the mounting command
+// waits for the daemon.
 [[noreturn]] void BecomeHelper(int socket, void (*run)(int)) {
   constexpr int kSocket = STDERR_FILENO + 1;
   if (dup2(socket, kSocket) < 0 || close_range(kSocket + 1, ~0U, 0) != 0) _exit(1);
@@ -189,16 +189,16 @@ void MakeThreadsSmall() {
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(null, fd);
   close(null);
   prctl(PR_SET_NAME, "ckptfs-helper");
-  // Sent to the daemon's group or service: the daemon decides, and this ends with it.
+  // Signals sent to the daemon's process group or service are handled by the daemon; the helper ends with it.
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, SIG_IGN);
   try {
     run(kSocket);
-  } catch (const std::exception&) {  // no memory or no thread: the daemon notices that it is gone
+  } catch (const std::exception&) {  // no memory or no thread: the daemon notices the exit
   }
   _exit(1);
 }
 
-// What arrives before the deadline.
+// Receives what arrives before the deadline.
 template <typename Message>
 std::optional<Message> ReceiveBefore(int socket, std::chrono::steady_clock::time_point deadline) {
   while (true) {
@@ -216,7 +216,7 @@ std::optional<Message> ReceiveBefore(int socket, std::chrono::steady_clock::time
   }
 }
 
-// Its process and the daemon's end of its socket.
+// Returns the process and the daemon's end of its socket.
 std::pair<pid_t, UniqueFd> StartHelper(void (*run)(int)) {
   std::array<int, 2> ends{};
   CheckSyscall(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()),
@@ -237,7 +237,7 @@ MountHelper::MountHelper() {
   std::tie(names_pid_, names_socket_) = StartHelper(RunNames);
 }
 
-// A call that waits behind a write that never ends keeps its process: the daemon does not stay for that.
+// A call blocked behind a write that never ends keeps its process alive: the daemon does not wait for it.
 MountHelper::~MountHelper() {
   socket_.Reset();
   names_socket_.Reset();
@@ -251,7 +251,7 @@ MountHelper::~MountHelper() {
 
 void MountHelper::SetMountpoint(const std::string& mountpoint) {
   auto request = std::make_unique<Request>();
-  if (mountpoint.size() >= request->mountpoint.size()) return;  // Start will say why
+  if (mountpoint.size() >= request->mountpoint.size()) return;  // Start will report the error
   std::copy(mountpoint.begin(), mountpoint.end(), request->mountpoint.begin());
   send(socket_.get(), request.get(), request->bytes(), MSG_NOSIGNAL);
   NameRequest names;
@@ -289,7 +289,7 @@ void MountHelper::LookUp(const std::string& name, std::chrono::milliseconds time
       sizeof(request)) {
     return;
   }
-  // An answer that came too late for who asked is in the way.
+  // Discards answers that came too late for their requester.
   while (const auto answered = ReceiveBefore<uint64_t>(names_socket_.get(), deadline)) {
     if (*answered == request.number) return;
   }

@@ -1,4 +1,4 @@
-// Opening a regular file of a volume for its data.
+// Opens a regular file of a volume for its data.
 #pragma once
 
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 
 namespace ckptfs {
 
-// `flags` as open(2) has them. Throws Error. Any thread.
+// `flags` as in open(2). Throws Error. Thread-safe.
 inline UniqueFd OpenData(const Volume& volume, FileId file, int flags) {
   // Never a FIFO or a device: the kernel serves those itself, and opening one could block.
   const int all_flags = flags | O_NOFOLLOW | O_NOCTTY;
@@ -20,7 +20,7 @@ inline UniqueFd OpenData(const Volume& volume, FileId file, int flags) {
   } catch (const Error& error) {
     if (error.errno_value() != EAGAIN) throw;
   }
-  // A regular file, with the lease that MappedFiles takes: it is given back in a moment.
+  // Waits for the lease that MappedFiles takes on a regular file, which is released in a moment.
   return volume.OpenInode(file, all_flags);
 }
 

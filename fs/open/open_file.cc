@@ -56,8 +56,8 @@ std::optional<WriterHandle> OpenFile::TakeWriter(uint64_t handle) {
   return std::nullopt;
 }
 
-// The kernel drops its pages at an open that does not keep them, and what is read before that with them.
-// Where nobody can have stored to them meanwhile, that is forgotten here now.
+// At an open that does not keep pages the kernel drops them, and so does this record of what was read, unless
+// stores may have gone to them.
 void OpenFile::NotePages(bool keeps_pages) {
   if (keeps_pages && opens == 1) {
     read_end = std::numeric_limits<uint64_t>::max();

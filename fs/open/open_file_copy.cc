@@ -16,8 +16,8 @@
 namespace ckptfs {
 namespace {
 
-// Files without checksums (chattr +C) share their data with such files only, and one can be made such a one
-// as long as it is empty. Where there is no such attribute (ext4) nothing can be shared either.
+// A file without checksums (chattr +C) shares extents only with other such files, and the attribute can be
+// set only on an empty file. Where it does not exist (ext4), reflinks do not exist either.
 void TakeOverNodatacow(int from, int to) {
   int flags = 0;
   if (ioctl(from, FS_IOC_GETFLAGS, &flags) != 0 || (flags & FS_NOCOW_FL) == 0) return;
@@ -26,7 +26,8 @@ void TakeOverNodatacow(int from, int to) {
   ioctl(to, FS_IOC_SETFLAGS, &flags);
 }
 
-// Gives the empty file `to` the content of `from`. False if nothing can be shared; then it is empty still.
+// Reflinks the content of `from` into the empty file `to`. False if that is not possible; then `to` is still
+// empty.
 bool ShareContent(int from, int to, off_t size, const std::string& path, Deadline end) {
   TakeOverNodatacow(from, to);
   Pieces pieces(/*way=*/nullptr);

@@ -1,4 +1,4 @@
-// Copies of files that are open, while everybody waits.
+// Copies open files while changes are blocked.
 #pragma once
 
 #include <chrono>
@@ -13,9 +13,9 @@ using Deadline = std::chrono::steady_clock::time_point;
 // Throws ETIMEDOUT after `end`.
 void RequireTime(Deadline end, const std::string& path);
 
-// Makes the file `name` in that directory, with the content and the attributes of the open file: by
-// reference where the filesystem can. ETIMEDOUT at `end`, and then, as after any Error, perhaps a part of
-// it is there. `path` is for the errors. Nobody may write to the file meanwhile. Any thread.
+// Creates `name` in that directory with the content and attributes of the open file, by reflink where the
+// filesystem can. Throws ETIMEDOUT at `end`; after that or any other Error a partial copy may exist. `path`
+// is for error messages. The file must not be written to meanwhile. Thread-safe.
 UniqueFd CopyOpenFile(int file_fd, int directory_fd, const std::string& name,
                       const std::string& path, Deadline end);
 

@@ -14,17 +14,17 @@
 namespace ckptfs {
 namespace {
 
-// Seconds, also of those in which the machine was suspended.
+// Seconds, including time suspended.
 int64_t NowInSeconds() {
   timespec now{};
   clock_gettime(CLOCK_BOOTTIME, &now);
   return now.tv_sec;
 }
 
-// What is read in one request, and costs little to hold twice: here and underneath.
+// Small enough for one read request, and cheap to cache twice: here and underneath.
 constexpr uint64_t kSmallBytesMax = 64 << 10;
 
-// Of a descriptor that is kept as long as the file is open.
+// For a descriptor that is kept while the file is open.
 void RefuseReserved(const UniqueFd& fd) {
   if (IsReservedDescriptor(fd.get())) {
     throw Error(ENFILE, "open a file", "programs have too many files of this mount open");
@@ -36,7 +36,7 @@ UniqueFd NotReserved(UniqueFd fd) {
   return fd;
 }
 
-// A reader's handle tells whose it is, and is odd; a writer's is an address.
+// A reader's handle encodes the user and is odd; a writer's handle is an address.
 uint64_t ReaderHandle(uid_t user) { return uint64_t{user} << 1 | 1; }
 uid_t UserOf(uint64_t reader_handle) { return static_cast<uid_t>(reader_handle >> 1); }
 
@@ -77,12 +77,12 @@ bool OpenFiles::PassThrough(OpenFile& file, UniqueFd& fd) {
   return false;
 }
 
-// `is_small`: that is known from an open before.
+// `is_small`: known from an earlier open.
 void OpenFiles::OpenFirst(OpenFile& file, bool is_small, const OpenWish& wish,
                           const FileOpener& opener) {
   const bool may_cache = wish.may_use_page_cache && passthrough_;
   if (may_cache && is_small) return;
-  UniqueFd fd;  // until the end: a file without a name lives by it
+  UniqueFd fd;  // kept to the end: it keeps a file without a name alive
   bool has_set_id = false;
   if (passthrough_ && wish.may_pass_through) {
     fd = opener.for_passthrough();
@@ -102,7 +102,7 @@ void OpenFiles::OpenFirst(OpenFile& file, bool is_small, const OpenWish& wish,
   if (!wish.for_writing) file.append_only = IsAppendOnly(StatxAt(file.data_fd->get(), ""));
 }
 
-// Sees to it that the file is open, in the way that it is or that `wish` wants if nobody has it open.
+// Makes sure the file is open: the way it already is, or as `wish` says if this is the first open.
 void OpenFiles::Reach(NodeId node, Inode& inode, InodeTable::Shard& shard, const OpenWish& wish,
                       const FileOpener& opener) {
   const bool is_first = !inode.open;
@@ -133,7 +133,7 @@ OpenReply OpenFiles::Open(NodeId node, const OpenWish& asked, const FileOpener& 
   const MutexLock lock(shard.mutex);
   Inode& inode = shard.inodes[node];
   OpenWish wish = asked;
-  // Somebody may have opened, mapped and closed it since the caller looked.
+  // The file may have been opened, mapped and closed since the caller checked.
   wish.may_use_page_cache = wish.may_use_page_cache && inode.maybe_mapped == 0;
   const bool was_open = inode.open.has_value();
   try {
@@ -150,7 +150,7 @@ OpenReply OpenFiles::Open(NodeId node, const OpenWish& asked, const FileOpener& 
   if (reply.backing_id == 0 && wish.may_use_page_cache && !reply.uncached) {
     shard.small.DropOld(NowInSeconds());
     reply.keeps_pages = shard.small.Contains(node);
-    shard.small.Add(node);  // the kernel drops what it has, once
+    shard.small.Add(node);  // the kernel drops its pages, once
   }
   if (reply.backing_id == 0 && !reply.uncached) file.NotePages(reply.keeps_pages);
   reply.handle = ReaderHandle(wish.user);
@@ -196,7 +196,7 @@ bool OpenFiles::TakeBack(NodeId node, uint64_t handle) {
   return End(node, handle, /*may_be_mapped=*/false);
 }
 
-// --- What is asked and noted of one that is open ---------------------------------------------------
+// --- State of an open file -------------------------------------------------------------------------
 
 template <typename Look>
 auto OpenFiles::LookAt(NodeId node, const Look& look) const {
@@ -268,7 +268,7 @@ bool OpenFiles::TakePagesRead(NodeId node, uint64_t begin) {
   });
 }
 
-// --- All of a slot ---------------------------------------------------------------------------------
+// --- Nodes of a slot -------------------------------------------------------------------------------
 
 template <typename Visit>
 void OpenFiles::ForEach(Slot slot, const Visit& visit) const {
@@ -312,11 +312,11 @@ std::shared_ptr<const UniqueFd> OpenFiles::GiveFd(NodeId node,
     return file.backing_id == 0 ? file.data_fd : nullptr;
   });
   if (!needs_fd) return known;
-  // Without the lock: it may have to look here whether the file is open.
+  // Without the lock: `open` may have to check here whether the file is open.
   auto fd = Shared(open());
   return LookAt(node, [&fd](OpenFile& file) {
     if (file.backing_id != 0) return std::shared_ptr<const UniqueFd>();
-    if (!file.data_fd) file.data_fd = std::move(fd);  // else somebody else was first
+    if (!file.data_fd) file.data_fd = std::move(fd);  // otherwise another thread was first
     return file.data_fd;
   });
 }

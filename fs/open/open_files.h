@@ -18,105 +18,105 @@
 
 namespace ckptfs {
 
-// Opens and closes the regular files of a mount, and says which way the data of each goes. What a file
-// has of descriptors and backing ids (Inode::open) lives from its first open to its last release: no
-// descriptor and no memory for a file that nobody uses. The ways:
+// Opens and closes the regular files of a mount, and chooses how each file's data is served. The descriptors
+// and backing ids of a file (Inode::open) exist from its first open to its last release: an unused file costs
+// neither descriptors nor memory. The ways:
 //
-// - Passthrough: the kernel reads, writes and maps the backing file. All that can be written to.
-// - The kernel's page cache, for small files that were opened for reading when nobody could write to
-//   them. A passthrough read makes the kernel ask for the attributes anew at the next stat (the
-//   access time may have changed), and each first open costs a descriptor and two calls for the
-//   backing id. Here what was read once is there at the next open, which costs the daemon no system
-//   call at all: grep -r over small files takes less than half the time. Nothing that is cached so
-//   may be out of date: see SmallFiles, and FileTree::Open, which has the kernel drop the pages
-//   before the first passthrough writer. Whoever opens the file for writing meanwhile writes through
-//   the daemon.
-// - The daemon, where there is no passthrough. The kernel's page cache as well. Also for files with set-id
-//   bits: whether a write clears those is for the writer's privileges and groups to say, and with
+// - Passthrough: the kernel reads, writes and maps the backing file. For everything that can be written to.
+// - The kernel's page cache, for small files opened for reading while no writer exists. A passthrough read
+//   makes the kernel request attributes again at the next stat (the access time may have changed), and each
+//   first open costs a descriptor and two calls for the backing id. With the page cache, data read once is
+//   still there at the next open, which costs the daemon no system call: grep -r over small files takes less
+//   than half the time. Such cached data is never stale: see SmallFiles, and FileTree::Open, which makes the
+//   kernel drop the pages before the first passthrough writer. A writer that opens the file meanwhile writes
+//   through the daemon.
+// - The daemon, where passthrough is not available. Also uses the kernel's page cache. Also for files with
+//   set-id bits: whether a write clears those depends on the writer's privileges and groups, and with
 //   passthrough all writes look alike.
-// - The daemon without a page cache, for append-only files. The kernel does not know that they are, and
-//   so would let a writer map them, or take O_APPEND off a descriptor: neither gets at what was written
-//   before here, as such an open cannot be mapped and its writes go to a descriptor that only appends.
-//   While somebody has such a file open by passthrough since before it got the attribute, the kernel
-//   refuses such opens (EIO). It knows at once when that ends; the books here only at RELEASE.
+// - The daemon without a page cache, for append-only files. The kernel does not know that they are
+//   append-only: it would let a writer map them or remove O_APPEND from a descriptor. Neither can change
+//   earlier data here, because such an open cannot be mapped and its writes go to a descriptor that only
+//   appends. While such a file is still open by passthrough from before it got the attribute, the kernel
+//   refuses such opens (EIO). The kernel sees the end of that at once; OpenFiles sees it only at RELEASE.
 //
-// Each open file is on the account of one of those who have it open (DescriptorShares), whether it costs a
-// descriptor at the moment or not: one who has too many gets ENFILE. The first pays; when he has closed it,
-// another one.
+// Each open file is charged to one of the users that have it open (DescriptorShares), whether or not it costs
+// a descriptor at the moment; a user at the limit gets ENFILE. The first user is charged; when that user has
+// closed the file, another one is.
 //
-// Any thread may call anything. Never calls out with a lock held but to a FileOpener and to
-// KernelCache::OpenBacking and CloseBacking, which wait for nobody.
+// Thread-safe. With a lock held it calls only a FileOpener and KernelCache::OpenBacking and CloseBacking,
+// which do not wait for requests.
 class OpenFiles {
  public:
   OpenFiles(InodeTable& inodes, KernelCache& kernel, DescriptorShares& shares)
       : inodes_(inodes), kernel_(kernel), shares_(shares) {}
 
-  // Whether that is the handle of an open for writing.
+  // Whether the handle is of an open for writing.
   static bool IsOfWriter(uint64_t handle) noexcept { return handle != 0 && handle % 2 == 0; }
 
-  // Counts one more open of `node`. Throws what `opener` throws, or Error for what the kernel says,
-  // and then counts nothing. A file that has no name any more is one, from now on, that a checkpoint has to
-  // have (OrphanInodes).
+  // Counts one more open of `node`. Throws what `opener` throws, or Error for the kernel's refusal; then
+  // counts nothing. A file that has no name must be part of checkpoints from now on (OrphanInodes).
   OpenReply Open(NodeId node, const OpenWish& asked, const FileOpener& opener);
 
-  // Ends one open. Returns true if it was the last one for writing. Whoever could write by it may have the
-  // file mapped.
+  // Ends one open. Returns true if it was the last one for writing. If it was for writing, the file may still
+  // be mapped.
   bool Release(NodeId node, uint64_t handle);
-  // The same of one of which the kernel has not been told.
+  // The same for an open that the kernel has not been told about.
   bool TakeBack(NodeId node, uint64_t handle);
 
-  // A file that was just made has no capabilities (security.capability), for which the kernel asks
-  // before its first write. Remembered while it is open, until somebody is about to set them.
+  // A newly created file has no capabilities (security.capability), which the kernel requests before the
+  // first write. Remembered while the file is open, until they are about to be set.
   void MayHaveCapability(NodeId node);
   bool HasNoCapability(NodeId node) const;
 
   bool IsOpen(NodeId node) const;
   bool HasWriters(NodeId node) const;
-  // Whether `look` says so, or somebody has the node open for writing: then `look` is not called.
-  // Nobody opens the node meanwhile; so `look` must not take long nor call this.
+  // Whether the node is open for writing or, if not, `look` says yes. The node cannot be opened during
+  // `look`, so `look` must be quick and must not call this class.
   bool HasWritersOr(NodeId node, const std::function<bool()>& look) const;
-  // Whether a mapping may have stored to pages of the kernel's that have not come to the daemon yet.
+  // Whether the kernel may hold pages with a mapping's stores that have not reached the daemon.
   bool MayHoldPages(NodeId node) const;
-  // The kernel is about to be given what a file that goes through the daemon holds before `end`.
+  // The kernel is about to get this file's data up to `end` through the daemon.
   void NoteRead(NodeId node, uint64_t end);
-  // Whether the kernel may hold pages of such a file, from that offset on, that were read whole; forgets
-  // them, for who has them dropped next.
+  // Whether the kernel may hold completely read pages of such a file from that offset on. Forgets them: the
+  // caller must have them dropped next.
   bool TakePagesRead(NodeId node, uint64_t begin);
-  // The handles that are open for writing on nodes with that slot.
+  // The handles open for writing on nodes with that slot.
   std::vector<WriterHandle> Writers(Slot slot) const;
 
   // All open nodes with that slot.
   std::vector<NodeId> Nodes(Slot slot) const;
 
-  // The daemon's own descriptor of an open file, for when the kernel does not pass data through.
-  // Null if there is none (yet). Valid as long as the reference.
+  // The daemon's own descriptor of an open file that is not passed through. Null if there is none (yet). The
+  // descriptor stays open while the reference exists.
   std::shared_ptr<const UniqueFd> DataFd(NodeId node) const;
-  // The one for what is written by that handle, if that may only append; else null.
+  // The descriptor for writes through that handle if it may only append; else null.
   std::shared_ptr<const UniqueFd> AppendFd(NodeId node, uint64_t handle) const;
-  // Whether the kernel writes past its page cache by that handle.
+  // Whether the kernel bypasses its page cache for writes through that handle.
   bool IsUncached(NodeId node, uint64_t handle) const;
   // Open nodes with that slot that go through the daemon and have no descriptor yet.
   std::vector<NodeId> WithoutFd(Slot slot) const;
-  // Gives such a file the descriptor that `open` makes, which may call this. Returns what DataFd does then.
+  // Gives such a file the descriptor that `open` makes; `open` may call this class. Returns the same as
+  // DataFd afterwards.
   std::shared_ptr<const UniqueFd> GiveFd(NodeId node, const std::function<UniqueFd()>& open);
 
-  // A descriptor, if only O_PATH, of an open file, by which it can be reached even when its volume
-  // has been destroyed, which no handle does then. Null if the file is not open.
+  // A descriptor of an open file, perhaps only O_PATH. It works even when the file's volume has been
+  // destroyed, where file handles no longer do. Null if the file is not open.
   std::shared_ptr<const UniqueFd> AnyFd(NodeId node) const;
 
-  // fsync(2) tells each open description once that writes were lost; but the daemon syncs by a
-  // descriptor of its own, and the kernel tells the first of those only. So what one was told is kept for
-  // the other handles on the node that are open for writing (0: all of them).
+  // fsync(2) reports lost writes once to each open description, but the daemon syncs through its own
+  // descriptor, so the kernel reports them only to the first caller. The errno reported through `told` is
+  // therefore kept for the node's other handles that are open for writing (`told` 0: for all of them).
   void NoteLostWrites(NodeId node, uint64_t told, int errno_value);
-  // The errno to tell by that handle, and not again; 0: none.
+  // The errno to report through that handle, once; 0: none.
   int TakeLostWrites(NodeId node, uint64_t handle);
 
-  // The file may be append-only from now on, which its next first open has to find out; and by its ctime
-  // the next read may have to change its access time (relatime), which is seen underneath only.
+  // The file may be append-only from now on, which its next first open must find out. After a change of ctime
+  // the next read may have to update the access time (relatime), which only the underlying filesystem can
+  // see.
   void AttributesChanged(NodeId node);
 
-  // What the kernel was found to be able to: false after it refused a backing file for want of
-  // privilege or support. Decides for all later first opens.
+  // Whether the kernel can pass through: false after it refused a backing file for lack of privilege or
+  // support. Applies to all later first opens.
   bool passthrough() const noexcept { return passthrough_; }
   void DisablePassthrough() noexcept { passthrough_ = false; }
 
@@ -126,10 +126,10 @@ class OpenFiles {
              const FileOpener& opener) REQUIRES(shard.mutex);
   void OpenFirst(OpenFile& file, bool is_small, const OpenWish& wish, const FileOpener& opener);
   bool End(NodeId node, uint64_t handle, bool may_be_mapped);
-  // What `look` says of the file; if it is not open, what a default is.
+  // What `look` says about the open file; a default value if it is not open.
   template <typename Look>
   auto LookAt(NodeId node, const Look& look) const;
-  // Of those with that slot, each with its shard locked.
+  // Visits the open files with that slot, each with its shard locked.
   template <typename Visit>
   void ForEach(Slot slot, const Visit& visit) const;
   // False if the kernel has no passthrough, which is remembered.

@@ -16,7 +16,7 @@
 
 namespace ckptfs {
 
-// --- Those that come and are asked for -------------------------------------------------------------
+// --- Adding and looking up -------------------------------------------------------------------------
 
 void OrphanInodes::AddUnnamed(NodeId node, FormerName directory) {
   InodeTable::Shard& shard = inodes_.ShardOf(node);
@@ -30,7 +30,7 @@ void OrphanInodes::NameGone(NodeId node, UniqueFd fd, DescriptorClaim claim, For
   const MutexLock lock(shard.mutex);
   Inode& inode = shard.inodes[node];
   if (!inode.orphan) {
-    // Opened since the caller looked; else an open that comes sees to it.
+    // It may have been opened since the caller checked; later opens handle this themselves.
     const auto link = inode.open ? Orphan::Link::kImpossible : Orphan::Link::kNotNeeded;
     inodes_.SetLink(shard, node, inode, link);
   }
@@ -57,7 +57,7 @@ bool OrphanInodes::HasLink(NodeId node) const {
 
 // --- Attributes ----------------------------------------------------------------------------------
 
-// Read with the lock held, without which no change begins.
+// Read with the lock held, so that no change begins.
 struct statx OrphanInodes::Stat(NodeId node, int fd) const {
   struct statx status = StatxAt(fd, "");
   if (!inodes_.has_orphans() || status.stx_nlink == 0 || !S_ISREG(status.stx_mode)) return status;
@@ -69,7 +69,7 @@ struct statx OrphanInodes::Stat(NodeId node, int fd) const {
   return status;
 }
 
-// A file that has a name has the hidden link beside it only for a moment, or after a failure.
+// A file with a name also has the hidden link only for a moment, or after a failure.
 bool OrphanInodes::Stat(const View& files, int directory_fd, const char* name,
                         struct statx* status) const {
   if (!StatxIfThere(directory_fd, name, status)) return false;
@@ -84,7 +84,7 @@ bool OrphanInodes::Stat(const View& files, int directory_fd, const char* name,
   return true;
 }
 
-// --- Names that go and come ----------------------------------------------------------------------
+// --- Removing and restoring names ----------------------------------------------------------------
 
 OrphanInodes::Removal::Removal(OrphanInodes& owner, NodeId node, const Volume& volume, int file_fd,
                                const std::string& path)
@@ -93,7 +93,7 @@ OrphanInodes::Removal::Removal(OrphanInodes& owner, NodeId node, const Volume& v
     directory_ = MakeUnlinkedDirectory(volume);
     Failpoint("unlinked.after-directory");
     SetLastPath(file_fd_, path);
-    // On disk: a file with a name, and an attribute that nobody sees or minds.
+    // On disk: a file with a name, and an attribute that users neither see nor notice.
     change_->MakeLink(directory_, file_fd_);
     linked_ = true;
     // On disk: the name and the link.
@@ -106,7 +106,7 @@ OrphanInodes::Removal::Removal(OrphanInodes& owner, NodeId node, const Volume& v
 
 void OrphanInodes::Removal::Done() {
   if (!linked_) return;
-  // On disk: the link only. A snapshot would keep the file, the next mount removes it.
+  // On disk: the link only. A snapshot would keep the file; the next mount removes it.
   Failpoint("unlinked.after-removal");
   change_->SetLinked();
   linked_ = false;
@@ -140,7 +140,7 @@ void OrphanInodes::GiveName(NodeId node, const Volume& volume, int file_fd,
       CheckSyscall(unlinkat(directory.get(), change.name().c_str(), 0), "remove a hidden link");
       ForgetLastPath(file_fd);
     } catch (const Error& error) {
-      // Counted and not shown as before, until the kernel forgets the file.
+      // Still counted, and hidden as before, until the kernel forgets the file.
       spdlog::error("a file was given a name: {}", error.what());
       return;
     }
@@ -150,7 +150,7 @@ void OrphanInodes::GiveName(NodeId node, const Volume& volume, int file_fd,
 
 void OrphanInodes::Forget(NodeId node, const std::shared_ptr<View>& view) {
   if (!inodes_.has_nameless()) return;
-  UniqueFd closed_last;  // after the lock is given back: it may mean deleting the file
+  UniqueFd closed_last;  // closed after the lock is released: closing may delete the file
   {
     InodeTable::Shard& shard = inodes_.ShardOf(node);
     const MutexLock lock(shard.mutex);
@@ -177,13 +177,13 @@ void OrphanInodes::Forget(NodeId node, const std::shared_ptr<View>& view) {
 }
 
 void OrphanInodes::RemoveLink(NodeId node, const View& view) {
-  UniqueFd file;  // closed last, with no freeze lock or lock passed: it may mean deleting much
-  // A checkpoint sees it or it does not, and has counted it then.
+  UniqueFd file;  // closed last, with no lock held: closing may delete much data
+  // A checkpoint sees the file, and then has counted it, or does not.
   const FreezeLock::Pass pass(view.workspace->freeze_lock(), node);
   LinkChange change(inodes_, node);
   const bool linked = change.link() == Orphan::Link::kThere;
   change.EndOrphan();
-  // After a rollback the volume is a snapshot, which keeps what it has, or is no more.
+  // After a rollback the volume is a snapshot, which keeps its content, or has been destroyed.
   if (!linked || view.workspace->live()->volume != view.volume) return;
   Failpoint("unlinked.before-forget");
   const UniqueFd directory = OpenUnlinkedDirectory(*view.volume);

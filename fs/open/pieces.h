@@ -1,4 +1,4 @@
-// Long work, cut into short pieces.
+// Splits long work into short pieces.
 #pragma once
 
 #include <sys/types.h>
@@ -10,26 +10,26 @@
 
 namespace ckptfs {
 
-// How much of a file a call changes, or hands to the disk, before it lets a checkpoint through the freeze lock and
-// others' checkpoints go first. What that takes depends on how scattered the file is (a MiB in blocks of 4 KiB
-// takes btrfs as long as a GiB in one), which nobody knows before: so each piece is measured, and the next one
-// made to take a few milliseconds. For one call, on one thread.
+// How much of a file a call changes or flushes before it lets a checkpoint pass the freeze lock and yields to
+// checkpoints of other workspaces. The time needed depends on how fragmented the file is (a MiB in blocks of
+// 4 KiB takes btrfs as long as a GiB in one), which is not known in advance: so each piece is timed, and the
+// next one sized to take a few milliseconds. For one call, on one thread.
 class Pieces {
  public:
   static constexpr off_t kFirstBytes = off_t{4} << 20;
 
-  // Null: others wait for this work itself, and it gives way to nobody. Nor does what takes no longer than
-  // a piece.
+  // Null: others wait for this work itself, so it does not yield. Work no longer than one piece does not
+  // yield either.
   explicit Pieces(RightOfWay* way) : way_(way) {}
 
   off_t bytes() const noexcept { return bytes_; }
-  // It has taken much longer than a piece.
+  // The work has taken much longer than a piece.
   bool is_long() const noexcept { return worked_ > 2 * kLong; }
 
-  // Does one piece. Whoever calls has passed no freeze lock.
+  // Does one piece. The caller holds no freeze lock.
   template <typename Piece>
   void Do(const Piece& piece) {
-    // Checkpoints without end leave it half of the time.
+    // Under a constant load of checkpoints it still gets half of the time.
     if (way_ != nullptr && worked_ > kLong) waited_ += way_->GiveWay(worked_ - waited_);
     const auto begin = std::chrono::steady_clock::now();
     piece();

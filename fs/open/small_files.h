@@ -1,4 +1,4 @@
-// Which files the kernel is to read through its own page cache.
+// Which files the kernel may read through its own page cache.
 #pragma once
 
 #include <array>
@@ -10,11 +10,10 @@
 
 namespace ckptfs {
 
-// Remembers, in a fixed amount of memory, small files that were opened for reading not long ago, and of
-// whose content the kernel has nothing that is out of date. A file that falls out is looked at anew at
-// its next open, no more.
+// Remembers, in a fixed amount of memory, recently read small files whose pages in the kernel's cache are not
+// stale. A file that is evicted is merely checked again at its next open.
 //
-// One of several shards, into which nodes are put by `(node ^ slot) % shards`. For one thread at a time.
+// One of several shards; a node's shard is `(node ^ slot) % shards`. Requires external locking.
 class SmallFiles {
  public:
   explicit SmallFiles(size_t shards) : shards_(shards) {}
@@ -39,11 +38,11 @@ class SmallFiles {
     set[turn_++ % kWays] = node;
   }
 
-  // Forgets all once in a while, so that of each there is a read that comes to the file underneath and can
-  // change its access time: relatime wants one a day.
+  // Forgets everything periodically, so that some reads reach the underlying file and can update its access
+  // time: relatime requires one a day.
   void DropOld(int64_t now_s) noexcept {
     if (now_s < drop_at_s_) return;
-    if (drop_at_s_ != 0) sets_.assign(sets_.size(), Set{});  // else nothing is old yet
+    if (drop_at_s_ != 0) sets_.assign(sets_.size(), Set{});  // at the first call nothing is old yet
     drop_at_s_ = now_s + kKeptSeconds;
   }
 
@@ -62,13 +61,13 @@ class SmallFiles {
   static constexpr size_t kWays = 4;
   using Set = std::array<NodeId, kWays>;
 
-  // Neighbours in a directory have numbers in a row, and so sets in a row.
+  // Neighbours in a directory have consecutive numbers, and so consecutive sets.
   size_t SetOf(NodeId node) const noexcept {
     return (node ^ SlotOf(node)) / shards_ % sets_.size();
   }
 
   const size_t shards_;
-  std::vector<Set> sets_;  // empty until the first is added
+  std::vector<Set> sets_;  // empty until the first Add
   uint32_t turn_ = 0;
   int64_t drop_at_s_ = 0;
 };

@@ -10,12 +10,12 @@
 namespace ckptfs {
 namespace {
 
-// For writes under way to end. The checkpoint keeps changes waiting meanwhile.
+// Time for writes in progress to end. The checkpoint blocks changes meanwhile.
 constexpr std::chrono::milliseconds kStopWait{50};
 constexpr std::chrono::microseconds kFreezeLockPoll{200};
-// A call that has waited for so long may do so for ever: nobody waits for it any more.
+// A call that has waited this long may wait for ever: stops no longer wait for it.
 constexpr std::chrono::milliseconds kStuckAfter{200};
-// For the helper to let go of the mount. What could keep it for longer is not waited for.
+// Time for the helper to release the mount. What takes longer is not waited for.
 constexpr std::chrono::milliseconds kReportWait{100};
 
 }  // namespace
@@ -33,7 +33,7 @@ std::unique_ptr<WriteBarrier::Stopped> WriteBarrier::Stop(int64_t workspace,
   std::erase_if(files, [&seen](const NodeHandle& file) { return !seen.insert(file.node).second; });
   auto stopped = std::make_unique<Stopped>(*this, workspace);
   const auto deadline = Clock::now() + kStopWait;
-  MutexLock lock(mutex_);  // its end comes before that of `stopped`, should anything throw
+  MutexLock lock(mutex_);  // destroyed before `stopped` if anything throws
   Reserve(*stopped, files, deadline, lock);
   stopped->files_ = files.size();
   stopped->waiting_ = std::move(files);
@@ -42,10 +42,10 @@ std::unique_ptr<WriteBarrier::Stopped> WriteBarrier::Stop(int64_t workspace,
     HandOver(*stopped, waits_at_gate);
     missing = Look(*stopped, waits_at_gate);
     if (missing.IsFinal() || stopped->helper_is_gone_ || Clock::now() >= deadline) break;
-    stopped->changed_.wait_for(lock.native(), kFreezeLockPoll);  // the freeze lock notifies nobody
+    stopped->changed_.wait_for(lock.native(), kFreezeLockPoll);  // the freeze lock does not notify
   }
-  // Whoever comes through from here on comes too late. Those behind the freeze lock come through when it
-  // opens, and are waited for then.
+  // Calls that get the lock from here on are too late. Those behind the freeze lock get it when that opens,
+  // and are waited for then.
   for (const NodeId node : stopped->called_) {
     const auto call = calls_.find(node);
     if (call == calls_.end() || call->second.state != Call::State::kOut) continue;
@@ -89,7 +89,8 @@ void WriteBarrier::Reserve(Stopped& stopped, std::vector<NodeHandle>& files,
   files.resize(stopped.reserved_small_);
 }
 
-// Gives the helper as many of the files as there is room for. What waits at the freeze lock needs no call.
+// Gives the helper as many of the files as there is room for. A file with a change at the freeze lock needs
+// no call.
 void WriteBarrier::HandOver(Stopped& stopped, const GateLook& waits_at_gate) {
   std::vector<NodeHandle> batch;
   std::vector<NodeHandle> later;
@@ -97,7 +98,7 @@ void WriteBarrier::HandOver(Stopped& stopped, const GateLook& waits_at_gate) {
     if (waits_at_gate(file.node)) continue;
     const auto call = calls_.find(file.node);
     if (call != calls_.end()) {
-      // That of an earlier stop, which it has outlasted; or it is about to be reported.
+      // The call of an earlier stop, still outstanding; or it is about to be reported.
       if (call->second.state != Call::State::kOut || !Adopt(stopped, file.node, call->second)) {
         later.push_back(file);
       }
@@ -221,7 +222,7 @@ void WriteBarrier::ReadReports() {
 }
 
 void WriteBarrier::Reported(const BarrierCalls::Report& report) {
-  std::function<void()> answer;  // nobody waits for it: the connection has ended
+  std::function<void()> answer;  // set only if the connection has ended
   {
     const MutexLock lock(mutex_);
     const auto found = calls_.find(report.node);
@@ -233,8 +234,8 @@ void WriteBarrier::Reported(const BarrierCalls::Report& report) {
   if (answer) answer();
 }
 
-// Threads of it that wait for a file may still be there. Requests of theirs that have come are answered
-// by whoever holds them.
+// Some of the helper's threads may still wait for a file. Their requests that have arrived are answered by
+// whichever stop holds them.
 void WriteBarrier::HelperIsGone() {
   const MutexLock lock(mutex_);
   std::erase_if(calls_, [this](auto& entry) REQUIRES(mutex_) {

@@ -1,4 +1,4 @@
-// Keeps the writes to open files waiting for the moment of a checkpoint.
+// Blocks writes to open files during a checkpoint.
 #pragma once
 
 #include <chrono>
@@ -19,30 +19,29 @@
 
 namespace ckptfs {
 
-// What the daemon does not carry it cannot hold: the data of a file that passes through goes from
-// the program straight to the backing file, and a program that writes A, then B, could find B but
-// not A in a checkpoint that wrote A out before the one and B after the other. But the kernel takes
-// a file's inode lock for each write(2), also for one that passes through
-// (fuse_passthrough_write_iter), and it holds that same lock while it waits for the answer to a
-// setxattr(2). So a setxattr on the file that the daemon leaves unanswered makes its writers wait.
-// A helper process makes these calls, as the kernel could never end a daemon that waits for itself.
+// The daemon cannot block data that it does not carry: data of a passthrough file goes straight from the
+// program to the backing file. If a program writes A and then B, a checkpoint that flushed A's file before
+// the writes and B's file after them could contain B without A. But the kernel takes a file's inode lock for
+// each write(2), also with passthrough (fuse_passthrough_write_iter), and holds the same lock while it waits
+// for the answer to a setxattr(2). So a setxattr on the file that the daemon leaves unanswered blocks its
+// writers. A helper process makes these calls, because the kernel could never end a daemon that waits for
+// itself.
 //
-// A call stands in the queue behind the write that is under way, and before all later ones. Nobody can
-// call it back, and a write may last for ever. So a call that has not come through when its stop ends
-// stays where it is, and a later stop of that file waits for the same one; and each workspace has a
-// share of the calls (BarrierShares), so that no user's writes take up those of another.
+// A call queues behind the write in progress and ahead of all later ones. It cannot be cancelled, and a write
+// may never end. So a call that has not got the lock when its stop ends stays queued, and a later stop of
+// that file waits for the same call. Each workspace has a share of the calls (BarrierShares), so no user's
+// writes use up those of another.
 //
-// Order of locks: a change that waits at the freeze lock holds the inode locks of its files too. So a stop
-// never waits for a file with a change at the freeze lock: nobody can write to that one anyhow. Stores
-// through mappings are not stopped.
+// Lock order: a change that waits at the freeze lock also holds the inode locks of its files. So a stop never
+// waits for a file with a change at the freeze lock, which cannot be written to anyway. Stores through
+// mappings are not stopped.
 //
-// Owned by the mount. Any thread may call any function; of one workspace there is one stop at a time.
-// Those of different workspaces do not wait for each other, but for the end of large ones where
-// these are more than the kernel's queues take (kHeldMax).
+// Owned by the mount. Thread-safe; at most one stop per workspace at a time. Stops of different workspaces do
+// not wait for each other, except for large ones when these exceed what the kernel's queues take (kHeldMax).
 class WriteBarrier {
  public:
-  // The writes wait while it exists. Its end waits for the helper to have let go of the mount, which
-  // could not be unmounted otherwise.
+  // Writes are blocked while it exists. The destructor waits until the helper no longer holds the mount open,
+  // which would prevent unmounting.
   class Stopped {
    public:
     Stopped(WriteBarrier& owner, int64_t workspace) : owner_(owner), workspace_(workspace) {}
@@ -50,11 +49,11 @@ class WriteBarrier {
     Stopped(const Stopped&) = delete;
     Stopped& operator=(const Stopped&) = delete;
 
-    // Why some writes go on, in words for the workspace's user; empty: they all wait.
+    // Why some writes are not blocked, in words for the workspace's user; empty: all are blocked.
     const std::string& gap() const noexcept { return gap_; }
-    // The gap is of writes that began a moment ago: another stop may well find them ended.
+    // The gap consists of writes that began a moment ago: another stop may well find them finished.
     bool is_gap_passing() const noexcept { return is_gap_passing_; }
-    // Whether writes to that file wait, by a call of their own.
+    // Whether writes to that file are blocked by its own call.
     bool Holds(NodeId node) const;
 
    private:
@@ -64,70 +63,70 @@ class WriteBarrier {
     std::string gap_;
     bool is_gap_passing_ = false;
     size_t files_ = 0;
-    size_t reserved_small_ = 0;  // of WriteBarrier::small_room_
-    size_t reserved_ = 0;        // of WriteBarrier::room_
+    size_t reserved_small_ = 0;  // taken from WriteBarrier::small_room_
+    size_t reserved_ = 0;        // taken from WriteBarrier::room_
 
-    // Guarded by the owner's mutex.
+    // The members below require the owner's mutex.
     bool is_ending_ = false;
     std::vector<NodeHandle> waiting_;  // for a place in the workspace's share
-    std::vector<NodeId> called_;       // of which there is a call, perhaps that of an earlier stop
-    size_t out_ = 0;                   // of those: not reported yet
-    int error_ = 0;                    // of a call that failed
+    std::vector<NodeId> called_;       // files with a call, perhaps one from an earlier stop
+    size_t out_ = 0;                   // calls of those files that have not been reported yet
+    int error_ = 0;                    // errno of a failed call
     bool helper_is_gone_ = false;
     std::condition_variable changed_;
   };
 
-  // Tells whether a change of that file waits at the freeze lock.
+  // Whether a change of that file waits at the freeze lock.
   using GateLook = std::function<bool(NodeId)>;
 
-  // Of one workspace; the rest is not stopped.
+  // Per workspace; further files are not stopped.
   static constexpr size_t kFilesMax = 256;
-  // In all stops that last: a request of each file stays unanswered, and the kernel has room for so many
-  // (fuse_mount.cc). The first kSmall files of each stop are counted apart, so that what has few files open
-  // does not depend on what others have; of the room for the others none takes more than half.
+  // The total for all current stops: each file keeps one request unanswered, and the kernel has room for this
+  // many (fuse_mount.cc). The first kSmall files of each stop are counted separately, so that a workspace
+  // with few open files does not depend on the others; no stop gets more than half of the remaining room.
   static constexpr size_t kSmall = 16;
   static constexpr size_t kHeldSmallMax = 24 * kSmall;
   static constexpr size_t kHeldMax = 3 * kFilesMax;
 
-  // `calls` outlives it.
+  // `calls` outlives this object.
   explicit WriteBarrier(BarrierCalls& calls);
   ~WriteBarrier();
   WriteBarrier(const WriteBarrier&) = delete;
   WriteBarrier& operator=(const WriteBarrier&) = delete;
 
-  // Stops writes to `files`, of which each is open for writing: the first, if they are too many. Null if
-  // there are none.
+  // Stops writes to `files`, each of which is open for writing; if there are too many, to the first ones.
+  // Null if there are none.
   std::unique_ptr<Stopped> Stop(int64_t workspace, std::vector<NodeHandle> files,
                                 const GateLook& waits_at_gate);
 
-  // Whether a setxattr is one of the helper's; it is then answered by `answer`, at once or, while
-  // a stop of that file lasts, at the end of that, by another thread.
+  // Whether a setxattr is one of the helper's. If so, `answer` answers it: at once or, while the file is
+  // stopped, at the end of the stop and on another thread.
   bool Park(NodeId node, std::string_view xattr_name, const std::function<void()>& answer);
 
  private:
   using Clock = std::chrono::steady_clock;
 
-  // One that the helper makes.
+  // A call of the helper.
   struct Call {
     enum class State {
-      kOut,       // it waits for the file's lock, as far as anybody knows
-      kHolding,   // it has the lock, and the daemon has not answered
-      kAnswered,  // and is about to be reported
+      kOut,       // presumably waits for the inode lock
+      kHolding,   // holds the inode lock; the daemon has not answered
+      kAnswered,  // answered, about to be reported
     };
     int64_t workspace = 0;
     Clock::time_point since;
     State state = State::kOut;
-    Stopped* stop = nullptr;       // that waits for it; null: none
+    Stopped* stop = nullptr;       // the stop that waits for it; null: none
     std::function<void()> answer;  // kHolding
   };
 
-  // Files to which writes are not stopped yet.
+  // Files whose writes are not stopped yet.
   struct Missing {
-    size_t fresh = 0;    // their calls may come through any moment
-    size_t stuck = 0;    // their calls wait since before this stop
+    size_t fresh = 0;    // their calls may get the lock any moment
+    size_t stuck = 0;    // their calls have waited since before this stop
     size_t waiting = 0;  // they have no call
 
-    // To wait longer changes nothing. (Beside stuck calls nobody waits for room in the share.)
+    // Waiting longer changes nothing. (While calls are stuck, no room in the share is waited for.)
     bool IsFinal() const noexcept { return fresh == 0 && (waiting == 0 || stuck != 0); }
   };
 
@@ -150,8 +149,8 @@ class WriteBarrier {
   std::condition_variable room_grew_;
   size_t small_room_ GUARDED_BY(mutex_) = kHeldSmallMax;
   size_t room_ GUARDED_BY(mutex_) = kHeldMax;
-  BarrierShares shares_ GUARDED_BY(mutex_);                    // of calls that are kOut
-  std::unordered_map<NodeId, Call> calls_ GUARDED_BY(mutex_);  // that have not been reported
+  BarrierShares shares_ GUARDED_BY(mutex_);                    // of kOut calls
+  std::unordered_map<NodeId, Call> calls_ GUARDED_BY(mutex_);  // not reported yet
   std::jthread reader_;                                        // last: uses what is above
 };
 

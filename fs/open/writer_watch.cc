@@ -90,7 +90,7 @@ void WriterWatch::EndQuietOnes() {
     states = states_;
   }
   for (const DetachedState& state : states) {
-    // Deleted meanwhile, its slot may be another's by now, and the answer worth nothing.
+    // If it was deleted meanwhile, its slot may be reused and the answer is meaningless.
     if (!has_writers_(state.slot) && Take(state.volume)) end_(state);
   }
 }

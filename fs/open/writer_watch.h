@@ -15,14 +15,14 @@
 
 namespace ckptfs {
 
-// One of them: what the handles have that were open at the rollback. Its slot stays taken, so that
-// a file which is mapped, and which the kernel has forgotten, is still known by its node.
+// A previous state that the handles open at the rollback still use. It keeps its slot, so that a file that is
+// mapped but forgotten by the kernel can still be identified by its node.
 struct DetachedState {
   VolumeId volume;
   Slot slot = 0;
   int64_t workspace_id = 0;
-  uint64_t view = 0;         // the high part of st_ino: of the snapshot that keeps the state
-  uint64_t former_view = 0;  // the workspace's, which /proc shows until the next stat
+  uint64_t view = 0;         // the high part of st_ino, from the snapshot that keeps the state
+  uint64_t former_view = 0;  // the workspace's view, which /proc shows until the next stat
 };
 
 // Watches the slots of states that programs go on writing to. Which states these are is known by the store
@@ -42,11 +42,11 @@ class WriterWatch {
   WriterWatch& operator=(const WriterWatch&) = delete;
 
   void Add(DetachedState state);
-  // The last handle of some file of that slot that could write has been released.
+  // The last handle that could write to some file of that slot has been released.
   void Released(Slot slot);
-  // Ends at once what is to be ended.
+  // Ends at once every state that has no writers.
   void EndQuietOnes();
-  // The volume is being destroyed, with the user's consent. Returns the slot to give back.
+  // The volume is being destroyed, with the user's consent. Returns the slot to release.
   std::optional<Slot> Drop(const VolumeId& volume);
 
   // Empty if it is not watched. Costs nothing as long as no state is.

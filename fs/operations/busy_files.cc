@@ -169,7 +169,7 @@ void BusyFiles::RefuseDetachedWriters(const SnapshotRecord& snapshot, const std:
   const auto held = [&] {
     std::vector<HeldFile> files;
     for (const WriterHandle& writer : mount_.mapped.Writers(state->slot)) {
-      // The kernel shows the number that it was told last.
+      // The kernel shows the number that it got last.
       for (const uint64_t view : {state->view, state->former_view}) {
         files.push_back({.number = MakeNumber(view, InodeOf(writer.node)), .pid = writer.pid});
       }

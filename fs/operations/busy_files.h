@@ -24,10 +24,10 @@ class BusyFiles {
   std::vector<HeldFile> InLive(const LiveWorkspace& workspace) const;
   // Waits up to half a second for RELEASE requests that are under way.
   void AwaitReleases(const LiveWorkspace& workspace) const;
-  // Throws EBUSY, of what was `attempted`, if there are such files in the live tree.
+  // Throws EBUSY, naming what was `attempted`, if the live tree has such files.
   void RefuseOpenWriters(const LiveWorkspace& workspace, const std::string& attempted,
                          const std::string& hint) const;
-  // The same of a rollback.
+  // The same for a rollback.
   void RefuseOpenWriters(const LiveWorkspace& workspace) const;
   // Throws EBUSY for what was `attempted` if programs are still writing to the state that `snapshot` keeps.
   void RefuseDetachedWriters(const SnapshotRecord& snapshot, const std::string& attempted,

@@ -11,7 +11,7 @@
 namespace ckptfs {
 namespace {
 
-// Empty if it has been deleted in the meantime.
+// Empty if it has been deleted meanwhile.
 std::optional<CleanupOutcome> Remove(Verbs& verbs, CleanupVerdict verdict) {
   CleanupOutcome outcome{.verdict = std::move(verdict)};
   const auto begin = std::chrono::steady_clock::now();

@@ -30,11 +30,11 @@ class FreezeHold {
   MountContext& mount_;
   std::shared_ptr<LiveWorkspace> workspace_;  // keeps alive the freeze lock that `closed_` holds
   const bool becomes_snapshot_;
-  // Destroyed after the freeze lock has opened: the destructor waits for calls that may be queued for a file's
-  // lock, behind a change that waits at the freeze lock.
+  // Destroyed after the freeze lock has opened: the destructor waits for calls that may be queued for a
+  // file's lock, behind a change that waits at the freeze lock.
   std::unique_ptr<WriteBarrier::Stopped> stopped_;
   FreezeLock::Closed closed_;
-  std::unique_ptr<GatheredOrphans> gathered_;  // ends before the freeze lock opens
+  std::unique_ptr<GatheredOrphans> gathered_;  // destroyed before the freeze lock opens
 };
 
 // Also blocks writers of open files and writes their data to disk. Whatever is copied while this exists is

@@ -88,7 +88,7 @@ void MountVerbs::RemoveWorkspace(const WorkspaceRecord& record) {
   });
 }
 
-// In use, it stays: whoever writes to it would lose that, and a mount of it would be dead.
+// Refuses while it is in use: writers would lose their data, and a mount of it would be dead.
 void MountVerbs::RefuseInUse(const LiveWorkspace& workspace, const std::string& what) const {
   const ForeignMounts found = MountsOf(workspace.id());
   for (const std::vector<ForeignMount>& mounts : {found.inside, found.of_it}) {
@@ -99,7 +99,7 @@ void MountVerbs::RefuseInUse(const LiveWorkspace& workspace, const std::string& 
   busy_files_.RefuseOpenWriters(workspace, what, "Close them");
 }
 
-// From the commit on nobody finds it by its name, and who stands in it gets ESTALE.
+// From the commit on its name is not found, and processes with their working directory in it get ESTALE.
 uint64_t MountVerbs::ForgetWorkspace(int64_t workspace_id) {
   const auto workspace = mount_.workspaces.Get(workspace_id);
   const std::string what = "forget workspace " + mount_.NameOf(workspace_id);

@@ -34,7 +34,7 @@ struct Rule {
   bool write_mount_root = false;
   bool list_mount_root = false;
   bool only_root = false;
-  bool sticky_mount_root = false;  // where that has the bit, only for the owner of one of the two
+  bool sticky_mount_root = false;  // with the sticky bit, only for the owner of one of the two
 };
 
 // The table of the manual, as far as the kernel cannot check it.

@@ -11,11 +11,11 @@ enum class Right {
   kCheckpoint,
   kChangeSnapshot,   // delete, rename, pin, set the message or metadata
   kRollBack,         // give a workspace another state: its own snapshot's, or (promotion) another's
-  kSetPolicy,        // of a workspace: as it decides what is deleted of everybody's
+  kSetPolicy,        // of a workspace: decides which of all users' snapshots are deleted
   kFork,             // of a snapshot of a workspace, into a new one
   kForget,           // remove a workspace with all its snapshots
-  kCreateWorkspace,  // also from a template, or by taking in a tree
-  kListWorkspaces,   // to be told their names
+  kCreateWorkspace,  // also from a template or by importing a tree
+  kListWorkspaces,   // to see their names
   kManageStore,      // fsck, templates
 };
 

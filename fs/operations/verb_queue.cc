@@ -59,7 +59,7 @@ std::optional<VerbQueue::Task> VerbQueue::TakeOf(uid_t id, User& user) {
 
 void VerbQueue::Run(Task& task) {
   task.run();
-  task.run = nullptr;  // what it holds goes before anybody takes the verb for done
+  task.run = nullptr;  // destroys what it holds before the verb is reported done
   const MutexLock lock(mutex_);
   busy_.erase(task.workspace);
   --running_;

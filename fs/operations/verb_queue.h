@@ -55,9 +55,9 @@ class VerbQueue {
   void Run(Task& task);
 
   Mutex mutex_;
-  std::map<uid_t, User> users_ GUARDED_BY(mutex_);  // that have any
-  uid_t last_ GUARDED_BY(mutex_) = 0;               // whose turn it was
-  std::set<int64_t> busy_ GUARDED_BY(mutex_);       // workspaces
+  std::map<uid_t, User> users_ GUARDED_BY(mutex_);  // users with verbs
+  uid_t last_ GUARDED_BY(mutex_) = 0;               // the last user served
+  std::set<int64_t> busy_ GUARDED_BY(mutex_);       // workspaces with a running verb
   size_t running_ GUARDED_BY(mutex_) = 0;
   ElasticPool threads_;  // last: it uses the above
 };

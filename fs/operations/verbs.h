@@ -45,13 +45,13 @@ class Verbs {
   // As Store::SetSetting.
   virtual void SetSetting(std::optional<int64_t> workspace_id, const std::string& key,
                           const std::optional<std::string>& value) = 0;
-  // In place: processes whose working directory is in the workspace go on in the restored tree. With `force`, open
-  // writers go on writing to the kept state, and mounts in the workspace are unmounted; without, either is EBUSY,
-  // naming them. Waits for requests on the workspace, and for its other verbs.
+  // In place: processes with their working directory in the workspace continue in the restored tree. With
+  // `force`, open writers continue to write to the kept state, and mounts in the workspace are unmounted;
+  // without, either is EBUSY, naming them. Waits for requests on the workspace, and for its other verbs.
   virtual RolledBack RollbackInPlace(const RollbackRequest& request, bool force) = 0;
   virtual WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) = 0;
-  // Removes a workspace with all its snapshots; returns how many these were. EBUSY if one is pinned, if files are
-  // open for writing, or if it is mounted elsewhere.
+  // Removes a workspace with all its snapshots; returns the number of snapshots. EBUSY if one is pinned, if
+  // files are open for writing, or if it is mounted elsewhere.
   virtual uint64_t ForgetWorkspace(int64_t workspace_id) = 0;
   virtual bool ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) = 0;
   virtual DiffList Diff(const DiffRequest& request, WorkLimits& limits) = 0;

@@ -39,8 +39,8 @@ class WriterNotes {
 
   MountContext& mount_;
   Mutex mutex_;
-  // Processes that were found to hold what another process had opened. They are scanned first
-  // next time: a server, for example, keeps such files for long.
+  // Processes that were found to hold files that another process had opened. They are scanned first next
+  // time: a server, for example, keeps such files for long.
   std::set<pid_t> heirs_ GUARDED_BY(mutex_);
 };
 

@@ -96,7 +96,7 @@ Attributes SnapshotTree::GetAttributes(NodeId node) {
       return attributes;
     }
     case kMountControlNode:
-      // Everybody may ask. The mount root's mode decides who may make workspaces, fs/operations/rights.h the
+      // Open to all users. The mount root's mode decides who may make workspaces, fs/operations/rights.h the
       // rest.
       return MakeAttributes(node, S_IFREG | kAllRead | (mount_root.mode & kAllWrite), mount_root,
                             workspaces_changed);

@@ -1,6 +1,6 @@
 #!/bin/bash
-# An I/O error at any step before the commit of any operation: it has not happened, and the daemon
-# goes on.
+# An I/O error at any step before the commit of any operation: the operation has no effect, and the daemon
+# continues.
 # shellcheck source=tests/lib/crash.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/crash.sh"
 # shellcheck source=tests/lib/crash_operations.sh

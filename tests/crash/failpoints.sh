@@ -1,6 +1,6 @@
 #!/bin/bash
-# The other crash tests find the failpoints by themselves. This one fails if the sources name one
-# that no operation passes and no recovery either, so that nobody is ever killed there.
+# The other crash tests find the failpoints by themselves. This one fails if the sources name a failpoint that
+# neither an operation nor a recovery passes, so that it would never be tested.
 # shellcheck source=tests/lib/crash.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/crash.sh"
 # shellcheck source=tests/lib/crash_operations.sh

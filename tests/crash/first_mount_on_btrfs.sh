@@ -1,6 +1,5 @@
 #!/bin/bash
-# Kills the daemon at every step of the first mount of a store that lies on btrfs, where there is no
-# image.
+# Kills the daemon at every step of the first mount of a store on btrfs, where there is no image.
 # shellcheck source=tests/lib/crash.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/crash.sh"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Kills the daemon at every step of the first mount, and of one that makes the image larger.
+# Kills the daemon at every step of the first mount, and of a mount that enlarges the image.
 # shellcheck source=tests/lib/crash.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/crash.sh"
 # shellcheck source=tests/lib/crash_operations.sh

@@ -1,6 +1,6 @@
 #!/bin/bash
-# No space at any step before the commit of any operation: it has not happened, nothing is left of it, and the
-# daemon goes on.
+# No space at any step before the commit of any operation: the operation has no effect, nothing is left of it,
+# and the daemon continues.
 # shellcheck source=tests/lib/crash.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/crash.sh"
 # shellcheck source=tests/lib/crash_operations.sh

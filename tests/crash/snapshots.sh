@@ -1,5 +1,5 @@
 #!/bin/bash
-# Kills the daemon at every step of what changes snapshots.
+# Kills the daemon at every step of the operations that change snapshots.
 # shellcheck source=tests/lib/crash.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/crash.sh"
 # shellcheck source=tests/lib/crash_operations.sh

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Kills the daemon at each step of what it does for files that are open but have no name, and at each
-# step of cleaning up after that: the live tree has them no longer, snapshots have them in whole, and
-# a name is there or gone.
+# Kills the daemon at each step of its handling of open files without a name, and at each step of the cleanup
+# afterwards: the live tree no longer has them, snapshots have them completely, and a name exists or not,
+# never half.
 # shellcheck source=tests/lib/crash.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/crash.sh"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Kills the daemon at every step of what makes, renames and removes workspaces.
+# Kills the daemon at every step of creating, renaming and removing workspaces.
 # shellcheck source=tests/lib/crash.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/crash.sh"
 # shellcheck source=tests/lib/crash_operations.sh

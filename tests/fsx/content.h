@@ -1,4 +1,4 @@
-// What the tester writes into files.
+// The data that the tester writes into files.
 #pragma once
 
 #include <cstddef>
@@ -10,11 +10,11 @@ namespace ckptfs::fsx {
 
 inline constexpr size_t kPageBytes = 4096;
 
-// The bytes that the operation of that number writes to [offset, offset + length) of a file. Hardly
-// one of them is zero or what another operation writes there, and eight of them tell both numbers.
+// The bytes that operation number `operation` writes to [offset, offset + length) of a file. Very few of them
+// are zero or equal to what another operation writes there; any eight of them identify both numbers.
 std::string Content(uint64_t operation, size_t offset, size_t length);
 
-// Which operation wrote these bytes, which were found at `offset`, and for which offset; for people.
+// Describes which operation wrote the bytes found at `offset`, and for which offset.
 std::string Origin(std::string_view bytes, size_t offset);
 
 // The first bytes in hexadecimal.

@@ -1,4 +1,4 @@
-// A file's pages in memory.
+// A memory mapping of a file.
 #pragma once
 
 #include <cstddef>
@@ -9,14 +9,14 @@
 
 namespace ckptfs::fsx {
 
-// A shared mapping of part of a file, which may reach beyond its end. It lasts longer than the
-// descriptor that it was made with.
+// A shared mapping of part of a file, which may extend beyond the end of the file. It outlives the descriptor
+// that it was made with.
 class Mapping {
  public:
   enum class Access { kRead, kReadWrite };
 
-  // Throws Mismatch if it cannot be made. `by_writer`: the descriptor is open for writing, so this
-  // mapping keeps a rollback from happening.
+  // Throws Mismatch if mmap fails. `by_writer`: the descriptor is open for writing, so this mapping blocks
+  // rollbacks.
   Mapping(int fd, InodePtr inode, size_t offset, size_t length, Access access, bool by_writer);
   ~Mapping();
   Mapping(const Mapping&) = delete;
@@ -29,14 +29,13 @@ class Mapping {
   bool can_store() const { return access_ == Access::kReadWrite; }
   bool by_writer() const { return by_writer_; }
 
-  // Offsets are the file's, and within the mapping. Throw Mismatch where the kernel answers with a
-  // bus error.
+  // Offsets are in the file, and must lie within the mapping. Throw Mismatch on SIGBUS.
   std::string Load(size_t offset, size_t length) const;
   void Store(size_t offset, std::string_view data) const;
   void Sync(int flags) const;
 
-  // Whether the kernel will see the next store to any of its pages: it was made, or written out,
-  // and not stored to since.
+  // Whether the kernel will notice the next store to any of its pages: none has been stored to since mmap or
+  // the last writeback.
   bool watched() const { return watched_; }
   void set_watched(bool watched) { watched_ = watched; }
 

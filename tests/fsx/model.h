@@ -1,4 +1,4 @@
-// What the files should be.
+// The expected state of the files.
 #pragma once
 
 #include <cstddef>
@@ -15,10 +15,10 @@
 
 namespace ckptfs::fsx {
 
-// Something on the filesystem is not what the model says.
+// The filesystem differs from the model.
 class Mismatch : public std::runtime_error {
  public:
-  // `file`: the id of the file that it is about, or 0.
+  // `file`: the id of the file concerned, or 0.
   Mismatch(uint64_t file, const std::string& text) : std::runtime_error(text), file_(file) {}
   uint64_t file() const noexcept { return file_; }
 
@@ -26,36 +26,36 @@ class Mismatch : public std::runtime_error {
   uint64_t file_;
 };
 
-// A file, under any number of names, or none.
+// A file with any number of names, including none.
 struct Inode {
-  uint64_t id = 0;  // the same in a snapshot and after a rollback
+  uint64_t id = 0;  // kept in snapshots and across rollbacks
   size_t size_max = 0;
   std::string bytes;
 
-  // The modification time in nanoseconds: at least that, and if there is a second one, exactly that.
+  // The modification time in nanoseconds: at least this; exactly mtime_ns if that is set.
   int64_t mtime_min_ns = 0;
   std::optional<int64_t> mtime_ns;
-  // There were stores through a mapping, and none of what makes sure that they are written out.
+  // There were stores through a mapping, and nothing since has forced their writeback.
   bool stores_pending = false;
-  // It was opened for reading only, once: whoever opens it for writing meanwhile may write through the
-  // daemon, which then learns of stores through mappings when they are written out.
+  // It has been opened for reading only: a writer that opens it meanwhile may write through the daemon, which
+  // learns of stores through mappings only at writeback.
   bool read_only_opened = false;
   // Left behind by a rollback: descriptors that were open for reading still see it.
   bool left_behind = false;
-  uint64_t left_in = 0;  // the id of the snapshot that kept it then; 0: none did
+  uint64_t left_in = 0;  // the id of the snapshot that kept it; 0: none
 
-  // What writes, truncates and punches do to the bytes.
+  // The effects of write, truncate and punch on the bytes.
   void Overwrite(size_t offset, std::string_view data);
   void Resize(size_t size) { bytes.resize(size, '\0'); }
-  // Zeros in what of the range there is.
+  // Zeroes the part of the range that is within the file.
   void Clear(size_t offset, size_t length);
 
-  // A change that began at `began_ns`: the modification time is not older from now on.
+  // For a change that began at `began_ns`: the modification time is at least that from now on.
   void Changed(int64_t began_ns);
-  // It may have any modification time that is not older than it was.
+  // The modification time may have grown by any amount.
   void MayHaveChanged() { mtime_ns.reset(); }
 
-  // Throws Mismatch unless `found` is what is at `offset`. `how` says how it was read.
+  // Throws Mismatch unless `found` is the content at `offset`. `how`: the way it was read.
   void ExpectBytes(size_t offset, std::string_view found, std::string_view how) const;
 };
 using InodePtr = std::shared_ptr<Inode>;
@@ -63,7 +63,7 @@ using InodePtr = std::shared_ptr<Inode>;
 // Files by name. Names of one inode are hard links.
 using Tree = std::map<std::string, InodePtr>;
 
-// A copy that shares nothing. Hard links stay hard links.
+// A deep copy. Hard links are kept.
 Tree Copy(const Tree& tree);
 bool SameContent(const Tree& a, const Tree& b);
 size_t LinkCount(const Tree& tree, const Inode& inode);
@@ -72,7 +72,7 @@ struct Snapshot {
   uint64_t id = 0;
   std::string name;
   Tree tree;
-  // What was open and had no name.
+  // files that were open without a name
   std::vector<InodePtr> nameless;
 };
 

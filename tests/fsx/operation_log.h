@@ -1,4 +1,4 @@
-// What was done, for the report of a failure.
+// The log of operations, for failure reports.
 #pragma once
 
 #include <cstdint>
@@ -10,13 +10,13 @@
 
 namespace ckptfs::fsx {
 
-// The last operations, in memory, and all of them in a file if one is asked for. For one thread.
+// Keeps the last operations in memory, and optionally all of them in a file. Used by one thread.
 class OperationLog {
  public:
-  // An empty path: no file. Throws Error if it cannot be made.
+  // Empty path: no file. Throws Error if it cannot be created.
   explicit OperationLog(const std::string& path);
 
-  // `files`: the ids of those that it concerns; none: all.
+  // `files`: the ids of the files concerned; empty: all.
   void Add(uint64_t operation, std::string text, std::vector<uint64_t> files);
   // Prints the last `count` entries that concern `file` (0: any).
   void Print(std::FILE* to, uint64_t file, size_t count) const;

@@ -1,4 +1,4 @@
-// What can be done, in groups of one file each.
+// The operations, one group per source file.
 #pragma once
 
 #include <vector>
@@ -9,7 +9,7 @@ namespace ckptfs::fsx {
 
 struct Operation {
   const char* name;
-  size_t weight;  // how often, relative to the others
+  size_t weight;  // how often it is chosen, relative to the others
   void (*perform)(World& world);
 };
 
@@ -20,7 +20,7 @@ std::vector<Operation> FileOperations();      // descriptors, times, syncs
 std::vector<Operation> NameOperations();      // links and renames
 std::vector<Operation> SnapshotOperations();  // checkpoints and rollbacks
 
-// Throws Mismatch unless the snapshot is what it was when it was made.
+// Throws Mismatch if the snapshot has changed since it was made.
 void CheckSnapshot(World& world, Snapshot& snapshot);
 
 }  // namespace ckptfs::fsx

@@ -1,4 +1,4 @@
-// What the operations work on: files and what they should be.
+// The state that operations work on: the files and their expected state.
 #pragma once
 
 #include <fcntl.h>
@@ -19,13 +19,13 @@
 namespace ckptfs::fsx {
 
 struct Options {
-  std::string directory;  // each job makes a directory of its own in it
-  std::string snapshots;  // where the lists of snapshots are; empty: make none
+  std::string directory;  // each job creates its own directory in it
+  std::string snapshots;  // directory of the lists of snapshots; empty: make no snapshots
   uint64_t operations = 30'000;
   uint64_t seed = 1;
   int jobs = 1;
   bool through_daemon = false;
-  uint64_t plant = 0;  // from this operation on the model is made wrong; 0: never
+  uint64_t plant = 0;  // the model is falsified from this operation on; 0: never
   std::string log;
   size_t history = 60;
 };
@@ -48,13 +48,13 @@ struct Range {
   size_t end() const { return offset + length; }
 };
 
-// One job's files, with the model of them, and where its random numbers come from. Everything that
-// finds a difference throws Mismatch. For one thread; nobody else changes the directory.
+// The files of one job, their model, and the source of random numbers. Every difference throws Mismatch. Used
+// by one thread; nothing else changes the directory.
 class World {
  public:
-  // Makes the directory, which on ckptfs is a workspace. Throws Error if it is there.
+  // Creates the directory, which on ckptfs is a workspace. Throws Error if it exists.
   World(const Options& options, int job);
-  // Removes it. Does not throw if only something of it is left.
+  // Removes it. Does not throw if parts of it are already gone.
   void RemoveAll();
 
   const Options& options() const { return options_; }
@@ -66,12 +66,12 @@ class World {
   // --- Numbers. Below(0) is 0.
   size_t Below(size_t bound) { return bound == 0 ? 0 : random_() % bound; }
   bool OneIn(size_t n) { return Below(n) == 0; }
-  // A place in the file or behind its end, not empty, within size_max; `aligned`: whole pages.
+  // A non-empty range within size_max, in the file or beyond its end; `aligned`: whole pages.
   Range PickRange(const Inode& inode, bool aligned);
-  // A part of what lies in [begin, end) of the file; its length is 0 if there is nothing.
+  // A part of the file's content within [begin, end); its length is 0 if there is none.
   Range PickPart(const Inode& inode, size_t begin, size_t end);
 
-  // --- The log. Call before the operation: what hangs or dies is in it then.
+  // --- The log. Call before the operation, so that a hang or crash is logged.
   void Note(const Inode& inode, std::string text) { NoteFiles({inode.id}, std::move(text)); }
   void NoteAll(std::string text) { NoteFiles({}, std::move(text)); }
   void NoteFiles(std::vector<uint64_t> files, std::string text);
@@ -82,35 +82,35 @@ class World {
   // --- Names.
   const std::vector<std::string>& names() const { return names_; }
   const std::string& PickAnyName() { return names_[Below(names_.size())]; }
-  // One that there is; makes a file if there is none.
+  // An existing name; creates a file if there is none.
   std::string PickName();
-  // Open with flags that may have O_CREAT, if there is no such file, or O_TRUNC.
+  // open(2). `flags` may include O_CREAT if the file does not exist, or O_TRUNC.
   Handle& Open(const std::string& name, int flags);
 
   // --- Descriptors and mappings.
   using Suits = bool (*)(const Handle&);
-  // Opens a file with `flags` if no descriptor suits, and sometimes if one does.
+  // Opens a file with `flags` if no descriptor is suitable, and sometimes even if one is.
   Handle& PickHandle(Suits suits, int flags);
-  // What is still mapped of a file when others are taken away.
+  // Drops those mappings of files for which `which` is true.
   void DropMappings(bool (*which)(const Mapping&));
-  // Whether all calls work on a descriptor of it. Once the state in which a rollback left a file
-  // behind is deleted, it can be read, and what needs the daemon fails.
+  // Whether all calls work on a descriptor of it. Once the state in which a rollback left the file is
+  // deleted, it can be read, but calls that need the daemon fail.
   bool StateIsThere(const Inode& inode) const;
-  // All that was stored to the file has been written out.
+  // All stores to the file have been written back.
   void Synced(Inode& inode);
 
   // --- Checks.
   // Sizes, links and times by one of its names or descriptors.
   void CheckStatus(const InodePtr& inode);
   void CheckStatus(Inode& inode, const struct stat& status, size_t links, std::string_view how);
-  // All names of a directory, and all bytes of each file.
+  // Checks all names of a directory and all bytes of each file.
   void CheckTree(const std::string& directory, const Tree& tree);
   void CheckFile(const std::string& path, const InodePtr& inode, size_t links);
 
   uint64_t operation = 0;
   uint64_t next_id = 1;
   Tree live;
-  // Whether stores through a mapping of it may show late in its times.
+  // Whether stores through a mapping of it may show up late in its times.
   bool LearnsLate(const Inode& inode) const {
     return options().through_daemon || inode.read_only_opened;
   }
@@ -130,7 +130,7 @@ class World {
   std::vector<std::string> names_;
 };
 
-// The filesystem's clock as it may be behind, in nanoseconds.
+// A lower bound of the filesystem's clock, in nanoseconds.
 int64_t NowNs();
 int64_t MtimeNs(const struct stat& status);
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# relatime, strictatime, noatime, nodiratime and lazytime: which reads change access times, and that the
-# mount says so.
+# relatime, strictatime, noatime, nodiratime and lazytime: which reads change access times, and that the mount
+# shows the option.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

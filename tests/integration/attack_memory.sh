@@ -1,6 +1,6 @@
 #!/bin/bash
-# The daemon's memory is bounded, whatever users ask for and do not take; who leaves is not worked for; and what
-# some users ask for keeps nobody else from being served.
+# The daemon's memory is bounded, whatever users request and do not read; no work is done for clients that
+# have gone; and one user's requests do not block the others.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

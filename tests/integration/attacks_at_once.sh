@@ -1,11 +1,11 @@
 #!/bin/bash
-# All that is in tests/attacks and lib/greedy.py at once, by several users: requests that cost memory, time and
-# threads, answers that nobody reads, writes that never end, processes that nobody can look at, storms. The daemon
-# and its helpers take no more than 256 MiB at most, others are served, and afterwards it is idle.
+# All of tests/attacks and lib/greedy.py at once, by several users: requests that cost memory, time and
+# threads, answers that are never read, writes that never end, processes that cannot be examined, storms. The
+# daemon and its helpers take at most 256 MiB, others are served, and afterwards the daemon is idle.
 #
-# A long form: it takes a minute and a half, most of that to get ready, and keeps two processors busy.
-# CKPTFS_ATTACK_SECONDS: for how long all of it goes on.
-# CKPTFS_ATTACK_SNAPSHOTS: how many there are in lists that nobody reads to the end (150).
+# A long test: it takes a minute and a half, most of it for the setup, and keeps two processors busy.
+# CKPTFS_ATTACK_SECONDS: duration of the attacks.
+# CKPTFS_ATTACK_SNAPSHOTS: number of snapshots in lists that are never read to the end (150).
 # CKPTFS_ATTACK_MIB: the size of the storms' files (48).
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Bits that flip in the image of a store while it is mounted, and in its catalog.
+# Bit flips in the image of a mounted store, and in its catalog.
 # shellcheck source=tests/lib/bit_flips.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/bit_flips.sh"
 

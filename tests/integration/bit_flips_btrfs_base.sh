@@ -1,5 +1,5 @@
 #!/bin/bash
-# Bits that flip on the disk of a store that lies in the disk's own btrfs, volumes, sidecars and catalog.
+# Bit flips on the disk of a store on the disk's own btrfs: in volumes, sidecars and the catalog.
 # shellcheck source=tests/lib/bit_flips.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/bit_flips.sh"
 

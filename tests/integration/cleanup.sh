@@ -1,5 +1,5 @@
 #!/bin/bash
-# ckpt cleanup: what goes, what never goes, and what happens beside it.
+# ckpt cleanup: what is removed, what is never removed, and concurrent operations.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# ckpt starts quickly: it loads the libraries that a client needs, and none of the daemon's. To load and relocate
-# those took three times as long as all that 'ckpt list' does. (tests/bench/starts.py measures it.)
+# ckpt starts quickly: it loads only the libraries that a client needs, and none of the daemon's. Loading and
+# relocating those took three times as long as all of 'ckpt list'. (tests/bench/starts.py measures it.)
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# What ckpt and ckptfs print: names that others have chosen do not reach a terminal as more than what can be
-# seen of them, tables are no wider than the terminal, and what a shell could be given is quoted for one.
+# The output of ckpt and ckptfs: names chosen by others cannot send control characters to a terminal, tables
+# are no wider than the terminal, and text that may be pasted into a shell is quoted for it.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# ckpt where only a workspace can be seen, and for users who are not root: who may write a workspace
-# may use it, nobody else changes anything.
+# ckpt where only a workspace is visible, and for users other than root: users who may write a workspace may
+# use it; others can change nothing.
 # shellcheck source=tests/lib/mount-namespace.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/mount-namespace.sh"
 # shellcheck source=tests/lib/harness.sh

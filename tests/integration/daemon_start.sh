@@ -1,6 +1,6 @@
 #!/bin/bash
-# A daemon is the same whoever starts it: limits, umask, signals, environment, descriptors, priority and
-# directory of the starter change nothing for its users.
+# A daemon is the same whatever starts it: limits, umask, signals, environment, descriptors, priority and
+# working directory of the starter make no difference to its users.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Trees with paths over PATH_MAX: ckpt diff, --if-changed and rollback --preview tell of them as of others, and
-# the kernel is never asked what it warns of (btrfs's send of such a path).
+# Trees with paths longer than PATH_MAX: ckpt diff, --if-changed and rollback --preview handle them as any
+# other, and the kernel is never asked for what makes it log a warning (btrfs send of such a path).
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

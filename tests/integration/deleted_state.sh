@@ -1,5 +1,5 @@
 #!/bin/bash
-# A file that is open for reading goes on in every way when the state that it belongs to is deleted.
+# A file that is open for reading continues to work in every way when the state that it belongs to is deleted.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Files that are open or mapped for writing across a forced rollback: every call on them works as
-# before, on the state that is kept, which is read-only when the last of them is closed. Once with
-# data that passes through, once with data that comes to the daemon.
+# Files that are open or mapped for writing across a forced rollback: every call on them works as before, on
+# the kept state, which becomes read-only when the last of them is closed. Once with passthrough, once with
+# data that goes through the daemon.
 # shellcheck disable=SC2012,SC2015,SC2086
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Stores on device-mapper that promise more than their disk has: workspaces get "no space left", and nothing
-# is lost, also when something else fills the disk under them.
+# Overcommitted stores on device-mapper: workspaces get "no space left", and nothing is lost, even when
+# something else fills the underlying disk.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 has_device_mapper || skip_test "this kernel has no device-mapper; tests/vm runs this"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The thin pool: what it costs, what it gives back, how it grows, and what is refused.
+# The thin pool: its cost, what it frees, how it grows, and what is refused.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 has_device_mapper || skip_test "this kernel has no device-mapper; tests/vm runs this"

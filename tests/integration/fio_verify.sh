@@ -1,6 +1,6 @@
 #!/bin/bash
-# Data that fio wrote is what fio reads back: by each way of writing, from memory and from the disk,
-# after a new mount, in snapshots, and in a copy of the disk that was taken when fsync had returned.
+# fio reads back the data that it wrote: by each way of writing, from memory and from disk, after a remount,
+# in snapshots, and in a copy of the disk taken after fsync returned.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

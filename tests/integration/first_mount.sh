@@ -1,6 +1,6 @@
 #!/bin/bash
-# The first mount of a store: where it fails, or is killed half-way, nothing of it is left, and the next one
-# may choose anew.
+# The first mount of a store: if it fails or is killed half-way, nothing is left of it, and the next mount
+# chooses afresh.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 unshare --mount true 2>/dev/null || skip_test "no mount namespace can be made"

@@ -1,7 +1,7 @@
 #!/bin/bash
-# What others have mounted in a workspace, and workspaces that are mounted elsewhere: no verb touches a
-# mount in another workspace; a rollback of the workspace itself is refused and names it, or with --force
-# says what it took away; a rollback by name leaves no bind mount of the workspace dead.
+# Mounts of other users in a workspace, and workspaces mounted elsewhere: no verb touches a mount in another
+# workspace; a rollback of the workspace itself is refused, naming the mount, or with --force reports what it
+# unmounted; a rollback by name leaves no bind mount of the workspace dead.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# ckpt forget: a workspace goes with all that it has, or stays as it is.
+# ckpt forget: a workspace is removed with everything in it, or is left unchanged.
 # Names here are plain.
 # shellcheck disable=SC2012
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh

@@ -1,10 +1,9 @@
 #!/bin/bash
-# Random operations on files, each checked against a model in memory (tests/fsx says how): on native
-# btrfs, which shows that the expectations are btrfs's own, and in workspaces, with checkpoints and
-# rollbacks in between.
+# Random operations on files, each checked against a model in memory (see tests/fsx): on native btrfs, which
+# shows that the expectations are btrfs's own, and in workspaces, with checkpoints and rollbacks in between.
 #
-# CKPTFS_FSX_OPERATIONS: how many, of each of two jobs; 1000000 for the long form.
-# CKPTFS_FSX_SEED: what is done; random otherwise, and printed.
+# CKPTFS_FSX_OPERATIONS: number of operations of each of two jobs; 1000000 for the long form.
+# CKPTFS_FSX_SEED: determines the operations; by default random, and printed.
 # CKPTFS_FSX_CASES: which of native, io_uring, dev_fuse and daemon.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"

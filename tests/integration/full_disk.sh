@@ -1,5 +1,5 @@
 #!/bin/bash
-# A store that runs full: writers hear of it as on any disk, and deleting makes room again.
+# A store that runs full: writers get the same error as on any disk, and deleting frees space.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,7 +1,7 @@
 #!/bin/bash
-# A store whose image has more to give than the disk that it lies on: one user who writes without an end, and
-# others who fill that disk. Every verb is done or fails with "no space left"; nothing is lost; deleting works;
-# with room again all goes on, in the same mount.
+# A store whose image is larger than the free space of its disk: one user who writes endlessly, and others who
+# fill that disk. Every verb succeeds or fails with "no space left"; nothing is lost; deleting works; once
+# there is space again everything continues, in the same mount.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

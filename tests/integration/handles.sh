@@ -1,6 +1,6 @@
 #!/bin/bash
-# File handles (name_to_handle_at, open_by_handle_at, NFS): they open the same file also when the kernel has
-# forgotten it, and never another: what has gone gives ESTALE.
+# File handles (name_to_handle_at, open_by_handle_at, NFS): they open the same file even when the kernel has
+# forgotten it, and never another one: if the file is gone they give ESTALE.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# What somebody else may have written to a store's catalog and sidecars: see the library.
+# A store whose catalog and sidecars were written by an attacker: see the library.
 # shellcheck source-path=SCRIPTDIR source=../lib/hostile_store.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/hostile_store.sh"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# What somebody else may have put in the place of a store's files and directories, and in its image: see the library.
+# A store whose files, directories and image were replaced by an attacker: see the library.
 # shellcheck source-path=SCRIPTDIR source=../lib/hostile_store.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/hostile_store.sh"
 

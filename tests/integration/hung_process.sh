@@ -1,6 +1,6 @@
 #!/bin/bash
-# Users whose processes, or whose filesystems, make whoever looks at them hang: their own verbs end all the
-# same, and those of others do not notice.
+# Users whose processes or filesystems hang anything that examines them: their own verbs end all the same, and
+# the verbs of others are not affected.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

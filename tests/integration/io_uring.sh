@@ -1,6 +1,6 @@
 #!/bin/bash
-# Requests over io_uring: what waits, and what answers from another thread, neither holds up the ring
-# of a processor nor loses entries of it.
+# Requests over io_uring: requests that wait, and answers from another thread, neither hold up the ring of a
+# processor nor lose entries of it.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# What waits at a shut gate is done later by another thread, and with its own arguments: the thread that has read
-# the request has read many others meanwhile, and has put them in the same place.
+# A request that waits at a closed freeze lock is done later by another thread, with its own arguments: the
+# thread that read it has read many others into the same buffer meanwhile.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Who waits for an answer and is killed ends at once, by whatever way requests come: while the gate of his
-# workspace is shut, while his verb waits for another one, and while it is done. The first two are not done at
-# all; the last is done to its end, and everybody sees what it has done.
+# A client that is killed while it waits for an answer ends at once, however requests are transported: while
+# its workspace's freeze lock is closed, while its verb waits for another one, and while its verb runs. In the
+# first two cases the request is not done; in the last it is completed, and its effect is visible.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

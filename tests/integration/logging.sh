@@ -1,6 +1,6 @@
 #!/bin/bash
-# The log: to stderr in the foreground, to the journal or syslog as a daemon; one line an operation,
-# with how long it took; errors with what to do; nothing of what files hold.
+# The log: to stderr in the foreground, to the journal or syslog as a daemon; one line per operation, with its
+# duration; errors with the remedy; no file content.
 # shellcheck source=tests/lib/mount-namespace.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/mount-namespace.sh"
 # shellcheck source=tests/lib/harness.sh

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Calls that are long are done in pieces: the result is what it would be anyway, and a checkpoint of the same
-# workspace, which waits for a piece, need not wait for the whole.
+# Long calls are done in pieces: the result is the same, and a checkpoint of the same workspace, which waits
+# for a piece, need not wait for the whole call.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# A store that lies on btrfs: picked by itself, no image, and every verb works the same.
+# A store on btrfs: the backend is chosen automatically, there is no image, and every verb works the same.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Sources and mount points that cannot be used: one clear line each, and nothing is left behind.
+# Unusable sources and mount points: one clear line each, and nothing is left behind.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

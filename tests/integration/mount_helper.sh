@@ -1,6 +1,6 @@
 #!/bin/bash
-# mount(8), fstab, findmnt and umount, with the helpers where `cmake --install` puts them. All of it
-# in a mount namespace of its own, so that the system's /sbin and fstab stay as they are.
+# mount(8), fstab, findmnt and umount, with the helpers where `cmake --install` puts them. Runs in its own
+# mount namespace, so the system's /sbin and fstab stay as they are.
 # shellcheck source=tests/lib/mount-namespace.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/mount-namespace.sh"
 # shellcheck source=tests/lib/harness.sh

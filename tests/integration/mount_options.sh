@@ -1,5 +1,5 @@
 #!/bin/bash
-# Mount options: what each does, and that none is taken that is not understood.
+# Mount options: the effect of each, and that unknown ones are refused.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

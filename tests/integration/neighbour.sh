@@ -1,28 +1,27 @@
 #!/bin/bash
-# One user does in his workspace whatever takes long, as fast as he can; checkpoints of another workspace,
-# in which hardly anything happens, take no longer for that. A table, in ms: alone, beside each attack and
-# beside all at once, by turns, as the machine has quiet and busy minutes of its own.
+# One user does everything that takes long, in one workspace and as fast as possible; checkpoints of another,
+# almost idle workspace take no longer for it. Prints a table in ms: alone, beside each attack and beside all
+# at once, alternating, because the machine has quiet and busy minutes of its own.
 #
-# To add an attack: a line below that begins with `attack`. The command makes ready what it needs, says
-# "ready" on its stdout and goes on until it is killed; it is stopped and continued by signals.
+# To add an attack: a line below that begins with `attack`. The command prepares what it needs, prints "ready"
+# and continues until it is killed; it is stopped and continued by signals.
 #
-# The goal: the slowest hundredth takes no longer than 3 times what it takes alone. The bare ioctl does not reach
-# that where the kernel alone is under the same attack, in another subvolume of an image (ms, 200 of each, p50/p99):
+# The goal: the 99th percentile is at most 3 times what it is alone. The bare ioctl does not reach that where
+# the kernel alone is under the same attack, in another subvolume of an image (ms, 200 of each, p50/p99):
 #
 #              alone    fsyncs  large-fsyncs  fragments  copies   all
 #   ioctl      2/25     16/50   4/213         15/141     109/544  457/1190
 #   mkdir      4/19     24/49   6/63          14/62      12/136   117/795
 #
-# The other attacks are near the goal or within it. What is left is the kernel's: a commit waits for the fsyncs
-# that are under way (wait_log_commit), for the changes of extents that were begun before it, and for the disk.
+# The other attacks are near the goal or within it. The rest is the kernel's: a commit waits for the fsyncs in
+# progress (wait_log_commit), for extent changes begun before it, and for the disk.
 #
-# A machine with other work has stalls of its own, of which the slowest hundredth tells more than of us. So by
-# default it is the slowest tenth that is held against 15 times as long as alone.
+# A machine with other work has its own stalls, which dominate the 99th percentile. So by default the 90th
+# percentile is checked, against 15 times its value alone.
 #
-# CKPTFS_NEIGHBOUR_CHECKPOINTS: how many beside each attack (30; 200 say more).
+# CKPTFS_NEIGHBOUR_CHECKPOINTS: number of checkpoints beside each attack (30; 200 are more conclusive).
 # CKPTFS_NEIGHBOUR_ATTACKS: names of attacks, if not all.
-# CKPTFS_NEIGHBOUR_TIMES: how many times as long as alone the slowest hundredth may take, to hold it against the
-# goal.
+# CKPTFS_NEIGHBOUR_TIMES: the permitted ratio of the 99th percentile to its value alone, to check the goal.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,9 +1,9 @@
 #!/bin/bash
-# Each checkpoint under running writers is one moment: a state that existed, with everything in it
-# whose call had returned before. tests/moment says how that is proven, and what each case does.
+# Each checkpoint under running writers shows a single moment: a state that existed, including every call that
+# had returned before. tests/moment describes the proof and the cases.
 #
 # CKPTFS_MOMENT_LONG=1: 600 checkpoints of the mixed case in a minute, and more of each other case.
-# CKPTFS_MOMENT_SEED: the order of the writers' operations; random otherwise, and printed.
+# CKPTFS_MOMENT_SEED: the order of the writers' operations; by default random, and printed.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

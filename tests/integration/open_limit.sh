@@ -1,6 +1,6 @@
 #!/bin/bash
-# The daemon's limit on descriptors is the kernel's. No user, and no ten of them together, keep another from
-# opening files; and whoever uses all up, as root can, keeps nobody from checkpoints and rollbacks.
+# The daemon's limit on descriptors is the kernel's. Neither one user nor ten together can prevent another
+# from opening files; and using up all descriptors, as root can, does not prevent checkpoints and rollbacks.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# What a checkpoint records of the files that were open for writing, and `ckpt show` tells.
+# What a checkpoint records about the files that were open for writing, and `ckpt show` prints.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

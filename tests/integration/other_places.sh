@@ -1,6 +1,6 @@
 #!/bin/bash
-# A snapshot and a workspace stand in several places, and the kernel is asked for a change in one. When the
-# verb has returned, all others are right at once: not a few milliseconds later.
+# A snapshot and a workspace are visible in several places, and a change is requested in one. When the verb
+# has returned, all others are up to date at once, not a few milliseconds later.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

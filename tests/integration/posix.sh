@@ -1,10 +1,10 @@
 #!/bin/bash
-# Ordinary files behave on ckptfs as on native btrfs: one program with all expectations
-# (tests/posix) runs on btrfs itself, which shows that the expectations are btrfs's own, then in a
-# workspace, then in a workspace of a daemon that cannot have passthrough.
+# Ordinary files behave on ckptfs as on native btrfs: one program with all expectations (tests/posix) runs on
+# btrfs itself, which shows that the expectations are btrfs's own, then in a workspace, then in a workspace of
+# a daemon without passthrough.
 #
-# CKPTFS_POSIX_ENTRIES: how many files are in the largest directory; 100000 in the long form.
-# CKPTFS_POSIX_OPERATIONS: how many random operations on a file in a workspace; 20000 in the long form.
+# CKPTFS_POSIX_ENTRIES: number of files in the largest directory; 100000 in the long form.
+# CKPTFS_POSIX_OPERATIONS: number of random operations on a file in a workspace; 20000 in the long form.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Programs that keep books of their own about files: a SQLite database under load is whole in every
-# checkpoint, git and make see after a rollback what has changed and nothing else.
+# Programs that keep their own records about files: a SQLite database under load is consistent in every
+# checkpoint; after a rollback git and make see exactly what has changed.
 #
 # CKPTFS_PROGRAMS_LONG=1: 50 checkpoints of each database instead of 6.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh

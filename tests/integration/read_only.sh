@@ -1,6 +1,6 @@
 #!/bin/bash
-# -o ro is for rescue: on a disk that is read-only or full, beside what a killed daemon has left, with a
-# damaged catalog. Nothing is written, and nothing that was there is missing.
+# -o ro is for rescue: on a disk that is read-only or full, after a killed daemon, with a damaged catalog.
+# Nothing is written, and everything that was there is visible.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# A real source tree: unpacked into a workspace, built there, checkpointed, damaged, rolled back, and
-# then byte for byte, mode for mode and time for time what it was; and it still builds.
+# A real source tree: unpacked into a workspace, built there, checkpointed, damaged and rolled back. Then all
+# content, modes and times are as before; and it still builds.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Who may do what: a check for each cell of the manual's table (WHO MAY DO WHAT in ckptfs(7)), of each verb by
+# Access rights: a check for each cell of the manual's table (WHO MAY DO WHAT in ckptfs(7)), of each verb by
 # the directory tree and by ckpt.
 # Names here are plain.
 # shellcheck disable=SC2012

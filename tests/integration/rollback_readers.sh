@@ -1,9 +1,9 @@
 #!/bin/bash
-# A rollback is one step for those who read: at each path walk from the root everything is of the
-# state before or of the one that is restored, and after the call has returned nothing is stale: no
-# size, time, page or listing. Handles and mappings keep what they opened, watches go on.
+# A rollback is atomic for readers: each path walk from the root finds everything in the previous or in the
+# restored state, and after the call has returned nothing is stale: no size, time, page or listing. Handles
+# and mappings keep what they opened, and watches continue.
 #
-# CKPTFS_READERS_SECONDS: how long for each way to roll back (4).
+# CKPTFS_READERS_SECONDS: duration for each way to roll back (4).
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Rollbacks in a row, each after changes, with files opened and closed and directories kept in use
-# across them: nothing of them may pile up in the daemon or in the store. CKPTFS_ROLLBACKS says how
-# many (300; the promise is made of 10,000).
+# Rollbacks in a row, each after changes, with files opened and closed and directories kept in use across
+# them: nothing may accumulate in the daemon or in the store. CKPTFS_ROLLBACKS: number of rollbacks (300; the
+# promise covers 10,000).
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# ckpt config: what can be set, by whom, and that it outlives the catalog; limit.snapshots.
+# ckpt config: what can be set, by whom, and that it survives the loss of the catalog; limit.snapshots.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# How long checkpoints keep other calls waiting, as a table. Fails if a call waits for seconds.
+# How long checkpoints block other calls, as a table. Fails if a call waits for seconds.
 #
 # CKPTFS_STALL_MIB: amounts of dirty data in MiB ("0 32"); "0 100 1024" for the report.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh

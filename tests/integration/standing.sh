@@ -1,6 +1,6 @@
 #!/bin/bash
-# Handles on directories, watches and relative paths across a rollback, and the rules for the old
-# root after a rollback by name, as man/ckptfs.7 gives them. (Shells: verbs_in_place.sh.)
+# Directory handles, watches and relative paths across a rollback, and the rules for the old root after a
+# rollback by name, as documented in man/ckptfs.7. (Shells: verbs_in_place.sh.)
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,7 +1,6 @@
 #!/bin/bash
-# The backend that a store was made with is recorded, and is law: a store whose backend cannot be
-# had is refused, with the reason, the workspaces concerned and the mend, and nothing is made in its
-# place.
+# The backend that a store was made with is recorded and binding: if it is not available, the store is refused
+# with the reason, the workspaces concerned and the remedy, and nothing is created in its place.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,7 +1,7 @@
 #!/bin/bash
-# A catalog.db that is damaged or lost is set aside and rebuilt from the sidecars, with every name,
-# parent, message, metadata and pin. A damaged sidecar costs only itself. An old catalog.db, put back
-# from a backup, makes the store read-only until it is repaired.
+# A damaged or lost catalog.db is set aside and rebuilt from the sidecars, with every name, parent, message,
+# metadata and pin. A damaged sidecar affects only itself. An old catalog.db, restored from a backup, makes
+# the store read-only until it is repaired.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# One daemon a store; how the last one ended is known; dead mounts are cleared.
+# One daemon per store; how the last one ended is known; dead mounts are removed.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

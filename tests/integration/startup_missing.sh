@@ -1,5 +1,6 @@
 #!/bin/bash
-# A volume that is gone makes its snapshot MISSING and nothing else; back again, it is as before.
+# A volume that is gone makes its snapshot MISSING and affects nothing else; once it is back, all is as
+# before.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,7 +1,7 @@
 #!/bin/bash
-# The daemon is stopped (SIGSTOP) for ten seconds while programs work and checkpoints are made, as by a debugger
-# or a machine that sleeps: all wait, and go on when it does. Nobody gets an error, every checkpoint is one
-# moment, nothing is left over.
+# The daemon is stopped (SIGSTOP) for ten seconds while programs work and checkpoints are made, as by a
+# debugger or a suspended machine: all wait, and continue with it. No call fails, every checkpoint shows a
+# single moment, and nothing is left over.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 [[ -x $bin/moment ]] || skip_test "the program moment is not built"

@@ -1,10 +1,10 @@
 #!/bin/bash
-# All operations raced against each other by many processes, with unmounting among them: no call
-# hangs, no call ends with an error that the manual does not give it, no file is torn, and in the end
-# catalog, volumes, loop devices and the daemon's descriptors are what they should be.
+# Many processes race all operations against each other, including unmounts: no call hangs, no call fails with
+# an error that the manual does not list, no file is torn, and in the end catalog, volumes, loop devices and
+# the daemon's descriptors are correct.
 #
-# CKPTFS_STRESS_SECONDS: how long (20). CKPTFS_STRESS_SEED: to repeat what a run did, as far as
-# processes can be repeated. CKPTFS_STRESS_OPTIONS: more mount options.
+# CKPTFS_STRESS_SECONDS: duration (20). CKPTFS_STRESS_SEED: repeats a run, as far as processes can be
+# repeated. CKPTFS_STRESS_OPTIONS: more mount options.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

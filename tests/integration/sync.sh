@@ -1,7 +1,7 @@
 #!/bin/bash
-# What makes sure that written data is on the disk: fsync(2), fsync of a directory, fsync of the mount's
-# root, sync(2), a checkpoint. Seen by a copy of the image, as a power cut would leave it. (syncfs(2) does
-# not: the kernel tells a FUSE filesystem nothing of it.)
+# What makes written data durable: fsync(2), fsync of a directory, fsync of the mount's root, sync(2), a
+# checkpoint. Checked on a copy of the image, as a power failure would leave it. (syncfs(2) does not: the
+# kernel does not report it to a FUSE filesystem.)
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# A write with O_SYNC, O_DSYNC, RWF_SYNC or RWF_DSYNC is on the disk when it returns, whichever way the
-# data of the file goes: a copy of the image, made then, has it. As if power had gone.
+# A write with O_SYNC, O_DSYNC, RWF_SYNC or RWF_DSYNC is durable when it returns, whichever way the file's
+# data goes: a copy of the image made then, as after a power failure, contains it.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

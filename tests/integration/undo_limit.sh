@@ -1,5 +1,5 @@
 #!/bin/bash
-# The states that rollbacks keep do not pile up: undo_keep and undo_keep_time.
+# The states that rollbacks keep do not accumulate: undo_keep and undo_keep_time.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

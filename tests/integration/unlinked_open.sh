@@ -1,8 +1,8 @@
 #!/bin/bash
-# Files that are open but have no name: checkpoints hold them, the live tree never shows them, and
-# they go when nobody has them open any more.
+# Files that are open but have no name: checkpoints contain them, the live tree never shows them, and they are
+# deleted when the last process has closed them.
 #
-# CKPTFS_UNLINKED_MANY: how many at once in the last part; 10,000 where time is no matter.
+# CKPTFS_UNLINKED_MANY: number of files in the last part; 10,000 in the long form.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

@@ -1,7 +1,7 @@
 #!/bin/bash
-# A container in a user namespace that has one workspace: its root and its users may use the verbs as the owner
-# may, and get no further: not to other workspaces, not to the store, not to rights that their owner has not,
-# and not in anybody's way.
+# A container in a user namespace that has one workspace: its root and its users may use the verbs as the
+# owner may, and nothing more: they get no access to other workspaces or to the store, no rights that their
+# owner lacks, and cannot obstruct anybody.
 # shellcheck disable=SC2016,SC2317
 # shellcheck source=tests/lib/mount-namespace.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/mount-namespace.sh"

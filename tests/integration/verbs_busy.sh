@@ -1,6 +1,6 @@
 #!/bin/bash
-# Rollback while files of the workspace are open for writing: refused, with the process and the file
-# named, unless it is told to leave such handles with the state that is kept.
+# Rollback while files of the workspace are open for writing: refused, naming the process and the file, unless
+# it is told to leave such handles with the kept state.
 # Names here are plain, and `a && b || fail` is meant as it stands.
 # shellcheck disable=SC2010,SC2012,SC2015,SC2086
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh

@@ -1,6 +1,6 @@
 #!/bin/bash
-# After each verb, by whatever path, every other path shows the new state at once: names, sizes,
-# times, content, listings, owners, ACLs, and what was not there before.
+# After each verb, by whatever path, every other path shows the new state at once: names, sizes, times,
+# content, listings, owners, ACLs, and names that did not exist before.
 # Names here are plain, and `a && b || fail` is meant as it stands.
 # shellcheck disable=SC2010,SC2012,SC2015,SC2086
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Checkpoints as directories: mkdir, rmdir and mv in both places of the list, the names they may
-# have, `latest`, `.live`, the times of their directories, and -o snapdir.
+# Checkpoints as directories: mkdir, rmdir and mv in both places of the list, the permitted names, `latest`,
+# `.live`, the times of their directories, and -o snapdir.
 # Names here are plain, and `a && b || fail` is meant as it stands.
 # shellcheck disable=SC2010,SC2012,SC2015,SC2086
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Processes that stand in a workspace across a rollback: what they see afterwards, and that it is
-# never something else than the restored directory they stand in.
+# Processes whose working directory is in a workspace across a rollback: what they see afterwards, and that it
+# is always the restored directory of the same path.
 # Names here are plain, and `a && b || fail` is meant as it stands.
 # shellcheck disable=SC2010,SC2012,SC2015,SC2086
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh

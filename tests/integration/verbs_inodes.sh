@@ -1,6 +1,6 @@
 #!/bin/bash
-# Inode numbers: no two files that differ share one, they stay the same, and the programs that trust
-# them (diff, tar, cp -a, rsync -H, find) do the right thing.
+# Inode numbers: no two different files share one, they are stable, and the programs that rely on them (diff,
+# tar, cp -a, rsync -H, find) work correctly.
 # Names here are plain, and `a && b || fail` is meant as it stands.
 # shellcheck disable=SC2010,SC2012,SC2015,SC2086
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh

@@ -1,5 +1,5 @@
 #!/bin/bash
-# `ls -l` of a list of snapshots shows what the catalog knows and touches no volume.
+# `ls -l` of a list of snapshots shows what the catalog contains and accesses no volume.
 # Names here are plain, and `a && b || fail` is meant as it stands.
 # shellcheck disable=SC2010,SC2012,SC2015,SC2086
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh

@@ -1,5 +1,5 @@
 #!/bin/bash
-# A snapshot whose volume is gone: shown, EIO on use, deleted only by force.
+# A snapshot whose volume is gone: listed, EIO on use, deleted only with --force.
 # Names here are plain, and `a && b || fail` is meant as it stands.
 # shellcheck disable=SC2010,SC2012,SC2015,SC2086
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Who may make, delete and rename snapshots: those who may write the workspace, be it by owner, by
-# group or by ACL; in both places, and through ckpt.
+# Creating, deleting and renaming snapshots is permitted to users who may write the workspace, be it as owner,
+# by group or by ACL; in both places, and through ckpt.
 # Names here are plain, and `a && b || fail` is meant as it stands.
 # shellcheck disable=SC2010,SC2012,SC2015,SC2086
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh

@@ -1,6 +1,6 @@
 #!/bin/bash
-# What is in a snapshot is read-only, whoever asks and by whatever call, in both places; and it is
-# read with the permissions that it has.
+# The content of a snapshot is read-only for every user and every call, in both places; and it is read with
+# the permissions that it has.
 # Names here are plain, and `a && b || fail` is meant as it stands.
 # shellcheck disable=SC2010,SC2012,SC2015,SC2086
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Workspaces as directories of the mount root: made, renamed, removed; which names they may have;
-# and what the mount root and .snapshots refuse.
+# Workspaces as directories of the mount root: creating, renaming and removing them; the permitted names; and
+# what the mount root and .snapshots refuse.
 # Names here are plain, and `a && b || fail` is meant as it stands.
 # shellcheck disable=SC2010,SC2012,SC2015,SC2086
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh

@@ -1,7 +1,7 @@
 #!/bin/bash
-# A user whose writes never end has checkpoints that are not one moment, and say so; those of others stay
-# one, and wait for nothing. (A write(2) holds its file's lock as long as it lasts; what stops writes for a
-# checkpoint waits behind it, with a thread that nobody can call back.)
+# If a user's writes never end, that user's checkpoints do not show a single moment, and say so; the
+# checkpoints of others still do, and are not delayed. (A write(2) holds its file's lock until it ends; the
+# call that stops writes for a checkpoint waits behind it, in a thread that cannot be cancelled.)
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

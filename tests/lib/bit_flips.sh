@@ -1,9 +1,9 @@
-# Sourced by integration/bit_flips_*.sh: bits that flip in a store while it is mounted: in files, in btrfs's own
-# blocks, in the sidecars and in the catalog. Whoever reads what is damaged gets an error and nothing else; others go
-# on; fsck and status tell; a new mount works, or says what is wrong.
+# Sourced by integration/bit_flips_*.sh: bit flips in a mounted store: in files, in btrfs's metadata blocks,
+# in the sidecars and in the catalog. Reading what is damaged fails with an error; other users continue; fsck
+# and status report it; a remount works or says what is wrong.
 #
-# Before, a script sets $options, to mount a new store with, and $image, the file that has the volumes in it; its
-# new_ground makes a place for a store and sets $store. Afterwards it calls flip_bits.
+# A script first sets $options, for mounting a new store, and $image, the file that contains the volumes; its
+# new_ground creates a place for a store and sets $store. Then it calls flip_bits.
 #
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # image, options and store are the script's
@@ -12,10 +12,10 @@
 
 m=$scratch/mnt
 damage() { python3 "$harness_directory/damage.py" "$@"; }
-# What the kernel has read already it would not read again.
+# Drops the caches: the kernel would not read cached data again.
 forget() { echo 3 >/proc/sys/vm/drop_caches; }
 warnings() { (cd "$m" && ckpt status --format json) | jq -r '.warnings[]'; }
-# marked TEXT: so much of it that it is not kept among the metadata.
+# marked TEXT: repeats it until it is too large for btrfs to store inline in its metadata.
 marked() { for ((i = 0; i < 3000; i++)); do echo "$1"; done; }
 
 flip_in_file() {
@@ -49,8 +49,8 @@ flip_in_file() {
     check_eq "$daemon" "$(daemon_pid "$store")" "the daemon"
 }
 
-# Damages all sidecars with the text that are on the disk. The last one is written some time after the checkpoint
-# has returned, and then is whole again.
+# Damages all sidecars on disk that contain the text. The last one is written some time after the checkpoint
+# has returned, and is then intact again.
 damaged_sidecar_is_told() {
     sync
     damage marker "$image" "$mark \\\" of a sidecar" >/dev/null
@@ -61,7 +61,7 @@ damaged_sidecar_is_told() {
 
 flip_in_sidecar() {
     test_case "in a sidecar"
-    # So long that btrfs keeps it as data. A sidecar is JSON: there the quotation mark has a backslash before it.
+    # Too long to be stored inline by btrfs. A sidecar is JSON, which escapes the quotation mark.
     text="$mark \" of a sidecar, $(head -c 5000 /dev/zero | tr '\0' x)"
     ckpt checkpoint -w "$m/good" -s described -m "$text" >/dev/null
     await 10 "fsck tells of a damaged sidecar" damaged_sidecar_is_told
@@ -86,7 +86,7 @@ flip_in_catalog() {
     run ckpt fsck --mount "$m"
     check_not "fsck: $output $errors" test "$status" -eq 0
     check_match "catalog" "$output$errors" "fsck"
-    # Done, or refused with a reason; it is the same daemon afterwards.
+    # Each is done, or refused with a reason; the daemon is the same afterwards.
     for verb in "mkdir $m/.snapshots/good/after" "mv $m/.snapshots/good/many1 $m/.snapshots/good/one" \
         "rmdir $m/.snapshots/good/many2" "mv -T $m/.snapshots/good/t $m/.snapshots/good/.live" "mkdir $m/more"; do
         # shellcheck disable=SC2086 # words
@@ -121,7 +121,7 @@ flip_anywhere() {
         for ((i = 0; i < 40; i++)); do head -c 50000 /dev/urandom >"$m/w/f$i"; done
         mkdir "$m/.snapshots/w/s"
         (cd "$m/w" && md5sum f*) >"$scratch/sums"
-        # The load, which may fail, and has to end.
+        # The load, which may fail but must end.
         # shellcheck disable=SC2016 # for bash
         background timeout 120 bash -c 'for ((i = 0; i < 100; i++)); do
             echo "$i" >"$1/w/live"; mkdir "$1/.snapshots/w/l$i"; rmdir "$1/.snapshots/w/l$i"; cat "$1"/w/f* >/dev/null
@@ -135,10 +135,10 @@ flip_anywhere() {
         kill "$load" 2>/dev/null
         wait "$load"
         check_not "the load ends in time" test $? -eq 124
-        # Right or an error, never something else.
+        # The correct content or an error, never wrong content.
         wrong=$( (cd "$m/.snapshots/w/s" 2>/dev/null && timeout 60 md5sum f* 2>/dev/null) | grep -vxFf "$scratch/sums")
         check_eq '' "$wrong" "files with another content"
-        # Or says that it cannot read the catalog.
+        # Or reports that it cannot read the catalog.
         check "status tells" test -n "$(warnings 2>&1)"
         unmount "$m" || fail "unmount"
         await_end "$daemon" || fail "the daemon does not end"

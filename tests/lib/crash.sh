@@ -1,14 +1,14 @@
-# Sourced by the crash tests: kills a daemon (or ckpt) at each failpoint that an operation passes,
-# lets the store recover, and compares with the state before and the state after.
+# Sourced by the crash tests: kills a daemon (or ckpt) at each failpoint that an operation passes, lets the
+# store recover, and compares it with the states before and after.
 #
-# An operation is a function op_NAME; it is given the mount point and is one command. An operation
-# that is itself a mount leaves the function out. NAME_base, NAME_options and break_NAME say what it
-# starts from (see `start_from`), check_NAME, if there is one, looks at it afterwards. No failpoint
-# is listed anywhere: a first run, which nothing kills, notes those that are passed.
+# An operation is a function op_NAME; its argument is the mount point, and it runs one command. An operation
+# that is itself a mount has no such function. NAME_base, NAME_options and break_NAME define the state that it
+# starts from (see `start_from`); check_NAME, if defined, checks the result. No failpoints are listed
+# anywhere: a first run, which is not killed, records those that are passed.
 #
 # shellcheck shell=bash
-# A few hundred stores are made, copied and removed: in memory, if there is room. That is no loss, as
-# a killed process takes no written data along, wherever it was written to.
+# A few hundred stores are made, copied and removed: in memory, if there is room. That loses nothing, because
+# killing a process does not lose data that it has written, wherever that was written to.
 if [[ -z ${TMPDIR-} && $(df --output=avail -m /dev/shm 2>/dev/null | tail -n 1) -gt 2048 ]]; then
     export TMPDIR=/dev/shm
 fi
@@ -29,9 +29,9 @@ mounts+=("$mnt")
 declare -A passed=()      # names of failpoints, over all operations
 declare -A ways_killed=() # of recoveries, over all operations: the result and the points passed
 
-# --- What an operation starts from ---------------------------------------------------------------
+# --- The starting state --------------------------------------------------------------------------
 
-# Makes $scratch/base, with all that the operations need; its daemon ends cleanly.
+# Makes $scratch/base, with everything that the operations need; its daemon is stopped cleanly.
 make_base() {
     local root=$scratch/base
     mount_store "$root" "$mnt" size=256M || fail "cannot mount the first store"
@@ -61,7 +61,7 @@ make_base() {
     head -c 200000 /dev/urandom >"$scratch/tree/big"
 }
 
-# start_from NAME: puts a copy of what op_NAME starts from at $store, and sets $options.
+# start_from NAME: copies the state that op_NAME starts from to $store, and sets $options.
 start_from() {
     local base=${1}_base what_breaks=break_$1
     rm -rf "$run_directory"
@@ -69,15 +69,15 @@ start_from() {
     cp -a "$scratch/tree" "$run_directory/tree"
     base=${!base-$scratch/base}
     [[ $base == none ]] || cp -a --sparse=always "$base" "$store"
-    # Without access times: to look at a tree must not change it, which a rollback would notice.
+    # Without access times: looking at a tree must not change it, because a rollback would notice.
     options=${1}_options
     options=noatime,${!options-size=256M}
     if declare -F "$what_breaks" >/dev/null; then "$what_breaks" "$store"; fi
 }
 
-# --- Daemons that die ----------------------------------------------------------------------------
+# --- Killed daemons ------------------------------------------------------------------------------
 
-# A killed daemon takes its loop device along, a moment later.
+# When a daemon is killed its loop device goes too, a moment later.
 await_detached() {
     local i
     for ((i = 0; i < 500; i++)); do
@@ -87,8 +87,8 @@ await_detached() {
     fail "a loop device is left of the daemon"
 }
 
-# Ends the daemon if it lives, and waits until nothing of it is left. A dead mount point stays: the
-# next mount is to clear it.
+# Stops the daemon if it runs, and waits until nothing is left of it. A dead mount point stays: the next mount
+# must remove it.
 end_daemon() {
     local pid=''
     [[ ! -s $store/lock ]] || pid=$(daemon_pid "$store")
@@ -97,10 +97,10 @@ end_daemon() {
     await_detached
 }
 
-# --- What there is -------------------------------------------------------------------------------
+# --- Observing the store -------------------------------------------------------------------------
 
-# Prints all that can be seen on the mount, without what differs from run to run: times of
-# workspaces and snapshots that were just made, and the names made of them.
+# Prints everything visible on the mount except what differs from run to run: times of workspaces and
+# snapshots just made, and the names generated from them.
 observe() {
     {
         # Roots of trees get the time of the operation.
@@ -124,11 +124,11 @@ normalise_times() {
     }'
 }
 
-# From outside, with the daemon gone: every row has its volume and every volume its row, sidecars
-# likewise, snapshots are read-only, and nothing else lies about.
+# Checks from outside, with the daemon gone: rows, volumes and sidecars match, snapshots are read-only, and
+# nothing else is left over.
 check_outside() {
     local what=$1 image=$scratch/image rows snapshots
-    # Damaged catalogs are kept; how many is for check_NAME to say.
+    # Damaged catalogs are kept; check_NAME checks how many.
     check_eq "" "$(find "$store" -mindepth 1 -maxdepth 1 ! -name catalog.db ! -name volumes.img \
         ! -name reserve ! -name 'catalog.db.damaged-*' -printf '%f ')" "$what: files in the store"
     check_eq ok "$(sqlite3 "$store/catalog.db" 'PRAGMA integrity_check; PRAGMA foreign_key_check')" \
@@ -153,7 +153,7 @@ check_outside() {
     umount "$image"
 }
 
-# check_state WHAT: the store at $store, mounted now, is as before or as after; sets $found.
+# check_state WHAT: the store at $store, now mounted, is in the state before or after; sets $found.
 check_state() {
     local what=$1 state
     state=$(observe)
@@ -173,8 +173,8 @@ difference() {
     if ((${#before} < ${#after})); then echo "$before"; else echo "$after"; fi
 }
 
-# recover WHAT [TRACE]: mounts, looks at everything, unmounts, and looks from outside. Names that are
-# passed go to TRACE.
+# recover WHAT [TRACE]: mounts, checks everything, unmounts, and checks from outside. The failpoints passed
+# are written to TRACE.
 recover() {
     local what=$1
     CKPTFS_FAILPOINT_TRACE=${2-/dev/null} mount_store "$store" "$mnt" "$options" || {
@@ -200,8 +200,8 @@ do_operation() {
     ) >"$scratch/operation.out" 2>&1
 }
 
-# Runs op_NAME once, unharmed: sets $state_before and $state_after, and $targets, the points to be
-# killed at: "daemon checkpoint.after-commit@1".
+# Runs op_NAME once without a kill: sets $state_before and $state_after, and $targets, the points to kill at:
+# "daemon checkpoint.after-commit@1".
 trace_operation() {
     local name=$1 first=0
     start_from "$name"
@@ -228,13 +228,13 @@ trace_operation() {
     rm "$scratch/trace.daemon"
 }
 
-# numbered WHO FIRST: of the names on stdin those after line FIRST, with their count so far. But of those that
-# are passed when the kernel wants memory back: nothing says how often.
+# numbered WHO FIRST: numbers the occurrences of the names on stdin, and prints those after line FIRST. Skips
+# names that are passed on memory pressure: their number is not predictable.
 numbered() {
     awk -v who="$1" -v first="$2" '{ n[$0]++ } NR > first && !/^forget[.]/ { print who, $0 "@" n[$0] }'
 }
 
-# kill_operation NAME WHO POINT: a fresh start, killed at POINT. Sets $succeeded.
+# kill_operation NAME WHO POINT: starts afresh and kills at POINT. Sets $succeeded.
 kill_operation() {
     local name=$1 who=$2 point=$3 kill_client='' kill_daemon=''
     start_from "$name"
@@ -243,7 +243,7 @@ kill_operation() {
     if CKPTFS_FAILPOINT=$kill_daemon mount_store "$store" "$mnt" "$options" 2>"$scratch/said"; then
         if do_operation "$name"; then succeeded=yes; fi
     fi
-    # A daemon that works on in the background is killed at its end at the latest.
+    # A daemon that continues in the background is killed at its end at the latest.
     end_daemon
     checks=$((checks + 1))
     if [[ $who == daemon ]]; then
@@ -254,9 +254,9 @@ kill_operation() {
     fi
 }
 
-# Recovers from what lies at $store: once undisturbed, and once, on a copy, in recoveries that are
-# killed at one point after the other. A recovery that takes the same way as an earlier one of this
-# script is not killed again, unless CKPTFS_CRASH_ALL is set; tests/unit kills those of each operation.
+# Recovers from the state at $store: once undisturbed, and once, on a copy, in recoveries that are killed at
+# one point after another. A recovery that passes the same points as an earlier one of this script is not
+# killed again unless CKPTFS_CRASH_ALL is set; tests/unit kills those of each operation.
 recover_twice() {
     local what=$1 expected point points way
     rm -rf "$run_directory.crashed"
@@ -311,7 +311,7 @@ crash_matrix() {
 }
 
 # error_matrix ERRNO NAME...: each operation, with that error at each of its steps before the commit: it
-# fails, nothing has changed, nothing is left of it, and the daemon goes on.
+# fails, nothing has changed, nothing is left of it, and the daemon continues.
 error_matrix() {
     local error=$1 name target who point points kill_client=''
     shift
@@ -322,7 +322,7 @@ error_matrix() {
         for target in "${targets[@]}"; do
             read -r who point <<<"$target"
             case $point in commit.before-generation@* | *.after-commit@*) break ;; esac
-            # Of the clearing up afterwards, which may fail unseen.
+            # Part of the cleanup afterwards, which may fail silently.
             case $point in volume-destroy.* | delete.after-* | delete.before-tombstone-*) continue ;; esac
             [[ $who == daemon ]] || continue
             start_from "$name"

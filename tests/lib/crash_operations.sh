@@ -1,5 +1,5 @@
-# Sourced by the crash tests after crash.sh: all operations that change a store, in groups of what a
-# test can do in a minute. A failpoint that none of them passes is an error (failpoints.sh).
+# Sourced by the crash tests after crash.sh: all operations that change a store, in groups that a test can run
+# in a minute. A failpoint that none of them passes is an error (failpoints.sh).
 #
 # shellcheck shell=bash disable=SC2034,SC2154,SC2317
 
@@ -15,7 +15,7 @@ op_pin() { setfattr -n user.ckptfs.pinned -v 1 "$1/.snapshots/w/second"; }
 op_describe() { setfattr -n user.ckptfs.message -v "another" "$1/.snapshots/w/first"; }
 op_set() { ckpt config -w "$1/w" keep.daily 7; }
 op_set_of_store() { cd "$1" && ckpt config --store keep.within 30d; }
-# Of what there is it removes the first.
+# Removes the first checkpoint.
 op_cleanup() { ckpt cleanup -w "$1/w" --keep-last 1; }
 op_diff() { ckpt diff -w "$1/w" -f first; }
 snapshot_operations=(checkpoint checkpoint_described delete rename_snapshot pin describe diff set set_of_store cleanup)
@@ -24,7 +24,7 @@ snapshot_operations=(checkpoint checkpoint_described delete rename_snapshot pin 
 
 op_rollback() { mv -T "$1/.snapshots/w/first" "$1/w"; }
 op_rollback_in_place() { mv -T "$1/.snapshots/w/first" "$1/.snapshots/w/.live"; }
-# Nothing changed since: the state before is not kept, but destroyed.
+# Nothing has changed since, so the previous state is not kept but destroyed.
 op_rollback_unchanged() { mv -T "$1/.snapshots/other/same" "$1/other"; }
 op_exchange() { [[ $(rename_flags 2 "$1/.snapshots/w/first" "$1/w") == 0 ]]; }
 op_promote() { mv -T "$1/.snapshots/w/first" "$1/other"; }
@@ -39,7 +39,7 @@ op_remove() { rmdir "$1/empty"; }
 op_rename_workspace() { mv -T "$1/other" "$1/another"; }
 op_fork() { mv -T "$1/.snapshots/w/first" "$1/forked"; }
 op_import() { ckpt init --mount "$1" --name imported "$run_directory/tree"; }
-# What is imported is there in whole, too, until its owner removes it.
+# The imported tree is also still complete, until its owner removes it.
 check_import() {
     local original=$run_directory/tree
     [[ ! -L $original ]] || original=$original.before-ckptfs

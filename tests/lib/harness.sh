@@ -1,13 +1,13 @@
-# Sourced by the integration and crash tests: stores and mounts that clean up after themselves, and
-# checks that say what they expected. A test is a bash script that calls `test_case NAME` before
-# each part, uses the checks below, and exits through the trap set here: 0 if every check held, 1
-# otherwise, 77 (with the reason) if it cannot run here.
+# Sourced by the integration and crash tests: stores and mounts that clean up after themselves, and checks
+# that print what they expected. A test is a bash script that calls `test_case NAME` before each part, uses
+# the checks below, and exits through the trap set here: 0 if every check held, 1 otherwise, 77 (with the
+# reason) if it cannot run here.
 #
 # shellcheck shell=bash
 
 set -u -o pipefail
 export LC_ALL=C
-# So that failpoints count (backend/base/failpoint.h).
+# Enables failpoints (backend/base/failpoint.h).
 export CKPTFS_TESTING=may-kill-the-daemon
 
 readonly SKIPPED=77
@@ -15,19 +15,19 @@ readonly SKIPPED=77
 harness_directory=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly harness_directory
 bin=${CKPTFS_BIN_DIR:?set CKPTFS_BIN_DIR to the directory of ckptfs and ckpt}
-# The system's programs come next: a version manager's stand-in for python3 takes as long to start as eight of it,
-# and scripts start it hundreds of times.
+# The system's programs come first: a version manager's wrapper for python3 takes eight times as long to
+# start, and scripts start it hundreds of times.
 PATH=$bin:/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 
 failures=0
 checks=0
 current_case=start
 
-# Everything that a test makes lives below $scratch, and every mount and process is remembered here.
+# Everything that a test creates is below $scratch, and every mount and process is recorded here.
 scratch=$(mktemp -d "${TMPDIR:-/var/tmp}/ckptfs-test.XXXXXX")
 declare -a mounts=() processes=()
 
-# What stdout and stderr of `run` and `refused` held, and the exit status.
+# stdout, stderr and the exit status of the last `run` or `refused`.
 output='' errors='' status=0
 
 cleanup() {
@@ -59,8 +59,8 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
-# kill_child PID SIGNAL: if it still is a process of this script. One that has ended may have left its number to a
-# process of somebody else.
+# kill_child PID SIGNAL: if it is still a process of this script. The PID of one that has ended may have been
+# reused.
 kill_child() {
     local stat
     { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
@@ -72,22 +72,22 @@ kill_child() {
 await_stores() {
     local lock fd
     for lock in "$scratch"/*/lock "$scratch"/*/*/lock; do
-        # By a descriptor: flock(1) itself would make a file anew that the daemon removes just then.
+        # Opened by descriptor: flock(1) itself would recreate a file that the daemon is just removing.
         { exec {fd}<"$lock"; } 2>/dev/null || continue
         flock --timeout 20 "$fd" || echo "note: $lock is still held"
         exec {fd}<&-
     done
 }
 
-# Devices of device-mapper that a killed daemon of this test has left: the next mount would remove them.
+# Device-mapper devices left by a killed daemon of this test: the next mount would remove them.
 remove_devices() {
     local volumes prefix device
     has_device_mapper || return 0
     for volumes in "$scratch"/*/{cow,thin} "$scratch"/*/*/{cow,thin}; do
         [[ -d $volumes ]] || continue
-        # As backend/dm/dm_home.cc has it.
+        # Named as in backend/dm/dm_home.cc.
         prefix=$(stat -c 'CKPTFS-%D-%i' "$volumes" | awk -F- '{ printf "%s-%s-%x-", $1, $2, $3 }')
-        # A pool goes after what is in it.
+        # A pool is removed after its devices.
         for device in $(dmsetup ls | awk -v prefix="$prefix" 'index($1, prefix) == 1 { print $1 }' |
             sed 's/-pool$/~&/' | sort | tr -d '~'); do
             dmsetup resume "$device" && dmsetup remove "$device"
@@ -100,8 +100,8 @@ skip_test() {
     exit "$SKIPPED"
 }
 
-# has_driver NODE: somebody answers there. The node alone says nothing: it may be left from another kernel,
-# and libdevmapper makes its own wherever it is asked for something.
+# has_driver NODE: whether the device has a driver. The node alone proves nothing: it may be left from another
+# kernel, and libdevmapper creates its own on demand.
 has_driver() { [[ -c $1 ]] && { : <>"$1"; } 2>/dev/null; }
 has_device_mapper() { has_driver /dev/mapper/control; }
 
@@ -174,7 +174,7 @@ refused() {
     fi
 }
 
-# Checks in a subshell, which may stand in another directory and have files open:
+# Checks in a subshell, which may have another working directory and open files:
 #     ( begin_subshell; cd ... || exit; check ...; end_subshell ); join_subshell
 begin_subshell() { failures=0 checks=0; }
 end_subshell() {
@@ -192,8 +192,8 @@ join_subshell() {
     checks=$((checks + inside)) failures=$((failures + failed))
 }
 
-# errno_of CALL ARGS...: prints the name of the errno ("EEXIST") that a system call gives, or "0".
-# CALL is a function of Python's os module.
+# errno_of CALL ARGS...: prints the name of the errno ("EEXIST") that a system call gives, or "0". CALL is a
+# function of Python's os module.
 errno_of() {
     python3 - "$@" <<'PYTHON'
 import errno, os, sys
@@ -224,8 +224,8 @@ PYTHON
 
 is_mounted() { findmnt -n -t fuse.ckptfs "$1" >/dev/null 2>&1 || findmnt -n --mountpoint "$1" >/dev/null 2>&1; }
 
-# store_options STORE OPTIONS [SIZE]: the options to mount with. For a store that is not there yet they
-# say what backend CKPTFS_TEST_BACKEND names, if it does, and a size.
+# store_options STORE OPTIONS [SIZE]: the options for mounting. For a store that does not exist yet they
+# include the backend in CKPTFS_TEST_BACKEND, if set, and a size.
 store_options() {
     local store=$1 options=$2 size=${3-}
     if [[ ! -e $store/catalog.db ]]; then
@@ -247,7 +247,7 @@ mount_store() {
 }
 
 # serve_store STORE MOUNTPOINT LOG OPTIONS [PREFIX...]: mounts with the daemon in the foreground, its log
-# appended to a file, and perhaps another program before it. A new store is small.
+# appended to a file, optionally started through another program. A new store is small.
 serve_store() {
     local store=$1 mountpoint=$2 log=$3 options=$4
     shift 4
@@ -267,8 +267,8 @@ serve_store() {
     exit 1
 }
 
-# Unmounts and waits until the daemon has let go of the store. (Not by flock(1) on the lock: that
-# would make the file anew if the daemon removes it just then.)
+# Unmounts and waits until the daemon has released the store. (Not by flock(1) on the lock: that would
+# recreate the file if the daemon is just removing it.)
 unmount_store() {
     local store=$1 mountpoint=$2 pid
     pid=$(daemon_pid "$store") || return
@@ -276,7 +276,8 @@ unmount_store() {
     await_end "$pid"
 }
 
-# Unmounts. A find(1) that has said all may still be about to end, standing there: tries again.
+# Unmounts, with retries: a find(1) that has printed everything may not have exited yet, with its working
+# directory there.
 unmount() {
     local i
     for ((i = 0; i < 50; i++)); do
@@ -288,7 +289,7 @@ unmount() {
 
 daemon_pid() { head -n 1 "$1/lock"; }
 
-# await SECONDS WHAT COMMAND...: a check that may take so long to hold.
+# await SECONDS WHAT COMMAND...: a check that may take that long to become true.
 await() {
     local -i left=$(($1 * 10))
     local what=$2
@@ -301,8 +302,8 @@ await() {
 await_end() {
     local i state
     for ((i = 0; i < 3000; i++)); do
-        # A daemon's zombie may stay for ever where nobody reaps. Its other threads end after it, and with
-        # the last of them its files.
+        # Where nothing reaps it, a daemon's zombie may stay for ever. Its other threads end after it, and its
+        # files are closed with the last of them.
         { read -r state <"/proc/$1/stat"; } 2>/dev/null || return 0
         [[ $state != *") Z "* || $(find "/proc/$1/task" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l) -gt 1 ]] ||
             return 0
@@ -319,17 +320,17 @@ kill_daemon() {
     await_end "$pid"
 }
 
-# background COMMAND...: starts it, remembers it for the clean-up; its PID is in $!.
+# background COMMAND...: starts it and records it for the cleanup; its PID is in $!.
 background() {
     "$@" &
     processes+=($!)
 }
 
-# manifest DIRECTORY: one line a file: type, mode, owner, size, times, links, xattrs, content.
+# manifest DIRECTORY: one line per file: type, mode, owner, size, times, links, xattrs, content.
 manifest() { "$harness_directory/manifest" "$1"; }
 
-# open_image STORE DIRECTORY: mounts the image of a store that is not in use, for the tests that
-# meddle with it. close_image ends that.
+# open_image STORE DIRECTORY: mounts the image of a store that is not in use, for tests that modify it.
+# close_image unmounts it.
 open_image() {
     mkdir -p "$2"
     mounts+=("$2")
@@ -337,8 +338,9 @@ open_image() {
 }
 close_image() { umount "$1"; }
 
-# query STORE SQL: asks (or changes) the catalog of a store. That of a mounted one belongs to its daemon: a copy
-# is asked, which has what was committed, unless the two files do not fit together as something was just then.
+# query STORE SQL: queries (or changes) the catalog of a store. If it is mounted, its daemon owns the catalog:
+# a copy is queried, which has what was committed, unless the two files are inconsistent because the daemon
+# was just writing.
 query() {
     local copy file answer failed
     sqlite3 "$1/catalog.db" "$2" 2>"$scratch/.query" && return

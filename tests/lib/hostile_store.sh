@@ -1,18 +1,18 @@
-# Sourced by hostile_store.sh and hostile_catalog.sh: a store with two workspaces, things to put in the place of its
-# files, and attempts to mount what comes out of that.
+# Sourced by hostile_store.sh and hostile_catalog.sh: a store with two workspaces, objects to put in the place
+# of its files, and attempts to mount the result.
 #
-# A store may come from somebody else, on a disk or as a download, with anything in it: FIFOs, devices, directories
-# and symbolic links where files should be, crafted rows and sidecars, a damaged image. A mount of it works, with a
-# warning, or fails with one line, within seconds; what was sound in it is there; and nothing outside of the store is
-# opened, read, changed or removed.
+# A store may come from an attacker, on a disk or as a download, with anything in it: FIFOs, devices,
+# directories and symbolic links where files should be, crafted rows and sidecars, a damaged image. Within
+# seconds, a mount of it works, with a warning, or fails with one line; what was intact is available; and
+# nothing outside the store is opened, read, changed or removed.
 #
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # the scripts use what is set here
 # shellcheck source-path=SCRIPTDIR source=harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/harness.sh"
 
-# Some three hundred stores are made and mounted: in memory, if there is room. Not in /dev/shm, where devices may not
-# be opened.
+# Some three hundred stores are made and mounted: in memory, if there is room. Not in /dev/shm, where devices
+# may not be opened.
 ram=$scratch/ram
 mkdir "$ram"
 if (($(awk '$1 == "MemAvailable:" { print $2 }' /proc/meminfo) > 4 << 20)); then
@@ -24,11 +24,11 @@ mnt=$scratch/mnt
 image=$scratch/image
 saved=$ram/saved
 outside=$ram/outside
-# Of an attempt; on a machine with nothing else to do it takes less than one.
+# Time limit of an attempt; on an idle machine it takes less than a second.
 readonly seconds_max=${CKPTFS_HOSTILE_SECONDS:-10}
 mkdir "$mnt" "$image" "$outside" "$outside/directory"
 mounts+=("$mnt" "$image")
-# What is there can be mounted, so it cannot be left to hang: each attempt ends within this time.
+# The mount may succeed, so it cannot be left hanging: each attempt ends within this time.
 coproc watcher { exec "$harness_directory/touched.py" "$outside" "$seconds_max" 2>>"$scratch/told-by-commands"; }
 
 restore() {
@@ -36,8 +36,7 @@ restore() {
     cp -a --sparse=always "$saved" "$store"
 }
 
-# watched_run PATH... -- COMMAND...: see touched.py. Sets $status, $errors, and $told, a line for each thing that
-# happened.
+# watched_run PATH... -- COMMAND...: see touched.py. Sets $status, $errors, and $told, one line per event.
 told=''
 watched_run() {
     local line words=''
@@ -59,8 +58,8 @@ watched_run() {
     }
 }
 
-# attempt WHAT [OPTION] [PATH...]: mounts the store, with an eye on all files outside, and on these. $outcome is
-# "mounted", "refused" or "hung".
+# attempt WHAT [OPTION] [PATH...]: mounts the store while watching all files outside, and these paths.
+# $outcome is "mounted", "refused" or "hung".
 outcome=''
 attempt() {
     local what=$1 options=${2-}
@@ -83,9 +82,9 @@ attempt() {
 }
 
 warnings() { ckpt status --mount "$mnt" --format json | jq -r '.warnings[]'; }
-# What no damage of one part may lose.
+# What damage to one part must never lose.
 readonly all_names="other/c w/a w/b"
-# look: sets $warned, a line for each warning, and $named, the names of all snapshots.
+# look: sets $warned, one line per warning, and $named, the names of all snapshots.
 look() {
     local said
     # One jq for both: it starts slowly.
@@ -98,7 +97,7 @@ content() { cat "$mnt/.snapshots/w/a/file" "$mnt/w/file" 2>&1 | xargs; }
 await_free() {
     local i
     for ((i = 0; i < 500; i++)); do
-        # And the image: the next one may get its inode number, and would be taken for it.
+        # Also the image: the next one may get its inode number, and would be taken for it.
         [[ -e $store/lock ]] || grep -qsF "$store/volumes.img" /sys/block/loop*/loop/backing_file || return 0
         sleep 0.01
     done
@@ -107,8 +106,8 @@ release() {
     unmount "$mnt" && await_free
 }
 
-# usable WHAT [WARNING]: it is mounted, all is there, and can be changed. Of each test case the first that was
-# mended is mounted once more: then there is nothing to mend.
+# usable WHAT [WARNING]: it is mounted, complete, and can be changed. The first repaired store of each test
+# case is mounted again: then nothing is left to repair.
 mended_in=''
 usable() {
     local what=$1 warning=${2-}
@@ -134,7 +133,7 @@ usable() {
     check "$what: unmount again" release
 }
 
-# either WHAT: refused or mounted; then some work, which may fail but ends, and an unmount.
+# either WHAT: refused or mounted; then some work, which may fail but must end, and an unmount.
 either() {
     [[ $outcome == mounted ]] || return 0
     checks=$((checks + 1))
@@ -163,7 +162,7 @@ echo secret >"$outside/file"
 echo secret >"$outside/directory/file"
 chmod 600 "$outside/file"
 
-# plant KIND PATH: puts such a thing there.
+# plant KIND PATH: puts such an object there.
 plant() {
     rm -rf --one-file-system "$2"
     case $1 in
@@ -179,10 +178,10 @@ plant() {
     esac
 }
 readonly kinds=(fifo zeros disk directory link directory-link dangling-link socket huge)
-# Of what is a part of the watch: directories are listed, and a link is not what is opened.
+# Whether the watch covers it: directories are listed, and a link itself is not opened.
 watched() { case $1 in fifo | zeros | disk | socket) echo "$2" ;; esac }
 
-# in_image COMMAND: runs it where the image's files are.
+# in_image COMMAND: runs it in the directory of the image's files.
 in_image() {
     mount -o loop "$store/volumes.img" "$image" && (cd "$image" && eval "$1")
     local code=$?

@@ -1,15 +1,15 @@
-# Sourced by tests/powercut/*.sh: a store on a disk whose power is cut again and again while programs work on
-# it. After each cut the store is mounted, and whatever had returned has to be there; the catalog and the
-# volumes agree; nothing is left over.
+# Sourced by tests/powercut/*.sh: a store on a disk whose power is cut repeatedly while programs work on it.
+# After each cut the store is mounted, and the effects of all calls that had returned must be there; the
+# catalog and the volumes agree; nothing is left over.
 #
-# The disk is a file of forgetful_disk, a FUSE filesystem, below a loop device: what was not flushed gets lost
-# in part and out of order. Only what has returned while there was power counts as done.
+# The disk is a file of forgetful_disk, a FUSE filesystem, below a loop device: unflushed data is lost in part
+# and out of order. Only calls that returned while there was power count as done.
 #
-# CKPTFS_POWER_CUTS: how many (default 3; 50 in the long form). CKPTFS_SEED: to see the same cuts again, more
-# or less, as programs do not run twice at the same speed.
+# CKPTFS_POWER_CUTS: number of cuts (default 3; 50 in the long form). CKPTFS_SEED: repeats the same cuts
+# approximately, because programs do not run twice at the same speed.
 #
-# In a mount namespace of its own: a disk without power cannot be unmounted while some other test's namespace
-# has a copy of its mount.
+# Runs in its own mount namespace: a disk without power cannot be unmounted while another test's namespace has
+# a copy of its mount.
 #
 # shellcheck shell=bash
 # shellcheck source=tests/lib/mount-namespace.sh
@@ -74,7 +74,7 @@ mount_all() {
     }
 }
 
-# With the mount goes the daemon, and the image's loop device with that.
+# Unmounting ends the daemon, which releases the image's loop device.
 unmount_all() {
     unmount "$mnt" || fail "cannot unmount the store"
     await_end "$daemon" || fail "the daemon does not end"
@@ -83,7 +83,7 @@ unmount_all() {
     unmount_disk
 }
 
-# Whoever has just ended may hold the filesystem for a moment longer, which a mount would come upon again.
+# A process that has just ended may hold the filesystem for a moment, which a mount would find busy.
 unmount_disk() {
     unmount "$disk" || fail "cannot unmount the disk"
     await 60 "the loop device is gone" is_detached
@@ -92,10 +92,10 @@ is_detached() { [[ -z $(losetup -nO NAME -j "$scratch/hardware/disk") ]]; }
 
 is_off() { [[ $(<"$power") == off* ]]; }
 
-# cut_power PID...: no more power, nor anybody who could know what was in memory.
+# cut_power PID...: cuts the power and kills everything that could know what was in memory.
 cut_power() {
     local pid tries
-    # Mostly between a write and its flush. If nobody writes any more, now.
+    # Mostly between a write and its flush. If nothing is written any more, at once.
     ((RANDOM % 4 == 0)) || echo "off $((1 + RANDOM % 200))" >"$power"
     for ((tries = 0; tries < 20; tries++)); do
         ! is_off || break
@@ -103,15 +103,15 @@ cut_power() {
     done
     echo off >"$power"
     cut=$(<"$power")
-    # Who is told of an error has time to take it for something else. The daemon of a usable store tells of
-    # errors as well, and does not die of them.
+    # A process that gets an error has time to mistake it for something else. The daemon of a usable store
+    # reports errors as well, and does not die of them.
     sleep 0.2
     [[ $# -eq 0 ]] || check "the daemon lives without its disk" kill -0 "$daemon"
     for pid in "$@" "$daemon"; do kill_child "$pid" KILL; done
-    # As the next mount does it: of its threads one may wait for a lock of somebody who waits for its answer.
+    # As the next mount does: one of its threads may wait for a lock whose holder waits for its answer.
     ! is_mounted "$mnt" || umount -f "$mnt" 2>/dev/null
     for pid in "$@" "$daemon"; do
-        # That bash says what it killed is no news.
+        # Suppresses bash's message about the process that it killed.
         wait "$pid" 2>/dev/null
     done
     daemon=''
@@ -120,16 +120,16 @@ cut_power() {
     echo on >"$power"
 }
 
-# --- What has to hold ----------------------------------------------------------------------------
+# --- Invariants ----------------------------------------------------------------------------------
 
-# On the mount: what had returned, and what fsck says.
+# Checks on the mount: the calls that had returned, and what fsck says.
 look_at_mount() {
     local what=$1
     run python3 "$programs/look.py" "$mnt" "$histories"
     check_eq 0 "$status" "$what: $errors"
     check_eq '' "$(grep FAULT <<<"$output")" "$what"
     found=$(grep -v FAULT <<<"$output")
-    # What is not as it has to be would be found again and again.
+    # A wrong state would be reported again and again.
     [[ $output != *FAULT* && $status -eq 0 ]] || exit 1
     run ckpt fsck --mount "$mnt"
     check_eq "0 no problems found" "$status $output" "$what: fsck ($errors)"
@@ -137,7 +137,7 @@ look_at_mount() {
     check_eq 0 "$status" "$what: ckpt status: $output $errors"
 }
 
-# From outside, with the daemon gone: one volume and one sidecar for each row, and nothing else.
+# Checks from outside, with the daemon gone: one volume and one sidecar for each row, and nothing else.
 look_for_leftovers() {
     local rows snapshots volumes_at=$store
     check_eq ok "$(sqlite3 "$store/catalog.db" 'PRAGMA integrity_check; PRAGMA foreign_key_check')" "the catalog"
@@ -180,7 +180,7 @@ start_workers() {
 # random_seconds LEAST MOST
 random_seconds() { awk -v seed="$RANDOM" -v least="$1" -v most="$2" 'BEGIN { srand(seed); printf "%.3f", least + (most - least) * rand() }'; }
 
-# Whether each has something to do already.
+# Whether each worker has something to do already.
 all_work() {
     local worker
     for worker in "${workers[@]}"; do grep -qs '"begin"' "$histories/$worker" || return; done
@@ -188,13 +188,13 @@ all_work() {
 
 count_operations() { cat "$histories"/* | grep -c '^{"done"'; }
 
-# power_cuts OPTIONS: all of it, on the disk that make_disk has made.
+# power_cuts OPTIONS: the whole test, on the disk that make_disk has made.
 power_cuts() {
     local options=$1 cuts=${CKPTFS_POWER_CUTS:-3} number line operations=0
     : >"$scratch/said"
     for ((number = 1; number <= cuts; number++)); do
         test_case "cut $number of $cuts"
-        # Some cuts come while the store recovers from the one before.
+        # Some cuts come while the store recovers from the previous one.
         if ((number % 4 == 0)); then
             mount_disk || fail "the disk does not mount"
             start_daemon "$options"
@@ -205,7 +205,7 @@ power_cuts() {
         fi
         mount_all "$options"
         look_at_mount "before cut $number"
-        # A store that has ended cleanly since, and one that has not.
+        # A store that was stopped cleanly since, and one that was not.
         if ((number % 2 == 0)); then
             unmount_all
             mount_all "$options"

@@ -1,4 +1,4 @@
-// Proves that a checkpoint is one moment, or says what is wrong with it.
+// Proves that a checkpoint shows a single moment, or reports why not.
 #pragma once
 
 #include <cstdint>
@@ -13,28 +13,27 @@
 
 namespace ckptfs::moment {
 
-// The numbers of operations after which a writer's directory looked as it was found.
+// The numbers of operations that explain the state in which a writer's directory was found.
 struct Fit {
   uint64_t first = 0;
   uint64_t last = 0;
 };
 
-// Follows one writer through the checkpoints in their order. For one thread.
+// Follows one writer through the checkpoints in order. Used by one thread.
 class WriterCheck {
  public:
   WriterCheck(const std::string& case_name, uint64_t seed, int writer)
       : writer_(writer), sequence_(case_name, seed, writer), model_(writer) {}
 
-  // Looks for numbers n with earliest <= n <= latest so that `found` is what n operations leave.
-  // Returns false, and adds lines to `problems`, if there is none. Stores through mappings have no
-  // order among themselves: each word has to be what some store of that range, or the last one
-  // before it, has left.
+  // Looks for numbers n with earliest <= n <= latest such that `found` is the state after n operations. If
+  // there is none, returns false and adds lines to `problems`. Stores through mappings are not ordered among
+  // themselves: each word must come from some store of that range or from the last one before it.
   bool Find(const Tree& found, uint64_t earliest, uint64_t latest, Fit& fit,
             std::vector<std::string>& problems);
 
  private:
   const Operation& At(uint64_t number);
-  // The differences between `found` and the model, kept while operations are applied.
+  // The differences between `found` and the model, updated as operations are applied.
   class Differences;
 
   void AdvanceTo(uint64_t number);
@@ -45,12 +44,12 @@ class WriterCheck {
   const int writer_;
   Sequence sequence_;
   Model model_;                  // after `applied_` operations
-  uint64_t applied_ = 0;         // never more than the earliest number that was asked for
-  std::deque<Operation> ahead_;  // the operations that follow, as far as they have been looked at
+  uint64_t applied_ = 0;         // never more than the earliest number requested
+  std::deque<Operation> ahead_;  // the operations after `applied_` that have been generated so far
 };
 
-// Checks all checkpoints; prints what is wrong with each that is no moment. Returns their number.
-// `directory_of` a snapshot and a writer is where that writer's files are in it.
+// Checks all checkpoints and prints what is wrong with each that is not a single moment. Returns the number
+// of those. `directory_of` returns the directory of a writer's files in a snapshot.
 struct CheckRequest {
   std::string case_name;
   uint64_t seed = 0;

@@ -1,4 +1,4 @@
-// What a writer's directory has to look like after some number of operations.
+// The expected state of a writer's directory after some number of operations.
 #pragma once
 
 #include <cstdint>
@@ -13,24 +13,24 @@
 
 namespace ckptfs::moment {
 
-// A tree in memory to which operations are applied as a filesystem would. Files are known by number,
-// so a copy of a model is independent of it. For one thread.
+// An in-memory tree that operations change as a filesystem would. Files are identified by number, so a copy
+// of a model is independent of it. Used by one thread.
 class Model {
  public:
   explicit Model(int writer) : writer_(writer) {}
 
   void Apply(uint64_t number, const Operation& operation);
-  // The names by which the operation's effect can be seen; to be called before `Apply` and after.
+  // The names through which the operation's effect can be seen; call before and after `Apply`.
   std::set<std::string> Concerned(const Operation& operation) const;
 
-  // What differs between a tree that was found and this one at a path; nothing if it is the same.
-  // Of a mapped file only what is no store is compared.
+  // The difference between the found tree and this one at a path; empty if they are equal. Of a mapped file
+  // only what is not a store is compared.
   std::optional<std::string> Difference(const Tree& found, const std::string& path) const;
 
-  // Every path, here or in the tree that was found.
+  // All paths in either tree.
   std::set<std::string> AllPaths(const Tree& found) const;
 
-  // The content of a file that has ever been mapped; null for others.
+  // The content of a file that has been mapped at some time; null for others.
   const std::string* MappedContent(const std::string& path) const;
 
  private:

@@ -1,4 +1,4 @@
-// One system call of a writer whose order is known.
+// One system call of a writer with a known order of operations.
 #pragma once
 
 #include <sys/types.h>
@@ -8,10 +8,10 @@
 
 namespace ckptfs::moment {
 
-// What an operation is. Each is exactly one system call (but for kStore, which is one store to
-// memory), so that every state of a tree is the one after some number of operations.
+// The kinds of operations. Each is exactly one system call (kStore is one store to memory), so that every
+// state of a tree is the one after some number of operations.
 enum class Kind {
-  kOpen,      // path, `flags`; the file is known as `handle` from then on
+  kOpen,      // path, `flags`; `handle` denotes the file from then on
   kClose,     // handle
   kWrite,     // handle, `size` bytes at `offset`
   kAppend,    // handle that was opened with O_APPEND, `size` bytes
@@ -43,12 +43,12 @@ struct Operation {
   size_t size = 0;
 };
 
-// The mode of every file that an operation makes, whatever the umask.
+// The mode of every created file, regardless of the umask.
 inline constexpr mode_t kFileMode = 0644;
 inline constexpr mode_t kDirectoryMode = 0755;
 inline constexpr char kXattrName[] = "user.moment";
 
-// What operation `number` of writer `writer` writes: bytes that tell whose they are.
+// What operation `number` of writer `writer` writes: bytes that identify the writer and the number.
 std::string Content(int writer, uint64_t number, size_t size);
 
 // For messages: "write 300 bytes at 4096 to handle 2".

@@ -1,4 +1,4 @@
-// Does what a sequence says.
+// Executes the operations of a sequence.
 #pragma once
 
 #include <unordered_map>
@@ -8,8 +8,8 @@
 
 namespace ckptfs::moment {
 
-// One writer's open files and mappings. Every operation is one system call; one that fails, or
-// writes less than it should, throws Error. For one thread.
+// One writer's open files and mappings. Every operation is one system call; if it fails or writes too little,
+// Error is thrown. Used by one thread.
 class Performer {
  public:
   Performer(int writer, const std::string& directory);
@@ -17,7 +17,7 @@ class Performer {
   Performer(const Performer&) = delete;
   Performer& operator=(const Performer&) = delete;
 
-  // What `Content` is for this operation, made before its time is taken.
+  // Creates the `Content` for this operation before its time is taken.
   void Prepare(uint64_t number, const Operation& operation);
   void Do(uint64_t number, const Operation& operation);
 

@@ -1,4 +1,4 @@
-// A process that reads a tree while it is rolled back and forth.
+// A process that reads a tree while it is repeatedly rolled back.
 #pragma once
 
 #include <dirent.h>
@@ -19,8 +19,8 @@
 
 namespace ckptfs::moment {
 
-// What the rolling process tells the readers; in memory that they share. After an even number of
-// rollbacks the tree is in state A, after an odd one in state B.
+// How many rollbacks were started and finished; shared memory, written by the process that rolls back. After
+// an even number the tree is in state A, after an odd number in state B.
 struct RollbackCount {
   std::atomic<uint64_t> begun;
   std::atomic<uint64_t> returned;
@@ -29,7 +29,7 @@ struct RollbackCount {
 
 inline State StateAfter(uint64_t rollbacks) { return rollbacks % 2 == 0 ? State::kA : State::kB; }
 
-// What a reader looks at; each has its own count of what was seen.
+// What a reader looks at; each kind is counted separately.
 enum class Look {
   kStat,
   kContent,
@@ -42,32 +42,31 @@ enum class Look {
 };
 inline constexpr size_t kLooks = static_cast<size_t>(Look::kLooks);
 
-// Each path walk from the root has to find all of one state: the one that was there when it began,
-// or one that a rollback in flight put in its place. A handle keeps what it opened. A directory that
-// stays open, and the working directory, show the tree as it is. For one thread.
+// Checks that each path walk from the root finds everything in one state: the one at its start, or one that a
+// concurrent rollback installed. A handle keeps what it opened. An open directory and the working directory
+// show the current tree. Used by one thread.
 class Reader {
  public:
-  // `by_name`: the workspace is rolled back by a rename over its name. The kernel then declares the
-  // root directory that was replaced dead, and a path walk that has passed it by finds nothing in
-  // it: while such a rename is under way, a call may fail with ENOENT or ESTALE, and a listing of
-  // the root be empty.
+  // `by_name`: the workspace is rolled back by a rename over its name. The kernel then marks the replaced
+  // root directory dead, and a path walk that has already passed it finds nothing in it: during such a
+  // rename, a call may fail with ENOENT or ESTALE, and a listing of the root may be empty.
   Reader(const std::string& root, const RollbackCount& count, uint64_t seed, bool by_name);
 
-  // Looks until told to stop. Returns how much was seen that must not be; says what it was.
+  // Looks until told to stop. Returns the number of violations; prints each.
   uint64_t Run();
-  // How often something was looked at, and how often no rollback was in flight meanwhile.
+  // How often something was looked at, and how often that was without a concurrent rollback.
   uint64_t Looks(Look look) const { return looks_[static_cast<size_t>(look)]; }
   uint64_t strict_looks() const { return strict_looks_; }
-  // Calls that met a rollback in a way that the kernel's path walk does not allow to be better: see
-  // the constructor, and directories that have changed places.
+  // Calls that a rollback disturbed in a way that the kernel's path walk makes unavoidable: see the
+  // constructor, and directories that have changed places.
   uint64_t interrupted() const { return interrupted_; }
 
  private:
-  // The states that may be seen by what is done while it exists.
+  // The states that may be seen during its lifetime.
   class Window {
    public:
     explicit Window(const RollbackCount& count) : count_(count), from_(count.returned) {}
-    StateSet Allowed() const;  // by now
+    StateSet Allowed() const;  // up to now
     std::string Text() const;
 
    private:
@@ -98,11 +97,11 @@ class Reader {
   void LookAtHalfListing();
 
   std::string Draw(const std::set<std::string>& of);
-  // `error`: the errno with which it failed, or 0.
+  // `error`: the errno of the failure, or 0.
   void Expect(Look look, const Window& window, const StateSet& seen, const std::string& what,
               int error = 0);
   void Complain(const std::string& what);
-  // Of which states the answer to open(2) and what follows can be. Throws nothing.
+  // The states that an open(2) and the following calls can belong to. Does not throw.
   StateSet StatesOf(int fd, const std::string& path, std::string& seen) const;
   StateSet StatesOfStat(const struct stat& status, const std::string& path) const;
   StateSet StatesWithout(const std::string& path) const;

@@ -12,17 +12,17 @@
 
 namespace ckptfs::moment {
 
-// The operations of one writer, one after the other without end. What comes is decided by the case,
-// the seed and the writer's number alone: the writer and whoever checks it make the same sequence.
-// The sequence knows what the tree looks like, so no operation of it fails. For one thread.
+// The endless sequence of one writer's operations. It depends only on the case, the seed and the writer's
+// number, so the writer and the checker generate the same one. The sequence tracks the tree, so none of its
+// operations fails. Used by one thread.
 class Sequence {
  public:
-  // Throws std::invalid_argument for a case that there is none of.
+  // Throws std::invalid_argument for an unknown case.
   Sequence(const std::string& case_name, uint64_t seed, int writer);
 
   Operation Next();
 
-  // The cases, each with operations of one kind; the last has them all.
+  // The cases, each with operations of one kind; the last one has all kinds.
   static std::vector<std::string> Cases();
 
  private:
@@ -30,10 +30,10 @@ class Sequence {
   struct NamedCase;
   static const std::vector<NamedCase>& AllCases();
 
-  // A few operations that belong together; what they leave is where the next one begins.
+  // A few operations that belong together; the next group starts from the state that they leave.
   void Replace();     // write a file, close it, rename it over another
   void Appends();     // to a file that stays open, nothing between
-  void OddAppends();  // with sizes that cross the bounds of pages
+  void OddAppends();  // with sizes that cross page boundaries
   void TwoFiles();    // data, then a log, both open, as a database does
   void TwoOffsets();  // far apart in one file, in order
   void Truncations();
@@ -41,11 +41,11 @@ class Sequence {
   void Links();
   void Directories();
   void Attributes();
-  void Unlinked();  // a file that goes on being written without a name
+  void Unlinked();  // a file that is written to after it has lost its name
 
   void AppendTo(const std::string& name, int handle, size_t at_most, size_t size_min,
                 size_t size_max);
-  // Opens a file that stays open, with this size; the first time only.
+  // Opens a file with this size, which stays open; only the first time.
   bool OpenOnce(int handle, const std::string& name, int flags, size_t size);
   uint64_t Draw(uint64_t from, uint64_t to);  // both included
   void Add(Operation operation) { planned_.push_back(std::move(operation)); }
@@ -54,10 +54,10 @@ class Sequence {
   std::mt19937_64 random_;
   std::deque<Operation> planned_;
   std::set<int> open_;
-  std::vector<size_t> sizes_;       // of files that are appended to, by handle
+  std::vector<size_t> sizes_;       // of appended files, by handle
   std::set<std::string> replaced_;  // names that Replace has made
   std::set<std::string> links_;
-  std::set<std::string> made_;  // by the other episodes
+  std::set<std::string> made_;  // made by the other groups
   size_t large_bytes_ = 0;
 };
 

@@ -1,4 +1,4 @@
-// Two states of one tree, of which each thing in it tells which one it is of.
+// Two states of one tree. Everything in the tree shows which state it belongs to.
 #pragma once
 
 #include <sys/stat.h>
@@ -13,7 +13,7 @@ namespace ckptfs::moment {
 enum class State { kA, kB };
 inline constexpr std::array<State, 2> kStates = {State::kA, State::kB};
 
-// A set of states; what something can be of.
+// A set of states that something may belong to.
 struct StateSet {
   bool a = false;
   bool b = false;
@@ -31,9 +31,9 @@ struct Thing {
   bool LooksLike(const struct stat& status) const;
 };
 
-// What is in the tree, by path relative to its root. There are files and directories in one state
-// only, files that the other state has written in place or replaced, a name that is a file in one
-// and a directory in the other, and two directories that have changed places.
+// The content of the tree, by path relative to its root: files and directories that exist in one state only,
+// files that the other state has rewritten in place or replaced, a name that is a file in one state and a
+// directory in the other, and two directories that have changed places.
 class States {
  public:
   States();
@@ -41,22 +41,22 @@ class States {
   const std::map<std::string, Thing>& Of(State state) const {
     return things_[static_cast<size_t>(state)];
   }
-  // Null where the state has nothing at that path.
+  // Null: nothing at that path in that state.
   const Thing* Find(State state, const std::string& path) const;
   // Paths of either state.
   const std::set<std::string>& Paths() const { return paths_; }
-  // What a listing of that directory ("" is the root) holds.
+  // The names in that directory ("" is the root).
   std::set<std::string> NamesIn(State state, const std::string& directory) const;
   std::set<std::string> Directories() const;
 
-  // Makes state A in an empty directory, and state B out of state A. Throw Error.
+  // Make state A in an empty directory, and state B from state A. Throw Error.
   void MakeA(const std::string& root) const;
   void MakeBOfA(const std::string& root) const;
 
  private:
   void Add(State state, const std::string& path, bool is_directory);
   void Put(State state, const std::string& root, const std::string& path) const;
-  // Modes and times, which are set last.
+  // Sets modes and times, which must come last.
   void SetAttributes(State state, const std::string& root) const;
 
   std::array<std::map<std::string, Thing>, 2> things_;

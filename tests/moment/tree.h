@@ -1,4 +1,4 @@
-// A directory tree as it was found.
+// A directory tree as found on disk.
 #pragma once
 
 #include <sys/types.h>
@@ -9,19 +9,19 @@
 
 namespace ckptfs::moment {
 
-// What a name leads to, as far as the writers change it.
+// What a name refers to, as far as the writers change it.
 struct Entry {
   mode_t mode = 0;  // with the type
   nlink_t links = 0;
-  std::string content;  // of a file, or a symlink's target
+  std::string content;  // of a file, or the target of a symlink
   std::string xattr;
   time_t mtime_s = 0;
 };
 
-// By path, relative to the tree's root, which is not in it.
+// By path relative to the tree's root; without the root.
 using Tree = std::map<std::string, Entry>;
 
-// Throws Error, or std::filesystem::filesystem_error, if something in it cannot be read.
+// Throws Error or std::filesystem::filesystem_error if something in it cannot be read.
 Tree ReadTree(const std::string& directory);
 
 }  // namespace ckptfs::moment

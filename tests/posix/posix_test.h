@@ -1,9 +1,9 @@
 // What the tests of ordinary files share.
 //
-// The tests run in POSIX_TEST_DIR, an empty directory of the filesystem under test that is mounted
-// with suid and dev. Nothing here knows what filesystem that is: every expectation must hold on
-// native btrfs, and then has to hold on ckptfs. The few places where a daemon without passthrough makes
-// a difference that it cannot undo ask ThroughDaemon() and say why.
+// The tests run in POSIX_TEST_DIR, an empty directory of the filesystem under test, which is mounted with
+// suid and dev. Nothing here knows which filesystem that is: every expectation must hold on native btrfs, and
+// then also on ckptfs. In the few places where a daemon without passthrough makes an unavoidable difference,
+// the tests ask ThroughDaemon() and say why.
 #pragma once
 
 #include <fcntl.h>
@@ -27,8 +27,8 @@ namespace ckptfs::testing {
 inline constexpr size_t kPage = 4096;  // bytes
 inline constexpr off_t kBlock = 4096;  // of the filesystem
 
-// The errno of a call as "EEXIST", or "OK" if it returned anything but -1. Takes the result of the
-// call, so errno must still be the call's.
+// The errno of a call as "EEXIST", or "OK" if it did not return -1. Takes the result of the call; errno must
+// still be the call's.
 std::string ErrnoOf(long result);
 inline constexpr char kOk[] = "OK";
 
@@ -36,7 +36,7 @@ inline constexpr char kOk[] = "OK";
 #define ASSERT_OK(call) ASSERT_EQ(ErrnoOf(call), kOk)
 #define EXPECT_ERRNO(error, call) EXPECT_EQ(ErrnoOf(call), #error)
 
-// Users that own nothing but what a test gives them, and are in no group of the system.
+// Users that own only what a test gives them and are in no group of the system.
 struct User {
   uid_t uid = 0;
   gid_t gid = 0;
@@ -44,14 +44,14 @@ struct User {
 };
 inline const User kAlice{.uid = 61001, .gid = 62001, .groups = {}};
 inline const User kBob{.uid = 61002, .gid = 62002, .groups = {}};
-inline constexpr gid_t kTeam = 62100;  // a group; a user is in it if the test says so
+inline constexpr gid_t kTeam = 62100;  // a group; a test puts users in it explicitly
 
-// Run `body` in a child, as this process or as another user. Return whether it came to its end
-// without a failed expectation; the child's failures are printed.
+// Run `body` in a child, as this process's user or as another. Return whether it ended without a failed
+// expectation; the child's failures are printed.
 [[nodiscard]] bool InChild(const std::function<void()>& body);
 [[nodiscard]] bool AsUser(const User& user, const std::function<void()>& body);
 
-// A child that runs beside the test; killed and reaped at the end of its life.
+// A child that runs concurrently with the test; killed and reaped by the destructor.
 class Child {
  public:
   explicit Child(const std::function<void()>& body);
@@ -59,7 +59,7 @@ class Child {
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
   pid_t pid() const { return pid_; }
-  // Waits for the end; true if no expectation failed in it.
+  // Waits for the child to end; true if no expectation failed in it.
   [[nodiscard]] bool Succeeded();
   int WaitStatus();
 
@@ -67,7 +67,7 @@ class Child {
   pid_t pid_ = -1;
 };
 
-// One way for one byte: lets one process wait for another.
+// A one-way, one-shot signal: lets one process wait for another.
 class Signal {
  public:
   Signal();
@@ -78,7 +78,7 @@ class Signal {
   UniqueFd read_, write_;
 };
 
-// Each test has a directory of its own, open to all, and removed afterwards.
+// Each test has its own directory, accessible to all and removed afterwards.
 class PosixTest : public ::testing::Test {
  protected:
   void SetUp() override;
@@ -95,7 +95,7 @@ std::string TestRoot();  // POSIX_TEST_DIR
 // Whether the daemon under test has no passthrough: POSIX_TEST_THROUGH_DAEMON is set.
 bool ThroughDaemon();
 
-// Each of these fails the test if it cannot do its work.
+// Each of these fails the test if the call fails.
 UniqueFd Open(const std::string& path, int flags, mode_t mode = 0644);
 void WriteFile(const std::string& path, std::string_view content, mode_t mode = 0644);
 std::string ReadFile(const std::string& path);
@@ -114,14 +114,14 @@ inline int64_t Mtime(const struct stat& status) { return Nanoseconds(status.st_m
 inline int64_t Ctime(const struct stat& status) { return Nanoseconds(status.st_ctim); }
 inline int64_t Atime(const struct stat& status) { return Nanoseconds(status.st_atim); }
 
-// Longer than the tick by which a filesystem's clock may go.
+// Waits for longer than the granularity of a filesystem's clock.
 void LetTheClockTick();
 
-// Memory on the bound of a page, as direct I/O needs it.
+// Page-aligned memory, as direct I/O needs it.
 class PageBuffer {
  public:
   explicit PageBuffer(size_t pages) : pages_(pages) {}
-  // Through the vector's storage: by the first page's array a compiler takes that for the size.
+  // Through the vector's storage: compilers would take the first page's array for the whole.
   char* get() { return reinterpret_cast<char*>(pages_.data()); }
   size_t size() const { return pages_.size() * sizeof(Page); }
 
@@ -132,7 +132,7 @@ class PageBuffer {
   std::vector<Page> pages_;
 };
 
-// Bytes that differ from place to place and from seed to seed.
+// Bytes that depend on the position and the seed.
 std::string Pattern(size_t size, uint32_t seed);
 
 }  // namespace ckptfs::testing

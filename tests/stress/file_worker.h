@@ -1,4 +1,4 @@
-// A program that works with the files of workspaces while these are checkpointed and rolled back.
+// A process that works with files of workspaces while these are checkpointed and rolled back.
 #pragma once
 
 #include <optional>
@@ -10,10 +10,10 @@
 
 namespace ckptfs::stress {
 
-// Two kinds of files. Those named n0, n1, ... are written without a name, linked when they are
-// complete and never changed: wherever such a name is found, in a live tree or a snapshot, the file
-// is complete, or a checkpoint was not one moment. Those named w0, w1, ... are written and cut in
-// place by everybody.
+// Uses two kinds of files. Those named n0, n1, ... are written without a name, linked when complete and never
+// changed: wherever such a name is found, in a live tree or a snapshot, the file must be complete, or a
+// checkpoint was not a single moment. Those named w0, w1, ... are written and truncated in place by all
+// workers.
 class FileWorker : public Worker {
  public:
   using Worker::Worker;

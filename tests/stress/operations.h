@@ -1,4 +1,4 @@
-// What the stress test does, and how each of these calls may end.
+// The operations of the stress test and their permitted results.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +6,7 @@
 
 namespace ckptfs::stress {
 
-// By the name under which the report shows it.
+// Named as in the report.
 enum class Operation : uint8_t {
   // Verbs of the directory tree.
   kMakeWorkspace,
@@ -22,7 +22,7 @@ enum class Operation : uint8_t {
   kPromote,
   kPin,
   kUnpin,
-  // Renames and removals that must do nothing.
+  // Renames and removals that must have no effect.
   kRenameOntoAncestor,
   kExchangeWithAncestor,
   kMoveIntoItself,
@@ -39,7 +39,7 @@ enum class Operation : uint8_t {
   kCkptDelete,
   kCkptList,
   kCkptDiff,
-  // Looking.
+  // Lookups.
   kList,
   kStat,
   kReadLatest,
@@ -63,7 +63,7 @@ enum class Operation : uint8_t {
   kTruncate,
   kHoldDirectory,
   kEnter,
-  // Through a directory that is held open, or stood in.
+  // Through a directory that is held open or is the working directory.
   kHeldStat,
   kHeldList,
   kHeldCreate,
@@ -75,18 +75,18 @@ enum class Operation : uint8_t {
 
 struct Rule {
   const char* name;
-  bool is_exit_code;             // of `ckpt` or `ckptfs`, else an errno
-  std::span<const int> allowed;  // beside 0
+  bool is_exit_code;             // of `ckpt` or `ckptfs`; else it is an errno
+  std::span<const int> allowed;  // besides 0
 };
 
 const Rule& RuleOf(Operation operation);
-// Whether the call walks a path, on which the kernel walks a second time by itself after ESTALE.
+// Whether the call walks a path; after ESTALE the kernel walks it a second time by itself.
 bool WalksAPath(Operation operation);
-// ESTALE is right, too, for calls that walk a path, if it is rare (Board::StaleWalksPerMille). Two
-// rollbacks can overtake the two walks of one call, on a machine that has much else to do. And a
-// directory that somebody holds and whose workspace is rolled back by name has to move in the
-// kernel's books at the next walk, which it puts off (d_splice_alias) as long as any rename from one
-// directory to another is under way on the mount: two such renames in a row, and the program sees it.
+// ESTALE is also permitted for path-walking calls, if rare (Board::StaleWalksPerMille). On a busy machine two
+// rollbacks can overtake the two walks of one call. Also, a directory that is held open while its workspace
+// is rolled back by name must be moved in the dentry tree at the next walk, and the kernel postpones that
+// (d_splice_alias) while any rename between two directories is in progress on the mount: after two such
+// renames in a row the program sees ESTALE.
 bool IsAllowed(Operation operation, int result);
 
 }  // namespace ckptfs::stress

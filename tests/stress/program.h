@@ -7,11 +7,11 @@
 namespace ckptfs::stress {
 
 struct ProgramResult {
-  int exit_code = 0;  // 128 and the number if it was ended by a signal
+  int exit_code = 0;  // 128 plus the number of the signal that ended it
   std::string errors;
 };
 
-// Finds it in PATH, runs it with `directory` as its working directory, and waits for its end.
+// Finds the program in PATH, runs it in `directory`, and waits for it to end.
 ProgramResult RunProgram(const std::vector<std::string>& words, int directory);
 
 }  // namespace ckptfs::stress

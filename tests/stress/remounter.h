@@ -1,13 +1,13 @@
-// Unmounts the filesystem while others use it, and mounts it again.
+// Unmounts the filesystem while other processes use it, and mounts it again.
 #pragma once
 
 #include "tests/stress/worker.h"
 
 namespace ckptfs::stress {
 
-// Tries to unmount until it succeeds: most of the others pause, the hasty ones do not, so that
-// unmounting meets calls in flight. EBUSY is then right, and nobody ever sees a dead mount. Mounts
-// again at once, while the daemon before may still be ending.
+// Tries to unmount until it succeeds: most processes pause meanwhile, the hasty ones do not, so that
+// unmounting meets calls in flight. EBUSY is then correct, and no process may ever see a dead mount. Mounts
+// again at once, while the previous daemon may still be ending.
 class Remounter {
  public:
   Remounter(Board& board, const Settings& settings, int number);

@@ -1,4 +1,4 @@
-// Checkpoints, rollbacks and whatever else changes the list of workspaces and snapshots.
+// Checkpoints, rollbacks and everything else that changes the list of workspaces and snapshots.
 #pragma once
 
 #include <string>
@@ -25,7 +25,7 @@ class VerbWorker : public Worker {
   void RunCkpt(Operation operation, const std::vector<std::string>& arguments);
   // Keeps the number of snapshots small: rollbacks add one each.
   void ThinOut(const std::string& workspace);
-  // Deletes a workspace with all that is in it, as far as others let it.
+  // Deletes a workspace with everything in it, as far as the other processes permit.
   void TakeDown(const std::string& workspace);
   std::vector<std::string> List(const std::string& directory);
   void Delete(const std::string& workspace, const std::string& snapshot);

@@ -1,4 +1,4 @@
-// Looks for calls that do not return.
+// Detects calls that do not return.
 #pragma once
 
 #include <string>
@@ -7,8 +7,8 @@
 
 namespace ckptfs::stress {
 
-// Prints, on stderr, each call that has been under way for longer than `longest_ns`, with what its
-// process waits for, and then where all threads of the store's daemon are. True if there was one.
+// Prints on stderr each call that has been in progress for longer than `longest_ns` and what its process
+// waits for, then the stacks of all threads of the store's daemon. True if there was any.
 bool ReportHungCalls(const Board& board, int64_t longest_ns, const std::string& store);
 
 }  // namespace ckptfs::stress

@@ -17,19 +17,19 @@ namespace ckptfs::stress {
 struct Settings {
   std::string store;
   std::string mountpoint;
-  std::string mount_options;  // for mounting anew; as -o takes them
+  std::string mount_options;  // for remounting; in the form of -o
   uint64_t seed = 0;
   bool use_ckpt = true;
   bool remount = true;
-  bool by_name = true;  // roll back by renames over the name, too
+  bool by_name = true;  // also roll back by renames over the name
 };
 
-// Does one thing after the other in the mount, in bursts between which it holds nothing there, until
-// the board says stop. Each call is written on the worker's desk before it is made, and its result
-// is compared with the rule of its operation. Lives in a process of its own.
+// Executes operations in the mount, in bursts between which it holds nothing there, until the board says
+// stop. Each call is written on the worker's desk first, and its result is checked against its operation's
+// permitted results. Runs in its own process.
 class Worker {
  public:
-  // `number` is the worker's desk. A hasty one does not wait while somebody tries to unmount.
+  // `number` is the worker's desk. A hasty worker does not pause for an unmount.
   Worker(Board& board, const Settings& settings, int number, bool is_hasty);
   virtual ~Worker() = default;
   Worker(const Worker&) = delete;
@@ -38,13 +38,13 @@ class Worker {
   void Run();
 
  protected:
-  // Some operation or a few, by chance.
+  // Executes one or a few random operations.
   virtual void Step() = 0;
-  // Closes and leaves all that it holds in the mount.
+  // Closes and leaves everything that it holds in the mount.
   virtual void LetGo() {}
 
-  // Makes a call that returns -1 with errno, or else something that is not negative, and returns
-  // that; errno is kept. `what` tells the names concerned.
+  // Makes a call that returns -1 with errno, or a non-negative value. Returns its result; errno is preserved.
+  // `what` names the files concerned.
   template <typename Function>
   auto Call(Operation operation, std::string_view what, const Function& function) {
     const int64_t began_ns = Begin(operation, what);
@@ -65,7 +65,7 @@ class Worker {
 
   uint64_t Random(uint64_t below) { return random_() % below; }
   bool Chance(uint64_t one_in) { return Random(one_in) == 0; }
-  // One of the few names that all workers fight for.
+  // One of the few names that all workers compete for.
   std::string AnyWorkspace();
   std::string AnySnapshot();
 

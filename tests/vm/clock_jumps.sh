@@ -1,7 +1,7 @@
 #!/bin/bash
-# The clock of a machine jumps by ten years and back while a store is mounted: the order of snapshots is that in
-# which they were made, nothing is deleted for its age, and what the daemon does in its own time goes on. In a
-# guest, as a clock is everybody's.
+# The machine's clock jumps by ten years and back while a store is mounted: snapshots keep the order in which
+# they were made, nothing is deleted for its age, and the daemon's periodic work continues. Runs in a guest,
+# because the clock is shared by the whole machine.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 

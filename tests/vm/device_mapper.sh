@@ -1,8 +1,9 @@
 #!/bin/bash
-# The unit tests on device-mapper, where it is: in this machine's kernel, or in the guest's. Those of the
-# store are the same that run on btrfs elsewhere. Of the crash tests, which make and copy some hundred
-# stores, the one with the most steps runs on each backend; on dm-snapshot CKPTFS_DM_CRASHES names others, in the
-# long form that of checkpoints too. All run with CKPTFS_DM_TESTS='*' (CKPTFS_DM_BACKENDS: the backends).
+# The unit tests on device-mapper, in this machine's kernel if it has it, or in the guest's. Those of the
+# store are the same that run on btrfs elsewhere. Of the crash tests, which make and copy some hundred stores,
+# the one with the most steps runs on each backend; on dm-snapshot CKPTFS_DM_CRASHES selects others (in the
+# long form also the one for checkpoints). All run with CKPTFS_DM_TESTS='*' (CKPTFS_DM_BACKENDS: the
+# backends).
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 vm=$(dirname "${BASH_SOURCE[0]}")/run

@@ -1,7 +1,7 @@
 #!/bin/bash
-# The suites that every backend has to pass, on those of device-mapper: in this machine's kernel where it
-# has it, or in the guest's. That is slow, so only those run that look at the backend most;
-# CKPTFS_DM_SCRIPTS names others, or says `all` (the long form), and CKPTFS_DM_BACKENDS the backends.
+# The test scripts that every backend must pass, on the device-mapper backends: in this machine's kernel if it
+# has device-mapper, or in the guest's. That is slow, so only those that exercise the backend most run;
+# CKPTFS_DM_SCRIPTS selects others, or `all` (the long form), and CKPTFS_DM_BACKENDS the backends.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 vm=$(dirname "${BASH_SOURCE[0]}")/run

@@ -1,5 +1,5 @@
 #!/bin/bash
-# tests/vm/run itself: what goes in, what comes back, and what happens when the guest does not end well.
+# tests/vm/run itself: its input, its output, and what happens when the guest does not end well.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 vm=$(dirname "${BASH_SOURCE[0]}")/run

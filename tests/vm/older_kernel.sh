@@ -1,7 +1,7 @@
 #!/bin/bash
-# ckptfs on Linux 6.12: passthrough, but no FUSE over io_uring.
-# Everything works the same there; the script is the one that needs most of the kernel's caches. Rollbacks run on
-# this kernel in dm_scripts.sh, on another backend; CKPTFS_OLDER_SCRIPTS names others, in the long form those too.
+# ckptfs on Linux 6.12: passthrough, but no FUSE over io_uring. Everything works the same there; the script
+# that relies most on the kernel's caches runs. Rollbacks run on this kernel in dm_scripts.sh, on another
+# backend; CKPTFS_OLDER_SCRIPTS selects others (in the long form also those).
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 vm=$(dirname "${BASH_SOURCE[0]}")/run

@@ -1,9 +1,10 @@
 #!/bin/bash
-# A store in a guest whose power is cut at random moments while it works: whatever had
-# returned before is there afterwards, and nothing is left over.
+# A store in a guest whose power is cut at random moments while it works: the effects of all calls that had
+# returned are there afterwards, and nothing is left over.
 #
-# CKPTFS_POWER_CUTS: how many (default 1; 50 in the long form). CKPTFS_DM_BACKENDS: of which backends. Those on
-# btrfs are in tests/powercut, where a cut costs seconds; here, in the long form, some of a whole machine.
+# CKPTFS_POWER_CUTS: number of cuts (default 1; 50 in the long form). CKPTFS_DM_BACKENDS: the backends. Those
+# on btrfs are in tests/powercut, where a cut costs seconds; here, in the long form, some run with a whole
+# machine.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 vm=$(dirname "${BASH_SOURCE[0]}")/run

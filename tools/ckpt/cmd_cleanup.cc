@@ -16,7 +16,7 @@
 namespace ckptfs::cli {
 namespace {
 
-// Options that are rules, each by the setting that it stands for.
+// An option that is a keep rule, with its setting.
 struct RuleOption {
   const char* option;
   const char* setting;
@@ -47,7 +47,7 @@ struct CleanupOptions {
   std::string format = "table";
 };
 
-// What came of all workspaces.
+// The totals of all workspaces.
 struct CleanupResult {
   Json items = Json::array();
   uint64_t removed = 0;
@@ -79,7 +79,7 @@ void CleanUpOne(const Location& place, const CleanupOptions& options, CleanupRes
   if (end.at("failed").get<uint64_t>() != 0) result.exit_code = kFailed;
 }
 
-// A workspace that cannot be cleaned up is told, and the others are. One that is gone is no error.
+// A workspace that cannot be cleaned up is reported, and the rest continue. One that is gone is not an error.
 void CleanUpAll(const Location& mount_root, const CleanupOptions& options, CleanupResult& result) {
   const Json status = mount_root.Ask(Access::kRead, MakeRequest(wire::kStatus));
   for (const Json& workspace : status.at("workspaces")) {

@@ -24,7 +24,7 @@ struct ConfigOptions {
   std::string format = "table";
 };
 
-// Whose settings are meant: a workspace's, or those of the store, by the root of the mount.
+// Whose settings: a workspace's, or the store's, which the mount root stands for.
 Location PlaceOf(const ConfigOptions& options) {
   if (options.store) return FindMountRoot(std::nullopt, "read or set what holds for the store");
   std::optional<Location> workspace = FindWorkspaceIfSaid(options.workspace);

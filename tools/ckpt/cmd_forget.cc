@@ -23,7 +23,7 @@ struct ForgetOptions {
   std::string format = "table";
 };
 
-// What cannot be taken back is asked for first; without a terminal nobody can be asked.
+// Asks for confirmation, because this cannot be undone; fails without a terminal.
 void RequireConsent(const Location& place) {
   if (isatty(STDIN_FILENO) != 1) {
     throw Error(EINVAL, "forget " + place.Label(), "it goes for good, with all its snapshots",

@@ -1,4 +1,4 @@
-// A backend of each type, for tests of what all of them have to do.
+// A backend of each type, for tests that apply to all of them.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -14,14 +14,14 @@ namespace ckptfs {
 
 inline constexpr uint64_t kTestStoreBytes = uint64_t{256} << 20;
 
-// The parameter is the type. Skipped where the machine cannot have it.
+// The parameter is the type. Skipped where the machine does not support it.
 class BackendTest : public testing::TestWithParam<std::string> {
  public:
   static std::string NameOf(const testing::TestParamInfo<std::string>& tested);
 
  protected:
   void SetUp() override;
-  // Nothing of the store is left over, whatever the test did.
+  // Checks that nothing of the store is left over.
   void TearDown() override;
 
   void Reopen(const BackendOptions& options);

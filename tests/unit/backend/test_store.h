@@ -1,4 +1,4 @@
-// Places on disk for tests of the backends.
+// Temporary locations for tests of the backends.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace ckptfs {
 
-// True if this process may do what the backends need; tests skip themselves otherwise.
+// True if this process may do what the backends need; otherwise tests are skipped.
 bool CanUseLoopDevices();
 
 #define CKPTFS_SKIP_WITHOUT_LOOP_DEVICES()                                              \
@@ -18,7 +18,7 @@ bool CanUseLoopDevices();
     GTEST_SKIP() << "needs root, /dev/loop-control, and btrfs in the kernel and tools"; \
   }
 
-// An empty directory on an ordinary disk, which goes with everything in it.
+// An empty directory on a real disk, removed with its content.
 class TestDirectory {
  public:
   TestDirectory();
@@ -35,11 +35,11 @@ class TestDirectory {
   UniqueFd fd_;
 };
 
-// A filesystem mounted on a directory that only this process and its children see; unmounted at the
-// end, or by the kernel when the process dies.
+// A filesystem mounted on a directory that only this process and its children see; unmounted by the
+// destructor, or by the kernel when the process dies.
 class TestMount {
  public:
-  // As mount(2); for a file as `source`, a loop device is made of it.
+  // As mount(2); if `source` is a file, it is attached to a loop device.
   TestMount(const std::string& type, const std::string& source, const std::string& target,
             unsigned long flags = 0, const std::string& options = "");
   ~TestMount();
@@ -50,7 +50,7 @@ class TestMount {
   std::string target_;
 };
 
-// What `action` throws; an Error with errno 0 if it throws none.
+// The Error that `action` throws; with errno 0 if it throws none.
 template <typename Action>
 Error ErrorOf(Action action) {
   try {
@@ -65,14 +65,14 @@ Error ErrorOf(Action action) {
 void WriteFileAt(int dir_fd, const std::string& name, const std::string& content);
 std::string ReadFileAt(int dir_fd, const std::string& name);
 bool ExistsAt(int dir_fd, const std::string& name);
-// A sparse copy, of what a power cut at this moment would leave if `from` is written with direct I/O.
+// A sparse copy: what a power failure at this moment would leave if `from` is written with direct I/O.
 void CopySparse(const std::string& from, const std::string& to);
 
-// Runs `body` in a child process, which then waits, and kills that (SIGKILL). Returns once it is gone;
-// false if `body` threw.
+// Runs `body` in a child process, which then waits and is killed (SIGKILL). Returns once it is gone; false if
+// `body` threw.
 bool RunAndKill(const std::function<void()>& body);
 
-// Calls CreateBackend in a new process, which dies at `failpoint`. True if it did die of that.
+// Calls CreateBackend in a new process, which dies at `failpoint`. True if it died there.
 bool CreateAndDieAt(const std::string& failpoint, const std::string& store_path,
                     const std::string& type, uint64_t size_bytes);
 

@@ -22,8 +22,8 @@
 
 namespace ckptfs {
 
-// One filesystem a suite, one writable subvolume a test. Every comparison is made by the kernel's
-// stream, by a walk and by the public function, and all are held against the oracle.
+// One filesystem per suite, one writable subvolume per test. Every comparison is made from the kernel's send
+// stream, by a walk and by the public function, and each result is checked against the oracle.
 class ChangesFixture : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -47,7 +47,7 @@ class ChangesFixture : public ::testing::Test {
     return filesystem_->Snapshot(volume.get(), NewName());
   }
 
-  // What turns `older` into `newer`, in lines, after checking all ways to find it.
+  // The changes from `older` to `newer`, as lines, after checking all ways to find them.
   static std::vector<std::string> Compare(const UniqueFd& older, const UniqueFd& newer) {
     const auto expected = Lines(ExpectedChanges(older.get(), newer.get()));
     const auto changes = CompareSubvolumes(older.get(), newer.get(), bounds_);
@@ -58,7 +58,7 @@ class ChangesFixture : public ::testing::Test {
     return Lines(changes);
   }
 
-  // What a quick look takes for different is.
+  // Checks that quick looks do not take equal volumes for different.
   static void ExpectQuickLooksAllow(const UniqueFd& older, const UniqueFd& newer, bool are_equal) {
     if (!are_equal) return;
     EXPECT_TRUE(SubvolumesMayBeEqual(older.get(), newer.get(), SIZE_MAX, NoLimits()));
@@ -66,7 +66,7 @@ class ChangesFixture : public ::testing::Test {
                                     SubvolumeFiles(newer.get(), NoLimits()), SIZE_MAX));
   }
 
-  // The same in both directions, for volumes of one history, where the kernel's stream must do.
+  // The same in both directions, for volumes with a common history, where the kernel's send stream must work.
   static std::vector<std::string> CompareRelated(const UniqueFd& older, const UniqueFd& newer) {
     EXPECT_EQ(Lines(CompareSubvolumesBySend(newer.get(), older.get())),
               Lines(ExpectedChanges(newer.get(), older.get())))
@@ -76,7 +76,7 @@ class ChangesFixture : public ::testing::Test {
     return Compare(older, newer);
   }
 
-  // What the live volume's changes since `older` are.
+  // The live volume's changes since `older`.
   std::vector<std::string> ChangesSince(const UniqueFd& older) const {
     return CompareRelated(older, Snapshot());
   }

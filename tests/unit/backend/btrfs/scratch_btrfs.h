@@ -1,4 +1,4 @@
-// A btrfs filesystem for tests, in memory, and the calls that tests make on it.
+// An in-memory btrfs filesystem for tests, and helper calls for it.
 #pragma once
 
 #include <cstdint>
@@ -13,16 +13,16 @@
 
 namespace ckptfs {
 
-// A real btrfs on a loop device over a memfd, mounted where no path leads. Nothing has to be
-// cleaned up: all of it ends with the last descriptor, however the test ends.
+// A real btrfs on a loop device over a memfd, mounted detached, without a path. It needs no cleanup:
+// everything goes with the last descriptor, however the test ends.
 class ScratchBtrfs {
  public:
-  // Throws Error if this machine cannot: no loop devices, not root, no mkfs.btrfs.
+  // Throws Error if the machine does not support it: no loop devices, not root, no mkfs.btrfs.
   ScratchBtrfs();
 
   int root_fd() const { return root_.get(); }
 
-  // Each returns a descriptor of the new subvolume's root. The names are of a single component.
+  // Each returns a descriptor of the new subvolume's root. Names are single path components.
   UniqueFd MakeSubvolume(const std::string& name);
   UniqueFd Snapshot(int subvolume_fd, const std::string& name, bool read_only = true);
   void Delete(const std::string& name);
@@ -36,13 +36,13 @@ class ScratchBtrfs {
   UniqueFd root_;
 };
 
-// File operations by path below a directory. Each does one thing and throws Error if it fails.
-// Paths may not be longer than PATH_MAX.
+// File operations by path below a directory. Each makes one change and throws Error on failure. Paths are
+// limited to PATH_MAX.
 class Tree {
  public:
   explicit Tree(int root_fd) : fd_(root_fd) {}
 
-  void Write(const std::string& path, std::string_view content) const;  // truncates, or creates
+  void Write(const std::string& path, std::string_view content) const;  // truncates or creates
   void WriteAt(const std::string& path, off_t offset, std::string_view content) const;
   void Truncate(const std::string& path, off_t size) const;
   void Allocate(const std::string& path, int mode, off_t offset, off_t size) const;

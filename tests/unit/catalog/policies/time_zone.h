@@ -1,4 +1,4 @@
-// Another time zone for as long as a test lasts.
+// Sets another time zone during a test.
 #pragma once
 
 #include <cstdlib>
@@ -8,13 +8,13 @@
 
 namespace ckptfs {
 
-// As POSIX writes them, so that no database of zones is needed.
+// In POSIX form, so no time zone database is needed.
 inline constexpr char kBerlin[] = "CET-1CEST,M3.5.0,M10.5.0/3";
 inline constexpr char kNewYork[] = "EST5EDT,M3.2.0,M11.1.0";
 inline constexpr char kTokyo[] = "JST-9";
 inline constexpr char kUtc[] = "UTC0";
 
-// For one thread, with no other that asks for local times.
+// Used by one thread, while no other requests local times.
 class InTimeZone {
  public:
   explicit InTimeZone(const std::string& zone) {

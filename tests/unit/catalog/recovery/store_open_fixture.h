@@ -1,4 +1,4 @@
-// A store that is filled, changed by hand, and opened anew.
+// A store that is filled, modified by hand and reopened.
 #pragma once
 
 #include <sys/stat.h>
@@ -32,7 +32,7 @@ class StoreOpenTest : public StoreTest {
     std::sort(names.begin(), names.end());
     return names;
   }
-  // Changes the catalog by hand.
+  // Modifies the catalog by hand.
   void Sql(const std::string& statement) {
     const UniqueFd directory = StoreFd();
     Database database(directory.get(), Catalog::kFileName);

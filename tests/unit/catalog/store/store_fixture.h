@@ -17,13 +17,13 @@
 
 namespace ckptfs {
 
-// What of a store a test can see from outside: names and contents.
+// The externally visible state of a store: names and contents.
 struct StoreView {
-  // Workspace to the content of its file "f" ("-": there is none).
+  // From workspace to the content of its file "f" ("-": no file).
   std::map<std::string, std::string> live;
-  // "workspace/snapshot" likewise; the time in a generated name is replaced by T.
+  // From "workspace/snapshot" likewise; the time in a generated name is replaced by T.
   std::map<std::string, std::string> snapshots;
-  std::map<std::string, std::string> rows;  // what else the catalog says of them
+  std::map<std::string, std::string> rows;  // the rest of what the catalog says about them
   bool operator==(const StoreView&) const = default;
 };
 void PrintTo(const StoreView& view, std::ostream* out);
@@ -33,17 +33,17 @@ class StoreTest : public testing::Test {
   void SetUp() override;
 
   StoreOptions Options() const;
-  // Closes the store that is open, and opens it again.
+  // Closes the open store and reopens it.
   Store& Reopen() { return Reopen(Options()); }
   Store& Reopen(const StoreOptions& options);
   void Close() { store_.reset(); }
   Store& store() { return *store_; }
   std::string StorePath() const { return directory_->Path("store"); }
-  // The store's directory, for damage.
+  // The store's directory, for damaging it.
   UniqueFd StoreFd() const;
 
   WorkspaceRecord MakeWorkspace(const std::string& name, const std::string& content = "");
-  // The content of file "f" in the live tree.
+  // Writes the content of file "f" in the live tree.
   void Write(const std::string& workspace, const std::string& content);
   SnapshotRecord Checkpoint(const std::string& workspace, const std::string& name);
   WorkspaceRecord Workspace(const std::string& name);
@@ -52,14 +52,15 @@ class StoreTest : public testing::Test {
   RollbackResult Rollback(const std::string& workspace, const SnapshotRecord& to,
                           ExchangeMode mode = ExchangeMode::kKeepSnapshot);
 
-  // What RunStep works on: w (changed since b) with a and b; still (equal to b) with a and b; empty.
+  // The state in which RunStep starts: w (changed since b) with a and b; still (equal to b) with a and b;
+  // empty.
   void FillForSteps();
-  // Copies the files of a store that nobody has open, or that stands still.
+  // Copies the files of a store that is not open or not changing.
   static void CopyStore(const std::string& from, const std::string& to);
 
-  // No problem, no volume without a row, and no sidecar of nothing.
+  // Checks that there are no problems, no volume without a row, and no sidecar without a volume or owner.
   void ExpectSound();
-  // What Error `action` throws; 0 if none.
+  // The errno of the Error that `action` throws; 0 if none.
   static int ErrnoOf(const std::function<void()>& action);
   static std::string MessageOf(const std::function<void()>& action);
 
@@ -67,20 +68,20 @@ class StoreTest : public testing::Test {
   std::unique_ptr<Store> store_;
 };
 
-// Of the backend that the environment variable CKPTFS_TEST_BACKEND names; "auto" if it does not.
+// For the backend in the environment variable CKPTFS_TEST_BACKEND; "auto" if it is unset.
 StoreOptions TestStoreOptions(const std::string& path);
-// The backend that a store with these options has, and the file by which it is known as such.
+// The backend that a store with these options gets, and the file that identifies it.
 std::string TestBackend();
 std::string TestBackendMark();
 inline constexpr uint64_t kTestTemplateBytes = uint64_t{32} << 20;
 StoreView Look(Store& store);
 void WriteLive(Store& store, const std::string& workspace, const std::string& content);
-// Changes the access time of that file, as who reads it does.
+// Changes the access time of that file, as reading it does.
 void TouchLive(Store& store, const std::string& workspace);
 std::string ReadVolume(Store& store, const VolumeId& volume);
 std::set<std::string> SidecarVolumes(Store& store);
 
-// Waits until the backend has given back what destroyed volumes had.
+// Waits until the backend has freed the space of destroyed volumes.
 void AwaitReclaimed(Store& store);
 
 }  // namespace ckptfs

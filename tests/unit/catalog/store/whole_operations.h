@@ -1,4 +1,4 @@
-// Operations of a store from the first to the last phase, on live trees that nobody serves.
+// Complete operations of a store, all phases, on live trees that are not served.
 #pragma once
 
 #include "backend/compare/diff_list.h"

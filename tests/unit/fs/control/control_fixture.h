@@ -21,7 +21,7 @@
 
 namespace ckptfs {
 
-// The verbs without a mount: what they mean for the store, on a real one.
+// The verbs without a mount: their effect on a real store.
 class StoreVerbs : public Verbs {
  public:
   explicit StoreVerbs(Store& store) : store_(store) {}
@@ -83,7 +83,7 @@ class StoreVerbs : public Verbs {
   std::string mountpoint_ = "/mnt/ckpt";
 };
 
-// What came back for a request.
+// The outcome of a request.
 struct Outcome {
   wire::Json result;
   wire::Json error;
@@ -93,7 +93,7 @@ struct Outcome {
   int error_number() const { return error.is_null() ? 0 : error.at("errno").get<int>(); }
 };
 
-// Reads once, waiting for it.
+// Reads once, blocking.
 inline std::string ReadPiece(ControlSession& session, size_t max_bytes) {
   std::promise<std::string> piece;
   session.Read(max_bytes, [&piece](std::string data) { piece.set_value(std::move(data)); });
@@ -132,7 +132,7 @@ class ControlTest : public StoreTest {
     if (IsSkipped()) return;
     Serve();
   }
-  // The store, opened anew.
+  // Reopens the store.
   void Serve() {
     server_.reset();
     verbs_.reset();
@@ -145,7 +145,7 @@ class ControlTest : public StoreTest {
     verbs_.reset();
   }
 
-  // Who asks, through the control file of a workspace or (empty) of the mount root.
+  // The caller, through the control file of a workspace or (empty) of the mount root.
   ControlCaller Root(const std::string& workspace = "") {
     return {.pid = getpid(),
             .uid = 0,
