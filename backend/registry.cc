@@ -89,7 +89,7 @@ BackendChoice ChooseBackend(int store_fd, const std::string& requested) {
       return {std::string(entry.type),
               fmt::format("auto: {} is on {}", PathOf(store_fd), FilesystemTypeOf(store_fd))};
     }
-    throw Error(EINVAL, "choose a backend", "none can work here");
+    throw Error(EINVAL, "choose a backend", "no backend works here");
   }
   const BackendEntry& entry = FindBackend(requested);
   if (const auto obstacle = entry.obstacle(store_fd)) {

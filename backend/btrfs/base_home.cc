@@ -71,8 +71,8 @@ void CreateBaseHome(int store_fd, const BackendOptions& options) {
   const UniqueFd volumes = TryOpenStoreSubdirectory(store_fd, kVolumesDirectory);
   const UniqueFd meta = TryOpenStoreSubdirectory(store_fd, kMetaDirectory);
   if (!volumes.valid() || !meta.valid()) {
-    throw Error(ENOTDIR, "make volumes/ and meta/ in the store",
-                "something that is no directory stands there", "Move it away");
+    throw Error(ENOTDIR, "make volumes/ and meta/ in the store", "it is not a directory",
+                "Move it away");
   }
   Failpoint("base-create.after-meta");
   WriteMark(meta.get());

@@ -378,7 +378,7 @@ void BtrfsBackend::RequireSpaceForNewVolume() const {
     }
   } catch (const Error& error) {
     if (error.errno_value() == ENOSPC) throw;
-    spdlog::warn("cannot tell how much space is left, going on: {}", error.what());
+    spdlog::warn("cannot determine the free space, continuing: {}", error.what());
   }
 }
 

@@ -273,7 +273,7 @@ void DmBackend::RequireSpaceForNewVolume() const {
   try {
     room = Room();
   } catch (const Error& error) {
-    spdlog::warn("cannot tell how much space is left, going on: {}", error.what());
+    spdlog::warn("cannot determine the free space, continuing: {}", error.what());
   }
   const uint64_t floor = room ? FreeSpaceFloor(room->total) : 0;
   if (!room || room->total == 0 || room->free >= floor) return;

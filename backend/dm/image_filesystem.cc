@@ -186,7 +186,7 @@ const Xfs kXfs;
 const ImageFilesystem& ImageFilesystem::Named(std::string_view name) {
   if (name == "ext4") return kExt4;
   if (name == "xfs") return kXfs;
-  throw Error(EINVAL, fmt::format("use the filesystem '{}'", name), "it is none of ext4 and xfs",
+  throw Error(EINVAL, fmt::format("use the filesystem '{}'", name), "it is neither ext4 nor xfs",
               "Use one of these");
 }
 

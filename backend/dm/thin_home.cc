@@ -85,8 +85,7 @@ void RemoveThinHome(int store_fd, const BackendOptions& options) {
       if (device == options.pool_data_device || device == options.pool_metadata_device) {
         BlankPoolDevice(device);
       } else {
-        spdlog::warn("{} is left as it is: this mount was not told that it belongs to the store",
-                     device);
+        spdlog::warn("{} is left unchanged: the options of this mount do not name it", device);
       }
     }
   }

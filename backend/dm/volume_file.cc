@@ -53,7 +53,7 @@ UniqueFd OpenVolumeFile(int cow_fd, const VolumeId& id, int flags) {
   }
   if (!fd.valid() && errno == EUCLEAN) {
     throw Error(EUCLEAN, attempted, "what has the name of its file is no regular file",
-                fmt::format("Move {} away, which lies where the volumes are", VolumeFileName(id)));
+                fmt::format("Move {} out of the directory of volumes", VolumeFileName(id)));
   }
   CheckSyscall(fd.get(), attempted);
   return fd;

@@ -221,10 +221,11 @@ void MigrateSchema(Database& database) {
   const int64_t version = database.PragmaInt("PRAGMA user_version");
   if (version < 1) throw Error(EUCLEAN, "open catalog.db", "it has no tables");
   if (version > CurrentSchemaVersion()) {
-    throw Error(ENOTSUP, "open catalog.db",
-                fmt::format("its schema has version {}, and this program knows none above {}",
-                            version, CurrentSchemaVersion()),
-                "Mount the store with the newer ckptfs that has written it");
+    throw Error(
+        ENOTSUP, "open catalog.db",
+        fmt::format("its schema has version {}, and this program supports versions up to {}",
+                    version, CurrentSchemaVersion()),
+        "Mount the store with the newer ckptfs that has written it");
   }
   RequireOwnSchema(database, static_cast<size_t>(version));
   for (auto next = static_cast<size_t>(version); next < kMigrations.size(); ++next) {

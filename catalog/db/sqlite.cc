@@ -108,7 +108,7 @@ void RefuseOddFiles(int directory_fd, const std::string& file_name) {
   }
   if (!HasEntry(directory_fd, file_name + "-journal")) return;
   throw Error(EUCLEAN, "open " + file_name,
-              "there is a rollback journal, which is none of ckptfs's");
+              "there is a rollback journal that ckptfs did not write");
 }
 
 }  // namespace

@@ -128,7 +128,7 @@ void Opener::ResumeFirstMount() {
     if (catalog && !catalog->ListWorkspaces().empty()) return;
   }
   RequireMayCreate();
-  spdlog::info("{}: its first mount was cut short: it is made anew", store_.options.path);
+  spdlog::info("{}: its first mount was interrupted: starting over", store_.options.path);
   store_.first_mount.TakeAwayRest();
 }
 

@@ -165,7 +165,7 @@ Json ToJson(const SettingMap& settings) {
 SettingMap SettingsFrom(const ReadJson& json) {
   const auto found = json.find("settings");
   if (found == json.end()) return {};
-  if (!found->is_object()) Damaged("its settings are none");
+  if (!found->is_object()) Damaged("its settings are not a JSON object");
   SettingMap settings;
   for (const auto& [key, value] : found->items()) {
     if (value.is_string()) settings.merge(SoundSettings({{key, value.get<std::string>()}}));

@@ -127,7 +127,7 @@ void StoreLock::WritePid() const {
       pwrite(file_.get(), pid.data(), pid.size(), 0) == static_cast<ssize_t>(pid.size());
   // The lock works without the PID, which is only for people: a full disk must not prevent mounting and
   // deleting.
-  if (!written) spdlog::warn("the store's lock does not tell the PID: {}", std::strerror(errno));
+  if (!written) spdlog::warn("cannot write the PID to the store's lock: {}", std::strerror(errno));
 }
 
 StoreLock::~StoreLock() {

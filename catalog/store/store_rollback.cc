@@ -109,7 +109,7 @@ void RollbackJob::OpenLive() {
     live_ = store_.backend->Open(workspace_.volume);
   } catch (const Error& error) {
     if (error.errno_value() != ENOENT) throw;
-    spdlog::warn("{}: the live data was missing, so there is none to keep", attempted_);
+    spdlog::warn("{}: the live data was missing, so no state is kept", attempted_);
   }
   if (!live_ && exchange()) {
     throw Error(EIO, attempted_, "the live data, which should get the snapshot's name, is missing",

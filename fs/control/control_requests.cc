@@ -148,7 +148,7 @@ void Request::RequireChangesToMount() const {
   }
   if (!caller.may_change) {
     throw Error(EACCES, command, "you may only look at this mount",
-                "Run it as somebody who may write the mount root");
+                "Run it as a user who may write the mount root");
   }
 }
 

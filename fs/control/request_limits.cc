@@ -67,7 +67,7 @@ RequestLimits::~RequestLimits() {
 
 void RequestLimits::RequireWanted() {
   if (!holding_->answer->IsAbandoned()) return;
-  throw LimitError(ECANCELED, kAttempted, "nobody waits for the answer any more");
+  throw LimitError(ECANCELED, kAttempted, "the client has gone");
 }
 
 void RequestLimits::Take(size_t bytes) {

@@ -333,7 +333,8 @@ void FileTree::Sync(NodeId node_id, uint64_t handle, bool data_only) {
   // return while a checkpoint is made. The sync may take long, so it is not done inside the freeze lock.
   PassGate(node_id);
   if (const int lost = mount_.open_files.TakeLostWrites(node_id, handle); lost != 0) {
-    throw Error(lost, "sync a file", "writes to it were lost, as another program was told");
+    throw Error(lost, "sync a file",
+                "writes to it were lost; another program has already received this error");
   }
 }
 

@@ -163,9 +163,9 @@ void WriteBarrier::NoteGap(Stopped& stopped, const Missing& missing) {
     stopped.gap_ =
         fmt::format("{} failed: {}", kHelper, std::generic_category().message(stopped.error_));
   } else if (left_out != 0) {
-    stopped.gap_ =
-        fmt::format("writes to {} of {} files took longer than {} ms, and went on meanwhile",
-                    left_out, stopped.files_, kStopWait.count());
+    stopped.gap_ = fmt::format(
+        "writes to {} of {} files took longer than {} ms, and continued during the checkpoint",
+        left_out, stopped.files_, kStopWait.count());
     stopped.is_gap_passing_ = missing.stuck == 0;
   }
 }

@@ -96,7 +96,7 @@ for directory in /tmp /part; do
         # shellcheck disable=SC2086 # words
         run inside env -C "$directory" ckpt $command
         check_eq 2 "$status" "in $directory: ckpt $command"
-        check_match "the current directory is in none.*-w" "$errors" "in $directory: ckpt $command"
+        check_match "the current directory is not in a workspace.*-w" "$errors" "in $directory: ckpt $command"
     done
 done
 check_eq "$before" "$(ls "$mnt/.snapshots/w" "$mnt/.snapshots/other")" "snapshots"

@@ -244,7 +244,7 @@ std::optional<Location> FindWorkspaceIfSaid(const std::optional<std::string>& ar
   }
   if (IsPath(*argument)) {
     const std::string attempted = "find the workspace of " + QuoteName(*argument);
-    if (failure == 0) throw Error(ENOENT, attempted, "it is in none");
+    if (failure == 0) throw Error(ENOENT, attempted, "it is not in a workspace");
     if (failure == ENOTCONN) {
       throw Error(failure, attempted, "the daemon of its mount is gone", "Mount it again");
     }
@@ -252,14 +252,14 @@ std::optional<Location> FindWorkspaceIfSaid(const std::optional<std::string>& ar
     throw Error(ENOENT, attempted, "there is no such file or directory");
   }
   CheckName("workspace", *argument);
-  throw Error(ENOENT, "find workspace " + QuoteName(*argument), "there is none of this name",
-              "'ckpt status' lists the workspaces");
+  throw Error(ENOENT, "find workspace " + QuoteName(*argument),
+              "there is no workspace of this name", "'ckpt status' lists the workspaces");
 }
 
 Location FindWorkspace(const std::optional<std::string>& argument) {
   std::optional<Location> place = FindWorkspaceIfSaid(argument);
   if (place) return std::move(*place);
-  throw Error(EINVAL, "choose a workspace", "the current directory is in none",
+  throw Error(EINVAL, "choose a workspace", "the current directory is not in a workspace",
               "Name one with -w, or run this in one");
 }
 
@@ -286,7 +286,7 @@ Location OpenWorkspace(const Location& mount_root, const std::string& name) {
   std::optional<Location> place;
   if (directory.valid()) place = TryPlace(std::move(directory));
   if (place && place->workspace == name) return std::move(*place);
-  throw Error(ENOENT, "open workspace " + name, "there is none of this name",
+  throw Error(ENOENT, "open workspace " + name, "there is no workspace of this name",
               "'ckpt status' lists the workspaces");
 }
 

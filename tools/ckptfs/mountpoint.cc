@@ -86,8 +86,7 @@ std::string PrepareMountpoint(const std::string& path, const std::string& store_
                 "Choose a directory elsewhere");
   }
   if (IsInside(store, absolute)) {
-    throw Error(EINVAL, "mount on " + path,
-                "the store lies in it, and nobody could get there any more",
+    throw Error(EINVAL, "mount on " + path, "it contains the store, which the mount would hide",
                 "Put the store or the mount point elsewhere");
   }
   if (!std::filesystem::is_empty(absolute, error) || error) {

@@ -100,7 +100,7 @@ Setter OneOf(std::map<std::string, Value> values, std::function<void(CommandLine
     if (found == values.end()) {
       std::string known;
       for (const auto& [name, unused] : values) known += (known.empty() ? "" : ", ") + name;
-      throw Error(EINVAL, "understand the value '" + value + "'", "it is none of " + known,
+      throw Error(EINVAL, "understand the value '" + value + "'", "it is not one of " + known,
                   kSeeManual);
     }
     set(line, found->second);
@@ -244,8 +244,8 @@ size_t ParseCount(const std::string& text) {
   const char* const end = text.data() + text.size();
   const auto [rest, error] = std::from_chars(text.data(), end, count);
   if (error != std::errc{} || rest != end) {
-    throw Error(EINVAL, "understand the number '" + text + "'", "it is none from 0 to 4294967295",
-                kSeeManual);
+    throw Error(EINVAL, "understand the number '" + text + "'",
+                "it is not a number from 0 to 4294967295", kSeeManual);
   }
   return count;
 }
