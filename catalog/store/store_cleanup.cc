@@ -97,8 +97,7 @@ std::vector<CleanupVerdict> Store::PlanCleanup(const CleanupRequest& request) co
   const StoreContext& store = *impl_;
   const WorkspaceRecord workspace = store.Workspace(request.workspace_id);
   if (request.rules.IsEmpty()) {
-    throw Error(EINVAL, "clean up workspace " + workspace.name,
-                "no rule says what to keep",
+    throw Error(EINVAL, "clean up workspace " + workspace.name, "no rule says what to keep",
                 "Give one, such as --keep-last 10, or set one: ckpt config keep.last 10");
   }
   std::vector<Candidate> candidates = CheckpointsOf(store, workspace.id);
