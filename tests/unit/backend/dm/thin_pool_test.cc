@@ -174,7 +174,7 @@ TEST_F(DmThinPoolTest, AnotherMomentIsRefused) {
     WriteThinState(fd.get(), changed);
     const Error error = ErrorOf([&] { Open(); });
     EXPECT_EQ(error.errno_value(), EUCLEAN);
-    EXPECT_THAT(error.what(), HasSubstr("another moment"));
+    EXPECT_THAT(error.what(), HasSubstr("does not match the recorded state"));
     EXPECT_THAT(ListDmDevices(prefix_), testing::IsEmpty());
   }
   WriteThinState(fd.get(), state);
