@@ -35,7 +35,6 @@ constexpr std::chrono::seconds kBackingInterval{1};
 // values for a disk with enough space, and for one without.
 constexpr uint64_t kReturnLeastBytes = 64 * kMiB;
 constexpr std::chrono::seconds kReturnInterval{10};
-constexpr uint64_t kReturnedAtOnce = 64 * kMiB;
 constexpr uint64_t kReturnLeastBytesIfShort = 4 * kMiB;
 constexpr std::chrono::seconds kReturnIntervalIfShort{1};
 
@@ -121,7 +120,12 @@ bool ImageSpace::IsRight(uint64_t wanted) const {
 void ImageSpace::Limit() {
   if (IsRight(Wanted())) return;
   Commit();
-  const uint64_t wanted = Wanted();
+  uint64_t wanted = Wanted();
+  // The commit may have freed deleted blocks. If the ballast covered them, the disk would never get them back.
+  if (wanted > ballast_ && HasMoreUnused(kReturnLeastBytesIfShort)) {
+    ReturnUnused();
+    wanted = Wanted();
+  }
   if (IsRight(wanted)) return;
   if (wanted > ballast_) {
     Grow(wanted);
@@ -190,28 +194,29 @@ bool ImageSpace::BackPlace(uint64_t place, uint64_t length) const {
 void ImageSpace::GiveBack() {
   if (Clock::now() < next_return_) return;
   const bool is_short = ballast_ > 0;
-  const uint64_t unused = UnusedInImage();
-  if (unused < kept_ + (is_short ? kReturnLeastBytesIfShort : kReturnLeastBytes)) return;
+  if (!HasMoreUnused(is_short ? kReturnLeastBytesIfShort : kReturnLeastBytes)) return;
   next_return_ = Clock::now() + (is_short ? kReturnIntervalIfShort : kReturnInterval);
+  ReturnUnused();
+}
+
+// Than after the last return.
+bool ImageSpace::HasMoreUnused(uint64_t bytes) const { return UnusedInImage() >= kept_ + bytes; }
+
+void ImageSpace::ReturnUnused() {
   for (const BlockGroup& group : ReadBlockGroups(root_fd_)) {
     if (group.has_data && !GiveBackUnusedOf(group)) break;
   }
   kept_ = UnusedInImage();
 }
 
-// Returns false if the underlying disk cannot take blocks back. A little at a time: while a hole is punched,
-// nobody else can read or write that part of the image.
+// Returns false if the underlying disk cannot take blocks back. A whole block group at a time: of a part that begins
+// within a free extent, the kernel (6.18) returns nothing of that extent.
 bool ImageSpace::GiveBackUnusedOf(const BlockGroup& group) {
-  const uint64_t end = group.logical + group.length;
-  for (uint64_t at = group.logical; at < end; at += kReturnedAtOnce) {
-    way_.GiveWay(RightOfWay::kHeldMax);
-    fstrim_range range{
-        .start = at, .len = std::min<uint64_t>(kReturnedAtOnce, end - at), .minlen = 0};
-    if (ioctl(root_fd_, FITRIM, &range) == 0) continue;
-    if (errno != EOPNOTSUPP) ThrowErrno(kKeepInStep);
-    return false;
-  }
-  return true;
+  way_.GiveWay(RightOfWay::kHeldMax);
+  fstrim_range range{.start = group.logical, .len = group.length, .minlen = 0};
+  if (ioctl(root_fd_, FITRIM, &range) == 0) return true;
+  if (errno != EOPNOTSUPP) ThrowErrno(kKeepInStep);
+  return false;
 }
 
 // Blocks that the image holds on its disk and its filesystem does not use.

@@ -56,6 +56,8 @@ class ImageSpace {
   bool BackMetadata();
   bool BackPlace(uint64_t place, uint64_t length) const;
   void GiveBack();
+  bool HasMoreUnused(uint64_t bytes) const;
+  void ReturnUnused();
   bool GiveBackUnusedOf(const BlockGroup& group);
   uint64_t UnusedInImage() const;
 
