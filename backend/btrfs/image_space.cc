@@ -26,6 +26,9 @@ constexpr std::chrono::milliseconds kCalmInterval{1000};
 constexpr std::chrono::milliseconds kTightInterval{100};
 // "Little" free space: this many times the floor.
 constexpr uint64_t kTightFloors = 4;
+// A size of the ballast that ends within a block would make btrfs write that block, perhaps where the disk has no room.
+// No filesystem has larger blocks.
+constexpr uint64_t kBallastUnit = uint64_t{64} << 10;
 // One step of growing, as btrfs may have less than it reports.
 constexpr uint64_t kGrowthStepBytes = 64 * kMiB;
 // Smaller changes are not made: each costs commits.
@@ -100,12 +103,13 @@ std::chrono::milliseconds ImageSpace::Look() {
   return ballast_ > 0 && is_tight ? kTightInterval : kCalmInterval;
 }
 
-// The target size of the ballast.
+// The target size of the ballast, in whole units.
 uint64_t ImageSpace::Wanted() const {
   const DiskSpace host = ReadDiskSpace(image_fd_);
   if (host.total == 0) return 0;  // an unlimited tmpfs
   const uint64_t room = SubtractOrZero(host.free, FreeSpaceFloor(host.total));
-  return SubtractOrZero(ReadDiskSpace(root_fd_).free + ballast_, room);
+  const uint64_t excess = SubtractOrZero(ReadDiskSpace(root_fd_).free + ballast_, room);
+  return (excess + kBallastUnit - 1) / kBallastUnit * kBallastUnit;
 }
 
 bool ImageSpace::IsRight(uint64_t wanted) const {
@@ -145,11 +149,18 @@ void ImageSpace::Commit() const {
 void ImageSpace::Grow(uint64_t wanted) {
   if (!file_.valid()) file_ = OpenBallast(root_fd_);
   ballast_ = static_cast<uint64_t>(StatusOfFile(file_.get()).st_size);
+  if (ballast_ % kBallastUnit != 0) Shrink(ballast_ / kBallastUnit * kBallastUnit);
+  uint64_t step = kGrowthStepBytes;
   while (ballast_ < wanted) {
-    const uint64_t piece = std::min(kGrowthStepBytes, wanted - ballast_);
+    const uint64_t piece = std::min(step, wanted - ballast_);
     const int result =
         fallocate(file_.get(), 0, static_cast<off_t>(ballast_.load()), static_cast<off_t>(piece));
-    if (result != 0 && errno == ENOSPC) return;  // nothing is left to promise
+    if (result != 0 && errno == ENOSPC) {
+      // What is left may be less than a step, and must not be promised either.
+      step = piece / 2 / kBallastUnit * kBallastUnit;
+      if (step < kStepLeastBytes) return;
+      continue;
+    }
     CheckSyscall(result, kKeepInStep);
     ballast_ += piece;
   }
