@@ -141,8 +141,8 @@ await 120 "all hold what they can get" all_ready
 for kind in maps exec mapper; do
     attack "$hung" "hung-$kind" hung_process "$kind" "$silent/direct-$kind" "$m/u$hung/$kind"
 done
+for kind in maps exec mapper; do await 120 "$kind has begun" is_ready "hung-$kind"; done
 sleep "$seconds"
-for kind in maps exec mapper; do check "$kind has begun" is_ready "hung-$kind"; done
 echo "    $(memory)"
 
 test_case "others are served meanwhile"
