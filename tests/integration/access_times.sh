@@ -97,6 +97,8 @@ for backend in btrfs-loop btrfs-base; do
     let_the_clock_tick
     chmod 600 "$mnt/w/small"
     check_eq yes "$(changes small)" "relatime: after a chmod"
+    # The kernel may take an access time from a finer clock than the change that follows it.
+    let_the_clock_tick
     setfattr -n user.x -v y "$mnt/w/small"
     let_the_clock_tick
     check_eq yes "$(changes small)" "relatime: after a new attribute"

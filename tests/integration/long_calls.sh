@@ -73,20 +73,18 @@ longest() {
     storms checkpoints W --snapshots .snapshots/W --prefix "$RANDOM" --count "$1" | sort -n | tail -n 1 |
         awk '{ print int($1 / 1000) }'
 }
-# Without pieces it takes seconds, and on a busy machine more.
-for storm in large-copies "large-fsyncs --count 2"; do
-    test_case "checkpoints beside $storm"
-    mkdir "W/${storm%% *}"
-    # shellcheck disable=SC2086
-    background storms $storm "W/${storm%% *}" --mib 600 >"$scratch/out"
-    await 120 "it begins" grep -q ready "$scratch/out"
-    sleep 1
-    took=$(longest 10)
-    echo "the longest of 10 took $took ms"
-    check "the longest took $took ms" test "$took" -lt 4000
-    kill "${processes[-1]}"
-    wait "${processes[-1]}" 2>/dev/null
-done
+# Without pieces it takes seconds, and on a busy machine more. (Large fsyncs of the workspace's own are none of
+# this: a checkpoint has to write what is dirty, so it takes as long as the disk. neighbour.sh has others'.)
+test_case "checkpoints beside large copies"
+mkdir W/large-copies
+background storms large-copies W/large-copies --mib 600 >"$scratch/out"
+await 120 "it begins" grep -q ready "$scratch/out"
+sleep 1
+took=$(longest 10)
+echo "the longest of 10 took $took ms"
+check "the longest took $took ms" test "$took" -lt 4000
+kill "${processes[-1]}"
+wait "${processes[-1]}" 2>/dev/null
 
 test_case "a large file without checksums, opened after it was unlinked"
 python3 - "$scratch/out" <<'PYTHON' &
