@@ -58,9 +58,10 @@ FsckReport Checker::Run() {
   CheckGenerations();
   CheckTombstones();
   CheckTemplates();
+  // Just before volumes are judged: those of comparisons and imports come and go meanwhile.
   inventory_ = TakeInventory();
   CheckVolumesWithoutRow();
-  inventory_ = TakeInventory();
+  if (repair_) inventory_ = TakeInventory();
   CheckRows();
   CheckViews();
   CheckSidecars();

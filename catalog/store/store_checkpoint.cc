@@ -30,9 +30,7 @@ std::string NameFor(const StoreContext& store, const WorkspaceRecord& workspace,
 // For checkpoints: states kept by rollbacks have their own limit, which never makes a rollback fail.
 void RequireBelowLimit(const StoreContext& store, const WorkspaceRecord& workspace,
                        const std::string& attempted) {
-  const Settings settings(store.catalog->SettingsOf(std::nullopt),
-                          store.catalog->SettingsOf(workspace.id));
-  const std::optional<uint64_t> limit = settings.Limit(kLimitSnapshots);
+  const std::optional<uint64_t> limit = store.SettingsFor(workspace.id).Limit(kLimitSnapshots);
   if (!limit) return;
   const uint64_t count = store.catalog->CountCheckpoints(workspace.id);
   if (count < *limit) return;

@@ -47,6 +47,8 @@ class StoreContext {
   // Throw ENOENT.
   WorkspaceRecord Workspace(int64_t id) const;
   SnapshotRecord Snapshot(int64_t id) const;
+  // As Store::SettingsFor.
+  Settings SettingsFor(std::optional<int64_t> workspace_id) const;
   // Requires that the snapshot's data exists: otherwise EIO, with the remedy.
   void RequireData(const SnapshotRecord& snapshot, std::string_view attempted) const;
 

@@ -4,10 +4,13 @@
 
 namespace ckptfs {
 
+Settings StoreContext::SettingsFor(std::optional<int64_t> workspace_id) const {
+  return {catalog->SettingsOf(std::nullopt),
+          workspace_id ? catalog->SettingsOf(workspace_id) : SettingMap()};
+}
+
 Settings Store::SettingsFor(std::optional<int64_t> workspace_id) const {
-  const Catalog& rows = *impl_->catalog;
-  return {rows.SettingsOf(std::nullopt),
-          workspace_id ? rows.SettingsOf(workspace_id) : SettingMap()};
+  return impl_->SettingsFor(workspace_id);
 }
 
 // On disk between the commit and the end: the new setting in the catalog and the old one in the sidecar,

@@ -7,6 +7,8 @@
 # CKPTFS_FSX_CASES: which of native, io_uring, dev_fuse and daemon.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
+# shellcheck source-path=SCRIPTDIR source=../lib/uring_switch.sh
+. "$harness_directory/uring_switch.sh"
 
 program=$bin/ckptfs_fsx
 [[ -x $program ]] || skip_test "ckptfs_fsx is not built"
@@ -14,16 +16,6 @@ operations=${CKPTFS_FSX_OPERATIONS:-6000}
 seed=${CKPTFS_FSX_SEED:-$RANDOM}
 cases=${CKPTFS_FSX_CASES:-native io_uring dev_fuse daemon}
 echo "seed $seed"
-
-# The mount option io_uring=on sets the kernel's switch.
-switch=/sys/module/fuse/parameters/enable_uring
-switch_before=$(cat "$switch" 2>/dev/null)
-restore_switch() {
-    local code=$?
-    [[ -z $switch_before ]] || echo "$switch_before" >"$switch"
-    return "$code"
-}
-trap 'restore_switch; cleanup' EXIT
 
 wanted() { [[ " $cases " == *" $1 "* ]]; }
 

@@ -3,19 +3,10 @@
 # forgotten it, and never another one: if the file is gone they give ESTALE.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
+# shellcheck source-path=SCRIPTDIR source=../lib/uring_switch.sh
+. "$harness_directory/uring_switch.sh"
 
 store=$scratch/store m=$scratch/mnt book=$scratch/book
-
-# For io_uring=on, which is the same as off where the kernel has none. The switch is the machine's.
-switch=/sys/module/fuse/parameters/enable_uring
-was=$(cat "$switch" 2>/dev/null)
-put_back() {
-    local code=$?
-    [[ -z $was ]] || echo "$was" >"$switch"
-    (exit "$code") # for the clean-up to see
-    cleanup
-}
-trap put_back EXIT
 
 save() { check "save handles" python3 "$harness_directory/handles.py" save "$book" "$@"; }
 # look MODE: see handles.py. Sets $output: complaints, then how many handles there are and were opened.

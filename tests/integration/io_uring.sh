@@ -3,20 +3,11 @@
 # processor nor lose entries of it.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
+# shellcheck source-path=SCRIPTDIR source=../lib/uring_switch.sh
+. "$harness_directory/uring_switch.sh"
 
-switch=/sys/module/fuse/parameters/enable_uring
 [[ -w $switch ]] || skip_test "this kernel has no FUSE over io_uring"
-was=$(<"$switch")
 store=$scratch/store m=$scratch/mnt log=$scratch/log
-
-# Not in the harness's trap: the switch is the machine's.
-put_back() {
-    local code=$?
-    echo "$was" >"$switch"
-    (exit "$code") # for the clean-up to see
-    cleanup
-}
-trap put_back EXIT
 
 serve_store "$store" "$m" "$log" io_uring=on
 mkdir "$m/w"

@@ -3,17 +3,10 @@
 # thread that read it has read many others into the same buffer meanwhile.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
+# shellcheck source-path=SCRIPTDIR source=../lib/uring_switch.sh
+. "$harness_directory/uring_switch.sh"
 
 store=$scratch/store m=$scratch/mnt
-# io_uring=on sets the kernel's switch, which is the machine's.
-switch=/sys/module/fuse/parameters/enable_uring
-switch_before=$(cat "$switch" 2>/dev/null)
-restore_switch() {
-    local code=$?
-    [[ -z $switch_before ]] || echo "$switch_before" >"$switch"
-    return "$code"
-}
-trap 'restore_switch; cleanup' EXIT
 slow_ms=8000 # a checkpoint takes that long
 
 # Names that do not exist, which the daemon is asked for: longer than what stands in the other requests.

@@ -4,17 +4,10 @@
 # first two cases the request is not done; in the last it is completed, and its effect is visible.
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
+# shellcheck source-path=SCRIPTDIR source=../lib/uring_switch.sh
+. "$harness_directory/uring_switch.sh"
 
 store=$scratch/store m=$scratch/mnt
-# io_uring=on sets the kernel's switch, which is the machine's.
-switch=/sys/module/fuse/parameters/enable_uring
-switch_before=$(cat "$switch" 2>/dev/null)
-restore_switch() {
-    local code=$?
-    [[ -z $switch_before ]] || echo "$switch_before" >"$switch"
-    return "$code"
-}
-trap 'restore_switch; cleanup' EXIT
 slow_ms=6000      # a checkpoint takes that long
 lived_ms_max=2000 # and of those killed below none waits for its end
 

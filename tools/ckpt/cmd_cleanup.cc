@@ -99,11 +99,7 @@ std::string ActionOf(const Json& item) {
 }
 
 std::string ReasonsOf(const Json& item) {
-  std::string text;
-  for (const Json& reason : item.at("reasons")) {
-    text += (text.empty() ? "" : ", ") + reason.get<std::string>();
-  }
-  return text;
+  return fmt::format("{}", fmt::join(item.at("reasons").get<std::vector<std::string>>(), ", "));
 }
 
 void PrintTable(const CleanupResult& result, bool with_workspace) {

@@ -10,24 +10,14 @@
 
 #include "fs/nodes/attributes.h"
 #include "fs/open/open_files.h"
+#include "tests/unit/backend/test_store.h"
+#include "tests/unit/fs/open/counting_kernel.h"
 
 namespace ckptfs {
 namespace {
 
 constexpr Slot kOrphanSlot = 3;
 constexpr NodeId kOrphan = NodeId{kOrphanSlot} << kInodeBits | 1234;
-
-class NoKernel : public KernelCache {
- public:
-  bool InvalidateAttributes(NodeId /*node*/) noexcept override { return false; }
-  void InvalidateContent(NodeId /*node*/, int64_t /*offset*/) noexcept override {}
-  void ZeroPages(NodeId /*node*/, int64_t /*begin*/, int64_t /*end*/) noexcept override {}
-  void ExpireName(NodeId /*directory*/, const std::string& /*name*/) noexcept override {}
-  void DropNamesBelow(NodeId /*directory*/, const std::string& /*name*/) noexcept override {}
-  void AwaitLookups(NodeId /*directory*/) noexcept override {}
-  int OpenBacking(int /*fd*/) noexcept override { return 1; }
-  void CloseBacking(int /*backing_id*/) noexcept override {}
-};
 
 class OrphanInodesTest : public ::testing::Test {
  protected:
@@ -46,7 +36,7 @@ class OrphanInodesTest : public ::testing::Test {
   }
   static bool IsOpen(int fd) { return fcntl(fd, F_GETFD) >= 0; }
 
-  NoKernel kernel_;
+  CountingKernel kernel_;
   DescriptorShares shares_{[] { return 2; }};  // of which one user can have one
   InodeTable inodes_;
   OpenFiles files_{inodes_, kernel_, shares_};
@@ -101,10 +91,9 @@ TEST_F(OrphanInodesTest, ANewFileIsNoOrphan) {
 }
 
 TEST_F(OrphanInodesTest, NobodySeesTheLinkWhileItChanges) {
-  char path[] = "/tmp/ckptfs-orphan-XXXXXX";
-  const UniqueFd file(mkstemp(path));
-  const std::string other = std::string(path) + "-link";
-  ASSERT_EQ(link(path, other.c_str()), 0);
+  const TestDirectory directory;
+  const UniqueFd file(openat(directory.fd(), "file", O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+  ASSERT_EQ(linkat(directory.fd(), "file", directory.fd(), "link", 0), 0);
   auto change = std::make_unique<LinkChange>(inodes_, kOrphan);
   auto seen =
       std::async(std::launch::async, [&] { return orphans_.Stat(kOrphan, file.get()).stx_nlink; });
@@ -114,8 +103,6 @@ TEST_F(OrphanInodesTest, NobodySeesTheLinkWhileItChanges) {
   change.reset();
   EXPECT_EQ(seen.get(), 1U);
   EXPECT_EQ(StatxAt(file.get(), "").stx_nlink, 2U);
-  unlink(path);
-  unlink(other.c_str());
 }
 
 TEST_F(OrphanInodesTest, ChangesOfOneInodeWaitForEachOther) {
