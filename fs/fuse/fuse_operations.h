@@ -11,6 +11,7 @@
 #include "fs/files/mount_context.h"
 #include "fs/fuse/killed_askers.h"
 #include "fs/fuse/pending_reads.h"
+#include "fs/operations/automatic_runs.h"
 #include "fs/operations/mount_verbs.h"
 #include "fs/operations/verb_queue.h"
 #include "fs/snapshots/snapshot_tree.h"
@@ -47,6 +48,7 @@ struct FuseHandlers {
   // For long work (copies, truncation and removal of large files). More threads than processors would not
   // finish sooner, and would only delay short requests.
   ElasticPool workers{std::chrono::seconds(5), 2 + 2 * std::thread::hardware_concurrency()};
+  AutomaticRuns automatic{verbs};
 };
 
 const fuse_lowlevel_ops& FuseOperations();
