@@ -2,12 +2,14 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <chrono>
 
 namespace ckptfs {
 namespace {
 
 constexpr std::chrono::seconds kLookInterval{1};
+constexpr int64_t kUnhealthyNs = int64_t{15} * 1'000'000'000;
 
 }  // namespace
 
@@ -33,9 +35,13 @@ void AutomaticRuns::Begin() {
 
 void AutomaticRuns::LookAtHealth() noexcept {
   try {
-    const auto interval_ns = verbs_.store().SettingsFor(std::nullopt).SpanNs(kHealthInterval);
+    std::optional<int64_t> interval_ns =
+        verbs_.store().SettingsFor(std::nullopt).SpanNs(kHealthInterval);
+    if (!interval_ns) return;
+    // Whoever has done something about it wants to see that.
+    if (!verbs_.store().KnownHealth().empty()) interval_ns = std::min(*interval_ns, kUnhealthyNs);
     const Clocks now = ReadClocks();
-    if (!interval_ns || !IsDue(*interval_ns, {.up_ns = health_up_ns_, .wall_ns = {}}, now)) return;
+    if (!IsDue(*interval_ns, {.up_ns = health_up_ns_, .wall_ns = {}}, now)) return;
     health_up_ns_ = now.up_ns;
     verbs_.store().LookAtHealth();
   } catch (const std::exception& error) {

@@ -121,6 +121,7 @@ class MountVerbs : public Verbs {
   std::unique_ptr<ConsistentCut> Freeze(const std::shared_ptr<LiveWorkspace>& workspace);
   void RefuseInUse(const LiveWorkspace& workspace, const std::string& what) const;
   bool IsEmpty(const LiveWorkspace& workspace);
+  SnapshotRecord TakeCheckpoint(int64_t workspace_id, const CheckpointRequest& request);
   void NoteWriters(const SnapshotRecord& made, const WriterNotes::Noted& noted) noexcept;
   void CopyLiveTree(int64_t workspace_id, PendingComparison& pending);
   void WriteOutOpenFiles(int64_t workspace_id);

@@ -16,6 +16,8 @@
 namespace ckptfs {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 // For a comparison that nobody has asked for. If it takes too much, the states count as different.
 class ComparisonLimits final : public FixedLimits {
  public:
@@ -24,7 +26,7 @@ class ComparisonLimits final : public FixedLimits {
   void RequireWanted() override {
     constexpr char kAttempted[] = "look for changes";
     if (stopping_) throw LimitError(ECANCELED, kAttempted, "the filesystem is being unmounted");
-    if (std::chrono::steady_clock::now() > deadline_) throw LimitError(E2BIG, kAttempted);
+    if (Clock::now() > deadline_) throw LimitError(E2BIG, kAttempted);
   }
 
  private:
@@ -32,8 +34,7 @@ class ComparisonLimits final : public FixedLimits {
   static constexpr std::chrono::seconds kTimeMax{30};
 
   const std::atomic<bool>& stopping_;
-  const std::chrono::steady_clock::time_point deadline_ =
-      std::chrono::steady_clock::now() + kTimeMax;
+  const Clock::time_point deadline_ = Clock::now() + kTimeMax;
 };
 
 uid_t OwnerOf(const Volume& volume) {
@@ -137,28 +138,38 @@ void ScheduledCheckpoints::End(const WorkspaceRecord& workspace, const std::stri
 void ScheduledCheckpoints::CheckpointIfChanged(int64_t workspace_id) {
   const auto workspace = verbs_.store().rows().FindWorkspace(workspace_id);
   if (!workspace || !HasChanged(*workspace)) return;
+  const auto begin = Clock::now();
   CheckpointRequest request;
   request.kind = SnapshotKind::kScheduled;
   const SnapshotRecord made = verbs_.Checkpoint(workspace_id, request);
-  spdlog::info("scheduled checkpoint {}/{}", workspace->name, made.name);
+  spdlog::info("scheduled checkpoint {}/{} ({:.1f} ms)", workspace->name, made.name,
+               std::chrono::duration<double, std::milli>(Clock::now() - begin).count());
 }
 
 bool ScheduledCheckpoints::HasChanged(const WorkspaceRecord& workspace) {
   Backend& backend = verbs_.store().backend();
   if (!workspace.parent_id) return HoldsFiles(*backend.Open(workspace.volume));
-  backend.Sync(workspace.volume);  // the marker is for what is written out
-  const Unchanged now{workspace.volume, workspace.parent_id,
-                      backend.ChangeMarker(workspace.volume)};
-  if (now.marker != 0 && now.marker == workspace.parent_marker) return false;
-  {
-    const std::lock_guard lock(mutex_);
-    if (known_[workspace.id].unchanged == now) return false;
+  Unchanged now{workspace.volume, workspace.parent_id, backend.ChangeMarker(workspace.volume)};
+  if (IsKnownUnchanged(workspace, now)) {
+    // What was changed last counts when it is written out.
+    backend.right_of_way().GiveWay(RightOfWay::kHeldMax);
+    backend.Sync(workspace.volume);
+    now.marker = backend.ChangeMarker(workspace.volume);
+    if (IsKnownUnchanged(workspace, now)) return false;
   }
   ComparisonLimits limits(stopping_);
   if (verbs_.ChangedSinceParent(workspace.id, limits)) return true;
+  // If something was changed since the marker was read, the next look sees another.
   const std::lock_guard lock(mutex_);
   known_[workspace.id].unchanged = now;
   return false;
+}
+
+bool ScheduledCheckpoints::IsKnownUnchanged(const WorkspaceRecord& workspace,
+                                            const Unchanged& state) {
+  if (state.marker != 0 && state.marker == workspace.parent_marker) return true;
+  const std::lock_guard lock(mutex_);
+  return known_[workspace.id].unchanged == state;
 }
 
 }  // namespace ckptfs

@@ -56,6 +56,7 @@ class ScheduledCheckpoints {
   void Run(const WorkspaceRecord& workspace) noexcept;
   void CheckpointIfChanged(int64_t workspace_id);
   bool HasChanged(const WorkspaceRecord& workspace);
+  bool IsKnownUnchanged(const WorkspaceRecord& workspace, const Unchanged& state);
   void End(const WorkspaceRecord& workspace, const std::string& failure);
 
   Verbs& verbs_;

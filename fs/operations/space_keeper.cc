@@ -19,7 +19,9 @@ namespace {
 constexpr int64_t kLookIntervalNs = int64_t{60} * 1'000'000'000;
 // For the space of one checkpoint. btrfs takes long only if it is very large.
 constexpr std::chrono::seconds kReclaimWait{30};
-constexpr std::chrono::milliseconds kReclaimPoll{20};
+// Each poll has btrfs write out everything: at first soon, then less and less often.
+constexpr std::chrono::milliseconds kFirstReclaimPoll{20};
+constexpr std::chrono::milliseconds kReclaimPollMax{1000};
 
 uint64_t MostWanted(const std::vector<SpaceWish>& wishes, uint64_t total) {
   uint64_t most = 0;
@@ -75,11 +77,13 @@ std::vector<SpaceKeeper::Removable> SpaceKeeper::OldestFirst(const std::vector<S
 
 size_t SpaceKeeper::FreeSome(const std::vector<SpaceWish>& wishes, uint64_t total) {
   const LowPriority low;
+  const std::vector<Removable> plan = OldestFirst(wishes, total);
+  if (plan.empty()) return 0;
   // Deletions from before this may be about to free enough.
   AwaitReclaimed();
   uint64_t free = FreeBytes();
   size_t removed = 0;
-  for (const Removable& checkpoint : OldestFirst(wishes, total)) {
+  for (const Removable& checkpoint : plan) {
     if (stopping_) break;
     if (free >= checkpoint.wanted_bytes) continue;
     const auto outcome = RemoveOne(verbs_, {.snapshot_id = checkpoint.snapshot_id});
@@ -92,13 +96,16 @@ size_t SpaceKeeper::FreeSome(const std::vector<SpaceWish>& wishes, uint64_t tota
 }
 
 void SpaceKeeper::AwaitReclaimed() const {
-  const Backend& backend = verbs_.store().backend();
+  Backend& backend = verbs_.store().backend();
   const auto deadline = std::chrono::steady_clock::now() + kReclaimWait;
+  auto pause = kFirstReclaimPoll;
   while (!stopping_) {
+    backend.right_of_way().GiveWay(RightOfWay::kHeldMax);
     const bool waiting = backend.PendingDestroys() > 0;
     backend.Reclaim();
     if (!waiting || std::chrono::steady_clock::now() >= deadline) return;
-    std::this_thread::sleep_for(kReclaimPoll);
+    std::this_thread::sleep_for(pause);
+    pause = std::min(2 * pause, kReclaimPollMax);
   }
 }
 

@@ -164,6 +164,26 @@ await 20 "all are gone but the newest" has_left V n30
 check_eq "" "$(<"$scratch/complaints")" "complaints"
 check_eq "$failed" "$(told ' removed, [1-9][0-9]* failed')" "runs in which a removal failed"
 
+test_case "killed in the middle"
+set_to -w V cleanup.auto off
+# shellcheck disable=SC2046
+make V $(seq -f 'k%g' 60)
+set_to -w V cleanup.auto on
+await 20 "some are gone" test ! -e .snapshots/V/k3
+cd / && kill_daemon "$store" && umount "$m"
+serve
+check "and others are not" test -e .snapshots/V/k60
+await 20 "the next mount does the rest" has_left V k60
+check_eq "no problems found" "$(ckpt fsck 2>&1)" "fsck"
+# shellcheck disable=SC2046
+make V $(seq -f 'u%g' 60)
+await 20 "some are gone" test ! -e .snapshots/V/u3
+begin=$(date +%s)
+stop
+check "an unmount waits for no more than the present removal" test $(($(date +%s) - begin)) -lt 5
+serve
+await 20 "the next mount does the rest" has_left V u60
+
 test_case "a schedule"
 mkdir S
 set_to -w S schedule 5s
@@ -214,7 +234,7 @@ await 15 "the log says why" grep -q 'scheduled checkpoint of S: .*limit.snapshot
 count=$(scheduled S)
 sleep 7
 check_eq "$count" "$(scheduled S)" "none was made"
-check_eq 1 "$(told 'scheduled checkpoint of S: ')" "lines"
+check_eq 1 "$(told 'limit.snapshots is 1')" "lines about it"
 set_to -w S limit.snapshots off
 set_to -w S schedule off
 
