@@ -246,5 +246,28 @@ TEST_F(ControlTest, StatusDfAndFsck) {
   EXPECT_THAT(fsck.result["problems"], IsEmpty()) << fsck.error;
 }
 
+// In the scope of a workspace only what concerns that one, or the whole store.
+TEST_F(ControlTest, HealthIsToldToWhomItConcerns) {
+  for (const char* name : {"w", "v"}) {
+    MakeWorkspace(name);
+    Checkpoint(name, "a");
+    Checkpoint(name, "b");
+    store().SetSetting(Workspace(name).id, kHealthSnapshots, "1");
+  }
+  const auto told = [&](const ControlCaller& caller) {
+    std::vector<std::string> names;
+    for (const wire::Json& one : Ask(caller, "status").result.at("health")) {
+      EXPECT_EQ(one.at("key"), kHealthSnapshots);
+      names.push_back(one.at("workspace").get<std::string>());
+    }
+    return names;
+  };
+  EXPECT_THAT(told(Root()), testing::ElementsAre("v", "w"));
+  EXPECT_THAT(told(User("w", false)), testing::ElementsAre("w"));
+  const std::string warnings = Ask(User("w", false), "status").result.at("warnings").dump();
+  EXPECT_THAT(warnings, HasSubstr("workspace w has 2 snapshots"));
+  EXPECT_THAT(warnings, testing::Not(HasSubstr("workspace v")));
+}
+
 }  // namespace
 }  // namespace ckptfs
