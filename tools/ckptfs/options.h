@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "catalog/store/store.h"
-#include "fs/files/mount_context.h"
+#include "fs/nodes/mount_context.h"
 #include "fs/fuse/fuse_mount.h"
 
 namespace ckptfs {
