@@ -74,9 +74,9 @@ ImageSpace::~ImageSpace() {
 void ImageSpace::Run(const std::stop_token& stop) {
   pthread_setname_np(pthread_self(), "ckptfs-space");
   std::chrono::milliseconds pause = kCalmInterval;
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (!stop.stop_requested()) {
-    changed_.wait_for(lock, stop, pause, [] { return false; });
+    changed_.wait_for(lock.native(), stop, pause, [] { return false; });
     if (!stop.stop_requested()) pause = LookAndLog();
   }
 }

@@ -4,11 +4,11 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "backend/base/mutex.h"
 #include "backend/dm/image_filesystem.h"
 #include "backend/dm/image_filler.h"
 #include "backend/interface/backend.h"
@@ -62,15 +62,15 @@ class TemplateStore final : public TemplateKeeper {
     std::weak_ptr<const LoopDevice> loop;
   };
 
-  Known& KnownLocked(const TemplateId& id) const;
+  Known& KnownLocked(const TemplateId& id) const REQUIRES(mutex_);
   UniqueFd VerifyLocked(Known& known) const;
   TemplateInfo Learn(TemplateInfo info);
 
   const int bases_fd_;
   const int volumes_fd_;
   const Options options_;
-  mutable std::mutex mutex_;
-  mutable std::map<TemplateId, Known> known_;
+  mutable Mutex mutex_;
+  mutable std::map<TemplateId, Known> known_ GUARDED_BY(mutex_);
 };
 
 }  // namespace ckptfs

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <condition_variable>
-#include <mutex>
 #include <set>
 #include <thread>
 
+#include "backend/base/mutex.h"
 #include "backend/interface/backend.h"
 #include "catalog/db/catalog.h"
 #include "catalog/sidecar/sidecar_writer.h"
@@ -38,7 +38,9 @@ class Janitor {
 
  private:
   void Run();
-  bool IsIdle() const { return stale_.empty() && unsealed_.empty() && destroyed_.empty(); }
+  bool IsIdle() const REQUIRES(mutex_) {
+    return stale_.empty() && unsealed_.empty() && destroyed_.empty();
+  }
   void RefreshSidecars(const std::set<VolumeId>& volumes);
   void SealQuiet(const std::set<VolumeId>& volumes) const;
   void FinishDestroyed(const std::set<VolumeId>& volumes);
@@ -49,14 +51,14 @@ class Janitor {
   SidecarWriter& sidecars_;
   UnsealedStates& states_;
 
-  std::mutex mutex_;
+  Mutex mutex_;
   std::condition_variable changed_;
-  std::set<VolumeId> stale_;
-  std::set<VolumeId> unsealed_;
-  std::set<VolumeId> destroyed_;
-  bool busy_ = false;
-  bool hurry_ = false;  // some thread waits in Drain
-  bool stop_ = false;
+  std::set<VolumeId> stale_ GUARDED_BY(mutex_);
+  std::set<VolumeId> unsealed_ GUARDED_BY(mutex_);
+  std::set<VolumeId> destroyed_ GUARDED_BY(mutex_);
+  bool busy_ GUARDED_BY(mutex_) = false;
+  bool hurry_ GUARDED_BY(mutex_) = false;  // some thread waits in Drain
+  bool stop_ GUARDED_BY(mutex_) = false;
   std::thread thread_;  // last: it uses the members above
 };
 

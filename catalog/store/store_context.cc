@@ -40,30 +40,30 @@ StoreContext::~StoreContext() {
 }
 
 void StoreContext::SetBackendFacts(const StoreFacts& facts) {
-  const std::lock_guard guard(status_mutex_);
+  const MutexLock guard(status_mutex_);
   status_.backend_type = facts.backend_type;
   status_.backend_selection = facts.backend_selection;
   status_.backend_selected_at_ns = facts.backend_selected_ns;
 }
 
 StoreStatus StoreContext::Status() const {
-  const std::lock_guard guard(status_mutex_);
+  const MutexLock guard(status_mutex_);
   return status_;
 }
 
 void StoreContext::Warn(const std::string& sentence) {
   spdlog::warn("{}: {}", options.path, sentence);
-  const std::lock_guard guard(status_mutex_);
+  const MutexLock guard(status_mutex_);
   status_.warnings.push_back(sentence);
 }
 
 bool StoreContext::IsReadOnly() const {
-  const std::lock_guard guard(status_mutex_);
+  const MutexLock guard(status_mutex_);
   return status_.read_only;
 }
 
 void StoreContext::SetReadOnly(bool read_only) {
-  const std::lock_guard guard(status_mutex_);
+  const MutexLock guard(status_mutex_);
   status_.read_only = read_only || options.read_only;
 }
 

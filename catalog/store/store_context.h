@@ -3,11 +3,11 @@
 
 #include <exception>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "backend/base/mutex.h"
 #include "backend/interface/backend.h"
 #include "catalog/db/catalog_transaction.h"
 #include "catalog/sidecar/sidecar.h"
@@ -123,8 +123,8 @@ class StoreContext {
  private:
   bool opened_ = false;
   bool rebuilt_ = false;
-  mutable std::mutex status_mutex_;
-  StoreStatus status_;
+  mutable Mutex status_mutex_;
+  StoreStatus status_ GUARDED_BY(status_mutex_);
 };
 
 class Store::Impl final : public StoreContext {

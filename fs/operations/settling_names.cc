@@ -71,7 +71,7 @@ void SettlingNames::Settle(std::unique_ptr<SettlingNames> names, std::shared_ptr
 }
 
 void SettlingNames::Run() {
-  const std::lock_guard one_at_a_time(workspace_->settling());
+  const MutexLock one_at_a_time(workspace_->settling());
   const auto live = workspace_->live();
   if (can_expire_names_ && live->volume) {
     DropUnused();
