@@ -45,8 +45,8 @@ bool IsSharedFile(const struct statx& info) {
   return !S_ISDIR(info.stx_mode) && info.stx_nlink > 1;
 }
 
-[[noreturn]] void ThrowChanged(std::string_view path) {
-  throw Error(EAGAIN, "import " + Printable(path), "it changed while it was copied",
+[[noreturn]] void ThrowChanged(const ImportOptions& options, std::string_view path) {
+  throw Error(EAGAIN, options.verb + " " + Printable(path), "it changed while it was copied",
               "Stop what writes there and try again");
 }
 
@@ -96,7 +96,8 @@ class Survey : public TreeVisitor {
   void Enter(const TreeEntry& entry, int /*directory_fd*/) override {
     for (const ForbiddenDirectory& forbidden : options_.forbidden) {
       if (KeyOf(entry.info) == FileKey(forbidden.device, forbidden.inode)) {
-        throw Error(ELOOP, "import " + Printable(entry.path), "it holds " + forbidden.what);
+        throw Error(ELOOP, options_.verb + " " + Printable(entry.path),
+                    "it holds " + forbidden.what);
       }
     }
     CheckReserved(entry);
@@ -138,16 +139,16 @@ class Survey : public TreeVisitor {
       if (nested.size() > kMaxNamedInError) {
         names += fmt::format(" and {} more", nested.size() - kMaxNamedInError);
       }
-      throw Error(EXDEV, "import the tree",
+      throw Error(EXDEV, options_.verb + " the tree",
                   "it holds mount points or subvolumes, which a workspace cannot: " + names,
                   "Unmount or move them, or leave them out with --leave-out-nested");
     }
     const uint64_t needed = allocated_bytes + entries * kBytesPerEntry;
     if (options_.free_bytes && !can_share && needed > *options_.free_bytes) {
-      throw Error(ENOSPC, "import the tree",
+      throw Error(ENOSPC, options_.verb + " the tree",
                   fmt::format("it needs about {} MiB and {} MiB are free", (needed >> 20) + 1,
                               *options_.free_bytes >> 20),
-                  "Delete snapshots, or mount with a larger size=");
+                  options_.make_space);
     }
   }
 
@@ -246,9 +247,10 @@ class Copy : public TreeVisitor {
 
   void Leave(const TreeEntry& entry, int directory_fd) override {
     const struct statx now = StatEntry(directory_fd, "", entry.path);
-    if (VersionOf(now) != VersionOf(entry.info)) ThrowChanged(entry.path);
+    if (VersionOf(now) != VersionOf(entry.info)) ThrowChanged(options_, entry.path);
     stats.attributes_left_out +=
-        CopyAttributes(directory_fd, destination_.top(), entry.info, entry.path);
+        CopyAttributes(directory_fd, destination_.top(), entry.info, entry.path,
+                       entry.path.empty() ? options_.no_root_xattrs : std::string_view());
     destination_.Pop();
   }
 
@@ -286,7 +288,7 @@ class Copy : public TreeVisitor {
     if (!always && now - reported_ < kProgressInterval) return;
     reported_ = now;
     if (!options_.progress(progress_)) {
-      throw Error(ECANCELED, "import the tree", "it was given up");
+      throw Error(ECANCELED, options_.verb + " the tree", "it was given up");
     }
   }
 
@@ -311,20 +313,21 @@ class Copy : public TreeVisitor {
     const UniqueFd source =
         OpenEntry(entry.parent_fd, entry.name, O_RDONLY | O_NONBLOCK, entry.path);
     const struct statx before = StatEntry(source.get(), "", entry.path);
-    if (KeyOf(before) != KeyOf(entry.info) || !S_ISREG(before.stx_mode)) ThrowChanged(entry.path);
+    if (KeyOf(before) != KeyOf(entry.info) || !S_ISREG(before.stx_mode))
+      ThrowChanged(options_, entry.path);
     const UniqueFd copy(openat(destination_.top(), entry.name.c_str(),
                                O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!copy.valid()) ThrowErrno("make file " + Printable(entry.path));
     copier_.Copy(source.get(), copy.get(), before.stx_size, entry.path);
     const struct statx after = StatEntry(source.get(), "", entry.path);
-    if (VersionOf(after) != VersionOf(entry.info)) ThrowChanged(entry.path);
+    if (VersionOf(after) != VersionOf(entry.info)) ThrowChanged(options_, entry.path);
     stats.attributes_left_out += CopyAttributes(source.get(), copy.get(), entry.info, entry.path);
   }
 
   void CopyOther(const TreeEntry& entry) {
     const UniqueFd source = OpenEntry(entry.parent_fd, entry.name, O_PATH, entry.path);
     const struct statx before = StatEntry(source.get(), "", entry.path);
-    if (KeyOf(before) != KeyOf(entry.info)) ThrowChanged(entry.path);
+    if (KeyOf(before) != KeyOf(entry.info)) ThrowChanged(options_, entry.path);
     if (S_ISLNK(before.stx_mode)) {
       const std::string target = ReadLink(source.get(), before.stx_size, entry.path);
       CheckOn(entry.path, "make symlink",
@@ -358,7 +361,12 @@ class Copy : public TreeVisitor {
 
 class Removal : public TreeVisitor {
  public:
-  void Enter(const TreeEntry& /*entry*/, int /*directory_fd*/) override {}
+  void Enter(const TreeEntry& entry, int directory_fd) override {
+    // A directory that denies its own owner to write. If this fails, so does what is removed from it.
+    constexpr mode_t kOwnersRights = 0700;
+    if ((entry.info.stx_mode & kOwnersRights) == kOwnersRights) return;
+    fchmod(directory_fd, (entry.info.stx_mode & 07777) | kOwnersRights);
+  }
   void Visit(const TreeEntry& entry) override { Unlink(entry, 0); }
   void Nested(const TreeEntry& entry) override {
     throw Error(EXDEV, "remove " + Printable(entry.path), "it is a mount point or subvolume");
@@ -389,7 +397,8 @@ ImportStats ImportTree(int source_fd, int destination_fd, const ImportOptions& o
   // removed or moved.
   Recheck recheck;
   WalkTree(source_fd, recheck);
-  if (recheck.digest.sum() != survey.digest.sum()) ThrowChanged(recheck.digest.newest_path());
+  if (recheck.digest.sum() != survey.digest.sum())
+    ThrowChanged(options, recheck.digest.newest_path());
   return stats;
 }
 

@@ -1,4 +1,4 @@
-// Imports a whole directory tree: the copying behind `ckpt init`.
+// Copies a whole directory tree: into a workspace for `ckpt init`, and out of one for `ckpt recover`.
 #pragma once
 
 #include <sys/types.h>
@@ -36,6 +36,11 @@ struct ImportOptions {
   // checked if the data can be shared by reflink, or if empty.
   std::optional<uint64_t> free_bytes;
   std::vector<ForbiddenDirectory> forbidden;
+  // The root's extended attributes whose names begin so are not copied; empty: all are.
+  std::string no_root_xattrs;
+  // For errors: what is done to the tree, and the remedy if there is not enough space.
+  std::string verb = "import";
+  std::string make_space = "Delete snapshots, or mount with a larger size=";
 };
 
 struct ImportStats {
