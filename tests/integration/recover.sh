@@ -109,6 +109,15 @@ still() {
     check_eq one "$(cat w/a)" "$1: its file"
 }
 
+test_case "a fork that has not changed since"
+ckpt checkpoint -w "$m/w" -s s >/dev/null && ckpt fork -w "$m/w" -s s f >/dev/null && ln -s "$m/f" f
+echo two >w/a && rm "$m/w/a" && echo one >w/a # so that w/s is not what w is
+run ckpt recover f
+check_eq 0 "$status" "exit status ($errors)"
+check_eq one "$(cat f/a)" "the directory"
+check_eq 1 "$(ls "$m/.snapshots/f" | wc -l)" "it has a checkpoint of its own"
+rm -r f
+
 test_case "programs that use it"
 stand_in() { cd "$1" && exec sleep 60; }
 stands() { [[ $(readlink "/proc/$1/cwd") == "$2" ]]; }

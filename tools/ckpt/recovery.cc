@@ -228,15 +228,29 @@ class Recovery {
   }
 
   void TakeCheckpoint() {
-    const Json made = workspace_->Ask(
-        Access::kChange,
-        MakeRequest(wire::kCheckpoint, Json{{"message", "the state that 'ckpt recover' copies"},
-                                            {"if_changed", true}}));
-    is_checkpoint_new_ = !made.contains("unchanged_since");
     mark_.workspace = workspace_->workspace;
-    mark_.snapshot = made.at(is_checkpoint_new_ ? "name" : "unchanged_since").get<std::string>();
+    const Json found = AskForCheckpoint(/*if_changed=*/true);
+    is_checkpoint_new_ = !found.contains("unchanged_since");
+    mark_.snapshot = found.at(is_checkpoint_new_ ? "name" : "unchanged_since").get<std::string>();
+    if (!is_checkpoint_new_ && !IsLive(mark_.snapshot)) {
+      mark_.snapshot = AskForCheckpoint(/*if_changed=*/false).at("name").get<std::string>();
+      is_checkpoint_new_ = true;
+    }
     result_.workspace = mark_.workspace;
     result_.snapshot = mark_.snapshot;
+  }
+
+  Json AskForCheckpoint(bool if_changed) const {
+    return workspace_->Ask(
+        Access::kChange,
+        MakeRequest(wire::kCheckpoint, Json{{"message", "the state that 'ckpt recover' copies"},
+                                            {"if_changed", if_changed}}));
+  }
+
+  // The state that has not changed may be one of another workspace, of which this is a fork.
+  bool IsLive(const std::string& snapshot) const {
+    return OpenSnapshot(*workspace_, snapshot).valid() &&
+           ChangesSince(*workspace_, snapshot).empty();
   }
 
   void MakeCopy() {

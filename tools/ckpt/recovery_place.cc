@@ -151,7 +151,9 @@ std::optional<RecoveryMark> RecoveryPlace::TakeOver() {
   if (copy && !IsCopy(copy) && !IsOurLink(work_.get(), kCopy)) {
     ThrowInTheWay("its 'copy' is not what 'ckpt recover' made");
   }
-  if (copy && S_ISLNK(copy->st_mode) && IsCopy(Look(parent_.get(), name_.c_str()))) return mark_;
+  // After the exchange the symlink is there, unless the work directory was just being removed.
+  const bool is_begun = copy && S_ISDIR(copy->st_mode);
+  if (!is_begun && IsCopy(Look(parent_.get(), name_.c_str()))) return mark_;
   RemoveWork();
   return std::nullopt;
 }

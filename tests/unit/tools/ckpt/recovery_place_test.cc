@@ -169,12 +169,12 @@ TEST_F(RecoveryPlaceTest, NamesThatBeginAlikeAreToldApart) {
   fs::create_symlink(kTarget, Path(other));
   RecoveryMark mark = Mark();
   mark.name = long_name;
-  RecoveryPlace place(Path(long_name));
-  place.BeginCopy(mark);
-  place.Exchange();
-  RecoveryPlace(std::move(place));
-  RecoveryPlace next(Path(other));
-  EXPECT_EQ(ErrnoOf([&] { next.TakeOver(); }), EEXIST);
+  {
+    RecoveryPlace place(Path(long_name));
+    place.BeginCopy(mark);
+    place.Exchange();
+  }
+  EXPECT_EQ(ErrnoOf([&] { RecoveryPlace(Path(other)).TakeOver(); }), EEXIST);
   EXPECT_TRUE(RecoveryPlace(Path(long_name)).TakeOver());
 }
 
