@@ -5,7 +5,7 @@
 # shellcheck source-path=SCRIPTDIR source=../lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 
-for program in setfattr getfattr setfacl getfacl jq; do
+for program in setfattr getfattr setfacl getfacl chattr lsattr jq; do
     command -v "$program" >/dev/null || skip_test "there is no $program"
 done
 store=$scratch/store m=$scratch/mnt
@@ -15,11 +15,11 @@ home=$PWD
 
 # Everything that a manifest does not show: links, extended attributes, ACLs, allocated blocks.
 details() {
-    (cd "$1" && find . -mindepth 1 -printf '%p %n %y\n' | sort &&
+    (cd "$1" && find . -mindepth 1 ! -type d -printf '%p %n\n' | sort &&
         find . -type f -links +1 -printf '%i %p\n' | sort -k 2 |
         awk '{ if (!($1 in first)) first[$1] = $2; print $2, first[$1] }' &&
         find . -print0 | sort -z | xargs -0 getfattr -h -d -m - 2>/dev/null &&
-        getfacl -nR . && stat -c '%n %b' sparse && stat -c '%a %u %g %y %F' . &&
+        find . ! -type l -print0 | sort -z | xargs -0 getfacl -n && stat -c '%n %b' sparse && stat -c '%a %u %g %y %F' . &&
         find . -type c -printf '%p ' -exec stat -c '%t:%T' {} +)
 }
 whole() { manifest "$1" && details "$1"; }
@@ -56,7 +56,7 @@ make_tree() {
 test_case "what init took in is given back"
 make_tree tree
 want=$(whole tree)
-check "init" ckpt init tree
+check "init" ckpt init --mount "$m" tree
 rm -rf tree.before-ckptfs
 check "tree is a symlink" test -L tree
 run ckpt recover tree
@@ -80,6 +80,32 @@ check_eq "$home/tree tree false null 3" \
 check_eq newer "$(cat tree/dir/deep/harder)" "what was written last"
 check_eq "$(manifest "$m/tree")" "$(manifest tree)" "the tree"
 check_eq 2 "$(ls "$m/.snapshots/tree" | wc -l)" "a checkpoint was taken"
+
+test_case "a directory with a default ACL, and with the set-group-id bit"
+mkdir shared && chgrp 77 shared && chmod 2777 shared && setfacl -d -m u:55:rwx shared
+ln -s "$m/tree" shared/tree
+want=$(whole "$m/tree")
+check "recover" ckpt recover shared/tree
+check_eq "$want" "$(whole shared/tree)" "nothing is inherited"
+rm -rf shared
+
+test_case "flags"
+flags() { (cd "$1" && lsattr -d dir plain immutable append nodump dir/below | sed -E 's/^([^ e]*)e/\1-/'); }
+mkdir "$m/flags" && cd "$m/flags" && mkdir dir dir/below && touch plain nodump append immutable
+ln immutable dir/below/link
+chattr +d nodump && chattr +a append && chattr +i immutable dir/below && chattr +A dir
+cd "$home" && ln -s "$m/flags" flags
+want=$(flags "$m/flags")
+check_match "i.*immutable" "$want" "the workspace has them"
+{ CKPTFS_FAILPOINT=recover.before-exchange ckpt recover flags; } 2>/dev/null
+check_match "i.*immutable" "$(flags .flags.ckptfs-recover/copy)" "a half-made copy has them"
+run ckpt recover flags
+check_eq 0 "$status" "exit status ($errors)"
+check_eq "$want" "$(flags flags)" "the directory"
+check_eq 2 "$(stat -c %h flags/immutable)" "links"
+check_eq "flags tree" "$(names .)" "nothing else is left"
+chattr -R -ia flags "$m/flags"
+rm -rf flags
 
 test_case "with --forget the workspace goes"
 rm -rf tree && ln -s "$m/tree" tree
@@ -175,6 +201,21 @@ check_match "status 1" "$(<"$scratch/out")" "exit status"
 check_eq "one late" "$(cat w/a) $(cat "$m/w/late")" "the directory, and the workspace"
 rm "$m/w/late" && rm -rf w && ln -s "$m/w" w
 
+# The daemon waits between its last comparison and the end of the workspace.
+unmount_store "$store" "$m"
+CKPTFS_FAILPOINT=diff.after-destroy~2500@3 mount_store "$store" "$m"
+touch w/a # no checkpoint has that
+slow none ckpt recover w --forget --yes &
+await 10 "it is a directory" test ! -L w -a -d w
+sleep 1
+echo late >"$m/w/late"
+wait "$!"
+check_match "something in it has just changed. $home/w is a plain directory again" "$(<"$scratch/out")" \
+    "at the end"
+check_match "status 5" "$(<"$scratch/out")" "exit status"
+check_eq "one late w" "$(cat w/a) $(cat "$m/w/late") $(names .)" "the directory, and the workspace"
+rm "$m/w/late" && rm -rf w && ln -s "$m/w" w
+
 test_case "what is no symlink to a workspace"
 # refused STATUS WHAT ARGUMENTS...
 refused() {
@@ -240,7 +281,7 @@ still "refused"
 
 test_case "a user"
 chmod 755 "$scratch" && mkdir user && chown 1000:1000 user
-mkdir "$m/u" && echo ours >"$m/u/a" && chown -R 1000:1000 "$m/u" && chmod 555 "$m/u"
+mkdir -p "$m/u/closed" && echo ours >"$m/u/a" && echo ours >"$m/u/closed/b" && chmod 500 "$m/u/closed" && chown -R 1000:1000 "$m/u" && chmod 555 "$m/u"
 ln -s "$m/u" user/u
 as_user() { setpriv --reuid 1000 --regid 1000 --clear-groups "$@"; }
 run as_user ckpt recover w
@@ -257,7 +298,7 @@ run as_user ckpt recover user/u
 check_eq 0 "$status" "a user's own ($errors)"
 check_eq "ours 1000" "$(cat user/u/a) $(stat -c %u user/u/a)" "the directory"
 check_eq u "$(names user)" "nothing else"
-rm -r user/u && ln -s "$m/u" user/u && echo root >"$m/u/of-root"
+rm -r user/u && ln -s "$m/u" user/u && mkdir "$m/u/last" && echo root >"$m/u/last/of-root"
 run as_user ckpt recover user/u
 check_eq 1 "$status" "with a file of root"
 check_match "of-root.*Copying files of other users needs root" "$errors" "what it says"

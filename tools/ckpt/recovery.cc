@@ -40,7 +40,7 @@ Location OpenLinked(const RecoveryPlace& place, const std::string& link) {
   const UniqueFd target(openat(place.parent_fd(), link.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   struct stat info {};
   if (!target.valid() || fstat(target.get(), &info) != 0) {
-    if (errno == ENOTCONN) {
+    if (errno == ENOTCONN || errno == ECONNABORTED) {  // the latter when it has just ended
       throw Error(ENOTCONN, attempted, "the daemon of its mount is gone", "Mount it again");
     }
     if (errno != ENOENT && errno != ENOTDIR) ThrowErrno(attempted);
@@ -280,6 +280,7 @@ class Recovery {
 
   ImportOptions OptionsForCopy(ProgressBar& bar) const {
     ImportOptions options;
+    options.with_flags = true;
     options.verb = "copy";
     options.make_space = fmt::format("Free some beside {}", QuoteName(place_.path()));
     options.no_root_xattrs = kSnapshotXattrPrefix;

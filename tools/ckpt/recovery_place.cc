@@ -237,7 +237,7 @@ void RecoveryPlace::RemoveWork() {
     if (fchmodat(work_.get(), kCopy, 0700, 0) != 0) ThrowErrno(attempted);
     const UniqueFd fd(openat(work_.get(), kCopy, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!fd.valid()) ThrowErrno(attempted);
-    if (mark_) RemoveTreeContents(fd.get());
+    if (mark_) RemoveTreeContents(fd.get(), Protection::kRemove);
     Failpoint("recover.after-contents");
     RemoveIfThere(work_.get(), kCopy, attempted, AT_REMOVEDIR);
   } else {
