@@ -264,6 +264,19 @@ check_match "status 0" "$(<"$scratch/out")" "the first"
 check_eq "one w" "$(cat w/a) $(names .)" "the directory"
 rm -rf w && ln -s "$m/w" w
 
+test_case "given up"
+snapshots=$(ls "$m/.snapshots/w")
+touch w/a # so that a checkpoint is made
+CKPTFS_FAILPOINT=import.after-copy~1500 background ckpt recover w 2>"$scratch/out"
+given_up=$!
+await 10 "it copies" test -e .w.ckptfs-recover/copy/a
+kill -TERM "$given_up"
+wait "$given_up"
+check_eq 1 "$?" "exit status"
+check_match "it was given up" "$(<"$scratch/out")" "what it says"
+check_eq "$snapshots" "$(ls "$m/.snapshots/w")" "snapshots"
+still "given up"
+
 test_case "no room, and no writing there"
 mkdir small && mount -t tmpfs -o size=1M none small && ln -s "$m/w" small/w
 head -c 3M /dev/urandom >w/big

@@ -220,6 +220,9 @@ class Recovery {
         throw Error(EBUSY, place_.attempted(), "the workspace changed during the copy: " + changed,
                     "Stop what writes there and try again");
       }
+      if (InterruptGuard::WasInterrupted()) {
+        throw Error(ECANCELED, place_.attempted(), "it was given up");
+      }
       place_.Exchange();
     } catch (...) {
       if (!place_.IsExchanged()) TakeBack();
