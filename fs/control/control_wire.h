@@ -74,7 +74,8 @@ inline constexpr const char* kFork = "fork";
 inline constexpr const char* kDelete = "delete";
 // {snapshot, pinned} -> {}
 inline constexpr const char* kPin = "pin";
-// {} -> {workspace, snapshots: number removed with it}
+// {snapshot?, dry_run} -> {workspace, snapshots: number removed with it}. With a snapshot: only if the live
+// tree is still equal to it. A dry run only says whether it would be refused
 inline constexpr const char* kForget = "forget";
 // {rules?: {setting: text}, dry_run} -> items {workspace, name, action: "keep" or "remove", reasons: [text],
 // error: text or null}, oldest first; then {workspace, removed, failed}. Without rules: by those in the

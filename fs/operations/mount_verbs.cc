@@ -108,11 +108,20 @@ void MountVerbs::RefuseInUse(const LiveWorkspace& workspace, const std::string& 
 }
 
 // From the commit on its name is not found, and processes with their working directory in it get ESTALE.
-uint64_t MountVerbs::ForgetWorkspace(int64_t workspace_id) {
+uint64_t MountVerbs::ForgetWorkspace(const ForgetRequest& request, WorkLimits& limits) {
+  const int64_t workspace_id = request.workspace_id;
   const auto workspace = nodes_.workspaces.Get(workspace_id);
   const std::string what = "forget workspace " + nodes_.NameOf(workspace_id);
+  if (request.dry_run) {
+    RefuseInUse(*workspace, what);
+    return store_.BeginForgetting(workspace_id)->snapshots().size();
+  }
   return Logged(what, [&] {
     RefuseInUse(*workspace, what);
+    std::optional<LiveMark> unchanged;
+    if (request.unchanged_since) {
+      unchanged = RequireUnchanged(workspace_id, *request.unchanged_since, what, limits);
+    }
     const auto pending = store_.BeginForgetting(workspace_id);
     const auto record = store_.rows().FindWorkspace(workspace_id);
     const NodeId root = workspace->root_node();
@@ -120,6 +129,9 @@ uint64_t MountVerbs::ForgetWorkspace(int64_t workspace_id) {
       const FreezeHold frozen(hold_parts_, workspace, /*becomes_snapshot=*/false);
       if (!busy_files_.InLive(*workspace).empty()) {
         throw Error(EBUSY, what, "files were opened for writing meanwhile", "Close them");
+      }
+      if (unchanged && MarkOfLive(workspace_id) != *unchanged) {
+        throw Error(EBUSY, what, "something in it has just changed", "Try again");
       }
       pending->Commit();
       workspace->Switch(nullptr, /*old_number=*/0);
@@ -136,6 +148,27 @@ uint64_t MountVerbs::ForgetWorkspace(int64_t workspace_id) {
     invalidation_.invalidator.Drain();
     return static_cast<uint64_t>(pending->snapshots().size());
   });
+}
+
+MountVerbs::LiveMark MountVerbs::MarkOfLive(int64_t workspace_id) const {
+  const auto record = store_.rows().FindWorkspace(workspace_id);
+  if (!record) throw Error(ENOENT, "look for changes in a workspace", "it is gone");
+  store_.backend().Sync(record->volume);
+  return {record->volume, store_.backend().ChangeMarker(record->volume)};
+}
+
+MountVerbs::LiveMark MountVerbs::RequireUnchanged(int64_t workspace_id, int64_t snapshot_id,
+                                                  const std::string& what, WorkLimits& limits) {
+  LiveMark mark = MarkOfLive(workspace_id);
+  const DiffList changes = Diff({.older_snapshot_id = snapshot_id,
+                                 .newer_snapshot_id = std::nullopt,
+                                 .workspace_id = workspace_id},
+                                limits);
+  if (changes.empty()) return mark;
+  throw Error(EBUSY, what,
+              "something in it has changed since " +
+                  NameOf(nodes_, SnapshotById(store_, snapshot_id)),
+              "Look at it first: ckpt diff");
 }
 
 bool MountVerbs::IsEmpty(const LiveWorkspace& workspace) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "catalog/store/rollback_retention.h"
@@ -73,7 +74,7 @@ class MountVerbs : public Verbs {
   WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) override {
     return Fork(snapshot_id, name, std::nullopt);
   }
-  uint64_t ForgetWorkspace(int64_t workspace_id) override;
+  uint64_t ForgetWorkspace(const ForgetRequest& request, WorkLimits& limits) override;
   bool ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) override;
   DiffList Diff(const DiffRequest& request, WorkLimits& limits) override;
 
@@ -126,6 +127,12 @@ class MountVerbs : public Verbs {
   // store's locks for it (catalog/store/phases.h).
   std::unique_ptr<ConsistentCut> Freeze(const std::shared_ptr<LiveWorkspace>& workspace);
   void RefuseInUse(const LiveWorkspace& workspace, const std::string& what) const;
+  // Equal before and after if nothing of the live tree has changed in between. Syncs the volume.
+  using LiveMark = std::pair<VolumeId, uint64_t>;
+  LiveMark MarkOfLive(int64_t workspace_id) const;
+  // Throws EBUSY if the live tree differs from that snapshot. The mark is of a moment before the comparison.
+  LiveMark RequireUnchanged(int64_t workspace_id, int64_t snapshot_id, const std::string& what,
+                            WorkLimits& limits);
   bool IsEmpty(const LiveWorkspace& workspace);
   void NoteWriters(const SnapshotRecord& made, const WriterNotes::Noted& noted) noexcept;
   void CopyLiveTree(int64_t workspace_id, PendingComparison& pending);

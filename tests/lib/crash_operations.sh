@@ -46,7 +46,17 @@ check_import() {
     check_eq "$("$tests_lib/manifest" "$scratch/tree")" "$("$tests_lib/manifest" "$original")" \
         "the original of an import that was $1"
 }
-workspace_operations=(create remove forget rename_workspace fork import)
+# Nothing has changed in it since its checkpoint, so that no other is made.
+op_recover() {
+    ln -sfn "$1/other" "$run_directory/given"
+    ckpt recover "$run_directory/given"
+}
+# It is the symlink or the whole directory.
+check_recover() {
+    local given=$run_directory/given
+    [[ -L $given ]] || check_eq else "$(cat "$given/file")" "the directory of a recovery that was $1"
+}
+workspace_operations=(create remove forget recover rename_workspace fork import)
 
 # --- Mounts --------------------------------------------------------------------------------------
 
