@@ -196,6 +196,12 @@ size_t BtrfsBackend::PendingDestroys() const {
   return count;
 }
 
+// Destroyed volumes free their space when the kernel's cleaner has dismantled them and that is committed. Of all ways to
+// commit, only this ioctl also wakes the cleaner.
+void BtrfsBackend::Reclaim() const {
+  CheckBtrfsUtil(btrfs_util_sync_fd(home_.volumes.get()), "commit the changes of volumes");
+}
+
 // Reads the tree of tree roots in one pass: opening 10^5 volumes to query each one's flags would take
 // seconds, and load each one's tree into memory.
 std::vector<VolumeListing> BtrfsBackend::List() const {
@@ -365,10 +371,8 @@ void BtrfsBackend::RequireSpaceForNewVolume() const {
     const auto deadline = std::chrono::steady_clock::now() + kReclaimWait;
     auto shortage = FindShortage(home_.volumes.get(), home_.image.get(), Ballast());
     while (shortage) {
-      // Destroyed volumes free their space when the kernel's cleaner has dismantled them and that is
-      // committed. Of all ways to commit, only this ioctl also wakes the cleaner.
       const bool waiting = PendingDestroys() > 0;
-      CheckBtrfsUtil(btrfs_util_sync_fd(home_.volumes.get()), "commit the changes of volumes");
+      Reclaim();
       shortage = FindShortage(home_.volumes.get(), home_.image.get(), Ballast());
       if (!shortage) break;
       if (!waiting || std::chrono::steady_clock::now() >= deadline) {

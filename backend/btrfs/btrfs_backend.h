@@ -36,6 +36,7 @@ class BtrfsBackend final : public Backend {
   void WaitDestroyed() override;
   void WaitDurable() override;
   size_t PendingDestroys() const override;
+  void Reclaim() const override;
 
   std::vector<VolumeListing> List() const override;
   std::vector<std::string> ListForeign() const override;

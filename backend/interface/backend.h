@@ -182,6 +182,10 @@ class Backend {
   // Destroyed volumes whose space has not been freed yet.
   virtual size_t PendingDestroys() const = 0;
 
+  // Hurries the freeing of that space. On return, that of volumes which PendingDestroys no longer counted at
+  // the call is free. May write out everything.
+  virtual void Reclaim() const {}
+
   // All volumes, including those that the catalog does not know. Foreign files are not listed; `ListForeign`
   // names them.
   virtual std::vector<VolumeListing> List() const = 0;

@@ -100,6 +100,8 @@ class Catalog {
   // The `n`-th newest checkpoint, counted from 1; `latest` is the first. States that rollbacks kept never
   // count: otherwise a second retry would get the state that failed.
   std::optional<SnapshotRecord> NewestCheckpoint(int64_t workspace_id, uint64_t n = 1) const;
+  // When the last automatic cleanup ended; 0: there was none.
+  int64_t CleanedNs(int64_t workspace_id) const;
   uint64_t CountSnapshots(int64_t workspace_id) const;
   uint64_t CountCheckpoints(int64_t workspace_id) const;
   int64_t LargestSnapshotId(int64_t workspace_id) const;  // 0: it has none

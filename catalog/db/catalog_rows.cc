@@ -31,7 +31,7 @@ WorkspaceRecord ReadWorkspace(const Statement& row) {
   "SELECT s.id, s.uuid, s.workspace_id, s.name, s.volume, s.created_ns, s.message, "    \
   "s.metadata, s.pinned, s.parent_id, p.name, s.kind, s.missing, s.view, s.root_mode, " \
   "s.root_uid, s.root_gid, s.root_acl, s.unlinked_open, s.root_xattr_names, s.moment, " \
-  "s.moment_reason "                                                                    \
+  "s.moment_reason, s.scheduled "                                                       \
   "FROM snapshot AS s LEFT JOIN snapshot AS p ON p.id = s.parent_id "
 
 SnapshotRecord ReadSnapshot(const Statement& row) {
@@ -47,8 +47,7 @@ SnapshotRecord ReadSnapshot(const Statement& row) {
   record.pinned = row.Int(8) != 0;
   record.parent_id = row.OptionalInt(9);
   record.parent_name = row.Text(10);
-  record.kind = row.Text(11) == ToString(SnapshotKind::kPreRollback) ? SnapshotKind::kPreRollback
-                                                                     : SnapshotKind::kManual;
+  record.kind = row.Int(22) != 0 ? SnapshotKind::kScheduled : KindFrom(row.Text(11));
   record.state = row.Int(12) != 0 ? SnapshotState::kMissing : SnapshotState::kOk;
   record.view = static_cast<uint64_t>(row.Int(13));
   record.root.mode = static_cast<mode_t>(row.Int(14));
@@ -238,6 +237,12 @@ std::optional<SnapshotRecord> Catalog::NewestCheckpoint(int64_t workspace_id, ui
                                    workspace_id, newer));
 }
 
+int64_t Catalog::CleanedNs(int64_t workspace_id) const {
+  const std::lock_guard lock(read_mutex_);
+  Statement row = reader_.Query("SELECT cleaned_ns FROM workspace WHERE id = ?", workspace_id);
+  return row.Step() ? row.Int(0) : 0;
+}
+
 uint64_t Catalog::CountSnapshots(int64_t workspace_id) const {
   const MutexLock lock(read_mutex_);
   Statement row =
@@ -331,11 +336,13 @@ void Catalog::RequireSoundRows() const {
         "SELECT (SELECT max(seq) FROM sqlite_sequence), (SELECT min(seq) FROM sqlite_sequence), "
         "(SELECT max(snapshots_changed_ns) FROM workspace), "
         "(SELECT min(snapshots_changed_ns) FROM workspace), "
-        "(SELECT max(view) FROM tombstone), (SELECT min(view) FROM tombstone)");
+        "(SELECT max(view) FROM tombstone), (SELECT min(view) FROM tombstone), "
+        "(SELECT max(cleaned_ns) FROM workspace), (SELECT min(cleaned_ns) FROM workspace)");
     limits.Step();
     RowCheck::RequireRange("an id", limits.Int(0), limits.Int(1), kMaxRowId);
     RowCheck::RequireRange("a time", limits.Int(2), limits.Int(3), kTimeNsMax);
     RowCheck::RequireRange("a view number", limits.Int(4), limits.Int(5), kMaxView);
+    RowCheck::RequireRange("a time", limits.Int(6), limits.Int(7), kTimeNsMax);
     for (const ViewRange& range : kViewRanges) LastGiven(range);
   }
   for (const VolumeId& volume : Tombstones()) check.AddOwner(volume);

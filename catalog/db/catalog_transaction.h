@@ -58,6 +58,9 @@ class Catalog::Transaction {
   void Insert(const TemplateInfo& info);
   void DeleteTemplate(const TemplateId& id);
 
+  // An automatic cleanup has ended.
+  void SetCleaned(int64_t workspace_id, int64_t now_ns);
+
   // Sets it for a workspace or, without one, for the store. A workspace's settings are deleted with it.
   void SetSetting(std::optional<int64_t> workspace_id, const std::string& key,
                   const std::optional<std::string>& value);  // empty: unset

@@ -142,9 +142,8 @@ void ReadSnapshot(const ReadJson& json, Sidecar& sidecar) {
   snapshot.message = json.at("message").get<std::string>();
   snapshot.metadata = json.at("metadata").get<std::string>();
   snapshot.pinned = json.at("pinned").get<bool>();
-  snapshot.kind = json.at("kind") == ToString(SnapshotKind::kPreRollback)
-                      ? SnapshotKind::kPreRollback
-                      : SnapshotKind::kManual;
+  // An older ckptfs takes "scheduled" for "manual".
+  snapshot.kind = KindFrom(json.at("kind").get<std::string>());
   snapshot.view = ViewFrom(json.at("view"));
   snapshot.root = RootFrom(json.at("root"));
   snapshot.unlinked_open = static_cast<int64_t>(NumberFrom(json.at("unlinked_open"), kMaxRowId));

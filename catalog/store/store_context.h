@@ -111,6 +111,7 @@ class StoreContext {
   static constexpr int64_t kMountRootLock = 0;
   GivenViews given_views;
   const CautiousClock clock;  // for ages that decide about a deletion
+  KnownHealth health;
 
   // Facts that are known once the backend is open.
   void SetBackendFacts(const StoreFacts& facts);

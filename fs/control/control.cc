@@ -45,7 +45,11 @@ void RunRequest(Verbs& verbs, const ControlCaller& caller, std::string text,
     control::RequestLimits limits(shares, caller.uid, answer);
     const control::Request request =
         control::ParseRequest(verbs, caller, answer, limits, std::exchange(text, {}));
-    answer.Send(wire::Json{{wire::kResult, control::Run(request)}});
+    wire::Json end{{wire::kResult, control::Run(request)}};
+    if (wire::Json line = control::HealthLine(request); !line.is_null()) {
+      end[wire::kHealth] = std::move(line);
+    }
+    answer.Send(std::move(end));
   } catch (const Error& error) {
     answer.Send(wire::Json{{wire::kError, wire::FromError(error)}});
   } catch (const std::exception& error) {

@@ -123,7 +123,8 @@ void AddOpenWriters(Json& json, const std::optional<OpenWriterList>& writers,
 // A caller in the scope of one workspace, or one that may not list the mount root, learns only that there are
 // warnings about others; root sees all.
 std::vector<std::string> Warnings(const Request& request, const StoreStatus& status,
-                                  const SpaceInfo& space) {
+                                  const SpaceInfo& space,
+                                  const std::vector<HealthFinding>& findings) {
   Store& store = request.store();
   const BackendHealth health = store.backend().Health();
   const bool of_all = request.caller.uid == 0 || request.MayListWorkspaces();
@@ -145,6 +146,7 @@ std::vector<std::string> Warnings(const Request& request, const StoreStatus& sta
         "kernel's log (dmesg).",
         workspace.name));
   }
+  for (const HealthFinding& finding : findings) warnings.push_back(finding.sentence);
   if (space.free_bytes < kLowSpaceBytes &&
       space.free_bytes < space.total_bytes / kLowSpaceFraction) {
     warnings.push_back(
@@ -154,7 +156,35 @@ std::vector<std::string> Warnings(const Request& request, const StoreStatus& sta
   return warnings;
 }
 
+Json ToJson(const std::vector<HealthFinding>& findings) {
+  Json json = Json::array();
+  for (const HealthFinding& finding : findings) {
+    json.push_back({{"key", finding.key},
+                    {"workspace", finding.workspace_id ? Json(finding.workspace) : Json()},
+                    {"message", finding.sentence}});
+  }
+  return json;
+}
+
+// Those that the caller may know of.
+std::vector<HealthFinding> VisibleHealth(const Request& request,
+                                         std::vector<HealthFinding> findings) {
+  if (findings.empty() || request.caller.uid == 0 || request.MayListWorkspaces()) return findings;
+  std::erase_if(findings, [&](const HealthFinding& finding) {
+    return finding.workspace_id && finding.workspace_id != request.caller.workspace_id;
+  });
+  return findings;
+}
+
 }  // namespace
+
+Json HealthLine(const Request& request) {
+  const auto findings = VisibleHealth(request, request.store().KnownHealth());
+  if (findings.empty()) return nullptr;
+  if (findings.size() == 1) return findings.front().sentence;
+  return fmt::format("{} ('ckpt status' tells {} more.)", findings.front().sentence,
+                     findings.size() - 1);
+}
 
 Json ToJson(const SnapshotRecord& snapshot, const std::string& workspace) {
   Json metadata = wire::Parse(snapshot.metadata);
@@ -227,6 +257,7 @@ Json Status(const Request& request) {
   Store& store = request.store();
   const StoreStatus status = store.Status();
   const SpaceInfo space = store.backend().Space();
+  const std::vector<HealthFinding> findings = VisibleHealth(request, store.LookAtHealth());
   Json workspaces = Json::array();
   for (const WorkspaceRecord& workspace : WorkspacesInScope(request)) {
     workspaces.push_back({{"name", workspace.name},
@@ -246,7 +277,8 @@ Json Status(const Request& request) {
               {wire::kWorkspacesHidden, HidesWorkspaces(request)},
               {"fs_total_bytes", space.total_bytes},
               {"fs_used_bytes", space.used_bytes},
-              {"warnings", Warnings(request, status, space)}};
+              {"health", ToJson(findings)},
+              {"warnings", Warnings(request, status, space, findings)}};
 }
 
 namespace {

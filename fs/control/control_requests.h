@@ -85,6 +85,8 @@ wire::Json Status(const Request& request);
 wire::Json Df(const Request& request);
 wire::Json Diff(const Request& request);
 wire::Json Preview(const Request& request);
+// What the last look at the store's health found, in one line for the caller; null: nothing.
+wire::Json HealthLine(const Request& request);
 // control_changes.cc
 wire::Json Checkpoint(const Request& request);
 wire::Json Rollback(const Request& request);

@@ -29,6 +29,8 @@ inline constexpr const char* kProgress = "progress";
 inline constexpr const char* kItems = "items";
 inline constexpr const char* kResult = "result";
 inline constexpr const char* kError = "error";
+// Beside the result: a sentence about the store's health; absent if there is nothing to say.
+inline constexpr const char* kHealth = "health";
 // How many lines of a comparison are omitted because the caller may not see them.
 inline constexpr const char* kHidden = "hidden";
 inline constexpr const char* kWorkspacesHidden =

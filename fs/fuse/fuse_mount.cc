@@ -165,6 +165,7 @@ class FuseMount::Impl {
         fuse_loop_cfg_create(), fuse_loop_cfg_destroy);
     fuse_loop_cfg_set_max_threads(config.get(), kRequestThreadsMax);
     fuse_loop_cfg_set_idle_threads(config.get(), kRequestThreadsMax);
+    handlers_.automatic.Begin();
     const int result = fuse_session_loop_mt(session_.get(), config.get());
     // Positive: a signal ended the loop.
     if (result < 0) throw Error(-result, "read requests from the kernel");

@@ -16,6 +16,7 @@
 #include "fs/open/mount_helper.h"
 #include "fs/open/open_inodes.h"
 #include "fs/open/write_barrier.h"
+#include "fs/operations/automatic_runs.h"
 #include "fs/operations/invalidation.h"
 #include "fs/operations/mount_verbs.h"
 #include "fs/operations/verb_queue.h"
@@ -66,6 +67,7 @@ struct FuseHandlers {
   // For long work (copies, truncation and removal of large files). More threads than processors would not
   // finish sooner, and would only delay short requests.
   ElasticPool workers{std::chrono::seconds(5), 2 + 2 * std::thread::hardware_concurrency()};
+  AutomaticRuns automatic{verbs};
 };
 
 const fuse_lowlevel_ops& FuseOperations();

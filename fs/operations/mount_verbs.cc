@@ -198,29 +198,33 @@ void MountVerbs::WriteOutOpenFiles(int64_t workspace_id) {
   files_.WriteOutEarly(open_.mapped.Writers(live->files->slot));
 }
 
-// catalog/store/store_checkpoint.cc documents what is on disk after each phase.
 SnapshotRecord MountVerbs::Checkpoint(int64_t workspace_id, const CheckpointRequest& request) {
-  const std::string workspace = nodes_.NameOf(workspace_id);
-  return Logged("checkpoint " + workspace + "/" + request.name, [&] {
-    WriteOutOpenFiles(workspace_id);
-    const RightOfWay::Held first(store_.backend().right_of_way());
-    const auto pending = store_.BeginCheckpoint(workspace_id, request);
-    std::shared_ptr<const WriterNotes::Noted> noted;
-    {
-      const auto frozen = Freeze(nodes_.workspaces.Get(workspace_id));
-      noted = writer_notes_.Take(workspace_id, frozen->writers());
-      const uint64_t unlinked = frozen->GatherUnlinked();
-      pending->Take({.unlinked_open = unlinked, .why_not_one_moment = frozen->WhyNotOneMoment()});
-    }
-    SnapshotRecord made = pending->Commit();
-    if (noted) NoteWriters(made, *noted);
-    if (made.moment != SnapshotMoment::kOne) {
-      spdlog::warn("checkpoint {}/{} is {}, not one moment: {}", workspace, made.name,
-                   ToString(made.moment), made.moment_reason);
-    }
-    ListsChanged(invalidation_.kernel, workspace_id);
-    return made;
-  });
+  // ScheduledCheckpoints logs its own: a failure that stays would otherwise be logged at each interval.
+  if (request.kind == SnapshotKind::kScheduled) return TakeCheckpoint(workspace_id, request);
+  return Logged("checkpoint " + nodes_.NameOf(workspace_id) + "/" + request.name,
+                [&] { return TakeCheckpoint(workspace_id, request); });
+}
+
+// catalog/store/store_checkpoint.cc documents what is on disk after each phase.
+SnapshotRecord MountVerbs::TakeCheckpoint(int64_t workspace_id, const CheckpointRequest& request) {
+  WriteOutOpenFiles(workspace_id);
+  const RightOfWay::Held first(store_.backend().right_of_way());
+  const auto pending = store_.BeginCheckpoint(workspace_id, request);
+  std::shared_ptr<const WriterNotes::Noted> noted;
+  {
+    const auto frozen = Freeze(nodes_.workspaces.Get(workspace_id));
+    noted = writer_notes_.Take(workspace_id, frozen->writers());
+    const uint64_t unlinked = frozen->GatherUnlinked();
+    pending->Take({.unlinked_open = unlinked, .why_not_one_moment = frozen->WhyNotOneMoment()});
+  }
+  SnapshotRecord made = pending->Commit();
+  if (noted) NoteWriters(made, *noted);
+  if (made.moment != SnapshotMoment::kOne) {
+    spdlog::warn("checkpoint {}/{} is {}, not one moment: {}", nodes_.NameOf(workspace_id),
+                 made.name, ToString(made.moment), made.moment_reason);
+  }
+  ListsChanged(invalidation_.kernel, workspace_id);
+  return made;
 }
 
 // The checkpoint exists whether or not this succeeds.

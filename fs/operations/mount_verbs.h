@@ -134,6 +134,7 @@ class MountVerbs : public Verbs {
   LiveMark RequireUnchanged(int64_t workspace_id, int64_t snapshot_id, const std::string& what,
                             WorkLimits& limits);
   bool IsEmpty(const LiveWorkspace& workspace);
+  SnapshotRecord TakeCheckpoint(int64_t workspace_id, const CheckpointRequest& request);
   void NoteWriters(const SnapshotRecord& made, const WriterNotes::Noted& noted) noexcept;
   void CopyLiveTree(int64_t workspace_id, PendingComparison& pending);
   void WriteOutOpenFiles(int64_t workspace_id);

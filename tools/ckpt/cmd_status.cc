@@ -64,6 +64,7 @@ void NoteHidden(const Json& answer) {
 
 int RunStatus(const StatusOptions& options) {
   const Json status = FindWidest(options.path).Ask(Access::kRead, MakeRequest(wire::kStatus));
+  HealthHeard().clear();  // it is among the warnings
   if (IsJson(options.format)) {
     PrintJson(status);
   } else {
