@@ -33,6 +33,8 @@ class Janitor {
   void Seal(const VolumeId& volume);
   // `volume` has been destroyed: removes its sidecar and its tombstone once that is durable.
   void Reap(const VolumeId& volume);
+  // Whether that is still to be done.
+  bool IsReaping(const VolumeId& volume);
   // Waits until all work requested before is done.
   void Drain();
 
@@ -54,6 +56,7 @@ class Janitor {
   std::set<VolumeId> stale_;
   std::set<VolumeId> unsealed_;
   std::set<VolumeId> destroyed_;
+  std::set<VolumeId> in_hand_;  // of those, the ones being finished
   bool busy_ = false;
   bool hurry_ = false;  // some thread waits in Drain
   bool stop_ = false;
