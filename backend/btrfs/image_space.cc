@@ -220,6 +220,13 @@ void ImageSpace::ReturnUnused() {
   kept_ = UnusedInImage();
 }
 
+uint64_t ImageSpace::ReturnNow() {
+  const std::lock_guard lock(mutex_);
+  const uint64_t before = AllocatedBytes(StatusOfFile(image_fd_));
+  ReturnUnused();
+  return SubtractOrZero(before, AllocatedBytes(StatusOfFile(image_fd_)));
+}
+
 // Returns false if the underlying disk cannot take blocks back. A whole block group at a time: of a part that begins
 // within a free extent, the kernel (6.18) returns nothing of that extent.
 bool ImageSpace::GiveBackUnusedOf(const BlockGroup& group) {

@@ -41,6 +41,9 @@ class ImageSpace {
   // The part of the image's filesystem that the ballast takes.
   uint64_t ballast() const noexcept { return ballast_; }
 
+  // Returns deleted blocks to the disk now; returns how many bytes it has got back. Throws Error.
+  uint64_t ReturnNow();
+
  private:
   using Clock = std::chrono::steady_clock;
 

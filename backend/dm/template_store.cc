@@ -162,6 +162,12 @@ class NewImage final : public PendingTemplate {
 
 }  // namespace
 
+bool IsTemplateFile(std::string_view name) {
+  const size_t dot = name.find('.');
+  const auto id = TemplateId::Parse(name.substr(0, dot));
+  return id && (name == ImageName(*id) || name == NoteName(*id));
+}
+
 TemplateStore::TemplateStore(int bases_fd, int volumes_fd, Options options)
     : bases_fd_(bases_fd), volumes_fd_(volumes_fd), options_(std::move(options)) {
   for (TemplateInfo& info : List()) Learn(std::move(info));

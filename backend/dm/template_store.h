@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "backend/base/mutex.h"
@@ -16,6 +17,9 @@
 #include "backend/mount/loop_device.h"
 
 namespace ckptfs {
+
+// Whether a file of that name in bases/ belongs to a template.
+bool IsTemplateFile(std::string_view name);
 
 // TemplateKeeper for the directory bases/. Each template has at most one loop device, read-only, which all
 // volumes on it share and which goes away with the last of them.

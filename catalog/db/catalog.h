@@ -118,6 +118,7 @@ class Catalog {
   SettingMap SettingsOf(std::optional<int64_t> workspace_id) const;
 
   std::vector<VolumeId> Tombstones() const;
+  std::optional<int64_t> TombstoneSinceNs(const VolumeId& volume) const;  // empty: it has none
 
   std::vector<TemplateInfo> ListTemplates() const;  // by name, which is the label
   std::optional<TemplateInfo> FindTemplate(const std::string& name) const;

@@ -304,6 +304,12 @@ std::vector<VolumeId> Catalog::Tombstones() const {
   return volumes;
 }
 
+std::optional<int64_t> Catalog::TombstoneSinceNs(const VolumeId& volume) const {
+  const std::lock_guard lock(read_mutex_);
+  Statement row = reader_.Query("SELECT since_ns FROM tombstone WHERE volume = ?", volume);
+  return row.Step() ? std::optional(row.Int(0)) : std::nullopt;
+}
+
 std::vector<TemplateInfo> Catalog::ListTemplates() const {
   const MutexLock lock(read_mutex_);
   Statement statement = reader_.Query(CKPTFS_SELECT_TEMPLATE "ORDER BY name");

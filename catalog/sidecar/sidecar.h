@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backend/base/partial_file.h"
 #include "catalog/db/catalog.h"
 #include "catalog/db/records.h"
 #include "catalog/policies/settings.h"
@@ -78,6 +79,9 @@ class MetaDirectory {
   // Empty if there is none; throws Error EUCLEAN if it is damaged.
   std::optional<Sidecar> Read(const VolumeId& volume) const;
   bool Remove(const VolumeId& volume) const;  // false: there was none
+  // Of a sidecar or leftover, as it is on disk; empty if it is gone, no regular file, or being written.
+  std::optional<UnfinishedFile> StatusOf(const VolumeId& volume) const;
+  std::optional<UnfinishedFile> StatusOfLeftover(const std::string& name) const;
 
   struct Listing {
     std::vector<VolumeId> sidecars;
@@ -87,7 +91,8 @@ class MetaDirectory {
   Listing List() const;
   void RemoveLeftover(const std::string& name) const;
 
-  // store.json: what the catalog knows about the store itself.
+  // What the catalog knows about the store itself, in the file kStoreFileName.
+  static constexpr char kStoreFileName[] = "store.json";
   struct StoreFile {
     StoreFacts facts;
     RootAttributes mount_root;

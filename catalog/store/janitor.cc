@@ -53,6 +53,11 @@ void Janitor::Reap(const VolumeId& volume) {
   changed_.notify_all();
 }
 
+bool Janitor::IsReaping(const VolumeId& volume) {
+  const MutexLock lock(mutex_);
+  return destroyed_.contains(volume) || in_hand_.contains(volume);
+}
+
 void Janitor::Drain() {
   MutexLock lock(mutex_);
   hurry_ = true;
@@ -71,12 +76,14 @@ void Janitor::Run() {
     const std::set<VolumeId> stale = std::exchange(stale_, {});
     const std::set<VolumeId> unsealed = std::exchange(unsealed_, {});
     const std::set<VolumeId> destroyed = std::exchange(destroyed_, {});
+    in_hand_ = destroyed;
     busy_ = true;
     lock.Unlock();
     if (!stale.empty()) RefreshSidecars(stale);
     SealQuiet(unsealed);
     if (!destroyed.empty()) FinishDestroyed(destroyed);
     lock.Lock();
+    in_hand_.clear();
     busy_ = false;
     changed_.notify_all();
   }

@@ -33,6 +33,8 @@ class Janitor {
   void Seal(const VolumeId& volume);
   // `volume` has been destroyed: removes its sidecar and its tombstone once that is durable.
   void Reap(const VolumeId& volume);
+  // Whether that is still to be done.
+  bool IsReaping(const VolumeId& volume);
   // Waits until all work requested before is done.
   void Drain();
 
@@ -56,6 +58,7 @@ class Janitor {
   std::set<VolumeId> stale_ GUARDED_BY(mutex_);
   std::set<VolumeId> unsealed_ GUARDED_BY(mutex_);
   std::set<VolumeId> destroyed_ GUARDED_BY(mutex_);
+  std::set<VolumeId> in_hand_ GUARDED_BY(mutex_);  // of those, the ones being finished
   bool busy_ GUARDED_BY(mutex_) = false;
   bool hurry_ GUARDED_BY(mutex_) = false;  // some thread waits in Drain
   bool stop_ GUARDED_BY(mutex_) = false;

@@ -116,6 +116,7 @@ void StoreContext::Commit(Catalog::Transaction& transaction) const {
 }
 
 void StoreContext::Destroy(const VolumeId& volume) noexcept {
+  const InWork::Volume mark(in_work, volume);
   unsealed.Drop(volume);
   try {
     backend->Destroy(volume);
@@ -151,7 +152,7 @@ StoreContext::HeldSnapshot StoreContext::HoldSnapshot(int64_t id) {
 }
 
 StagedVolume::StagedVolume(StoreContext& store, const Sidecar& sidecar)
-    : store_(store), id_(sidecar.volume) {
+    : store_(store), id_(sidecar.volume), in_work_(store.in_work, sidecar.volume) {
   store_.sidecars->Prepare(sidecar);
 }
 

@@ -83,6 +83,10 @@ inline constexpr const char* kForget = "forget";
 // error: text or null}, oldest first; then {workspace, removed, failed}. Without rules: by those in the
 // settings
 inline constexpr const char* kCleanup = "cleanup";
+// {dry_run} -> items {name, kind: "volume", "sidecar", "file", "template" or "catalog", action: "keep" or
+// "remove", bytes, changed, age_seconds, reasons: [text], error: text or null}; then {removed, failed,
+// removed_bytes, returned_bytes: to the disk below}
+inline constexpr const char* kGc = "gc";
 // {key, value: text or null} -> {key, value, origin}: as for settings
 inline constexpr const char* kSetSetting = "set-setting";
 // {repair} -> {problems: [text], repaired: [text]}; the problems that remain

@@ -17,8 +17,17 @@ op_set() { ckpt config -w "$1/w" keep.daily 7; }
 op_set_of_store() { cd "$1" && ckpt config --store keep.within 30d; }
 # Removes the first checkpoint.
 op_cleanup() { ckpt cleanup -w "$1/w" --keep-last 1; }
+# Of set-aside catalogs. (Of volumes and sidecars: tests/unit/catalog/recovery/store_crash_test.cc.)
+break_gc() {
+    local catalog
+    for catalog in "$1"/catalog.db.damaged-2020010{1T000000Z,1T000000Z-wal,2T000000Z}; do
+        echo damaged >"$catalog"
+        touch -d 2020-01-03 "$catalog"
+    done
+}
+op_gc() { ckpt gc --mount "$1"; }
 op_diff() { ckpt diff -w "$1/w" -f first; }
-snapshot_operations=(checkpoint checkpoint_described delete rename_snapshot pin describe diff set set_of_store cleanup)
+snapshot_operations=(checkpoint checkpoint_described delete rename_snapshot pin describe diff set set_of_store cleanup gc)
 
 # --- Live trees ----------------------------------------------------------------------------------
 
