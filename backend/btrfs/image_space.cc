@@ -221,7 +221,7 @@ void ImageSpace::ReturnUnused() {
 }
 
 uint64_t ImageSpace::ReturnNow() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const uint64_t before = AllocatedBytes(StatusOfFile(image_fd_));
   ReturnUnused();
   return SubtractOrZero(before, AllocatedBytes(StatusOfFile(image_fd_)));

@@ -238,7 +238,7 @@ std::optional<SnapshotRecord> Catalog::NewestCheckpoint(int64_t workspace_id, ui
 }
 
 int64_t Catalog::CleanedNs(int64_t workspace_id) const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   Statement row = reader_.Query("SELECT cleaned_ns FROM workspace WHERE id = ?", workspace_id);
   return row.Step() ? row.Int(0) : 0;
 }
@@ -305,7 +305,7 @@ std::vector<VolumeId> Catalog::Tombstones() const {
 }
 
 std::optional<int64_t> Catalog::TombstoneSinceNs(const VolumeId& volume) const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   Statement row = reader_.Query("SELECT since_ns FROM tombstone WHERE volume = ?", volume);
   return row.Step() ? std::optional(row.Int(0)) : std::nullopt;
 }

@@ -395,7 +395,7 @@ FsckReport Store::Fsck(bool repair) {
   const OperationLocks::Hold hold = store.operations.LockAll();
   if (repair && store.options.read_only) store.RequireWritable("repair the store");
   store.janitor->Drain();
-  const std::lock_guard judging(store.judging);
+  const MutexLock judging(store.judging);
   return Checker(store, repair).Run();
 }
 

@@ -136,7 +136,7 @@ void Collector::Perform(GarbageOutcome& outcome, const Remove& remove) {
   try {
     Failpoint("gc.before-remove");
     {
-      const std::lock_guard lock(store_.judging);
+      const MutexLock lock(store_.judging);
       outcome.was_removed = remove();
     }
     Failpoint("gc.after-remove");

@@ -114,7 +114,7 @@ class StoreContext {
   InWork in_work;
   // Held while something is judged to be garbage and removed, or given a row again. No operation lock is taken
   // while it is held.
-  std::mutex judging;
+  Mutex judging;
   const CautiousClock clock;  // for ages that decide about a deletion
   KnownHealth health;
 
