@@ -4,7 +4,7 @@
 #include <cerrno>
 
 #include "backend/base/error.h"
-#include "catalog/db/catalog.h"
+#include "catalog/db/catalog_transaction.h"
 
 namespace ckptfs {
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "backend/base/failpoint.h"
+#include "catalog/db/catalog_transaction.h"
 
 namespace ckptfs {
 namespace {
