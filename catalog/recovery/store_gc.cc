@@ -174,7 +174,7 @@ bool Collector::CollectVolume(const VolumeId& volume) {
     return true;
   }
   try {
-    item.bytes = store_.backend->Usage(volume).exclusive_bytes;
+    if (!request_.is_automatic) item.bytes = store_.backend->Usage(volume).exclusive_bytes;
   } catch (const Error& error) {
     if (error.errno_value() != ENOENT) throw;
     return true;
@@ -208,11 +208,7 @@ bool Collector::Sidecars() {
                                .reason = "a sidecar that was not written to its end",
                                .bytes = file->bytes,
                                .changed_ns = file->changed_ns},
-                              [&] {
-                                if (!store_.meta->StatusOfLeftover(name)) return false;
-                                store_.meta->RemoveLeftover(name);
-                                return true;
-                              });
+                              [&] { return store_.meta->RemoveLeftover(name); });
     if (!go_on) return false;
   }
   return true;
@@ -304,8 +300,8 @@ bool Collector::CollectCatalog(const std::string& name, const SetAside& set_asid
 
 }  // namespace
 
-GarbageTotal Store::CollectGarbage(const GarbageRequest& request, const TellGarbage& tell) {
-  StoreContext& store = *impl_;
+GarbageTotal CollectGarbage(StoreContext& store, const GarbageRequest& request,
+                            const TellGarbage& tell) {
   if (!request.dry_run) store.RequireWritable("remove what nothing refers to");
   if (store.catalog->is_uncertain()) {
     throw Error(EIO, "look for what nothing refers to",
@@ -313,6 +309,10 @@ GarbageTotal Store::CollectGarbage(const GarbageRequest& request, const TellGarb
                 "See to the disk, unmount and mount again");
   }
   return Collector(store, request, tell).Run();
+}
+
+GarbageTotal Store::CollectGarbage(const GarbageRequest& request, const TellGarbage& tell) {
+  return ckptfs::CollectGarbage(*impl_, request, tell);
 }
 
 }  // namespace ckptfs

@@ -63,9 +63,9 @@ void MetaDirectory::HandToDisk(int file_fd) const {
 
 void MetaDirectory::Replace(const std::string& name, std::string_view text) const {
   const std::string aside = name + std::string(kNewSuffix);
+  const ReaderLock writing(replacing_);
   const UniqueFd file = ReplaceStoreFile(fd_, aside);
   if (!file.valid()) ThrowErrno("create " + aside);
-  MarkBeingWritten(file.get());
   try {
     // On disk if power fails from here on: the old file; the temporary one is a leftover, which the next
     // recovery removes.
@@ -137,8 +137,12 @@ bool MetaDirectory::Remove(const VolumeId& volume) const {
   ThrowErrno("remove " + name);
 }
 
-void MetaDirectory::RemoveLeftover(const std::string& name) const {
-  if (unlinkat(fd_, name.c_str(), 0) != 0 && errno != ENOENT) ThrowErrno("remove " + name);
+bool MetaDirectory::RemoveLeftover(const std::string& name) const {
+  if (!IsLeftover(name)) return false;
+  const WriterLock nobody_writes(replacing_);
+  if (unlinkat(fd_, name.c_str(), 0) == 0) return true;
+  if (errno == ENOENT) return false;
+  ThrowErrno("remove " + name);
 }
 
 std::optional<UnfinishedFile> MetaDirectory::StatusOf(const VolumeId& volume) const {

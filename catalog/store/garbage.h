@@ -36,8 +36,8 @@ struct GarbageOutcome {
 
 struct GarbageRequest {
   bool dry_run = false;
-  // Nobody has asked for this run: it spares set-aside catalogs, which are of use to people, and does not
-  // pause between removals.
+  // Nobody has asked for this run: it spares set-aside catalogs, which are of use to people. It is quick, as
+  // somebody may be waiting for space: without pauses between removals, and without the bytes of volumes.
   bool is_automatic = false;
 };
 
@@ -48,5 +48,11 @@ struct GarbageTotal {
 };
 
 using TellGarbage = std::function<bool(const GarbageOutcome&)>;
+
+class StoreContext;
+// Store::CollectGarbage, for operations (catalog/recovery/store_gc.cc). Afterwards the space of volumes comes
+// back in the background: Backend::ReturnFreedBlocks waits for it.
+GarbageTotal CollectGarbage(StoreContext& store, const GarbageRequest& request,
+                            const TellGarbage& tell = {});
 
 }  // namespace ckptfs
