@@ -36,7 +36,7 @@
 namespace ckptfs {
 namespace {
 
-// How long the creation of a volume waits for the space of destroyed ones.
+// How long the creation of a volume, or the return of blocks to the disk, waits for the space of destroyed ones.
 constexpr auto kReclaimWait = std::chrono::seconds(5);
 constexpr auto kReclaimPoll = std::chrono::milliseconds(50);
 
@@ -320,6 +320,19 @@ bool BtrfsBackend::CommitRemovals() const {
   uint64_t transaction = 0;
   return ioctl(home_.volumes.get(), BTRFS_IOC_START_SYNC, &transaction) == 0 &&
          ioctl(home_.volumes.get(), BTRFS_IOC_WAIT_SYNC, &transaction) == 0;
+}
+
+uint64_t BtrfsBackend::ReturnFreedBlocks() {
+  if (!image_space_) return 0;
+  const auto deadline = std::chrono::steady_clock::now() + kReclaimWait;
+  // The first commit wakes the kernel's cleaner; what that frees is free with the commit after it.
+  do {
+    CheckBtrfsUtil(btrfs_util_sync_fd(home_.volumes.get()), "commit the changes of volumes");
+    if (PendingDestroys() == 0) break;
+    std::this_thread::sleep_for(kReclaimPoll);
+  } while (std::chrono::steady_clock::now() < deadline);
+  CheckBtrfsUtil(btrfs_util_sync_fd(home_.volumes.get()), "commit the changes of volumes");
+  return image_space_->ReturnNow();
 }
 
 uint64_t BtrfsBackend::Ballast() const {

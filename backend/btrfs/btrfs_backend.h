@@ -51,6 +51,7 @@ class BtrfsBackend final : public Backend {
                   WorkLimits& limits) const override;
   SpaceInfo Space() const override;
   void RequireSpaceForNewVolume() const override;
+  uint64_t ReturnFreedBlocks() override;
   BackendHealth Health() const override;
 
  private:

@@ -281,6 +281,13 @@ void DmBackend::RequireSpaceForNewVolume() const {
               kMakeRoom);
 }
 
+std::vector<LeftoverFile> DmBackend::Leftovers() const { return DmLeftovers(home_); }
+
+bool DmBackend::RemoveLeftover(const std::string& name) {
+  RequireWritable("remove " + name);
+  return RemoveDmLeftover(home_, name);
+}
+
 BackendHealth DmBackend::Health() const {
   BackendHealth health;
   for (const std::shared_ptr<Activation>& activation : table_->All()) {

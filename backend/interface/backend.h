@@ -94,6 +94,13 @@ struct BackendHealth {
   std::vector<VolumeId> stopped;      // Volume::HasStopped
 };
 
+// A file, half made by an operation that did not come to its end, that nobody is writing.
+struct LeftoverFile {
+  std::string name;  // below the store's directory
+  uint64_t bytes = 0;
+  int64_t changed_ns = 0;
+};
+
 struct SpaceInfo {
   uint64_t total_bytes = 0;
   uint64_t used_bytes = 0;
@@ -227,6 +234,16 @@ class Backend {
 
   // Throws ENOSPC, with the remedy, if there is not enough space for a new volume to be safe.
   virtual void RequireSpaceForNewVolume() const = 0;
+
+  // Of ours only.
+  virtual std::vector<LeftoverFile> Leftovers() const { return {}; }
+  // False if Leftovers does not list it any more.
+  virtual bool RemoveLeftover(const std::string& /*name*/) { return false; }
+
+  // Returns blocks that the volumes do not use any more to the disk below, if it is a disk of the store's
+  // own; those of volumes and files removed before this call are included, unless that takes too long.
+  // Returns how many bytes that disk has got back.
+  virtual uint64_t ReturnFreedBlocks() { return 0; }
 
   virtual BackendHealth Health() const { return {}; }
 

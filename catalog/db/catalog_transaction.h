@@ -2,11 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "backend/base/mutex.h"
 #include "catalog/db/catalog.h"
 
 namespace ckptfs {
@@ -78,7 +78,7 @@ class Catalog::Transaction {
   void End(bool has_changes);
   void NoteGiven(uint64_t view);
 
-  std::lock_guard<std::mutex> lock_;
+  const HeldLock lock_;
   Catalog& catalog_;
   Database& database_;
   std::optional<DatabaseTransaction> transaction_;

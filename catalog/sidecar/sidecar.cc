@@ -289,12 +289,12 @@ bool MetaDirectory::StoreFile::operator==(const StoreFile& other) const {
 }
 
 void MetaDirectory::WriteStore(const StoreFile& file) const {
-  Replace("store.json", SerializeStore(file));
+  Replace(kStoreFileName, SerializeStore(file));
 }
 
 std::optional<MetaDirectory::StoreFile> MetaDirectory::ReadStore() const {
   try {
-    const std::optional<std::string> text = Slurp("store.json");
+    const std::optional<std::string> text = Slurp(kStoreFileName);
     if (!text) return std::nullopt;
     const ReadJson json = ReadJson::parse(*text);
     const ReadJson& backend = json.at("backend");

@@ -2,11 +2,12 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "backend/base/mutex.h"
 
 namespace ckptfs {
 
@@ -22,18 +23,18 @@ struct HealthFinding {
 class KnownHealth {
  public:
   std::vector<HealthFinding> Get() const {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return findings_;
   }
   // Returns what was known before.
   std::vector<HealthFinding> Exchange(std::vector<HealthFinding> findings) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return std::exchange(findings_, std::move(findings));
   }
 
  private:
-  mutable std::mutex mutex_;
-  std::vector<HealthFinding> findings_;
+  mutable Mutex mutex_;
+  std::vector<HealthFinding> findings_ GUARDED_BY(mutex_);
 };
 
 }  // namespace ckptfs

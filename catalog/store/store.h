@@ -15,6 +15,7 @@
 #include "catalog/db/records.h"
 #include "catalog/db/view_numbers.h"
 #include "catalog/policies/settings.h"
+#include "catalog/store/garbage.h"
 #include "catalog/store/health.h"
 #include "catalog/store/phases.h"
 
@@ -232,6 +233,12 @@ class Store {
 
   // Compares catalog, volumes and sidecars. With `repair` it repairs what it can without loss.
   FsckReport Fsck(bool repair);
+
+  // Removes what nothing refers to, if it is older than ten minutes, of a kind that ckptfs makes, and not in
+  // work; tells each item, unless `tell` is empty, until that returns false. A removal that fails is told, and
+  // the rest goes on. Takes no operation lock: an operation that holds some may call it, but not with a
+  // catalog transaction open. EROFS; EIO if the catalog's disk has failed.
+  GarbageTotal CollectGarbage(const GarbageRequest& request, const TellGarbage& tell = {});
 
  private:
   class Impl;

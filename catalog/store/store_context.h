@@ -3,11 +3,11 @@
 
 #include <exception>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "backend/base/mutex.h"
 #include "backend/interface/backend.h"
 #include "catalog/db/catalog_transaction.h"
 #include "catalog/sidecar/sidecar.h"
@@ -15,6 +15,7 @@
 #include "catalog/store/cautious_clock.h"
 #include "catalog/store/first_mount.h"
 #include "catalog/store/given_views.h"
+#include "catalog/store/in_work.h"
 #include "catalog/store/janitor.h"
 #include "catalog/store/lock.h"
 #include "catalog/store/operation_locks.h"
@@ -110,6 +111,10 @@ class StoreContext {
   // No workspace has this id.
   static constexpr int64_t kMountRootLock = 0;
   GivenViews given_views;
+  InWork in_work;
+  // Held while something is judged to be garbage and removed, or given a row again. No operation lock is taken
+  // while it is held.
+  Mutex judging;
   const CautiousClock clock;  // for ages that decide about a deletion
   KnownHealth health;
 
@@ -124,8 +129,8 @@ class StoreContext {
  private:
   bool opened_ = false;
   bool rebuilt_ = false;
-  mutable std::mutex status_mutex_;
-  StoreStatus status_;
+  mutable Mutex status_mutex_;
+  StoreStatus status_ GUARDED_BY(status_mutex_);
 };
 
 class Store::Impl final : public StoreContext {
@@ -149,6 +154,7 @@ class StagedVolume {
  private:
   StoreContext& store_;
   VolumeId id_;
+  const InWork::Volume in_work_;
   bool committed_ = false;
 };
 
@@ -182,8 +188,6 @@ void DeleteForGood(StoreContext& store, const SnapshotRecord& snapshot);
 
 // Inserts rows for the backend's templates into a catalog that has none yet.
 void InsertTemplatesOf(Backend& backend, Catalog::Transaction& transaction);
-// Tells the backend the catalog's templates, and settles those that only the backend knows.
-void SettleTemplates(StoreContext& store);
 // Throws ENOTSUP if the backend has no templates.
 TemplateKeeper& RequireTemplates(const StoreContext& store, std::string_view attempted);
 

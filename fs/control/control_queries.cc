@@ -330,12 +330,11 @@ Json Df(const Request& request) {
                              {"size_bytes", info.size_bytes},
                              {"disk_bytes", TemplateDiskBytes(store, info.id)}});
   }
-  return Json{{"fs_total_bytes", space.total_bytes},
-              {"fs_used_bytes", space.used_bytes},
-              {"fs_free_bytes", space.free_bytes},
-              {"templates", std::move(templates)},
-              {wire::kWorkspacesHidden, HidesWorkspaces(request)},
-              {"workspaces", std::move(workspaces)}};
+  return Json{
+      {"fs_total_bytes", space.total_bytes}, {"fs_used_bytes", space.used_bytes},
+      {"fs_free_bytes", space.free_bytes},   {"gc", GarbageForDf(request)},
+      {"templates", std::move(templates)},   {wire::kWorkspacesHidden, HidesWorkspaces(request)},
+      {"workspaces", std::move(workspaces)}};
 }
 
 namespace {

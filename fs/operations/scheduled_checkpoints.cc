@@ -74,7 +74,7 @@ void ScheduledCheckpoints::LookAtAll() {
     if (IsDueFor(workspace)) Begin(workspace);
   }
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     std::erase_if(known_, [&](const auto& entry) {
       return !entry.second.is_running && !present.contains(entry.first);
     });
@@ -87,7 +87,7 @@ bool ScheduledCheckpoints::IsDueFor(const WorkspaceRecord& workspace) {
   if (!settings.SpanNs(kSchedule)) return false;
   AutomaticRunTimes times;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const Known& known = known_[workspace.id];
     if (known.is_running) return false;
     times.looked_up_ns = known.looked_up_ns;
@@ -105,7 +105,7 @@ void ScheduledCheckpoints::Begin(const WorkspaceRecord& workspace) {
     return End(workspace, error.errno_value() == ENOENT ? "its data is missing" : error.what());
   }
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     known_[workspace.id].is_running = true;
   }
   pool_.Post(owner, [this, workspace] { Run(workspace); });
@@ -125,7 +125,7 @@ void ScheduledCheckpoints::Run(const WorkspaceRecord& workspace) noexcept {
 }
 
 void ScheduledCheckpoints::End(const WorkspaceRecord& workspace, const std::string& failure) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   Known& known = known_[workspace.id];
   known.is_running = false;
   known.looked_up_ns = LookPace::UpNs();
@@ -160,7 +160,7 @@ bool ScheduledCheckpoints::HasChanged(const WorkspaceRecord& workspace) {
   ComparisonLimits limits(stopping_);
   if (verbs_.ChangedSinceParent(workspace.id, limits)) return true;
   // If something was changed since the marker was read, the next look sees another.
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   known_[workspace.id].unchanged = now;
   return false;
 }
@@ -168,7 +168,7 @@ bool ScheduledCheckpoints::HasChanged(const WorkspaceRecord& workspace) {
 bool ScheduledCheckpoints::IsKnownUnchanged(const WorkspaceRecord& workspace,
                                             const Unchanged& state) {
   if (state.marker != 0 && state.marker == workspace.parent_marker) return true;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return known_[workspace.id].unchanged == state;
 }
 

@@ -5,12 +5,12 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "backend/base/elastic_pool.h"
+#include "backend/base/mutex.h"
 #include "fs/operations/automatic_due.h"
 #include "fs/operations/look_pace.h"
 #include "fs/operations/verbs.h"
@@ -62,9 +62,9 @@ class ScheduledCheckpoints {
   Verbs& verbs_;
   std::atomic<bool> stopping_{false};
   LookPace pace_;
-  std::mutex mutex_;
-  std::map<int64_t, Known> known_;                // by workspace; guarded by mutex_
-  ElasticPool pool_{std::chrono::seconds(5), 4};  // last: its tasks use the members above
+  Mutex mutex_;
+  std::map<int64_t, Known> known_ GUARDED_BY(mutex_);  // by workspace
+  ElasticPool pool_{std::chrono::seconds(5), 4};       // last: its tasks use the members above
 };
 
 }  // namespace ckptfs

@@ -50,6 +50,8 @@ int Main(int argc, char** argv) {
   AddCleanup(app, action);
   AddConfig(app, action);
   AddForget(app, action);
+  AddRecover(app, action);
+  AddGc(app, action);
   AddFsck(app, action);
   AddTemplate(app, action);
   // At most one: a second would replace the first. That one is required is checked below, since this would

@@ -43,7 +43,7 @@ TEST_F(ControlTest, BadRequestsAreAnswersThatSayWhatIsWrong) {
     EXPECT_EQ(outcome.error_number(), expected) << text << " " << outcome.error;
     EXPECT_FALSE(outcome.error.value("why", "").empty()) << text;
   }
-  EXPECT_EQ(Ask(Root(), "gc").error_number(), ENOSYS);
+  EXPECT_EQ(Ask(Root(), "prune").error_number(), ENOSYS);
   // Printing JSON this deep would take the stack away.
   const std::string deep = std::string(200'000, '[') + std::string(200'000, ']');
   EXPECT_EQ(
