@@ -34,6 +34,8 @@ StoreContext::StoreContext(StoreOptions store_options,
 
 // If problems from before could not be repaired, this run does not end cleanly either.
 StoreContext::~StoreContext() {
+  // Sidecars may be among what is lost.
+  if (Failure()) lock->Keep();
   if (backend) unsealed.SealAll(*backend);
   const bool mended = opened_ && !IsReadOnly();
   if (!status_.clean_start && !mended && !first_mount.nothing_there()) lock->Keep();
@@ -68,7 +70,11 @@ void StoreContext::SetReadOnly(bool read_only) {
 }
 
 void StoreContext::RequireWritable(std::string_view attempted) const {
-  if (!IsReadOnly()) return;
+  if (!IsReadOnly()) {
+    const std::optional<StorageFailure> failure = Failure();
+    if (!failure || failure->kind != StorageFailure::Kind::kReadOnly) return;
+    throw Error(EROFS, attempted, failure->reason, failure->remedy);
+  }
   throw Error(
       EROFS, attempted,
       options.read_only ? "the store is mounted read-only" : "the catalog is older than the store",

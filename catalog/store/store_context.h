@@ -1,6 +1,7 @@
 // Shared by the operations of a Store. Private to catalog/.
 #pragma once
 
+#include <atomic>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -42,6 +43,8 @@ class StoreContext {
   bool IsReadOnly() const;
   void SetReadOnly(bool read_only);
 
+  // As Store::Failure.
+  std::optional<StorageFailure> Failure() const;
   // Throws EROFS.
   void RequireWritable(std::string_view attempted) const;
   // Throw ENOENT.
@@ -110,7 +113,8 @@ class StoreContext {
   // No workspace has this id.
   static constexpr int64_t kMountRootLock = 0;
   GivenViews given_views;
-  const CautiousClock clock;  // for ages that decide about a deletion
+  const CautiousClock clock;               // for ages that decide about a deletion
+  std::atomic<bool> space_was_low{false};  // at the last RequireSpace
 
   // Facts that are known once the backend is open.
   void SetBackendFacts(const StoreFacts& facts);
@@ -150,6 +154,12 @@ class StagedVolume {
   VolumeId id_;
   bool committed_ = false;
 };
+
+// For each operation that makes something new, before it does: throws ENOSPC, with the remedy, if there would be
+// too little space left for that to be safe. Operations that free space, read or roll back never ask.
+void RequireSpace(StoreContext& store, std::string_view attempted);
+// As Store::SpaceWarnings.
+std::vector<std::string> SpaceWarnings(const StoreContext& store);
 
 // Throws EINVAL if it is too long, or not text.
 void CheckMessage(std::string_view message);

@@ -75,7 +75,6 @@ RollbackJob::RollbackJob(StoreContext& store, OperationLocks::Hold operation,
       snapshot_(store.Snapshot(request.snapshot_id)),
       attempted_(fmt::format("roll back {} to {}", workspace_.name, snapshot_.name)) {
   CheckRequest();
-  store.backend->RequireSpaceForNewVolume();
   OpenLive();
   // Writes out dirty data while the live tree is still served; the commit caused by the clone makes it
   // durable.

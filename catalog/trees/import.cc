@@ -147,7 +147,7 @@ class Survey : public TreeVisitor {
       throw Error(ENOSPC, "import the tree",
                   fmt::format("it needs about {} MiB and {} MiB are free", (needed >> 20) + 1,
                               *options_.free_bytes >> 20),
-                  "Delete snapshots, or mount with a larger size=");
+                  "Delete snapshots, or free space: 'ckpt status' says on which disk");
     }
   }
 

@@ -37,6 +37,16 @@ constexpr size_t kKeptForRoot = 16;
 constexpr size_t kAlwaysOfUser = 2;
 constexpr size_t kMaxRunningOfAll = 256;
 
+// If the storage has failed, an error of it is best explained by that.
+Error Explained(const Store& store, const Error& error) {
+  const int number = error.errno_value();
+  if (number != EIO && number != EROFS) return error;
+  const std::optional<StorageFailure> failure = store.Failure();
+  const bool explains =
+      failure && (number == EIO || failure->kind == StorageFailure::Kind::kReadOnly);
+  return explains ? Error(number, error.attempted(), failure->reason, failure->remedy) : error;
+}
+
 // Runs a request to its end, and catches every exception.
 void RunRequest(Verbs& verbs, const ControlCaller& caller, std::string text,
                 control::RequestShares& shares, AnswerStream& answer) {
@@ -46,7 +56,7 @@ void RunRequest(Verbs& verbs, const ControlCaller& caller, std::string text,
         control::ParseRequest(verbs, caller, answer, limits, std::exchange(text, {}));
     answer.Send(wire::Json{{wire::kResult, control::Run(request)}});
   } catch (const Error& error) {
-    answer.Send(wire::Json{{wire::kError, wire::FromError(error)}});
+    answer.Send(wire::Json{{wire::kError, wire::FromError(Explained(verbs.store(), error))}});
   } catch (const std::exception& error) {
     spdlog::error("control request of pid {}: {}", caller.pid, error.what());
     answer.Send(

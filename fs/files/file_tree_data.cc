@@ -314,6 +314,7 @@ void FileTree::SyncBy(NodeId node_id, uint64_t handle, int fd, bool data_only) c
   }
   mount_.open_files.NoteLostWrites(node_id, handle, lost);
   mount_.open_files.TakeLostWrites(node_id, handle);  // reported now
+  mount_.store.backend().SuspectLostWrites();
   throw Error(lost, "sync a file");
 }
 
