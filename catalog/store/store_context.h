@@ -62,8 +62,8 @@ class StoreContext {
   // once. If this throws, nothing has happened. (The catalog of a read-only store is a copy: then only that
   // is changed.)
   void Commit(Catalog::Transaction& transaction) const;
-  // Runs `transaction`; if the disk is full, runs it again after releasing the space reserve. For
-  // transactions that free space.
+  // Runs `transaction`; if the disk is full, runs it again after releasing the space reserve, which is made
+  // again when there is space (RequireSpace). For transactions that free space, or may be the way to free it.
   template <typename Transaction>
   void WithReserve(const Transaction& transaction) {
     try {
@@ -71,6 +71,7 @@ class StoreContext {
     } catch (const Error& error) {
       const bool full = error.errno_value() == ENOSPC || error.errno_value() == EDQUOT;
       if (!full || options.read_only || !reserve.Release()) throw;
+      reserve_is_out = true;
       transaction();
     }
   }
@@ -115,6 +116,7 @@ class StoreContext {
   GivenViews given_views;
   const CautiousClock clock;               // for ages that decide about a deletion
   std::atomic<bool> space_was_low{false};  // at the last RequireSpace
+  std::atomic<bool> reserve_is_out{false};
 
   // Facts that are known once the backend is open.
   void SetBackendFacts(const StoreFacts& facts);

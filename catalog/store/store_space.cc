@@ -90,8 +90,7 @@ std::vector<std::string> WarningsAbout(const Levels& levels) {
 }
 
 // Whoever takes space by mkdir hears of it only in the log: there, once.
-void LogIfNew(StoreContext& store, const Levels& levels) {
-  const std::vector<std::string> warnings = WarningsAbout(levels);
+void LogIfNew(StoreContext& store, const std::vector<std::string>& warnings) {
   if (store.space_was_low.exchange(!warnings.empty()) || warnings.empty()) return;
   for (const std::string& warning : warnings) spdlog::warn("{}", warning);
 }
@@ -106,7 +105,9 @@ void RequireSpace(StoreContext& store, std::string_view attempted) {
                 DescribeShortage(level->name, level->free_bytes, FloorsOf(*level).hard_bytes),
                 level->remedy);
   }
-  LogIfNew(store, levels);
+  const std::vector<std::string> warnings = WarningsAbout(levels);
+  LogIfNew(store, warnings);
+  if (warnings.empty() && store.reserve_is_out.exchange(false)) store.reserve.Make();
 }
 
 std::vector<std::string> SpaceWarnings(const StoreContext& store) {

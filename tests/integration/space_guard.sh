@@ -85,6 +85,11 @@ exercise() {
     refused "No space left on device" mv -T "$m/.snapshots/w/first" "$m/other"
     check_eq imported "$(<"$scratch/tree/file")" "the tree that was not imported"
 
+    # Programs go on, to the last block.
+    dd if=/dev/urandom of="$m/w/last" bs=1M status=none 2>/dev/null
+    dd if=/dev/urandom of="$m/w/very-last" bs=4K status=none 2>/dev/null
+    refused "No space left on device" dd if=/dev/urandom of="$m/w/none" bs=64K count=16 conv=fsync status=none
+
     # What needs no space, or next to none.
     check_eq ok "$(status_of .state)" "the state of the store"
     check "which is no failure" ckpt status --mount "$m"
@@ -101,6 +106,9 @@ exercise() {
     check_eq "${sums[2]}" "$(md5sum <"$m/w/file")" "what it gives"
     check "and by rename" mv -T "$m/.snapshots/w/s3" "$m/w"
     check_eq "${sums[3]}" "$(md5sum <"$m/w/file")" "what that gives"
+    for ((i = 0; i < 12; i++)); do
+        check "a rollback and back" mv -T "$m/.snapshots/w/s$((4 + i % 2))" "$m/.snapshots/w/.live"
+    done
     check "a message" setfattr -n user.ckptfs.message -v text "$m/.snapshots/w/s1"
 
     pid=$(daemon_pid "$store")
