@@ -135,7 +135,10 @@ std::optional<Sidecar> MetaDirectory::Read(const VolumeId& volume) const {
 
 bool MetaDirectory::Remove(const VolumeId& volume) const {
   const std::string name = FileName(volume);
-  if (unlinkat(fd_, name.c_str(), 0) == 0) return true;
+  if (unlinkat(fd_, name.c_str(), 0) == 0) {
+    if (spares_) spares_->Refill();
+    return true;
+  }
   if (errno == ENOENT) return false;
   ThrowErrno("remove " + name);
 }

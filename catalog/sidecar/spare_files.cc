@@ -9,8 +9,8 @@
 namespace ckptfs {
 namespace {
 
-// A rollback writes one at once, and two soon after it, which free as many.
-constexpr size_t kFiles = 8;
+// A rollback writes one at once, and some soon after it, which free as many.
+constexpr size_t kFiles = 16;
 
 // Not valid if it cannot be had.
 UniqueFd MakeSpare(int directory_fd) {

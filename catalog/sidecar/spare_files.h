@@ -13,7 +13,7 @@ namespace ckptfs {
 // its name. Other files take such a block as soon as something frees it, these keep theirs. Thread-safe.
 class SpareFiles {
  public:
-  static constexpr size_t kBytes = size_t{16} << 10;
+  static constexpr size_t kBytes = size_t{8} << 10;
 
   // In the directory `directory_fd`, which is borrowed. Where there is no space, or the filesystem cannot do this,
   // there are fewer, or none.

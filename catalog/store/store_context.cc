@@ -158,7 +158,14 @@ StoreContext::HeldSnapshot StoreContext::HoldSnapshot(int64_t id) {
 
 StagedVolume::StagedVolume(StoreContext& store, const Sidecar& sidecar)
     : store_(store), id_(sidecar.volume) {
-  store_.sidecars->Prepare(sidecar);
+  try {
+    store_.sidecars->Prepare(sidecar);
+  } catch (const Error& error) {
+    if (error.errno_value() != ENOSPC && error.errno_value() != EDQUOT) throw;
+    // Its work frees the sidecars of destroyed volumes.
+    store_.janitor->Drain();
+    store_.sidecars->Prepare(sidecar);
+  }
 }
 
 void StagedVolume::Committed() {

@@ -37,9 +37,19 @@ constexpr size_t kKeptForRoot = 16;
 constexpr size_t kAlwaysOfUser = 2;
 constexpr size_t kMaxRunningOfAll = 256;
 
-// If the storage has failed, an error of it is best explained by that.
+// The same error, with the place that is short. The guard's own errors say it already.
+Error WithShortPlace(const Store& store, const Error& error) {
+  const std::vector<std::string> warnings = store.SpaceWarnings();
+  if (!error.hint().empty() || warnings.empty()) return error;
+  std::string hint = warnings.front();
+  if (hint.ends_with('.')) hint.pop_back();
+  return Error(error.errno_value(), error.attempted(), error.why(), hint);
+}
+
+// If the storage has failed or is full, an error of it is best explained by that.
 Error Explained(const Store& store, const Error& error) {
   const int number = error.errno_value();
+  if (number == ENOSPC) return WithShortPlace(store, error);
   if (number != EIO && number != EROFS) return error;
   const std::optional<StorageFailure> failure = store.Failure();
   const bool explains =

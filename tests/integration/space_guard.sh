@@ -173,7 +173,8 @@ failing() {
     check_match "^$why" "$(jq -r .reason <<<"$output")" "the reason"
     check_match "^$remedy" "$(jq -r .remedy <<<"$output")" "what to do"
     for command in "checkpoint -w $m/w" "rollback -w $m/w -s one" "delete -w $m/w -s one" \
-        "fork -w $m/w -s one other" "pin -w $m/w -s one" "init $m/new"; do
+        "fork -w $m/w -s one other" "pin -w $m/w -s one" "init $m/new" "forget --yes $m/w" \
+        "config -w $m/w limit.snapshots 5" "cleanup -w $m/w --keep-last 1"; do
         # shellcheck disable=SC2086 # words
         run ckpt $command
         check_eq "1 1" "$status $(wc -l <<<"$errors")" "ckpt $command: $errors"
@@ -224,6 +225,27 @@ well
 stop
 take_disk_away
 
+failed_disk="See the kernel's log \(dmesg\) and to the disk, then unmount and mount again"
+
+test_case "a disk that fails below an image"
+make_disk ext4 600M
+store=$disk/store
+serve backend=btrfs-loop,size=400M
+prepare
+mount -o remount,abort "$disk" || fail "abort the filesystem of the disk"
+check_not "a checkpoint" mkdir "$m/.snapshots/w/more"
+await 60 "the filesystem has turned read-only" is_stopped
+failing "the filesystem in the store's image has turned read-only, most likely after an error of its disk" \
+    "$failed_disk"
+stop
+take_disk_away
+e2fsck -fy "$scratch/disk.img" >/dev/null 2>&1
+mount -o loop "$scratch/disk.img" "$disk"
+serve
+well
+stop
+take_disk_away
+
 test_case "a disk that fails below a store on btrfs"
 make_disk ext4 300M
 truncate -s 400M "$disk/btrfs.img" && mkfs.btrfs -q "$disk/btrfs.img" >/dev/null 2>&1
@@ -237,8 +259,7 @@ dd if=/dev/urandom of="$m/w/unsynced" bs=1M count=40 status=none
 fill_disk
 check_not "what is not on disk" sync "$m/w/unsynced"
 await 60 "the filesystem has turned read-only" is_stopped
-failing "the filesystem of the store has turned read-only, most likely after an error of its disk" \
-    "See the kernel's log \(dmesg\) and to the disk, then unmount and mount again"
+failing "the filesystem of the store has turned read-only, most likely after an error of its disk" "$failed_disk"
 rm "$disk"/filler*
 stop
 check "unmount the disk" unmount "$scratch/btrfs"
