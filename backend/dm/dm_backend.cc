@@ -270,17 +270,12 @@ SpaceInfo DmBackend::Space() const {
   return {.total_bytes = room.total, .used_bytes = room.used, .free_bytes = room.free};
 }
 
-void DmBackend::RequireSpaceForNewVolume() const {
-  std::optional<DiskSpace> room;
-  try {
-    room = Room();
-  } catch (const Error& error) {
-    spdlog::warn("cannot determine the free space, continuing: {}", error.what());
-  }
-  const uint64_t floor = room ? FreeSpaceFloor(room->total) : 0;
-  if (!room || room->total == 0 || room->free >= floor) return;
-  throw Error(ENOSPC, "make room for a new volume", DescribeShortage(RoomName(), room->free, floor),
-              kMakeRoom);
+std::vector<SpaceLevel> DmBackend::SpaceLevels() const {
+  const DiskSpace room = Room();
+  return {{.name = RoomName(),
+           .total_bytes = room.total,
+           .free_bytes = room.free,
+           .remedy = kMakeRoom}};
 }
 
 std::vector<LeftoverFile> DmBackend::Leftovers() const { return DmLeftovers(home_); }
