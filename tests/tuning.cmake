@@ -64,7 +64,9 @@ ckptfs_tune(integration/verbs_caching CACHES BECAUSE "what is forgotten cannot b
 ckptfs_tune(integration/verbs_inodes CACHES BECAUSE "has the kernel forget files, to see their numbers again")
 
 ckptfs_tune(integration/attack_memory LONG BECAUSE "grows lists and answers until they meet a limit")
+ckptfs_tune(integration/automatic LONG BECAUSE "waits for what the daemon does at intervals of seconds")
 ckptfs_tune(integration/first_mount LONG BECAUSE "mounts a new store for each step at which that can fail")
+ckptfs_tune(integration/gc LONG BECAUSE "holds twenty imports in work, and fills an image twice")
 ckptfs_tune(integration/hostile_catalog LONG BECAUSE "mounts a store for each kind of damage")
 ckptfs_tune(integration/hostile_store LONG BECAUSE "mounts a store for each kind of damage")
 ckptfs_tune(integration/posix LONG BECAUSE "runs all expectations on btrfs and on several mounts")

@@ -12,10 +12,10 @@ ElasticPool::ElasticPool(std::chrono::seconds idle, size_t threads_max)
 }
 
 ElasticPool::~ElasticPool() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   stopping_ = true;
   changed_.notify_all();
-  changed_.wait(lock, [this] { return threads_ == 0; });
+  changed_.wait(lock.native(), [this]() REQUIRES(mutex_) { return threads_ == 0; });
 }
 
 void ElasticPool::Add(Owner owner, std::function<void()> task) {
@@ -25,14 +25,14 @@ void ElasticPool::Add(Owner owner, std::function<void()> task) {
 }
 
 void ElasticPool::Post(Owner owner, std::function<void()> task) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   Add(owner, std::move(task));
   // Otherwise the task waits for an existing thread, or for its owner's turn.
   if (waiting_ > threads_ - busy_ && Next() != shares_.end()) MakeThread();
 }
 
 bool ElasticPool::TryPost(std::function<void()> task) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (waiting_ >= threads_ - busy_ && !MakeThread()) return false;
   Add(kHouse, std::move(task));
   return true;
@@ -65,9 +65,9 @@ bool ElasticPool::MakeThread() {
 }
 
 void ElasticPool::Run() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (true) {
-    const bool called = changed_.wait_for(lock, idle_time_, [this] {
+    const bool called = changed_.wait_for(lock.native(), idle_time_, [this]() REQUIRES(mutex_) {
       return (stopping_ && waiting_ == 0) || Next() != shares_.end();
     });
     const auto next = Next();
@@ -81,16 +81,16 @@ void ElasticPool::Run() {
     --waiting_;
     ++share.threads;
     ++busy_;
-    lock.unlock();
+    lock.Unlock();
     task();
     task = nullptr;  // destroying what it captured may take long
-    lock.lock();
+    lock.Lock();
     --busy_;
     if (--share.threads == 0 && share.tasks.empty()) shares_.erase(next);
     if (stopping_) changed_.notify_all();
   }
   // With the lock held: the destructor goes on once it is released, after the last use of this object.
-  if (--threads_ == 0) std::notify_all_at_thread_exit(changed_, std::move(lock));
+  if (--threads_ == 0) std::notify_all_at_thread_exit(changed_, std::move(lock.native()));
 }
 
 }  // namespace ckptfs

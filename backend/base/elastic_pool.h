@@ -8,8 +8,9 @@
 #include <deque>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <utility>
+
+#include "backend/base/mutex.h"
 
 namespace ckptfs {
 
@@ -51,21 +52,20 @@ class ElasticPool {
   using Shares = std::map<Owner, Share>;  // of owners with tasks or threads
 
   void Run();
-  // These require the lock.
-  Shares::iterator Next();
-  bool MayBegin(const Shares::value_type& share) const;
-  void Add(Owner owner, std::function<void()> task);
-  bool MakeThread();
+  Shares::iterator Next() REQUIRES(mutex_);
+  bool MayBegin(const Shares::value_type& share) const REQUIRES(mutex_);
+  void Add(Owner owner, std::function<void()> task) REQUIRES(mutex_);
+  bool MakeThread() REQUIRES(mutex_);
 
   const std::chrono::seconds idle_time_;
   const size_t threads_max_;
-  std::mutex mutex_;
+  Mutex mutex_;
   std::condition_variable changed_;
-  Shares shares_;
-  size_t waiting_ = 0;  // tasks not started yet
-  size_t threads_ = 1;
-  size_t busy_ = 0;  // of these
-  bool stopping_ = false;
+  Shares shares_ GUARDED_BY(mutex_);
+  size_t waiting_ GUARDED_BY(mutex_) = 0;  // tasks not started yet
+  size_t threads_ GUARDED_BY(mutex_) = 1;
+  size_t busy_ GUARDED_BY(mutex_) = 0;  // of these
+  bool stopping_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace ckptfs

@@ -47,7 +47,7 @@ int ParseNumber(std::string_view text, std::string_view rule) {
   int value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || end != text.data() + text.size()) {
-    throw Error(EINVAL, "parse CKPTFS_FAILPOINT", std::string(rule) + " holds no number");
+    throw Error(EINVAL, "parse the variables of tests", std::string(rule) + " holds no number");
   }
   return value;
 }
@@ -100,8 +100,15 @@ void Trace(int fd, std::string_view name) {
 
 }  // namespace
 
+std::optional<int> NumberForTest(const char* variable) {
+  const char* value = VariableIfPermitted(variable);
+  if (value == nullptr) return std::nullopt;
+  return ParseNumber(value, variable);
+}
+
 bool IsFailpointVariable(std::string_view name) {
-  return ArePermitted() && (name == kPermission || name == kRules || name == kTrace);
+  return ArePermitted() &&
+         (name == kPermission || name == kRules || name == kTrace || name == kTestGraceSeconds);
 }
 
 void Failpoint(std::string_view name) {

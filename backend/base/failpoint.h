@@ -1,6 +1,7 @@
 // Points at which a test makes the program die or fail.
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 namespace ckptfs {
@@ -21,7 +22,12 @@ namespace ckptfs {
 // "checkpoint.before-commit". Thread-safe.
 void Failpoint(std::string_view name);
 
-// Whether the name is one of these three variables, and they are honoured.
+// A number that only tests may set: the seconds for which gc spares what nothing refers to.
+inline constexpr const char* kTestGraceSeconds = "CKPTFS_TEST_GRACE_SECONDS";
+// The value of that variable; empty if it is not set, or tests are not permitted.
+std::optional<int> NumberForTest(const char* variable);
+
+// Whether the name is one of these variables, and they are honoured.
 bool IsFailpointVariable(std::string_view name);
 
 }  // namespace ckptfs

@@ -30,6 +30,7 @@ class CAPABILITY("mutex") Mutex {
   Mutex() = default;
 
  private:
+  friend class HeldLock;
   friend class MutexLock;
   std::mutex mutex_;
 };
@@ -48,6 +49,16 @@ class SCOPED_CAPABILITY MutexLock {
   // For waiting on a condition variable; the mutex is held again when the wait returns. The analysis treats
   // the predicate as a separate function: mark it REQUIRES(mutex).
   std::unique_lock<std::mutex>& native() noexcept { return lock_; }
+
+ private:
+  std::unique_lock<std::mutex> lock_;
+};
+
+// Holds a mutex while it exists, as part of an object: the analysis cannot follow that, so what the mutex guards
+// for such an object has no GUARDED_BY.
+class HeldLock {
+ public:
+  explicit HeldLock(Mutex& mutex) : lock_(mutex.mutex_) {}
 
  private:
   std::unique_lock<std::mutex> lock_;

@@ -14,4 +14,8 @@ inline constexpr std::string_view kPrivateDirectoryName = ".ckptfs-unlinked";
 inline constexpr std::string_view kOwnXattrPrefix = "trusted.ckptfs.";
 inline bool IsOwnXattr(std::string_view name) { return name.starts_with(kOwnXattrPrefix); }
 
+// Extended attributes of a snapshot's root directory that tell about the snapshot and are no part of its
+// tree.
+inline constexpr std::string_view kSnapshotXattrPrefix = "user.ckptfs.";
+
 }  // namespace ckptfs

@@ -1,8 +1,12 @@
 // Files that exist completely or not at all.
 #pragma once
 
+#include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "backend/base/unique_fd.h"
 
@@ -38,7 +42,28 @@ class PartialFile {
   bool kept_ = false;
 };
 
-// Removes those in the whole directory. Nobody may be writing one at the time.
-void RemovePartialFiles(int directory_fd);
+// Whether files of that name, without the suffix, are ours.
+using IsOwnName = std::function<bool(std::string_view name)>;
+
+// Removes those of our own in the directory. Nobody may be writing one at the time.
+void RemovePartialFiles(int directory_fd, const IsOwnName& is_own);
+
+// --- Files that nobody finishes ------------------------------------------------------------------
+
+// Notes that the file is being written, until its last descriptor is closed: also by a process that dies.
+// PartialFile does this. A loop device on it counts as a descriptor.
+void MarkBeingWritten(int fd) noexcept;
+
+struct UnfinishedFile {
+  std::string name;
+  uint64_t bytes = 0;  // on disk
+  int64_t changed_ns = 0;
+};
+// Empty if it is no regular file, or being written, or that is unknown.
+std::optional<UnfinishedFile> FindUnfinishedFile(int directory_fd, const std::string& name);
+// Those PartialFiles of our own that nobody is writing.
+std::vector<UnfinishedFile> FindPartialFiles(int directory_fd, const IsOwnName& is_own);
+// Removes a file that FindUnfinishedFile finds; false if it finds none any more. Throws Error.
+bool RemoveUnfinishedFile(int directory_fd, const std::string& name);
 
 }  // namespace ckptfs

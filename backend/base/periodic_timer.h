@@ -5,9 +5,10 @@
 #include <chrono>
 #include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <thread>
 #include <utility>
+
+#include "backend/base/mutex.h"
 
 namespace ckptfs {
 
@@ -30,7 +31,7 @@ class PeriodicTimer {
   // There is something to do.
   void Wake() {
     if (awake_.load()) return;
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     awake_ = true;
     changed_.notify_all();
   }
@@ -38,20 +39,20 @@ class PeriodicTimer {
  private:
   void Run(const std::stop_token& stop) {
     while (!stop.stop_requested()) {
-      std::unique_lock lock(mutex_);
-      if (!changed_.wait(lock, stop, [this] { return awake_.load(); })) return;
-      changed_.wait_for(lock, stop, interval_, [] { return false; });
+      MutexLock lock(mutex_);
+      if (!changed_.wait(lock.native(), stop, [this] { return awake_.load(); })) return;
+      changed_.wait_for(lock.native(), stop, interval_, [] { return false; });
       if (stop.stop_requested()) return;
       // Before the work: anything added during it wakes this again.
       awake_ = false;
-      lock.unlock();
+      lock.Unlock();
       if (work_()) Wake();
     }
   }
 
   const std::chrono::milliseconds interval_;
   const std::function<bool()> work_;
-  std::mutex mutex_;
+  Mutex mutex_;
   std::condition_variable_any changed_;
   std::atomic<bool> awake_{false};
   std::jthread thread_;  // last: started after and joined before all other members

@@ -8,7 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <mutex>
+
+#include "backend/base/mutex.h"
 
 namespace ckptfs {
 
@@ -42,36 +43,36 @@ class RightOfWay {
   Clock::duration GiveWay(Clock::duration max) {
     if (holders_ == 0) return {};
     const auto begin = Clock::now();
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     const uint64_t end = next_;
     while (!since_.empty() && since_.begin()->first < end) {
       const auto deadline = std::min(begin + max, since_.begin()->second + kHeldMax);
       if (Clock::now() >= deadline) break;
-      changed_.wait_until(lock, deadline);
+      changed_.wait_until(lock.native(), deadline);
     }
     return Clock::now() - begin;
   }
 
  private:
   uint64_t Take() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     since_.emplace(next_, Clock::now());
     ++holders_;
     return next_++;
   }
 
   void Return(uint64_t turn) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     since_.erase(turn);
     --holders_;
     changed_.notify_all();
   }
 
-  std::mutex mutex_;
+  Mutex mutex_;
   std::condition_variable changed_;
   std::atomic<size_t> holders_{0};  // size of `since_`
-  std::map<uint64_t, Clock::time_point> since_;
-  uint64_t next_ = 0;
+  std::map<uint64_t, Clock::time_point> since_ GUARDED_BY(mutex_);
+  uint64_t next_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace ckptfs

@@ -22,6 +22,7 @@ extern "C" {  // glibc 2.36 lacks it in the header
 #include <utility>
 
 #include "backend/base/error.h"
+#include "backend/base/mutex.h"
 #include "backend/base/scout_process.h"
 
 namespace ckptfs {
@@ -206,7 +207,7 @@ class Scouts::Impl {
   };
 
   std::optional<ScoutProcess> Take(Clock::time_point deadline) {
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     while (true) {
       DropDead();
       if (!idle_.empty()) {
@@ -217,11 +218,12 @@ class Scouts::Impl {
       const auto place = std::find(taken_.begin(), taken_.end(), false);
       if (place != taken_.end()) {
         *place = true;
-        lock.unlock();
-        return Make(static_cast<uint64_t>(place - taken_.begin()), deadline);
+        const auto slot = static_cast<uint64_t>(place - taken_.begin());
+        lock.Unlock();
+        return Make(slot, deadline);
       }
       if (Clock::now() >= deadline) return std::nullopt;
-      changed_.wait_for(lock, kPlaceWait);
+      changed_.wait_for(lock.native(), kPlaceWait);
     }
   }
 
@@ -245,7 +247,7 @@ class Scouts::Impl {
   }
 
   void GiveBack(ScoutProcess scout) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (idle_.size() < kIdleMax) {
       idle_.push_back(std::move(scout));
     } else {
@@ -257,18 +259,18 @@ class Scouts::Impl {
   // Its slot stays taken until it is gone: this limits how many can hang at a time.
   void Kill(ScoutProcess scout) {
     pidfd_send_signal(scout.process.get(), SIGKILL, nullptr, 0);
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     killed_.push_back(std::move(scout));
   }
 
   void FreePlace(uint64_t slot) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     taken_.at(slot) = false;
     changed_.notify_all();
   }
 
-  void DropDead() {
-    std::erase_if(killed_, [this](const ScoutProcess& scout) {
+  void DropDead() REQUIRES(mutex_) {
+    std::erase_if(killed_, [this](const ScoutProcess& scout) REQUIRES(mutex_) {
       pollfd ended{.fd = scout.process.get(), .events = POLLIN, .revents = 0};
       if (poll(&ended, 1, 0) <= 0) return false;
       taken_.at(scout.slot) = false;
@@ -279,11 +281,11 @@ class Scouts::Impl {
   const std::unique_ptr<ScoutPlaces, Unmap> places_;
   ScoutNursery nursery_;
   std::timed_mutex orders_;  // for messages to the nursery; lock order: before `mutex_`
-  std::mutex mutex_;         // guards what follows
+  Mutex mutex_;
   std::condition_variable changed_;
-  std::array<bool, kScoutsMax> taken_{};
-  std::vector<ScoutProcess> idle_;
-  std::vector<ScoutProcess> killed_;
+  std::array<bool, kScoutsMax> taken_ GUARDED_BY(mutex_){};
+  std::vector<ScoutProcess> idle_ GUARDED_BY(mutex_);
+  std::vector<ScoutProcess> killed_ GUARDED_BY(mutex_);
 };
 
 Scouts::Scouts() : impl_(std::make_unique<Impl>()) {}

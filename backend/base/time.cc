@@ -62,4 +62,13 @@ std::string FormatForName(int64_t time_ns) {
                      utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
 }
 
+std::optional<int64_t> ParseNameTime(std::string_view text) {
+  const std::string copy(text);
+  std::tm utc{};
+  const char* rest = strptime(copy.c_str(), "%Y%m%dT%H%M%SZ", &utc);
+  if (rest == nullptr || *rest != '\0') return std::nullopt;
+  const int64_t time_ns = int64_t{timegm(&utc)} * kNsPerSecond;
+  return FormatForName(time_ns) == text ? std::optional(time_ns) : std::nullopt;
+}
+
 }  // namespace ckptfs

@@ -19,5 +19,7 @@ std::optional<int64_t> ParseRfc3339(std::string_view text);
 
 // For names: "20261120T212233Z", sortable, without characters that are special to shells or rsync.
 std::string FormatForName(int64_t time_ns);
+// The inverse, to the second; empty if `text` is not of that form.
+std::optional<int64_t> ParseNameTime(std::string_view text);
 
 }  // namespace ckptfs

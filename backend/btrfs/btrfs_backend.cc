@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 #include <unordered_set>
 
 #include "backend/base/directory.h"
@@ -33,6 +34,10 @@
 
 namespace ckptfs {
 namespace {
+
+// How long the return of blocks to the disk waits for the space of destroyed ones.
+constexpr auto kReclaimWait = std::chrono::seconds(5);
+constexpr auto kReclaimPoll = std::chrono::milliseconds(50);
 
 // Below this fraction of free space, queries of the space include what pending removals will free.
 constexpr uint64_t kNearlyFullDivisor = 16;
@@ -188,6 +193,12 @@ size_t BtrfsBackend::PendingDestroys() const {
   return count;
 }
 
+// Destroyed volumes free their space when the kernel's cleaner has dismantled them and that is committed. Of all ways to
+// commit, only this ioctl also wakes the cleaner.
+void BtrfsBackend::Reclaim() const {
+  CheckBtrfsUtil(btrfs_util_sync_fd(home_.volumes.get()), "commit the changes of volumes");
+}
+
 // Reads the tree of tree roots in one pass: opening 10^5 volumes to query each one's flags would take
 // seconds, and load each one's tree into memory.
 std::vector<VolumeListing> BtrfsBackend::List() const {
@@ -309,6 +320,19 @@ bool BtrfsBackend::CommitRemovals() const {
   uint64_t transaction = 0;
   return ioctl(home_.volumes.get(), BTRFS_IOC_START_SYNC, &transaction) == 0 &&
          ioctl(home_.volumes.get(), BTRFS_IOC_WAIT_SYNC, &transaction) == 0;
+}
+
+uint64_t BtrfsBackend::ReturnFreedBlocks() {
+  if (!image_space_) return 0;
+  const auto deadline = std::chrono::steady_clock::now() + kReclaimWait;
+  // The first commit wakes the kernel's cleaner; what that frees is free with the commit after it.
+  do {
+    CheckBtrfsUtil(btrfs_util_sync_fd(home_.volumes.get()), "commit the changes of volumes");
+    if (PendingDestroys() == 0) break;
+    std::this_thread::sleep_for(kReclaimPoll);
+  } while (std::chrono::steady_clock::now() < deadline);
+  CheckBtrfsUtil(btrfs_util_sync_fd(home_.volumes.get()), "commit the changes of volumes");
+  return image_space_->ReturnNow();
 }
 
 uint64_t BtrfsBackend::Ballast() const {

@@ -37,6 +37,7 @@ class BtrfsBackend final : public Backend {
   void WaitDestroyed() override;
   void WaitDurable() override;
   size_t PendingDestroys() const override;
+  void Reclaim() const override;
 
   std::vector<VolumeListing> List() const override;
   std::vector<std::string> ListForeign() const override;
@@ -51,6 +52,7 @@ class BtrfsBackend final : public Backend {
                   WorkLimits& limits) const override;
   SpaceInfo Space() const override;
   std::vector<SpaceLevel> SpaceLevels() const override;
+  uint64_t ReturnFreedBlocks() override;
   BackendHealth Health() const override;
   void SuspectLostWrites() noexcept override;
   std::optional<StorageFailure> Failure() const override;

@@ -12,7 +12,7 @@ constexpr std::chrono::minutes kShortly{1};
 }  // namespace
 
 void DiskFullness::Note(const DiskSpace& disk, bool has_stopped, Clock::time_point now) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (has_stopped_) return;
   const bool is_full = disk.total != 0 && disk.free < FreeSpaceFloor(disk.total) / kFullDivisor;
   if (is_full) {
@@ -29,17 +29,17 @@ void DiskFullness::Note(const DiskSpace& disk, bool has_stopped, Clock::time_poi
 }
 
 uint64_t DiskFullness::times() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return times_;
 }
 
 DiskFullness::Clock::time_point DiskFullness::since() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return since_;
 }
 
 bool DiskFullness::has_stopped_filesystem() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return caused_stop_;
 }
 

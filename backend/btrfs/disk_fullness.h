@@ -3,8 +3,8 @@
 
 #include <chrono>
 #include <cstdint>
-#include <mutex>
 
+#include "backend/base/mutex.h"
 #include "backend/mount/disk_space.h"
 
 namespace ckptfs {
@@ -27,12 +27,12 @@ class DiskFullness {
   bool has_stopped_filesystem() const;
 
  private:
-  mutable std::mutex mutex_;
-  uint64_t times_ = 0;
-  Clock::time_point since_ = Clock::time_point::max();
-  Clock::time_point last_ = Clock::time_point::min();
-  bool has_stopped_ = false;
-  bool caused_stop_ = false;
+  mutable Mutex mutex_;
+  uint64_t times_ GUARDED_BY(mutex_) = 0;
+  Clock::time_point since_ GUARDED_BY(mutex_) = Clock::time_point::max();
+  Clock::time_point last_ GUARDED_BY(mutex_) = Clock::time_point::min();
+  bool has_stopped_ GUARDED_BY(mutex_) = false;
+  bool caused_stop_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace ckptfs

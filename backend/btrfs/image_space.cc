@@ -74,9 +74,9 @@ ImageSpace::~ImageSpace() {
 void ImageSpace::Run(const std::stop_token& stop) {
   pthread_setname_np(pthread_self(), "ckptfs-space");
   std::chrono::milliseconds pause = kCalmInterval;
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (!stop.stop_requested()) {
-    changed_.wait_for(lock, stop, pause, [] { return false; });
+    changed_.wait_for(lock.native(), stop, pause, [] { return false; });
     if (!stop.stop_requested()) pause = LookAndLog();
   }
 }
@@ -224,6 +224,13 @@ void ImageSpace::ReturnUnused() {
     if (group.has_data && !GiveBackUnusedOf(group)) break;
   }
   kept_ = UnusedInImage();
+}
+
+uint64_t ImageSpace::ReturnNow() {
+  const MutexLock lock(mutex_);
+  const uint64_t before = AllocatedBytes(StatusOfFile(image_fd_));
+  ReturnUnused();
+  return SubtractOrZero(before, AllocatedBytes(StatusOfFile(image_fd_)));
 }
 
 // Returns false if the underlying disk cannot take blocks back. A whole block group at a time: of a part that begins

@@ -5,9 +5,9 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
-#include <mutex>
 #include <thread>
 
+#include "backend/base/mutex.h"
 #include "backend/base/right_of_way.h"
 #include "backend/base/unique_fd.h"
 #include "backend/btrfs/block_groups.h"
@@ -44,6 +44,9 @@ class ImageSpace {
   // As of now.
   const DiskFullness& LookAtDisk() const;
 
+  // Returns deleted blocks to the disk now; returns how many bytes it has got back. Throws Error.
+  uint64_t ReturnNow();
+
  private:
   using Clock = std::chrono::steady_clock;
 
@@ -72,7 +75,7 @@ class ImageSpace {
   mutable DiskFullness fullness_;
   Clock::time_point next_backing_, next_return_;
   uint64_t kept_ = 0;  // UnusedInImage after the last return
-  std::mutex mutex_;
+  Mutex mutex_;
   std::condition_variable_any changed_;
   std::jthread thread_;  // last: started after and joined before all other members
 };

@@ -244,13 +244,13 @@ size_t BoundSince(int base_root_fd, size_t base_bound, int root_fd, WorkLimits& 
 }  // namespace
 
 std::optional<size_t> PathBounds::Known(const SubvolumeUuid& uuid) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto known = bounds_.find(uuid);
   return known == bounds_.end() ? std::nullopt : std::optional(known->second);
 }
 
 size_t PathBounds::Remember(const SubvolumeUuid& uuid, size_t bound) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (bounds_.size() >= kRememberedMax) bounds_.clear();
   return bounds_[uuid] = bound;
 }

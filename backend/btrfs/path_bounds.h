@@ -5,9 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <mutex>
 #include <optional>
 
+#include "backend/base/mutex.h"
 #include "backend/base/work_limits.h"
 
 namespace ckptfs {
@@ -34,8 +34,8 @@ class PathBounds {
   size_t Remember(const SubvolumeUuid& uuid, size_t bound);
   size_t BoundOf(int root_fd, int base_root_fd, WorkLimits& limits);
 
-  mutable std::mutex mutex_;  // guards the map only: concurrent scans do not wait
-  std::map<SubvolumeUuid, size_t> bounds_;
+  mutable Mutex mutex_;  // guards the map only: concurrent scans do not wait
+  std::map<SubvolumeUuid, size_t> bounds_ GUARDED_BY(mutex_);
 };
 
 }  // namespace ckptfs

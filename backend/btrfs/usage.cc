@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "backend/base/error.h"
+#include "backend/base/mutex.h"
 #include "backend/btrfs/btrfs_util.h"
 #include "backend/btrfs/tree_search.h"
 
@@ -199,8 +200,8 @@ class UsageCounter {
   VolumeUsage usage_;
   uint64_t part_ = 0;  // of 2^parts_log2_
   unsigned parts_log2_ = 0;
-  inline static std::mutex of_many_;
-  std::optional<std::unique_lock<std::mutex>> many_;  // once it holds more than kFewReferences
+  inline static Mutex of_many_;
+  std::optional<HeldLock> many_;  // once it holds more than kFewReferences
 };
 
 }  // namespace

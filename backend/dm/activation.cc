@@ -78,7 +78,7 @@ void Activation::MountFilesystem() {
 }
 
 void Activation::Revive() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   // From here on, the mounted filesystem writes nothing, even if a file of it is open.
   if (device_) device_->device().FailEverything();
   device_.reset();
@@ -89,7 +89,6 @@ void Activation::Revive() {
   has_stopped_ = false;
 }
 
-// Requires the mutex.
 Activation::Condition Activation::Look() const {
   if (!writable_) return {};
   if (!device_ || !root_.valid()) return {.has_stopped = true, .device_is_lost = true};
@@ -99,7 +98,7 @@ Activation::Condition Activation::Look() const {
 }
 
 Activation::Condition Activation::LookAfter() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const Condition condition = Look();
   has_stopped_ = condition.has_stopped;
   return condition;
@@ -114,7 +113,7 @@ Activation::~Activation() {
 }
 
 void Activation::Close() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (Look().has_stopped) return;  // the header rightly says "in use"
   if (writable_) {
     CheckSyscall(syncfs(root_.get()), "write out a filesystem");
@@ -137,7 +136,6 @@ void Activation::SaveHeader(const VolumeHeader& header) {
   header_ = header;
 }
 
-// Requires the mutex.
 void Activation::UpdateMarker(uint64_t own_writes) {
   const std::optional<uint64_t> written = device_ ? device_->device().WrittenBytes() : std::nullopt;
   if (written && unchanged_up_to_ && *written <= *unchanged_up_to_ + own_writes) return;
@@ -146,7 +144,7 @@ void Activation::UpdateMarker(uint64_t own_writes) {
 }
 
 uint64_t Activation::Marker() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (writable_) UpdateMarker(filesystem_.ThawBytes());
   return header_.marker;
 }
@@ -157,7 +155,7 @@ void Activation::Sync() {
 
 void Activation::Seal() {
   const std::string attempted = fmt::format("make volume {} read-only", id_.str());
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (header_.read_only) return;
   RequireSound(attempted);
   // Writes out everything, and leaves no journal to replay.
@@ -174,7 +172,7 @@ void Activation::Seal() {
 }
 
 bool Activation::LimitGrowth(uint64_t bytes) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return writable_ && root_.valid() && filesystem_.LimitGrowth(root_.get(), bytes);
 }
 
@@ -189,7 +187,7 @@ void Activation::RequireSound(const std::string& attempted) const {
 }
 
 VolumeHeader Activation::CopyAt(const std::function<void()>& copy) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (writable_) RequireSound(fmt::format("copy volume {}", id_.str()));
   // A volume that nobody writes to need not be suspended.
   std::optional<DmDevice::Suspended> suspended;

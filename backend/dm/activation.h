@@ -5,11 +5,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "backend/base/mutex.h"
 #include "backend/base/unique_fd.h"
 #include "backend/base/uuid.h"
 #include "backend/dm/image_filesystem.h"
@@ -84,14 +84,14 @@ class Activation {
 
  private:
   // Throws Error.
-  void MountFilesystem();
-  void MarkInUse();
+  void MountFilesystem() REQUIRES(mutex_);
+  void MarkInUse() REQUIRES(mutex_);
   // `own_writes`: the maximum of bytes that the filesystem has written by itself since `unchanged_up_to_`.
-  void UpdateMarker(uint64_t own_writes);
+  void UpdateMarker(uint64_t own_writes) REQUIRES(mutex_);
   void Close();
-  void SaveHeader(const VolumeHeader& header);
-  Condition Look() const;
-  void RequireSound(const std::string& attempted) const;
+  void SaveHeader(const VolumeHeader& header) REQUIRES(mutex_);
+  Condition Look() const REQUIRES(mutex_);
+  void RequireSound(const std::string& attempted) const REQUIRES(mutex_);
 
   const VolumeId id_;
   const ImageFilesystem& filesystem_;
@@ -100,16 +100,17 @@ class Activation {
   const UniqueFd file_;
   std::atomic<int> root_fd_{-1};
   std::atomic<bool> has_stopped_{false};
-  std::mutex mutex_;  // guards everything below
-  VolumeHeader header_;
-  bool writable_;
-  std::unique_ptr<VolumeDevice> device_;  // null, like the root: the last revival failed
-  std::vector<UniqueFd> former_roots_;    // of stopped filesystems
-  UniqueFd root_;
-  uint64_t errors_at_mount_ = 0;  // ImageFilesystem::ErrorCount
+  Mutex mutex_;
+  VolumeHeader header_ GUARDED_BY(mutex_);
+  bool writable_ GUARDED_BY(mutex_);
+  // Null, like the root: the last revival failed.
+  std::unique_ptr<VolumeDevice> device_ GUARDED_BY(mutex_);
+  std::vector<UniqueFd> former_roots_ GUARDED_BY(mutex_);  // of stopped filesystems
+  UniqueFd root_ GUARDED_BY(mutex_);
+  uint64_t errors_at_mount_ GUARDED_BY(mutex_) = 0;  // ImageFilesystem::ErrorCount
   // The device's count of written bytes up to which nothing has changed since `marker` was set; empty:
   // unknown.
-  std::optional<uint64_t> unchanged_up_to_;
+  std::optional<uint64_t> unchanged_up_to_ GUARDED_BY(mutex_);
 };
 
 }  // namespace ckptfs

@@ -19,13 +19,13 @@ void ActivationTable::Close() {
   thread_.request_stop();
   thread_.join();
   std::list<Kept> kept;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   kept.swap(kept_);
 }
 
 // Waits until that volume is either in use or inactive.
-void ActivationTable::AwaitQuiet(std::unique_lock<std::mutex>& lock, const VolumeId& id) {
-  changed_.wait(lock, [&] {
+void ActivationTable::AwaitQuiet(MutexLock& lock, const VolumeId& id) {
+  changed_.wait(lock.native(), [&]() REQUIRES(mutex_) {
     const auto entry = entries_.find(id);
     // If its last user is gone, it is about to be closed.
     return entry == entries_.end() || (!entry->second.busy && !entry->second.active.expired());
@@ -33,7 +33,7 @@ void ActivationTable::AwaitQuiet(std::unique_lock<std::mutex>& lock, const Volum
 }
 
 std::shared_ptr<Activation> ActivationTable::Find(const VolumeId& id) {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (true) {
     AwaitQuiet(lock, id);
     const auto entry = entries_.find(id);
@@ -46,7 +46,7 @@ std::shared_ptr<Activation> ActivationTable::Find(const VolumeId& id) {
 std::shared_ptr<Activation> ActivationTable::Get(const VolumeId& id) {
   std::shared_ptr<Activation> activation;
   {
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     while (true) {
       AwaitQuiet(lock, id);
       const auto entry = entries_.find(id);
@@ -62,7 +62,7 @@ std::shared_ptr<Activation> ActivationTable::Get(const VolumeId& id) {
     try {
       activation = Share(id, make_(id));
     } catch (...) {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       entries_.erase(id);
       changed_.notify_all();
       throw;
@@ -78,7 +78,7 @@ std::shared_ptr<Activation> ActivationTable::Share(const VolumeId& id,
                                          [self = shared_from_this(), id](Activation* pointer) {
                                            self->End(id, std::unique_ptr<Activation>(pointer));
                                          });
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   entries_[id] = {.active = activation, .busy = false};
   changed_.notify_all();
   return activation;
@@ -87,18 +87,18 @@ std::shared_ptr<Activation> ActivationTable::Share(const VolumeId& id,
 // Called by the last user, so without the mutex. Takes as long as unmounting.
 void ActivationTable::End(const VolumeId& id, std::unique_ptr<Activation> activation) noexcept {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     entries_[id].busy = true;
   }
   activation.reset();
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   entries_.erase(id);
   changed_.notify_all();
 }
 
 void ActivationTable::Keep(const VolumeId& id, std::shared_ptr<Activation> activation) {
   std::list<Kept> ended;  // released after the lock
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   kept_.remove_if([&](const Kept& kept) { return kept.id == id; });
   kept_.push_front({std::move(activation), id, std::chrono::steady_clock::now() + kKeptFor});
   if (kept_.size() > kKeptMax) ended.splice(ended.begin(), kept_, std::prev(kept_.end()));
@@ -107,7 +107,7 @@ void ActivationTable::Keep(const VolumeId& id, std::shared_ptr<Activation> activ
 
 std::vector<std::shared_ptr<Activation>> ActivationTable::All() {
   std::vector<std::shared_ptr<Activation>> all;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   for (const auto& [id, entry] : entries_) {
     if (entry.busy) continue;
     if (auto activation = entry.active.lock()) all.push_back(std::move(activation));
@@ -118,35 +118,36 @@ std::vector<std::shared_ptr<Activation>> ActivationTable::All() {
 void ActivationTable::Drop(const VolumeId& id) {
   {
     std::list<Kept> ended;
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     for (auto kept = kept_.begin(); kept != kept_.end(); ++kept) {
       if (kept->id != id) continue;
       ended.splice(ended.begin(), kept_, kept);
       break;
     }
   }
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   AwaitQuiet(lock, id);
 }
 
 void ActivationTable::Run(const std::stop_token& stop) {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (!stop.stop_requested()) {
     if (kept_.empty()) {
-      changed_.wait(lock, stop, [this] { return !kept_.empty(); });
+      changed_.wait(lock.native(), stop, [this]() REQUIRES(mutex_) { return !kept_.empty(); });
       continue;
     }
     // The last one has been kept for the longest time.
     const auto until = kept_.back().until;
     if (std::chrono::steady_clock::now() < until) {
-      changed_.wait_until(lock, stop, until, [&] { return kept_.empty(); });
+      changed_.wait_until(lock.native(), stop, until,
+                          [&]() REQUIRES(mutex_) { return kept_.empty(); });
       continue;
     }
     std::list<Kept> ended;
     ended.splice(ended.begin(), kept_, std::prev(kept_.end()));
-    lock.unlock();
+    lock.Unlock();
     ended.clear();
-    lock.lock();
+    lock.Lock();
   }
 }
 

@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "backend/base/mutex.h"
 #include "backend/dm/activation.h"
 #include "backend/interface/backend.h"
 
@@ -55,18 +56,18 @@ class ActivationTable : public std::enable_shared_from_this<ActivationTable> {
     std::chrono::steady_clock::time_point until;
   };
 
-  void AwaitQuiet(std::unique_lock<std::mutex>& lock, const VolumeId& id);
+  void AwaitQuiet(MutexLock& lock, const VolumeId& id) REQUIRES(mutex_);
   std::shared_ptr<Activation> Share(const VolumeId& id, std::unique_ptr<Activation> made);
   void End(const VolumeId& id, std::unique_ptr<Activation> activation) noexcept;
   void Keep(const VolumeId& id, std::shared_ptr<Activation> activation);
   void Run(const std::stop_token& stop);
 
   const Maker make_;
-  std::mutex mutex_;
+  Mutex mutex_;
   std::condition_variable_any changed_;
-  std::unordered_map<VolumeId, Entry> entries_;
-  std::list<Kept> kept_;  // most recently requested first
-  std::jthread thread_;   // last: started after and joined before all other members
+  std::unordered_map<VolumeId, Entry> entries_ GUARDED_BY(mutex_);
+  std::list<Kept> kept_ GUARDED_BY(mutex_);  // most recently requested first
+  std::jthread thread_;  // last: started after and joined before all other members
 };
 
 }  // namespace ckptfs

@@ -19,13 +19,14 @@
 #include <mutex>
 
 #include "backend/base/error.h"
+#include "backend/base/mutex.h"
 #include "backend/base/unique_fd.h"
 
 namespace ckptfs {
 namespace {
 
-std::mutex& LibraryMutex() {
-  static std::mutex mutex;
+Mutex& LibraryMutex() {
+  static Mutex mutex;
   return mutex;
 }
 
@@ -65,7 +66,7 @@ class Session {
   }
 
  private:
-  const std::lock_guard<std::mutex> lock_;
+  const HeldLock lock_;
 };
 
 using Task = std::unique_ptr<dm_task, void (*)(dm_task*)>;

@@ -210,8 +210,10 @@ std::vector<VolumeListing> DmBackend::List() const {
 std::vector<std::string> DmBackend::ListForeign() const {
   std::vector<std::string> foreign;
   for (std::string& name : ReadDirectory(home_.volumes.get())) {
-    if (name.ends_with(kPartialSuffix) || VolumeOfDestroyedFile(name)) continue;
-    const std::optional<VolumeId> id = VolumeOfFile(name);
+    const bool is_partial = name.ends_with(kPartialSuffix);
+    const std::optional<VolumeId> id =
+        VolumeOfFile(is_partial ? name.substr(0, name.size() - kPartialSuffix.size()) : name);
+    if ((is_partial && id) || VolumeOfDestroyedFile(name)) continue;
     try {
       if (id) {
         HeaderOf(*id);
@@ -274,6 +276,13 @@ std::vector<SpaceLevel> DmBackend::SpaceLevels() const {
            .total_bytes = room.total,
            .free_bytes = room.free,
            .remedy = kMakeRoom}};
+}
+
+std::vector<LeftoverFile> DmBackend::Leftovers() const { return DmLeftovers(home_); }
+
+bool DmBackend::RemoveLeftover(const std::string& name) {
+  RequireWritable("remove " + name);
+  return RemoveDmLeftover(home_, name);
 }
 
 BackendHealth DmBackend::Health() const {

@@ -49,6 +49,8 @@ class DmBackend : public Backend {
                   WorkLimits& limits) const override;
   SpaceInfo Space() const override;
   std::vector<SpaceLevel> SpaceLevels() const override;
+  std::vector<LeftoverFile> Leftovers() const override;
+  bool RemoveLeftover(const std::string& name) override;
   BackendHealth Health() const override;
   void OnRevival(const std::function<void(const VolumeId&)>& revived) override {
     reviver_.OnRevival(revived);

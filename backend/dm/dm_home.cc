@@ -30,6 +30,8 @@ constexpr size_t kMarkBytesMax = 16384;
 constexpr char kPutBack[] =
     "Put the store's files back from where they were moved to, or from a backup";
 
+bool IsVolumeFile(std::string_view name) { return VolumeOfFile(name).has_value(); }
+
 }  // namespace
 
 std::optional<std::string> DmHomeObstacle(int /*store_fd*/) {
@@ -97,7 +99,7 @@ DmHome Fill(int store_fd, const std::string& volumes_name, uint64_t template_byt
   }
   DmHome home = OpenDmHome(store_fd, volumes_name);
   Failpoint("dm-create.after-directories");
-  RemovePartialFiles(home.bases.get());
+  RemovePartialFiles(home.bases.get(), IsTemplateFile);
   TemplateStore templates(home.bases.get(), home.volumes.get(), {.default_size = template_bytes});
   for (const TemplateInfo& info : templates.List()) templates.Remove(info.id);
   templates.Begin(kDefaultTemplate, "ext4", template_bytes)->Finish();
@@ -121,8 +123,36 @@ void ClearDmHome(const DmHome& home) {
     spdlog::info("removed {} devices left by a daemon that died", left);
   }
   if (home.read_only) return;
-  RemovePartialFiles(home.volumes.get());
-  RemovePartialFiles(home.bases.get());
+  RemovePartialFiles(home.volumes.get(), IsVolumeFile);
+  RemovePartialFiles(home.bases.get(), IsTemplateFile);
+}
+
+namespace {
+
+void AddLeftovers(int directory_fd, const std::string& directory, const IsOwnName& is_own,
+                  std::vector<LeftoverFile>& leftovers) {
+  for (UnfinishedFile& file : FindPartialFiles(directory_fd, is_own)) {
+    leftovers.push_back({.name = fmt::format("{}/{}", directory, file.name),
+                         .bytes = file.bytes,
+                         .changed_ns = file.changed_ns});
+  }
+}
+
+}  // namespace
+
+std::vector<LeftoverFile> DmLeftovers(const DmHome& home) {
+  std::vector<LeftoverFile> leftovers;
+  AddLeftovers(home.volumes.get(), home.volumes_name, IsVolumeFile, leftovers);
+  AddLeftovers(home.bases.get(), kBasesDirectory, IsTemplateFile, leftovers);
+  return leftovers;
+}
+
+bool RemoveDmLeftover(const DmHome& home, const std::string& name) {
+  const size_t slash = name.find('/');
+  if (slash == std::string::npos) return false;
+  const bool is_base = name.substr(0, slash) == kBasesDirectory;
+  return RemoveUnfinishedFile(is_base ? home.bases.get() : home.volumes.get(),
+                              name.substr(slash + 1));
 }
 
 std::string DevicePrefix(const DmHome& home) {

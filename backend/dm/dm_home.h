@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backend/base/unique_fd.h"
+#include "backend/interface/backend.h"
 #include "backend/mount/loop_device.h"
 
 namespace ckptfs {
@@ -54,6 +55,10 @@ DmHome OpenDmHome(int store_fd, const std::string& volumes_name);
 
 // Removes unfinished files, and the devices of a dead process.
 void ClearDmHome(const DmHome& home);
+
+// As Backend::Leftovers and Backend::RemoveLeftover.
+std::vector<LeftoverFile> DmLeftovers(const DmHome& home);
+bool RemoveDmLeftover(const DmHome& home, const std::string& name);
 
 // The prefix of the UUIDs and names of this store's devices. It distinguishes the stores of one machine,
 // including copies.

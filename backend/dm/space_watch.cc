@@ -33,9 +33,9 @@ SpaceWatch::~SpaceWatch() {
 
 void SpaceWatch::Run(const std::stop_token& stop) {
   std::chrono::milliseconds pause = kSeldom;
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (!stop.stop_requested()) {
-    changed_.wait_for(lock, stop, pause, [] { return false; });
+    changed_.wait_for(lock.native(), stop, pause, [] { return false; });
     if (stop.stop_requested()) return;
     try {
       pause = Look();

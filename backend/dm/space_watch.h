@@ -5,10 +5,10 @@
 #include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <thread>
 #include <vector>
 
+#include "backend/base/mutex.h"
 #include "backend/dm/activation.h"
 #include "backend/mount/disk_space.h"
 
@@ -46,7 +46,7 @@ class SpaceWatch {
   const std::function<Volumes()> in_use_;
   const std::function<void(const Volumes&, bool is_full)> look_after_;
   std::atomic<bool> is_low_{false};
-  std::mutex mutex_;
+  Mutex mutex_;
   std::condition_variable_any changed_;
   std::jthread thread_;  // last: started after and joined before all other members
 };

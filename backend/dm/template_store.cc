@@ -162,13 +162,19 @@ class NewImage final : public PendingTemplate {
 
 }  // namespace
 
+bool IsTemplateFile(std::string_view name) {
+  const size_t dot = name.find('.');
+  const auto id = TemplateId::Parse(name.substr(0, dot));
+  return id && (name == ImageName(*id) || name == NoteName(*id));
+}
+
 TemplateStore::TemplateStore(int bases_fd, int volumes_fd, Options options)
     : bases_fd_(bases_fd), volumes_fd_(volumes_fd), options_(std::move(options)) {
   for (TemplateInfo& info : List()) Learn(std::move(info));
 }
 
 TemplateInfo TemplateStore::Learn(TemplateInfo info) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   known_[info.id] = {.info = info, .loop = {}};
   return info;
 }
@@ -183,7 +189,7 @@ TemplateStore::Known& TemplateStore::KnownLocked(const TemplateId& id) const {
 }
 
 TemplateInfo TemplateStore::Info(const TemplateId& id) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return KnownLocked(id).info;
 }
 
@@ -229,7 +235,7 @@ TemplateInfo TemplateStore::Flatten(const std::string& label, const VolumeId& vo
   NewImage image(bases_fd_, label, [this](TemplateInfo info) { return Learn(std::move(info)); });
   UniqueFd base;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     base = VerifyLocked(KnownLocked(header.base));
   }
   CopySparse(base.get(), image.fd());
@@ -244,7 +250,7 @@ TemplateInfo TemplateStore::Flatten(const std::string& label, const VolumeId& vo
 
 bool TemplateStore::Remove(const TemplateId& id) {
   const std::string attempted = fmt::format("remove template {}", id.str());
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   for (const std::string& name : ReadDirectory(volumes_fd_)) {
     const std::optional<VolumeId> volume = VolumeOfFile(name);
     if (volume && TemplateOf(*volume) == id) {
@@ -286,7 +292,7 @@ std::vector<TemplateInfo> TemplateStore::List() const {
 }
 
 TemplateId TemplateStore::Labelled(const std::string& label) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   for (const auto& [id, known] : known_) {
     if (known.info.label == label) return id;
   }
@@ -295,7 +301,7 @@ TemplateId TemplateStore::Labelled(const std::string& label) const {
 }
 
 void TemplateStore::Verify(const TemplateId& id) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   VerifyLocked(KnownLocked(id));
 }
 
@@ -337,7 +343,7 @@ UniqueFd TemplateStore::VerifyLocked(Known& known) const {
 }
 
 std::shared_ptr<const LoopDevice> TemplateStore::Attach(const TemplateId& id) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   Known& known = KnownLocked(id);
   const UniqueFd image = VerifyLocked(known);
   std::shared_ptr<const LoopDevice> loop = known.loop.lock();

@@ -4,11 +4,12 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "backend/base/mutex.h"
 #include "backend/dm/image_filesystem.h"
 #include "backend/dm/image_filler.h"
 #include "backend/interface/backend.h"
@@ -16,6 +17,9 @@
 #include "backend/mount/loop_device.h"
 
 namespace ckptfs {
+
+// Whether a file of that name in bases/ belongs to a template.
+bool IsTemplateFile(std::string_view name);
 
 // TemplateKeeper for the directory bases/. Each template has at most one loop device, read-only, which all
 // volumes on it share and which goes away with the last of them.
@@ -62,15 +66,15 @@ class TemplateStore final : public TemplateKeeper {
     std::weak_ptr<const LoopDevice> loop;
   };
 
-  Known& KnownLocked(const TemplateId& id) const;
+  Known& KnownLocked(const TemplateId& id) const REQUIRES(mutex_);
   UniqueFd VerifyLocked(Known& known) const;
   TemplateInfo Learn(TemplateInfo info);
 
   const int bases_fd_;
   const int volumes_fd_;
   const Options options_;
-  mutable std::mutex mutex_;
-  mutable std::map<TemplateId, Known> known_;
+  mutable Mutex mutex_;
+  mutable std::map<TemplateId, Known> known_ GUARDED_BY(mutex_);
 };
 
 }  // namespace ckptfs

@@ -124,7 +124,7 @@ void ThinPool::Recover(const std::function<bool(const PendingThinDevice&)>& is_v
                 kPutThinPoolBack);
   }
   if (read_only_) return;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   // Left by a process that died while a tool was reading it.
   if (status.holds_snapshot) ReleaseSnapshotLocked();
   if (state_.pending && !is_volume(*state_.pending)) {
@@ -155,7 +155,7 @@ void ThinPool::DeleteLocked(uint32_t device) {
 }
 
 void ThinPool::Delete(uint32_t device) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   DeleteLocked(device);
 }
 
@@ -230,7 +230,7 @@ bool ThinPool::MetadataCanGrow() const {
 }
 
 void ThinPool::KeepMetadataRoomy() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const ThinPoolStatus status = Status();
   if (status.used_metadata * 100 < status.total_metadata * kMetadataFullPercent) return;
   if (!MetadataCanGrow()) {
@@ -264,18 +264,18 @@ std::string ThinPool::AskTool(const std::string& tool, std::vector<std::string> 
     result = RunProgram(program, std::move(arguments), metadata_.fd());
   } else {
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       device_->Message("reserve_metadata_snap");
     }
     arguments.insert(arguments.end(), {"--metadata-snap", metadata_.path()});
     try {
       result = RunProgram(program, std::move(arguments));
     } catch (...) {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       ReleaseSnapshotLocked();
       throw;
     }
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     ReleaseSnapshotLocked();
   }
   if (result.ExitedWith(0)) return result.output;
@@ -283,7 +283,7 @@ std::string ThinPool::AskTool(const std::string& tool, std::vector<std::string> 
 }
 
 ThinPool::Usage ThinPool::UsageOf(uint32_t device) {
-  const std::lock_guard lock(tools_);
+  const MutexLock lock(tools_);
   const auto now = std::chrono::steady_clock::now();
   if (now >= usage_until_ || !usage_.contains(device)) {
     std::istringstream lines(
@@ -300,7 +300,7 @@ ThinPool::Usage ThinPool::UsageOf(uint32_t device) {
 }
 
 std::vector<ThinPool::Range> ThinPool::MappedRanges(uint32_t device) {
-  const std::lock_guard lock(tools_);
+  const MutexLock lock(tools_);
   const std::string dump = AskTool("thin_dump", {"--dev-id", std::to_string(device)});
   static const std::regex kMapping(
       R"re(<single_mapping origin_block="(\d+)"|)re"

@@ -6,11 +6,11 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "backend/base/mutex.h"
 #include "backend/base/unique_fd.h"
 #include "backend/base/uuid.h"
 #include "backend/dm/device_mapper.h"
@@ -73,7 +73,7 @@ class ThinPool {
 
    private:
     ThinPool& pool_;
-    const std::unique_lock<std::mutex> lock_;
+    const HeldLock lock_;
     uint32_t id_ = 0;
     bool kept_ = false;
   };
@@ -117,16 +117,17 @@ class ThinPool {
   const int pool_fd_;
   const bool read_only_;
   UniqueFd state_file_;
-  std::mutex mutex_;  // guards what follows
+  // Guards what follows. A NewDevice holds it, which the analysis cannot follow.
+  Mutex mutex_;
   PoolDisk data_;
   PoolDisk metadata_;
   std::optional<DmDevice> device_;
   ThinState state_;
   uint64_t pool_transaction_ = 0;
   bool warned_ = false;  // that the metadata is getting full
-  std::mutex tools_;     // lock order: before `mutex_`; guards what follows
-  std::map<uint32_t, Usage> usage_;
-  std::chrono::steady_clock::time_point usage_until_;
+  Mutex tools_;          // lock order: before `mutex_`
+  std::map<uint32_t, Usage> usage_ GUARDED_BY(tools_);
+  std::chrono::steady_clock::time_point usage_until_ GUARDED_BY(tools_);
 };
 
 }  // namespace ckptfs

@@ -54,34 +54,34 @@ ThinReclaimer::~ThinReclaimer() {
 }
 
 void ThinReclaimer::Add(const VolumeId& id) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   volumes_.push_back({.id = id});
   changed_.notify_all();
 }
 
 size_t ThinReclaimer::Pending() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return volumes_.size();
 }
 
 void ThinReclaimer::Run(const std::stop_token& stop) {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (!stop.stop_requested()) {
     const auto next = std::ranges::min_element(volumes_, {}, &Destroyed::next_try);
     if (next == volumes_.end()) {
-      changed_.wait(lock, stop, [this] { return !volumes_.empty(); });
+      changed_.wait(lock.native(), stop, [this]() REQUIRES(mutex_) { return !volumes_.empty(); });
       continue;
     }
     if (next->next_try > Clock::now()) {
       const size_t known = volumes_.size();
-      changed_.wait_until(lock, stop, next->next_try,
-                          [this, known] { return volumes_.size() != known; });
+      changed_.wait_until(lock.native(), stop, next->next_try,
+                          [this, known]() REQUIRES(mutex_) { return volumes_.size() != known; });
       continue;
     }
     // It stays in the list meanwhile, so that it is counted.
-    lock.unlock();
+    lock.Unlock();
     const bool done = Try(*next);
-    lock.lock();
+    lock.Lock();
     if (done) volumes_.erase(next);
   }
 }

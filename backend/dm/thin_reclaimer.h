@@ -4,10 +4,10 @@
 #include <chrono>
 #include <condition_variable>
 #include <list>
-#include <mutex>
 #include <string>
 #include <thread>
 
+#include "backend/base/mutex.h"
 #include "backend/base/uuid.h"
 #include "backend/dm/thin_pool.h"
 
@@ -49,10 +49,10 @@ class ThinReclaimer {
   ThinPool& pool_;
   const int volumes_fd_;
   const std::string device_prefix_;
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   std::condition_variable_any changed_;
-  std::list<Destroyed> volumes_;  // nodes do not move; only the thread removes
-  std::jthread thread_;           // last: started after and joined before all other members
+  std::list<Destroyed> volumes_ GUARDED_BY(mutex_);  // nodes do not move; only the thread removes
+  std::jthread thread_;  // last: started after and joined before all other members
 };
 
 }  // namespace ckptfs

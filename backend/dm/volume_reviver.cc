@@ -19,7 +19,7 @@ constexpr std::chrono::minutes kFullMatters{2};
 }  // namespace
 
 void VolumeReviver::OnRevival(std::function<void(const VolumeId&)> revived) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   revived_ = std::move(revived);
 }
 
@@ -72,7 +72,7 @@ void VolumeReviver::Revive(Activation& activation, Record& record) {
       "were "
       "open then have to be opened anew",
       activation.id().str());
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (revived_) revived_(activation.id());
 }
 

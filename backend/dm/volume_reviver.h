@@ -4,11 +4,11 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <unordered_map>
 #include <vector>
 
+#include "backend/base/mutex.h"
 #include "backend/base/uuid.h"
 #include "backend/dm/activation.h"
 
@@ -41,8 +41,8 @@ class VolumeReviver {
 
   std::optional<std::chrono::steady_clock::time_point> last_full_;
   std::unordered_map<VolumeId, Record> records_;  // of recently stopped ones
-  std::mutex mutex_;                              // guards what follows; held during the call
-  std::function<void(const VolumeId&)> revived_;
+  Mutex mutex_;                                   // held during the call
+  std::function<void(const VolumeId&)> revived_ GUARDED_BY(mutex_);
 };
 
 }  // namespace ckptfs

@@ -95,6 +95,13 @@ struct BackendHealth {
   std::vector<VolumeId> stopped;      // Volume::HasStopped
 };
 
+// A file, half made by an operation that did not come to its end, that nobody is writing.
+struct LeftoverFile {
+  std::string name;  // below the store's directory
+  uint64_t bytes = 0;
+  int64_t changed_ns = 0;
+};
+
 struct SpaceInfo {
   uint64_t total_bytes = 0;
   uint64_t used_bytes = 0;
@@ -183,6 +190,10 @@ class Backend {
   // Destroyed volumes whose space has not been freed yet.
   virtual size_t PendingDestroys() const = 0;
 
+  // Hurries the freeing of that space. On return, that of volumes which PendingDestroys no longer counted at
+  // the call is free. May write out everything.
+  virtual void Reclaim() const {}
+
   // All volumes, including those that the catalog does not know. Foreign files are not listed; `ListForeign`
   // names them.
   virtual std::vector<VolumeListing> List() const = 0;
@@ -224,6 +235,16 @@ class Backend {
 
   // The places that can run short, e.g. an image, its metadata and the disk below it. Throws Error.
   virtual std::vector<SpaceLevel> SpaceLevels() const = 0;
+
+  // Of ours only.
+  virtual std::vector<LeftoverFile> Leftovers() const { return {}; }
+  // False if Leftovers does not list it any more.
+  virtual bool RemoveLeftover(const std::string& /*name*/) { return false; }
+
+  // Returns blocks that the volumes do not use any more to the disk below, if it is a disk of the store's
+  // own; those of volumes and files removed before this call are included, unless that takes too long.
+  // Returns how many bytes that disk has got back.
+  virtual uint64_t ReturnFreedBlocks() { return 0; }
 
   // May take seconds if writes may have been lost.
   virtual BackendHealth Health() const { return {}; }

@@ -62,7 +62,10 @@ std::unique_ptr<Catalog> Catalog::Open(int store_fd, const std::string& file_nam
   std::unique_ptr<Catalog> catalog(new Catalog(store_fd, file_name));  // NOLINT: private
   MigrateSchema(catalog->writer_);
   ConfigureConnection(catalog->writer_);
-  ConfigureConnection(catalog->reader_);
+  {
+    const MutexLock lock(catalog->read_mutex_);
+    ConfigureConnection(catalog->reader_);
+  }
   if (check == CatalogCheck::kFull) {
     Statement found = catalog->writer_.Query("PRAGMA quick_check(1)");
     const std::string verdict = found.Step() ? found.Text(0) : "no answer";
@@ -102,7 +105,7 @@ void Catalog::SetDurability(Durability durability) {
 void Catalog::Flush() {
   {
     // With the transactions' mutex: whatever a reader can see has been flagged by then.
-    const std::lock_guard lock(write_mutex_);
+    const MutexLock lock(write_mutex_);
     if (!unflushed_) return;
     unflushed_ = false;  // a later transaction sets it again
   }
@@ -118,7 +121,7 @@ void Catalog::Flush() {
 // --- Reads --------------------------------------------------------------------------------------
 
 StoreFacts Catalog::Facts() const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   Statement row = reader_.Query(
       "SELECT uuid, created_ns, backend_type, backend_selection, backend_selected_ns FROM store");
   if (!row.Step()) throw Error(EUCLEAN, "read catalog.db", "the store's own row is not there");
@@ -130,7 +133,7 @@ StoreFacts Catalog::Facts() const {
 }
 
 uint64_t Catalog::Generation() const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   Statement row = reader_.Query("SELECT generation FROM store");
   const int64_t generation = row.Step() ? row.Int(0) : 0;
   RowCheck::RequireRange("a count of changes", generation, generation, 2 * kMaxGeneration);
@@ -138,7 +141,7 @@ uint64_t Catalog::Generation() const {
 }
 
 RootAttributes Catalog::MountRoot() const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   Statement row = reader_.Query("SELECT root_mode, root_uid, root_gid, root_acl FROM store");
   if (!row.Step()) throw Error(EUCLEAN, "read catalog.db", "the store's own row is not there");
   RootAttributes root{.mode = static_cast<mode_t>(row.Int(0)),
@@ -150,13 +153,13 @@ RootAttributes Catalog::MountRoot() const {
 }
 
 void Catalog::CopyTo(const std::string& file_name) {
-  const std::lock_guard lock(write_mutex_);
+  const MutexLock lock(write_mutex_);
   MakeFile(store_fd_, file_name);  // SQLite would create one that all can read
   writer_.Run("VACUUM INTO ?", fmt::format("/proc/self/fd/{}/{}", store_fd_, file_name));
 }
 
 std::vector<std::string> Catalog::Verify() const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   std::vector<std::string> problems;
   try {
     Statement pages = reader_.Query("PRAGMA integrity_check(20)");

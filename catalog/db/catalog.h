@@ -6,12 +6,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "backend/base/mutex.h"
 #include "backend/interface/templates.h"
 #include "catalog/db/records.h"
 #include "catalog/db/sqlite.h"
@@ -100,6 +100,8 @@ class Catalog {
   // The `n`-th newest checkpoint, counted from 1; `latest` is the first. States that rollbacks kept never
   // count: otherwise a second retry would get the state that failed.
   std::optional<SnapshotRecord> NewestCheckpoint(int64_t workspace_id, uint64_t n = 1) const;
+  // When the last automatic cleanup ended; 0: there was none.
+  int64_t CleanedNs(int64_t workspace_id) const;
   uint64_t CountSnapshots(int64_t workspace_id) const;
   uint64_t CountCheckpoints(int64_t workspace_id) const;
   int64_t LargestSnapshotId(int64_t workspace_id) const;  // 0: it has none
@@ -116,6 +118,7 @@ class Catalog {
   SettingMap SettingsOf(std::optional<int64_t> workspace_id) const;
 
   std::vector<VolumeId> Tombstones() const;
+  std::optional<int64_t> TombstoneSinceNs(const VolumeId& volume) const;  // empty: it has none
 
   std::vector<TemplateInfo> ListTemplates() const;  // by name, which is the label
   std::optional<TemplateInfo> FindTemplate(const std::string& name) const;
@@ -148,10 +151,11 @@ class Catalog {
   void RequireSoundRows() const;
   void SetDurability(Durability durability);
   std::vector<SnapshotRecord> SnapshotsBehind(int64_t workspace_id, int64_t id, size_t limit) const;
-  uint64_t LastGiven(const ViewRange& range) const;
-  bool IsUsed(uint64_t view) const;
-  bool IsFull(const ViewRange& range) const;
-  void VisitUsed(uint64_t first, uint64_t last, const std::function<bool(uint64_t)>& visit) const;
+  uint64_t LastGiven(const ViewRange& range) const REQUIRES(read_mutex_);
+  bool IsUsed(uint64_t view) const REQUIRES(read_mutex_);
+  bool IsFull(const ViewRange& range) const REQUIRES(read_mutex_);
+  void VisitUsed(uint64_t first, uint64_t last, const std::function<bool(uint64_t)>& visit) const
+      REQUIRES(read_mutex_);
   void ViewsReleased();
   // For a transaction that was written but could not be synced: the next start would find it in the WAL and
   // treat it as committed.
@@ -159,15 +163,14 @@ class Catalog {
 
   const int store_fd_;
   const std::string log_name_;  // of the write-ahead log, in the store's directory
-  mutable std::mutex read_mutex_;
-  mutable Database reader_;
+  mutable Mutex read_mutex_;
+  mutable Database reader_ GUARDED_BY(read_mutex_);
   // Ranges of view numbers, by their first number, that were found full and have had no number freed since.
-  // Guarded by read_mutex_.
-  mutable std::set<uint64_t> full_ranges_;
-  std::mutex write_mutex_;
+  mutable std::set<uint64_t> full_ranges_ GUARDED_BY(read_mutex_);
+  Mutex write_mutex_;  // held by a Transaction, which the analysis cannot follow
   Database writer_;
   Durability durability_ = Durability::kAtOnce;  // of the current transaction
-  bool unflushed_ = false;                       // guarded by write_mutex_
+  bool unflushed_ = false;                       // both: guarded by write_mutex_
   std::atomic<bool> flush_failed_ = false;
 };
 

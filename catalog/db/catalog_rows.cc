@@ -31,7 +31,7 @@ WorkspaceRecord ReadWorkspace(const Statement& row) {
   "SELECT s.id, s.uuid, s.workspace_id, s.name, s.volume, s.created_ns, s.message, "    \
   "s.metadata, s.pinned, s.parent_id, p.name, s.kind, s.missing, s.view, s.root_mode, " \
   "s.root_uid, s.root_gid, s.root_acl, s.unlinked_open, s.root_xattr_names, s.moment, " \
-  "s.moment_reason "                                                                    \
+  "s.moment_reason, s.scheduled "                                                       \
   "FROM snapshot AS s LEFT JOIN snapshot AS p ON p.id = s.parent_id "
 
 SnapshotRecord ReadSnapshot(const Statement& row) {
@@ -47,8 +47,7 @@ SnapshotRecord ReadSnapshot(const Statement& row) {
   record.pinned = row.Int(8) != 0;
   record.parent_id = row.OptionalInt(9);
   record.parent_name = row.Text(10);
-  record.kind = row.Text(11) == ToString(SnapshotKind::kPreRollback) ? SnapshotKind::kPreRollback
-                                                                     : SnapshotKind::kManual;
+  record.kind = row.Int(22) != 0 ? SnapshotKind::kScheduled : KindFrom(row.Text(11));
   record.state = row.Int(12) != 0 ? SnapshotState::kMissing : SnapshotState::kOk;
   record.view = static_cast<uint64_t>(row.Int(13));
   record.root.mode = static_cast<mode_t>(row.Int(14));
@@ -106,7 +105,7 @@ size_t BytesOf(const SnapshotRecord& record) {
 }  // namespace
 
 std::vector<WorkspaceRecord> Catalog::ListWorkspaces() const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   std::vector<WorkspaceRecord> records;
   Statement rows = reader_.Query(CKPTFS_SELECT_WORKSPACE "ORDER BY name");
   while (rows.Step()) records.push_back(ReadWorkspace(rows));
@@ -114,29 +113,29 @@ std::vector<WorkspaceRecord> Catalog::ListWorkspaces() const {
 }
 
 std::optional<WorkspaceRecord> Catalog::FindWorkspace(const std::string& name) const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   return OneWorkspace(reader_.Query(CKPTFS_SELECT_WORKSPACE "WHERE name = ?", name));
 }
 
 std::optional<WorkspaceRecord> Catalog::FindWorkspace(int64_t id) const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   return OneWorkspace(reader_.Query(CKPTFS_SELECT_WORKSPACE "WHERE id = ?", id));
 }
 
 std::optional<WorkspaceRecord> Catalog::FindWorkspaceByVolume(const VolumeId& volume) const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   return OneWorkspace(reader_.Query(CKPTFS_SELECT_WORKSPACE "WHERE volume = ?", volume));
 }
 
 std::optional<WorkspaceRecord> Catalog::FindWorkspaceByView(uint64_t view,
                                                             int64_t created_ns) const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   return OneWorkspace(
       reader_.Query(CKPTFS_SELECT_WORKSPACE "WHERE view = ? AND created_ns = ?", view, created_ns));
 }
 
 int64_t Catalog::SnapshotsChangedNs(int64_t workspace_id) const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   Statement row =
       reader_.Query("SELECT snapshots_changed_ns FROM workspace WHERE id = ?", workspace_id);
   return row.Step() ? row.Int(0) : 0;
@@ -160,7 +159,7 @@ std::vector<SnapshotRecord> Catalog::ListSnapshots(int64_t workspace_id, int64_t
 
 std::vector<SnapshotRecord> Catalog::SnapshotsBehind(int64_t workspace_id, int64_t id,
                                                      size_t limit) const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   Statement statement = reader_.Query(CKPTFS_SELECT_SNAPSHOT
                                       "WHERE s.workspace_id = ? AND s.id > ? ORDER BY s.id LIMIT ?",
                                       workspace_id, id, limit);
@@ -173,12 +172,12 @@ std::vector<SnapshotRecord> Catalog::SnapshotsBehind(int64_t workspace_id, int64
 }
 
 std::vector<SnapshotRecord> Catalog::ListAllSnapshots() const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   return AllSnapshots(reader_.Query(CKPTFS_SELECT_SNAPSHOT "ORDER BY s.id"));
 }
 
 std::vector<SnapshotVolume> Catalog::ListSnapshotVolumes() const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   std::vector<SnapshotVolume> volumes;
   Statement rows = reader_.Query(
       "SELECT id, workspace_id, name, volume, view, missing FROM snapshot ORDER BY id");
@@ -195,34 +194,34 @@ std::vector<SnapshotVolume> Catalog::ListSnapshotVolumes() const {
 
 std::optional<SnapshotRecord> Catalog::FindSnapshot(int64_t workspace_id,
                                                     const std::string& name) const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   return OneSnapshot(reader_.Query(CKPTFS_SELECT_SNAPSHOT "WHERE s.workspace_id = ? AND s.name = ?",
                                    workspace_id, name));
 }
 
 std::optional<SnapshotRecord> Catalog::FindSnapshot(int64_t id) const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   return OneSnapshot(reader_.Query(CKPTFS_SELECT_SNAPSHOT "WHERE s.id = ?", id));
 }
 
 std::optional<SnapshotRecord> Catalog::FindSnapshot(const Uuid& uuid) const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   return OneSnapshot(reader_.Query(CKPTFS_SELECT_SNAPSHOT "WHERE s.uuid = ?", uuid));
 }
 
 std::optional<SnapshotRecord> Catalog::FindSnapshotByVolume(const VolumeId& volume) const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   return OneSnapshot(reader_.Query(CKPTFS_SELECT_SNAPSHOT "WHERE s.volume = ?", volume));
 }
 
 Uuid Catalog::SnapshotUuid(int64_t id) const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   Statement row = reader_.Query("SELECT uuid FROM snapshot WHERE id = ?", id);
   return row.Step() ? row.Id(0) : Uuid();
 }
 
 std::optional<SnapshotRecord> Catalog::NewestSnapshot(int64_t workspace_id) const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   return OneSnapshot(reader_.Query(
       CKPTFS_SELECT_SNAPSHOT "WHERE s.workspace_id = ? ORDER BY s.id DESC LIMIT 1", workspace_id));
 }
@@ -230,7 +229,7 @@ std::optional<SnapshotRecord> Catalog::NewestSnapshot(int64_t workspace_id) cons
 std::optional<SnapshotRecord> Catalog::NewestCheckpoint(int64_t workspace_id, uint64_t n) const {
   if (n == 0) return std::nullopt;
   const uint64_t newer = std::min<uint64_t>(n - 1, std::numeric_limits<int64_t>::max());
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   // The same condition as that of index snapshot_checkpoint, verbatim: SQLite uses the index only then.
   return OneSnapshot(reader_.Query(CKPTFS_SELECT_SNAPSHOT
                                    "WHERE s.workspace_id = ? AND s.kind = 'manual' "
@@ -238,29 +237,35 @@ std::optional<SnapshotRecord> Catalog::NewestCheckpoint(int64_t workspace_id, ui
                                    workspace_id, newer));
 }
 
+int64_t Catalog::CleanedNs(int64_t workspace_id) const {
+  const MutexLock lock(read_mutex_);
+  Statement row = reader_.Query("SELECT cleaned_ns FROM workspace WHERE id = ?", workspace_id);
+  return row.Step() ? row.Int(0) : 0;
+}
+
 uint64_t Catalog::CountSnapshots(int64_t workspace_id) const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   Statement row =
       reader_.Query("SELECT count(*) FROM snapshot WHERE workspace_id = ?", workspace_id);
   return row.Step() ? static_cast<uint64_t>(row.Int(0)) : 0;
 }
 
 uint64_t Catalog::CountCheckpoints(int64_t workspace_id) const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   Statement row = reader_.Query(
       "SELECT count(*) FROM snapshot WHERE workspace_id = ? AND kind = 'manual'", workspace_id);
   return row.Step() ? static_cast<uint64_t>(row.Int(0)) : 0;
 }
 
 int64_t Catalog::LargestSnapshotId(int64_t workspace_id) const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   Statement row =
       reader_.Query("SELECT max(id) FROM snapshot WHERE workspace_id = ?", workspace_id);
   return row.Step() ? row.Int(0) : 0;
 }
 
 std::optional<OpenWriterList> Catalog::OpenWriters(int64_t snapshot_id) const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   OpenWriterList writers;
   {
     Statement row = reader_.Query("SELECT open_writers FROM snapshot WHERE id = ?", snapshot_id);
@@ -280,7 +285,7 @@ std::optional<OpenWriterList> Catalog::OpenWriters(int64_t snapshot_id) const {
 std::vector<SnapshotRecord> Catalog::SurplusUndo(int64_t workspace_id, size_t keep,
                                                  size_t limit) const {
   const auto most = static_cast<size_t>(std::numeric_limits<int64_t>::max());
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   // The same conditions as those of index snapshot_undo, verbatim: SQLite uses the index only then.
   return AllSnapshots(reader_.Query(
       CKPTFS_SELECT_SNAPSHOT
@@ -292,15 +297,21 @@ std::vector<SnapshotRecord> Catalog::SurplusUndo(int64_t workspace_id, size_t ke
 }
 
 std::vector<VolumeId> Catalog::Tombstones() const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   std::vector<VolumeId> volumes;
   Statement rows = reader_.Query("SELECT volume FROM tombstone ORDER BY since_ns");
   while (rows.Step()) volumes.push_back(rows.Id(0));
   return volumes;
 }
 
+std::optional<int64_t> Catalog::TombstoneSinceNs(const VolumeId& volume) const {
+  const MutexLock lock(read_mutex_);
+  Statement row = reader_.Query("SELECT since_ns FROM tombstone WHERE volume = ?", volume);
+  return row.Step() ? std::optional(row.Int(0)) : std::nullopt;
+}
+
 std::vector<TemplateInfo> Catalog::ListTemplates() const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   Statement statement = reader_.Query(CKPTFS_SELECT_TEMPLATE "ORDER BY name");
   std::vector<TemplateInfo> templates;
   while (statement.Step()) templates.push_back(ReadTemplate(statement));
@@ -308,7 +319,7 @@ std::vector<TemplateInfo> Catalog::ListTemplates() const {
 }
 
 std::optional<TemplateInfo> Catalog::FindTemplate(const std::string& name) const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   Statement statement = reader_.Query(CKPTFS_SELECT_TEMPLATE "WHERE name = ?", name);
   if (!statement.Step()) return std::nullopt;
   return ReadTemplate(statement);
@@ -321,7 +332,7 @@ void Catalog::RequireSoundRows() const {
   ListTemplates();
   RowCheck check;
   {
-    const std::lock_guard lock(read_mutex_);
+    const MutexLock lock(read_mutex_);
     Statement workspaces = reader_.Query(CKPTFS_SELECT_WORKSPACE);
     while (workspaces.Step()) check.Add(ReadWorkspace(workspaces));
     Statement snapshots = reader_.Query(CKPTFS_SELECT_SNAPSHOT);
@@ -331,11 +342,13 @@ void Catalog::RequireSoundRows() const {
         "SELECT (SELECT max(seq) FROM sqlite_sequence), (SELECT min(seq) FROM sqlite_sequence), "
         "(SELECT max(snapshots_changed_ns) FROM workspace), "
         "(SELECT min(snapshots_changed_ns) FROM workspace), "
-        "(SELECT max(view) FROM tombstone), (SELECT min(view) FROM tombstone)");
+        "(SELECT max(view) FROM tombstone), (SELECT min(view) FROM tombstone), "
+        "(SELECT max(cleaned_ns) FROM workspace), (SELECT min(cleaned_ns) FROM workspace)");
     limits.Step();
     RowCheck::RequireRange("an id", limits.Int(0), limits.Int(1), kMaxRowId);
     RowCheck::RequireRange("a time", limits.Int(2), limits.Int(3), kTimeNsMax);
     RowCheck::RequireRange("a view number", limits.Int(4), limits.Int(5), kMaxView);
+    RowCheck::RequireRange("a time", limits.Int(6), limits.Int(7), kTimeNsMax);
     for (const ViewRange& range : kViewRanges) LastGiven(range);
   }
   for (const VolumeId& volume : Tombstones()) check.AddOwner(volume);

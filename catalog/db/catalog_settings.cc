@@ -16,7 +16,7 @@ SettingMap SoundOnes(Statement rows) {
 }  // namespace
 
 SettingMap Catalog::SettingsOf(std::optional<int64_t> workspace_id) const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   if (!workspace_id) return SoundOnes(reader_.Query("SELECT key, value FROM store_setting"));
   return SoundOnes(reader_.Query("SELECT key, value FROM workspace_setting WHERE workspace_id = ?",
                                  *workspace_id));

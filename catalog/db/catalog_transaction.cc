@@ -6,6 +6,14 @@
 #include "backend/base/error.h"
 
 namespace ckptfs {
+namespace {
+
+// The column `kind`, which does not distinguish checkpoints (kVersion8 in schema.cc).
+const char* StoredKind(const SnapshotRecord& snapshot) {
+  return ToString(IsCheckpoint(snapshot.kind) ? SnapshotKind::kManual : snapshot.kind);
+}
+
+}  // namespace
 
 Catalog::Transaction::Transaction(Catalog& catalog, Durability durability)
     : lock_(catalog.write_mutex_), catalog_(catalog), database_(catalog.writer_) {
@@ -50,14 +58,14 @@ int64_t Catalog::Transaction::Insert(const SnapshotRecord& snapshot) {
   database_.Run(
       "INSERT INTO snapshot (id, uuid, workspace_id, name, volume, created_ns, message, metadata, "
       "pinned, parent_id, kind, missing, view, root_mode, root_uid, root_gid, root_acl, "
-      "root_xattr_names, unlinked_open, moment, moment_reason) "
-      "VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      "root_xattr_names, unlinked_open, moment, moment_reason, scheduled) "
+      "VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       snapshot.id, snapshot.uuid, snapshot.workspace_id, snapshot.name, snapshot.volume,
       snapshot.created_ns, snapshot.message, snapshot.metadata, snapshot.pinned, snapshot.parent_id,
-      ToString(snapshot.kind), snapshot.state == SnapshotState::kMissing, snapshot.view,
+      StoredKind(snapshot), snapshot.state == SnapshotState::kMissing, snapshot.view,
       snapshot.root.mode, snapshot.root.uid, snapshot.root.gid, Blob{snapshot.root.acl},
       Blob{snapshot.root.xattr_names}, snapshot.unlinked_open, ToString(snapshot.moment),
-      snapshot.moment_reason);
+      snapshot.moment_reason, snapshot.kind == SnapshotKind::kScheduled);
   const int64_t id = database_.LastInsertId();
   NoteGiven(snapshot.view);
   return id;
@@ -168,14 +176,18 @@ void Catalog::Transaction::Update(const SnapshotRecord& snapshot) {
   database_.Run(
       "UPDATE snapshot SET uuid = ?, name = ?, volume = ?, created_ns = ?, message = ?, "
       "metadata = ?, pinned = ?, kind = ?, view = ?, root_mode = ?, root_uid = ?, root_gid = ?, "
-      "root_acl = ?, root_xattr_names = ?, unlinked_open = ?, moment = ?, moment_reason = ? "
-      "WHERE id = ?",
+      "root_acl = ?, root_xattr_names = ?, unlinked_open = ?, moment = ?, moment_reason = ?, "
+      "scheduled = ? WHERE id = ?",
       snapshot.uuid, snapshot.name, snapshot.volume, snapshot.created_ns, snapshot.message,
-      snapshot.metadata, snapshot.pinned, ToString(snapshot.kind), snapshot.view,
-      snapshot.root.mode, snapshot.root.uid, snapshot.root.gid, Blob{snapshot.root.acl},
+      snapshot.metadata, snapshot.pinned, StoredKind(snapshot), snapshot.view, snapshot.root.mode,
+      snapshot.root.uid, snapshot.root.gid, Blob{snapshot.root.acl},
       Blob{snapshot.root.xattr_names}, snapshot.unlinked_open, ToString(snapshot.moment),
-      snapshot.moment_reason, snapshot.id);
+      snapshot.moment_reason, snapshot.kind == SnapshotKind::kScheduled, snapshot.id);
   NoteGiven(snapshot.view);
+}
+
+void Catalog::Transaction::SetCleaned(int64_t workspace_id, int64_t now_ns) {
+  database_.Run("UPDATE workspace SET cleaned_ns = ? WHERE id = ?", now_ns, workspace_id);
 }
 
 void Catalog::Transaction::TouchSnapshots(int64_t workspace_id, int64_t now_ns) {

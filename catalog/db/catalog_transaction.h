@@ -2,11 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "backend/base/mutex.h"
 #include "catalog/db/catalog.h"
 
 namespace ckptfs {
@@ -58,6 +58,9 @@ class Catalog::Transaction {
   void Insert(const TemplateInfo& info);
   void DeleteTemplate(const TemplateId& id);
 
+  // An automatic cleanup has ended.
+  void SetCleaned(int64_t workspace_id, int64_t now_ns);
+
   // Sets it for a workspace or, without one, for the store. A workspace's settings are deleted with it.
   void SetSetting(std::optional<int64_t> workspace_id, const std::string& key,
                   const std::optional<std::string>& value);  // empty: unset
@@ -75,7 +78,7 @@ class Catalog::Transaction {
   void End(bool has_changes);
   void NoteGiven(uint64_t view);
 
-  std::lock_guard<std::mutex> lock_;
+  const HeldLock lock_;
   Catalog& catalog_;
   Database& database_;
   std::optional<DatabaseTransaction> transaction_;

@@ -4,11 +4,9 @@
 #include <cerrno>
 
 #include "backend/base/error.h"
-#include "catalog/db/catalog.h"
+#include "catalog/db/catalog_transaction.h"
 
 namespace ckptfs {
-
-// All functions up to VisitUsed require read_mutex_.
 
 uint64_t Catalog::LastGiven(const ViewRange& range) const {
   Statement row = reader_.Query("SELECT given FROM view_range WHERE first = ?", range.first);
@@ -52,16 +50,15 @@ void Catalog::VisitUsed(uint64_t first, uint64_t last,
 }
 
 bool Catalog::IsViewUsed(uint64_t view) const {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   return IsUsed(view);
 }
 
 uint64_t Catalog::NextView(ViewUse use, const IsViewHeld& is_held) const {
-  const std::lock_guard lock(read_mutex_);
-  const auto visit_used = [this](uint64_t first, uint64_t last,
-                                 const std::function<bool(uint64_t)>& visit) {
-    VisitUsed(first, last, visit);
-  };
+  const MutexLock lock(read_mutex_);
+  const auto visit_used =
+      [this](uint64_t first, uint64_t last, const std::function<bool(uint64_t)>& visit)
+          REQUIRES(read_mutex_) { VisitUsed(first, last, visit); };
   for (const ViewRange& range : RangesFor(use)) {
     if (full_ranges_.contains(range.first)) continue;
     const uint64_t given = LastGiven(range);
@@ -78,7 +75,7 @@ uint64_t Catalog::NextView(ViewUse use, const IsViewHeld& is_held) const {
 
 // Called after a commit: by then, readers of the previous state have recorded which ranges are full.
 void Catalog::ViewsReleased() {
-  const std::lock_guard lock(read_mutex_);
+  const MutexLock lock(read_mutex_);
   full_ranges_.clear();
 }
 

@@ -37,7 +37,22 @@ void RequireCommon(int64_t id, const VolumeId& volume, int64_t created_ns, uint6
 }  // namespace
 
 const char* ToString(SnapshotKind kind) {
-  return kind == SnapshotKind::kManual ? "manual" : "pre-rollback";
+  switch (kind) {
+    case SnapshotKind::kPreRollback:
+      return "pre-rollback";
+    case SnapshotKind::kScheduled:
+      return "scheduled";
+    case SnapshotKind::kManual:
+      break;
+  }
+  return "manual";
+}
+
+SnapshotKind KindFrom(std::string_view text) {
+  for (const SnapshotKind kind : {SnapshotKind::kPreRollback, SnapshotKind::kScheduled}) {
+    if (text == ToString(kind)) return kind;
+  }
+  return SnapshotKind::kManual;
 }
 
 const char* ToString(SnapshotState state) { return state == SnapshotState::kOk ? "ok" : "missing"; }

@@ -68,7 +68,8 @@ inline RootAttributes NewDirectoryBelow(const RootAttributes& above, mode_t mode
           .xattr_names = {}};
 }
 
-enum class SnapshotKind { kManual, kPreRollback };
+// kScheduled: a checkpoint that the daemon made by itself.
+enum class SnapshotKind { kManual, kPreRollback, kScheduled };
 enum class SnapshotState { kOk, kMissing };
 
 // Whether a snapshot is one consistent point in time of all that programs wrote while it was made.
@@ -80,9 +81,13 @@ enum class SnapshotMoment {
   kCrashConsistent,
 };
 
-const char* ToString(SnapshotKind kind);      // "manual", "pre-rollback"
+const char* ToString(SnapshotKind kind);      // "manual", "pre-rollback", "scheduled"
 const char* ToString(SnapshotState state);    // "ok", "missing"
 const char* ToString(SnapshotMoment moment);  // "unknown", "one", "crash-consistent"
+// kManual for any other text.
+SnapshotKind KindFrom(std::string_view text);
+// Whether it is a checkpoint, and not a state that a rollback kept.
+inline bool IsCheckpoint(SnapshotKind kind) { return kind != SnapshotKind::kPreRollback; }
 // kUnknown for any other text.
 SnapshotMoment MomentFrom(std::string_view text);
 

@@ -159,9 +159,17 @@ ALTER TABLE snapshot DROP COLUMN exclusive_bytes;
 ALTER TABLE snapshot DROP COLUMN usage_ns;
 )sql";
 
+// Version 8. What the daemon does by itself. A scheduled checkpoint is of kind 'manual' like every checkpoint, so that
+// the indexes by kind find it.
+constexpr char kVersion8[] = R"sql(
+ALTER TABLE snapshot ADD COLUMN scheduled INTEGER NOT NULL DEFAULT 0 CHECK (scheduled IN (0, 1));
+-- The end of the last automatic cleanup; 0: none yet.
+ALTER TABLE workspace ADD COLUMN cleaned_ns INTEGER NOT NULL DEFAULT 0;
+)sql";
+
 // A change of the tables is a new entry; existing entries are never edited.
 constexpr std::array kMigrations = {kVersion1, kVersion2, kVersion3, kVersion4,
-                                    kVersion5, kVersion6, kVersion7};
+                                    kVersion5, kVersion6, kVersion7, kVersion8};
 
 // The SQL of all tables, indexes and the like in the database.
 std::vector<std::string> EntriesOf(Database& database) {

@@ -9,6 +9,7 @@
 #include <ctime>
 #include <optional>
 
+#include "backend/base/byte_size.h"
 #include "backend/base/error.h"
 #include "backend/base/text.h"
 
@@ -134,6 +135,21 @@ uint64_t ParseCount(std::string_view what, std::string_view text) {
            fmt::format("Give a number from 1 to {}, or off", kCountMax));
   }
   return *count;
+}
+
+uint64_t ParsePercent(std::string_view what, std::string_view text, uint64_t max) {
+  std::string_view rest = text;
+  const std::optional<uint64_t> percent = NumberIn(TakeDigits(rest), max);
+  if (percent && *percent > 0 && rest == "%") return *percent;
+  Refuse(what, fmt::format("'{}' is no percentage", Excerpt(text, kToldBytesMax)),
+         fmt::format("Give one from 1% to {}%, or off", max));
+}
+
+DiskShare ParseDiskShare(std::string_view what, std::string_view text, uint64_t percent_max) {
+  if (text.ends_with('%')) return {.percent = ParsePercent(what, text, percent_max)};
+  if (const auto bytes = ParseByteSize(text)) return {.bytes = *bytes};
+  Refuse(what, fmt::format("'{}' is no size", Excerpt(text, kToldBytesMax)),
+         "Give it as 500M, 20G or 10%, or off");
 }
 
 }  // namespace ckptfs

@@ -1,4 +1,4 @@
-// Numbers and time spans as users write them in settings.
+// Numbers, time spans and sizes as users write them in settings.
 #pragma once
 
 #include <cstdint>
@@ -37,5 +37,23 @@ int64_t NanosecondsOf(const Span& span);
 inline constexpr uint64_t kCountMax = 1'000'000;
 // Reads a whole number from 1 to kCountMax. Throws Error EINVAL otherwise.
 uint64_t ParseCount(std::string_view what, std::string_view text);
+
+// Part of a disk: a number of bytes, or a percentage of its size. A value type.
+struct DiskShare {
+  uint64_t bytes = 0;
+  uint64_t percent = 0;  // not 0: this counts
+
+  uint64_t BytesOf(uint64_t total_bytes) const {
+    constexpr uint64_t kWhole = 100;
+    if (percent == 0) return bytes;
+    return total_bytes / kWhole * percent + total_bytes % kWhole * percent / kWhole;
+  }
+  bool operator==(const DiskShare&) const = default;
+};
+
+// Reads a number from 1 to `max` followed by a percent sign. Throws Error EINVAL otherwise.
+uint64_t ParsePercent(std::string_view what, std::string_view text, uint64_t max);
+// Reads such a percentage, or a size as for ParseByteSize. Throws Error EINVAL otherwise.
+DiskShare ParseDiskShare(std::string_view what, std::string_view text, uint64_t percent_max);
 
 }  // namespace ckptfs

@@ -284,8 +284,7 @@ void Planner::TakeSnapshots() {
     // The live tree's sidecar follows a checkpoint with a delay; the snapshot's own is current before it.
     const bool prepared = sidecar.state == SidecarState::kPrepared;
     auto& [generation, uuid] = newest[view];
-    if (prepared && sidecar.snapshot.kind == SnapshotKind::kManual &&
-        sidecar.generation > generation) {
+    if (prepared && IsCheckpoint(sidecar.snapshot.kind) && sidecar.generation > generation) {
       generation = sidecar.generation;
       uuid = sidecar.snapshot.uuid;
     }

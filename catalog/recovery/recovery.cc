@@ -9,6 +9,7 @@
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/time.h"
+#include "catalog/recovery/garbage.h"
 #include "catalog/recovery/inventory.h"
 #include "catalog/store/unlinked_directory.h"
 
@@ -24,12 +25,12 @@ class Recovery {
 
  private:
   void CompareGenerations();
+  void SettleTemplates();
   void RepeatDestructions();
   void AdoptCheckpoints();
   bool IsLostCheckpoint(const Sidecar& sidecar) const;
   bool Adopt(const Sidecar& sidecar);
   void JudgeVolumesWithoutRow();
-  bool IsDebris(const VolumeId& volume) const;
   void SetStates();
   void SetState(Catalog::Transaction& transaction, const SnapshotVolume& snapshot);
   void SealSnapshots();
@@ -40,7 +41,7 @@ class Recovery {
 
   StoreContext& store_;
   Inventory inventory_;
-  uint64_t generation_;    // the catalog's
+  const GarbageJudge judge_;
   bool may_mend_ = true;   // false: the store is read-only, so nothing in it is deleted or changed
   bool may_adopt_ = true;  // false: the catalog is older than the store
 };
@@ -48,12 +49,12 @@ class Recovery {
 Recovery::Recovery(StoreContext& store)
     : store_(store),
       inventory_(*store.backend, *store.meta, *store.catalog),
-      generation_(store.catalog->Generation()) {}
+      judge_(store, inventory_) {}
 
 void Recovery::Run() {
   Failpoint("recovery.begin");
   CompareGenerations();
-  SettleTemplates(store_);
+  SettleTemplates();
   Failpoint("recovery.after-templates");
   RepeatDestructions();
   Failpoint("recovery.after-tombstones");
@@ -78,15 +79,36 @@ void Recovery::CompareGenerations() {
   const std::optional<uint64_t>& seen = inventory_.store_generation();
   if (!seen)
     store_.Warn(inventory_.generation_damage() + "; it is written anew at the next change");
-  if (seen && *seen > generation_) {
+  const uint64_t known = store_.catalog->Generation();
+  if (seen && *seen > known) {
     may_adopt_ = false;
     store_.SetReadOnly(true);
     store_.Warn(fmt::format(
         "catalog.db is older than the store ({} changes behind; put back from a backup?): mounted "
         "read-only. Run ckpt fsck --repair, which adds what is missing from the sidecars",
-        *seen - generation_));
+        *seen - known));
   }
   may_mend_ = !store_.IsReadOnly();
+}
+
+// Tells the backend the catalog's templates, and removes those of an interrupted addition or removal.
+void Recovery::SettleTemplates() {
+  TemplateKeeper* keeper = store_.backend->templates();
+  if (keeper == nullptr) return;
+  for (const TemplateInfo& info : store_.catalog->ListTemplates()) keeper->Expect(info);
+  if (!may_mend_) return;
+  for (const TemplateWithoutRow& found : TemplatesWithoutRow(store_)) {
+    if (found.is_needed) {
+      store_.Warn(
+          fmt::format("template {} ({}) has no entry in the catalog, and volumes that need "
+                      "it: it is left alone. ckpt fsck tells more",
+                      found.info.label, found.info.id.str()));
+      continue;
+    }
+    keeper->Remove(found.info.id);
+    spdlog::warn("{}: the template {} of an operation that was cut short is removed",
+                 store_.options.path, found.info.label);
+  }
 }
 
 // Deletions that may be unfinished: a destroyed volume can come back after a power failure.
@@ -151,46 +173,27 @@ bool Recovery::Adopt(const Sidecar& sidecar) {
   }
   spdlog::warn("{}: the checkpoint {}/{}, made just before the crash, is taken into the catalog",
                store_.options.path, workspace->name, snapshot.name);
-  ++generation_;
   return true;
 }
 
 // A volume without a row is either what a crashed operation made before its transaction, or unexplained. The
-// latter is never deleted.
+// latter is never deleted. Nobody else is at work yet, so the age of the former does not matter.
 void Recovery::JudgeVolumesWithoutRow() {
-  std::vector<VolumeId> debris;
+  std::vector<VolumeId> useless;
   for (const VolumeId& volume : inventory_.Strangers()) {
-    if (!IsDebris(volume)) {
+    if (judge_.WhyUseless(volume).empty()) {
       store_.Warn(fmt::format(
           "volume {} has no entry in the catalog: it is left alone. ckpt fsck tells more",
           volume.str()));
     } else if (may_mend_) {
       spdlog::warn("{}: volume {} of an operation that was cut short is removed",
                    store_.options.path, volume.str());
-      debris.push_back(volume);
+      useless.push_back(volume);
     }
   }
-  if (debris.empty()) return;
-  // If a power failure brings them back, later transactions would make them look like volumes of lost rows.
-  Catalog::Transaction transaction(*store_.catalog);
-  for (const VolumeId& volume : debris) transaction.AddTombstone(volume, std::nullopt, NowNs());
-  transaction.CommitUncounted();
-  for (const VolumeId& volume : debris) store_.Destroy(volume);
-}
-
-bool Recovery::IsDebris(const VolumeId& volume) const {
-  // The catalog may have lost this volume's row.
-  const std::optional<uint64_t>& seen = inventory_.store_generation();
-  if (seen && *seen > generation_) return false;
-  const std::optional<Sidecar> sidecar = inventory_.ReadSidecar(volume).sidecar;
-  if (!sidecar) return false;
-  if (sidecar->IsUnfinished()) return true;
-  if (!seen) return false;
-  // A caller may already know that it exists.
-  if (sidecar->role == SidecarRole::kSnapshot) return false;
-  // The transaction that was to give it a row did not happen: it would be durable. Those of other operations
-  // may have come before it.
-  return sidecar->state == SidecarState::kPrepared && sidecar->generation <= generation_ + 1;
+  if (useless.empty()) return;
+  Entomb(store_, useless);
+  for (const VolumeId& volume : useless) store_.Destroy(volume);
 }
 
 void Recovery::SetStates() {
@@ -292,15 +295,14 @@ void Recovery::ReconcileSidecars() {
     TellIfHindered("the rest of a sidecar", [&] { store_.meta->RemoveLeftover(name); });
   }
   size_t removed = 0;
-  if (!store_.rebuilt()) {
-    for (const VolumeId& volume : inventory_.SidecarsOfNothing(listing)) {
-      TellIfHindered("sidecar of volume " + volume.str(),
-                     [&] { removed += store_.meta->Remove(volume) ? 1 : 0; });
-    }
+  for (const VolumeId& volume : inventory_.SidecarsOfNothing(listing)) {
+    if (judge_.WhySidecarUseless(volume).empty()) continue;
+    TellIfHindered("sidecar of volume " + volume.str(),
+                   [&] { removed += store_.meta->Remove(volume) ? 1 : 0; });
   }
   const MetaDirectory::StoreFile right = store_.sidecars->DescribeStore();
   if (store_.meta->ReadStore() != right) {
-    TellIfHindered("store.json", [&] { store_.meta->WriteStore(right); });
+    TellIfHindered(MetaDirectory::kStoreFileName, [&] { store_.meta->WriteStore(right); });
   }
   if (written + removed == 0) return;
   spdlog::warn("{}: {} sidecars were brought up to date and {} removed", store_.options.path,

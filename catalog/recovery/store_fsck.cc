@@ -9,6 +9,7 @@
 
 #include "backend/base/error.h"
 #include "backend/base/time.h"
+#include "catalog/recovery/garbage.h"
 #include "catalog/recovery/inventory.h"
 #include "catalog/recovery/rebuild.h"
 #include "catalog/store/store_context.h"
@@ -18,7 +19,8 @@ namespace ckptfs {
 namespace {
 
 // One fsck, with the store's operations locked out. Each check adds to the report, and repairs what it finds
-// if allowed: it never deletes anything that has data, but gives it a row.
+// if allowed: it deletes data only of operations that were cut short (GarbageJudge), and gives a row to any
+// other that has none.
 class Checker {
  public:
   Checker(StoreContext& store, bool repair)
@@ -206,18 +208,23 @@ void Checker::CheckTombstones() {
 void Checker::CheckTemplates() {
   TemplateKeeper* keeper = store_.backend->templates();
   if (keeper == nullptr) return;
-  std::set<TemplateId> known;
   for (const TemplateInfo& info : store_.catalog->ListTemplates()) {
-    known.insert(info.id);
     try {
       keeper->Verify(info.id);
     } catch (const Error& error) {
       Problem(error.what());
     }
   }
-  for (TemplateInfo& info : keeper->List()) {
-    if (known.contains(info.id)) continue;
+  for (TemplateWithoutRow& found : TemplatesWithoutRow(store_)) {
+    TemplateInfo& info = found.info;
     const std::string wanted = info.label;
+    if (!found.is_needed) {
+      if (IsSpared(store_, info.created_ns)) continue;
+      Mend(fmt::format("template {} ({}) is left of an operation that was cut short", wanted,
+                       info.id.str()),
+           fmt::format("template {} was removed", wanted), [&] { keeper->Remove(info.id); });
+      continue;
+    }
     info.label = FirstFreeName(wanted, [&](const std::string& name) {
       return store_.catalog->FindTemplate(name).has_value();
     });
@@ -235,8 +242,20 @@ void Checker::CheckVolumesWithoutRow() {
 }
 
 void Checker::CheckStranger(const VolumeId& volume) {
-  const std::optional<Sidecar> sidecar = inventory_.ReadSidecar(volume).sidecar;
+  // Comparisons and imports do not wait for a check.
+  if (store_.in_work.Contains(volume)) return;
   const char* kind = inventory_.IsReadOnly(volume) == true ? "read-only" : "writable";
+  if (const std::string why = GarbageJudge(store_, inventory_).WhyUseless(volume); !why.empty()) {
+    const auto file = store_.meta->StatusOf(volume);
+    if (!file || IsSpared(store_, file->changed_ns)) return;
+    Mend(fmt::format("{} volume {} is {}", kind, volume.str(), why),
+         fmt::format("volume {} was removed", volume.str()), [&] {
+           Entomb(store_, {volume});
+           store_.Destroy(volume);
+         });
+    return;
+  }
+  const std::optional<Sidecar> sidecar = inventory_.ReadSidecar(volume).sidecar;
   if (!sidecar) {
     Problem(
         fmt::format("{} volume {} has no entry in the catalog and no sidecar that can be read: "
@@ -244,7 +263,8 @@ void Checker::CheckStranger(const VolumeId& volume) {
                     kind, volume.str()));
     return;
   }
-  if (sidecar->IsUnfinished()) return;  // comparisons and imports do not block operations
+  // It cannot be judged while the catalog is older than the store.
+  if (sidecar->IsUnfinished()) return;
   const bool snapshot = sidecar->role == SidecarRole::kSnapshot;
   const std::string was =
       snapshot ? fmt::format("snapshot {} of {}", sidecar->snapshot.name, sidecar->workspace.name)
@@ -342,8 +362,10 @@ void Checker::CheckSidecars() {
     const std::optional<SnapshotRecord> record = store_.catalog->FindSnapshot(snapshot.id);
     if (record) CheckSidecar(store_.sidecars->Describe(*record), "snapshot " + record->name);
   }
+  const GarbageJudge judge(store_, inventory_);
   const MetaDirectory::Listing listing = store_.meta->List();
   for (const VolumeId& volume : inventory_.SidecarsOfNothing(listing)) {
+    if (judge.WhySidecarUseless(volume).empty()) continue;
     const auto [sidecar, damage] = inventory_.ReadSidecar(volume);
     if (damage.empty() && (!sidecar || sidecar->IsUnfinished())) continue;
     Mend(fmt::format("the sidecar of volume {} has neither volume nor entry", volume.str()),
@@ -373,6 +395,7 @@ FsckReport Store::Fsck(bool repair) {
   const OperationLocks::Hold hold = store.operations.LockAll();
   if (repair && store.options.read_only) store.RequireWritable("repair the store");
   store.janitor->Drain();
+  const MutexLock judging(store.judging);
   return Checker(store, repair).Run();
 }
 

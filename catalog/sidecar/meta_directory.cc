@@ -37,8 +37,18 @@ void WriteAll(int fd, std::string_view text, const std::string& name) {
   }
 }
 
-bool EndsWith(std::string_view text, std::string_view end) {
-  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+// The volume whose sidecar has that name.
+std::optional<VolumeId> VolumeOf(std::string_view name) {
+  if (!name.ends_with(kSuffix)) return std::nullopt;
+  name.remove_suffix(kSuffix.size());
+  return VolumeId::Parse(name);
+}
+
+// Whether Replace may have left a file of that name.
+bool IsLeftover(std::string_view name) {
+  if (!name.ends_with(kNewSuffix)) return false;
+  name.remove_suffix(kNewSuffix.size());
+  return name == MetaDirectory::kStoreFileName || VolumeOf(name).has_value();
 }
 
 }  // namespace
@@ -71,6 +81,7 @@ UniqueFd MetaDirectory::Written(const std::string& name, std::string_view text) 
 
 void MetaDirectory::Replace(const std::string& name, std::string_view text) const {
   const std::string aside = name + std::string(kNewSuffix);
+  const ReaderLock writing(replacing_);
   if (unlinkat(fd_, aside.c_str(), 0) != 0 && errno != ENOENT) ThrowErrno("create " + aside);
   const UniqueFd file = Written(aside, text);
   CheckSyscall(linkat(file.get(), "", fd_, aside.c_str(), AT_EMPTY_PATH), "create " + aside);
@@ -143,22 +154,30 @@ bool MetaDirectory::Remove(const VolumeId& volume) const {
   ThrowErrno("remove " + name);
 }
 
-void MetaDirectory::RemoveLeftover(const std::string& name) const {
-  if (unlinkat(fd_, name.c_str(), 0) != 0 && errno != ENOENT) ThrowErrno("remove " + name);
+bool MetaDirectory::RemoveLeftover(const std::string& name) const {
+  if (!IsLeftover(name)) return false;
+  const WriterLock nobody_writes(replacing_);
+  if (unlinkat(fd_, name.c_str(), 0) == 0) return true;
+  if (errno == ENOENT) return false;
+  ThrowErrno("remove " + name);
+}
+
+std::optional<UnfinishedFile> MetaDirectory::StatusOf(const VolumeId& volume) const {
+  return FindUnfinishedFile(fd_, FileName(volume));
+}
+
+std::optional<UnfinishedFile> MetaDirectory::StatusOfLeftover(const std::string& name) const {
+  return FindUnfinishedFile(fd_, name);
 }
 
 MetaDirectory::Listing MetaDirectory::List() const {
   Listing listing;
   for (const std::string& name : ReadDirectory(fd_)) {
-    if (name == "store.json") continue;
-    if (EndsWith(name, kNewSuffix)) {
+    if (name == MetaDirectory::kStoreFileName) continue;
+    std::optional<Uuid> volume = VolumeOf(name);
+    if (IsLeftover(name)) {
       listing.leftovers.push_back(name);
-      continue;
-    }
-    const bool json = EndsWith(name, kSuffix);
-    std::optional<Uuid> volume =
-        json ? Uuid::Parse(name.substr(0, name.size() - kSuffix.size())) : std::nullopt;
-    if (volume) {
+    } else if (volume) {
       listing.sidecars.push_back(*std::move(volume));
     } else {
       listing.foreign.push_back(name);

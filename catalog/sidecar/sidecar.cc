@@ -142,9 +142,8 @@ void ReadSnapshot(const ReadJson& json, Sidecar& sidecar) {
   snapshot.message = json.at("message").get<std::string>();
   snapshot.metadata = json.at("metadata").get<std::string>();
   snapshot.pinned = json.at("pinned").get<bool>();
-  snapshot.kind = json.at("kind") == ToString(SnapshotKind::kPreRollback)
-                      ? SnapshotKind::kPreRollback
-                      : SnapshotKind::kManual;
+  // An older ckptfs takes "scheduled" for "manual".
+  snapshot.kind = KindFrom(json.at("kind").get<std::string>());
   snapshot.view = ViewFrom(json.at("view"));
   snapshot.root = RootFrom(json.at("root"));
   snapshot.unlinked_open = static_cast<int64_t>(NumberFrom(json.at("unlinked_open"), kMaxRowId));
@@ -290,12 +289,12 @@ bool MetaDirectory::StoreFile::operator==(const StoreFile& other) const {
 }
 
 void MetaDirectory::WriteStore(const StoreFile& file) const {
-  Replace("store.json", SerializeStore(file));
+  Replace(kStoreFileName, SerializeStore(file));
 }
 
 std::optional<MetaDirectory::StoreFile> MetaDirectory::ReadStore() const {
   try {
-    const std::optional<std::string> text = Slurp("store.json");
+    const std::optional<std::string> text = Slurp(kStoreFileName);
     if (!text) return std::nullopt;
     const ReadJson json = ReadJson::parse(*text);
     const ReadJson& backend = json.at("backend");

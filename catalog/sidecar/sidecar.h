@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "backend/base/mutex.h"
+#include "backend/base/partial_file.h"
 #include "catalog/db/catalog.h"
 #include "catalog/db/records.h"
 #include "catalog/policies/settings.h"
@@ -82,6 +84,9 @@ class MetaDirectory {
   // Empty if there is none; throws Error EUCLEAN if it is damaged.
   std::optional<Sidecar> Read(const VolumeId& volume) const;
   bool Remove(const VolumeId& volume) const;  // false: there was none
+  // Of a sidecar or leftover, as it is on disk; empty if it is gone or no regular file.
+  std::optional<UnfinishedFile> StatusOf(const VolumeId& volume) const;
+  std::optional<UnfinishedFile> StatusOfLeftover(const std::string& name) const;
 
   struct Listing {
     std::vector<VolumeId> sidecars;
@@ -89,9 +94,11 @@ class MetaDirectory {
     std::vector<std::string> foreign;    // not written by ckptfs
   };
   Listing List() const;
-  void RemoveLeftover(const std::string& name) const;
+  // Waits for writes that are under way, whose files are no leftovers. False: it is none, or gone.
+  bool RemoveLeftover(const std::string& name) const;
 
-  // store.json: what the catalog knows about the store itself.
+  // What the catalog knows about the store itself, in the file kStoreFileName.
+  static constexpr char kStoreFileName[] = "store.json";
   struct StoreFile {
     StoreFacts facts;
     RootAttributes mount_root;
@@ -112,8 +119,9 @@ class MetaDirectory {
   std::optional<std::string> Slurp(const std::string& name) const;
   void HandToDisk(int file_fd) const;
 
-  int fd_;
-  bool needs_fsync_;
+  const int fd_;
+  const bool needs_fsync_;
+  mutable SharedMutex replacing_;  // shared: a temporary file is being written; alone: none is
   std::unique_ptr<SpareFiles> spares_;
 };
 

@@ -44,7 +44,7 @@ MetaDirectory::StoreFile SidecarWriter::DescribeStore() const {
 }
 
 void SidecarWriter::RefreshStore() noexcept {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   try {
     meta_.WriteStore(DescribeStore());
   } catch (const std::exception& error) {
@@ -63,7 +63,7 @@ void SidecarWriter::PrepareFilled(Sidecar sidecar) {
 }
 
 void SidecarWriter::Refresh(const VolumeId& volume) noexcept {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!Write(volume)) return;
   // Writing works again. What still fails is put back into the set.
   for (const VolumeId& late : std::exchange(late_, {})) Write(late);
@@ -89,7 +89,7 @@ bool SidecarWriter::Write(const VolumeId& volume) noexcept {
 }
 
 bool SidecarWriter::WriteIfStale(const Sidecar& right) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   try {
     const std::optional<Sidecar> found = meta_.Read(right.volume);
     if (found && found->SameRow(right)) return false;

@@ -1,9 +1,9 @@
 // Keeps the sidecars in step with the catalog.
 #pragma once
 
-#include <mutex>
 #include <set>
 
+#include "backend/base/mutex.h"
 #include "catalog/db/catalog.h"
 #include "catalog/sidecar/sidecar.h"
 
@@ -38,13 +38,13 @@ class SidecarWriter {
   bool WriteIfStale(const Sidecar& right);
 
  private:
-  bool Write(const VolumeId& volume) noexcept;  // requires `mutex_`
+  bool Write(const VolumeId& volume) noexcept REQUIRES(mutex_);
   Uuid UuidOf(std::optional<int64_t> snapshot_id) const;
 
   const Catalog& catalog_;
   const MetaDirectory& meta_;
-  std::mutex mutex_;  // held from reading the row to the sidecar's rename
-  std::set<VolumeId> late_;
+  Mutex mutex_;  // held from reading the row to the sidecar's rename
+  std::set<VolumeId> late_ GUARDED_BY(mutex_);
 };
 
 }  // namespace ckptfs

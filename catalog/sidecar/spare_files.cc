@@ -23,13 +23,10 @@ UniqueFd MakeSpare(int directory_fd) {
 
 }  // namespace
 
-SpareFiles::SpareFiles(int directory_fd) : directory_fd_(directory_fd) {
-  files_.reserve(kFiles);
-  Refill();
-}
+SpareFiles::SpareFiles(int directory_fd) : directory_fd_(directory_fd) { Refill(); }
 
 UniqueFd SpareFiles::Take() noexcept {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (files_.empty()) return {};
   UniqueFd file = std::move(files_.back());
   files_.pop_back();
@@ -37,11 +34,12 @@ UniqueFd SpareFiles::Take() noexcept {
 }
 
 void SpareFiles::Refill() noexcept {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
+  files_.reserve(kFiles);
   while (files_.size() < kFiles) {
     UniqueFd file = MakeSpare(directory_fd_);
     if (!file.valid()) return;
-    files_.push_back(std::move(file));
+    files_.push_back(std::move(file));  // never more than reserved
   }
 }
 

@@ -1,9 +1,10 @@
 // Files that can be written when the disk is full.
 #pragma once
 
-#include <mutex>
+#include <cstddef>
 #include <vector>
 
+#include "backend/base/mutex.h"
 #include "backend/base/unique_fd.h"
 
 namespace ckptfs {
@@ -26,8 +27,8 @@ class SpareFiles {
 
  private:
   const int directory_fd_;
-  std::mutex mutex_;
-  std::vector<UniqueFd> files_;
+  Mutex mutex_;
+  std::vector<UniqueFd> files_ GUARDED_BY(mutex_);
 };
 
 }  // namespace ckptfs

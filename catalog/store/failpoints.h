@@ -86,6 +86,11 @@ inline constexpr std::array<std::string_view, 3> kDiffFailpoints = {
     "diff.after-destroy",
 };
 
+inline constexpr std::array<std::string_view, 5> kGcFailpoints = {
+    "gc.before-remove",     "gc.after-tombstone",           "gc.after-remove",
+    "delete.after-durable", "delete.before-tombstone-drop",
+};
+
 inline constexpr std::array<std::string_view, 8> kRecoveryFailpoints = {
     "recovery.begin",          "recovery.after-tombstones", "recovery.after-adoption",
     "recovery.after-debris",   "recovery.after-states",     "recovery.after-seal",

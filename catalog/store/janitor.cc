@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "backend/base/failpoint.h"
+#include "catalog/db/catalog_transaction.h"
 
 namespace ckptfs {
 namespace {
@@ -28,7 +29,7 @@ Janitor::Janitor(Backend& backend, Catalog& catalog, const MetaDirectory& meta,
 
 Janitor::~Janitor() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stop_ = true;
   }
   changed_.notify_all();
@@ -36,46 +37,54 @@ Janitor::~Janitor() {
 }
 
 void Janitor::Refresh(const VolumeId& volume) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   stale_.insert(volume);
   changed_.notify_all();
 }
 
 void Janitor::Seal(const VolumeId& volume) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   unsealed_.insert(volume);
   changed_.notify_all();
 }
 
 void Janitor::Reap(const VolumeId& volume) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   destroyed_.insert(volume);
   changed_.notify_all();
 }
 
+bool Janitor::IsReaping(const VolumeId& volume) {
+  const MutexLock lock(mutex_);
+  return destroyed_.contains(volume) || in_hand_.contains(volume);
+}
+
 void Janitor::Drain() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   hurry_ = true;
   changed_.notify_all();
-  changed_.wait(lock, [this] { return IsIdle() && !busy_; });
+  changed_.wait(lock.native(), [this]() REQUIRES(mutex_) { return IsIdle() && !busy_; });
   hurry_ = false;
 }
 
 void Janitor::Run() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (true) {
-    changed_.wait(lock, [this] { return stop_ || !IsIdle(); });
+    changed_.wait(lock.native(), [this]() REQUIRES(mutex_) { return stop_ || !IsIdle(); });
     if (IsIdle()) return;  // stop_, and all is done
-    changed_.wait_for(lock, kCollectingTime, [this] { return stop_ || hurry_; });
+    changed_.wait_for(lock.native(), kCollectingTime,
+                      [this]() REQUIRES(mutex_) { return stop_ || hurry_; });
     const std::set<VolumeId> stale = std::exchange(stale_, {});
     const std::set<VolumeId> unsealed = std::exchange(unsealed_, {});
     const std::set<VolumeId> destroyed = std::exchange(destroyed_, {});
+    in_hand_ = destroyed;
     busy_ = true;
-    lock.unlock();
+    lock.Unlock();
     if (!stale.empty()) RefreshSidecars(stale);
     SealQuiet(unsealed);
     if (!destroyed.empty()) FinishDestroyed(destroyed);
-    lock.lock();
+    lock.Lock();
+    in_hand_.clear();
     busy_ = false;
     changed_.notify_all();
   }

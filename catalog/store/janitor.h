@@ -2,10 +2,10 @@
 #pragma once
 
 #include <condition_variable>
-#include <mutex>
 #include <set>
 #include <thread>
 
+#include "backend/base/mutex.h"
 #include "backend/interface/backend.h"
 #include "catalog/db/catalog.h"
 #include "catalog/sidecar/sidecar_writer.h"
@@ -33,12 +33,16 @@ class Janitor {
   void Seal(const VolumeId& volume);
   // `volume` has been destroyed: removes its sidecar and its tombstone once that is durable.
   void Reap(const VolumeId& volume);
+  // Whether that is still to be done.
+  bool IsReaping(const VolumeId& volume);
   // Waits until all work requested before is done.
   void Drain();
 
  private:
   void Run();
-  bool IsIdle() const { return stale_.empty() && unsealed_.empty() && destroyed_.empty(); }
+  bool IsIdle() const REQUIRES(mutex_) {
+    return stale_.empty() && unsealed_.empty() && destroyed_.empty();
+  }
   void RefreshSidecars(const std::set<VolumeId>& volumes);
   void SealQuiet(const std::set<VolumeId>& volumes) const;
   void FinishDestroyed(const std::set<VolumeId>& volumes);
@@ -49,14 +53,15 @@ class Janitor {
   SidecarWriter& sidecars_;
   UnsealedStates& states_;
 
-  std::mutex mutex_;
+  Mutex mutex_;
   std::condition_variable changed_;
-  std::set<VolumeId> stale_;
-  std::set<VolumeId> unsealed_;
-  std::set<VolumeId> destroyed_;
-  bool busy_ = false;
-  bool hurry_ = false;  // some thread waits in Drain
-  bool stop_ = false;
+  std::set<VolumeId> stale_ GUARDED_BY(mutex_);
+  std::set<VolumeId> unsealed_ GUARDED_BY(mutex_);
+  std::set<VolumeId> destroyed_ GUARDED_BY(mutex_);
+  std::set<VolumeId> in_hand_ GUARDED_BY(mutex_);  // of those, the ones being finished
+  bool busy_ GUARDED_BY(mutex_) = false;
+  bool hurry_ GUARDED_BY(mutex_) = false;  // some thread waits in Drain
+  bool stop_ GUARDED_BY(mutex_) = false;
   std::thread thread_;  // last: it uses the members above
 };
 

@@ -10,7 +10,7 @@ OperationLocks::Hold::Hold(Hold&& other) noexcept
 
 OperationLocks::Hold::~Hold() {
   if (locks_ == nullptr) return;
-  const std::lock_guard lock(locks_->mutex_);
+  const MutexLock lock(locks_->mutex_);
   locks_->requests_.erase(request_);
   locks_->changed_.notify_all();
 }
@@ -22,9 +22,9 @@ OperationLocks::Hold OperationLocks::Lock(const std::vector<int64_t>& workspaces
 OperationLocks::Hold OperationLocks::LockAll() { return Wait({.whole = true, .workspaces = {}}); }
 
 OperationLocks::Hold OperationLocks::Wait(Hold::Request request) {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   const auto mine = requests_.insert(requests_.end(), std::move(request));
-  changed_.wait(lock, [&] { return IsFirst(mine); });
+  changed_.wait(lock.native(), [&]() REQUIRES(mutex_) { return IsFirst(mine); });
   return Hold(*this, mine);
 }
 

@@ -4,9 +4,10 @@
 #include <condition_variable>
 #include <cstdint>
 #include <list>
-#include <mutex>
 #include <set>
 #include <vector>
+
+#include "backend/base/mutex.h"
 
 namespace ckptfs {
 
@@ -51,12 +52,12 @@ class OperationLocks {
 
   Hold Wait(Hold::Request request);
   static bool Conflict(const Hold::Request& one, const Hold::Request& other);
-  bool IsFirst(Requests::const_iterator request) const;
+  bool IsFirst(Requests::const_iterator request) const REQUIRES(mutex_);
 
-  std::mutex mutex_;
+  Mutex mutex_;
   std::condition_variable changed_;
   // In order of request: holders, and those that wait for an earlier one.
-  Requests requests_;
+  Requests requests_ GUARDED_BY(mutex_);
 };
 
 }  // namespace ckptfs

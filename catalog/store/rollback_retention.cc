@@ -28,24 +28,25 @@ RollbackRetention::RollbackRetention(Store& store,
 }
 
 void RollbackRetention::Look(int64_t workspace_id) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   asked_.insert(workspace_id);
   changed_.notify_all();
 }
 
 void RollbackRetention::Run(const std::stop_token& stop) {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (!stop.stop_requested()) {
-    changed_.wait_until(lock, stop, look_at_all_, [this] { return !asked_.empty(); });
+    changed_.wait_until(lock.native(), stop, look_at_all_,
+                        [this]() REQUIRES(mutex_) { return !asked_.empty(); });
     const std::set<int64_t> asked = std::exchange(asked_, {});
-    lock.unlock();
+    lock.Unlock();
     if (Clock::now() < look_at_all_) {
       LookAt(asked, stop);
     } else {
       look_at_all_ = Clock::now() + kNothingToDo;
       LookAt(AllWorkspaces(), stop);
     }
-    lock.lock();
+    lock.Lock();
   }
 }
 
@@ -94,8 +95,8 @@ std::optional<nanoseconds> RollbackRetention::Limit(int64_t workspace_id,
 }
 
 void RollbackRetention::Rest(nanoseconds time, const std::stop_token& stop) {
-  std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, stop, time, [] { return false; });
+  MutexLock lock(mutex_);
+  changed_.wait_for(lock.native(), stop, time, [] { return false; });
 }
 
 }  // namespace ckptfs

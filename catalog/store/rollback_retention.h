@@ -5,12 +5,12 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <stop_token>
 #include <thread>
 
+#include "backend/base/mutex.h"
 #include "catalog/store/store.h"
 
 namespace ckptfs {
@@ -48,9 +48,9 @@ class RollbackRetention {
   Store& store_;
   const std::function<void(const SnapshotRecord&)> deleted_;
   Clock::time_point look_at_all_ = Clock::now();  // used by the thread only
-  std::mutex mutex_;
+  Mutex mutex_;
   std::condition_variable_any changed_;
-  std::set<int64_t> asked_;
+  std::set<int64_t> asked_ GUARDED_BY(mutex_);
   std::jthread thread_;  // last: it uses the members above
 };
 

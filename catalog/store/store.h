@@ -15,6 +15,8 @@
 #include "catalog/db/records.h"
 #include "catalog/db/view_numbers.h"
 #include "catalog/policies/settings.h"
+#include "catalog/store/garbage.h"
+#include "catalog/store/health.h"
 #include "catalog/store/phases.h"
 
 namespace ckptfs {
@@ -44,10 +46,11 @@ struct StoreStatus {
 };
 
 struct CheckpointRequest {
-  std::string name;  // empty: ckpt-<UTC time>, made unique
+  std::string name;  // empty: ckpt-<UTC time>, or auto-<UTC time> if scheduled; made unique
   std::string message;
   Metadata metadata;
   bool pinned = false;
+  SnapshotKind kind = SnapshotKind::kManual;  // or kScheduled
 };
 
 struct DiffRequest {
@@ -70,12 +73,19 @@ struct RollbackRequest {
 struct CleanupRequest {
   int64_t workspace_id = 0;
   KeepRules rules;
+  // For automatic runs. Checkpoints younger than this are kept, and those dated after now. But none whose id is
+  // at most `old_up_to_id`: they have been seen for so long, whatever their dates say.
+  int64_t min_age_ns = 0;
+  int64_t old_up_to_id = 0;
+  // Instead of the rules: everything else may go.
+  bool ignore_rules = false;
 };
 
 // What happens to one checkpoint, by the rules and protections.
 struct CleanupVerdict {
   int64_t snapshot_id = 0;
   std::string name;
+  int64_t created_ns = 0;
   bool keep = true;
   std::vector<std::string> reasons;  // why it is kept or removed
 };
@@ -149,6 +159,8 @@ class Store {
   std::vector<CleanupVerdict> PlanCleanup(const CleanupRequest& request) const;
   // Deletes it permanently. If it is protected, does nothing and returns the reasons.
   std::vector<std::string> RemoveUnprotected(int64_t snapshot_id);
+  // An automatic cleanup of that workspace has ended (Catalog::CleanedNs). Not durable at once.
+  void NoteCleanup(int64_t workspace_id);
   // Throws EROFS, with the reason.
   void RequireWritable(const std::string& attempted) const;
   void RenameSnapshot(int64_t snapshot_id, const std::string& new_name);  // EEXIST, EINVAL
@@ -217,11 +229,23 @@ class Store {
   // Empty: none.
   void SetViewHolder(IsViewHeld is_held);
 
+  // --- Health (store_health.cc) ---------------------------------------------------------------
+  // Compares the store with health.snapshots and health.used. Logs what has changed since the last look.
+  std::vector<HealthFinding> LookAtHealth();
+  // What the last look has found.
+  std::vector<HealthFinding> KnownHealth() const;
+
   // Marks a snapshot's data as missing (detected in use); logged once.
   void MarkMissing(int64_t snapshot_id);
 
   // Compares catalog, volumes and sidecars. With `repair` it repairs what it can without loss.
   FsckReport Fsck(bool repair);
+
+  // Removes what nothing refers to, if it is older than ten minutes, of a kind that ckptfs makes, and not in
+  // work; tells each item, unless `tell` is empty, until that returns false. A removal that fails is told, and
+  // the rest goes on. Takes no operation lock: an operation that holds some may call it, but not with a
+  // catalog transaction open. EROFS; EIO if the catalog's disk has failed.
+  GarbageTotal CollectGarbage(const GarbageRequest& request, const TellGarbage& tell = {});
 
  private:
   class Impl;

@@ -15,9 +15,11 @@ namespace {
 
 // Refuses an invalid or taken name before anything is done.
 std::string NameFor(const StoreContext& store, const WorkspaceRecord& workspace,
-                    const std::string& wanted, int64_t time_ns) {
+                    const CheckpointRequest& request, int64_t time_ns) {
+  const std::string& wanted = request.name;
   if (wanted.empty()) {
-    return store.FreeSnapshotName(workspace.id, "ckpt-" + FormatForName(time_ns));
+    const std::string prefix = request.kind == SnapshotKind::kScheduled ? "auto-" : "ckpt-";
+    return store.FreeSnapshotName(workspace.id, prefix + FormatForName(time_ns));
   }
   CheckName("snapshot", wanted);
   if (store.catalog->FindSnapshot(workspace.id, wanted)) {
@@ -105,12 +107,13 @@ NewCheckpoint::NewCheckpoint(StoreContext& store, int64_t workspace_id,
   RequireBelowLimit(store, workspace_, attempted_);
   view_.emplace(store.NextView(ViewUse::kSnapshot));
   snapshot_ = {.workspace_id = workspace_id,
-               .name = NameFor(store, workspace_, request.name, NowNs()),
+               .name = NameFor(store, workspace_, request, NowNs()),
                .volume = VolumeId::Generate(),
                .message = request.message,
                .metadata = request.metadata.json(),
                .pinned = request.pinned,
                .parent_id = workspace_.parent_id,
+               .kind = request.kind,
                .view = *view_};
   // A volume is only ever one state, so its UUID serves for both. A snapshot whose sidecar is lost is thus
   // still known by its UUID to those that derive from it.

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "backend/base/error.h"
+#include "backend/base/time.h"
 #include "catalog/store/store_context.h"
 
 namespace ckptfs {
@@ -66,7 +67,7 @@ std::vector<Candidate> CheckpointsOf(const StoreContext& store, int64_t workspac
     if (page.empty()) return found;
     after_id = page.back().id;
     for (const SnapshotRecord& snapshot : page) {
-      if (snapshot.kind != SnapshotKind::kManual) continue;
+      if (!IsCheckpoint(snapshot.kind)) continue;
       found.push_back({.id = snapshot.id,
                        .name = snapshot.name,
                        .created_ns = snapshot.created_ns,
@@ -91,26 +92,45 @@ void Judge(const KeepRules& rules, int64_t now_ns, std::vector<Candidate>& candi
   }
 }
 
+// Only ids up to the given one tell for certain how long a checkpoint has been there: dates may be wrong.
+void SpareYoung(const CleanupRequest& request, int64_t now_ns, std::vector<Candidate>& candidates) {
+  if (request.min_age_ns <= 0) return;
+  for (Candidate& candidate : candidates) {
+    const bool is_old =
+        candidate.id <= request.old_up_to_id || candidate.created_ns <= now_ns - request.min_age_ns;
+    if (!is_old) candidate.reasons.emplace_back("younger than cleanup.min-age");
+  }
+}
+
+CleanupVerdict VerdictOn(Candidate candidate, const CleanupRequest& request) {
+  const bool keep = !candidate.reasons.empty();
+  if (!keep) {
+    candidate.reasons.emplace_back(request.ignore_rules ? "space is short" : "no rule keeps it");
+  }
+  return {.snapshot_id = candidate.id,
+          .name = std::move(candidate.name),
+          .created_ns = candidate.created_ns,
+          .keep = keep,
+          .reasons = std::move(candidate.reasons)};
+}
+
 }  // namespace
 
 std::vector<CleanupVerdict> Store::PlanCleanup(const CleanupRequest& request) const {
   const StoreContext& store = *impl_;
   const WorkspaceRecord workspace = store.Workspace(request.workspace_id);
-  if (request.rules.IsEmpty()) {
+  if (request.rules.IsEmpty() && !request.ignore_rules) {
     throw Error(EINVAL, "clean up workspace " + workspace.name, "no rule says what to keep",
                 "Give one, such as --keep-last 10, or set one: ckpt config keep.last 10");
   }
   std::vector<Candidate> candidates = CheckpointsOf(store, workspace.id);
-  Judge(request.rules, store.clock.NowNs(), candidates);
+  const int64_t now_ns = store.clock.NowNs();
+  if (!request.ignore_rules) Judge(request.rules, now_ns, candidates);
+  SpareYoung(request, now_ns, candidates);
   std::vector<CleanupVerdict> verdicts;
   verdicts.reserve(candidates.size());
   for (Candidate& candidate : candidates) {
-    const bool keep = !candidate.reasons.empty();
-    if (!keep) candidate.reasons.emplace_back("no rule keeps it");
-    verdicts.push_back({.snapshot_id = candidate.id,
-                        .name = std::move(candidate.name),
-                        .keep = keep,
-                        .reasons = std::move(candidate.reasons)});
+    verdicts.push_back(VerdictOn(std::move(candidate), request));
   }
   return verdicts;
 }
@@ -125,6 +145,13 @@ std::vector<std::string> Store::RemoveUnprotected(int64_t snapshot_id) {
       Protection(store, held.snapshot.workspace_id).ReasonsFor(held.snapshot);
   if (reasons.empty()) DeleteForGood(store, held.snapshot);
   return reasons;
+}
+
+void Store::NoteCleanup(int64_t workspace_id) {
+  // Uncounted: if it is lost, the next cleanup only comes earlier.
+  Catalog::Transaction transaction(*impl_->catalog, Durability::kWithNextFlush);
+  transaction.SetCleaned(workspace_id, NowNs());
+  transaction.CommitUncounted();
 }
 
 }  // namespace ckptfs

@@ -42,30 +42,30 @@ StoreContext::~StoreContext() {
 }
 
 void StoreContext::SetBackendFacts(const StoreFacts& facts) {
-  const std::lock_guard guard(status_mutex_);
+  const MutexLock guard(status_mutex_);
   status_.backend_type = facts.backend_type;
   status_.backend_selection = facts.backend_selection;
   status_.backend_selected_at_ns = facts.backend_selected_ns;
 }
 
 StoreStatus StoreContext::Status() const {
-  const std::lock_guard guard(status_mutex_);
+  const MutexLock guard(status_mutex_);
   return status_;
 }
 
 void StoreContext::Warn(const std::string& sentence) {
   spdlog::warn("{}: {}", options.path, sentence);
-  const std::lock_guard guard(status_mutex_);
+  const MutexLock guard(status_mutex_);
   status_.warnings.push_back(sentence);
 }
 
 bool StoreContext::IsReadOnly() const {
-  const std::lock_guard guard(status_mutex_);
+  const MutexLock guard(status_mutex_);
   return status_.read_only;
 }
 
 void StoreContext::SetReadOnly(bool read_only) {
-  const std::lock_guard guard(status_mutex_);
+  const MutexLock guard(status_mutex_);
   status_.read_only = read_only || options.read_only;
 }
 
@@ -122,6 +122,7 @@ void StoreContext::Commit(Catalog::Transaction& transaction) const {
 }
 
 void StoreContext::Destroy(const VolumeId& volume) noexcept {
+  const InWork::Volume mark(in_work, volume);
   unsealed.Drop(volume);
   try {
     backend->Destroy(volume);
@@ -157,7 +158,7 @@ StoreContext::HeldSnapshot StoreContext::HoldSnapshot(int64_t id) {
 }
 
 StagedVolume::StagedVolume(StoreContext& store, const Sidecar& sidecar)
-    : store_(store), id_(sidecar.volume) {
+    : store_(store), id_(sidecar.volume), in_work_(store.in_work, sidecar.volume) {
   try {
     store_.sidecars->Prepare(sidecar);
   } catch (const Error& error) {

@@ -2,13 +2,14 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <exception>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "backend/base/mutex.h"
 #include "backend/interface/backend.h"
 #include "catalog/db/catalog_transaction.h"
 #include "catalog/sidecar/sidecar.h"
@@ -16,6 +17,7 @@
 #include "catalog/store/cautious_clock.h"
 #include "catalog/store/first_mount.h"
 #include "catalog/store/given_views.h"
+#include "catalog/store/in_work.h"
 #include "catalog/store/janitor.h"
 #include "catalog/store/lock.h"
 #include "catalog/store/operation_locks.h"
@@ -114,9 +116,16 @@ class StoreContext {
   // No workspace has this id.
   static constexpr int64_t kMountRootLock = 0;
   GivenViews given_views;
-  const CautiousClock clock;               // for ages that decide about a deletion
+  InWork in_work;
+  // Held while something is judged to be garbage and removed, or given a row again. No operation lock is taken
+  // while it is held.
+  Mutex judging;
+  const CautiousClock clock;  // for ages that decide about a deletion
+  KnownHealth health;
   std::atomic<bool> space_was_low{false};  // at the last RequireSpace
   std::atomic<bool> reserve_is_out{false};
+  std::atomic<std::chrono::steady_clock::time_point>
+      next_collection{};  // that RequireSpace asks for
 
   // Facts that are known once the backend is open.
   void SetBackendFacts(const StoreFacts& facts);
@@ -129,8 +138,8 @@ class StoreContext {
  private:
   bool opened_ = false;
   bool rebuilt_ = false;
-  mutable std::mutex status_mutex_;
-  StoreStatus status_;
+  mutable Mutex status_mutex_;
+  StoreStatus status_ GUARDED_BY(status_mutex_);
 };
 
 class Store::Impl final : public StoreContext {
@@ -154,6 +163,7 @@ class StagedVolume {
  private:
   StoreContext& store_;
   VolumeId id_;
+  const InWork::Volume in_work_;
   bool committed_ = false;
 };
 
@@ -193,8 +203,6 @@ void DeleteForGood(StoreContext& store, const SnapshotRecord& snapshot);
 
 // Inserts rows for the backend's templates into a catalog that has none yet.
 void InsertTemplatesOf(Backend& backend, Catalog::Transaction& transaction);
-// Tells the backend the catalog's templates, and settles those that only the backend knows.
-void SettleTemplates(StoreContext& store);
 // Throws ENOTSUP if the backend has no templates.
 TemplateKeeper& RequireTemplates(const StoreContext& store, std::string_view attempted);
 

@@ -1,4 +1,7 @@
 // Settings of the store and of its workspaces.
+#include <cerrno>
+
+#include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "catalog/store/store_context.h"
 
@@ -21,6 +24,10 @@ void Store::SetSetting(std::optional<int64_t> workspace_id, const std::string& k
     RequireSoundSetting(key, *value);
   } else {
     RequireSettingKey(key);
+  }
+  if (workspace_id && IsOfStoreOnly(key)) {
+    throw Error(EINVAL, "set " + key, "it holds for the whole store",
+                "Set it for that: ckpt config --store");
   }
   StoreContext& store = *impl_;
   const OperationLocks::Hold hold =

@@ -37,6 +37,7 @@ TemplateInfo Add(StoreContext& store, const std::string& name, const Make& make)
   CheckName("template", name);
   store.RequireWritable(attempted);
   TemplateKeeper& keeper = RequireTemplates(store, attempted);
+  const InWork::Template mark(store.in_work);
   const auto require_free = [&] {
     if (!store.catalog->FindTemplate(name)) return;
     throw Error(EEXIST, attempted, fmt::format("there is a template {} already", name));
@@ -129,6 +130,7 @@ void Store::RemoveTemplate(const std::string& name) {
   const OperationLocks::Hold hold = store.operations.LockAll();
   store.RequireWritable(attempted);
   TemplateKeeper& keeper = RequireTemplates(store, attempted);
+  const InWork::Template mark(store.in_work);
   const std::optional<TemplateInfo> info = store.catalog->FindTemplate(name);
   if (!info) {
     throw Error(ENOENT, attempted, "there is no such template", "'ckpt template list' shows them");
@@ -165,32 +167,6 @@ void InsertTemplatesOf(Backend& backend, Catalog::Transaction& transaction) {
     info.label = FirstFreeName(info.label,
                                [&](const std::string& name) { return !names.insert(name).second; });
     transaction.Insert(info);
-  }
-}
-
-void SettleTemplates(StoreContext& store) {
-  TemplateKeeper* keeper = store.backend->templates();
-  if (keeper == nullptr) return;
-  std::set<TemplateId> known;
-  for (const TemplateInfo& info : store.catalog->ListTemplates()) {
-    keeper->Expect(info);
-    known.insert(info.id);
-  }
-  if (store.IsReadOnly()) return;
-  for (const TemplateInfo& info : keeper->List()) {
-    if (known.contains(info.id)) continue;
-    try {
-      // From an interrupted addition or removal.
-      keeper->Remove(info.id);
-      spdlog::warn("{}: the template {} of an operation that was cut short is removed",
-                   store.options.path, info.label);
-    } catch (const Error& error) {
-      if (error.errno_value() != EBUSY) throw;
-      store.Warn(
-          fmt::format("template {} ({}) has no entry in the catalog, and volumes that need "
-                      "it: it is left alone. ckpt fsck tells more",
-                      info.label, info.id.str()));
-    }
   }
 }
 

@@ -11,6 +11,7 @@
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
+#include "backend/base/text.h"
 #include "backend/base/time.h"
 #include "catalog/store/store_context.h"
 #include "catalog/trees/names.h"
@@ -219,6 +220,16 @@ void Store::RenameWorkspace(int64_t workspace_id, const std::string& new_name) {
 
 namespace {
 
+// Names the first snapshots: they are hidden, so that whoever has emptied the workspace may not know of them.
+std::string DescribeSnapshots(const StoreContext& store, int64_t workspace_id, uint64_t count) {
+  constexpr size_t kNamedMax = 5;
+  std::string names;
+  for (const SnapshotRecord& snapshot : store.catalog->ListSnapshots(workspace_id, 0, kNamedMax)) {
+    names += (names.empty() ? "" : ", ") + QuoteName(snapshot.name);
+  }
+  return fmt::format("it has {} snapshots: {}{}", count, names, count > kNamedMax ? ", ..." : "");
+}
+
 class WorkspaceRemoval final : public PendingRemoval {
  public:
   WorkspaceRemoval(StoreContext& store, int64_t workspace_id)
@@ -228,8 +239,8 @@ class WorkspaceRemoval final : public PendingRemoval {
     const std::string attempted = "remove workspace " + workspace_.name;
     store.RequireWritable(attempted);
     if (const uint64_t count = store.catalog->CountSnapshots(workspace_id); count > 0) {
-      throw Error(ENOTEMPTY, attempted, fmt::format("it has {} snapshots", count),
-                  "Delete them first");
+      throw Error(ENOTEMPTY, attempted, DescribeSnapshots(store, workspace_id, count),
+                  "Delete them first, or remove all of it with ckpt forget");
     }
   }
 

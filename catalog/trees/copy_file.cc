@@ -81,12 +81,14 @@ bool IsEssential(std::string_view name) {
          name == XATTR_NAME_POSIX_ACL_ACCESS || name == XATTR_NAME_POSIX_ACL_DEFAULT;
 }
 
-uint64_t CopyExtendedAttributes(int source_fd, int destination_fd, std::string_view path) {
+uint64_t CopyExtendedAttributes(int source_fd, int destination_fd, std::string_view path,
+                                std::string_view none_of) {
   const ProcPath source(source_fd);
   const ProcPath destination(destination_fd);
   uint64_t left_out = 0;
   for (const std::string& name : ListAttributes(source, path)) {
     if (IsOwnXattr(name)) continue;  // bookkeeping of another store's tree
+    if (!none_of.empty() && name.starts_with(none_of)) continue;
     std::string value;
     try {
       value = GetAttribute(source, name, path);
@@ -210,9 +212,9 @@ bool CanShareData(int source_fd, int destination_dir_fd) {
 }
 
 uint64_t CopyAttributes(int source_fd, int destination_fd, const struct statx& info,
-                        std::string_view path) {
+                        std::string_view path, std::string_view no_xattrs) {
   CopyOwner(destination_fd, info, path);
-  const uint64_t left_out = CopyExtendedAttributes(source_fd, destination_fd, path);
+  const uint64_t left_out = CopyExtendedAttributes(source_fd, destination_fd, path, no_xattrs);
   // After the ACL, so that the mode's bits win; in the source they agree.
   if (!S_ISLNK(info.stx_mode)) {
     CheckOn(path, "set the mode of",

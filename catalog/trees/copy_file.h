@@ -49,8 +49,9 @@ bool CanShareData(int source_fd, int destination_dir_fd);
 // `source_fd`, whose attributes are `info`. Both may be O_PATH, and of any type. The owner is set first:
 // changing it drops set-user-id bits and file capabilities. Failure to keep the owner or an essential
 // attribute (user.*, trusted.*, ACLs and file capabilities) is an Error. Returns the number of other
-// attributes that the destination does not take.
+// attributes that the destination does not take. Extended attributes whose names begin with `no_xattrs` are
+// not copied and not counted; empty: all are.
 uint64_t CopyAttributes(int source_fd, int destination_fd, const struct statx& info,
-                        std::string_view path);
+                        std::string_view path, std::string_view no_xattrs = {});
 
 }  // namespace ckptfs

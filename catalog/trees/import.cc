@@ -20,6 +20,7 @@
 #include "backend/base/proc_path.h"
 #include "backend/base/text.h"
 #include "catalog/trees/copy_file.h"
+#include "catalog/trees/inode_flags.h"
 #include "catalog/trees/names.h"
 #include "catalog/trees/tree_walk.h"
 
@@ -45,8 +46,8 @@ bool IsSharedFile(const struct statx& info) {
   return !S_ISDIR(info.stx_mode) && info.stx_nlink > 1;
 }
 
-[[noreturn]] void ThrowChanged(std::string_view path) {
-  throw Error(EAGAIN, "import " + Printable(path), "it changed while it was copied",
+[[noreturn]] void ThrowChanged(const ImportOptions& options, std::string_view path) {
+  throw Error(EAGAIN, options.verb + " " + Printable(path), "it changed while it was copied",
               "Stop what writes there and try again");
 }
 
@@ -96,7 +97,8 @@ class Survey : public TreeVisitor {
   void Enter(const TreeEntry& entry, int /*directory_fd*/) override {
     for (const ForbiddenDirectory& forbidden : options_.forbidden) {
       if (KeyOf(entry.info) == FileKey(forbidden.device, forbidden.inode)) {
-        throw Error(ELOOP, "import " + Printable(entry.path), "it holds " + forbidden.what);
+        throw Error(ELOOP, options_.verb + " " + Printable(entry.path),
+                    "it holds " + forbidden.what);
       }
     }
     CheckReserved(entry);
@@ -138,16 +140,16 @@ class Survey : public TreeVisitor {
       if (nested.size() > kMaxNamedInError) {
         names += fmt::format(" and {} more", nested.size() - kMaxNamedInError);
       }
-      throw Error(EXDEV, "import the tree",
+      throw Error(EXDEV, options_.verb + " the tree",
                   "it holds mount points or subvolumes, which a workspace cannot: " + names,
                   "Unmount or move them, or leave them out with --leave-out-nested");
     }
     const uint64_t needed = allocated_bytes + entries * kBytesPerEntry;
     if (options_.free_bytes && !can_share && needed > *options_.free_bytes) {
-      throw Error(ENOSPC, "import the tree",
+      throw Error(ENOSPC, options_.verb + " the tree",
                   fmt::format("it needs about {} MiB and {} MiB are free", (needed >> 20) + 1,
                               *options_.free_bytes >> 20),
-                  "Delete snapshots, or free space: 'ckpt status' says on which disk");
+                  options_.make_space);
     }
   }
 
@@ -185,15 +187,15 @@ class Recheck : public TreeVisitor {
   TreeDigest digest;
 };
 
-// Opens `path` below `root_fd` for linking, in pieces: a path may be longer than a system call accepts.
-UniqueFd OpenDeep(int root_fd, std::string_view path) {
+// Opens `path` below `root_fd`, in pieces: a path may be longer than a system call accepts.
+UniqueFd OpenDeep(int root_fd, std::string_view path, int flags = O_PATH) {
   UniqueFd current;
   std::string_view rest = path;
   for (;;) {
     const size_t slash = rest.find('/');
     const std::string name(rest.substr(0, slash));
     const int at = current.valid() ? current.get() : root_fd;
-    if (slash == std::string_view::npos) return OpenEntry(at, name, O_PATH, path);
+    if (slash == std::string_view::npos) return OpenEntry(at, name, flags, path);
     current = OpenEntry(at, name, O_PATH | O_DIRECTORY, path);
     rest.remove_prefix(slash + 1);
   }
@@ -246,13 +248,19 @@ class Copy : public TreeVisitor {
 
   void Leave(const TreeEntry& entry, int directory_fd) override {
     const struct statx now = StatEntry(directory_fd, "", entry.path);
-    if (VersionOf(now) != VersionOf(entry.info)) ThrowChanged(entry.path);
+    if (VersionOf(now) != VersionOf(entry.info)) ThrowChanged(options_, entry.path);
     stats.attributes_left_out +=
-        CopyAttributes(directory_fd, destination_.top(), entry.info, entry.path);
+        CopyAttributes(directory_fd, destination_.top(), entry.info, entry.path,
+                       entry.path.empty() ? options_.no_root_xattrs : std::string_view());
+    if (!entry.path.empty()) KeepFlags(directory_fd, destination_.top(), entry.path);
     destination_.Pop();
   }
 
   ImportStats Finish() {
+    for (const auto& [path, flags] : protections_) {
+      const UniqueFd file = OpenDeep(destination_fd_, path, O_RDONLY | O_NONBLOCK);
+      if (!AddInodeFlags(file.get(), flags)) ++stats.attributes_left_out;
+    }
     for (const auto& [key, link] : links_) stats.links_outside += link.missing > 0 ? 1 : 0;
     stats.copied_bytes = copier_.copied_bytes();
     stats.shared_bytes = copier_.shared_bytes();
@@ -286,7 +294,7 @@ class Copy : public TreeVisitor {
     if (!always && now - reported_ < kProgressInterval) return;
     reported_ = now;
     if (!options_.progress(progress_)) {
-      throw Error(ECANCELED, "import the tree", "it was given up");
+      throw Error(ECANCELED, options_.verb + " the tree", "it was given up");
     }
   }
 
@@ -311,20 +319,30 @@ class Copy : public TreeVisitor {
     const UniqueFd source =
         OpenEntry(entry.parent_fd, entry.name, O_RDONLY | O_NONBLOCK, entry.path);
     const struct statx before = StatEntry(source.get(), "", entry.path);
-    if (KeyOf(before) != KeyOf(entry.info) || !S_ISREG(before.stx_mode)) ThrowChanged(entry.path);
+    if (KeyOf(before) != KeyOf(entry.info) || !S_ISREG(before.stx_mode))
+      ThrowChanged(options_, entry.path);
     const UniqueFd copy(openat(destination_.top(), entry.name.c_str(),
                                O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!copy.valid()) ThrowErrno("make file " + Printable(entry.path));
     copier_.Copy(source.get(), copy.get(), before.stx_size, entry.path);
     const struct statx after = StatEntry(source.get(), "", entry.path);
-    if (VersionOf(after) != VersionOf(entry.info)) ThrowChanged(entry.path);
+    if (VersionOf(after) != VersionOf(entry.info)) ThrowChanged(options_, entry.path);
     stats.attributes_left_out += CopyAttributes(source.get(), copy.get(), entry.info, entry.path);
+    KeepFlags(source.get(), copy.get(), entry.path);
+  }
+
+  // Those that protect a file come at the very end: it may get more names, and a directory must be filled.
+  void KeepFlags(int source_fd, int copy_fd, const std::string& path) {
+    if (!options_.with_flags) return;
+    const InodeFlags flags = ReadInodeFlags(source_fd);
+    if (flags.protecting != 0) protections_.emplace_back(path, flags.protecting);
+    if (flags.others != 0 && !AddInodeFlags(copy_fd, flags.others)) ++stats.attributes_left_out;
   }
 
   void CopyOther(const TreeEntry& entry) {
     const UniqueFd source = OpenEntry(entry.parent_fd, entry.name, O_PATH, entry.path);
     const struct statx before = StatEntry(source.get(), "", entry.path);
-    if (KeyOf(before) != KeyOf(entry.info)) ThrowChanged(entry.path);
+    if (KeyOf(before) != KeyOf(entry.info)) ThrowChanged(options_, entry.path);
     if (S_ISLNK(before.stx_mode)) {
       const std::string target = ReadLink(source.get(), before.stx_size, entry.path);
       CheckOn(entry.path, "make symlink",
@@ -352,14 +370,30 @@ class Copy : public TreeVisitor {
   DirectoryStack destination_;
   ContentCopier copier_;
   std::map<FileKey, Link> links_;
+  std::vector<std::pair<std::string, uint32_t>> protections_;  // by path
   ImportProgress progress_;
   std::chrono::steady_clock::time_point reported_;
 };
 
 class Removal : public TreeVisitor {
  public:
-  void Enter(const TreeEntry& /*entry*/, int /*directory_fd*/) override {}
-  void Visit(const TreeEntry& entry) override { Unlink(entry, 0); }
+  explicit Removal(Protection protection) : protection_(protection) {}
+
+  void Enter(const TreeEntry& entry, int directory_fd) override {
+    if (IsToUnprotect(entry)) RemoveProtection(directory_fd);
+    // A directory that denies its own owner to write. If this fails, so does what is removed from it.
+    constexpr mode_t kOwnersRights = 0700;
+    if ((entry.info.stx_mode & kOwnersRights) == kOwnersRights) return;
+    fchmod(directory_fd, (entry.info.stx_mode & 07777) | kOwnersRights);
+  }
+  void Visit(const TreeEntry& entry) override {
+    if (IsToUnprotect(entry) && S_ISREG(entry.info.stx_mode)) {
+      const UniqueFd file =
+          OpenEntry(entry.parent_fd, entry.name, O_RDONLY | O_NONBLOCK, entry.path);
+      RemoveProtection(file.get());
+    }
+    Unlink(entry, 0);
+  }
   void Nested(const TreeEntry& entry) override {
     throw Error(EXDEV, "remove " + Printable(entry.path), "it is a mount point or subvolume");
   }
@@ -367,9 +401,15 @@ class Removal : public TreeVisitor {
   void Left(const TreeEntry& entry) override { Unlink(entry, AT_REMOVEDIR); }
 
  private:
+  bool IsToUnprotect(const TreeEntry& entry) const {
+    return protection_ == Protection::kRemove && IsProtected(entry.info);
+  }
+
   static void Unlink(const TreeEntry& entry, int flags) {
     CheckOn(entry.path, "remove", unlinkat(entry.parent_fd, entry.name.c_str(), flags));
   }
+
+  Protection protection_;
 };
 
 }  // namespace
@@ -389,12 +429,13 @@ ImportStats ImportTree(int source_fd, int destination_fd, const ImportOptions& o
   // removed or moved.
   Recheck recheck;
   WalkTree(source_fd, recheck);
-  if (recheck.digest.sum() != survey.digest.sum()) ThrowChanged(recheck.digest.newest_path());
+  if (recheck.digest.sum() != survey.digest.sum())
+    ThrowChanged(options, recheck.digest.newest_path());
   return stats;
 }
 
-void RemoveTreeContents(int directory_fd) {
-  Removal removal;
+void RemoveTreeContents(int directory_fd, Protection protection) {
+  Removal removal(protection);
   WalkTree(directory_fd, removal);
 }
 

@@ -1,4 +1,4 @@
-// Imports a whole directory tree: the copying behind `ckpt init`.
+// Copies a whole directory tree: into a workspace for `ckpt init`, and out of one for `ckpt recover`.
 #pragma once
 
 #include <sys/types.h>
@@ -36,6 +36,13 @@ struct ImportOptions {
   // checked if the data can be shared by reflink, or if empty.
   std::optional<uint64_t> free_bytes;
   std::vector<ForbiddenDirectory> forbidden;
+  // The root's extended attributes whose names begin so are not copied; empty: all are.
+  std::string no_root_xattrs;
+  // Whether to copy what chattr(1) sets, where the destination takes it.
+  bool with_flags = false;
+  // For errors: what is done to the tree, and the remedy if there is not enough space.
+  std::string verb = "import";
+  std::string make_space = "Delete snapshots, or free space: 'ckpt status' says on which disk";
 };
 
 struct ImportStats {
@@ -49,15 +56,15 @@ struct ImportStats {
   uint64_t links_outside = 0;
   std::vector<std::string> left_out;  // nested subvolumes and mount points, if requested
   // Extended attributes specific to another system (security labels, properties of the source's filesystem)
-  // that the destination does not take.
+  // that the destination does not take; with flags, also files with flags that it does not take.
   uint64_t attributes_left_out = 0;
 };
 
 // Copies everything below `source_fd` into the empty directory `destination_fd`, and the source directory's
 // own attributes to it: contents (by reflink, else copy_file_range(2), else read and write) including holes,
 // hard links among the files, symlinks, FIFOs, sockets, device nodes, owners, modes, extended attributes,
-// ACLs and file capabilities, access and modification times to the nanosecond. Inode flags (chattr(1)) and
-// creation times are not copied.
+// ACLs and file capabilities, access and modification times to the nanosecond. Creation times are not copied,
+// and inode flags (chattr(1)) only if requested; those of the root directory never are.
 //
 // Both are open directories (not O_PATH); everything below them is reached by descriptors and never through a
 // symlink. Any depth; a bounded number of descriptors.
@@ -68,8 +75,11 @@ struct ImportStats {
 // tree, which the caller must remove. Nothing is synced.
 ImportStats ImportTree(int source_fd, int destination_fd, const ImportOptions& options);
 
-// Removes everything in the directory `directory_fd`, but not the directory itself. Throws Error at the first
+enum class Protection { kRespect, kRemove };
+
+// Removes everything in the directory `directory_fd`, but not the directory itself. `protection`: whether to
+// remove files that are immutable or append-only (chattr(1)), too. Throws Error at the first
 // entry that cannot be removed; EXDEV, with nothing below it removed, at a mount point or subvolume.
-void RemoveTreeContents(int directory_fd);
+void RemoveTreeContents(int directory_fd, Protection protection = Protection::kRespect);
 
 }  // namespace ckptfs

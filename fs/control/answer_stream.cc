@@ -10,10 +10,12 @@ void AnswerStream::Send(wire::Json line) {
   line = nullptr;  // it takes many times its text, and the wait may be long
   std::vector<Ready> ready;
   {
-    std::unique_lock lock(mutex_);
-    const auto has_room = [this] { return closed_ || broken_ || Buffered() < kBufferedBytesMax; };
+    MutexLock lock(mutex_);
+    const auto has_room = [this]() REQUIRES(mutex_) {
+      return closed_ || broken_ || Buffered() < kBufferedBytesMax;
+    };
     if (!has_room()) unread_since_ = std::chrono::steady_clock::now();
-    drained_.wait(lock, has_room);
+    drained_.wait(lock.native(), has_room);
     unread_since_.reset();
     if (closed_ || broken_) return;
     buffer_ += text;
@@ -23,12 +25,12 @@ void AnswerStream::Send(wire::Json line) {
 }
 
 bool AnswerStream::IsAbandoned() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return closed_ || broken_;
 }
 
 std::chrono::steady_clock::duration AnswerStream::UnreadFor() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!unread_since_) return {};
   return std::chrono::steady_clock::now() - *unread_since_;
 }
@@ -36,7 +38,7 @@ std::chrono::steady_clock::duration AnswerStream::UnreadFor() const {
 void AnswerStream::Break(const Error& error) {
   std::vector<Ready> ready;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (closed_ || broken_) return;
     broken_ = true;
     buffer_.resize(std::min(buffer_.size(), buffer_.find('\n', offset_) + 1));
@@ -48,14 +50,14 @@ void AnswerStream::Break(const Error& error) {
 }
 
 void AnswerStream::Start() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   state_ = State::kRunning;
 }
 
 void AnswerStream::End() {
   std::vector<Ready> ready;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     state_ = State::kEnded;
     ready = Match();
   }
@@ -65,7 +67,7 @@ void AnswerStream::End() {
 void AnswerStream::Read(size_t max_bytes, ReadDone done) {
   std::vector<Ready> ready;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     readers_.push_back({max_bytes, std::move(done)});
     ready = Match();
   }
@@ -74,7 +76,7 @@ void AnswerStream::Read(size_t max_bytes, ReadDone done) {
 
 void AnswerStream::Close() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     closed_ = true;
     std::string().swap(buffer_);  // frees its memory too
     offset_ = 0;
@@ -84,7 +86,7 @@ void AnswerStream::Close() {
 }
 
 size_t AnswerStream::HeldBytes() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return buffer_.capacity();
 }
 
@@ -119,7 +121,7 @@ void AnswerStream::Deliver(std::vector<Ready>& ready) {
 void AnswerStream::FinishReaders(const std::string& data) {
   std::deque<Reader> readers;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     readers.swap(readers_);
   }
   for (Reader& reader : readers) reader.done(data);

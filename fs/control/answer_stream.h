@@ -6,11 +6,11 @@
 #include <cstddef>
 #include <deque>
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "backend/base/mutex.h"
 #include "fs/control/control_requests.h"
 
 namespace ckptfs {
@@ -56,22 +56,22 @@ class AnswerStream : public control::Answer {
     std::string data;
   };
 
-  size_t Buffered() const { return buffer_.size() - offset_; }
-  std::string Take(size_t max_bytes);
-  // Takes the readers that can be served now. Both require the lock.
-  std::vector<Ready> Match();
+  size_t Buffered() const REQUIRES(mutex_) { return buffer_.size() - offset_; }
+  std::string Take(size_t max_bytes) REQUIRES(mutex_);
+  // Takes the readers that can be served now.
+  std::vector<Ready> Match() REQUIRES(mutex_);
   static void Deliver(std::vector<Ready>& ready);
   void FinishReaders(const std::string& data);
 
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   std::condition_variable drained_;
-  State state_ = State::kIdle;
-  bool closed_ = false;
-  bool broken_ = false;
-  std::optional<std::chrono::steady_clock::time_point> unread_since_;
-  std::string buffer_;
-  size_t offset_ = 0;  // of the first unread byte in buffer_
-  std::deque<Reader> readers_;
+  State state_ GUARDED_BY(mutex_) = State::kIdle;
+  bool closed_ GUARDED_BY(mutex_) = false;
+  bool broken_ GUARDED_BY(mutex_) = false;
+  std::optional<std::chrono::steady_clock::time_point> unread_since_ GUARDED_BY(mutex_);
+  std::string buffer_ GUARDED_BY(mutex_);
+  size_t offset_ GUARDED_BY(mutex_) = 0;  // of the first unread byte in buffer_
+  std::deque<Reader> readers_ GUARDED_BY(mutex_);
 };
 
 }  // namespace ckptfs

@@ -13,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include "backend/base/mutex.h"
 #include "fs/control/answer_stream.h"
 #include "fs/control/control_protocol.h"
 #include "fs/control/control_requests.h"
@@ -64,7 +65,11 @@ void RunRequest(Verbs& verbs, const ControlCaller& caller, std::string text,
     control::RequestLimits limits(shares, caller.uid, answer);
     const control::Request request =
         control::ParseRequest(verbs, caller, answer, limits, std::exchange(text, {}));
-    answer.Send(wire::Json{{wire::kResult, control::Run(request)}});
+    wire::Json end{{wire::kResult, control::Run(request)}};
+    if (wire::Json line = control::HealthLine(request); !line.is_null()) {
+      end[wire::kHealth] = std::move(line);
+    }
+    answer.Send(std::move(end));
   } catch (const Error& error) {
     answer.Send(wire::Json{{wire::kError, wire::FromError(Explained(verbs.store(), error))}});
   } catch (const std::exception& error) {
@@ -80,7 +85,7 @@ class RequestLedger {
  public:
   // Throws Error EAGAIN above the limit.
   void Take(uid_t uid, size_t bytes) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     size_t& of_user = of_users_[uid];
     if (of_all_ + bytes > kMaxRequestsBytes || of_user + bytes > kMaxRequestsBytesOfUser) {
       throw Error(EAGAIN, "take the request", "too many others have not ended", "Try again later");
@@ -89,7 +94,7 @@ class RequestLedger {
     of_user += bytes;
   }
   void Give(uid_t uid, size_t bytes) noexcept {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto of_user = of_users_.find(uid);
     of_all_ -= bytes;
     of_user->second -= bytes;
@@ -97,9 +102,9 @@ class RequestLedger {
   }
 
  private:
-  std::mutex mutex_;
-  size_t of_all_ = 0;
-  std::map<uid_t, size_t> of_users_;
+  Mutex mutex_;
+  size_t of_all_ GUARDED_BY(mutex_) = 0;
+  std::map<uid_t, size_t> of_users_ GUARDED_BY(mutex_);
 };
 
 // The bytes of one request in the ledger, from its first piece to its end. Used by one thread at a time.
@@ -137,7 +142,7 @@ class Workers {
 
   ~Workers() {
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       // Nobody reads on: imports give up, and no thread waits for a reader.
       for (const Worker& worker : workers_) worker.answer->Close();
     }
@@ -147,7 +152,7 @@ class Workers {
   // Throws Error EAGAIN if too many run. `bytes`: the request's bytes in the ledger, kept until it ends.
   void Start(const ControlCaller& caller, std::string text, std::shared_ptr<RequestBytes> bytes,
              std::shared_ptr<AnswerStream> answer) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     std::erase_if(workers_, [](const Worker& worker) { return worker.ended->load(); });
     RequirePlace(caller.uid);
     auto ended = std::make_shared<std::atomic<bool>>(false);
@@ -168,7 +173,7 @@ class Workers {
     std::jthread thread;
   };
 
-  void RequirePlace(uid_t uid) const {
+  void RequirePlace(uid_t uid) const REQUIRES(mutex_) {
     const auto running = static_cast<size_t>(
         std::count_if(workers_.begin(), workers_.end(),
                       [uid](const Worker& worker) { return worker.uid == uid; }));
@@ -185,8 +190,8 @@ class Workers {
 
   Verbs& verbs_;
   control::RequestShares shares_;
-  std::mutex mutex_;
-  std::list<Worker> workers_;
+  Mutex mutex_;
+  std::list<Worker> workers_ GUARDED_BY(mutex_);
 };
 
 class Session : public ControlSession {
@@ -201,7 +206,7 @@ class Session : public ControlSession {
   ~Session() override { answer_->Close(); }
 
   void Append(std::string_view piece) override {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (started_) ThrowStarted();
     if (request_.size() + piece.size() > kMaxRequestBytes) {
       throw Error(EFBIG, "take the request",
@@ -215,7 +220,7 @@ class Session : public ControlSession {
     std::string text;
     std::shared_ptr<RequestBytes> bytes;
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       if (std::exchange(started_, true)) ThrowStarted();
       text = std::exchange(request_, {});
       bytes = std::exchange(bytes_, nullptr);
@@ -251,10 +256,10 @@ class Session : public ControlSession {
   const ControlCaller caller_;
   const std::weak_ptr<Workers> workers_;
   const std::shared_ptr<AnswerStream> answer_ = std::make_shared<AnswerStream>();
-  std::mutex mutex_;
-  std::string request_;
-  std::shared_ptr<RequestBytes> bytes_;
-  bool started_ = false;
+  Mutex mutex_;
+  std::string request_ GUARDED_BY(mutex_);
+  std::shared_ptr<RequestBytes> bytes_ GUARDED_BY(mutex_);
+  bool started_ GUARDED_BY(mutex_) = false;
 };
 
 class Server : public ControlServer {

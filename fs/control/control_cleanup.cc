@@ -1,5 +1,6 @@
 // Requests that remove many snapshots: cleanup by keep rules, and the removal of a workspace.
 #include <cerrno>
+#include <optional>
 
 #include "backend/base/text.h"
 #include "fs/control/control_requests.h"
@@ -56,8 +57,14 @@ Json Cleanup(const Request& request) {
 Json Forget(const Request& request) {
   const WorkspaceRecord workspace = request.ChangedWorkspace();
   request.Require(Right::kForget, &workspace);
+  ForgetRequest wanted{.workspace_id = workspace.id, .dry_run = request.Flag("dry_run", false)};
+  std::optional<Turn> comparison;
+  if (request.Has("snapshot")) {
+    wanted.unchanged_since = request.Snapshot(workspace).id;
+    comparison.emplace(request.limits);
+  }
   return Json{{"workspace", workspace.name},
-              {"snapshots", request.verbs.ForgetWorkspace(workspace.id)}};
+              {"snapshots", request.verbs.ForgetWorkspace(wanted, request.limits)}};
 }
 
 }  // namespace ckptfs::control

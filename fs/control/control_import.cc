@@ -9,6 +9,7 @@
 #include "backend/base/unique_fd.h"
 #include "catalog/trees/import.h"
 #include "fs/control/control_requests.h"
+#include "fs/nodes/thread_credentials.h"
 
 namespace ckptfs::control {
 namespace {
@@ -87,6 +88,7 @@ Json Import(const Request& request) {
   // From here to the commit, no row names the volume. A crash leaves an orphaned volume, which the next mount
   // removes, and the source unchanged.
   const std::unique_ptr<PendingWorkspace> pending = request.store().BeginWorkspace(name);
+  const KeepSetId keep(true);  // the copies of set-group-id files, whatever their group
   const ImportStats stats =
       ImportTree(source.get(), pending->volume().root_fd(), ImportOptionsFor(request));
   // All data is on disk before the name is.

@@ -118,7 +118,8 @@ void AddOpenWriters(Json& json, const std::optional<OpenWriterList>& writers,
 
 // A caller in the scope of one workspace, or one that may not list the mount root, learns only that there are
 // warnings about others; root sees all.
-std::vector<std::string> Warnings(const Request& request, const StoreStatus& status) {
+std::vector<std::string> Warnings(const Request& request, const StoreStatus& status,
+                                  const std::vector<HealthFinding>& findings) {
   Store& store = request.store();
   const BackendHealth health = store.backend().Health();
   const bool of_all = request.caller.uid == 0 || request.MayListWorkspaces();
@@ -140,6 +141,7 @@ std::vector<std::string> Warnings(const Request& request, const StoreStatus& sta
         "kernel's log (dmesg).",
         workspace.name));
   }
+  for (const HealthFinding& finding : findings) warnings.push_back(finding.sentence);
   const std::vector<std::string> of_space = store.SpaceWarnings();
   warnings.insert(warnings.end(), of_space.begin(), of_space.end());
   return warnings;
@@ -151,7 +153,35 @@ const char* StateOf(const std::optional<StorageFailure>& failure) {
                                                           : wire::kStateLostWrites;
 }
 
+Json ToJson(const std::vector<HealthFinding>& findings) {
+  Json json = Json::array();
+  for (const HealthFinding& finding : findings) {
+    json.push_back({{"key", finding.key},
+                    {"workspace", finding.workspace_id ? Json(finding.workspace) : Json()},
+                    {"message", finding.sentence}});
+  }
+  return json;
+}
+
+// Those that the caller may know of.
+std::vector<HealthFinding> VisibleHealth(const Request& request,
+                                         std::vector<HealthFinding> findings) {
+  if (findings.empty() || request.caller.uid == 0 || request.MayListWorkspaces()) return findings;
+  std::erase_if(findings, [&](const HealthFinding& finding) {
+    return finding.workspace_id && finding.workspace_id != request.caller.workspace_id;
+  });
+  return findings;
+}
+
 }  // namespace
+
+Json HealthLine(const Request& request) {
+  const auto findings = VisibleHealth(request, request.store().KnownHealth());
+  if (findings.empty()) return nullptr;
+  if (findings.size() == 1) return findings.front().sentence;
+  return fmt::format("{} ('ckpt status' tells {} more.)", findings.front().sentence,
+                     findings.size() - 1);
+}
 
 Json ToJson(const SnapshotRecord& snapshot, const std::string& workspace) {
   Json metadata = wire::Parse(snapshot.metadata);
@@ -224,7 +254,8 @@ Json Status(const Request& request) {
   Store& store = request.store();
   const StoreStatus status = store.Status();
   const SpaceInfo space = store.backend().Space();
-  std::vector<std::string> warnings = Warnings(request, status);
+  const std::vector<HealthFinding> findings = VisibleHealth(request, store.LookAtHealth());
+  std::vector<std::string> warnings = Warnings(request, status, findings);
   const std::optional<StorageFailure> failure = store.Failure();  // Warnings has looked closer
   if (failure) warnings.insert(warnings.begin(), failure->Sentences());
   Json workspaces = Json::array();
@@ -249,6 +280,7 @@ Json Status(const Request& request) {
               {wire::kWorkspacesHidden, HidesWorkspaces(request)},
               {"fs_total_bytes", space.total_bytes},
               {"fs_used_bytes", space.used_bytes},
+              {"health", ToJson(findings)},
               {wire::kWarnings, std::move(warnings)}};
 }
 
@@ -301,12 +333,11 @@ Json Df(const Request& request) {
                              {"size_bytes", info.size_bytes},
                              {"disk_bytes", TemplateDiskBytes(store, info.id)}});
   }
-  return Json{{"fs_total_bytes", space.total_bytes},
-              {"fs_used_bytes", space.used_bytes},
-              {"fs_free_bytes", space.free_bytes},
-              {"templates", std::move(templates)},
-              {wire::kWorkspacesHidden, HidesWorkspaces(request)},
-              {"workspaces", std::move(workspaces)}};
+  return Json{
+      {"fs_total_bytes", space.total_bytes}, {"fs_used_bytes", space.used_bytes},
+      {"fs_free_bytes", space.free_bytes},   {"gc", GarbageForDf(request)},
+      {"templates", std::move(templates)},   {wire::kWorkspacesHidden, HidesWorkspaces(request)},
+      {"workspaces", std::move(workspaces)}};
 }
 
 namespace {

@@ -30,6 +30,7 @@ constexpr std::array kCommands = {
     CommandEntry{wire::kPreview, Preview},
     CommandEntry{wire::kCleanup, Cleanup},
     CommandEntry{wire::kForget, Forget},
+    CommandEntry{wire::kGc, Gc},
     CommandEntry{wire::kSettings, GetSettings},
     CommandEntry{wire::kSetSetting, SetSetting},
     CommandEntry{wire::kCheckpoint, Checkpoint, true},
@@ -90,6 +91,10 @@ void Request::Require(Right right, const WorkspaceRecord* about,
 
 bool Request::MayListWorkspaces() const {
   return !caller.workspace_id && HasRight(store(), Right::kListWorkspaces, AskerOf(caller), {});
+}
+
+bool Request::MayManageStore() const {
+  return !caller.workspace_id && HasRight(store(), Right::kManageStore, AskerOf(caller), {});
 }
 
 bool Request::Has(const char* name) const {

@@ -60,6 +60,7 @@ struct Request {
   // Whether the caller may see the names of all workspaces. Not in the scope of one workspace: the caller may
   // be in a container that cannot see the mount root.
   bool MayListWorkspaces() const;
+  bool MayManageStore() const;  // fsck, gc; not in the scope of one workspace
   // For commands on the whole mount. EPERM in a workspace's scope, EACCES without write permission.
   void RequireChangesToMount() const;
   // The snapshot of this workspace that argument "snapshot" names ("latest" is the newest checkpoint), or the
@@ -85,6 +86,8 @@ wire::Json Status(const Request& request);
 wire::Json Df(const Request& request);
 wire::Json Diff(const Request& request);
 wire::Json Preview(const Request& request);
+// What the last look at the store's health found, in one line for the caller; null: nothing.
+wire::Json HealthLine(const Request& request);
 // control_changes.cc
 wire::Json Checkpoint(const Request& request);
 wire::Json Rollback(const Request& request);
@@ -96,6 +99,10 @@ wire::Json Sync(const Request& request);
 // control_cleanup.cc
 wire::Json Cleanup(const Request& request);
 wire::Json Forget(const Request& request);
+// control_gc.cc
+wire::Json Gc(const Request& request);
+wire::Json GarbageForDf(
+    const Request& request);  // what Gc would remove; null if the caller may not run it
 // control_settings.cc
 wire::Json GetSettings(const Request& request);
 wire::Json SetSetting(const Request& request);

@@ -9,6 +9,7 @@
 #include "backend/base/time.h"
 #include "fs/control/control_requests.h"
 #include "fs/nodes/attributes.h"
+#include "fs/nodes/thread_credentials.h"
 
 namespace ckptfs::control {
 namespace {
@@ -53,6 +54,7 @@ TemplateInfo AddFromFile(const Request& request, const std::string& name) {
   return request.store().AddTemplate(name, filesystem, size, [&](int root_fd) {
     ImportOptions options = ImportOptionsFor(request);
     options.free_bytes.reset();  // of the disk; here the template's own size is the limit
+    const KeepSetId keep(true);  // as for an import
     ImportTree(source.get(), root_fd, options);
   });
 }

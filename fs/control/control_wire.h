@@ -29,6 +29,8 @@ inline constexpr const char* kProgress = "progress";
 inline constexpr const char* kItems = "items";
 inline constexpr const char* kResult = "result";
 inline constexpr const char* kError = "error";
+// Beside the result: a sentence about the store's health; absent if there is nothing to say.
+inline constexpr const char* kHealth = "health";
 // How many lines of a comparison are omitted because the caller may not see them.
 inline constexpr const char* kHidden = "hidden";
 inline constexpr const char* kWorkspacesHidden =
@@ -76,12 +78,17 @@ inline constexpr const char* kFork = "fork";
 inline constexpr const char* kDelete = "delete";
 // {snapshot, pinned} -> {}
 inline constexpr const char* kPin = "pin";
-// {} -> {workspace, snapshots: number removed with it}
+// {snapshot?, dry_run} -> {workspace, snapshots: number removed with it}. With a snapshot: only if the live
+// tree is still equal to it. A dry run only says whether it would be refused
 inline constexpr const char* kForget = "forget";
 // {rules?: {setting: text}, dry_run} -> items {workspace, name, action: "keep" or "remove", reasons: [text],
 // error: text or null}, oldest first; then {workspace, removed, failed}. Without rules: by those in the
 // settings
 inline constexpr const char* kCleanup = "cleanup";
+// {dry_run} -> items {name, kind: "volume", "sidecar", "file", "template" or "catalog", action: "keep" or
+// "remove", bytes, changed, age_seconds, reasons: [text], error: text or null}; then {removed, failed,
+// removed_bytes, returned_bytes: to the disk below}
+inline constexpr const char* kGc = "gc";
 // {key, value: text or null} -> {key, value, origin}: as for settings
 inline constexpr const char* kSetSetting = "set-setting";
 // {repair} -> {problems: [text], repaired: [text]}; the problems that remain

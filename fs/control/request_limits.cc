@@ -51,14 +51,14 @@ bool RequestShares::GiveUpStalled(const Holding& except) {
 }
 
 RequestLimits::RequestLimits(RequestShares& shares, uid_t uid, Answer& answer) : shares_(shares) {
-  const std::lock_guard lock(shares_.mutex_);
+  const MutexLock lock(shares_.mutex_);
   holding_ = shares_.holdings_.insert(
       shares_.holdings_.end(), {.uid = uid, .answer = &answer, .bytes = 0, .is_given_up = false});
 }
 
 RequestLimits::~RequestLimits() {
   {
-    const std::lock_guard lock(shares_.mutex_);
+    const MutexLock lock(shares_.mutex_);
     shares_.holdings_.erase(holding_);
   }
   shares_.given_.notify_all();
@@ -71,7 +71,7 @@ void RequestLimits::RequireWanted() {
 }
 
 void RequestLimits::Take(size_t bytes) {
-  std::unique_lock lock(shares_.mutex_);
+  MutexLock lock(shares_.mutex_);
   const uid_t uid = holding_->uid;
   const size_t share = uid == 0 ? RequestShares::kBytesMaxOfRoot : RequestShares::kBytesMaxOfUser;
   if (shares_.BytesOf(uid) + bytes > share) {
@@ -81,12 +81,12 @@ void RequestLimits::Take(size_t bytes) {
                     share >> 20),
         "Compare states that lie closer together, one comparison at a time, or ask as root");
   }
-  const auto has_room = [&] {
+  const auto has_room = [&]() REQUIRES(shares_.mutex_) {
     return uid == 0 || shares_.BytesOfUsers() + bytes <= RequestShares::kBytesMax;
   };
   while (!has_room()) {
     const bool may_come = shares_.GiveUpStalled(*holding_);
-    if (!may_come || !shares_.given_.wait_for(lock, kUntilGivenUp, has_room)) {
+    if (!may_come || !shares_.given_.wait_for(lock.native(), kUntilGivenUp, has_room)) {
       throw LimitError(EBUSY, kAttempted, "comparisons of others hold all the memory there is",
                        "Try again when they have ended");
     }
@@ -97,26 +97,26 @@ void RequestLimits::Take(size_t bytes) {
 
 void RequestLimits::Give(size_t bytes) noexcept {
   {
-    const std::lock_guard lock(shares_.mutex_);
+    const MutexLock lock(shares_.mutex_);
     holding_->bytes -= bytes;
   }
   shares_.given_.notify_all();
 }
 
 Turn::Turn(RequestLimits& limits) : shares_(limits.shares_), uid_(limits.holding_->uid) {
-  std::unique_lock lock(shares_.mutex_);
-  const auto is_mine = [&] {
+  MutexLock lock(shares_.mutex_);
+  const auto is_mine = [&]() REQUIRES(shares_.mutex_) {
     const auto taken = shares_.turns_.find(uid_);
     return uid_ == 0 || taken == shares_.turns_.end() ||
            taken->second < RequestShares::kTurnsOfUser;
   };
-  while (!shares_.given_.wait_for(lock, kLookEvery, is_mine)) limits.RequireWanted();
+  while (!shares_.given_.wait_for(lock.native(), kLookEvery, is_mine)) limits.RequireWanted();
   ++shares_.turns_[uid_];
 }
 
 Turn::~Turn() {
   {
-    const std::lock_guard lock(shares_.mutex_);
+    const MutexLock lock(shares_.mutex_);
     if (--shares_.turns_[uid_] == 0) shares_.turns_.erase(uid_);
   }
   shares_.given_.notify_all();

@@ -7,8 +7,8 @@
 #include <cstddef>
 #include <list>
 #include <map>
-#include <mutex>
 
+#include "backend/base/mutex.h"
 #include "backend/base/work_limits.h"
 
 namespace ckptfs::control {
@@ -43,15 +43,15 @@ class RequestShares {
     bool is_given_up = false;
   };
 
-  size_t BytesOf(uid_t uid) const;
-  size_t BytesOfUsers() const;
+  size_t BytesOf(uid_t uid) const REQUIRES(mutex_);
+  size_t BytesOfUsers() const REQUIRES(mutex_);
   // Of the requests whose readers do not read, gives up the one that holds the most. False: there is none.
-  bool GiveUpStalled(const Holding& except);
+  bool GiveUpStalled(const Holding& except) REQUIRES(mutex_);
 
-  std::mutex mutex_;
+  Mutex mutex_;
   std::condition_variable given_;
-  std::list<Holding> holdings_;
-  std::map<uid_t, size_t> turns_;
+  std::list<Holding> holdings_ GUARDED_BY(mutex_);
+  std::map<uid_t, size_t> turns_ GUARDED_BY(mutex_);
 };
 
 // The limits of one request. Its memory comes out of its user's share. If all users together hold too much,

@@ -13,9 +13,14 @@
 #include <string_view>
 #include <vector>
 
-#include "fs/files/mount_context.h"
+#include "fs/files/node_resolver.h"
+#include "fs/files/tidier.h"
 #include "fs/nodes/attributes.h"
+#include "fs/nodes/kernel_cache.h"
+#include "fs/nodes/mount_context.h"
+#include "fs/nodes/nodes.h"
 #include "fs/nodes/thread_credentials.h"
+#include "fs/open/open_inodes.h"
 #include "fs/open/pieces.h"
 
 namespace ckptfs {
@@ -45,7 +50,15 @@ struct CreatedFile {
 // because it may be switched while they wait.
 class FileTree {
  public:
-  explicit FileTree(MountContext& mount) : mount_(mount) {}
+  FileTree(const MountContext& mount, Nodes& nodes, OpenInodes& open, KernelCache& kernel,
+           NodeResolver& resolver, Tidier& tidier)
+      : mount_(mount),
+        store_(nodes.store),
+        nodes_(nodes),
+        open_(open),
+        kernel_(kernel),
+        resolver_(resolver),
+        tidier_(tidier) {}
 
   // --- Names (file_tree_names.cc) ----------------------------------------------------------------
   Entry Lookup(NodeId parent, const char* name);
@@ -192,7 +205,13 @@ class FileTree {
   CreatedFile FinishCreate(const MutationGuard& change, UniqueFd fd, int flags,
                            const Caller& caller);
 
-  MountContext& mount_;
+  const MountContext& mount_;
+  Store& store_;
+  Nodes& nodes_;
+  OpenInodes& open_;
+  KernelCache& kernel_;
+  NodeResolver& resolver_;
+  Tidier& tidier_;
 };
 
 // Whether open(2) flags allow writing.

@@ -56,12 +56,12 @@ std::string WithoutOwnXattrs(const std::string& names) {
 // Uses the descriptor of an open file if there is one. So open files stay readable in a volume that has been
 // destroyed, where file handles no longer work.
 FileTree::NodeFd FileTree::OpenPath(const Node& node) const {
-  if (auto open = mount_.open_files.AnyFd(node.id)) return NodeFd(std::move(open));
+  if (auto open = open_.files.AnyFd(node.id)) return NodeFd(std::move(open));
   if (!node.volume) throw Error(ESTALE, "find a file", "its snapshot has been deleted");
   const bool is_directory = node.view->kind == View::Kind::kLiveDirectories && !node.is_root;
   if (is_directory) {
-    mount_.tidier.Wake();
-    return NodeFd(mount_.directory_fds.Open(node.volume, node.file));
+    tidier_.Wake();
+    return NodeFd(nodes_.directory_fds.Open(node.volume, node.file));
   }
   try {
     return NodeFd(node.volume->OpenInode(node.file, O_PATH | O_NOFOLLOW));
@@ -69,31 +69,31 @@ FileTree::NodeFd FileTree::OpenPath(const Node& node) const {
     if (error.errno_value() != ESTALE) throw;
     // A rollback may have destroyed the volume since the check above; it has then given open files a
     // descriptor (KeepAllReachable).
-    if (auto open = mount_.open_files.AnyFd(node.id)) return NodeFd(std::move(open));
+    if (auto open = open_.files.AnyFd(node.id)) return NodeFd(std::move(open));
     throw;
   }
 }
 
 Attributes FileTree::GetAttributes(NodeId node_id) {
-  const Node node = mount_.Resolve(node_id);
+  const Node node = resolver_.Resolve(node_id);
   if (node.is_root) return AttributesBy(node, node.volume->root_fd());
   return AttributesBy(node, OpenPath(node).get());
 }
 
 Attributes FileTree::AttributesBy(const Node& node, int fd) const {
-  mount_.mapped.LookAgain(node.id);
+  open_.mapped.LookAgain(node.id);
   const Timeout timeout(*this, node.in_writing);
-  const struct statx status = node.is_root ? StatxAt(fd, "") : mount_.orphans.Stat(node.id, fd);
+  const struct statx status = node.is_root ? StatxAt(fd, "") : open_.orphans.Stat(node.id, fd);
   const uint64_t inode = node.is_root ? kRootInode : status.stx_ino;
   return {.stat = StatOf(status, MakeNumber(node.view->number, inode)),
           .timeout_s = timeout.Of(node.id)};
 }
 
 struct statx FileTree::GetStatx(NodeId node_id, double& timeout_s) {
-  const Node node = mount_.Resolve(node_id);
-  mount_.mapped.LookAgain(node_id);
+  const Node node = resolver_.Resolve(node_id);
+  open_.mapped.LookAgain(node_id);
   const Timeout timeout(*this, node.in_writing);
-  struct statx status = mount_.orphans.Stat(node_id, OpenPath(node).get());
+  struct statx status = open_.orphans.Stat(node_id, OpenPath(node).get());
   status.stx_ino = MakeNumber(node.view->number, node.is_root ? kRootInode : status.stx_ino);
   status.stx_mask &= STATX_BASIC_STATS | STATX_BTIME;
   status.stx_attributes = status.stx_attributes_mask = 0;
@@ -130,7 +130,7 @@ void FileTree::CutDown(NodeId node_id, const AttributeChange& change, const InGr
   UniqueFd fd;
   off_t size = 0;
   {
-    const Node node = mount_.Resolve(node_id);
+    const Node node = resolver_.Resolve(node_id);
     const struct statx status = StatxAt(OpenPath(node).get(), "");
     size = static_cast<off_t>(status.stx_size);
     const bool is_long =
@@ -140,7 +140,7 @@ void FileTree::CutDown(NodeId node_id, const AttributeChange& change, const InGr
     fd = OpenAnew(node, O_RDONLY);
   }
   const auto approach = ApproachFreezeLock(node_id);
-  Pieces pieces(&mount_.store.backend().right_of_way());
+  Pieces pieces(&store_.backend().right_of_way());
   AttributeChange cut = change;
   while ((size = EndAfterCut(fd.get(), size, change.size, pieces.bytes())) > change.size) {
     cut.size = size;
@@ -176,7 +176,7 @@ Attributes FileTree::SetAttributes(NodeId node_id, const AttributeChange& change
                                    const Caller& caller, const InGroup& in_group,
                                    bool holds_pages) {
   // Otherwise the writeback of an earlier store through a mapping would overwrite the times.
-  if (holds_pages && !change.set_size) mount_.pages.WriteBack(node_id);
+  if (holds_pages && !change.set_size) open_.pages.WriteBack(node_id);
   if (change.set_size) CutDown(node_id, change, in_group);
   Attributes attributes;
   off_t old_size = change.size;
@@ -188,17 +188,17 @@ Attributes FileTree::SetAttributes(NodeId node_id, const AttributeChange& change
       old_size = static_cast<off_t>(StatxAt(fd.get(), "").stx_size);
     }
     ApplyAttributes(node, fd.get(), change, caller, in_group);
-    if (node.is_root) mount_.ListsChanged(node.workspace->id());
-    mount_.open_files.AttributesChanged(node_id);
+    if (node.is_root) ListsChanged(kernel_, node.workspace->id());
+    open_.files.AttributesChanged(node_id);
     attributes = AttributesBy(node, fd.get());  // saves another descriptor
   }
   // The new size becomes visible only with the answer: the kernel gets it from nowhere else meanwhile.
-  if (holds_pages && change.set_size) mount_.pages.SizeChanged(node_id, old_size, change.size);
+  if (holds_pages && change.set_size) open_.pages.SizeChanged(node_id, old_size, change.size);
   return attributes;
 }
 
 std::string FileTree::ReadLink(NodeId node_id) {
-  const NodeFd fd = OpenPath(mount_.Resolve(node_id));
+  const NodeFd fd = OpenPath(resolver_.Resolve(node_id));
   std::string target(PATH_MAX, '\0');
   const ssize_t size =
       CheckSyscall(readlinkat(fd.get(), "", target.data(), target.size()), "read a symlink");
@@ -208,10 +208,10 @@ std::string FileTree::ReadLink(NodeId node_id) {
 
 std::optional<std::string> FileTree::GetXattr(NodeId node_id, const char* name) {
   // The kernel requests it at the first write to each file.
-  if (std::string_view(name) == XATTR_NAME_CAPS && mount_.open_files.HasNoCapability(node_id)) {
+  if (std::string_view(name) == XATTR_NAME_CAPS && open_.files.HasNoCapability(node_id)) {
     return std::nullopt;
   }
-  const Node node = mount_.Resolve(node_id);
+  const Node node = resolver_.Resolve(node_id);
   if (node.workspace && IsOwnXattr(name)) return std::nullopt;  // as in ListXattrs
   const NodeFd fd = OpenPath(node);
   const ProcPath path(fd.get());
@@ -226,7 +226,7 @@ std::optional<std::string> FileTree::GetXattr(NodeId node_id, const char* name) 
 }
 
 std::string FileTree::ListXattrs(NodeId node_id) {
-  const Node node = mount_.Resolve(node_id);
+  const Node node = resolver_.Resolve(node_id);
   const NodeFd fd = OpenPath(node);
   const ProcPath path(fd.get());
   std::string names = ReadSized("list extended attributes", [&](char* buffer, size_t size) {
@@ -238,10 +238,10 @@ std::string FileTree::ListXattrs(NodeId node_id) {
 void FileTree::SetXattr(NodeId node_id, const char* name, std::string_view value, int flags,
                         const Caller& caller, const InGroup& in_group, bool holds_pages) {
   // Otherwise the writeback of an earlier store through a mapping would remove capabilities.
-  if (holds_pages) mount_.pages.WriteBack(node_id);
+  if (holds_pages) open_.pages.WriteBack(node_id);
   const MutationGuard change = BeginMutation(node_id);
   RefuseOwnXattr(name);
-  if (std::string_view(name) == XATTR_NAME_CAPS) mount_.open_files.MayHaveCapability(node_id);
+  if (std::string_view(name) == XATTR_NAME_CAPS) open_.files.MayHaveCapability(node_id);
   const NodeFd fd = OpenPath(change.node);
   bool keep_set_gid = false;
   if (std::string_view(name) == XATTR_NAME_POSIX_ACL_ACCESS) {
@@ -253,8 +253,8 @@ void FileTree::SetXattr(NodeId node_id, const char* name, std::string_view value
   const KeepSetId keep(keep_set_gid);
   CheckSyscall(setxattr(ProcPath(fd.get()).c_str(), name, value.data(), value.size(), flags),
                "set an extended attribute");
-  if (change.node.is_root) mount_.ListsChanged(change.node.workspace->id());
-  mount_.open_files.AttributesChanged(node_id);
+  if (change.node.is_root) ListsChanged(kernel_, change.node.workspace->id());
+  open_.files.AttributesChanged(node_id);
 }
 
 void FileTree::RemoveXattr(NodeId node_id, const char* name) {
@@ -262,13 +262,13 @@ void FileTree::RemoveXattr(NodeId node_id, const char* name) {
   RefuseOwnXattr(name);
   const NodeFd fd = OpenPath(change.node);
   CheckSyscall(removexattr(ProcPath(fd.get()).c_str(), name), "remove an extended attribute");
-  if (change.node.is_root) mount_.ListsChanged(change.node.workspace->id());
-  mount_.open_files.AttributesChanged(node_id);
+  if (change.node.is_root) ListsChanged(kernel_, change.node.workspace->id());
+  open_.files.AttributesChanged(node_id);
 }
 
 struct statvfs FileTree::GetStatvfs() {
   constexpr uint64_t kBlockBytes = 4096;
-  const SpaceInfo space = mount_.store.backend().Space();
+  const SpaceInfo space = store_.backend().Space();
   struct statvfs result {};
   result.f_bsize = result.f_frsize = kBlockBytes;
   result.f_blocks = space.total_bytes / kBlockBytes;

@@ -89,7 +89,7 @@ UniqueFd FileTree::OpenAnew(const Node& node, int flags) const {
     return OpenForData(node, flags);
   } catch (const Error& error) {
     // In a destroyed volume only open files can be reached.
-    const auto held = error.errno_value() == ESTALE ? mount_.open_files.AnyFd(node.id) : nullptr;
+    const auto held = error.errno_value() == ESTALE ? open_.files.AnyFd(node.id) : nullptr;
     if (!held) throw;
     return UniqueFd(
         CheckSyscall(open(ProcPath(held->get()).c_str(), flags | O_NONBLOCK | O_CLOEXEC),
@@ -124,7 +124,7 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
       throw Error(ESTALE, "open a file for writing", "a rollback has put another in its place");
     }
   } else {
-    node = mount_.Resolve(node_id);
+    node = resolver_.Resolve(node_id);
     RefuseOldHandle(node, caller);
   }
   UniqueFd path;
@@ -145,16 +145,16 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
   // Data that can change through a mapping or another node must not be cached in this node's pages.
   const bool may_use_page_cache = !for_writing && !mount_.options.strict_access_times &&
                                   (flags & (O_TRUNC | O_DIRECT | O_NOATIME)) == 0 &&
-                                  !node.in_writing && !mount_.mapped.LookAgain(node_id);
+                                  !node.in_writing && !open_.mapped.LookAgain(node_id);
   const InGroupOf as(caller);  // the kernel keeps this thread's credentials for its writes
-  OpenReply reply = mount_.open_files.Open(node_id,
-                                           {.for_writing = for_writing,
-                                            .pid = caller.pid,
-                                            .user = caller.uid,
-                                            .may_pass_through = may_pass_through,
-                                            .may_use_page_cache = may_use_page_cache,
-                                            .append_only = append_only},
-                                           opener);
+  OpenReply reply = open_.files.Open(node_id,
+                                     {.for_writing = for_writing,
+                                      .pid = caller.pid,
+                                      .user = caller.uid,
+                                      .may_pass_through = may_pass_through,
+                                      .may_use_page_cache = may_use_page_cache,
+                                      .append_only = append_only},
+                                     opener);
   reply.uncached |= node.in_writing && reply.backing_id == 0;
   try {
     // The file could not be opened later if its state has been deleted, or were to be.
@@ -170,27 +170,27 @@ OpenReply FileTree::Open(NodeId node_id, int flags, bool keep_set_id, const Call
       CheckSyscall(ftruncate(writable.get(), 0), "truncate a file");
     }
   } catch (...) {
-    mount_.open_files.TakeBack(node_id, reply.handle);
+    open_.files.TakeBack(node_id, reply.handle);
     throw;
   }
   // From now on attributes must be requested each time (Timeout): drop the cached ones. Also the pages: no
   // open handle uses them.
   if (reply.first_writer && reply.backing_id != 0) {
-    mount_.kernel.InvalidateContent(node_id, 0);
+    kernel_.InvalidateContent(node_id, 0);
   } else if (reply.first_writer) {
-    mount_.kernel.InvalidateAttributes(node_id);
+    kernel_.InvalidateAttributes(node_id);
   }
   return reply;
 }
 
 std::shared_ptr<const UniqueFd> FileTree::KeepReachable(NodeId node_id) const {
-  if (auto fd = mount_.open_files.DataFd(node_id)) return fd;
-  return mount_.open_files.GiveFd(node_id,
-                                  [&] { return OpenForData(mount_.Resolve(node_id), O_RDONLY); });
+  if (auto fd = open_.files.DataFd(node_id)) return fd;
+  return open_.files.GiveFd(node_id,
+                            [&] { return OpenForData(resolver_.Resolve(node_id), O_RDONLY); });
 }
 
 void FileTree::KeepAllReachable(Slot slot) {
-  for (const NodeId node : mount_.open_files.WithoutFd(slot)) {
+  for (const NodeId node : open_.files.WithoutFd(slot)) {
     try {
       KeepReachable(node);
     } catch (const std::exception& error) {
@@ -200,13 +200,13 @@ void FileTree::KeepAllReachable(Slot slot) {
 }
 
 void FileTree::Release(NodeId node_id, uint64_t handle) {
-  const bool was_last_writer = mount_.open_files.Release(node_id, handle);
-  if (OpenFiles::IsOfWriter(handle)) mount_.tidier.Wake();  // for it may be mapped
-  if (was_last_writer) mount_.writer_watch.Released(SlotOf(node_id));
+  const bool was_last_writer = open_.files.Release(node_id, handle);
+  if (OpenFiles::IsOfWriter(handle)) tidier_.Wake();  // for it may be mapped
+  if (was_last_writer) open_.writer_watch.Released(SlotOf(node_id));
 }
 
 std::shared_ptr<const UniqueFd> FileTree::WriteFd(NodeId node_id, uint64_t handle) const {
-  auto fd = mount_.open_files.AppendFd(node_id, handle);
+  auto fd = open_.files.AppendFd(node_id, handle);
   return fd ? fd : DataFd(node_id);
 }
 
@@ -218,22 +218,22 @@ std::shared_ptr<const UniqueFd> FileTree::DataFd(NodeId node_id) const {
 
 std::shared_ptr<const UniqueFd> FileTree::ReadFd(NodeId node_id, uint64_t end) const {
   auto fd = DataFd(node_id);
-  mount_.open_files.NoteRead(node_id, end);
+  open_.files.NoteRead(node_id, end);
   return fd;
 }
 
 bool FileTree::LeavesGap(NodeId node_id, off_t offset) const noexcept {
-  if (!mount_.pages.Holds(node_id)) return false;
-  const auto fd = mount_.open_files.DataFd(node_id);
+  if (!open_.pages.Holds(node_id)) return false;
+  const auto fd = open_.files.DataFd(node_id);
   struct stat status {};
   return fd && fstat(fd->get(), &status) == 0 && offset > status.st_size;
 }
 
 void FileTree::BeforeGrowth(NodeId node_id, off_t offset) const {
-  const NodeFd fd = OpenPath(mount_.Resolve(node_id));
+  const NodeFd fd = OpenPath(resolver_.Resolve(node_id));
   const auto size = static_cast<off_t>(StatxAt(fd.get(), "").stx_size);
   if (offset <= size) return;
-  mount_.pages.DropTail(node_id, size, [this, node_id] { PassGate(node_id); });
+  open_.pages.DropTail(node_id, size, [this, node_id] { PassGate(node_id); });
 }
 
 // The snapshot of a volume also flushes its data, but skips pages that are being written to. With a program
@@ -248,7 +248,7 @@ void FileTree::WriteOut(const std::vector<WriterHandle>& writers) {
 void FileTree::WriteOutEarly(const std::vector<WriterHandle>& writers) {
   // A piece that takes longer to submit is large: wait for it before submitting more.
   static constexpr std::chrono::microseconds kLittle{500};
-  Pieces pieces(&mount_.store.backend().right_of_way());
+  Pieces pieces(&store_.backend().right_of_way());
   ForEachWritten(writers, [&pieces](int fd) {
     const int lost = DoInPieces(fd, pieces, [fd](off_t at, off_t size) {
       const auto begin = std::chrono::steady_clock::now();
@@ -267,7 +267,7 @@ void FileTree::ForEachWritten(const std::vector<WriterHandle>& writers,
     if (writer.node == std::exchange(last, writer.node)) continue;
     UniqueFd fd;
     try {
-      fd = OpenForData(mount_.Resolve(writer.node), O_RDONLY | O_NOATIME);
+      fd = OpenForData(resolver_.Resolve(writer.node), O_RDONLY | O_NOATIME);
     } catch (const Error&) {
       continue;
     }
@@ -276,13 +276,13 @@ void FileTree::ForEachWritten(const std::vector<WriterHandle>& writers,
 }
 
 std::unique_ptr<FreezeLock::Pass> FileTree::PassGate(NodeId node_id) const {
-  const std::shared_ptr<View> view = mount_.slots.Find(SlotOf(node_id));
+  const std::shared_ptr<View> view = nodes_.slots.Find(SlotOf(node_id));
   if (!view || !view->workspace) return nullptr;
   return std::make_unique<FreezeLock::Pass>(view->workspace->freeze_lock(), node_id);
 }
 
 std::unique_ptr<FreezeLock::Approach> FileTree::ApproachFreezeLock(NodeId node_id) const {
-  const std::shared_ptr<View> view = mount_.slots.Find(SlotOf(node_id));
+  const std::shared_ptr<View> view = nodes_.slots.Find(SlotOf(node_id));
   if (!view || !view->workspace) return nullptr;
   return std::make_unique<FreezeLock::Approach>(view->workspace->freeze_lock(), node_id);
 }
@@ -305,35 +305,35 @@ int FileTree::WriteOutInPieces(int fd, Pieces& pieces) {
 }
 
 void FileTree::SyncBy(NodeId node_id, uint64_t handle, int fd, bool data_only) const {
-  Pieces pieces(&mount_.store.backend().right_of_way());
+  Pieces pieces(&store_.backend().right_of_way());
   // An error that the kernel reports through one call is not reported again through the other.
   int lost = IsLarge(fd) ? WriteOutInPieces(fd, pieces) : 0;
   if (lost == 0) {
     if ((data_only ? fdatasync(fd) : fsync(fd)) == 0) return;
     lost = errno;
   }
-  mount_.open_files.NoteLostWrites(node_id, handle, lost);
-  mount_.open_files.TakeLostWrites(node_id, handle);  // reported now
-  mount_.store.backend().SuspectLostWrites();
+  open_.files.NoteLostWrites(node_id, handle, lost);
+  open_.files.TakeLostWrites(node_id, handle);  // reported now
+  store_.backend().SuspectLostWrites();
   throw Error(lost, "sync a file");
 }
 
 // The kernel sends an FSYNC after a write through its page cache, but not after one that bypasses it (of an
 // append-only file): then only the WRITE's flags say so.
 void FileTree::SyncWritten(NodeId node_id, uint64_t handle, int fd, int flags) const {
-  if ((flags & O_DSYNC) == 0 || !mount_.open_files.IsUncached(node_id, handle)) return;
+  if ((flags & O_DSYNC) == 0 || !open_.files.IsUncached(node_id, handle)) return;
   constexpr int kBeyondData = O_SYNC & ~O_DSYNC;
   SyncBy(node_id, handle, fd, (flags & kBeyondData) == 0);
 }
 
 void FileTree::Sync(NodeId node_id, uint64_t handle, bool data_only) {
   const auto approach = ApproachFreezeLock(node_id);
-  const UniqueFd fd = OpenAnew(mount_.Resolve(node_id), O_RDONLY);
+  const UniqueFd fd = OpenAnew(resolver_.Resolve(node_id), O_RDONLY);
   SyncBy(node_id, handle, fd.get(), data_only);
   // A program that syncs one file before it writes to another finds this order in a checkpoint: this does not
   // return while a checkpoint is made. The sync may take long, so it is not done inside the freeze lock.
   PassGate(node_id);
-  if (const int lost = mount_.open_files.TakeLostWrites(node_id, handle); lost != 0) {
+  if (const int lost = open_.files.TakeLostWrites(node_id, handle); lost != 0) {
     throw Error(lost, "sync a file",
                 "writes to it were lost; another program has already received this error");
   }
@@ -356,7 +356,7 @@ off_t FileTree::AllocationPiece(int fd, int mode, off_t length, const Pieces& pi
 void FileTree::Allocate(NodeId node_id, int mode, off_t offset, off_t length, const Caller& caller,
                         const InGroup& in_group, bool holds_pages) {
   if (holds_pages) BeforeGrowth(node_id, offset + length);
-  Pieces pieces(&mount_.store.backend().right_of_way());
+  Pieces pieces(&store_.backend().right_of_way());
   if (length > pieces.bytes()) FreezeLock::BeforeLongWork();
   const auto approach = ApproachFreezeLock(node_id);
   for (off_t piece = 0; length > 0; offset += piece, length -= piece) {
@@ -393,10 +393,10 @@ size_t FileTree::CopyRange(NodeId from_id, off_t from_offset, NodeId to_id, off_
   if (may_share || length > kShortBytes) FreezeLock::BeforeLongWork();
   // Resolved before the freeze lock is passed: a snapshot whose data turns out to be missing is marked in the
   // store, whose lock a rollback holds while it waits for this freeze lock.
-  const UniqueFd from = OpenAnew(mount_.Resolve(from_id), O_RDONLY);
+  const UniqueFd from = OpenAnew(resolver_.Resolve(from_id), O_RDONLY);
   const auto end = std::chrono::steady_clock::now() + kCallMax;
   const auto approach = ApproachFreezeLock(to_id);
-  Pieces pieces(&mount_.store.backend().right_of_way());
+  Pieces pieces(&store_.backend().right_of_way());
   size_t copied = 0;
   size_t last = 0;
   do {
@@ -420,8 +420,8 @@ size_t FileTree::CopyRange(NodeId from_id, off_t from_offset, NodeId to_id, off_
 
 off_t FileTree::Seek(NodeId node_id, off_t offset, int whence, bool holds_pages) {
   // Data stored to the kernel's pages must not be reported as a hole.
-  if (holds_pages) mount_.pages.WriteBack(node_id);
-  const UniqueFd fd = OpenAnew(mount_.Resolve(node_id), O_RDONLY);
+  if (holds_pages) open_.pages.WriteBack(node_id);
+  const UniqueFd fd = OpenAnew(resolver_.Resolve(node_id), O_RDONLY);
   // Seeking passes the extents one by one, of which there may be a million.
   if (StatxAt(fd.get(), "").stx_blocks > kSeekBlocksMax) FreezeLock::BeforeLongWork();
   return CheckSyscall(lseek(fd.get(), offset, whence), "seek in a file");
@@ -431,12 +431,12 @@ void FileTree::FlagsIoctl(NodeId node_id, unsigned long request, void* argument)
   const bool changes = request == FS_IOC_SETFLAGS || request == FS_IOC_FSSETXATTR;
   std::optional<MutationGuard> change;
   if (changes) change.emplace(BeginMutation(node_id));
-  const UniqueFd fd = OpenAnew(changes ? change->node : mount_.Resolve(node_id), O_RDONLY);
+  const UniqueFd fd = OpenAnew(changes ? change->node : resolver_.Resolve(node_id), O_RDONLY);
   CheckSyscall(ioctl(fd.get(), request, argument),
                changes ? "change file flags" : "read file flags");
   if (!changes) return;
-  mount_.open_files.AttributesChanged(node_id);
-  mount_.kernel.InvalidateAttributes(node_id);  // for its ctime
+  open_.files.AttributesChanged(node_id);
+  kernel_.InvalidateAttributes(node_id);  // for its ctime
 }
 
 }  // namespace ckptfs

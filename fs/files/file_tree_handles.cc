@@ -9,14 +9,14 @@ namespace ckptfs {
 // ESTALE unless the node certainly stands for the same file as before. If the number has been reused, the
 // generation differs, which the kernel compares.
 Entry FileTree::FindAgain(NodeId node_id) {
-  Node node = mount_.Resolve(node_id);
+  Node node = resolver_.Resolve(node_id);
   if (!node.volume) throw Error(ESTALE, "find a file", "its snapshot has been deleted");
   if (IsLeftBehind(node)) {
     throw Error(ESTALE, "find a file", "a rollback has put another in its place");
   }
   const Timeout timeout(*this, node.in_writing);
   const UniqueFd fd = node.volume->OpenInode(node.file, O_PATH | O_NOFOLLOW);
-  const struct statx status = mount_.orphans.Stat(node_id, fd.get());
+  const struct statx status = open_.orphans.Stat(node_id, fd.get());
   if (status.stx_nlink == 0) throw Error(ESTALE, "find a file", "it has been removed");
   const bool is_directory = S_ISDIR(status.stx_mode);
   const bool is_of_directories = node.view->kind == View::Kind::kLiveDirectories;
@@ -35,7 +35,7 @@ Entry FileTree::FindAgain(NodeId node_id) {
 }
 
 std::optional<Entry> FileTree::FindParent(NodeId directory_id) {
-  const Node node = mount_.Resolve(directory_id);
+  const Node node = resolver_.Resolve(directory_id);
   if (!node.volume) throw Error(ESTALE, "find a directory", "its snapshot has been deleted");
   const UniqueFd fd = OpenDirectory(*node.volume, node.file, O_PATH);
   const auto is_root = [&] { return StatxAt(fd.get(), "..").stx_ino == node.volume->root_inode(); };
@@ -47,7 +47,7 @@ std::optional<Entry> FileTree::FindParent(NodeId directory_id) {
 }
 
 NodeHandle FileTree::HandleOf(NodeId file) const {
-  const Node node = mount_.Resolve(file);
+  const Node node = resolver_.Resolve(file);
   FileId id;
   if (NeedsIdentity(node, S_IFREG)) id = node.volume->Identify(OpenPath(node).get(), "");
   return {.node = file, .generation = GenerationOf(*node.view, *node.volume, id)};

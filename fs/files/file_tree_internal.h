@@ -15,13 +15,13 @@ namespace ckptfs {
 
 class FileTree::Directory {
  public:
-  Directory(MountContext& mount, const Node& node) {
+  Directory(const FileTree& files, const Node& node) {
     if (node.is_root) {
       fd_ = node.volume->root_fd();
       return;
     }
-    shared_ = mount.directory_fds.Open(node.volume, node.file);
-    mount.tidier.Wake();
+    shared_ = files.nodes_.directory_fds.Open(node.volume, node.file);
+    files.tidier_.Wake();
     fd_ = shared_->get();
   }
   int fd() const noexcept { return fd_; }
@@ -46,14 +46,14 @@ class FileTree::NodeFd {
 class FileTree::Timeout {
  public:
   Timeout(const FileTree& files, bool in_writing)
-      : files_(files), in_writing_(in_writing), ends_(files.mount_.mapped.ends()) {}
+      : files_(files), in_writing_(in_writing), ends_(files.open_.mapped.ends()) {}
 
   // For a node whose attributes have been read since construction.
   double Of(NodeId node) const {
     if (in_writing_) return 0;
     const bool may_change =
-        files_.mount_.open_files.HasWriters(node) || files_.mount_.mapped.LookAgain(node);
-    return may_change || files_.mount_.mapped.ends() != ends_ ? 0 : kForeverSeconds;
+        files_.open_.files.HasWriters(node) || files_.open_.mapped.LookAgain(node);
+    return may_change || files_.open_.mapped.ends() != ends_ ? 0 : kForeverSeconds;
   }
 
  private:

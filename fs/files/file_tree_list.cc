@@ -81,11 +81,11 @@ int64_t LargestNumber(int directory_fd, int64_t begin, std::string_view entries)
 
 void FileTree::List(NodeId directory_id, off_t offset, size_t size_hint, bool with_attributes,
                     const ListSink& sink) {
-  Node node = mount_.Resolve(directory_id);
+  Node node = resolver_.Resolve(directory_id);
   if (with_attributes && node.workspace) {
     // Before the volume is chosen: a rollback that switches it afterwards must know of this listing.
     node.workspace->directories().NoteListing(directory_id);
-    node = mount_.Resolve(directory_id);
+    node = resolver_.Resolve(directory_id);
   }
   // The kernel keeps no directory open (which saves a round trip at each opendir and closedir), so each call
   // opens it anew and continues where the last one ended: positions are stable.

@@ -35,7 +35,7 @@ bool KeepsSetGid(mode_t mode) { return (mode & S_ISGID) != 0; }
 FileTree::MutationGuard FileTree::BeginMutation(NodeId node) { return BeginMutation(node, node); }
 
 FileTree::MutationGuard FileTree::BeginMutation(NodeId node, NodeId locked) {
-  const std::shared_ptr<View> view = mount_.slots.Find(SlotOf(node));
+  const std::shared_ptr<View> view = nodes_.slots.Find(SlotOf(node));
   if (!view) throw Error(ESTALE, "find a file");
   if (!view->workspace) throw Error(EROFS, "change a file of a snapshot");
   if (mount_.options.refuse_changes) {
@@ -45,14 +45,14 @@ FileTree::MutationGuard FileTree::BeginMutation(NodeId node, NodeId locked) {
   MutationGuard change{
       .pass = std::make_unique<FreezeLock::Pass>(view->workspace->freeze_lock(), locked),
       .node = {}};
-  change.node = mount_.Resolve(node);
+  change.node = resolver_.Resolve(node);
   if (change.node.volume->HasStopped()) {
     throw Error(ENOSPC, "change a file", "the workspace has stopped for want of space",
                 "See 'ckpt status'");
   }
   // A file of a previous state: its writers continue to use it there. A caller that came by a name got the
   // previous state a moment ago and must look it up again, which ESTALE makes the kernel do.
-  if (IsLeftBehind(change.node) && !mount_.open_files.HasWriters(node)) {
+  if (IsLeftBehind(change.node) && !open_.files.HasWriters(node)) {
     throw Error(ESTALE, "change a file", "a rollback has put another in its place");
   }
   return change;
@@ -91,14 +91,14 @@ Entry FileTree::MakeEntry(const Node& parent, const struct statx& status, FileId
   const View& view = parent.workspace ? *parent.files : *parent.view;
   const NodeHandle handle{.node = MakeNumber(view.slot, status.stx_ino),
                           .generation = GenerationOf(view, *parent.volume, id)};
-  mount_.slots.Count(view);
+  nodes_.slots.Count(view);
   return MakeEntry(parent, handle, status, timeout);
 }
 
 Entry FileTree::MakeEntry(const Node& parent, int parent_fd, const char* name) {
   const Timeout timeout(*this, parent.in_writing);
   struct statx status {};
-  if (!(parent.workspace ? mount_.orphans.Stat(*parent.files, parent_fd, name, &status)
+  if (!(parent.workspace ? open_.orphans.Stat(*parent.files, parent_fd, name, &status)
                          : StatxIfThere(parent_fd, name, &status))) {
     return Entry{.entry_timeout_s = NameSeconds(parent)};
   }
@@ -112,12 +112,12 @@ Entry FileTree::MakeEntry(const Node& parent, int parent_fd, const char* name) {
 }
 
 Entry FileTree::Lookup(NodeId parent_id, const char* name) {
-  const Node parent = mount_.Resolve(parent_id);
+  const Node parent = resolver_.Resolve(parent_id);
   // Only in a snapshot: in the live tree, which has none, SnapshotTree answers.
   if (parent.is_root && name == kUnlinkedName && !HasUnlinkedFiles(*parent.volume)) {
     return Entry{.entry_timeout_s = NameSeconds(parent)};
   }
-  return MakeEntry(parent, Directory(mount_, parent).fd(), name);
+  return MakeEntry(parent, Directory(*this, parent).fd(), name);
 }
 
 // The entry of a name just created, which is removed again if this fails. Nothing has seen the name yet: the
@@ -143,7 +143,7 @@ Entry FileTree::MakeNode(NodeId parent_id, const char* name, mode_t mode, dev_t 
                          const Caller& caller) {
   const MutationGuard change = BeginMutation(parent_id);
   RefuseReservedName(change.node, name);
-  const Directory directory(mount_, change.node);
+  const Directory directory(*this, change.node);
   {
     const KeepSetId keep(KeepsSetGid(mode));
     const ActAs as(caller);
@@ -156,7 +156,7 @@ Entry FileTree::MakeDirectory(NodeId parent_id, const char* name, mode_t mode,
                               const Caller& caller) {
   const MutationGuard change = BeginMutation(parent_id);
   RefuseReservedName(change.node, name);
-  const Directory directory(mount_, change.node);
+  const Directory directory(*this, change.node);
   {
     const KeepSetId keep(KeepsSetGid(mode));
     const ActAs as(caller);
@@ -169,7 +169,7 @@ Entry FileTree::MakeSymlink(NodeId parent_id, const char* name, const char* targ
                             const Caller& caller) {
   const MutationGuard change = BeginMutation(parent_id);
   RefuseReservedName(change.node, name);
-  const Directory directory(mount_, change.node);
+  const Directory directory(*this, change.node);
   {
     const ActAs as(caller);
     CheckSyscall(symlinkat(target, directory.fd(), name), "make a symlink");
@@ -180,9 +180,9 @@ Entry FileTree::MakeSymlink(NodeId parent_id, const char* name, const char* targ
 Entry FileTree::MakeLink(NodeId node_id, NodeId new_parent, const char* new_name) {
   const MutationGuard change = BeginMutation(new_parent);
   RefuseReservedName(change.node, new_name);
-  const std::shared_ptr<View> view = mount_.slots.Find(SlotOf(node_id));
+  const std::shared_ptr<View> view = nodes_.slots.Find(SlotOf(node_id));
   if (view && !view->workspace) throw Error(EXDEV, "link a file of a snapshot");
-  const Node node = mount_.Resolve(node_id);
+  const Node node = resolver_.Resolve(node_id);
   if (node.volume != change.node.volume) {
     // A rollback came between the two path walks of link(2): the kernel repeats them on ESTALE.
     if (node.workspace == change.node.workspace) {
@@ -190,11 +190,11 @@ Entry FileTree::MakeLink(NodeId node_id, NodeId new_parent, const char* new_name
     }
     throw Error(EXDEV, "link a file into another workspace");
   }
-  const Directory directory(mount_, change.node);
+  const Directory directory(*this, change.node);
   const NodeFd fd = OpenPath(node);
   // If the file had no name, from now on only the new name keeps it.
-  const bool had_name = !mount_.orphans.Contains(node_id);
-  mount_.orphans.GiveName(node_id, *node.volume, fd.get(), [&] {
+  const bool had_name = !open_.orphans.Contains(node_id);
+  open_.orphans.GiveName(node_id, *node.volume, fd.get(), [&] {
     CheckSyscall(linkat(fd.get(), "", directory.fd(), new_name, AT_EMPTY_PATH), "link a file");
   });
   return had_name ? MakeEntryOfNew(change.node, directory.fd(), new_name, 0)
@@ -220,14 +220,14 @@ CreatedFile FileTree::FinishCreate(const MutationGuard& change, UniqueFd fd, int
         .for_daemon = [&] { return std::move(fd); },
     };
     const InGroupOf as(caller);
-    created.open = mount_.open_files.Open(
-        created.entry.node,
-        {.for_writing = for_writing,
-         .pid = caller.pid,
-         .user = caller.uid,
-         .may_pass_through = !HasSetId(created.entry.attributes.stat.st_mode),
-         .is_new = true},
-        opener);
+    created.open =
+        open_.files.Open(created.entry.node,
+                         {.for_writing = for_writing,
+                          .pid = caller.pid,
+                          .user = caller.uid,
+                          .may_pass_through = !HasSetId(created.entry.attributes.stat.st_mode),
+                          .is_new = true},
+                         opener);
   } catch (...) {
     Forget(created.entry.node, 1);
     throw;
@@ -239,7 +239,7 @@ CreatedFile FileTree::Create(NodeId parent_id, const char* name, mode_t mode, in
                              const Caller& caller) {
   const MutationGuard change = BeginMutation(parent_id);
   RefuseReservedName(change.node, name);
-  const Directory directory(mount_, change.node);
+  const Directory directory(*this, change.node);
   UniqueFd fd;
   {
     const KeepSetId keep(KeepsSetGid(mode));
@@ -264,7 +264,7 @@ CreatedFile FileTree::Create(NodeId parent_id, const char* name, mode_t mode, in
 CreatedFile FileTree::CreateUnnamed(NodeId parent_id, mode_t mode, int flags,
                                     const Caller& caller) {
   const MutationGuard change = BeginMutation(parent_id);
-  const Directory directory(mount_, change.node);
+  const Directory directory(*this, change.node);
   UniqueFd fd;
   {
     const KeepSetId keep(KeepsSetGid(mode));
@@ -278,10 +278,10 @@ CreatedFile FileTree::CreateUnnamed(NodeId parent_id, mode_t mode, int flags,
   CreatedFile created = FinishCreate(change, std::move(fd), flags, caller);
   const NodeId node = created.entry.node;
   try {
-    mount_.orphans.AddUnnamed(
+    open_.orphans.AddUnnamed(
         node, {.directory = change.node.file, .name = "#" + std::to_string(InodeOf(node))});
   } catch (...) {
-    mount_.open_files.TakeBack(node, created.open.handle);
+    open_.files.TakeBack(node, created.open.handle);
     Forget(node, 1);
     throw;
   }
@@ -305,25 +305,25 @@ struct FileTree::LastName {
   std::unique_ptr<OrphanInodes::Removal> removal;  // of an open file
 
   // Called once the name has been removed; it must not make the call fail.
-  void Done(MountContext& mount) noexcept {
+  void Done(FileTree& files) noexcept {
     try {
-      Keep(mount);
+      Keep(files);
     } catch (const std::exception& error) {
       spdlog::error("a file that is still in use after its last name has gone: {}", error.what());
     }
   }
 
  private:
-  void Keep(MountContext& mount) {
+  void Keep(FileTree& files) {
     if (directory != 0 && view) view->workspace->directories().Remove(directory);
     const bool linked = removal && removal->linked();
     if (removal) removal->Done();
     removal.reset();
     if (linked || node == 0 || !view) return;
     // A rollback releases the view of the previous state: this keeps its slot from being reused meanwhile.
-    if (!mount.slots.TryCount(*view)) return;  // the node can no longer be requested
-    mount.orphans.NameGone(node, std::move(fd), std::move(claim), std::move(place));
-    mount.slots.Forget(view->slot, 1);
+    if (!files.nodes_.slots.TryCount(*view)) return;  // the node can no longer be requested
+    files.open_.orphans.NameGone(node, std::move(fd), std::move(claim), std::move(place));
+    files.nodes_.slots.Forget(view->slot, 1);
   }
 };
 
@@ -338,14 +338,14 @@ FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, con
   const bool is_directory = S_ISDIR(status.stx_mode);
   const NodeId node = is_directory ? 0 : MakeNumber(parent.files->slot, status.stx_ino);
   if (!is_directory && status.stx_nlink > 1) {
-    const bool has_hidden_link = status.stx_nlink == 2 && mount_.orphans.HasLink(node);
+    const bool has_hidden_link = status.stx_nlink == 2 && open_.orphans.HasLink(node);
     if (!has_hidden_link) return last;
   }
   if (is_directory) {
     const FileId id = parent.volume->Identify(parent_fd, name);
-    mount_.directory_fds.Drop(*parent.volume, id.inode);
+    nodes_.directory_fds.Drop(*parent.volume, id.inode);
     last.directory = parent.workspace->AcquireDirectory(id).node;
-    last.view = mount_.slots.Find(SlotOf(last.directory));
+    last.view = nodes_.slots.Find(SlotOf(last.directory));
     Forget(last.directory, 1);
   }
   // Too many open files: the file goes with its name.
@@ -355,16 +355,16 @@ FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, con
   if (!is_directory) last.view = parent.files;
   last.place = {.directory = parent.file, .name = name};
   const bool is_file = S_ISREG(status.stx_mode);
-  const bool is_open = is_file && (mount_.open_files.IsOpen(node) || mount_.mapped.LookAgain(node));
+  const bool is_open = is_file && (open_.files.IsOpen(node) || open_.mapped.LookAgain(node));
   if (is_open) {
     last.removal =
-        std::make_unique<OrphanInodes::Removal>(mount_.orphans, node, *parent.volume, last.fd.get(),
+        std::make_unique<OrphanInodes::Removal>(open_.orphans, node, *parent.volume, last.fd.get(),
                                                 DirectoryPathIn(*parent.volume, parent_fd) + name);
     return last;
   }
   const bool is_large = is_file && status.stx_blocks > kKeptBlocksMax;
   if (is_large && status.stx_blocks > kLongBlocks) FreezeLock::BeforeLongWork();
-  if (!is_large) last.claim = mount_.descriptors.Claim(user);
+  if (!is_large) last.claim = open_.descriptors.Claim(user);
   if (!last.claim.valid()) last.removed = std::move(last.fd);
   return last;
 }
@@ -372,34 +372,34 @@ FileTree::LastName FileTree::HoldLastName(const Node& parent, int parent_fd, con
 void FileTree::Unlink(NodeId parent_id, const char* name, uid_t user) {
   UniqueFd removed;  // closed last
   const MutationGuard change = BeginMutation(parent_id);
-  const Directory directory(mount_, change.node);
+  const Directory directory(*this, change.node);
   LastName last = HoldLastName(change.node, directory.fd(), name, user);
   removed = std::move(last.removed);
   CheckSyscall(unlinkat(directory.fd(), name, 0), "remove a file");
-  last.Done(mount_);
+  last.Done(*this);
 }
 
 void FileTree::RemoveDirectory(NodeId parent_id, const char* name, uid_t user) {
   const MutationGuard change = BeginMutation(parent_id);
-  const Directory directory(mount_, change.node);
+  const Directory directory(*this, change.node);
   LastName last = HoldLastName(change.node, directory.fd(), name, user);
   CheckSyscall(unlinkat(directory.fd(), name, AT_REMOVEDIR), "remove a directory");
-  last.Done(mount_);
+  last.Done(*this);
 }
 
 void FileTree::Rename(NodeId parent_id, const char* name, NodeId new_parent_id,
                       const char* new_name, unsigned int flags, const Caller& caller) {
   UniqueFd removed;  // the replaced file; closed last
   const MutationGuard change = BeginMutation(parent_id);
-  const Node new_parent = mount_.Resolve(new_parent_id);
+  const Node new_parent = resolver_.Resolve(new_parent_id);
   if (!new_parent.workspace) throw Error(EROFS, "move a file into a snapshot");
   if (new_parent.volume != change.node.volume) {
     throw Error(EXDEV, "move a file to another workspace");
   }
   RefuseReservedName(new_parent, new_name);
   if ((flags & RENAME_EXCHANGE) != 0) RefuseReservedName(change.node, name);
-  const Directory from(mount_, change.node);
-  const Directory to(mount_, new_parent);
+  const Directory from(*this, change.node);
+  const Directory to(*this, new_parent);
   LastName last;
   if ((flags & (RENAME_NOREPLACE | RENAME_EXCHANGE)) == 0) {
     last = HoldLastName(new_parent, to.fd(), new_name, caller.uid);
@@ -408,14 +408,14 @@ void FileTree::Rename(NodeId parent_id, const char* name, NodeId new_parent_id,
   std::optional<ActAs> as;
   if ((flags & RENAME_WHITEOUT) != 0) as.emplace(caller);  // it creates a file
   CheckSyscall(renameat2(from.fd(), name, to.fd(), new_name, flags), "rename a file");
-  last.Done(mount_);
+  last.Done(*this);
   new_parent.workspace->NoteMovedName(new_parent_id, new_name);
   if ((flags & RENAME_EXCHANGE) != 0) change.node.workspace->NoteMovedName(parent_id, name);
 }
 
 void FileTree::Forget(NodeId node, uint64_t lookups) {
   const Slot slot = SlotOf(node);
-  const std::shared_ptr<View> view = mount_.slots.Find(slot);
+  const std::shared_ptr<View> view = nodes_.slots.Find(slot);
   if (!view) return;
   try {
     LetGo(node, view);
@@ -426,15 +426,15 @@ void FileTree::Forget(NodeId node, uint64_t lookups) {
   if (view->kind == View::Kind::kLiveDirectories && InodeOf(node) != kRootInode) {
     view->workspace->directories().Forget(node, lookups);
   }
-  mount_.slots.Forget(slot, lookups);
+  nodes_.slots.Forget(slot, lookups);
 }
 
 void FileTree::LetGo(NodeId node, const std::shared_ptr<View>& view) {
   Failpoint("forget.before-all");
-  mount_.orphans.Forget(node, view);
+  open_.orphans.Forget(node, view);
   // Some lookups may remain (one that a full listing takes back): only what is no longer mapped is dropped,
   // which applies to every node that the kernel has forgotten.
-  mount_.mapped.LookAgain(node);
+  open_.mapped.LookAgain(node);
 }
 
 }  // namespace ckptfs

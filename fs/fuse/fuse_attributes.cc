@@ -66,7 +66,7 @@ bool IsSentBack(fuse_req_t request, NodeId node, const WaitForNames& wait) {
   const SystemCall call = SystemCallOf(thread);
   if (IsListing(call)) return false;
   return (wait.stopped && !wait.stopped->AwaitWalks(thread, LocksHeldBy(call, node))) ||
-         HandlersOf(request).mount.stale_names.SendsBack(node, thread);
+         HandlersOf(request).invalidation.stale_names.SendsBack(node, thread);
 }
 
 // What the catalog knows of a list or a snapshot.

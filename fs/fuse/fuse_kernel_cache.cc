@@ -36,12 +36,12 @@ void WarnUnlessUnknown(int result, const char* what) {
 }  // namespace
 
 void FuseKernelCache::Attach(std::shared_ptr<fuse_session> session) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   session_.swap(session);
 }
 
 std::shared_ptr<fuse_session> FuseKernelCache::Session() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return session_;
 }
 

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 
+#include "backend/base/mutex.h"
 #include "fs/nodes/kernel_cache.h"
 
 struct fuse_session;
@@ -29,8 +29,8 @@ class FuseKernelCache : public KernelCache {
  private:
   std::shared_ptr<fuse_session> Session() const;
 
-  mutable std::mutex mutex_;
-  std::shared_ptr<fuse_session> session_;
+  mutable Mutex mutex_;
+  std::shared_ptr<fuse_session> session_ GUARDED_BY(mutex_);
 };
 
 }  // namespace ckptfs

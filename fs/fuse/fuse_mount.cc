@@ -121,7 +121,7 @@ void ShowAccessTimes(const std::string& mountpoint, const AccessTimes& wanted) {
 class FuseMount::Impl {
  public:
   Impl(Store& store, const MountOptions& mount, const FuseOptions& fuse, MountHelper& helper)
-      : context_(store, kernel_, mount, helper), handlers_(context_) {
+      : handlers_(store, kernel_, mount, helper) {
     fuse_set_log_func(LogFromLibrary);
     std::signal(SIGIO, SIG_IGN);  // MappedFiles::IsOpenUnderneath
     std::vector<std::string> words = {"ckptfs", "-o",
@@ -145,7 +145,7 @@ class FuseMount::Impl {
                   "mounted on");
     }
     ShowAccessTimes(mount.mountpoint, fuse.access_times);
-    context_.device = DeviceOfMount(mount.mountpoint);
+    handlers_.mount.device = DeviceOfMount(mount.mountpoint);
     kernel_.Attach(session_);
     helper.SetMountpoint(mount.mountpoint);
   }
@@ -165,6 +165,7 @@ class FuseMount::Impl {
         fuse_loop_cfg_create(), fuse_loop_cfg_destroy);
     fuse_loop_cfg_set_max_threads(config.get(), kRequestThreadsMax);
     fuse_loop_cfg_set_idle_threads(config.get(), kRequestThreadsMax);
+    handlers_.automatic.Begin();
     const int result = fuse_session_loop_mt(session_.get(), config.get());
     // Positive: a signal ended the loop.
     if (result < 0) throw Error(-result, "read requests from the kernel");
@@ -172,9 +173,8 @@ class FuseMount::Impl {
 
  private:
   FuseKernelCache kernel_;
-  MountContext context_;
-  // Destroyed before what the handlers use, and after the session's threads, which end in Run. A thread of
-  // the context may be notifying the kernel meanwhile, and keeps the session alive for that long.
+  // Destroyed after the session's threads, which end in Run, and after those of the handlers, which may be
+  // notifying the kernel until then.
   std::shared_ptr<fuse_session> session_;
   FuseHandlers handlers_;
 };

@@ -7,7 +7,8 @@
 
 #include "backend/mount/access_times.h"
 #include "catalog/store/store.h"
-#include "fs/files/mount_context.h"
+#include "fs/nodes/mount_context.h"
+#include "fs/open/mount_helper.h"
 
 namespace ckptfs {
 

@@ -43,7 +43,7 @@ void Negotiate(FuseHandlers& handlers, fuse_conn_info* connection) {
   fuse_unset_feature_flag(connection, FUSE_CAP_WRITEBACK_CACHE);
   if (!fuse_get_feature_flag(connection, FUSE_CAP_PASSTHROUGH)) {
     spdlog::info("this kernel has no FUSE passthrough (6.9): data goes through the daemon");
-    handlers.mount.open_files.DisablePassthrough();
+    handlers.open.files.DisablePassthrough();
   } else {
     // Little data passes through the daemon. Each entry of a ring has room for the largest request.
     connection->max_write = std::min(connection->max_write, kMaxWriteBytes);

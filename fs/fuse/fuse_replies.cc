@@ -21,15 +21,15 @@ void Describe(fuse_file_info& file, const OpenReply& open) {
 }  // namespace
 
 std::shared_ptr<LiveWorkspace> StoppedAt(const FuseHandlers& handlers, NodeId node) {
-  if (handlers.mount.stopped_walks == 0) return nullptr;
-  const auto view = handlers.mount.slots.Find(SlotOf(node));
+  if (handlers.invalidation.stopped_walks == 0) return nullptr;
+  const auto view = handlers.nodes.slots.Find(SlotOf(node));
   const bool leads =
       view && view->kind == View::Kind::kLiveDirectories && view->workspace->StopsWalks();
   return leads ? view->workspace : nullptr;
 }
 
 bool KeepsAttributes(const FuseHandlers& handlers, NodeId node) {
-  return !handlers.mount.stale_names.Contains(node) && !StoppedAt(handlers, node);
+  return !handlers.invalidation.stale_names.Contains(node) && !StoppedAt(handlers, node);
 }
 
 fuse_entry_param EntryParam(const FuseHandlers& handlers, const Entry& entry) {

@@ -55,11 +55,10 @@ Done SetListedXattr(fuse_req_t request, NodeId node, const ArgumentText& name,
 
 AnsweredElsewhere StopWrites(fuse_req_t request, NodeId node, const ArgumentText& name,
                              const ArgumentBytes& /*value*/, int /*flags*/) {
-  HandlersOf(request).mount.write_barrier.Park(node, name.view(),
-                                               [request, ring = RingThread::Current()] {
-                                                 const AnswersFor answers(ring);
-                                                 ReplyError(request, MountHelper::kAnswer);
-                                               });
+  HandlersOf(request).barrier.Park(node, name.view(), [request, ring = RingThread::Current()] {
+    const AnswersFor answers(ring);
+    ReplyError(request, MountHelper::kAnswer);
+  });
   return {};
 }
 

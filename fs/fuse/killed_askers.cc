@@ -18,7 +18,7 @@ constexpr std::chrono::milliseconds kMoment{50};
 void KilledAskers::Watch(const std::shared_ptr<PendingRequest>& pending) {
   if (pending->caller().pid == 0) return;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     watched_.push_back({pending, Clock::now()});
   }
   watcher_.Wake();
@@ -28,7 +28,7 @@ void KilledAskers::Watch(const std::shared_ptr<PendingRequest>& pending) {
 std::deque<std::shared_ptr<PendingRequest>> KilledAskers::Waiting() {
   std::deque<std::shared_ptr<PendingRequest>> waiting;
   const auto begun_before = Clock::now() - kMoment;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::erase_if(watched_, [](const Watched& watched) {
     const auto pending = watched.pending.lock();
     return !pending || pending->is_answered();
@@ -53,7 +53,7 @@ bool KilledAskers::Look() {
       pending->Kill([&] { ReplyError(pending->request(), EINTR); });
     }
   }
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return !watched_.empty();
 }
 

@@ -6,8 +6,8 @@
 #include <chrono>
 #include <deque>
 #include <memory>
-#include <mutex>
 
+#include "backend/base/mutex.h"
 #include "backend/base/periodic_timer.h"
 #include "fs/fuse/pending_request.h"
 
@@ -33,8 +33,8 @@ class KilledAskers {
   bool Look();
   std::deque<std::shared_ptr<PendingRequest>> Waiting();
 
-  std::mutex mutex_;
-  std::deque<Watched> watched_;  // in the order of their times
+  Mutex mutex_;
+  std::deque<Watched> watched_ GUARDED_BY(mutex_);  // in the order of their times
   PeriodicTimer watcher_{std::chrono::milliseconds(100), [this] { return Look(); }};  // last
 };
 

@@ -18,13 +18,13 @@ void PendingReads::Read(fuse_req* request, const std::shared_ptr<ControlSession>
   std::shared_ptr<RingThread> ring = RingThread::Current();
   const bool by_ring = ring != nullptr;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     waiting_[request] = {
         .session = session, .ring = std::move(ring), .thread = fuse_req_ctx(request)->pid};
   }
   session->Read(max_bytes, [this, request](const std::string& data) { Finish(request, data); });
   // While it is in the list it has not been answered and can be used.
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!waiting_.contains(request)) return;
   if (by_ring) return watcher_.Wake();
   fuse_req_interrupt_func(request, OnInterrupt, this);
@@ -35,7 +35,7 @@ bool PendingReads::LookForInterrupted() {
   std::map<pid_t, fuse_req*> by_thread;
   std::set<pid_t> threads;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     for (const auto& [request, waiting] : waiting_) {
       if (!waiting.ring || waiting.thread == 0) continue;
       by_thread.emplace(waiting.thread, request);
@@ -52,7 +52,7 @@ bool PendingReads::LookForInterrupted() {
 void PendingReads::Finish(fuse_req* request, const std::string& data) {
   std::shared_ptr<RingThread> ring;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto waiting = waiting_.find(request);
     ring = std::move(waiting->second.ring);
     waiting_.erase(waiting);
@@ -75,7 +75,7 @@ void PendingReads::Interrupt(fuse_req* request) {
   interrupter_.Post([this, request] {
     std::shared_ptr<ControlSession> session;
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       const auto waiting = waiting_.find(request);
       if (waiting != waiting_.end()) session = waiting->second.session.lock();
     }

@@ -5,10 +5,10 @@
 
 #include <chrono>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <unordered_map>
 
+#include "backend/base/mutex.h"
 #include "backend/base/periodic_timer.h"
 #include "backend/base/serial_executor.h"
 #include "fs/control/control.h"
@@ -35,14 +35,14 @@ class PendingReads {
   void Interrupt(fuse_req* request);
   static void OnInterrupt(fuse_req* request, void* self) noexcept;
 
-  std::mutex mutex_;
+  Mutex mutex_;
   struct Waiting {
     std::weak_ptr<ControlSession> session;
     std::shared_ptr<RingThread> ring;  // the ring that the request came by
     pid_t thread = 0;                  // that sent it; 0: it is in a PID namespace of its own
   };
 
-  std::unordered_map<fuse_req*, Waiting> waiting_;
+  std::unordered_map<fuse_req*, Waiting> waiting_ GUARDED_BY(mutex_);
   // libfuse holds the request's lock while it reports an interrupt, so it is answered on another thread.
   // Last, because their tasks use the rest.
   SerialExecutor interrupter_;

@@ -5,9 +5,9 @@
 #include <cerrno>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <utility>
 
+#include "backend/base/mutex.h"
 #include "fs/files/file_tree.h"
 #include "fs/fuse/ring_thread.h"
 
@@ -49,7 +49,7 @@ class PendingRequest {
 
   // False if it must not be done any more.
   bool Begin() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     begun_ = true;
     return !answered_;
   }
@@ -58,7 +58,7 @@ class PendingRequest {
   // returns.
   template <typename Use>
   bool Touch(const Use& use) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (answered_) return false;
     use();
     return true;
@@ -67,7 +67,7 @@ class PendingRequest {
   // Answers by `send`, which returns what libfuse's fuse_reply functions return; so does this.
   template <typename Send>
   int Answer(const Send& send) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (answered_.exchange(true)) return -ENOENT;
     return send();
   }
@@ -76,7 +76,7 @@ class PendingRequest {
   template <typename Send>
   void Kill(const Send& send) {
     killed_ = true;
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (answered_ || (begun_ && kind_ != Kind::kVerb)) return;
     answered_ = true;
     send();
@@ -92,8 +92,8 @@ class PendingRequest {
   const Caller caller_;
   const std::shared_ptr<RingThread> ring_;  // the ring that it came by; null: none
   std::atomic<bool> killed_{false};
-  std::mutex mutex_;  // held while `request_` is used; guards the members below
-  bool begun_ = false;
+  Mutex mutex_;  // held while `request_` is used; guards the members below
+  bool begun_ GUARDED_BY(mutex_) = false;
   std::atomic<bool> answered_{false};  // set with the lock held
 };
 

@@ -22,9 +22,9 @@ bool RenameIsListed::Holds(fuse_req_t request, NodeId parent, const ArgumentText
 fuse_handlers::WaitForNames NamesAreSettling::OfNode(fuse_req_t request, NodeId node) {
   const FuseHandlers& handlers = HandlersOf(request);
   // The process that settles the names cannot wait until they are settled.
-  const bool settles = fuse_req_ctx(request)->pid == handlers.mount.helper.looker();
+  const bool settles = fuse_req_ctx(request)->pid == handlers.invalidation.helper.looker();
   fuse_handlers::WaitForNames wait{.stopped = settles ? nullptr : StoppedAt(handlers, node)};
-  wait.is_needed = wait.stopped || handlers.mount.stale_names.Contains(node);
+  wait.is_needed = wait.stopped || handlers.invalidation.stale_names.Contains(node);
   return wait;
 }
 

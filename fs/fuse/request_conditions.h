@@ -77,7 +77,7 @@ struct NodeIsControl {
 // The kernel may hold pages with stores from a mapping of the file.
 struct PagesAreHeld {
   static bool Holds(fuse_req_t request, NodeId node, const auto&... /*others*/) {
-    return HandlersOf(request).mount.pages.Holds(node);
+    return HandlersOf(request).open.pages.Holds(node);
   }
 };
 
@@ -85,7 +85,7 @@ struct PagesAreHeld {
 struct TargetsPagesAreHeld {
   static bool Holds(fuse_req_t request, NodeId /*from*/, off_t /*from_offset*/,
                     const AskedFile& /*in*/, NodeId to, const auto&... /*others*/) {
-    return HandlersOf(request).mount.pages.Holds(to);
+    return HandlersOf(request).open.pages.Holds(to);
   }
 };
 
@@ -93,7 +93,7 @@ struct TargetsPagesAreHeld {
 struct CapabilitiesMeetHeldPages {
   static bool Holds(fuse_req_t request, NodeId node, const ArgumentText& name,
                     const auto&... /*others*/) {
-    return name.view() == XATTR_NAME_CAPS && HandlersOf(request).mount.pages.Holds(node);
+    return name.view() == XATTR_NAME_CAPS && HandlersOf(request).open.pages.Holds(node);
   }
 };
 

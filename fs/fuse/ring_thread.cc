@@ -48,22 +48,22 @@ bool RingThread::Run(const std::function<void()>& task) {
     return true;
   }
   Task entry{.run = &task};
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   if (ended_) return false;
   tasks_.push_back(&entry);
   pthread_kill(thread_, kWakeSignal);
-  changed_.wait(lock, [&] { return entry.done || ended_; });
+  changed_.wait(lock.native(), [&]() REQUIRES(mutex_) { return entry.done || ended_; });
   return entry.done;
 }
 
 void RingThread::RunTasks() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (!tasks_.empty()) {
     Task* const task = tasks_.front();
     tasks_.pop_front();
-    lock.unlock();
+    lock.Unlock();
     (*task->run)();
-    lock.lock();
+    lock.Lock();
     task->done = true;
     changed_.notify_all();
   }
@@ -71,7 +71,7 @@ void RingThread::RunTasks() {
 
 void RingThread::End() {
   RunTasks();
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   ended_ = true;
   changed_.notify_all();
 }
@@ -89,7 +89,7 @@ int RingThread::SubmitAndWait(io_uring* ring, unsigned int count) {
                                       IORING_ENTER_GETEVENTS, &waiting_);
     if (result != -EINTR) return result;
     // A signal for anything but tasks ends the wait, as without this class.
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (tasks_.empty()) return result;
   }
 }

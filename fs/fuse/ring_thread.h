@@ -8,7 +8,8 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
+
+#include "backend/base/mutex.h"
 
 struct io_uring;
 
@@ -57,10 +58,10 @@ class RingThread {
 
   const pthread_t thread_;
   sigset_t waiting_{};  // the signal mask while it sleeps
-  std::mutex mutex_;
+  Mutex mutex_;
   std::condition_variable changed_;
-  std::deque<Task*> tasks_;
-  bool ended_ = false;
+  std::deque<Task*> tasks_ GUARDED_BY(mutex_);
+  bool ended_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace ckptfs

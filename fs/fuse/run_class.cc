@@ -17,9 +17,10 @@ std::shared_ptr<PendingRequest> KeepForLater(PendingRequest::Kind kind, fuse_req
 // Not on the verb's thread: the requester of another verb holds the directory's lock until its answer, which
 // may have to wait for this verb.
 void TellKernelOfUnanswered(FuseHandlers& handlers, const VerbScope& scope) {
-  handlers.mount.kernel.InvalidateAttributes(scope.node);
+  handlers.invalidation.kernel.InvalidateAttributes(scope.node);
   handlers.elastic_pool.Post([&handlers, names = scope.names] {
-    for (const auto& [directory, name] : names) handlers.mount.kernel.ExpireName(directory, name);
+    for (const auto& [directory, name] : names)
+      handlers.invalidation.kernel.ExpireName(directory, name);
   });
 }
 

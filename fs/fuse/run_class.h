@@ -67,7 +67,7 @@ RunOutcome AnswerOnce(fuse_req_t request, const char* operation, const Handle& h
 template <typename Handle>
 RunOutcome Answer(fuse_req_t request, const char* operation, const Handle& handle) noexcept {
   return AnswerOnce(request, operation, [&] {
-    const std::atomic<uint64_t>& switches = HandlersOf(request).mount.switches;
+    const std::atomic<uint64_t>& switches = HandlersOf(request).invalidation.switches;
     uint64_t before = 0;
     do {
       before = switches;

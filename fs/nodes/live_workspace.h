@@ -102,7 +102,7 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   enum class Holds { kNothing, kPerhaps, kPerhapsAgain };  // the last: also when it comes again
   bool AwaitWalks(pid_t thread, Holds holds);
   // Held by the thread that settles names.
-  std::mutex& settling() noexcept { return settling_; }
+  Mutex& settling() noexcept { return settling_; }
   // Made by that thread: while it exists, the thread may be waiting for a directory's lock.
   class LockWait {
    public:
@@ -141,7 +141,7 @@ class LiveWorkspace : public std::enable_shared_from_this<LiveWorkspace> {
   std::atomic<bool> retired_{false};
   std::atomic<int> name_stops_{0};
   std::atomic<int> walk_stops_{0};
-  std::mutex settling_;
+  Mutex settling_;
   std::atomic<int64_t> lock_wait_began_ns_{0};  // monotonic clock; 0: no wait
   std::condition_variable walks_go_on_;
   // The id of the newest snapshot when a state of another workspace last replaced this one's, or was itself

@@ -15,6 +15,7 @@
 #include "backend/base/recently_used.h"
 #include "backend/interface/backend.h"
 #include "catalog/db/records.h"
+#include "fs/nodes/kernel_cache.h"
 #include "fs/nodes/node_id.h"
 
 namespace ckptfs {
@@ -30,6 +31,13 @@ inline constexpr std::array kSnapDirs = {SnapDir::kRoot, SnapDir::kInner};
 inline NodeId ListNode(int64_t workspace_id, SnapDir place) {
   return MakeVirtualNode(place == SnapDir::kRoot ? VirtualKind::kRootList : VirtualKind::kInnerList,
                          static_cast<uint64_t>(workspace_id));
+}
+
+// A workspace's lists of snapshots have changed: drops what the kernel caches about them, which is their times
+// (they change with the snapshots) and their permissions (with the workspace's root). Request handlers may
+// call it.
+inline void ListsChanged(KernelCache& kernel, int64_t workspace_id) {
+  for (const SnapDir place : kSnapDirs) kernel.InvalidateAttributes(ListNode(workspace_id, place));
 }
 
 // One slot: one view of one volume.

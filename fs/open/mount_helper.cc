@@ -256,6 +256,7 @@ void MountHelper::SetMountpoint(const std::string& mountpoint) {
   send(socket_.get(), request.get(), request->bytes(), MSG_NOSIGNAL);
   NameRequest names;
   std::copy(mountpoint.begin(), mountpoint.end(), names.path.begin());
+  const MutexLock lock(names_mutex_);
   send(names_socket_.get(), &names, sizeof(names), MSG_NOSIGNAL);
 }
 
@@ -283,7 +284,7 @@ void MountHelper::LookUp(const std::string& name, std::chrono::milliseconds time
   NameRequest request;
   if (name.size() >= request.path.size()) return;
   std::copy(name.begin(), name.end(), request.path.begin());
-  const std::lock_guard lock(names_mutex_);
+  const MutexLock lock(names_mutex_);
   request.number = ++names_asked_;
   if (send(names_socket_.get(), &request, sizeof(request), MSG_NOSIGNAL | MSG_DONTWAIT) !=
       sizeof(request)) {

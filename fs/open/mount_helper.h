@@ -6,11 +6,11 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "backend/base/mutex.h"
 #include "backend/base/unique_fd.h"
 #include "fs/nodes/node_id.h"
 #include "fs/open/barrier_calls.h"
@@ -52,9 +52,10 @@ class MountHelper : public BarrierCalls {
 
  private:
   UniqueFd socket_;  // for write barriers
-  std::mutex names_mutex_;
-  UniqueFd names_socket_;  // for names; held from sending a request until its answer arrives
-  uint64_t names_asked_ = 0;
+  Mutex names_mutex_;
+  UniqueFd names_socket_
+      GUARDED_BY(names_mutex_);  // for names; held from sending a request until its answer arrives
+  uint64_t names_asked_ GUARDED_BY(names_mutex_) = 0;
   pid_t pid_ = -1;
   pid_t names_pid_ = -1;
 };

@@ -50,7 +50,7 @@ struct OpenWish {
 };
 
 // How to open the underlying file. Called with the lock of the node's record held, so they must not use
-// InodeTable: that rules out MountContext::Resolve and anything that sends a request to the mount. Waiting
+// InodeTable: that rules out NodeResolver::Resolve and anything that sends a request to the mount. Waiting
 // for the lease of MappedFiles::IsOpenUnderneath is safe: it is taken and released with the same lock held.
 struct FileOpener {
   // For passthrough: O_PATH or O_RDONLY; with OpenWish::may_use_page_cache always O_RDONLY.

@@ -65,7 +65,7 @@ std::vector<HeldFile> BusyFiles::InLive(const LiveWorkspace& workspace) const {
   const auto live = workspace.live();
   std::vector<HeldFile> files;
   if (!live->files) return files;
-  for (const WriterHandle& writer : mount_.mapped.Writers(live->files->slot)) {
+  for (const WriterHandle& writer : open_.mapped.Writers(live->files->slot)) {
     files.push_back(
         {.number = MakeNumber(workspace.number(), InodeOf(writer.node)), .pid = writer.pid});
   }
@@ -74,7 +74,7 @@ std::vector<HeldFile> BusyFiles::InLive(const LiveWorkspace& workspace) const {
 
 std::vector<std::string> BusyFiles::HoldersOf(const std::vector<HeldFile>& files,
                                               const Volume& volume, int64_t workspace_id) const {
-  const std::string root = mount_.options.mountpoint + "/" + mount_.NameOf(workspace_id);
+  const std::string root = mount_.options.mountpoint + "/" + nodes_.NameOf(workspace_id);
   std::set<uint64_t> left;  // inode numbers
   for (const HeldFile& file : files) left.insert(InodeOf(file.number));
   std::vector<std::string> holders;
@@ -157,18 +157,18 @@ void BusyFiles::RefuseOpenWriters(const LiveWorkspace& workspace, const std::str
 }
 
 void BusyFiles::RefuseOpenWriters(const LiveWorkspace& workspace) const {
-  RefuseOpenWriters(workspace, "roll back " + mount_.NameOf(workspace.id()),
+  RefuseOpenWriters(workspace, "roll back " + nodes_.NameOf(workspace.id()),
                     "Close them, or use 'ckpt rollback --force' to let them go on writing to the "
                     "state that is kept");
 }
 
 void BusyFiles::RefuseDetachedWriters(const SnapshotRecord& snapshot, const std::string& attempted,
                                       const std::string& hint) const {
-  const std::optional<DetachedState> state = mount_.writer_watch.Find(snapshot.volume);
+  const std::optional<DetachedState> state = open_.writer_watch.Find(snapshot.volume);
   if (!state) return;
   const auto held = [&] {
     std::vector<HeldFile> files;
-    for (const WriterHandle& writer : mount_.mapped.Writers(state->slot)) {
+    for (const WriterHandle& writer : open_.mapped.Writers(state->slot)) {
       // The kernel shows the number that it got last.
       for (const uint64_t view : {state->view, state->former_view}) {
         files.push_back({.number = MakeNumber(view, InodeOf(writer.node)), .pid = writer.pid});
@@ -179,10 +179,10 @@ void BusyFiles::RefuseDetachedWriters(const SnapshotRecord& snapshot, const std:
   AwaitReleasesOf(mount_.device, held);
   const std::vector<HeldFile> files = held();
   if (files.empty()) {
-    mount_.writer_watch.EndQuietOnes();
+    open_.writer_watch.EndQuietOnes();
     return;
   }
-  const std::shared_ptr<Volume> volume = mount_.volumes.Open(snapshot.volume);
+  const std::shared_ptr<Volume> volume = nodes_.volumes.Open(snapshot.volume);
   const std::vector<std::string> holders = HoldersOf(files, *volume, state->workspace_id);
   throw Error(EBUSY, attempted, "programs go on writing to it since a rollback:" + Join(holders),
               hint);

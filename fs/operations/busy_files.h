@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "backend/mount/loop_device.h"
-#include "fs/files/mount_context.h"
+#include "fs/nodes/mount_context.h"
+#include "fs/nodes/nodes.h"
+#include "fs/open/open_inodes.h"
 #include "fs/processes/holders.h"
 
 namespace ckptfs {
@@ -17,8 +19,9 @@ namespace ckptfs {
 // them without holding a lock.
 class BusyFiles {
  public:
-  // `mount` must outlive this object.
-  explicit BusyFiles(MountContext& mount) : mount_(mount) {}
+  // All must outlive this object.
+  BusyFiles(const MountContext& mount, Nodes& nodes, OpenInodes& open)
+      : mount_(mount), nodes_(nodes), open_(open) {}
 
   // Files of the live tree that some program can write to without another open.
   std::vector<HeldFile> InLive(const LiveWorkspace& workspace) const;
@@ -42,7 +45,9 @@ class BusyFiles {
   std::vector<AttachedFile> LoopDevicesOn(const std::vector<HeldFile>& files,
                                           const std::map<uint64_t, std::string>& names) const;
 
-  MountContext& mount_;
+  const MountContext& mount_;
+  Nodes& nodes_;
+  OpenInodes& open_;
 };
 
 }  // namespace ckptfs

@@ -9,10 +9,8 @@
 #include "backend/base/low_priority.h"
 
 namespace ckptfs {
-namespace {
 
-// Empty if it has been deleted meanwhile.
-std::optional<CleanupOutcome> Remove(Verbs& verbs, CleanupVerdict verdict) {
+std::optional<CleanupOutcome> RemoveOne(Verbs& verbs, CleanupVerdict verdict) {
   CleanupOutcome outcome{.verdict = std::move(verdict)};
   const auto begin = std::chrono::steady_clock::now();
   verbs.store().backend().right_of_way().GiveWay(RightOfWay::kHeldMax);
@@ -32,8 +30,6 @@ std::optional<CleanupOutcome> Remove(Verbs& verbs, CleanupVerdict verdict) {
   return outcome;
 }
 
-}  // namespace
-
 void CleanUp(Verbs& verbs, const CleanupRequest& request, bool dry_run,
              const std::function<bool(const CleanupOutcome&)>& tell) {
   const LowPriority low;
@@ -42,7 +38,8 @@ void CleanUp(Verbs& verbs, const CleanupRequest& request, bool dry_run,
   for (CleanupVerdict& verdict : plan) {
     const bool stays = verdict.keep || dry_run;
     const std::optional<CleanupOutcome> outcome =
-        stays ? CleanupOutcome{.verdict = std::move(verdict)} : Remove(verbs, std::move(verdict));
+        stays ? CleanupOutcome{.verdict = std::move(verdict)}
+              : RemoveOne(verbs, std::move(verdict));
     if (outcome && !tell(*outcome)) return;
   }
 }

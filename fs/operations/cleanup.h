@@ -26,4 +26,7 @@ struct CleanupOutcome {
 void CleanUp(Verbs& verbs, const CleanupRequest& request, bool dry_run,
              const std::function<bool(const CleanupOutcome&)>& tell);
 
+// The removal of one checkpoint, as above. Empty if it has been deleted meanwhile.
+std::optional<CleanupOutcome> RemoveOne(Verbs& verbs, CleanupVerdict verdict);
+
 }  // namespace ckptfs

@@ -10,20 +10,20 @@
 
 namespace ckptfs {
 
-FreezeHold::FreezeHold(MountContext& mount, std::shared_ptr<LiveWorkspace> workspace,
+FreezeHold::FreezeHold(const HoldParts& parts, std::shared_ptr<LiveWorkspace> workspace,
                        bool becomes_snapshot)
-    : mount_(mount),
+    : parts_(parts),
       workspace_(std::move(workspace)),
       becomes_snapshot_(becomes_snapshot),
       closed_(workspace_->freeze_lock()) {}
 
 uint64_t FreezeHold::GatherUnlinked() {
   const auto live = workspace_->live();
-  if (live->files) stopped_ = StopWrites(mount_.inodes.WithoutLink(live->files->slot));
+  if (live->files) stopped_ = StopWrites(parts_.open.inodes.WithoutLink(live->files->slot));
   const uint64_t count = GatherUnlinked(stopped_.get());
   if (left_out() != 0) {
     spdlog::warn("{} open files of workspace {} that have no name are not kept: {}", left_out(),
-                 mount_.NameOf(workspace_->id()), stopped_ ? stopped_->gap() : "");
+                 parts_.nodes.NameOf(workspace_->id()), stopped_ ? stopped_->gap() : "");
   }
   return count;
 }
@@ -34,45 +34,44 @@ uint64_t FreezeHold::GatherUnlinked(const WriteBarrier::Stopped* stopped) {
   const auto is_still = [&](NodeId node) {
     // Without passthrough, every write passes the freeze lock. With it, a writer waiting there holds the
     // inode lock.
-    return !mount_.open_files.passthrough() || !mount_.open_files.HasWriters(node) ||
+    return !parts_.open.files.passthrough() || !parts_.open.files.HasWriters(node) ||
            workspace_->freeze_lock().Waits(node) || (stopped != nullptr && stopped->Holds(node));
   };
-  gathered_ = std::make_unique<GatheredOrphans>(mount_.inodes, live->files->slot, *live->volume,
-                                                becomes_snapshot_, is_still);
+  gathered_ = std::make_unique<GatheredOrphans>(parts_.open.inodes, live->files->slot,
+                                                *live->volume, becomes_snapshot_, is_still);
   return gathered_->count();
 }
 
 std::unique_ptr<WriteBarrier::Stopped> FreezeHold::StopWrites(const std::vector<NodeId>& nodes) {
-  if (!mount_.open_files.passthrough()) return nullptr;
+  if (!parts_.open.files.passthrough()) return nullptr;
   std::vector<NodeHandle> open;
   for (const NodeId node : nodes) {
-    if (!mount_.open_files.HasWriters(node)) continue;
+    if (!parts_.open.files.HasWriters(node)) continue;
     try {
-      open.push_back(FileTree(mount_).HandleOf(node));
+      open.push_back(parts_.files.HandleOf(node));
     } catch (const Error&) {  // closed and removed just now
     }
   }
-  return mount_.write_barrier.Stop(workspace_->id(), std::move(open), [this](NodeId node) {
-    return workspace_->freeze_lock().Waits(node);
-  });
+  return parts_.barrier.Stop(workspace_->id(), std::move(open),
+                             [this](NodeId node) { return workspace_->freeze_lock().Waits(node); });
 }
 
-ConsistentCut::ConsistentCut(MountContext& mount, const std::shared_ptr<LiveWorkspace>& workspace)
-    : freeze_lock_(mount, workspace, /*becomes_snapshot=*/false) {
+ConsistentCut::ConsistentCut(const HoldParts& parts,
+                             const std::shared_ptr<LiveWorkspace>& workspace)
+    : freeze_lock_(parts, workspace, /*becomes_snapshot=*/false) {
   const auto live = workspace->live();
   if (!live->files) return;
-  FileTree files(mount);
-  writers_ = mount.mapped.Writers(live->files->slot);
-  StopWrites(mount);
-  files.WriteOut(writers_);
+  writers_ = parts.open.mapped.Writers(live->files->slot);
+  StopWrites(parts.open.orphans);
+  parts.files.WriteOut(writers_);
 }
 
 // Nameless files first: if there are too many, those would be left out of the copy, not just keep changing.
-void ConsistentCut::StopWrites(MountContext& mount) {
+void ConsistentCut::StopWrites(const OrphanInodes& orphans) {
   std::vector<NodeId> nodes;
   for (const WriterHandle& writer : writers_) nodes.push_back(writer.node);
   std::stable_partition(nodes.begin(), nodes.end(),
-                        [&](NodeId node) { return mount.orphans.Contains(node); });
+                        [&](NodeId node) { return orphans.Contains(node); });
   stopped_ = freeze_lock_.StopWrites(nodes);
 }
 

@@ -5,16 +5,28 @@
 #include <string>
 #include <vector>
 
-#include "fs/files/mount_context.h"
+#include "fs/files/file_tree.h"
+#include "fs/nodes/nodes.h"
 #include "fs/open/gathered_orphans.h"
+#include "fs/open/open_inodes.h"
+#include "fs/open/write_barrier.h"
 
 namespace ckptfs {
+
+// What the classes below work on.
+struct HoldParts {
+  const Nodes& nodes;
+  OpenInodes& open;
+  WriteBarrier& barrier;
+  FileTree& files;
+};
 
 // Holds a workspace's freeze lock closed for its lifetime. Used by the thread of a verb.
 class FreezeHold {
  public:
   // `becomes_snapshot`: the live tree itself becomes the snapshot, instead of being copied.
-  FreezeHold(MountContext& mount, std::shared_ptr<LiveWorkspace> workspace, bool becomes_snapshot);
+  FreezeHold(const HoldParts& parts, std::shared_ptr<LiveWorkspace> workspace,
+             bool becomes_snapshot);
 
   // Links open files without a name into kUnlinkedName, so that whatever copies the live tree during the
   // lifetime of this object finds them there. Returns their number. Called at most once.
@@ -27,7 +39,7 @@ class FreezeHold {
   std::unique_ptr<WriteBarrier::Stopped> StopWrites(const std::vector<NodeId>& nodes);
 
  private:
-  MountContext& mount_;
+  const HoldParts parts_;
   std::shared_ptr<LiveWorkspace> workspace_;  // keeps alive the freeze lock that `closed_` holds
   const bool becomes_snapshot_;
   // Destroyed after the freeze lock has opened: the destructor waits for calls that may be queued for a
@@ -41,7 +53,7 @@ class FreezeHold {
 // one consistent point in time. Used by the thread of a verb.
 class ConsistentCut {
  public:
-  ConsistentCut(MountContext& mount, const std::shared_ptr<LiveWorkspace>& workspace);
+  ConsistentCut(const HoldParts& parts, const std::shared_ptr<LiveWorkspace>& workspace);
 
   // As in FreezeHold.
   uint64_t GatherUnlinked() { return freeze_lock_.GatherUnlinked(stopped_.get()); }
@@ -54,7 +66,7 @@ class ConsistentCut {
   const std::vector<WriterHandle>& writers() const noexcept { return writers_; }
 
  private:
-  void StopWrites(MountContext& mount);
+  void StopWrites(const OrphanInodes& orphans);
 
   std::unique_ptr<WriteBarrier::Stopped> stopped_;  // as in FreezeHold
   FreezeHold freeze_lock_;

@@ -14,42 +14,50 @@
 
 namespace ckptfs {
 
-MountVerbs::MountVerbs(MountContext& mount)
+MountVerbs::MountVerbs(const MountContext& mount, Nodes& nodes, OpenInodes& open,
+                       Invalidation& invalidation, WriteBarrier& barrier, FileTree& files)
     : mount_(mount),
-      busy_files_(mount),
-      writer_notes_(mount),
-      rollback_retention_(mount.store,
+      store_(nodes.store),
+      nodes_(nodes),
+      open_(open),
+      invalidation_(invalidation),
+      files_(files),
+      hold_parts_{.nodes = nodes, .open = open, .barrier = barrier, .files = files},
+      busy_files_(mount, nodes, open),
+      writer_notes_(mount, nodes, open.mapped),
+      rollback_retention_(nodes.store,
                           [this](const SnapshotRecord& deleted) { SnapshotDeleted(deleted); }) {
-  mount_.store.backend().OnRevival([this](const VolumeId& volume) { Revived(volume); });
+  store_.backend().OnRevival([this](const VolumeId& volume) { Revived(volume); });
 }
 
-MountVerbs::~MountVerbs() { mount_.store.backend().OnRevival({}); }
+MountVerbs::~MountVerbs() { store_.backend().OnRevival({}); }
 
 int64_t MountVerbs::NowAtStart() { return NowNs(); }
 
 void MountVerbs::WorkspacesChanged() {
   workspaces_changed_ns_ = NowNs();
   for (const NodeId node : {kMountRootNode, kAllSnapshotsNode}) {
-    mount_.kernel.InvalidateAttributes(node);
+    invalidation_.kernel.InvalidateAttributes(node);
   }
 }
 
 // In the mount root itself the kernel updates the name, since the request came from there.
 void MountVerbs::ListsMoved(const WorkspaceRecord& record) {
-  mount_.stale_names.Add(ListNode(record.id, SnapDir::kRoot), kAllSnapshotsNode, record.name);
+  invalidation_.stale_names.Add(ListNode(record.id, SnapDir::kRoot), kAllSnapshotsNode,
+                                record.name);
 }
 
 std::unique_ptr<ConsistentCut> MountVerbs::Freeze(const std::shared_ptr<LiveWorkspace>& workspace) {
   // Done before the freeze lock closes: it takes long if much was written recently, and the writeback itself
   // has to pass the freeze lock.
   if (const auto live = workspace->live(); live->files) {
-    mount_.mapped.LookAtAll(live->files->slot);
-    mount_.pages.WriteBackAll(live->files->slot, FilesWithPages(*workspace));
+    open_.mapped.LookAtAll(live->files->slot);
+    open_.pages.WriteBackAll(live->files->slot, FilesWithPages(*workspace));
   }
-  auto frozen = std::make_unique<ConsistentCut>(mount_, workspace);
+  auto frozen = std::make_unique<ConsistentCut>(hold_parts_, workspace);
   if (frozen->IsWorthAnotherTry()) {
     frozen.reset();  // all programs go on meanwhile
-    frozen = std::make_unique<ConsistentCut>(mount_, workspace);
+    frozen = std::make_unique<ConsistentCut>(hold_parts_, workspace);
   }
   return frozen;
 }
@@ -57,7 +65,7 @@ std::unique_ptr<ConsistentCut> MountVerbs::Freeze(const std::shared_ptr<LiveWork
 WorkspaceRecord MountVerbs::CreateWorkspace(const std::string& name, const RootAttributes& root,
                                             const std::string& from) {
   return Logged("create workspace " + name, [&] {
-    WorkspaceRecord record = mount_.store.CreateWorkspace(name, root, from);
+    WorkspaceRecord record = store_.CreateWorkspace(name, root, from);
     WorkspacesChanged();
     return record;
   });
@@ -74,15 +82,15 @@ WorkspaceRecord MountVerbs::CommitWorkspace(PendingWorkspace& pending) {
 void MountVerbs::RemoveWorkspace(const WorkspaceRecord& record) {
   const std::string what = "remove workspace " + record.name;
   Logged(what, [&] {
-    const auto workspace = mount_.workspaces.Get(record.id);
-    const auto pending = mount_.store.BeginRemoval(record.id);
+    const auto workspace = nodes_.workspaces.Get(record.id);
+    const auto pending = store_.BeginRemoval(record.id);
     {
       const auto frozen = Freeze(workspace);
       if (!IsEmpty(*workspace)) throw Error(ENOTEMPTY, what, "it holds files", "Remove them first");
       pending->Commit();
     }
     pending->Finish();
-    mount_.workspaces.Remove(record.id);
+    nodes_.workspaces.Remove(record.id);
     ListsMoved(record);
     WorkspacesChanged();
   });
@@ -100,40 +108,73 @@ void MountVerbs::RefuseInUse(const LiveWorkspace& workspace, const std::string& 
 }
 
 // From the commit on its name is not found, and processes with their working directory in it get ESTALE.
-uint64_t MountVerbs::ForgetWorkspace(int64_t workspace_id) {
-  const auto workspace = mount_.workspaces.Get(workspace_id);
-  const std::string what = "forget workspace " + mount_.NameOf(workspace_id);
+uint64_t MountVerbs::ForgetWorkspace(const ForgetRequest& request, WorkLimits& limits) {
+  const int64_t workspace_id = request.workspace_id;
+  const auto workspace = nodes_.workspaces.Get(workspace_id);
+  const std::string what = "forget workspace " + nodes_.NameOf(workspace_id);
+  if (request.dry_run) {
+    RefuseInUse(*workspace, what);
+    return store_.BeginForgetting(workspace_id)->snapshots().size();
+  }
   return Logged(what, [&] {
     RefuseInUse(*workspace, what);
-    const auto pending = mount_.store.BeginForgetting(workspace_id);
-    const auto record = mount_.store.rows().FindWorkspace(workspace_id);
+    std::optional<LiveMark> unchanged;
+    if (request.unchanged_since) {
+      unchanged = RequireUnchanged(workspace_id, *request.unchanged_since, what, limits);
+    }
+    const auto pending = store_.BeginForgetting(workspace_id);
+    const auto record = store_.rows().FindWorkspace(workspace_id);
     const NodeId root = workspace->root_node();
     {
-      const FreezeHold frozen(mount_, workspace, /*becomes_snapshot=*/false);
+      const FreezeHold frozen(hold_parts_, workspace, /*becomes_snapshot=*/false);
       if (!busy_files_.InLive(*workspace).empty()) {
         throw Error(EBUSY, what, "files were opened for writing meanwhile", "Close them");
+      }
+      if (unchanged && MarkOfLive(workspace_id) != *unchanged) {
+        throw Error(EBUSY, what, "something in it has just changed", "Try again");
       }
       pending->Commit();
       workspace->Switch(nullptr, /*old_number=*/0);
     }
     ForgetContent(*workspace, {});
-    mount_.stale_names.Add(root, kMountRootNode, record->name);
+    invalidation_.stale_names.Add(root, kMountRootNode, record->name);
     for (const SnapshotRecord& snapshot : pending->snapshots()) SnapshotDeleted(snapshot);
-    mount_.volumes.Drop(record->volume);
-    mount_.directory_fds.Drop(record->volume);
-    mount_.workspaces.Remove(workspace_id);
+    nodes_.volumes.Drop(record->volume);
+    nodes_.directory_fds.Drop(record->volume);
+    nodes_.workspaces.Remove(workspace_id);
     ListsMoved(*record);
     WorkspacesChanged();
     pending->Finish();
-    mount_.invalidator.Drain();
+    invalidation_.invalidator.Drain();
     return static_cast<uint64_t>(pending->snapshots().size());
   });
+}
+
+MountVerbs::LiveMark MountVerbs::MarkOfLive(int64_t workspace_id) const {
+  const auto record = store_.rows().FindWorkspace(workspace_id);
+  if (!record) throw Error(ENOENT, "look for changes in a workspace", "it is gone");
+  store_.backend().Sync(record->volume);
+  return {record->volume, store_.backend().ChangeMarker(record->volume)};
+}
+
+MountVerbs::LiveMark MountVerbs::RequireUnchanged(int64_t workspace_id, int64_t snapshot_id,
+                                                  const std::string& what, WorkLimits& limits) {
+  LiveMark mark = MarkOfLive(workspace_id);
+  const DiffList changes = Diff({.older_snapshot_id = snapshot_id,
+                                 .newer_snapshot_id = std::nullopt,
+                                 .workspace_id = workspace_id},
+                                limits);
+  if (changes.empty()) return mark;
+  throw Error(EBUSY, what,
+              "something in it has changed since " +
+                  NameOf(nodes_, SnapshotById(store_, snapshot_id)),
+              "Look at it first: ckpt diff");
 }
 
 bool MountVerbs::IsEmpty(const LiveWorkspace& workspace) {
   if (!workspace.live()->volume) return true;
   bool empty = true;
-  FileTree(mount_).List(workspace.root_node(), 0, 4096, false, [&](const ListedName& listed) {
+  files_.List(workspace.root_node(), 0, 4096, false, [&](const ListedName& listed) {
     const std::string_view name = listed.name;
     empty = name == "." || name == ".." || name == kSnapshotsName;
     return empty;
@@ -143,7 +184,7 @@ bool MountVerbs::IsEmpty(const LiveWorkspace& workspace) {
 
 void MountVerbs::RenameWorkspace(const WorkspaceRecord& record, const std::string& new_name) {
   Logged("rename workspace " + record.name + " to " + new_name, [&] {
-    mount_.store.RenameWorkspace(record.id, new_name);
+    store_.RenameWorkspace(record.id, new_name);
     ListsMoved(record);
     WorkspacesChanged();
   });
@@ -152,40 +193,44 @@ void MountVerbs::RenameWorkspace(const WorkspaceRecord& record, const std::strin
 // Done before the checkpoint itself. btrfs would write the files out too, but with a few threads for the
 // whole filesystem, each taking one file at a time: a small file would wait for other users' large ones.
 void MountVerbs::WriteOutOpenFiles(int64_t workspace_id) {
-  const auto live = mount_.workspaces.Get(workspace_id)->live();
+  const auto live = nodes_.workspaces.Get(workspace_id)->live();
   if (!live->files) return;
-  FileTree(mount_).WriteOutEarly(mount_.mapped.Writers(live->files->slot));
+  files_.WriteOutEarly(open_.mapped.Writers(live->files->slot));
+}
+
+SnapshotRecord MountVerbs::Checkpoint(int64_t workspace_id, const CheckpointRequest& request) {
+  // ScheduledCheckpoints logs its own: a failure that stays would otherwise be logged at each interval.
+  if (request.kind == SnapshotKind::kScheduled) return TakeCheckpoint(workspace_id, request);
+  return Logged("checkpoint " + nodes_.NameOf(workspace_id) + "/" + request.name,
+                [&] { return TakeCheckpoint(workspace_id, request); });
 }
 
 // catalog/store/store_checkpoint.cc documents what is on disk after each phase.
-SnapshotRecord MountVerbs::Checkpoint(int64_t workspace_id, const CheckpointRequest& request) {
-  const std::string workspace = mount_.NameOf(workspace_id);
-  return Logged("checkpoint " + workspace + "/" + request.name, [&] {
-    WriteOutOpenFiles(workspace_id);
-    const RightOfWay::Held first(mount_.store.backend().right_of_way());
-    const auto pending = mount_.store.BeginCheckpoint(workspace_id, request);
-    std::shared_ptr<const WriterNotes::Noted> noted;
-    {
-      const auto frozen = Freeze(mount_.workspaces.Get(workspace_id));
-      noted = writer_notes_.Take(workspace_id, frozen->writers());
-      const uint64_t unlinked = frozen->GatherUnlinked();
-      pending->Take({.unlinked_open = unlinked, .why_not_one_moment = frozen->WhyNotOneMoment()});
-    }
-    SnapshotRecord made = pending->Commit();
-    if (noted) NoteWriters(made, *noted);
-    if (made.moment != SnapshotMoment::kOne) {
-      spdlog::warn("checkpoint {}/{} is {}, not one moment: {}", workspace, made.name,
-                   ToString(made.moment), made.moment_reason);
-    }
-    mount_.ListsChanged(workspace_id);
-    return made;
-  });
+SnapshotRecord MountVerbs::TakeCheckpoint(int64_t workspace_id, const CheckpointRequest& request) {
+  WriteOutOpenFiles(workspace_id);
+  const RightOfWay::Held first(store_.backend().right_of_way());
+  const auto pending = store_.BeginCheckpoint(workspace_id, request);
+  std::shared_ptr<const WriterNotes::Noted> noted;
+  {
+    const auto frozen = Freeze(nodes_.workspaces.Get(workspace_id));
+    noted = writer_notes_.Take(workspace_id, frozen->writers());
+    const uint64_t unlinked = frozen->GatherUnlinked();
+    pending->Take({.unlinked_open = unlinked, .why_not_one_moment = frozen->WhyNotOneMoment()});
+  }
+  SnapshotRecord made = pending->Commit();
+  if (noted) NoteWriters(made, *noted);
+  if (made.moment != SnapshotMoment::kOne) {
+    spdlog::warn("checkpoint {}/{} is {}, not one moment: {}", nodes_.NameOf(workspace_id),
+                 made.name, ToString(made.moment), made.moment_reason);
+  }
+  ListsChanged(invalidation_.kernel, workspace_id);
+  return made;
 }
 
 // The checkpoint exists whether or not this succeeds.
 void MountVerbs::NoteWriters(const SnapshotRecord& made, const WriterNotes::Noted& noted) noexcept {
   try {
-    mount_.store.NoteOpenWriters(made, writer_notes_.Find(noted, made.volume));
+    store_.NoteOpenWriters(made, writer_notes_.Find(noted, made.volume));
   } catch (const std::exception& error) {
     spdlog::warn("note who has files open for writing: {}; the checkpoint does not tell",
                  error.what());
@@ -193,69 +238,69 @@ void MountVerbs::NoteWriters(const SnapshotRecord& made, const WriterNotes::Note
 }
 
 void MountVerbs::DeleteSnapshot(int64_t snapshot_id, bool force) {
-  const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
-  Logged("delete " + NameOf(mount_, record), [&] {
+  const SnapshotRecord record = SnapshotById(store_, snapshot_id);
+  Logged("delete " + NameOf(nodes_, record), [&] {
     if (!force) {
       busy_files_.RefuseDetachedWriters(
           record, "delete snapshot " + record.name,
           "Close the files, or lose what is written to them: ckpt delete --force");
     }
-    mount_.store.DeleteSnapshot(snapshot_id, force);
+    store_.DeleteSnapshot(snapshot_id, force);
     SnapshotDeleted(record);
   });
 }
 
 void MountVerbs::SnapshotDeleted(const SnapshotRecord& record) {
-  mount_.ListsChanged(record.workspace_id);
+  ListsChanged(invalidation_.kernel, record.workspace_id);
   for (const SnapDir place : kSnapDirs) NameGone(record, place);
-  if (const auto slot = mount_.writer_watch.Drop(record.volume)) mount_.slots.Unpin(*slot);
-  mount_.volumes.Drop(record.volume);
-  mount_.directory_fds.Drop(record.volume);
-  for (const SnapDir place : kSnapDirs) mount_.slots.RenewSnapshot(record.id, place);
+  if (const auto slot = open_.writer_watch.Drop(record.volume)) nodes_.slots.Unpin(*slot);
+  nodes_.volumes.Drop(record.volume);
+  nodes_.directory_fds.Drop(record.volume);
+  for (const SnapDir place : kSnapDirs) nodes_.slots.RenewSnapshot(record.id, place);
 }
 
 void MountVerbs::NameGone(const SnapshotRecord& record, SnapDir place) {
-  const NodeId root = mount_.slots.RootOf(record.id, place);
+  const NodeId root = nodes_.slots.RootOf(record.id, place);
   if (root == 0) return;  // the kernel does not know it
-  mount_.stale_names.Add(root, ListNode(record.workspace_id, place), record.name);
+  invalidation_.stale_names.Add(root, ListNode(record.workspace_id, place), record.name);
 }
 
 void MountVerbs::RenameSnapshot(const SnapshotRecord& record, const std::string& new_name,
                                 SnapDir place) {
-  Logged("rename " + NameOf(mount_, record) + " to " + new_name, [&] {
-    mount_.store.RenameSnapshot(record.id, new_name);
+  Logged("rename " + NameOf(nodes_, record) + " to " + new_name, [&] {
+    store_.RenameSnapshot(record.id, new_name);
     NameGone(record, place == SnapDir::kRoot ? SnapDir::kInner : SnapDir::kRoot);
-    mount_.ListsChanged(record.workspace_id);
+    ListsChanged(invalidation_.kernel, record.workspace_id);
     // `latest` may name it, and the kernel caches symlink targets.
-    mount_.invalidator.InvalidateContent(
+    invalidation_.invalidator.InvalidateContent(
         {MakeVirtualNode(VirtualKind::kLatest, static_cast<uint64_t>(record.id))});
   });
-  mount_.invalidator.Drain();
+  invalidation_.invalidator.Drain();
 }
 
 void MountVerbs::SetPinned(int64_t snapshot_id, bool pinned) {
-  const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
-  Logged((pinned ? "pin " : "unpin ") + NameOf(mount_, record),
-         [&] { mount_.store.SetPinned(snapshot_id, pinned); });
+  const SnapshotRecord record = SnapshotById(store_, snapshot_id);
+  Logged((pinned ? "pin " : "unpin ") + NameOf(nodes_, record),
+         [&] { store_.SetPinned(snapshot_id, pinned); });
   if (!pinned) rollback_retention_.Look(record.workspace_id);
 }
 
 void MountVerbs::SetMessage(int64_t snapshot_id, const std::string& message) {
-  const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
-  Logged("set the message of " + NameOf(mount_, record),
-         [&] { mount_.store.SetMessage(snapshot_id, message); });
+  const SnapshotRecord record = SnapshotById(store_, snapshot_id);
+  Logged("set the message of " + NameOf(nodes_, record),
+         [&] { store_.SetMessage(snapshot_id, message); });
 }
 
 void MountVerbs::SetMetadata(int64_t snapshot_id, const Metadata& metadata) {
-  const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
-  Logged("set the metadata of " + NameOf(mount_, record),
-         [&] { mount_.store.SetMetadata(snapshot_id, metadata); });
+  const SnapshotRecord record = SnapshotById(store_, snapshot_id);
+  Logged("set the metadata of " + NameOf(nodes_, record),
+         [&] { store_.SetMetadata(snapshot_id, metadata); });
 }
 
 std::vector<std::string> MountVerbs::RemoveUnprotected(int64_t snapshot_id) {
-  const SnapshotRecord record = SnapshotById(mount_.store, snapshot_id);
-  return Logged("clean up " + NameOf(mount_, record), [&] {
-    std::vector<std::string> protections = mount_.store.RemoveUnprotected(snapshot_id);
+  const SnapshotRecord record = SnapshotById(store_, snapshot_id);
+  return Logged("clean up " + NameOf(nodes_, record), [&] {
+    std::vector<std::string> protections = store_.RemoveUnprotected(snapshot_id);
     if (protections.empty()) SnapshotDeleted(record);
     return protections;
   });
@@ -264,18 +309,18 @@ std::vector<std::string> MountVerbs::RemoveUnprotected(int64_t snapshot_id) {
 void MountVerbs::SetSetting(std::optional<int64_t> workspace_id, const std::string& key,
                             const std::optional<std::string>& value) {
   const std::string whose =
-      workspace_id ? "workspace " + mount_.NameOf(*workspace_id) : "the store";
+      workspace_id ? "workspace " + nodes_.NameOf(*workspace_id) : "the store";
   Logged("set " + PlainText(key) + " of " + whose + " to " + PlainText(value.value_or("nothing")),
-         [&] { mount_.store.SetSetting(workspace_id, key, value); });
+         [&] { store_.SetSetting(workspace_id, key, value); });
 }
 
 WorkspaceRecord MountVerbs::Fork(int64_t snapshot_id, const std::string& name,
                                  const std::optional<RenamePaths>& places) {
-  const SnapshotRecord snapshot = SnapshotById(mount_.store, snapshot_id);
-  return Logged("fork " + NameOf(mount_, snapshot) + " as " + name, [&] {
+  const SnapshotRecord snapshot = SnapshotById(store_, snapshot_id);
+  return Logged("fork " + NameOf(nodes_, snapshot) + " as " + name, [&] {
     busy_files_.RefuseDetachedWriters(snapshot, "fork snapshot " + snapshot.name,
                                       "Close the files first");
-    WorkspaceRecord record = mount_.store.Fork(snapshot_id, name);
+    WorkspaceRecord record = store_.Fork(snapshot_id, name);
     if (places) SnapshotMoved(snapshot, *places);
     WorkspacesChanged();
     return record;
@@ -284,26 +329,26 @@ WorkspaceRecord MountVerbs::Fork(int64_t snapshot_id, const std::string& name,
 
 // The kernel treats its rename as any other: it has moved the snapshot's directory to the new name.
 void MountVerbs::SnapshotMoved(const SnapshotRecord& snapshot, const RenamePaths& places) {
-  const NodeId root = mount_.slots.RootOf(snapshot.id, places.from);
-  mount_.slots.RenewSnapshot(snapshot.id, places.from);
-  if (root != 0) mount_.stale_names.Add(root, places.directory, places.name);
+  const NodeId root = nodes_.slots.RootOf(snapshot.id, places.from);
+  nodes_.slots.RenewSnapshot(snapshot.id, places.from);
+  if (root != 0) invalidation_.stale_names.Add(root, places.directory, places.name);
 }
 
 bool MountVerbs::ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) {
-  const ParentComparison comparison = mount_.store.BeginParentComparison(workspace_id);
+  const ParentComparison comparison = store_.BeginParentComparison(workspace_id);
   if (!comparison.pending) return comparison.changed;
   CopyLiveTree(workspace_id, *comparison.pending);
   return comparison.pending->Differs(limits);
 }
 
 DiffList MountVerbs::Diff(const DiffRequest& request, WorkLimits& limits) {
-  const auto pending = mount_.store.BeginComparison(request);
+  const auto pending = store_.BeginComparison(request);
   if (pending->IsOfLiveTree()) CopyLiveTree(request.workspace_id, *pending);
   return pending->Changes(limits);
 }
 
 void MountVerbs::CopyLiveTree(int64_t workspace_id, PendingComparison& pending) {
-  const auto frozen = Freeze(mount_.workspaces.Get(workspace_id));
+  const auto frozen = Freeze(nodes_.workspaces.Get(workspace_id));
   pending.CopyLiveTree();
 }
 

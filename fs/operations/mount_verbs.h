@@ -7,11 +7,17 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "catalog/store/rollback_retention.h"
-#include "fs/files/mount_context.h"
+#include "fs/files/file_tree.h"
+#include "fs/nodes/mount_context.h"
+#include "fs/nodes/nodes.h"
+#include "fs/open/open_inodes.h"
+#include "fs/open/write_barrier.h"
 #include "fs/operations/busy_files.h"
+#include "fs/operations/invalidation.h"
 #include "fs/operations/live_holds.h"
 #include "fs/operations/settling_names.h"
 #include "fs/operations/verbs.h"
@@ -27,7 +33,7 @@ struct RenamePaths {
   std::string name;               // the new name
 };
 
-// Implements Verbs over a mount's context, and adds what only the directory tree needs.
+// Implements Verbs over a mount, and adds what only the directory tree needs.
 //
 // The steps of a rollback, and what others see at each:
 //   1. Mounts inside the workspace and open writers are looked for: EBUSY.
@@ -44,12 +50,13 @@ struct RenamePaths {
 // From the commit on, StaleNames handles names in the mount root and in lists that now mean something else.
 class MountVerbs : public Verbs {
  public:
-  explicit MountVerbs(MountContext& mount);
+  MountVerbs(const MountContext& mount, Nodes& nodes, OpenInodes& open, Invalidation& invalidation,
+             WriteBarrier& barrier, FileTree& files);
   ~MountVerbs() override;
   MountVerbs(const MountVerbs&) = delete;
   MountVerbs& operator=(const MountVerbs&) = delete;
 
-  Store& store() noexcept override { return mount_.store; }
+  Store& store() noexcept override { return store_; }
   const std::string& mountpoint() const noexcept override { return mount_.options.mountpoint; }
 
   WorkspaceRecord CreateWorkspace(const std::string& name, const RootAttributes& root,
@@ -67,7 +74,7 @@ class MountVerbs : public Verbs {
   WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) override {
     return Fork(snapshot_id, name, std::nullopt);
   }
-  uint64_t ForgetWorkspace(int64_t workspace_id) override;
+  uint64_t ForgetWorkspace(const ForgetRequest& request, WorkLimits& limits) override;
   bool ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) override;
   DiffList Diff(const DiffRequest& request, WorkLimits& limits) override;
 
@@ -120,7 +127,14 @@ class MountVerbs : public Verbs {
   // store's locks for it (catalog/store/phases.h).
   std::unique_ptr<ConsistentCut> Freeze(const std::shared_ptr<LiveWorkspace>& workspace);
   void RefuseInUse(const LiveWorkspace& workspace, const std::string& what) const;
+  // Equal before and after if nothing of the live tree has changed in between. Syncs the volume.
+  using LiveMark = std::pair<VolumeId, uint64_t>;
+  LiveMark MarkOfLive(int64_t workspace_id) const;
+  // Throws EBUSY if the live tree differs from that snapshot. The mark is of a moment before the comparison.
+  LiveMark RequireUnchanged(int64_t workspace_id, int64_t snapshot_id, const std::string& what,
+                            WorkLimits& limits);
   bool IsEmpty(const LiveWorkspace& workspace);
+  SnapshotRecord TakeCheckpoint(int64_t workspace_id, const CheckpointRequest& request);
   void NoteWriters(const SnapshotRecord& made, const WriterNotes::Noted& noted) noexcept;
   void CopyLiveTree(int64_t workspace_id, PendingComparison& pending);
   void WriteOutOpenFiles(int64_t workspace_id);
@@ -135,7 +149,13 @@ class MountVerbs : public Verbs {
   void SnapshotMoved(const SnapshotRecord& snapshot, const RenamePaths& places);
   void SnapshotDeleted(const SnapshotRecord& record);
 
-  MountContext& mount_;
+  const MountContext& mount_;
+  Store& store_;
+  Nodes& nodes_;
+  OpenInodes& open_;
+  Invalidation& invalidation_;
+  FileTree& files_;
+  const HoldParts hold_parts_;
   std::atomic<int64_t> workspaces_changed_ns_{NowAtStart()};
   static int64_t NowAtStart();
   const BusyFiles busy_files_;

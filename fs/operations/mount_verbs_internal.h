@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "backend/base/error.h"
-#include "fs/files/mount_context.h"
+#include "fs/nodes/mount_context.h"
 
 namespace ckptfs {
 
@@ -55,8 +55,8 @@ auto Logged(std::string what, Operation operation) {
   return OperationLog(std::move(what)).Run(std::function<Result()>(operation));
 }
 
-inline std::string NameOf(const MountContext& mount, const SnapshotRecord& snapshot) {
-  return mount.NameOf(snapshot.workspace_id) + "/" + snapshot.name;
+inline std::string NameOf(const Nodes& nodes, const SnapshotRecord& snapshot) {
+  return nodes.NameOf(snapshot.workspace_id) + "/" + snapshot.name;
 }
 
 inline SnapshotRecord SnapshotById(const Store& store, int64_t id) {

@@ -44,20 +44,20 @@ void MountVerbs::RollbackByName(const RollbackRequest& request, const RenamePath
 
 MountVerbs::LiveRollback MountVerbs::Begin(const RollbackRequest& request, bool force) const {
   LiveRollback rollback{.request = request,
-                        .snapshot = SnapshotById(mount_.store, request.snapshot_id),
-                        .workspace = mount_.workspaces.Get(request.workspace_id),
+                        .snapshot = SnapshotById(store_, request.snapshot_id),
+                        .workspace = nodes_.workspaces.Get(request.workspace_id),
                         .detach = force || mount_.options.detach_busy,
                         .names = nullptr,
                         .what = {}};
   rollback.request.even_in_writing = rollback.detach;
-  rollback.what = "roll back " + mount_.NameOf(request.workspace_id) + " to " +
-                  NameOf(mount_, rollback.snapshot);
+  rollback.what = "roll back " + nodes_.NameOf(request.workspace_id) + " to " +
+                  NameOf(nodes_, rollback.snapshot);
   return rollback;
 }
 
 ForeignMounts MountVerbs::MountsOf(int64_t workspace_id) const {
-  ForeignMounts found = FindForeignMounts(mount_.device, mount_.NameOf(workspace_id));
-  const std::shared_ptr<Volume> live = mount_.workspaces.Get(workspace_id)->live()->volume;
+  ForeignMounts found = FindForeignMounts(mount_.device, nodes_.NameOf(workspace_id));
+  const std::shared_ptr<Volume> live = nodes_.workspaces.Get(workspace_id)->live()->volume;
   struct stat root {};
   if (live && fstat(live->root_fd(), &root) == 0) {
     DropMountsOfStrangers(found.inside, root);
@@ -112,10 +112,10 @@ RollbackResult MountVerbs::Run(LiveRollback& rollback) {
     return SwitchOver(rollback, stale);
   });
   SettlingNames::Settle(std::move(rollback.names), StateBefore(done));
-  mount_.ListsChanged(rollback.request.workspace_id);
+  ListsChanged(invalidation_.kernel, rollback.request.workspace_id);
   ForgetContent(*rollback.workspace, std::move(stale));
   rollback_retention_.Look(rollback.request.workspace_id);
-  mount_.invalidator.Drain();
+  invalidation_.invalidator.Drain();
   return done;
 }
 
@@ -123,12 +123,13 @@ RollbackResult MountVerbs::Run(LiveRollback& rollback) {
 // documents what is on disk after each phase, mount_verbs.h what others see.
 RollbackResult MountVerbs::SwitchOver(LiveRollback& rollback, std::vector<NodeId>& stale) {
   LiveWorkspace& workspace = *rollback.workspace;
-  auto pending = mount_.store.BeginRollback(rollback.request);
-  rollback.names = std::make_unique<SettlingNames>(mount_, rollback.workspace);
+  auto pending = store_.BeginRollback(rollback.request);
+  rollback.names = std::make_unique<SettlingNames>(nodes_, invalidation_, mount_.can_expire_names,
+                                                   rollback.workspace);
   std::shared_ptr<View> old;
   {
     auto frozen =
-        std::make_unique<FreezeHold>(mount_, rollback.workspace, /*becomes_snapshot=*/true);
+        std::make_unique<FreezeHold>(hold_parts_, rollback.workspace, /*becomes_snapshot=*/true);
     const bool in_writing = !busy_files_.InLive(workspace).empty();
     if (in_writing && !rollback.detach) {
       // Naming the writers scans all processes: not while the tree is frozen and the store locked.
@@ -143,9 +144,9 @@ RollbackResult MountVerbs::SwitchOver(LiveRollback& rollback, std::vector<NodeId
   }
   const RollbackResult done = pending->Finish();
   if (old && done.equal_to) old->SetTwin(done.equal_to->volume);
-  mount_.volumes.Drop(done.old_volume);
+  nodes_.volumes.Drop(done.old_volume);
   if (done.dropped) SnapshotDeleted(*done.dropped);
-  if (rollback.exchange()) mount_.volumes.Drop(rollback.snapshot.volume);
+  if (rollback.exchange()) nodes_.volumes.Drop(rollback.snapshot.volume);
   return done;
 }
 
@@ -164,7 +165,7 @@ std::shared_ptr<Volume> MountVerbs::StateBefore(const RollbackResult& result) co
   const auto& kept = result.kept ? result.kept : result.equal_to;
   if (!kept) return nullptr;
   try {
-    return mount_.volumes.Open(kept->volume);
+    return nodes_.volumes.Open(kept->volume);
   } catch (const Error& error) {
     spdlog::error("the state before a rollback: {}", error.what());
     return nullptr;
@@ -173,7 +174,7 @@ std::shared_ptr<Volume> MountVerbs::StateBefore(const RollbackResult& result) co
 
 std::shared_ptr<Volume> MountVerbs::OpenRestored(const VolumeId& id) const {
   try {
-    return mount_.store.backend().Open(id);
+    return store_.backend().Open(id);
   } catch (const std::exception& error) {
     // The volume was made a moment ago. The catalog is right; a new mount will try again.
     spdlog::critical("the restored volume cannot be opened: {}", error.what());
@@ -191,15 +192,15 @@ void MountVerbs::SwitchLive(const LiveRollback& rollback, const RollbackResult& 
   const std::shared_ptr<View> old = workspace.live()->files;
   try {
     if (old && result.in_writing) {
-      mount_.writer_watch.Add({.volume = result.old_volume,
-                               .slot = old->slot,
-                               .workspace_id = workspace.id(),
-                               .view = result.kept->view,
-                               .former_view = workspace.number()});
+      open_.writer_watch.Add({.volume = result.old_volume,
+                              .slot = old->slot,
+                              .workspace_id = workspace.id(),
+                              .view = result.kept->view,
+                              .former_view = workspace.number()});
     }
     const bool foreign = workspace.IsForeign(rollback.snapshot);
     const auto begin_line = [&] {
-      const auto newest = mount_.store.rows().NewestSnapshot(workspace.id());
+      const auto newest = store_.rows().NewestSnapshot(workspace.id());
       workspace.BeginLine(newest ? newest->id : 0);
     };
     if (foreign) begin_line();
@@ -212,13 +213,13 @@ void MountVerbs::SwitchLive(const LiveRollback& rollback, const RollbackResult& 
   }
   // Not earlier: from here on, an open finds that its file was left behind. Without undo, the previous state
   // is about to be destroyed.
-  if (old) FileTree(mount_).KeepAllReachable(old->slot);
-  mount_.directory_fds.Drop(result.old_volume);
-  ++mount_.switches;
+  if (old) files_.KeepAllReachable(old->slot);
+  nodes_.directory_fds.Drop(result.old_volume);
+  ++invalidation_.switches;
   if (rollback.new_root) workspace.RenewRoot();
   if (!old || old_number == 0) return;
-  for (const NodeId node : mount_.open_files.Nodes(old->slot)) {
-    mount_.kernel.InvalidateAttributes(node);
+  for (const NodeId node : open_.files.Nodes(old->slot)) {
+    invalidation_.kernel.InvalidateAttributes(node);
   }
 }
 
@@ -230,13 +231,13 @@ void MountVerbs::NamesChanged(const LiveRollback& rollback, const RenamePaths* p
   if (rollback.exchange()) {
     for (const SnapDir place : kSnapDirs) NameGone(snapshot, place);
     if (places != nullptr) {
-      mount_.stale_names.Add(replaced, ListNode(snapshot.workspace_id, places->from),
-                             snapshot.name);
+      invalidation_.stale_names.Add(replaced, ListNode(snapshot.workspace_id, places->from),
+                                    snapshot.name);
     }
   }
   if (places != nullptr) SnapshotMoved(snapshot, *places);
   if (rollback.exchange()) {  // its snapshot is gone, another has its name
-    for (const SnapDir place : kSnapDirs) mount_.slots.RenewSnapshot(snapshot.id, place);
+    for (const SnapDir place : kSnapDirs) nodes_.slots.RenewSnapshot(snapshot.id, place);
   }
 }
 
@@ -246,7 +247,7 @@ std::vector<NodeId> MountVerbs::FilesWithPages(const LiveWorkspace& workspace) c
   const auto live = workspace.live();
   if (!live->files) return {};
   std::vector<NodeId> nodes;
-  for (const WriterHandle& writer : mount_.open_files.Writers(live->files->slot)) {
+  for (const WriterHandle& writer : open_.files.Writers(live->files->slot)) {
     if (writer.through_daemon) nodes.push_back(writer.node);
   }
   return nodes;
@@ -257,27 +258,28 @@ void MountVerbs::ForgetContent(LiveWorkspace& workspace, std::vector<NodeId> sta
   const std::vector<NodeId> directories = workspace.directories().All();
   stale.insert(stale.end(), directories.begin(), directories.end());
   stale.push_back(workspace.root_node());
-  mount_.invalidator.InvalidateContent(std::move(stale));
+  invalidation_.invalidator.InvalidateContent(std::move(stale));
 }
 
 // As after a rollback, but the files of the previous state are those of this one: the last writes may be
 // missing, and open files answer EIO until they are closed. A new open must get the new filesystem's file, so
 // all files get new node ids. (Mounts inside the workspace are dropped.)
 void MountVerbs::Revived(const VolumeId& volume) {
-  const auto workspace = mount_.workspaces.WithVolume(volume);
+  const auto workspace = nodes_.workspaces.WithVolume(volume);
   if (!workspace) return;
-  auto names = std::make_unique<SettlingNames>(mount_, workspace);
+  auto names =
+      std::make_unique<SettlingNames>(nodes_, invalidation_, mount_.can_expire_names, workspace);
   {
-    const FreezeHold hold(mount_, workspace, /*becomes_snapshot=*/false);
+    const FreezeHold hold(hold_parts_, workspace, /*becomes_snapshot=*/false);
     const auto live = workspace->live();
     if (!live->volume || live->volume->id() != volume) return;  // rolled back meanwhile
     workspace->Switch(live->volume, /*old_number=*/0);
-    mount_.directory_fds.Drop(volume);
-    ++mount_.switches;
+    nodes_.directory_fds.Drop(volume);
+    ++invalidation_.switches;
   }
   SettlingNames::Settle(std::move(names), workspace->live()->volume);
   ForgetContent(*workspace, {});
-  mount_.ListsChanged(workspace->id());
+  ListsChanged(invalidation_.kernel, workspace->id());
 }
 
 }  // namespace ckptfs

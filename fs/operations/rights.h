@@ -16,7 +16,7 @@ enum class Right {
   kForget,           // remove a workspace with all its snapshots
   kCreateWorkspace,  // also from a template or by importing a tree
   kListWorkspaces,   // to see their names
-  kManageStore,      // fsck, templates
+  kManageStore,      // fsck, gc, templates
 };
 
 // The subject of the right, and what the kernel has checked already.

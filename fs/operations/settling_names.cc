@@ -32,15 +32,18 @@ void ForEachEntryOf(const Volume& volume, FileId directory,
 
 }  // namespace
 
-SettlingNames::SettlingNames(MountContext& mount, std::shared_ptr<LiveWorkspace> workspace)
-    : mount_(mount),
+SettlingNames::SettlingNames(const Nodes& nodes, Invalidation& invalidation, bool can_expire_names,
+                             std::shared_ptr<LiveWorkspace> workspace)
+    : nodes_(nodes),
+      invalidation_(invalidation),
+      can_expire_names_(can_expire_names),
       workspace_(std::move(workspace)),
       stop_(*workspace_),
-      walks_(*workspace_, mount.stopped_walks),
+      walks_(*workspace_, invalidation.stopped_walks),
       root_(workspace_->root_node()) {
-  mount_.kernel.InvalidateAttributes(root_);
+  invalidation_.kernel.InvalidateAttributes(root_);
   for (const NodeId directory : workspace_->directories().All()) {
-    mount_.kernel.InvalidateAttributes(directory);
+    invalidation_.kernel.InvalidateAttributes(directory);
   }
 }
 
@@ -56,9 +59,9 @@ void SettlingNames::Remember(const Volume& before) {
 
 void SettlingNames::Settle(std::unique_ptr<SettlingNames> names, std::shared_ptr<Volume> before) {
   names->before_ = std::move(before);
-  MountContext& mount = names->mount_;
+  Invalidation& invalidation = names->invalidation_;
   const std::shared_ptr<SettlingNames> shared = std::move(names);  // std::function tasks are copied
-  mount.settlers.Post(static_cast<uint64_t>(shared->workspace_->id()), [shared] {
+  invalidation.settlers.Post(static_cast<uint64_t>(shared->workspace_->id()), [shared] {
     try {
       shared->Run();
     } catch (const std::exception& error) {
@@ -68,14 +71,15 @@ void SettlingNames::Settle(std::unique_ptr<SettlingNames> names, std::shared_ptr
 }
 
 void SettlingNames::Run() {
-  const std::lock_guard one_at_a_time(workspace_->settling());
+  const MutexLock one_at_a_time(workspace_->settling());
   const auto live = workspace_->live();
-  if (mount_.can_expire_names && live->volume) {
+  if (can_expire_names_ && live->volume) {
     DropUnused();
     const NodeId root = workspace_->root_node();
     if (root == root_) ExpireUsed(root, *live->volume);
     for (const NodeId directory : workspace_->directories().All()) {
-      if (mount_.kernel.InvalidateAttributes(directory)) ExpireUsed(directory, *live->volume);
+      if (invalidation_.kernel.InvalidateAttributes(directory))
+        ExpireUsed(directory, *live->volume);
     }
     for (const auto& [directory, name] : workspace_->TakeMovedNames()) {
       ExpireName(directory, name);
@@ -88,14 +92,14 @@ void SettlingNames::Run() {
 // A dropped directory has no place in the dcache until it is looked up: getcwd(2) would return ENOENT to a
 // process standing below it. And of two concurrent lookups one might get ESTALE.
 void SettlingNames::DropUnused() {
-  const std::string name = mount_.NameOf(workspace_->id());
+  const std::string name = nodes_.NameOf(workspace_->id());
   const NodeId root = workspace_->root_node();
   if (root == root_) {
     // Look it up first: it can be reached by name only if the dcache has the name.
-    mount_.helper.LookUp(name, kLookUpMax);
+    invalidation_.helper.LookUp(name, kLookUpMax);
     DropNamesBelow(kMountRootNode, name);
-    mount_.helper.LookUp(name, kLookUpMax);
-    if (mount_.NameOf(workspace_->id()) != name && !workspace_->retired()) DropUnused();  // renamed
+    invalidation_.helper.LookUp(name, kLookUpMax);
+    if (nodes_.NameOf(workspace_->id()) != name && !workspace_->retired()) DropUnused();  // renamed
     return;
   }
   // Replaced by name: the known names are below the old root, which has no name any more, or were found in
@@ -103,7 +107,7 @@ void SettlingNames::DropUnused() {
   for (const std::string& directory : DirectoriesInRoot()) {
     DropNamesBelow(root_, directory);
     DropNamesBelow(root, directory);
-    mount_.helper.LookUp(fmt::format("{}/{}", name, directory), kLookUpMax);
+    invalidation_.helper.LookUp(fmt::format("{}/{}", name, directory), kLookUpMax);
   }
 }
 
@@ -135,17 +139,17 @@ FileId SettlingNames::FileOf(NodeId directory, const Volume& volume) const {
 
 void SettlingNames::ExpireName(NodeId directory, const std::string& name) {
   const LiveWorkspace::LockWait wait(*workspace_);
-  mount_.kernel.ExpireName(directory, name);
+  invalidation_.kernel.ExpireName(directory, name);
 }
 
 void SettlingNames::DropNamesBelow(NodeId directory, const std::string& name) {
   const LiveWorkspace::LockWait wait(*workspace_);
-  mount_.kernel.DropNamesBelow(directory, name);
+  invalidation_.kernel.DropNamesBelow(directory, name);
 }
 
 void SettlingNames::AwaitLookups(NodeId directory) {
   const LiveWorkspace::LockWait wait(*workspace_);
-  mount_.kernel.AwaitLookups(directory);
+  invalidation_.kernel.AwaitLookups(directory);
 }
 
 void SettlingNames::ExpireUsed(NodeId directory, const Volume& after) {
@@ -166,7 +170,7 @@ void SettlingNames::SettleListings() {
   std::vector<NodeId> listed = workspace_->directories().TakeListed();
   listed.push_back(workspace_->root_node());
   for (const NodeId directory : listed) AwaitLookups(directory);
-  mount_.invalidator.InvalidateContent(std::move(listed));
+  invalidation_.invalidator.InvalidateContent(std::move(listed));
 }
 
 }  // namespace ckptfs

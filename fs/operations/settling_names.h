@@ -7,7 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "fs/files/mount_context.h"
+#include "fs/nodes/nodes.h"
+#include "fs/operations/invalidation.h"
 
 namespace ckptfs {
 
@@ -42,7 +43,9 @@ namespace ckptfs {
 // Made by the thread of a verb, which may hold any lock.
 class SettlingNames {
  public:
-  SettlingNames(MountContext& mount, std::shared_ptr<LiveWorkspace> workspace);
+  // `can_expire_names`: MountContext.
+  SettlingNames(const Nodes& nodes, Invalidation& invalidation, bool can_expire_names,
+                std::shared_ptr<LiveWorkspace> workspace);
   ~SettlingNames() = default;
   SettlingNames(const SettlingNames&) = delete;
   SettlingNames& operator=(const SettlingNames&) = delete;
@@ -69,7 +72,9 @@ class SettlingNames {
   std::vector<std::string> DirectoriesInRoot() const;
   FileId FileOf(NodeId directory, const Volume& volume) const;
 
-  MountContext& mount_;
+  const Nodes& nodes_;
+  Invalidation& invalidation_;
+  const bool can_expire_names_;
   const std::shared_ptr<LiveWorkspace> workspace_;
   // In effect for the lifetime of this object.
   const LiveWorkspace::NameStop stop_;

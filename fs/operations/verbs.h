@@ -13,6 +13,13 @@
 
 namespace ckptfs {
 
+struct ForgetRequest {
+  int64_t workspace_id = 0;
+  bool dry_run = false;  // only find out whether it would be refused
+  // Only if the live tree is still equal to this snapshot; EBUSY otherwise.
+  std::optional<int64_t> unchanged_since = std::nullopt;
+};
+
 struct RolledBack {
   RollbackResult result;
   std::vector<std::string> unmounted;  // mounts in the workspace that were removed
@@ -52,7 +59,7 @@ class Verbs {
   virtual WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) = 0;
   // Removes a workspace with all its snapshots; returns the number of snapshots. EBUSY if one is pinned, if
   // files are open for writing, or if it is mounted elsewhere.
-  virtual uint64_t ForgetWorkspace(int64_t workspace_id) = 0;
+  virtual uint64_t ForgetWorkspace(const ForgetRequest& request, WorkLimits& limits) = 0;
   virtual bool ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) = 0;
   virtual DiffList Diff(const DiffRequest& request, WorkLimits& limits) = 0;
 };

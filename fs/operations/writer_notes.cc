@@ -38,7 +38,7 @@ struct WriterNotes::Noted {
 // One search for the processes behind a list of handles.
 class WriterNotes::Search {
  public:
-  Search(MountContext& mount, const Noted& noted);
+  Search(MappedFiles& mapped, dev_t device, const Noted& noted);
 
   void AskOpeners();
   // Asks processes (empty: all) for files that their opener no longer has; returns those that have some.
@@ -63,7 +63,7 @@ class WriterNotes::Search {
   }
   std::set<pid_t> Take(std::vector<Holder> holders);
 
-  MountContext& mount_;
+  MappedFiles& mapped_;
   const Noted& noted_;
   ProcessSearch processes_;
   std::map<Key, std::string> found_;
@@ -71,10 +71,10 @@ class WriterNotes::Search {
   std::map<uint64_t, pid_t> left_;  // files whose holder is not found yet, and their opener
 };
 
-WriterNotes::Search::Search(MountContext& mount, const Noted& noted)
-    : mount_(mount),
+WriterNotes::Search::Search(MappedFiles& mapped, dev_t device, const Noted& noted)
+    : mapped_(mapped),
       noted_(noted),
-      processes_(mount.device, std::chrono::steady_clock::now() + kSearchMax, kProcessPatience) {}
+      processes_(device, std::chrono::steady_clock::now() + kSearchMax, kProcessPatience) {}
 
 std::set<pid_t> WriterNotes::Search::Take(std::vector<Holder> holders) {
   std::set<pid_t> processes;
@@ -122,7 +122,7 @@ std::set<pid_t> WriterNotes::Search::AskAll() {
 
 void WriterNotes::Search::DropReleased() {
   std::set<uint64_t> open;
-  for (const WriterHandle& handle : mount_.mapped.Writers(noted_.live->files->slot)) {
+  for (const WriterHandle& handle : mapped_.Writers(noted_.live->files->slot)) {
     open.insert(noted_.NumberOf(handle.node));
   }
   std::erase_if(left_, [&](const auto& file) { return !open.contains(file.first); });
@@ -160,7 +160,7 @@ OpenWriterList WriterNotes::Search::List(const Volume& volume, const std::string
 
 std::shared_ptr<const WriterNotes::Noted> WriterNotes::Take(
     int64_t workspace_id, std::vector<WriterHandle> handles) const {
-  const auto workspace = mount_.workspaces.Get(workspace_id);
+  const auto workspace = nodes_.workspaces.Get(workspace_id);
   auto live = workspace->live();
   if (!live->files) return nullptr;
   return std::make_shared<const Noted>(
@@ -169,7 +169,7 @@ std::shared_ptr<const WriterNotes::Noted> WriterNotes::Take(
 
 OpenWriterList WriterNotes::Find(const Noted& noted, const VolumeId& snapshot) {
   if (noted.handles.empty()) return {};
-  Search search(mount_, noted);
+  Search search(mapped_, mount_.device, noted);
   search.AskOpeners();
   std::set<pid_t> heirs;
   if (!search.done()) {
@@ -188,9 +188,9 @@ OpenWriterList WriterNotes::Find(const Noted& noted, const VolumeId& snapshot) {
     const MutexLock lock(mutex_);
     heirs_ = std::move(heirs);
   }
-  const auto record = mount_.store.rows().FindWorkspace(noted.workspace->id());
+  const auto record = nodes_.store.rows().FindWorkspace(noted.workspace->id());
   const std::string name = record ? record->name : std::string();
-  const Backend& backend = mount_.store.backend();
+  const Backend& backend = nodes_.store.backend();
   const std::shared_ptr<Volume> volume =
       backend.capabilities().snapshots_tell_paths ? backend.Open(snapshot) : noted.live->volume;
   return search.List(*volume, mount_.options.mountpoint + "/" + name);

@@ -8,7 +8,9 @@
 
 #include "backend/base/mutex.h"
 #include "catalog/store/store.h"
-#include "fs/files/mount_context.h"
+#include "fs/nodes/mount_context.h"
+#include "fs/nodes/nodes.h"
+#include "fs/open/mapped_files.h"
 
 namespace ckptfs {
 
@@ -26,7 +28,8 @@ class WriterNotes {
   // The handles at the time.
   struct Noted;
 
-  explicit WriterNotes(MountContext& mount) : mount_(mount) {}
+  WriterNotes(const MountContext& mount, Nodes& nodes, MappedFiles& mapped)
+      : mount_(mount), nodes_(nodes), mapped_(mapped) {}
 
   // With the workspace's freeze lock closed; `handles` are FileTree::Writers of its files. Null if its data
   // is missing.
@@ -37,7 +40,9 @@ class WriterNotes {
  private:
   class Search;
 
-  MountContext& mount_;
+  const MountContext& mount_;
+  Nodes& nodes_;
+  MappedFiles& mapped_;
   Mutex mutex_;
   // Processes that were found to hold files that another process had opened. They are scanned first next
   // time: a server, for example, keeps such files for long.

@@ -28,14 +28,14 @@ void CheckLength(const char* name) {
 bool SnapshotTree::Owns(NodeId node) const {
   if (IsVirtual(node)) return true;
   if (InodeOf(node) != kRootInode) return false;
-  const auto view = mount_.slots.Find(SlotOf(node));
+  const auto view = nodes_.slots.Find(SlotOf(node));
   return view && view->kind == View::Kind::kSnapshot;
 }
 
 bool SnapshotTree::TellsAttributesOf(NodeId node) const {
   if (IsVirtual(node)) return true;
   if (InodeOf(node) != kRootInode) return false;
-  const auto view = mount_.slots.Find(SlotOf(node));
+  const auto view = nodes_.slots.Find(SlotOf(node));
   if (!view) return false;
   return view->workspace ? !view->workspace->live()->volume : view->kind == View::Kind::kSnapshot;
 }
@@ -44,7 +44,7 @@ bool SnapshotTree::IsReserved(NodeId parent, const char* name) const {
   if (IsVirtual(parent) || InodeOf(parent) != kRootInode || !IsReservedInWorkspace(name)) {
     return false;
   }
-  const auto view = mount_.slots.Find(SlotOf(parent));
+  const auto view = nodes_.slots.Find(SlotOf(parent));
   return view && view->kind == View::Kind::kLiveDirectories;
 }
 
@@ -60,8 +60,8 @@ int64_t SnapshotTree::WorkspaceOf(NodeId node) const {
     const bool is_list = kind == VirtualKind::kRootList || kind == VirtualKind::kInnerList;
     return is_list ? static_cast<int64_t>(IdOf(node)) : 0;
   }
-  const auto view = mount_.slots.Find(SlotOf(node));
-  const auto snapshot = view ? mount_.store.rows().FindSnapshot(view->snapshot_id) : std::nullopt;
+  const auto view = nodes_.slots.Find(SlotOf(node));
+  const auto snapshot = view ? store_.rows().FindSnapshot(view->snapshot_id) : std::nullopt;
   return snapshot ? snapshot->workspace_id : 0;
 }
 
@@ -75,7 +75,7 @@ NodeId SnapshotTree::ListOf(NodeId parent, NodeId new_parent) {
 }
 
 WorkspaceRecord SnapshotTree::WorkspaceById(int64_t id) const {
-  auto record = mount_.store.rows().FindWorkspace(id);
+  auto record = store_.rows().FindWorkspace(id);
   if (!record) throw Error(ENOENT, "find a workspace", "it has been removed");
   return *record;
 }
@@ -89,15 +89,15 @@ std::optional<SnapshotTree::SnapshotList> SnapshotTree::ListAt(NodeId directory)
 }
 
 SnapshotRecord SnapshotTree::SnapshotAt(NodeId node) const {
-  const auto view = mount_.slots.Find(SlotOf(node));
+  const auto view = nodes_.slots.Find(SlotOf(node));
   if (!view) throw Error(ESTALE, "find a snapshot");
-  auto record = mount_.store.rows().FindSnapshot(view->snapshot_id);
+  auto record = store_.rows().FindSnapshot(view->snapshot_id);
   if (!record) throw Error(ESTALE, "find a snapshot", "it has been deleted");
   return *record;
 }
 
 NodeId SnapshotTree::LiveNode(const SnapshotList& list) const {
-  return mount_.workspaces.Get(list.workspace.id)->live_node(list.place);
+  return nodes_.workspaces.Get(list.workspace.id)->live_node(list.place);
 }
 
 // --- Names ---------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ Entry SnapshotTree::EntryOfVirtual(NodeId node) {
 }
 
 Entry SnapshotTree::EntryOfWorkspace(const WorkspaceRecord& record) {
-  const auto workspace = mount_.workspaces.Get(record.id);
+  const auto workspace = nodes_.workspaces.Get(record.id);
   const NodeHandle root = workspace->AcquireRoot();
   Entry entry{.node = root.node, .generation = root.generation};
   const auto live = workspace->live();
@@ -122,7 +122,7 @@ Entry SnapshotTree::EntryOfWorkspace(const WorkspaceRecord& record) {
 }
 
 Entry SnapshotTree::EntryOfSnapshot(const SnapshotRecord& record, SnapDir place) {
-  const auto view = mount_.slots.AcquireSnapshot(record, place);
+  const auto view = nodes_.slots.AcquireSnapshot(record, place);
   Entry entry{.node = MakeNumber(view->slot, kRootInode), .generation = view->generation};
   entry.attributes = RootOfSnapshot(record);
   entry.entry_timeout_s = mount_.KeepSeconds();
@@ -138,12 +138,12 @@ Entry SnapshotTree::EntryOfList(NodeId node) {
 Entry SnapshotTree::LookupInMountRoot(const char* name) {
   if (name == kSnapshotsName) return EntryOfList(kAllSnapshotsNode);
   if (name == kControlName) return EntryOfVirtual(kMountControlNode);
-  const auto record = mount_.store.rows().FindWorkspace(name);
+  const auto record = store_.rows().FindWorkspace(name);
   return record ? EntryOfWorkspace(*record) : Entry{};
 }
 
 Entry SnapshotTree::LookupInAllSnapshots(const char* name) {
-  const auto record = mount_.store.rows().FindWorkspace(name);
+  const auto record = store_.rows().FindWorkspace(name);
   if (!record) return Entry{};
   return EntryOfList(MakeVirtualNode(VirtualKind::kRootList, static_cast<uint64_t>(record->id)));
 }
@@ -151,11 +151,11 @@ Entry SnapshotTree::LookupInAllSnapshots(const char* name) {
 Entry SnapshotTree::LookupInList(const SnapshotList& list, const char* name) {
   if (name == kLiveName) return EntryOfVirtual(LiveNode(list));
   if (name == kLatestName) {
-    const auto newest = mount_.store.rows().NewestCheckpoint(list.workspace.id);
+    const auto newest = store_.rows().NewestCheckpoint(list.workspace.id);
     if (!newest) return Entry{};
     return EntryOfVirtual(MakeVirtualNode(VirtualKind::kLatest, static_cast<uint64_t>(newest->id)));
   }
-  const auto record = mount_.store.rows().FindSnapshot(list.workspace.id, name);
+  const auto record = store_.rows().FindSnapshot(list.workspace.id, name);
   return record ? EntryOfSnapshot(*record, list.place) : Entry{};
 }
 
@@ -168,7 +168,7 @@ Entry SnapshotTree::Lookup(NodeId parent, const char* name) {
 }
 
 Entry SnapshotTree::LookupReserved(NodeId parent, const char* name) {
-  const auto view = mount_.slots.Find(SlotOf(parent));
+  const auto view = nodes_.slots.Find(SlotOf(parent));
   if (!view || !view->workspace) throw Error(ESTALE, "find a file");
   const uint64_t id = static_cast<uint64_t>(view->workspace->id());
   if (name == kControlName) return EntryOfVirtual(MakeVirtualNode(VirtualKind::kControl, id));
@@ -180,8 +180,8 @@ Entry SnapshotTree::LookupReserved(NodeId parent, const char* name) {
 Entry SnapshotTree::MakeDirectory(NodeId parent, const char* name, mode_t mode,
                                   const Caller& caller) {
   if (parent == kMountRootNode) {
-    const RootAttributes root = NewDirectoryBelow(mount_.store.rows().MountRoot(),
-                                                  mode & ~caller.umask, caller.uid, caller.gid);
+    const RootAttributes root =
+        NewDirectoryBelow(store_.rows().MountRoot(), mode & ~caller.umask, caller.uid, caller.gid);
     return EntryOfWorkspace(verbs_.CreateWorkspace(name, root, {}));
   }
   const auto list = ListAt(parent);
@@ -192,14 +192,14 @@ Entry SnapshotTree::MakeDirectory(NodeId parent, const char* name, mode_t mode,
 
 void SnapshotTree::RemoveDirectory(NodeId parent, const char* name) {
   if (parent == kMountRootNode && name != kSnapshotsName) {
-    const auto record = mount_.store.rows().FindWorkspace(name);
+    const auto record = store_.rows().FindWorkspace(name);
     if (!record) throw NoSuchName(name);
     verbs_.RemoveWorkspace(*record);
     return;
   }
   const auto list = ListAt(parent);
   if (!list || name == kLiveName) throw NotServed("remove a directory");
-  const auto record = mount_.store.rows().FindSnapshot(list->workspace.id, name);
+  const auto record = store_.rows().FindSnapshot(list->workspace.id, name);
   if (!record) throw NoSuchName(name);
   verbs_.DeleteSnapshot(record->id, false);
 }
@@ -218,7 +218,7 @@ void SnapshotTree::ListWorkspaces(NodeId directory, off_t offset, bool with_attr
     if (with_attributes) listed.entry = EntryOfList(kAllSnapshotsNode);
     if (!sink(listed)) return;
   }
-  std::vector<WorkspaceRecord> records = mount_.store.rows().ListWorkspaces();
+  std::vector<WorkspaceRecord> records = store_.rows().ListWorkspaces();
   std::sort(records.begin(), records.end(),
             [](const auto& left, const auto& right) { return left.id < right.id; });
   constexpr int64_t kBeforeFirst = kFirstEntryOffset + 1;
@@ -239,7 +239,7 @@ void SnapshotTree::ListWorkspaces(NodeId directory, off_t offset, bool with_attr
       listed.entry = directory == kMountRootNode ? EntryOfWorkspace(record) : EntryOfList(list);
     }
     if (!sink(listed)) {
-      if (listed.entry) FileTree(mount_).Forget(listed.entry->node, 1);
+      if (listed.entry) files_.Forget(listed.entry->node, 1);
       return;
     }
   }
@@ -250,12 +250,11 @@ void SnapshotTree::ListSnapshots(const SnapshotList& list, off_t offset, bool wi
   constexpr size_t kBatch = 256;
   ListPosition position = ListPosition::Decode(offset);
   if (position.last == 0) {
-    position.last =
-        mount_.store.rows().LargestSnapshotId(list.workspace.id) + kFirstEntryOffset - 1;
+    position.last = store_.rows().LargestSnapshotId(list.workspace.id) + kFirstEntryOffset - 1;
   }
   while (!position.AtEnd()) {
-    const auto records = mount_.store.rows().ListSnapshots(
-        list.workspace.id, position.next - kFirstEntryOffset, kBatch);
+    const auto records =
+        store_.rows().ListSnapshots(list.workspace.id, position.next - kFirstEntryOffset, kBatch);
     for (const SnapshotRecord& record : records) {
       if (record.id + kFirstEntryOffset - 1 > position.last) return;
       position.next = record.id + kFirstEntryOffset;
@@ -266,7 +265,7 @@ void SnapshotTree::ListSnapshots(const SnapshotList& list, off_t offset, bool wi
                         .entry = std::nullopt};
       if (with_attributes) listed.entry = EntryOfSnapshot(record, list.place);
       if (!sink(listed)) {
-        if (listed.entry) FileTree(mount_).Forget(listed.entry->node, 1);
+        if (listed.entry) files_.Forget(listed.entry->node, 1);
         return;
       }
     }
@@ -276,9 +275,9 @@ void SnapshotTree::ListSnapshots(const SnapshotList& list, off_t offset, bool wi
 
 void SnapshotTree::Sync(NodeId directory) const {
   if (directory != kMountRootNode) return;
-  for (const WorkspaceRecord& workspace : mount_.store.rows().ListWorkspaces()) {
+  for (const WorkspaceRecord& workspace : store_.rows().ListWorkspaces()) {
     try {
-      mount_.store.backend().Sync(workspace.volume);
+      store_.backend().Sync(workspace.volume);
     } catch (const Error& error) {
       // Its data is missing, or it was removed or rolled back just now.
       if (error.errno_value() != ENOENT) throw;

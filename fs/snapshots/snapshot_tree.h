@@ -9,10 +9,10 @@
 #include <string_view>
 
 #include "fs/files/file_tree.h"
-#include "fs/files/mount_context.h"
 #include "fs/nodes/attributes.h"
 #include "fs/nodes/thread_credentials.h"
 #include "fs/operations/asker.h"
+#include "fs/operations/invalidation.h"
 #include "fs/operations/mount_verbs.h"
 #include "fs/snapshots/snapshot_xattrs.h"
 
@@ -33,7 +33,14 @@ namespace ckptfs {
 // All functions are thread-safe and throw Error.
 class SnapshotTree {
  public:
-  SnapshotTree(MountContext& mount, MountVerbs& verbs) : mount_(mount), verbs_(verbs) {}
+  SnapshotTree(const MountContext& mount, Nodes& nodes, Invalidation& invalidation, FileTree& files,
+               MountVerbs& verbs)
+      : mount_(mount),
+        store_(nodes.store),
+        nodes_(nodes),
+        invalidation_(invalidation),
+        files_(files),
+        verbs_(verbs) {}
 
   // Whether this class, not FileTree, answers for the attributes and xattrs of that node.
   bool Owns(NodeId node) const;
@@ -126,7 +133,11 @@ class SnapshotTree {
   void RenameToMountRoot(const SnapshotRecord& snapshot, SnapDir place, const char* new_name,
                          unsigned int flags, const Asker& asker);
 
-  MountContext& mount_;
+  const MountContext& mount_;
+  Store& store_;
+  Nodes& nodes_;
+  Invalidation& invalidation_;
+  FileTree& files_;
   MountVerbs& verbs_;
 };
 

@@ -55,7 +55,7 @@ bool HasName(std::string_view list, std::string_view name) {
 // ESTALE: the caller reached the node by a stale name, and has to walk once more.
 std::shared_ptr<LiveWorkspace> SnapshotTree::LiveWorkspaceAt(int64_t workspace_id) const {
   try {
-    return mount_.workspaces.Get(workspace_id);
+    return nodes_.workspaces.Get(workspace_id);
   } catch (const Error& error) {
     if (error.errno_value() != ENOENT) throw;
     throw Error(ESTALE, "find a workspace", "it has been removed");
@@ -76,15 +76,15 @@ Attributes SnapshotTree::VirtualDirectory(NodeId node, const RootAttributes& roo
 
 Attributes SnapshotTree::GetAttributes(NodeId node) {
   if (!Owns(node)) {
-    const auto view = mount_.slots.Find(SlotOf(node));
+    const auto view = nodes_.slots.Find(SlotOf(node));
     if (!view || !view->workspace) throw Error(ESTALE, "look at a workspace");
-    const auto record = mount_.store.rows().FindWorkspace(view->workspace->id());
+    const auto record = store_.rows().FindWorkspace(view->workspace->id());
     if (!record) throw Error(ESTALE, "look at a workspace");
     return RootWithoutData(*record);
   }
   if (!IsVirtual(node)) return RootOfSnapshot(SnapshotAt(node));
   const int64_t workspaces_changed = verbs_.WorkspacesChangedNs();
-  const RootAttributes mount_root = mount_.store.rows().MountRoot();
+  const RootAttributes mount_root = store_.rows().MountRoot();
   switch (node) {
     // Every path walk through the mount needs these two. MountVerbs invalidates them when they change.
     case kMountRootNode:
@@ -108,23 +108,22 @@ Attributes SnapshotTree::GetAttributes(NodeId node) {
     case VirtualKind::kRootList:
     case VirtualKind::kInnerList: {
       Attributes attributes =
-          VirtualDirectory(node, RootOf(id), mount_.store.rows().SnapshotsChangedNs(id));
-      attributes.timeout_s = kForeverSeconds;  // invalidated by MountContext::ListsChanged
+          VirtualDirectory(node, RootOf(id), store_.rows().SnapshotsChangedNs(id));
+      attributes.timeout_s = kForeverSeconds;  // invalidated by ListsChanged
       return attributes;
     }
     case VirtualKind::kRootLive:
     case VirtualKind::kInnerLive: {
       const int64_t workspace = id >> kLiveTurnBits;
-      return VirtualDirectory(node, RootOf(workspace),
-                              mount_.store.rows().SnapshotsChangedNs(workspace));
+      return VirtualDirectory(node, RootOf(workspace), store_.rows().SnapshotsChangedNs(workspace));
     }
     case VirtualKind::kControl: {
       const RootAttributes root = RootOf(id);
       return MakeAttributes(node, S_IFREG | (root.mode & 0666), root,
-                            mount_.store.rows().SnapshotsChangedNs(id));
+                            store_.rows().SnapshotsChangedNs(id));
     }
     case VirtualKind::kLatest: {
-      const auto record = mount_.store.rows().FindSnapshot(id);
+      const auto record = store_.rows().FindSnapshot(id);
       if (!record) throw NoSuchName(kLatestName.data());
       Attributes attributes = MakeAttributes(node, S_IFLNK | 0777, {}, record->created_ns);
       attributes.stat.st_size = static_cast<off_t>(record->name.size());
@@ -143,17 +142,17 @@ Attributes SnapshotTree::SetAttributes(NodeId node, const AttributeChange& chang
     return GetAttributes(node);
   }
   if (node != kMountRootNode || change.set_size) throw NotServed("change attributes");
-  RootAttributes root = mount_.store.rows().MountRoot();
+  RootAttributes root = store_.rows().MountRoot();
   if (change.set_mode) root.mode = S_IFDIR | (change.mode & kPermissionBits);
   if (change.set_uid) root.uid = change.uid;
   if (change.set_gid) root.gid = change.gid;
-  mount_.store.SetMountRoot(root);
-  mount_.kernel.InvalidateAttributes(kAllSnapshotsNode);
+  store_.SetMountRoot(root);
+  invalidation_.kernel.InvalidateAttributes(kAllSnapshotsNode);
   return GetAttributes(node);
 }
 
 std::string SnapshotTree::ReadLink(NodeId node) const {
-  const auto record = mount_.store.rows().FindSnapshot(static_cast<int64_t>(IdOf(node)));
+  const auto record = store_.rows().FindSnapshot(static_cast<int64_t>(IdOf(node)));
   if (!record) throw NoSuchName(kLatestName.data());
   return record->name;
 }
@@ -161,23 +160,23 @@ std::string SnapshotTree::ReadLink(NodeId node) const {
 std::optional<std::string> SnapshotTree::GetXattr(NodeId node, const char* name) {
   const bool is_acl = std::string_view(name) == XATTR_NAME_POSIX_ACL_ACCESS;
   if (!IsVirtual(node)) {
-    if (IsSnapshotXattr(name)) return GetSnapshotXattr(mount_.store, SnapshotAt(node), name);
+    if (IsSnapshotXattr(name)) return GetSnapshotXattr(store_, SnapshotAt(node), name);
     // `ls -l` asks each file for an ACL, security.selinux and so on: only existing xattrs cost a read.
-    const auto view = mount_.slots.Find(SlotOf(node));
+    const auto view = nodes_.slots.Find(SlotOf(node));
     if (!view) throw Error(ESTALE, "find a snapshot");
     if (is_acl) {
       if (view->root.acl.empty()) return std::nullopt;
       return view->root.acl;
     }
     if (!HasName(view->root.xattr_names, name)) return std::nullopt;
-    return FileTree(mount_).GetXattr(node, name);
+    return files_.GetXattr(node, name);
   }
   // Lists and control files show the ACL of the workspace's root, since they have its permissions.
   const VirtualKind kind = VirtualKindOf(node);
   const bool is_workspaces = kind == VirtualKind::kRootList || kind == VirtualKind::kInnerList ||
                              kind == VirtualKind::kControl;
   if (!is_acl || !is_workspaces) return std::nullopt;
-  const auto live = mount_.workspaces.Get(static_cast<int64_t>(IdOf(node)))->live();
+  const auto live = nodes_.workspaces.Get(static_cast<int64_t>(IdOf(node)))->live();
   if (!live->volume) return std::nullopt;
   std::string acl(XATTR_SIZE_MAX, '\0');
   const ssize_t size =
@@ -204,7 +203,7 @@ void SnapshotTree::SetXattr(NodeId node, const SnapshotXattrValue& value, int fl
   const SnapshotRecord record = SnapshotAt(node);
   // The kernel has checked the snapshot's own mode, which is that of its time.
   const WorkspaceRecord workspace = WorkspaceById(record.workspace_id);
-  RequireRight(mount_.store, Right::kChangeSnapshot, asker,
+  RequireRight(store_, Right::kChangeSnapshot, asker,
                {.workspace = &workspace, .snapshot = &record});
   if ((flags & XATTR_CREATE) != 0) throw Error(EEXIST, "make an extended attribute");
   SetSnapshotXattr(verbs_, record, value);

@@ -18,14 +18,14 @@ constexpr std::chrono::milliseconds kHiddenLookUpMax{200};
 // Throws ESTALE if the slot no longer belongs to a snapshot. Does nothing for other slots.
 class KeptView {
  public:
-  KeptView(MountContext& mount, Slot slot) : slots_(mount.slots) {
+  KeptView(Nodes& nodes, Slot slot) : slots_(nodes.slots) {
     const auto kept = slots_.SnapshotOf(slot);
     if (!kept) {
       const auto view = slots_.Find(slot);
       if (!view || view->kind != View::Kind::kSnapshot) return;
       throw Error(ESTALE, "find a snapshot", "it was deleted, or a rename has moved it");
     }
-    const auto record = mount.store.rows().FindSnapshot(kept->snapshot_id);
+    const auto record = nodes.store.rows().FindSnapshot(kept->snapshot_id);
     if (!record) {
       slots_.RenewSnapshot(kept->snapshot_id, kept->place);
       throw Error(ESTALE, "find a snapshot", "it has been deleted");
@@ -52,11 +52,11 @@ Error Stale() { return Error(ESTALE, "find a file", "it is there no longer"); }
 
 Entry SnapshotTree::RootAgain(const View& view) {
   if (view.workspace) {
-    const auto record = mount_.store.rows().FindWorkspace(view.workspace->id());
+    const auto record = store_.rows().FindWorkspace(view.workspace->id());
     if (!record) throw Stale();
     return EntryOfWorkspace(*record);
   }
-  const auto record = mount_.store.rows().FindSnapshot(view.snapshot_id);
+  const auto record = store_.rows().FindSnapshot(view.snapshot_id);
   if (!record) throw Stale();
   return EntryOfSnapshot(*record, view.place);
 }
@@ -75,9 +75,9 @@ Entry SnapshotTree::VirtualAgain(NodeId node) {
       return EntryOfVirtual(node);
     }
     case VirtualKind::kLatest: {
-      const auto named = mount_.store.rows().FindSnapshot(id);
+      const auto named = store_.rows().FindSnapshot(id);
       const auto newest =
-          named ? mount_.store.rows().NewestCheckpoint(named->workspace_id) : std::nullopt;
+          named ? store_.rows().NewestCheckpoint(named->workspace_id) : std::nullopt;
       if (!newest || newest->id != id) throw Stale();
       return EntryOfVirtual(node);
     }
@@ -90,7 +90,7 @@ Entry SnapshotTree::VirtualAgain(NodeId node) {
 // shows the name, the kernel must have looked up the directory by path before.
 std::string SnapshotTree::HiddenPath(NodeId node) const {
   const auto inner_list = [this](int64_t workspace_id) {
-    return mount_.NameOf(workspace_id) + "/" + std::string(kSnapshotsName);
+    return nodes_.NameOf(workspace_id) + "/" + std::string(kSnapshotsName);
   };
   if (IsVirtual(node)) {
     const int64_t id = static_cast<int64_t>(IdOf(node));
@@ -101,34 +101,33 @@ std::string SnapshotTree::HiddenPath(NodeId node) const {
       case VirtualKind::kInnerLive:
         return inner_list(id >> kLiveTurnBits) + live;
       case VirtualKind::kRootLive:
-        return std::string(kSnapshotsName) + "/" + mount_.NameOf(id >> kLiveTurnBits) + live;
+        return std::string(kSnapshotsName) + "/" + nodes_.NameOf(id >> kLiveTurnBits) + live;
       default:
         return {};
     }
   }
-  const auto view = mount_.slots.Find(SlotOf(node));
+  const auto view = nodes_.slots.Find(SlotOf(node));
   if (!view || view->kind != View::Kind::kSnapshot || view->place != SnapDir::kInner) return {};
-  const auto record = mount_.store.rows().FindSnapshot(view->snapshot_id);
+  const auto record = store_.rows().FindSnapshot(view->snapshot_id);
   return record ? inner_list(record->workspace_id) + "/" + record->name : std::string();
 }
 
 Entry SnapshotTree::FindAgain(NodeId node) {
-  const KeptView kept(mount_, SlotOf(node));
-  const auto view = mount_.slots.Find(SlotOf(node));
+  const KeptView kept(nodes_, SlotOf(node));
+  const auto view = nodes_.slots.Find(SlotOf(node));
   if (!IsVirtual(node) && !view) throw Stale();
-  FileTree files(mount_);
   const bool is_root = InodeOf(node) == kRootInode;
   const Entry entry = IsVirtual(node) ? VirtualAgain(node)
                       : is_root       ? RootAgain(*view)
-                                      : files.FindAgain(node);
+                                      : files_.FindAgain(node);
   try {
     if (entry.node != node) throw Stale();
     if (S_ISDIR(entry.attributes.stat.st_mode)) {
       const std::string path = HiddenPath(node);
-      if (!path.empty()) mount_.helper.LookUp(path, kHiddenLookUpMax);
+      if (!path.empty()) invalidation_.helper.LookUp(path, kHiddenLookUpMax);
     }
   } catch (...) {
-    files.Forget(entry.node, 1);
+    files_.Forget(entry.node, 1);
     throw;
   }
   return entry;
@@ -156,15 +155,15 @@ Entry SnapshotTree::ParentOfVirtual(NodeId node) {
 
 Entry SnapshotTree::FindParent(NodeId node) {
   if (IsVirtual(node)) return ParentOfVirtual(node);
-  const KeptView kept(mount_, SlotOf(node));
-  const auto view = mount_.slots.Find(SlotOf(node));
+  const KeptView kept(nodes_, SlotOf(node));
+  const auto view = nodes_.slots.Find(SlotOf(node));
   if (!view) throw Stale();
   if (InodeOf(node) != kRootInode) {
-    const auto parent = FileTree(mount_).FindParent(node);
+    const auto parent = files_.FindParent(node);
     return parent ? *parent : RootAgain(*view);
   }
   if (view->workspace) return EntryOfVirtual(kMountRootNode);
-  const auto record = mount_.store.rows().FindSnapshot(view->snapshot_id);
+  const auto record = store_.rows().FindSnapshot(view->snapshot_id);
   if (!record) throw Stale();
   return EntryOfList(ListNode(record->workspace_id, view->place));
 }

@@ -30,13 +30,13 @@ void SnapshotTree::Rename(NodeId parent, const char* name, NodeId new_parent, co
     return;
   }
   if (parent == kMountRootNode && new_parent == kMountRootNode) {
-    const auto record = mount_.store.rows().FindWorkspace(name);
+    const auto record = store_.rows().FindWorkspace(name);
     if (!record || (flags & RENAME_EXCHANGE) != 0) throw NotServed("rename");
     verbs_.RenameWorkspace(*record, new_name);
     return;
   }
   const auto is_snapshot_content = [this](NodeId node) {
-    const auto view = IsVirtual(node) ? nullptr : mount_.slots.Find(SlotOf(node));
+    const auto view = IsVirtual(node) ? nullptr : nodes_.slots.Find(SlotOf(node));
     return view && view->kind == View::Kind::kSnapshot;
   };
   if (is_snapshot_content(parent) || is_snapshot_content(new_parent)) {
@@ -52,7 +52,7 @@ void SnapshotTree::Rename(NodeId parent, const char* name, NodeId new_parent, co
 
 void SnapshotTree::RenameSnapshot(const SnapshotList& list, const char* name, NodeId new_parent,
                                   const char* new_name, unsigned int flags, const Asker& asker) {
-  const auto snapshot = mount_.store.rows().FindSnapshot(list.workspace.id, name);
+  const auto snapshot = store_.rows().FindSnapshot(list.workspace.id, name);
   if (!snapshot) {
     if (name == kLatestName || name == kLiveName) throw NotServed("rename");
     // The kernel found it a moment ago: it was removed through the other list, which has its own locks, or
@@ -83,7 +83,7 @@ void SnapshotTree::RenameSnapshot(const SnapshotList& list, const char* name, No
 void SnapshotTree::RenameToMountRoot(const SnapshotRecord& snapshot, SnapDir place,
                                      const char* new_name, unsigned int flags, const Asker& asker) {
   const RenamePaths places{.from = place, .directory = kMountRootNode, .name = new_name};
-  const auto target = mount_.store.rows().FindWorkspace(new_name);
+  const auto target = store_.rows().FindWorkspace(new_name);
   if (!target) {
     if ((flags & RENAME_EXCHANGE) != 0 || IsReservedInWorkspace(new_name))
       throw NotServed("rename");
@@ -103,7 +103,7 @@ void SnapshotTree::RenameToMountRoot(const SnapshotRecord& snapshot, SnapDir pla
   // the workspace's own root lets the caller change everything in it.
   const bool is_of_list = target->id == snapshot.workspace_id;
   RequireRight(
-      mount_.store, Right::kRollBack, asker,
+      store_, Right::kRollBack, asker,
       {.workspace = &*target, .may_write_workspace = is_of_list, .may_write_mount_root = true});
   RollbackRequest request{.workspace_id = target->id, .snapshot_id = snapshot.id};
   if ((flags & RENAME_EXCHANGE) != 0) {

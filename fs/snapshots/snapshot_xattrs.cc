@@ -4,12 +4,11 @@
 #include <cerrno>
 
 #include "backend/base/error.h"
+#include "backend/base/own_names.h"
 #include "backend/base/time.h"
 
 namespace ckptfs {
 namespace {
-
-constexpr std::string_view kPrefix = "user.ckptfs.";
 
 constexpr std::array<std::string_view, 11> kNames = {
     "message", "metadata",        "pinned",          "id", "created", "parent", "kind", "state",
@@ -23,12 +22,12 @@ bool ParsePinned(std::string_view value) {
 
 }  // namespace
 
-bool IsSnapshotXattr(std::string_view name) { return name.starts_with(kPrefix); }
+bool IsSnapshotXattr(std::string_view name) { return name.starts_with(kSnapshotXattrPrefix); }
 
 std::optional<std::string> GetSnapshotXattr(Store& store, const SnapshotRecord& snapshot,
                                             std::string_view name) {
   if (!IsSnapshotXattr(name)) return std::nullopt;
-  name.remove_prefix(kPrefix.size());
+  name.remove_prefix(kSnapshotXattrPrefix.size());
   if (name == "message") return snapshot.message;
   if (name == "metadata") return snapshot.metadata;
   if (name == "pinned") return snapshot.pinned ? "1" : "0";
@@ -48,7 +47,7 @@ std::optional<std::string> GetSnapshotXattr(Store& store, const SnapshotRecord& 
 }
 
 SnapshotXattrValue CheckSnapshotXattr(std::string_view name, std::string_view value) {
-  name.remove_prefix(kPrefix.size());
+  name.remove_prefix(kSnapshotXattrPrefix.size());
   if (name == "message") return std::string(value);
   if (name == "metadata") return Metadata::Checked(std::string(value));
   if (name == "pinned") return ParsePinned(value);
@@ -69,7 +68,7 @@ void SetSnapshotXattr(Verbs& verbs, const SnapshotRecord& snapshot,
 std::string SnapshotXattrNames() {
   std::string names;
   for (const std::string_view name : kNames) {
-    names.append(kPrefix).append(name).push_back('\0');
+    names.append(kSnapshotXattrPrefix).append(name).push_back('\0');
   }
   return names;
 }

@@ -121,7 +121,7 @@ declare -A ways=(
     ["roll back by name"]="mv_over exchange_over"
     ["promote to V"]="mv_promote"
     ["names of workspaces"]="ls_root ls_snapshots ckpt_status ckpt_df"
-    ["manage the store"]="ckpt_fsck"
+    ["manage the store"]="ckpt_fsck ckpt_gc"
 )
 cat >"$scratch/exchange.py" <<'PYTHON'
 import ctypes, os, sys
@@ -205,6 +205,7 @@ do_ls_snapshots() { tells "$1" ls "$p/.snapshots"; }
 do_ckpt_status() { tells "$1" ckpt status --mount "$p"; }
 do_ckpt_df() { tells "$1" ckpt df --mount "$p" --format json; }
 do_ckpt_fsck() { as "$1" ckpt fsck --repair --mount "$p"; }
+do_ckpt_gc() { as "$1" ckpt gc --mount "$p"; }
 
 # --- The cells -----------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ store=$scratch/store m=$scratch/mnt
 user=4242
 
 setting() { ckpt config "$@" --format json | jq -r '"\(.key)=\(.value) \(.origin)"'; }
-settings() { ckpt config "$@" --list --format json | jq -r '.[] | select(.value) | "\(.key)=\(.value) \(.origin)"'; }
+settings() { ckpt config "$@" --list --format json | jq -r '.[] | select(.origin != "default") | "\(.key)=\(.value) \(.origin)"'; }
 as_user() { setpriv --reuid "$user" --regid "$user" --clear-groups "$@"; }
 
 chmod 755 "$scratch"

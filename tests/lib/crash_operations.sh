@@ -17,8 +17,17 @@ op_set() { ckpt config -w "$1/w" keep.daily 7; }
 op_set_of_store() { cd "$1" && ckpt config --store keep.within 30d; }
 # Removes the first checkpoint.
 op_cleanup() { ckpt cleanup -w "$1/w" --keep-last 1; }
+# Of set-aside catalogs. (Of volumes and sidecars: tests/unit/catalog/recovery/store_crash_test.cc.)
+break_gc() {
+    local catalog
+    for catalog in "$1"/catalog.db.damaged-2020010{1T000000Z,1T000000Z-wal,2T000000Z}; do
+        echo damaged >"$catalog"
+        touch -d 2020-01-03 "$catalog"
+    done
+}
+op_gc() { ckpt gc --mount "$1"; }
 op_diff() { ckpt diff -w "$1/w" -f first; }
-snapshot_operations=(checkpoint checkpoint_described delete rename_snapshot pin describe diff set set_of_store cleanup)
+snapshot_operations=(checkpoint checkpoint_described delete rename_snapshot pin describe diff set set_of_store cleanup gc)
 
 # --- Live trees ----------------------------------------------------------------------------------
 
@@ -46,7 +55,17 @@ check_import() {
     check_eq "$("$tests_lib/manifest" "$scratch/tree")" "$("$tests_lib/manifest" "$original")" \
         "the original of an import that was $1"
 }
-workspace_operations=(create remove forget rename_workspace fork import)
+# Nothing has changed in it since its checkpoint, so that no other is made.
+op_recover() {
+    ln -sfn "$1/other" "$run_directory/given"
+    ckpt recover "$run_directory/given"
+}
+# It is the symlink or the whole directory.
+check_recover() {
+    local given=$run_directory/given
+    [[ -L $given ]] || check_eq else "$(cat "$given/file")" "the directory of a recovery that was $1"
+}
+workspace_operations=(create remove forget recover rename_workspace fork import)
 
 # --- Mounts --------------------------------------------------------------------------------------
 

@@ -5,13 +5,13 @@
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/harness.sh"
 vm=$(dirname "${BASH_SOURCE[0]}")/run
-declare -A scripts=([dm-snapshot]="templates dm_full_disk"
+declare -A scripts=([dm-snapshot]="templates gc_templates dm_full_disk"
     [dm-thin]="verbs_rollback dm_thin")
 
 seconds=1100
 [[ -z ${CKPTFS_DM_SCRIPTS-} ]] || seconds=10800
 if [[ ${CKPTFS_DM_SCRIPTS-} == all ]]; then
-    CKPTFS_DM_SCRIPTS='templates dm_full_disk dm_thin handles open_writers standing undo_limit unlinked_open'
+    CKPTFS_DM_SCRIPTS='templates gc_templates dm_full_disk dm_thin handles open_writers standing undo_limit unlinked_open'
     # And what one user may do to others.
     for script in "$(dirname "$harness_directory")"/integration/{verbs_*,hung_process,write_stop_share,neighbour,attack_memory,hostile_store,hostile_catalog,rights,user_namespaces,stopped_daemon}.sh; do
         [[ ! -e $script ]] || CKPTFS_DM_SCRIPTS+=" $(basename "$script" .sh)"

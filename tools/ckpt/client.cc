@@ -86,6 +86,9 @@ class AnswerReader {
     if (line.contains(wire::kProgress) && handlers_.progress) {
       handlers_.progress(line[wire::kProgress]);
     }
+    if (line.contains(wire::kHealth) && line[wire::kHealth].is_string()) {
+      HealthHeard() = line[wire::kHealth].get<std::string>();
+    }
     if (line.contains(wire::kResult)) {
       result_ = std::move(line[wire::kResult]);
       ended_ = true;
@@ -106,6 +109,11 @@ void NoteWarnings(const Json& result) {
 }
 
 }  // namespace
+
+std::string& HealthHeard() {
+  static std::string heard;
+  return heard;
+}
 
 Json MakeRequest(const char* command, Json args) {
   return Json{{wire::kCommand, command}, {wire::kArgs, std::move(args)}};

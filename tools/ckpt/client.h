@@ -22,6 +22,10 @@ struct AnswerHandlers {
 // A request in the format of fs/control/control_wire.h.
 Json MakeRequest(const char* command, Json args = Json::object());
 
+// What the daemon has said about the store's health beside its last answer, in one line; empty: nothing. Used by
+// the main thread.
+std::string& HealthHeard();
+
 // Adds to a request's arguments what identifies an open file to the daemon: fd, device and inode.
 void AddOpenFile(Json& args, int fd);
 

@@ -1,15 +1,11 @@
 // ckpt forget
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstdio>
-#include <iostream>
 #include <memory>
 
-#include "backend/base/error.h"
 #include "fs/control/control_wire.h"
 #include "tools/ckpt/commands.h"
+#include "tools/ckpt/consent.h"
 #include "tools/ckpt/exit_code.h"
 #include "tools/ckpt/locate.h"
 #include "tools/ckpt/output.h"
@@ -23,24 +19,9 @@ struct ForgetOptions {
   std::string format = "table";
 };
 
-// Asks for confirmation, because this cannot be undone; fails without a terminal.
-void RequireConsent(const Location& place) {
-  if (isatty(STDIN_FILENO) != 1) {
-    throw Error(EINVAL, "forget " + place.Label(), "it goes for good, with all its snapshots",
-                "Say so: --yes");
-  }
-  std::fputs(fmt::format("Remove {} with all its files and snapshots, for good? Type 'yes': ",
-                         PlainText(place.Label()))
-                 .c_str(),
-             stderr);
-  std::string answer;
-  std::getline(std::cin, answer);
-  if (answer != "yes") throw Error(ECANCELED, "forget " + place.Label(), "nothing was removed");
-}
-
 int RunForget(const ForgetOptions& options) {
   const Location place = FindWorkspace(options.workspace);
-  if (!options.yes) RequireConsent(place);
+  if (!options.yes) RequireConsentToForget(place);
   const Json result = place.Ask(Access::kChange, MakeRequest(wire::kForget));
   if (IsJson(options.format)) {
     PrintJson(result);

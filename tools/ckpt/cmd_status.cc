@@ -69,6 +69,7 @@ void NoteHidden(const Json& answer) {
 
 int RunStatus(const StatusOptions& options) {
   const Json status = FindWidest(options.path).Ask(Access::kRead, MakeRequest(wire::kStatus));
+  HealthHeard().clear();  // it is among the warnings
   if (IsJson(options.format)) {
     PrintJson(status);
   } else {
@@ -110,6 +111,11 @@ void PrintDf(const Json& df, bool with_snapshots) {
                                                : 100.0 * static_cast<double>(used) /
                                                      static_cast<double>(total))});
   PrintTable(space);
+  const Json& garbage = df.at("gc");
+  if (garbage.is_object() && garbage.at("items").get<uint64_t>() > 0) {
+    PrintLine(fmt::format("{} things that nothing refers to take {}: 'ckpt gc' removes them",
+                          garbage.at("items").get<uint64_t>(), FormatBytes(garbage.at("bytes"))));
+  }
   PrintLine("");
   if (!df.at("templates").empty()) {
     Table templates({"TEMPLATE", "SIZE", "ON DISK"});

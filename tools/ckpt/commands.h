@@ -26,6 +26,8 @@ void AddUnpin(CLI::App& app, Action& action);
 void AddCleanup(CLI::App& app, Action& action);
 void AddConfig(CLI::App& app, Action& action);
 void AddForget(CLI::App& app, Action& action);
+void AddRecover(CLI::App& app, Action& action);
+void AddGc(CLI::App& app, Action& action);
 void AddFsck(CLI::App& app, Action& action);
 void AddTemplate(CLI::App& app, Action& action);
 

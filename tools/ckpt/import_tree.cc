@@ -6,43 +6,20 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
-#include <csignal>
 #include <optional>
 #include <utility>
 
 #include "backend/base/error.h"
 #include "catalog/trees/import.h"
 #include "fs/control/control_wire.h"
+#include "tools/ckpt/interrupt_guard.h"
 #include "tools/ckpt/output.h"
 #include "tools/ckpt/progress.h"
 #include "tools/ckpt/replace_directory.h"
 
 namespace ckptfs::cli {
 namespace {
-
-// Set by a signal: give up and clean up.
-volatile std::sig_atomic_t g_interrupted = 0;
-
-// While it exists, termination signals become a request to give up.
-class InterruptGuard {
- public:
-  InterruptGuard() {
-    struct sigaction action {};
-    action.sa_handler = [](int) { g_interrupted = 1; };
-    for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &action, &saved_[i]);
-  }
-  InterruptGuard(const InterruptGuard&) = delete;
-  InterruptGuard& operator=(const InterruptGuard&) = delete;
-  ~InterruptGuard() {
-    for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &saved_[i], nullptr);
-  }
-
- private:
-  static constexpr std::array kSignals = {SIGINT, SIGTERM, SIGHUP};
-  std::array<struct sigaction, kSignals.size()> saved_{};
-};
 
 // A workspace under a temporary name. Removed by the destructor unless it gets its own name.
 class TemporaryWorkspace {
@@ -147,7 +124,7 @@ ImportOptions OptionsForCopy(const Location& mount_root, int destination_fd, boo
   options.progress = [&bar](const ImportProgress& progress) {
     bar.Show(progress.done_bytes, progress.total_bytes, progress.done_entries,
              progress.total_entries);
-    return g_interrupted == 0;
+    return !InterruptGuard::WasInterrupted();
   };
   return options;
 }

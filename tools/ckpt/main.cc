@@ -1,5 +1,6 @@
 // ckpt: the command line of ckptfs.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -7,6 +8,7 @@
 #include <string>
 
 #include "backend/base/error.h"
+#include "tools/ckpt/client.h"
 #include "tools/ckpt/commands.h"
 #include "tools/ckpt/exit_code.h"
 #include "tools/ckpt/output.h"
@@ -19,6 +21,11 @@ std::string CommandLineSoFar(const CLI::App& app) {
   std::string name = "ckpt";
   for (const CLI::App* command : app.get_subcommands()) name += " " + command->get_name();
   return name;
+}
+
+// To people, who may otherwise not look before something fails.
+void TellHealth() {
+  if (isatty(STDERR_FILENO) == 1 && !HealthHeard().empty()) Note(HealthHeard());
 }
 
 int Main(int argc, char** argv) {
@@ -43,6 +50,8 @@ int Main(int argc, char** argv) {
   AddCleanup(app, action);
   AddConfig(app, action);
   AddForget(app, action);
+  AddRecover(app, action);
+  AddGc(app, action);
   AddFsck(app, action);
   AddTemplate(app, action);
   // At most one: a second would replace the first. That one is required is checked below, since this would
@@ -61,6 +70,7 @@ int Main(int argc, char** argv) {
     if (!action) throw CLI::RequiredError("A command");
     const int exit_code = action();
     FlushOutput();
+    TellHealth();
     return exit_code;
   } catch (const CLI::ParseError& error) {
     Note(fmt::format("read the command line: {}. See '{} --help'", error.what(),

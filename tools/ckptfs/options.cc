@@ -4,11 +4,11 @@
 #include <cerrno>
 #include <charconv>
 #include <functional>
-#include <limits>
 #include <map>
 #include <set>
 #include <string_view>
 
+#include "backend/base/byte_size.h"
 #include "backend/base/error.h"
 
 namespace ckptfs {
@@ -270,25 +270,9 @@ std::chrono::seconds ParseDuration(const std::string& text) {
 }
 
 uint64_t ParseSize(const std::string& text) {
-  uint64_t number = 0;
-  const char* end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, number);
-  std::string suffix(rest, end);
-  for (const std::string_view tail : {"iB", "B"}) {
-    if (suffix.size() > tail.size() && suffix.ends_with(tail)) {
-      suffix.resize(suffix.size() - tail.size());
-    }
-  }
-  static const std::map<std::string, int> kShifts = {{"", 0},   {"K", 10}, {"k", 10},
-                                                     {"M", 20}, {"m", 20}, {"G", 30},
-                                                     {"g", 30}, {"T", 40}, {"t", 40}};
-  const auto shift = kShifts.find(suffix);
-  if (error != std::errc{} || shift == kShifts.end() || number == 0 ||
-      number > std::numeric_limits<uint64_t>::max() >> shift->second) {
-    throw Error(EINVAL, "understand the size '" + text + "'", "it is no number of bytes",
-                "Give it as 500M, 20G or the like");
-  }
-  return number << shift->second;
+  if (const auto bytes = ParseByteSize(text)) return *bytes;
+  throw Error(EINVAL, "understand the size '" + text + "'", "it is no number of bytes",
+              "Give it as 500M, 20G or the like");
 }
 
 CommandLine ParseCommandLine(const std::vector<std::string>& arguments) {

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "catalog/store/store.h"
-#include "fs/files/mount_context.h"
 #include "fs/fuse/fuse_mount.h"
+#include "fs/nodes/mount_context.h"
 
 namespace ckptfs {
 

@@ -31,6 +31,7 @@ class PartialFileTest : public testing::Test {
     const UniqueFd file(CheckSyscall(
         openat(directory_.fd(), name.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600), "make it"));
   }
+  static bool IsOneLetter(std::string_view name) { return name.size() == 1; }
   std::vector<std::string> Names() const { return ReadDirectory(directory_.fd()); }
 
   const TestDirectory directory_;
@@ -76,8 +77,42 @@ TEST_F(PartialFileTest, WhatIsLeftOverIsRemovedAndNothingElse) {
   Make("b.partial");
   Make("partial");
   Make("a.partial.json");
-  RemovePartialFiles(directory_.fd());
-  EXPECT_THAT(Names(), testing::UnorderedElementsAre("partial", "a.partial.json"));
+  Make("film.mkv.partial");
+  RemovePartialFiles(directory_.fd(), IsOneLetter);
+  EXPECT_THAT(Names(),
+              testing::UnorderedElementsAre("partial", "a.partial.json", "film.mkv.partial"));
+}
+
+TEST_F(PartialFileTest, WhatIsBeingWrittenIsNotFoundUnfinished) {
+  Make("a.partial");
+  Make("film.mkv.partial");
+  PartialFile written(directory_.fd(), "b");
+  const auto found = FindPartialFiles(directory_.fd(), IsOneLetter);
+  ASSERT_THAT(found, testing::SizeIs(1));
+  EXPECT_EQ(found[0].name, "a.partial");
+  EXPECT_FALSE(RemoveUnfinishedFile(directory_.fd(), "b.partial"));
+  EXPECT_TRUE(RemoveUnfinishedFile(directory_.fd(), "a.partial"));
+  EXPECT_FALSE(RemoveUnfinishedFile(directory_.fd(), "a.partial"));
+  written.Keep();
+  EXPECT_THAT(Names(), testing::UnorderedElementsAre("b", "film.mkv.partial"));
+}
+
+// While a program that was killed still has it open through a loop device, say.
+TEST_F(PartialFileTest, IsUnfinishedOnceItsLastDescriptorIsClosed) {
+  Make("a.partial");
+  UniqueFd writer(openat(directory_.fd(), "a.partial", O_RDWR | O_CLOEXEC));
+  MarkBeingWritten(writer.get());
+  UniqueFd second(dup(writer.get()));
+  writer.Reset();
+  EXPECT_FALSE(FindUnfinishedFile(directory_.fd(), "a.partial"));
+  second.Reset();
+  EXPECT_TRUE(FindUnfinishedFile(directory_.fd(), "a.partial"));
+}
+
+TEST_F(PartialFileTest, ALinkIsNoUnfinishedFile) {
+  ASSERT_EQ(symlinkat("elsewhere", directory_.fd(), "a.partial"), 0);
+  EXPECT_FALSE(FindUnfinishedFile(directory_.fd(), "a.partial"));
+  EXPECT_FALSE(RemoveUnfinishedFile(directory_.fd(), "a.partial"));
 }
 
 TEST_F(PartialFileTest, IsNotMadeBehindALink) {

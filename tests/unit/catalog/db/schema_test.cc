@@ -137,9 +137,26 @@ PRAGMA user_version = 6;
 ALTER TABLE snapshot ADD COLUMN moment TEXT NOT NULL DEFAULT 'unknown'
   CHECK (moment IN ('unknown', 'one', 'crash-consistent'));
 ALTER TABLE snapshot ADD COLUMN moment_reason TEXT NOT NULL DEFAULT '';
+)sql",
+                                          R"sql(
+PRAGMA user_version = 7;
+CREATE TABLE store_setting (
+  key   TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE workspace_setting (
+  workspace_id INTEGER NOT NULL REFERENCES workspace (id) ON DELETE CASCADE,
+  key          TEXT    NOT NULL,
+  value        TEXT    NOT NULL,
+  PRIMARY KEY (workspace_id, key)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE snapshot DROP COLUMN referenced_bytes;
+ALTER TABLE snapshot DROP COLUMN exclusive_bytes;
+ALTER TABLE snapshot DROP COLUMN usage_ns;
 )sql"};
 constexpr int kLastWithOneCounter = 4;  // the version
-constexpr int kLast = 6;
+constexpr int kLastWithSizes = 6;
+constexpr int kLast = 7;
 
 std::vector<std::string> SchemaOf(Database& database) {
   std::vector<std::string> tables;
@@ -214,7 +231,10 @@ TEST_P(MigrationTest, WhatIsNewIsThereAndUnknownOfWhatIsOld) {
 }
 
 TEST_P(MigrationTest, SettingsCanBeMadeAndTheSizesAreGone) {
-  Sql("UPDATE snapshot SET referenced_bytes = 1, exclusive_bytes = 2, usage_ns = 3 WHERE id = 1");
+  if (GetParam() <= kLastWithSizes) {
+    Sql("UPDATE snapshot SET referenced_bytes = 1, exclusive_bytes = 2, usage_ns = 3 "
+        "WHERE id = 1");
+  }
   const auto catalog = Open();
   EXPECT_THAT(catalog->SettingsOf(std::nullopt), IsEmpty());
   EXPECT_THAT(catalog->SettingsOf(1), IsEmpty());
@@ -229,6 +249,25 @@ TEST_P(MigrationTest, SettingsCanBeMadeAndTheSizesAreGone) {
   Database database(directory_.fd(), "old.db");
   const auto of_sizes = testing::HasSubstr("snapshot referenced_bytes");
   EXPECT_THAT(SchemaOf(database), testing::Not(testing::Contains(of_sizes)));
+}
+
+TEST_P(MigrationTest, NothingWasScheduledOrCleanedUpByItself) {
+  const auto catalog = Open();
+  EXPECT_EQ(catalog->CleanedNs(1), 0);
+  for (const SnapshotRecord& snapshot : catalog->ListAllSnapshots()) {
+    EXPECT_NE(snapshot.kind, SnapshotKind::kScheduled) << snapshot.name;
+  }
+  SnapshotRecord one = catalog->FindSnapshot(1).value();
+  one.kind = SnapshotKind::kScheduled;
+  {
+    Catalog::Transaction transaction(*catalog);
+    transaction.Update(one);
+    transaction.SetCleaned(1, 5);
+    transaction.Commit();
+  }
+  EXPECT_EQ(catalog->FindSnapshot(1)->kind, SnapshotKind::kScheduled);
+  EXPECT_EQ(catalog->CountCheckpoints(1), 2U) << "it is still a checkpoint";
+  EXPECT_EQ(catalog->CleanedNs(1), 5);
 }
 
 // The two ways to the tables of today come to the same.

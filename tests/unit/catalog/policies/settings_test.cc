@@ -42,6 +42,61 @@ TEST(SettingsTest, WhatCannotBeSet) {
   EXPECT_THAT(RefusalOf("", "3"), HasSubstr("no such key"));
 }
 
+TEST(SettingsTest, WhatTheDaemonDoesByItself) {
+  const auto good = [](const char* key, const char* value) {
+    EXPECT_EQ(RefusalOf(key, value), "") << key << "=" << value;
+  };
+  const auto bad = [](const char* key, const char* value) {
+    EXPECT_THAT(RefusalOf(key, value), HasSubstr(key)) << key << "=" << value;
+  };
+  for (const char* value : {"on", "off"}) good(kCleanupAuto, value);
+  for (const char* value : {"", "yes", "1", "ON"}) bad(kCleanupAuto, value);
+  for (const char* value : {"5s", "1h", "200y"}) good(kCleanupInterval, value);
+  for (const char* value : {"4s", "0s", "0", "off", "1m", "201y"}) bad(kCleanupInterval, value);
+  for (const char* value : {"off", "5s", "1d"}) good(kSchedule, value);
+  for (const char* value : {"0", "4s", "on", "30m"}) bad(kSchedule, value);
+  for (const char* value : {"off", "1s", "2w"}) good(kCleanupMinAge, value);
+  for (const char* value : {"off", "1", "5G", "10GiB", "1%", "90%"}) good(kSpaceMinFree, value);
+  for (const char* value : {"0", "0%", "91%", "10 %", "x", "1.5G"}) bad(kSpaceMinFree, value);
+  for (const char* value : {"off", "1%", "99%"}) good(kHealthUsed, value);
+  for (const char* value : {"90", "100%", "%"}) bad(kHealthUsed, value);
+  for (const char* value : {"off", "1", "1000000"}) good(kHealthSnapshots, value);
+  for (const char* value : {"0", "-1", "unlimited"}) bad(kHealthSnapshots, value);
+}
+
+TEST(SettingsTest, Defaults) {
+  const Settings none({}, {});
+  EXPECT_FALSE(none.IsOn(kCleanupAuto));
+  EXPECT_EQ(none.Get(kCleanupAuto).value, "off");
+  EXPECT_EQ(none.Get(kCleanupAuto).origin, SettingOrigin::kDefault);
+  EXPECT_EQ(none.SpanNs(kCleanupInterval), int64_t{3600} * 1'000'000'000);
+  EXPECT_EQ(none.SpanNs(kCleanupMinAge), int64_t{3600} * 1'000'000'000);
+  EXPECT_EQ(none.SpanNs(kSchedule), std::nullopt);
+  EXPECT_EQ(none.SpanNs(kHealthInterval), int64_t{300} * 1'000'000'000);
+  EXPECT_EQ(none.Limit(kHealthSnapshots), 1000U);
+  EXPECT_EQ(none.Limit(kHealthUsed), 90U);
+  EXPECT_EQ(none.MinFreeBytes(1000), 0U);
+}
+
+TEST(SettingsTest, FreeSpaceIsANumberOrAPart) {
+  const auto free = [](const char* value, uint64_t total) {
+    return Settings({{kSpaceMinFree, value}}, {}).MinFreeBytes(total);
+  };
+  EXPECT_EQ(free("2K", 1), 2048U);
+  EXPECT_EQ(free("10%", 1009), 100U);
+  EXPECT_EQ(free("90%", UINT64_MAX), UINT64_MAX / 100 * 90 + UINT64_MAX % 100 * 90 / 100);
+  EXPECT_EQ(free("off", 1000), 0U);
+}
+
+TEST(SettingsTest, WhatIsOfTheStoreOnlyNoWorkspaceHas) {
+  EXPECT_TRUE(IsOfStoreOnly(kHealthUsed));
+  EXPECT_TRUE(IsOfStoreOnly(kHealthInterval));
+  EXPECT_FALSE(IsOfStoreOnly(kHealthSnapshots));
+  const Settings settings({{kHealthUsed, "80%"}}, {{kHealthUsed, "10%"}});
+  EXPECT_EQ(settings.Limit(kHealthUsed), 80U);
+  EXPECT_EQ(settings.Get(kHealthUsed).origin, SettingOrigin::kStore);
+}
+
 TEST(SettingsTest, TheWorkspacesComeBeforeTheStores) {
   const Settings settings({{"keep.last", "10"}, {"keep.daily", "7"}, {"keep.within", "30d"}},
                           {{"keep.last", "3"}, {"keep.within", "off"}});

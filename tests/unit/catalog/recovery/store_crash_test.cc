@@ -46,6 +46,7 @@ const std::vector<Operation>& Operations() {
       {"promote", kRollbackFailpoints},
       {"fork", kForkFailpoints},
       {"diff", kDiffFailpoints},
+      {"gc", kGcFailpoints},
   };
   return operations;
 }

@@ -162,9 +162,10 @@ TEST_F(StoreOpenTest, DamagedSidecarsAreWrittenAnewWhileTheCatalogIsThere) {
   Fill();
   const SnapshotRecord a = Snapshot("w", "a");
   WriteFileAt(store().backend().meta_fd(), a.volume.str() + ".json", "junk");
-  WriteFileAt(store().backend().meta_fd(), "x.json.new", "half");
-  EXPECT_THAT(store().Fsck(false).problems, AllOf(SizeIs(2), Contains(HasSubstr("is damaged")),
-                                                  Contains(HasSubstr("x.json.new"))));
+  const std::string half = VolumeId::Generate().str() + ".json.new";
+  WriteFileAt(store().backend().meta_fd(), half, "half");
+  EXPECT_THAT(store().Fsck(false).problems,
+              AllOf(SizeIs(2), Contains(HasSubstr("is damaged")), Contains(HasSubstr(half))));
   EXPECT_THAT(store().Fsck(true).repaired, SizeIs(2));
   ExpectSound();
 }

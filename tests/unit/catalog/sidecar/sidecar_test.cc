@@ -168,7 +168,10 @@ TEST_F(MetaDirectoryTest, TellsWhatIsNotItsOwn) {
   WriteFileAt(directory_.fd(), "ABC.json", "mine");
   EXPECT_THAT(meta_.List().leftovers, ElementsAre(sidecar.volume.str() + ".json.new"));
   EXPECT_THAT(meta_.List().foreign, testing::UnorderedElementsAre("notes.txt", "ABC.json"));
-  meta_.RemoveLeftover(sidecar.volume.str() + ".json.new");
+  WriteFileAt(directory_.fd(), "x.json.new", "mine");
+  EXPECT_FALSE(meta_.RemoveLeftover("x.json.new"));
+  EXPECT_TRUE(meta_.RemoveLeftover(sidecar.volume.str() + ".json.new"));
+  EXPECT_FALSE(meta_.RemoveLeftover(sidecar.volume.str() + ".json.new"));
   EXPECT_THAT(meta_.List().leftovers, IsEmpty());
 }
 

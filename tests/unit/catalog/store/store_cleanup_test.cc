@@ -81,6 +81,61 @@ TEST_F(CleanupTest, RemovesNothingThatIsProtectedNow) {
   EXPECT_EQ(store().rows().CountCheckpoints(Workspace("w").id), 5U);
 }
 
+TEST_F(CleanupTest, AutomaticRunsSpareWhatIsYoung) {
+  Make({"a", "b", "c"});
+  CleanupRequest request = KeepLast(1);
+  request.min_age_ns = int64_t{3600} * 1'000'000'000;
+  EXPECT_THAT(Plan(request), ElementsAre("a keep", "b keep", "c keep"));
+  EXPECT_THAT(store().PlanCleanup(request).at(0).reasons,
+              ElementsAre("younger than cleanup.min-age"));
+  request.old_up_to_id = Snapshot("w", "a").id;
+  EXPECT_THAT(Plan(request), ElementsAre("a remove", "b keep", "c keep"));
+  request.min_age_ns = 1;
+  EXPECT_THAT(Plan(request), ElementsAre("a remove", "b remove", "c keep"));
+}
+
+TEST_F(CleanupTest, ForSpaceRulesDoNotMatterAndProtectionsDo) {
+  Make({"a", "b", "c", "d"});
+  store().SetPinned(Snapshot("w", "b").id, true);
+  CleanupRequest request = KeepLast(4);
+  request.ignore_rules = true;
+  EXPECT_THAT(Plan(request), ElementsAre("a remove", "b keep", "c remove", "d keep"));
+  request.rules = {};
+  EXPECT_THAT(Plan(request), ElementsAre("a remove", "b keep", "c remove", "d keep"));
+}
+
+TEST_F(CleanupTest, AScheduledCheckpointIsOneLikeOthers) {
+  Make({"a"});
+  CheckpointRequest request;
+  request.kind = SnapshotKind::kScheduled;
+  const SnapshotRecord made = CheckpointWhole(store(), Workspace("w").id, request);
+  EXPECT_THAT(made.name, testing::StartsWith("auto-"));
+  EXPECT_EQ(store().rows().NewestCheckpoint(Workspace("w").id)->id, made.id);
+  Make({"c"});
+  EXPECT_THAT(Plan(KeepLast(1)), ElementsAre("a remove", made.name + " remove", "c keep"));
+  Reopen();
+  EXPECT_EQ(Snapshot("w", made.name).kind, SnapshotKind::kScheduled);
+  EXPECT_EQ(Snapshot("w", "a").kind, SnapshotKind::kManual);
+  ExpectSound();
+}
+
+TEST_F(CleanupTest, HealthTellsOfLimitsThatAreExceeded) {
+  EXPECT_THAT(store().LookAtHealth(), IsEmpty());
+  store().SetSetting(Workspace("w").id, kHealthSnapshots, "2");
+  Make({"a", "b"});
+  EXPECT_THAT(store().LookAtHealth(), IsEmpty());
+  Make({"c"});
+  const std::vector<HealthFinding> findings = store().LookAtHealth();
+  ASSERT_EQ(findings.size(), 1U);
+  EXPECT_EQ(findings.front().key, kHealthSnapshots);
+  EXPECT_EQ(findings.front().workspace, "w");
+  EXPECT_EQ(store().KnownHealth().size(), 1U);
+  store().SetSetting(std::nullopt, kHealthSnapshots, "5");
+  store().SetSetting(Workspace("w").id, kHealthSnapshots, std::nullopt);
+  EXPECT_THAT(store().LookAtHealth(), IsEmpty());
+  EXPECT_EQ(ErrnoOf([&] { store().SetSetting(Workspace("w").id, kHealthUsed, "80%"); }), EINVAL);
+}
+
 TEST_F(CleanupTest, RemovesTheOthersForGood) {
   Make({"a", "b"});
   const int64_t id = Snapshot("w", "a").id;

@@ -14,6 +14,8 @@
 #include <thread>
 
 #include "backend/base/error.h"
+#include "backend/base/time.h"
+#include "catalog/sidecar/sidecar.h"
 #include "tests/unit/catalog/store/whole_operations.h"
 
 namespace ckptfs {
@@ -100,6 +102,24 @@ std::string ReadVolume(Store& store, const VolumeId& volume) {
 
 void StoreTest::Write(const std::string& workspace, const std::string& content) {
   WriteLive(store(), workspace, content);
+}
+
+void AgeSidecar(Store& store, const VolumeId& id) {
+  constexpr int64_t kHourNs = int64_t{3600} * 1'000'000'000;
+  const timespec then{.tv_sec = (NowNs() - kHourNs) / 1'000'000'000, .tv_nsec = 0};
+  const std::array<timespec, 2> times = {then, then};
+  const std::string name = id.str() + ".json";
+  CheckSyscall(utimensat(store.backend().meta_fd(), name.c_str(), times.data(), 0),
+               "age a sidecar");
+}
+
+void LayGarbage(Store& store, const VolumeId& id, bool with_volume) {
+  const Backend& backend = store.backend();
+  Sidecar sidecar;
+  sidecar.volume = id;
+  MetaDirectory(backend.meta_fd(), backend.capabilities().meta_needs_fsync).Create(sidecar);
+  if (with_volume) store.backend().CreateEmpty(id);
+  AgeSidecar(store, id);
 }
 
 SnapshotRecord StoreTest::Checkpoint(const std::string& workspace, const std::string& name) {

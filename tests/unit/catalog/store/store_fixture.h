@@ -81,6 +81,11 @@ void TouchLive(Store& store, const std::string& workspace);
 std::string ReadVolume(Store& store, const VolumeId& volume);
 std::set<std::string> SidecarVolumes(Store& store);
 
+// Lays down what a comparison would leave whose end failed, as if an hour ago: a sidecar, and its volume.
+void LayGarbage(Store& store, const VolumeId& id, bool with_volume);
+// Makes the sidecar of that volume look as old.
+void AgeSidecar(Store& store, const VolumeId& id);
+
 // Waits until the backend has freed the space of destroyed volumes.
 void AwaitReclaimed(Store& store);
 

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <functional>
@@ -48,6 +49,15 @@ void CheckpointTwice(Store& store) {
               .metadata = Metadata::Checked(R"({"n":1})"),
               .pinned = true});
   Failpoint("checkpoints.made");
+}
+
+// Of a volume that a comparison has left, and of a sidecar without one.
+void Collect(Store& store) {
+  LayGarbage(store, VolumeId::Generate(), /*with_volume=*/true);
+  LayGarbage(store, VolumeId::Generate(), /*with_volume=*/false);
+  const GarbageTotal total = store.CollectGarbage({});
+  if (total.removed + total.failed != 2)
+    throw Error(EUCLEAN, "collect garbage", "not all was seen");
 }
 
 // The operations that crash tests cut short, on a store as FillForSteps makes it. First those that make or change
@@ -102,6 +112,7 @@ const Steps& StepsOfOne() {
        [](Store& store) {
          store.SetSetting(store.rows().FindWorkspace("w")->id, "keep.daily", "7");
        }},
+      {"gc", Collect},
       {"setting-of-store",
        [](Store& store) { store.SetSetting(std::nullopt, "keep.within", "30d"); }},
   };

@@ -21,6 +21,7 @@
 
 #include "backend/base/error.h"
 #include "catalog/trees/copy_file.h"
+#include "catalog/trees/inode_flags.h"
 #include "catalog/trees/tree_walk.h"
 #include "tests/unit/backend/btrfs/scratch_btrfs.h"
 #include "tests/unit/backend/test_store.h"
@@ -245,6 +246,42 @@ TEST_F(ImportTest, GoesToAnyDepthWithFewDescriptors) {
   EXPECT_EQ(Description::Of(destination_.get()), Description::Of(source.fd()));
   RemoveTreeContents(source.fd());
   EXPECT_EQ(Description::Of(source.fd()).size(), 1U);
+}
+
+TEST_F(ImportTest, CopiesFlagsIfRequested) {
+  const TestDirectory source;
+  const Tree tree(source.fd());
+  tree.MakeDirectory("d");
+  tree.Write("d/file", "content");
+  tree.Link("d/file", "again");
+  const auto flags_of = [](int root_fd, const char* path) {
+    const UniqueFd fd(openat(root_fd, path, O_RDONLY | O_CLOEXEC));
+    const InodeFlags flags = ReadInodeFlags(fd.get());
+    return std::pair(flags.others, flags.protecting);
+  };
+  const auto add = [&](const char* path, uint32_t flags) {
+    const UniqueFd fd(openat(source.fd(), path, O_RDONLY | O_CLOEXEC));
+    ASSERT_TRUE(AddInodeFlags(fd.get(), flags));
+  };
+  add("d/file", FS_NODUMP_FL);
+  add("d/file", FS_IMMUTABLE_FL);
+  add("d", FS_IMMUTABLE_FL);
+  const std::pair<uint32_t, uint32_t> none(0, 0);
+  const std::pair<uint32_t, uint32_t> both(FS_NODUMP_FL, FS_IMMUTABLE_FL);
+  Import(source.fd());
+  EXPECT_EQ(flags_of(destination_.get(), "again"), none);
+  RemoveTreeContents(destination_.get());
+
+  ImportOptions options;
+  options.with_flags = true;
+  const ImportStats stats = ImportTree(source.fd(), destination_.get(), options);
+  EXPECT_EQ(stats.attributes_left_out, 0U);
+  EXPECT_EQ(flags_of(destination_.get(), "d/file"), both);
+  EXPECT_EQ(flags_of(destination_.get(), "d").second, uint32_t{FS_IMMUTABLE_FL});
+  EXPECT_THROW(RemoveTreeContents(destination_.get()), Error);
+  RemoveTreeContents(destination_.get(), Protection::kRemove);
+  EXPECT_EQ(Description::Of(destination_.get()).size(), 1U);
+  RemoveTreeContents(source.fd(), Protection::kRemove);
 }
 
 TEST_F(ImportTest, RefusesReservedNamesInTheRootOnly) {

@@ -63,8 +63,8 @@ class StoreVerbs : public Verbs {
   WorkspaceRecord Fork(int64_t snapshot_id, const std::string& name) override {
     return store_.Fork(snapshot_id, name);
   }
-  uint64_t ForgetWorkspace(int64_t workspace_id) override {
-    return ForgetWhole(store_, workspace_id);
+  uint64_t ForgetWorkspace(const ForgetRequest& request, WorkLimits& /*limits*/) override {
+    return ForgetWhole(store_, request.workspace_id);
   }
   bool ChangedSinceParent(int64_t workspace_id, WorkLimits& limits) override {
     return ckptfs::ChangedSinceParent(store_, workspace_id, limits);

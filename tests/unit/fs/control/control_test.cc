@@ -43,7 +43,7 @@ TEST_F(ControlTest, BadRequestsAreAnswersThatSayWhatIsWrong) {
     EXPECT_EQ(outcome.error_number(), expected) << text << " " << outcome.error;
     EXPECT_FALSE(outcome.error.value("why", "").empty()) << text;
   }
-  EXPECT_EQ(Ask(Root(), "gc").error_number(), ENOSYS);
+  EXPECT_EQ(Ask(Root(), "prune").error_number(), ENOSYS);
   // Printing JSON this deep would take the stack away.
   const std::string deep = std::string(200'000, '[') + std::string(200'000, ']');
   EXPECT_EQ(
@@ -244,6 +244,29 @@ TEST_F(ControlTest, StatusDfAndFsck) {
   EXPECT_EQ(df.result["workspaces"][0]["usage"][0]["name"], "a");
   const Outcome fsck = Ask(Root(), "fsck", {{"repair", true}});
   EXPECT_THAT(fsck.result["problems"], IsEmpty()) << fsck.error;
+}
+
+// In the scope of a workspace only what concerns that one, or the whole store.
+TEST_F(ControlTest, HealthIsToldToWhomItConcerns) {
+  for (const char* name : {"w", "v"}) {
+    MakeWorkspace(name);
+    Checkpoint(name, "a");
+    Checkpoint(name, "b");
+    store().SetSetting(Workspace(name).id, kHealthSnapshots, "1");
+  }
+  const auto told = [&](const ControlCaller& caller) {
+    std::vector<std::string> names;
+    for (const wire::Json& one : Ask(caller, "status").result.at("health")) {
+      EXPECT_EQ(one.at("key"), kHealthSnapshots);
+      names.push_back(one.at("workspace").get<std::string>());
+    }
+    return names;
+  };
+  EXPECT_THAT(told(Root()), testing::ElementsAre("v", "w"));
+  EXPECT_THAT(told(User("w", false)), testing::ElementsAre("w"));
+  const std::string warnings = Ask(User("w", false), "status").result.at("warnings").dump();
+  EXPECT_THAT(warnings, HasSubstr("workspace w has 2 snapshots"));
+  EXPECT_THAT(warnings, testing::Not(HasSubstr("workspace v")));
 }
 
 }  // namespace

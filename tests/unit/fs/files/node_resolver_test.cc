@@ -1,4 +1,4 @@
-#include "fs/files/mount_context.h"
+#include "fs/files/node_resolver.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -13,6 +13,7 @@
 
 #include "backend/base/error.h"
 #include "fs/fuse/fuse_kernel_cache.h"
+#include "fs/open/open_inodes.h"
 #include "tests/unit/catalog/store/store_fixture.h"
 #include "tests/unit/catalog/store/whole_operations.h"
 
@@ -25,40 +26,45 @@ class NodeResolutionTest : public StoreTest {
   void SetUp() override {
     StoreTest::SetUp();
     if (IsSkipped()) return;
-    helper_.emplace();
     Reopen();
     MakeWorkspace("w", "1");
-    mount_.emplace(store(), kernel_, MountOptions(), *helper_);
+    mount_.emplace(store(), kernel_);
   }
   void TearDown() override {
     mount_.reset();
-    helper_.reset();
     StoreTest::TearDown();
   }
 
-  std::shared_ptr<LiveWorkspace> Live() { return mount_->workspaces.Get(Workspace("w").id); }
+  std::shared_ptr<LiveWorkspace> Live() { return mount_->nodes.workspaces.Get(Workspace("w").id); }
   NodeId Root() { return Live()->AcquireRoot().node; }
   // The node of its file "f", as it is now.
   NodeId File() {
     const auto live = Live()->live();
     const FileId file = live->volume->Identify(live->volume->root_fd(), "f");
-    mount_->slots.Count(live->files->slot);
+    mount_->nodes.slots.Count(live->files->slot);
     return MakeNumber(live->files->slot, file.inode);
   }
   NodeId RootOf(const SnapshotRecord& snapshot) {
-    return MakeNumber(mount_->slots.AcquireSnapshot(snapshot, SnapDir::kRoot)->slot, kRootInode);
+    return MakeNumber(mount_->nodes.slots.AcquireSnapshot(snapshot, SnapDir::kRoot)->slot,
+                      kRootInode);
   }
   int ErrnoOfResolve(NodeId node) {
-    return ErrnoOf([&] { mount_->Resolve(node); });
+    return ErrnoOf([&] { mount_->resolver.Resolve(node); });
   }
 
   FuseKernelCache kernel_;  // attached to nothing
-  std::optional<MountHelper> helper_;
-  std::optional<MountContext> mount_;
+  struct Mounted {
+    Mounted(Store& store, KernelCache& kernel) : nodes(store), open(nodes, kernel) {}
+    Nodes nodes;
+    OpenInodes open;
+    Tidier tidier{nodes, open.mapped};
+    NodeResolver resolver{nodes, open.files, tidier};
+  };
+  std::optional<Mounted> mount_;
 };
 
 TEST_F(NodeResolutionTest, TheRootOfAWorkspace) {
-  const Node node = mount_->Resolve(Root());
+  const Node node = mount_->resolver.Resolve(Root());
   EXPECT_TRUE(node.is_root);
   EXPECT_EQ(node.workspace, Live());
   EXPECT_EQ(node.volume->id(), Workspace("w").volume);
@@ -71,7 +77,7 @@ TEST_F(NodeResolutionTest, ADirectoryIsTheOneThatTheKernelHasBeenToldOf) {
   const auto live = Live()->live();
   CheckSyscall(mkdirat(live->volume->root_fd(), "d", 0755), "make a directory");
   const FileId id = live->volume->Identify(live->volume->root_fd(), "d");
-  const Node node = mount_->Resolve(Live()->AcquireDirectory(id).node);
+  const Node node = mount_->resolver.Resolve(Live()->AcquireDirectory(id).node);
   EXPECT_FALSE(node.is_root);
   EXPECT_EQ(node.file, id) << "with its generation";
   EXPECT_EQ(node.workspace, Live());
@@ -80,18 +86,18 @@ TEST_F(NodeResolutionTest, ADirectoryIsTheOneThatTheKernelHasBeenToldOf) {
 TEST_F(NodeResolutionTest, AFileStaysInItsVolumeAndADirectoryDoesNot) {
   const NodeId root = Root();
   const NodeId file = File();
-  const VolumeId before = mount_->Resolve(file).volume->id();
+  const VolumeId before = mount_->resolver.Resolve(file).volume->id();
   const SnapshotRecord snapshot = Checkpoint("w", "s");
   Rollback("w", snapshot);
   Write("w", "2");
   Live()->Switch(store().backend().Open(Workspace("w").volume), snapshot.view);
-  const Node directory = mount_->Resolve(root);
+  const Node directory = mount_->resolver.Resolve(root);
   EXPECT_EQ(directory.volume->id(), Workspace("w").volume);
   EXPECT_NE(directory.volume->id(), before);
-  const Node old_file = mount_->Resolve(file);
+  const Node old_file = mount_->resolver.Resolve(file);
   EXPECT_EQ(old_file.volume->id(), before);
   EXPECT_EQ(old_file.file.generation, 0U) << "any";
-  EXPECT_EQ(mount_->Resolve(File()).volume->id(), Workspace("w").volume);
+  EXPECT_EQ(mount_->resolver.Resolve(File()).volume->id(), Workspace("w").volume);
 }
 
 TEST_F(NodeResolutionTest, ASlotThatNobodyHasIsStale) {
@@ -109,7 +115,7 @@ TEST_F(NodeResolutionTest, AWorkspaceWithoutDataIsAnErrorUntilItHasGone) {
 
 TEST_F(NodeResolutionTest, ASnapshotIsOfNoWorkspace) {
   const SnapshotRecord snapshot = Checkpoint("w", "s");
-  const Node node = mount_->Resolve(RootOf(snapshot));
+  const Node node = mount_->resolver.Resolve(RootOf(snapshot));
   EXPECT_TRUE(node.is_root);
   EXPECT_EQ(node.workspace, nullptr);
   EXPECT_EQ(node.files, nullptr);
@@ -142,10 +148,10 @@ TEST_F(NodeResolutionTest, AFileOfADroppedStateIsFoundInItsTwin) {
   const NodeId file = File();
   const SnapshotRecord twin = Checkpoint("w", "s");
   Live()->live()->files->SetTwin(twin.volume);
-  EXPECT_EQ(mount_->Resolve(file).volume->id(), twin.volume);
-  mount_->volumes.Drop(twin.volume);
+  EXPECT_EQ(mount_->resolver.Resolve(file).volume->id(), twin.volume);
+  mount_->nodes.volumes.Drop(twin.volume);
   store().DeleteSnapshot(twin.id, false);
-  EXPECT_EQ(mount_->Resolve(file).volume->id(), Workspace("w").volume)
+  EXPECT_EQ(mount_->resolver.Resolve(file).volume->id(), Workspace("w").volume)
       << "it is held as long as anybody may need it";
 }
 
