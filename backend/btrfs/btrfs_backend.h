@@ -51,8 +51,8 @@ class BtrfsBackend final : public Backend {
   bool MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t files_max,
                   WorkLimits& limits) const override;
   SpaceInfo Space() const override;
-  uint64_t ReturnFreedBlocks() override;
   std::vector<SpaceLevel> SpaceLevels() const override;
+  uint64_t ReturnFreedBlocks() override;
   BackendHealth Health() const override;
   void SuspectLostWrites() noexcept override;
   std::optional<StorageFailure> Failure() const override;

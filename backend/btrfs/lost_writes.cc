@@ -20,8 +20,12 @@ LostWrites::LostWrites(int root_fd)
                        "open the root of the store's filesystem")) {}
 
 void LostWrites::Look(uint64_t suspicion, bool is_over) noexcept {
-  const std::unique_lock lock(mutex_, std::try_to_lock);
-  if (!lock.owns_lock()) return;  // on a disk that hangs, one caller waits and not all
+  if (is_looking_.test_and_set()) return;
+  Ask(suspicion, is_over);
+  is_looking_.clear();
+}
+
+void LostWrites::Ask(uint64_t suspicion, bool is_over) noexcept {
   const auto now = std::chrono::steady_clock::now();
   if (suspicion == settled_ || (!is_over && now < next_)) return;
   next_ = now + kInterval;

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <mutex>
 
 #include "backend/base/unique_fd.h"
 
@@ -21,16 +20,19 @@ class LostWrites {
 
   // `suspicion`: a number that grows with each event that may have lost something. Does nothing if it is the
   // same as at the last call with `is_over`, which says that the event has passed; and not more often than every
-  // few seconds.
+  // few seconds, nor while another thread does it.
   void Look(uint64_t suspicion, bool is_over) noexcept;
   // Somebody has heard of a loss.
   void Note() noexcept { found_ = true; }
   bool found() const noexcept { return found_; }
 
  private:
+  void Ask(uint64_t suspicion, bool is_over) noexcept;
+
   const UniqueFd fd_;
   std::atomic<bool> found_{false};
-  std::mutex mutex_;  // only tried, which Mutex does not offer; guards what follows
+  // While set, its setter alone uses what follows. No lock, as nobody waits: on a disk that hangs, all would.
+  std::atomic_flag is_looking_;
   uint64_t settled_ = 0;
   std::chrono::steady_clock::time_point next_;
 };

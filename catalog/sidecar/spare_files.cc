@@ -23,10 +23,7 @@ UniqueFd MakeSpare(int directory_fd) {
 
 }  // namespace
 
-SpareFiles::SpareFiles(int directory_fd) : directory_fd_(directory_fd) {
-  files_.reserve(kFiles);
-  Refill();
-}
+SpareFiles::SpareFiles(int directory_fd) : directory_fd_(directory_fd) { Refill(); }
 
 UniqueFd SpareFiles::Take() noexcept {
   const MutexLock lock(mutex_);
@@ -38,10 +35,11 @@ UniqueFd SpareFiles::Take() noexcept {
 
 void SpareFiles::Refill() noexcept {
   const MutexLock lock(mutex_);
+  files_.reserve(kFiles);
   while (files_.size() < kFiles) {
     UniqueFd file = MakeSpare(directory_fd_);
     if (!file.valid()) return;
-    files_.push_back(std::move(file));
+    files_.push_back(std::move(file));  // never more than reserved
   }
 }
 

@@ -1,6 +1,7 @@
 // Files that can be written when the disk is full.
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
 #include "backend/base/mutex.h"

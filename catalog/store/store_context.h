@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -123,6 +124,8 @@ class StoreContext {
   KnownHealth health;
   std::atomic<bool> space_was_low{false};  // at the last RequireSpace
   std::atomic<bool> reserve_is_out{false};
+  std::atomic<std::chrono::steady_clock::time_point>
+      next_collection{};  // that RequireSpace asks for
 
   // Facts that are known once the backend is open.
   void SetBackendFacts(const StoreFacts& facts);

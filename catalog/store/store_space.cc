@@ -21,6 +21,7 @@ namespace {
 // How long something new waits for the space of destroyed volumes.
 constexpr std::chrono::seconds kFreeingWait{5};
 constexpr std::chrono::milliseconds kFreeingPoll{50};
+constexpr std::chrono::seconds kCollectionInterval{10};
 // Of an overcommitted disk, the part below which that is worth a warning.
 constexpr uint64_t kOvercommittedDivisor = 5;
 
@@ -39,17 +40,24 @@ bool IsShort(const SpaceLevel& level) { return Judge(level) == SpaceVerdict::kSh
 
 bool HasShort(const Levels& levels) { return std::any_of(levels.begin(), levels.end(), IsShort); }
 
-// Frees what can be freed at once, until `levels` has nothing short or nothing is left to free: what nothing refers
-// to, and the space of volumes that are destroyed, but still on disk.
+// If the last run was a moment ago, another one would find nothing.
+void CollectGarbageOnce(StoreContext& store) {
+  const auto now = std::chrono::steady_clock::now();
+  auto next = store.next_collection.load();
+  if (now < next || !store.next_collection.compare_exchange_strong(next, now + kCollectionInterval))
+    return;
+  const GarbageTotal total = CollectGarbage(store, {.is_automatic = true});
+  if (total.removed > 0) spdlog::info("removed {} things that nothing refers to", total.removed);
+}
+
+// Frees what can be freed at once, until `levels` has nothing short or nothing is left to free: garbage, and the
+// space of volumes that are destroyed, but still on disk.
 void FreeUntilEnough(StoreContext& store, Levels& levels) {
-  CollectGarbage(store, {.is_automatic = true});
-  store.backend->ReturnFreedBlocks();
+  CollectGarbageOnce(store);
   const auto deadline = std::chrono::steady_clock::now() + kFreeingWait;
   while (true) {
     const bool more = store.backend->PendingDestroys() > 0;
-    // Until a commit, btrfs counts what is deleted as used; this one also wakes the thread that dismantles
-    // volumes.
-    store.backend->WaitDurable();
+    store.backend->Reclaim();
     levels = store.backend->SpaceLevels();
     if (!HasShort(levels) || !more || std::chrono::steady_clock::now() >= deadline) return;
     std::this_thread::sleep_for(kFreeingPoll);

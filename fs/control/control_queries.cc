@@ -147,6 +147,12 @@ std::vector<std::string> Warnings(const Request& request, const StoreStatus& sta
   return warnings;
 }
 
+const char* StateOf(const std::optional<StorageFailure>& failure) {
+  if (!failure) return wire::kStateOk;
+  return failure->kind == StorageFailure::Kind::kReadOnly ? wire::kStateReadOnly
+                                                          : wire::kStateLostWrites;
+}
+
 Json ToJson(const std::vector<HealthFinding>& findings) {
   Json json = Json::array();
   for (const HealthFinding& finding : findings) {
@@ -165,12 +171,6 @@ std::vector<HealthFinding> VisibleHealth(const Request& request,
     return finding.workspace_id && finding.workspace_id != request.caller.workspace_id;
   });
   return findings;
-}
-
-const char* StateOf(const std::optional<StorageFailure>& failure) {
-  if (!failure) return wire::kStateOk;
-  return failure->kind == StorageFailure::Kind::kReadOnly ? wire::kStateReadOnly
-                                                          : wire::kStateLostWrites;
 }
 
 }  // namespace

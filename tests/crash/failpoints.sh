@@ -40,10 +40,10 @@ for name in "${named[@]}"; do
     recover.after-forget | recover.after-contents) continue ;;
     # After a comparison: see tests/unit/catalog/recovery/store_crash_test.cc.
     rollback.before-drop) continue ;;
-    # Of a volume that no operation removes: see there, too.
-    gc.after-tombstone) continue ;;
     # Leads to a warning only: see tests/integration/space_guard.sh.
     space.*) continue ;;
+    # Of a volume that no operation removes: see there, too.
+    gc.after-tombstone) continue ;;
     # What the kernel forgets in its own time, and what fails for want of descriptors: see open_limit.sh.
     forget.* | make.before-entry) continue ;;
     esac

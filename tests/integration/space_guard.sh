@@ -93,8 +93,8 @@ exercise() {
     # What needs no space, or next to none.
     check_eq ok "$(status_of .state)" "the state of the store"
     check "which is no failure" ckpt status --mount "$m"
-    check_match "^${place^} has [0-9]+ MiB left, too little for anything new\. $remedy\.$" \
-        "$(status_of '.warnings[]')" "ckpt status"
+    check "ckpt status" grep -qE "^${place^} has [0-9]+ MiB left, too little for anything new\. $remedy\.$" \
+        <<<"$(status_of '.warnings[]')"
     for ((i = 0; i < made; i++)); do
         check_eq "${sums[i]}" "$(md5sum <"$m/.snapshots/w/s$i/file")" "snapshot s$i"
     done
@@ -146,7 +146,15 @@ test_case "a full btrfs of its own"
 make_disk btrfs 300M
 store=$disk/store
 serve backend=btrfs-base
+# What an import that was cut short an hour ago would leave.
+garbage=$(</proc/sys/kernel/random/uuid)
+echo "{\"format\":1,\"volume\":\"$garbage\",\"role\":\"scratch\",\"state\":\"prepared\",\"generation\":0}" \
+    >"$store/meta/$garbage.json"
+touch -d "1 hour ago" "$store/meta/$garbage.json"
+btrfs subvolume create "$store/volumes/$garbage" >/dev/null
+random "$store/volumes/$garbage/file" 40
 exercise "the store's filesystem" "Delete snapshots, or free space on that filesystem"
+check_not "garbage goes before anything is refused" test -e "$store/volumes/$garbage"
 stop
 take_disk_away
 
