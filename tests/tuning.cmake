@@ -72,6 +72,7 @@ ckptfs_tune(integration/hostile_store LONG BECAUSE "mounts a store for each kind
 ckptfs_tune(integration/posix LONG BECAUSE "runs all expectations on btrfs and on several mounts")
 ckptfs_tune(integration/read_only LONG BECAUSE "mounts a store for each state of its disk")
 ckptfs_tune(integration/rights LONG BECAUSE "has a check for each cell of a large table")
+ckptfs_tune(integration/space_guard LONG BECAUSE "fills a disk for each place that can run short")
 ckptfs_tune(integration/stopped_daemon LONG BECAUSE "stops the daemon for ten seconds, several times")
 
 # A few hundred mounts each.

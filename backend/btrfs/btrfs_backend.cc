@@ -9,7 +9,6 @@
 #include <spdlog/spdlog.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,7 +17,6 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
-#include <thread>
 #include <unordered_set>
 
 #include "backend/base/directory.h"
@@ -36,7 +34,7 @@
 namespace ckptfs {
 namespace {
 
-// How long the creation of a volume, or the return of blocks to the disk, waits for the space of destroyed ones.
+// How long the return of blocks to the disk waits for the space of destroyed ones.
 constexpr auto kReclaimWait = std::chrono::seconds(5);
 constexpr auto kReclaimPoll = std::chrono::milliseconds(50);
 
@@ -45,11 +43,12 @@ constexpr uint64_t kNearlyFullDivisor = 16;
 // The minimum interval of commits for that.
 constexpr auto kCommitInterval = std::chrono::milliseconds(100);
 
-// Below this fraction of free space on the underlying disk, a warning is due.
-constexpr uint64_t kLowDiskDivisor = 5;
+// While the disk is full, data that is lost later may still find room: nothing is written out on purpose. But the
+// kernel itself writes out what is older.
+constexpr auto kWrittenOutAfter = std::chrono::seconds(30);
 
 constexpr mode_t kRootMode = 0755;
-constexpr char kMakeRoom[] = "Delete snapshots, or make the store larger";
+constexpr char kMakeRoom[] = "Delete snapshots; 'ckpt status' says which disk is short";
 
 std::string HintFor(btrfs_util_error result) {
   if (result == BTRFS_UTIL_OK) return {};
@@ -58,19 +57,16 @@ std::string HintFor(btrfs_util_error result) {
   return {};
 }
 
-bool IsReadOnly(int fd) {
-  struct statvfs status {};
-  return fstatvfs(fd, &status) == 0 && (status.f_flag & ST_RDONLY) != 0;
-}
-
 bool IsSubvolumeRoot(int fd) { return btrfs_util_is_subvolume_fd(fd) == BTRFS_UTIL_OK; }
 
 }  // namespace
 
 BtrfsBackend::BtrfsBackend(BtrfsHome home)
     : home_(std::move(home)),
-      is_read_only_(IsReadOnly(home_.root.get())),
-      damage_before_(CountDamage(home_.root.get())) {
+      is_read_only_(IsOnReadOnly(home_.root.get())),
+      damage_before_(CountDamage(home_.root.get())),
+      write_errors_before_(CountWriteErrors(home_.root.get())) {
+  if (!is_read_only_) lost_writes_.emplace(home_.root.get());
   if (home_.image.valid() && !is_read_only_)
     image_space_.emplace(home_.root.get(), home_.image.get(), right_of_way());
 }
@@ -265,7 +261,10 @@ std::shared_ptr<Volume> BtrfsBackend::Open(const VolumeId& id) const {
 void BtrfsBackend::Sync(const VolumeId& id) {
   // btrfs can write out a single subvolume only by a snapshot of it.
   const std::string attempted = fmt::format("sync volume {}", id.str());
-  CheckSyscall(syncfs(OpenRoot(id, attempted).get()), attempted);
+  if (syncfs(OpenRoot(id, attempted).get()) == 0) return;
+  const int error = errno;
+  if (lost_writes_ && (error == EIO || error == ENOSPC)) lost_writes_->Note();
+  throw Error(error, attempted);
 }
 
 void BtrfsBackend::WriteOut(const VolumeId& id) {
@@ -342,13 +341,6 @@ uint64_t BtrfsBackend::Ballast() const {
 
 BackendHealth BtrfsBackend::Health() const {
   BackendHealth health{.warnings = home_.warnings, .stopped = {}};
-  if (!is_read_only_ && IsReadOnly(home_.root.get())) {
-    health.warnings.push_back(fmt::format(
-        "The filesystem {} has turned read-only after an error of its disk: nothing can be "
-        "changed. "
-        "The kernel's log (dmesg) tells more; when the disk is well, unmount and mount again.",
-        home_.image.valid() ? "in the store's image" : "of the store"));
-  }
   const uint64_t damage = SubtractOrZero(CountDamage(home_.root.get()), damage_before_);
   if (damage > 0) {
     health.warnings.push_back(fmt::format(
@@ -357,18 +349,60 @@ BackendHealth BtrfsBackend::Health() const {
         "snapshot, or delete it, and see to the disk.",
         home_.image.valid() ? "store's image" : "filesystem of the store", damage));
   }
-  if (home_.image.valid()) AddImageWarnings(health.warnings);
+  LookForLostWrites();
   return health;
 }
 
-void BtrfsBackend::AddImageWarnings(std::vector<std::string>& warnings) const {
-  const DiskSpace host = ReadDiskSpace(home_.image.get());
-  if (Ballast() > 0 && host.free < host.total / kLowDiskDivisor) {
-    warnings.push_back(
-        fmt::format("The disk of the store's image has {} MiB left, less than the image may still "
-                    "want: delete snapshots, or free space on that disk.",
-                    host.free >> 20));
+void BtrfsBackend::LookForLostWrites() const {
+  if (!lost_writes_) return;
+  uint64_t suspicion =
+      suspicions_ + SubtractOrZero(CountWriteErrors(home_.root.get()), write_errors_before_);
+  auto full_since = DiskFullness::Clock::time_point::max();
+  if (image_space_) {
+    const DiskFullness& fullness = image_space_->LookAtDisk();
+    suspicion += fullness.times();
+    full_since = fullness.since();
   }
+  const bool is_over = full_since == DiskFullness::Clock::time_point::max();
+  if (!is_over && DiskFullness::Clock::now() < full_since + kWrittenOutAfter) return;
+  lost_writes_->Look(suspicion, is_over);
+}
+
+void BtrfsBackend::SuspectLostWrites() noexcept {
+  ++suspicions_;
+  try {
+    if (image_space_) image_space_->LookAtDisk();  // at the cause, which may soon be gone
+  } catch (const Error& error) {
+    spdlog::warn("{}", error.what());
+  }
+}
+
+std::optional<StorageFailure> BtrfsBackend::Failure() const {
+  if (is_read_only_) return std::nullopt;
+  const char* name =
+      home_.image.valid() ? "the filesystem in the store's image" : "the filesystem of the store";
+  if (IsOnReadOnly(home_.root.get())) {
+    const bool by_full_disk = image_space_ && image_space_->LookAtDisk().has_stopped_filesystem();
+    return StorageFailure{
+        .kind = StorageFailure::Kind::kReadOnly,
+        .reason = fmt::format("{} has turned read-only, {}", name,
+                              by_full_disk ? "as the disk below it was full"
+                                           : "most likely after an error of its disk"),
+        .remedy = fmt::format("{}, then unmount and mount again: what had been synced is there",
+                              by_full_disk ? "Free space on that disk"
+                                           : "See the kernel's log (dmesg) and to the disk")};
+  }
+  if (!lost_writes_ || !lost_writes_->found()) return std::nullopt;
+  const bool was_full = image_space_ && image_space_->LookAtDisk().times() > 0;
+  return StorageFailure{
+      .kind = StorageFailure::Kind::kLostWrites,
+      .reason = fmt::format(
+          "{} has lost some of what programs wrote, {}", name,
+          was_full ? "as the disk below it was full" : "most likely for an error of its disk"),
+      .remedy = fmt::format(
+          "{}; look at what was written since, and mount again, which ends this "
+          "message",
+          was_full ? "Free space on that disk" : "See the kernel's log (dmesg) and to the disk")};
 }
 
 // btrfs counts deleted data as used until its transaction is committed, which by itself takes up to half a
@@ -379,24 +413,8 @@ SpaceInfo BtrfsBackend::Space() const {
   return ReadSpace(home_.volumes.get(), home_.image.get(), Ballast());
 }
 
-void BtrfsBackend::RequireSpaceForNewVolume() const {
-  try {
-    const auto deadline = std::chrono::steady_clock::now() + kReclaimWait;
-    auto shortage = FindShortage(home_.volumes.get(), home_.image.get(), Ballast());
-    while (shortage) {
-      const bool waiting = PendingDestroys() > 0;
-      Reclaim();
-      shortage = FindShortage(home_.volumes.get(), home_.image.get(), Ballast());
-      if (!shortage) break;
-      if (!waiting || std::chrono::steady_clock::now() >= deadline) {
-        throw Error(ENOSPC, "make room for a new volume", *shortage, kMakeRoom);
-      }
-      std::this_thread::sleep_for(kReclaimPoll);
-    }
-  } catch (const Error& error) {
-    if (error.errno_value() == ENOSPC) throw;
-    spdlog::warn("cannot determine the free space, continuing: {}", error.what());
-  }
+std::vector<SpaceLevel> BtrfsBackend::SpaceLevels() const {
+  return ReadSpaceLevels(home_.volumes.get(), home_.image.get(), Ballast());
 }
 
 }  // namespace ckptfs

@@ -10,6 +10,7 @@
 
 #include "backend/btrfs/home.h"
 #include "backend/btrfs/image_space.h"
+#include "backend/btrfs/lost_writes.h"
 #include "backend/btrfs/path_bounds.h"
 #include "backend/interface/backend.h"
 
@@ -50,9 +51,11 @@ class BtrfsBackend final : public Backend {
   bool MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t files_max,
                   WorkLimits& limits) const override;
   SpaceInfo Space() const override;
-  void RequireSpaceForNewVolume() const override;
   uint64_t ReturnFreedBlocks() override;
+  std::vector<SpaceLevel> SpaceLevels() const override;
   BackendHealth Health() const override;
+  void SuspectLostWrites() noexcept override;
+  std::optional<StorageFailure> Failure() const override;
 
  private:
   // The root directory of a volume. Throws ENOENT, naming `attempted`, if there is no such volume.
@@ -61,16 +64,19 @@ class BtrfsBackend final : public Backend {
                     const std::string& attempted);
 
   uint64_t Ballast() const;
-  void AddImageWarnings(std::vector<std::string>& warnings) const;
+  void LookForLostWrites() const;
   // Commits pending removals; returns whether there were any. Also false if the last call was a moment ago.
   bool CommitRemovals() const;
 
   const BtrfsHome home_;
   const bool is_read_only_;       // since the start
-  const uint64_t damage_before_;  // btrfs's error count at the start
+  const uint64_t damage_before_;  // btrfs's error counts at the start
+  const uint64_t write_errors_before_;
   mutable std::atomic<std::chrono::steady_clock::time_point> next_commit_{};  // of CommitRemovals
   mutable PathBounds path_bounds_;
-  std::optional<ImageSpace> image_space_;  // of a writable image; destroyed first
+  std::atomic<uint64_t> suspicions_{0};
+  mutable std::optional<LostWrites> lost_writes_;  // of a writable filesystem
+  std::optional<ImageSpace> image_space_;          // of a writable image; destroyed first
 };
 
 }  // namespace ckptfs

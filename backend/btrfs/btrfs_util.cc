@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <initializer_list>
 #include <optional>
 
 #include "backend/base/error.h"
@@ -20,13 +21,31 @@ namespace {
 constexpr uint64_t kDeviceMax = 4096;
 
 // Empty: no such device.
-std::optional<uint64_t> CountDamageOf(int fd, uint64_t device) {
+std::optional<uint64_t> CountErrorsOf(int fd, uint64_t device,
+                                      std::initializer_list<btrfs_dev_stat_values> kinds) {
   btrfs_ioctl_get_dev_stats stats{};
   stats.devid = device;
   stats.nr_items = BTRFS_DEV_STAT_VALUES_MAX;
   if (ioctl(fd, BTRFS_IOC_GET_DEV_STATS, &stats) != 0) return std::nullopt;
-  return stats.values[BTRFS_DEV_STAT_CORRUPTION_ERRS] +
-         stats.values[BTRFS_DEV_STAT_GENERATION_ERRS] + stats.values[BTRFS_DEV_STAT_READ_ERRS];
+  uint64_t errors = 0;
+  for (const btrfs_dev_stat_values kind : kinds) errors += stats.values[kind];
+  return errors;
+}
+
+// On all devices.
+uint64_t CountErrors(int fd, std::initializer_list<btrfs_dev_stat_values> kinds) {
+  btrfs_ioctl_fs_info_args info{};
+  if (ioctl(fd, BTRFS_IOC_FS_INFO, &info) != 0) return 0;
+  uint64_t errors = 0;
+  uint64_t seen = 0;
+  const uint64_t last = std::min<uint64_t>(info.max_id, kDeviceMax);
+  for (uint64_t device = 1; device <= last && seen < info.num_devices; ++device) {
+    const std::optional<uint64_t> found = CountErrorsOf(fd, device, kinds);
+    if (!found) continue;
+    errors += *found;
+    ++seen;
+  }
+  return errors;
 }
 
 }  // namespace
@@ -80,18 +99,12 @@ uint64_t FirstTransactionAfter(int fd) {
 }
 
 uint64_t CountDamage(int fd) {
-  btrfs_ioctl_fs_info_args info{};
-  if (ioctl(fd, BTRFS_IOC_FS_INFO, &info) != 0) return 0;
-  uint64_t damage = 0;
-  uint64_t seen = 0;
-  const uint64_t last = std::min<uint64_t>(info.max_id, kDeviceMax);
-  for (uint64_t device = 1; device <= last && seen < info.num_devices; ++device) {
-    const std::optional<uint64_t> found = CountDamageOf(fd, device);
-    if (!found) continue;
-    damage += *found;
-    ++seen;
-  }
-  return damage;
+  return CountErrors(fd, {BTRFS_DEV_STAT_CORRUPTION_ERRS, BTRFS_DEV_STAT_GENERATION_ERRS,
+                          BTRFS_DEV_STAT_READ_ERRS});
+}
+
+uint64_t CountWriteErrors(int fd) {
+  return CountErrors(fd, {BTRFS_DEV_STAT_WRITE_ERRS, BTRFS_DEV_STAT_FLUSH_ERRS});
 }
 
 }  // namespace ckptfs

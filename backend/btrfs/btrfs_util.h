@@ -44,5 +44,7 @@ uint64_t FirstTransactionAfter(int fd);
 // How many reads on the filesystem that contains `fd` failed or returned corrupt data, on any of its devices.
 // btrfs keeps this count, also across mounts. 0 if it is unknown.
 uint64_t CountDamage(int fd);
+// The same for writes that failed.
+uint64_t CountWriteErrors(int fd);
 
 }  // namespace ckptfs

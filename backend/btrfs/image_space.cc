@@ -93,8 +93,14 @@ std::chrono::milliseconds ImageSpace::LookAndLog() noexcept {
   return kCalmInterval;
 }
 
+const DiskFullness& ImageSpace::LookAtDisk() const {
+  fullness_.Note(ReadDiskSpace(image_fd_), IsOnReadOnly(root_fd_));
+  return fullness_;
+}
+
 // Returns the time until the next look.
 std::chrono::milliseconds ImageSpace::Look() {
+  LookAtDisk();
   GiveBack();
   Limit();
   if (ballast_ > 0 && BackMetadata()) Limit();

@@ -11,6 +11,7 @@
 #include "backend/base/right_of_way.h"
 #include "backend/base/unique_fd.h"
 #include "backend/btrfs/block_groups.h"
+#include "backend/btrfs/disk_fullness.h"
 #include "backend/mount/disk_space.h"
 
 namespace ckptfs {
@@ -40,6 +41,8 @@ class ImageSpace {
 
   // The part of the image's filesystem that the ballast takes.
   uint64_t ballast() const noexcept { return ballast_; }
+  // As of now.
+  const DiskFullness& LookAtDisk() const;
 
   // Returns deleted blocks to the disk now; returns how many bytes it has got back. Throws Error.
   uint64_t ReturnNow();
@@ -69,6 +72,7 @@ class ImageSpace {
   RightOfWay& way_;
   UniqueFd file_;
   std::atomic<uint64_t> ballast_;
+  mutable DiskFullness fullness_;
   Clock::time_point next_backing_, next_return_;
   uint64_t kept_ = 0;  // UnusedInImage after the last return
   Mutex mutex_;

@@ -10,7 +10,8 @@
 #include <cerrno>
 #include <cstring>
 #include <span>
-#include <vector>
+#include <string>
+#include <utility>
 
 #include "backend/base/error.h"
 #include "backend/base/units.h"
@@ -26,6 +27,11 @@ constexpr uint64_t kMetadataFloorDivisor = 64;
 constexpr uint64_t kMetadataFloorLeastBytes = 2 * kMiB;
 // Duplicated metadata takes twice its size of unallocated space.
 constexpr uint64_t kMetadataCopies = 2;
+
+constexpr char kMakeRoomOnFilesystem[] = "Delete snapshots, or free space on that filesystem";
+constexpr char kMakeRoomInImage[] = "Delete snapshots, or files";
+constexpr char kEnlargeImage[] = "Delete snapshots, or mount with a larger size=";
+constexpr char kFreeDisk[] = "Free space on that disk, or delete snapshots";
 
 // What can still be written into an image: free blocks of its disk, and blocks that it already holds but its
 // filesystem does not use at present.
@@ -85,6 +91,11 @@ uint64_t MetadataLeft(int fd) {
   return SubtractOrZero(free, kept) + ReadUnallocated(fd) / kMetadataCopies;
 }
 
+// Whether the disk can give more than what is left of the image.
+bool HasMoreThan(const DiskSpace& host, uint64_t left_in_image) {
+  return host.free > left_in_image + FreeSpaceFloor(host.total);
+}
+
 }  // namespace
 
 SpaceInfo ReadSpace(int fd, int image_fd, uint64_t ballast) {
@@ -102,27 +113,39 @@ SpaceInfo ReadSpace(int fd, int image_fd, uint64_t ballast) {
   return space;
 }
 
-std::optional<std::string> FindShortage(int fd, int image_fd, uint64_t ballast) {
+std::vector<SpaceLevel> ReadSpaceLevels(int fd, int image_fd, uint64_t ballast) {
   const DiskSpace inside = ReadDiskSpace(fd);
+  const DiskSpace host = image_fd < 0 ? DiskSpace{} : ReadDiskSpace(image_fd);
+  const uint64_t metadata = std::clamp(inside.total / kMetadataFloorDivisor,
+                                       kMetadataFloorLeastBytes, kMetadataFloorBytes);
   const char* name = image_fd >= 0 ? "the store's image" : "the store's filesystem";
-  if (inside.free < FreeSpaceFloor(inside.total)) {
-    return DescribeShortage(ballast > 0 ? "the disk of the store's image" : name, inside.free,
-                            FreeSpaceFloor(inside.total));
+  const std::string remedy = image_fd < 0                               ? kMakeRoomOnFilesystem
+                             : HasMoreThan(host, inside.free + ballast) ? kEnlargeImage
+                                                                        : kMakeRoomInImage;
+  std::vector<SpaceLevel> levels = {{.name = name,
+                                     .total_bytes = inside.total,
+                                     .free_bytes = inside.free + ballast,
+                                     .remedy = remedy},
+                                    {.name = fmt::format("the metadata of {}", name),
+                                     .total_bytes = inside.total,
+                                     .free_bytes = MetadataLeft(fd),
+                                     .metadata_bytes = metadata,
+                                     .is_metadata = true,
+                                     .remedy = remedy}};
+  if (host.total == 0) return levels;  // there is none, or an unlimited tmpfs
+  SpaceLevel disk{
+      .name = "the disk of the store's image",
+      .total_bytes = host.total,
+      .free_bytes = WritableInImage(image_fd, SubtractOrZero(inside.used, ballast), host),
+      .metadata_bytes = kMetadataCopies * metadata,
+      .is_overcommitted = ballast > 0,
+      .remedy = kFreeDisk};
+  if (ballast > 0) {  // it gives no more than that, and keeps the rest free
+    disk.total_bytes = std::min(disk.total_bytes, inside.total);
+    disk.free_bytes = std::min(disk.free_bytes, inside.free);
   }
-
-  const uint64_t metadata = MetadataLeft(fd);
-  const uint64_t metadata_floor = std::clamp(inside.total / kMetadataFloorDivisor,
-                                             kMetadataFloorLeastBytes, kMetadataFloorBytes);
-  if (metadata < metadata_floor) {
-    return DescribeShortage(fmt::format("{}'s metadata", name), metadata, metadata_floor);
-  }
-  if (image_fd < 0) return std::nullopt;
-
-  const DiskSpace host = ReadDiskSpace(image_fd);
-  const uint64_t writable = WritableInImage(image_fd, SubtractOrZero(inside.used, ballast), host);
-  // An unlimited tmpfs reports 0 blocks.
-  if (host.total == 0 || writable >= FreeSpaceFloor(host.total)) return std::nullopt;
-  return DescribeShortage("the disk of the store's image", writable, FreeSpaceFloor(host.total));
+  levels.push_back(std::move(disk));
+  return levels;
 }
 
 }  // namespace ckptfs

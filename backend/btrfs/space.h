@@ -1,8 +1,7 @@
-// How much can still be written, and whether that is enough for another volume.
+// How much can still be written.
 #pragma once
 
-#include <optional>
-#include <string>
+#include <vector>
 
 #include "backend/interface/backend.h"
 
@@ -13,9 +12,8 @@ namespace ckptfs {
 // count as used.
 SpaceInfo ReadSpace(int fd, int image_fd, uint64_t ballast);
 
-// Which space is too short for another volume ("the image has 3 MiB left ..."); empty if none. The floors:
-// FreeSpaceFloor, both in the filesystem and on the disk of its image; and room for metadata, which btrfs can
-// run out of while it has free space for data.
-std::optional<std::string> FindShortage(int fd, int image_fd, uint64_t ballast);
+// The same in each place that can run short: the filesystem, its metadata (which btrfs can run out of while it
+// has free space for data), and the disk of its image.
+std::vector<SpaceLevel> ReadSpaceLevels(int fd, int image_fd, uint64_t ballast);
 
 }  // namespace ckptfs

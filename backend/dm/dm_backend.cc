@@ -210,8 +210,10 @@ std::vector<VolumeListing> DmBackend::List() const {
 std::vector<std::string> DmBackend::ListForeign() const {
   std::vector<std::string> foreign;
   for (std::string& name : ReadDirectory(home_.volumes.get())) {
-    if (name.ends_with(kPartialSuffix) || VolumeOfDestroyedFile(name)) continue;
-    const std::optional<VolumeId> id = VolumeOfFile(name);
+    const bool is_partial = name.ends_with(kPartialSuffix);
+    const std::optional<VolumeId> id =
+        VolumeOfFile(is_partial ? name.substr(0, name.size() - kPartialSuffix.size()) : name);
+    if ((is_partial && id) || VolumeOfDestroyedFile(name)) continue;
     try {
       if (id) {
         HeaderOf(*id);
@@ -268,17 +270,12 @@ SpaceInfo DmBackend::Space() const {
   return {.total_bytes = room.total, .used_bytes = room.used, .free_bytes = room.free};
 }
 
-void DmBackend::RequireSpaceForNewVolume() const {
-  std::optional<DiskSpace> room;
-  try {
-    room = Room();
-  } catch (const Error& error) {
-    spdlog::warn("cannot determine the free space, continuing: {}", error.what());
-  }
-  const uint64_t floor = room ? FreeSpaceFloor(room->total) : 0;
-  if (!room || room->total == 0 || room->free >= floor) return;
-  throw Error(ENOSPC, "make room for a new volume", DescribeShortage(RoomName(), room->free, floor),
-              kMakeRoom);
+std::vector<SpaceLevel> DmBackend::SpaceLevels() const {
+  const DiskSpace room = Room();
+  return {{.name = RoomName(),
+           .total_bytes = room.total,
+           .free_bytes = room.free,
+           .remedy = kMakeRoom}};
 }
 
 std::vector<LeftoverFile> DmBackend::Leftovers() const { return DmLeftovers(home_); }

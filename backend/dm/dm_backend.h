@@ -48,9 +48,9 @@ class DmBackend : public Backend {
   bool MayBeEqual(const VolumeId& older, const VolumeId& newer, size_t files_max,
                   WorkLimits& limits) const override;
   SpaceInfo Space() const override;
-  void RequireSpaceForNewVolume() const override;
   std::vector<LeftoverFile> Leftovers() const override;
   bool RemoveLeftover(const std::string& name) override;
+  std::vector<SpaceLevel> SpaceLevels() const override;
   BackendHealth Health() const override;
   void OnRevival(const std::function<void(const VolumeId&)>& revived) override {
     reviver_.OnRevival(revived);

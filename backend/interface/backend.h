@@ -19,6 +19,7 @@
 #include "backend/base/unique_fd.h"
 #include "backend/base/uuid.h"
 #include "backend/base/work_limits.h"
+#include "backend/interface/storage_state.h"
 #include "backend/interface/templates.h"
 #include "backend/mount/access_times.h"
 
@@ -232,8 +233,8 @@ class Backend {
 
   virtual SpaceInfo Space() const = 0;
 
-  // Throws ENOSPC, with the remedy, if there is not enough space for a new volume to be safe.
-  virtual void RequireSpaceForNewVolume() const = 0;
+  // The places that can run short, e.g. an image, its metadata and the disk below it. Throws Error.
+  virtual std::vector<SpaceLevel> SpaceLevels() const = 0;
 
   // Of ours only.
   virtual std::vector<LeftoverFile> Leftovers() const { return {}; }
@@ -245,7 +246,12 @@ class Backend {
   // Returns how many bytes that disk has got back.
   virtual uint64_t ReturnFreedBlocks() { return 0; }
 
+  // May take seconds if writes may have been lost.
   virtual BackendHealth Health() const { return {}; }
+  // Somebody got an error for what had been written to a file: Health is to look closer.
+  virtual void SuspectLostWrites() noexcept {}
+  // Empty: none is known. Quick; Health looks closer.
+  virtual std::optional<StorageFailure> Failure() const { return std::nullopt; }
 
   // `revived` is called by a thread of the backend when a stopped volume works again: the last writes before
   // the stop may be lost, old descriptors of its files fail (EIO), and root_fd is a new one. Call this before

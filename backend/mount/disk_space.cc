@@ -25,6 +25,11 @@ DiskSpace ReadDiskSpace(int fd) {
           stat.f_bavail * stat.f_frsize};
 }
 
+bool IsOnReadOnly(int fd) noexcept {
+  struct statvfs status {};
+  return fstatvfs(fd, &status) == 0 && (status.f_flag & ST_RDONLY) != 0;
+}
+
 uint64_t DefaultStoreBytes(const DiskSpace& disk) {
   return disk.total == 0 ? kDefaultMaxBytes
                          : std::min(kDefaultMaxBytes, disk.total / 100 * kDefaultPercent);

@@ -19,6 +19,9 @@ struct DiskSpace {
 // For the filesystem of an open file or directory. Throws Error.
 DiskSpace ReadDiskSpace(int fd);
 
+// Whether the filesystem of an open file or directory, or the mount that it was opened in, is read-only.
+bool IsOnReadOnly(int fd) noexcept;
+
 // The default limit for a store's share of its disk: 30 GiB, or 40% if that is less.
 uint64_t DefaultStoreBytes(const DiskSpace& disk);
 

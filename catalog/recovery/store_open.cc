@@ -109,6 +109,7 @@ std::unique_ptr<Catalog> Opener::TryOpenCatalog() {
 void Opener::OpenMeta() {
   store_.meta = std::make_unique<MetaDirectory>(store_.backend->meta_fd(),
                                                 store_.backend->capabilities().meta_needs_fsync);
+  if (!store_.options.read_only) store_.meta->KeepSpares();
 }
 
 void Opener::RequireMayCreate() const {

@@ -61,34 +61,48 @@ void MetaDirectory::HandToDisk(int file_fd) const {
   }
 }
 
+// A new file with that content, which has no name yet. It has as much of the disk as it needs, and is written out.
+UniqueFd MetaDirectory::Written(const std::string& name, std::string_view text) const {
+  try {
+    UniqueFd file = OpenBeneath(fd_, ".", O_WRONLY | O_TMPFILE, 0600);
+    if (!file.valid()) ThrowErrno("create " + name);
+    WriteAll(file.get(), text, name);
+    HandToDisk(file.get());
+    return file;
+  } catch (const Error& error) {
+    const bool is_full = error.errno_value() == ENOSPC || error.errno_value() == EDQUOT;
+    UniqueFd spare = is_full && spares_ ? spares_->Take() : UniqueFd();
+    if (!spare.valid()) throw;
+    WriteAll(spare.get(), text, name);
+    HandToDisk(spare.get());
+    return spare;
+  }
+}
+
 void MetaDirectory::Replace(const std::string& name, std::string_view text) const {
   const std::string aside = name + std::string(kNewSuffix);
   const ReaderLock writing(replacing_);
-  const UniqueFd file = ReplaceStoreFile(fd_, aside);
-  if (!file.valid()) ThrowErrno("create " + aside);
+  if (unlinkat(fd_, aside.c_str(), 0) != 0 && errno != ENOENT) ThrowErrno("create " + aside);
+  const UniqueFd file = Written(aside, text);
+  CheckSyscall(linkat(file.get(), "", fd_, aside.c_str(), AT_EMPTY_PATH), "create " + aside);
   try {
     // On disk if power fails from here on: the old file; the temporary one is a leftover, which the next
     // recovery removes.
-    WriteAll(file.get(), text, aside);
-    HandToDisk(file.get());
     CheckSyscall(renameat(fd_, aside.c_str(), fd_, name.c_str()), "rename " + aside);
   } catch (...) {
     unlinkat(fd_, aside.c_str(), 0);
     throw;
   }
+  if (spares_) spares_->Refill();
 }
 
 // Cheaper than Replace, above all for the commit that follows: a temporary name touches other parts of the
 // directory than the final one.
 void MetaDirectory::Create(const Sidecar& sidecar) const {
   const std::string name = FileName(sidecar.volume);
-  const std::string attempted = "create " + name;
-  const UniqueFd file = OpenBeneath(fd_, ".", O_WRONLY | O_TMPFILE, 0600);
-  if (!file.valid()) ThrowErrno(attempted);
-  WriteAll(file.get(), SerializeSidecar(sidecar), name);
   // On disk if power fails before the file has its name: nothing. After: all of it.
-  HandToDisk(file.get());
-  CheckSyscall(linkat(file.get(), "", fd_, name.c_str(), AT_EMPTY_PATH), attempted);
+  const UniqueFd file = Written(name, SerializeSidecar(sidecar));
+  CheckSyscall(linkat(file.get(), "", fd_, name.c_str(), AT_EMPTY_PATH), "create " + name);
 }
 
 std::optional<std::string> MetaDirectory::Slurp(const std::string& name) const {
@@ -132,7 +146,10 @@ std::optional<Sidecar> MetaDirectory::Read(const VolumeId& volume) const {
 
 bool MetaDirectory::Remove(const VolumeId& volume) const {
   const std::string name = FileName(volume);
-  if (unlinkat(fd_, name.c_str(), 0) == 0) return true;
+  if (unlinkat(fd_, name.c_str(), 0) == 0) {
+    if (spares_) spares_->Refill();
+    return true;
+  }
   if (errno == ENOENT) return false;
   ThrowErrno("remove " + name);
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -14,6 +15,7 @@
 #include "catalog/db/catalog.h"
 #include "catalog/db/records.h"
 #include "catalog/policies/settings.h"
+#include "catalog/sidecar/spare_files.h"
 
 namespace ckptfs {
 
@@ -71,6 +73,8 @@ class MetaDirectory {
   // `meta_fd` is borrowed and must stay open. `needs_fsync`: BackendCapabilities::meta_needs_fsync.
   explicit MetaDirectory(int meta_fd, bool needs_fsync = false)
       : fd_(meta_fd), needs_fsync_(needs_fsync) {}
+  // From now on, a full disk does not keep sidecars from being written, as far as spare files go.
+  void KeepSpares() { spares_ = std::make_unique<SpareFiles>(fd_); }
 
   // A power failure at any time leaves either the whole new sidecar or what was there before. Durable with
   // the backend's next durable operation (Backend::meta_fd). Create is for a volume that has no sidecar yet:
@@ -111,12 +115,14 @@ class MetaDirectory {
 
  private:
   void Replace(const std::string& name, std::string_view text) const;
+  UniqueFd Written(const std::string& name, std::string_view text) const;
   std::optional<std::string> Slurp(const std::string& name) const;
   void HandToDisk(int file_fd) const;
 
   const int fd_;
   const bool needs_fsync_;
   mutable SharedMutex replacing_;  // shared: a temporary file is being written; alone: none is
+  std::unique_ptr<SpareFiles> spares_;
 };
 
 }  // namespace ckptfs

@@ -161,7 +161,7 @@ class Store {
   std::vector<std::string> RemoveUnprotected(int64_t snapshot_id);
   // An automatic cleanup of that workspace has ended (Catalog::CleanedNs). Not durable at once.
   void NoteCleanup(int64_t workspace_id);
-  // Throws EROFS.
+  // Throws EROFS, with the reason.
   void RequireWritable(const std::string& attempted) const;
   void RenameSnapshot(int64_t snapshot_id, const std::string& new_name);  // EEXIST, EINVAL
   void SetMessage(int64_t snapshot_id, const std::string& message);       // EINVAL: not UTF-8, NUL
@@ -216,6 +216,13 @@ class Store {
                   const std::optional<std::string>& value);
   // Owner and mode of the mount root; the defaults are root and 0755.
   void SetMountRoot(const RootAttributes& root);
+
+  // --- Space ---------------------------------------------------------------------------------
+  // What somebody who takes space, or asks for the store's state, should know: one sentence for each place
+  // that runs short.
+  std::vector<std::string> SpaceWarnings() const;
+  // Why changes fail (StorageFailure::kReadOnly) or have been lost. Quick, and always empty with -o ro.
+  std::optional<StorageFailure> Failure() const;
 
   // Set by the server of the store: which view numbers programs may still see in files, even after a
   // deletion. Those are not reused meanwhile. It is called with locks held, and must not call the store.

@@ -118,7 +118,7 @@ NewCheckpoint::NewCheckpoint(StoreContext& store, int64_t workspace_id,
   // A volume is only ever one state, so its UUID serves for both. A snapshot whose sidecar is lost is thus
   // still known by its UUID to those that derive from it.
   snapshot_.uuid = snapshot_.volume;
-  store.backend->RequireSpaceForNewVolume();
+  RequireSpace(store, attempted_);
   live_ = OpenLive();
   // While programs go on: little is left to write while they wait.
   store.backend->WriteOut(workspace_.volume);

@@ -19,7 +19,6 @@ class ScratchSnapshot {
  public:
   ScratchSnapshot(StoreContext& store, const std::string& attempted) : store_(store) {
     store.RequireWritable(attempted);
-    store.backend->RequireSpaceForNewVolume();
     Sidecar sidecar;
     sidecar.volume = VolumeId::Generate();
     volume_.emplace(store, sidecar);

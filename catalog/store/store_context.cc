@@ -34,6 +34,8 @@ StoreContext::StoreContext(StoreOptions store_options,
 
 // If problems from before could not be repaired, this run does not end cleanly either.
 StoreContext::~StoreContext() {
+  // Sidecars may be among what is lost.
+  if (Failure()) lock->Keep();
   if (backend) unsealed.SealAll(*backend);
   const bool mended = opened_ && !IsReadOnly();
   if (!status_.clean_start && !mended && !first_mount.nothing_there()) lock->Keep();
@@ -68,7 +70,11 @@ void StoreContext::SetReadOnly(bool read_only) {
 }
 
 void StoreContext::RequireWritable(std::string_view attempted) const {
-  if (!IsReadOnly()) return;
+  if (!IsReadOnly()) {
+    const std::optional<StorageFailure> failure = Failure();
+    if (!failure || failure->kind != StorageFailure::Kind::kReadOnly) return;
+    throw Error(EROFS, attempted, failure->reason, failure->remedy);
+  }
   throw Error(
       EROFS, attempted,
       options.read_only ? "the store is mounted read-only" : "the catalog is older than the store",
@@ -153,7 +159,14 @@ StoreContext::HeldSnapshot StoreContext::HoldSnapshot(int64_t id) {
 
 StagedVolume::StagedVolume(StoreContext& store, const Sidecar& sidecar)
     : store_(store), id_(sidecar.volume), in_work_(store.in_work, sidecar.volume) {
-  store_.sidecars->Prepare(sidecar);
+  try {
+    store_.sidecars->Prepare(sidecar);
+  } catch (const Error& error) {
+    if (error.errno_value() != ENOSPC && error.errno_value() != EDQUOT) throw;
+    // Its work frees the sidecars of destroyed volumes.
+    store_.janitor->Drain();
+    store_.sidecars->Prepare(sidecar);
+  }
 }
 
 void StagedVolume::Committed() {

@@ -1,6 +1,7 @@
 // Shared by the operations of a Store. Private to catalog/.
 #pragma once
 
+#include <atomic>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -43,6 +44,8 @@ class StoreContext {
   bool IsReadOnly() const;
   void SetReadOnly(bool read_only);
 
+  // As Store::Failure.
+  std::optional<StorageFailure> Failure() const;
   // Throws EROFS.
   void RequireWritable(std::string_view attempted) const;
   // Throw ENOENT.
@@ -60,8 +63,8 @@ class StoreContext {
   // once. If this throws, nothing has happened. (The catalog of a read-only store is a copy: then only that
   // is changed.)
   void Commit(Catalog::Transaction& transaction) const;
-  // Runs `transaction`; if the disk is full, runs it again after releasing the space reserve. For
-  // transactions that free space.
+  // Runs `transaction`; if the disk is full, runs it again after releasing the space reserve, which is made
+  // again when there is space (RequireSpace). For transactions that free space, or may be the way to free it.
   template <typename Transaction>
   void WithReserve(const Transaction& transaction) {
     try {
@@ -69,6 +72,7 @@ class StoreContext {
     } catch (const Error& error) {
       const bool full = error.errno_value() == ENOSPC || error.errno_value() == EDQUOT;
       if (!full || options.read_only || !reserve.Release()) throw;
+      reserve_is_out = true;
       transaction();
     }
   }
@@ -117,6 +121,8 @@ class StoreContext {
   Mutex judging;
   const CautiousClock clock;  // for ages that decide about a deletion
   KnownHealth health;
+  std::atomic<bool> space_was_low{false};  // at the last RequireSpace
+  std::atomic<bool> reserve_is_out{false};
 
   // Facts that are known once the backend is open.
   void SetBackendFacts(const StoreFacts& facts);
@@ -157,6 +163,12 @@ class StagedVolume {
   const InWork::Volume in_work_;
   bool committed_ = false;
 };
+
+// For each operation that makes something new, before it does: throws ENOSPC, with the remedy, if there would be
+// too little space left for that to be safe. Operations that free space, read or roll back never ask.
+void RequireSpace(StoreContext& store, std::string_view attempted);
+// As Store::SpaceWarnings.
+std::vector<std::string> SpaceWarnings(const StoreContext& store);
 
 // Throws EINVAL if it is too long, or not text.
 void CheckMessage(std::string_view message);

@@ -42,6 +42,7 @@ class RollbackJob final : public PendingRollback {
   bool LiveIsUnchanged() const;
   SnapshotRecord StateBefore(uint64_t unlinked_open);
   void Switch();
+  void CommitSwitch();
   bool KeptIsItsParent() const noexcept;
   void DropKept();
   RollbackResult Result() const;
@@ -75,7 +76,6 @@ RollbackJob::RollbackJob(StoreContext& store, OperationLocks::Hold operation,
       snapshot_(store.Snapshot(request.snapshot_id)),
       attempted_(fmt::format("roll back {} to {}", workspace_.name, snapshot_.name)) {
   CheckRequest();
-  store.backend->RequireSpaceForNewVolume();
   OpenLive();
   // Writes out dirty data while the live tree is still served; the commit caused by the clone makes it
   // durable.
@@ -211,6 +211,14 @@ SnapshotRecord RollbackJob::StateBefore(uint64_t unlinked_open) {
 }
 
 void RollbackJob::Switch() {
+  // A rollback may be what frees space.
+  store_.WithReserve([this] { CommitSwitch(); });
+  // From here on nothing may fail: the rollback has happened.
+  fresh_->Committed();
+  if (kept_) store_.unsealed.Add(kept_->volume, in_writing_);
+}
+
+void RollbackJob::CommitSwitch() {
   Catalog::Transaction transaction(*store_.catalog);
   std::optional<int64_t> parent = snapshot_.id;
   uint64_t marker = fresh_marker_;
@@ -233,9 +241,6 @@ void RollbackJob::Switch() {
                              NowNs());  // the workspace has its number
   }
   store_.Commit(transaction);
-  // From here on nothing may fail: the rollback has happened.
-  fresh_->Committed();
-  if (kept_) store_.unsealed.Add(kept_->volume, in_writing_);
 }
 
 // Whether the kept state shows no difference from the snapshot that it came from, e.g. if files were only

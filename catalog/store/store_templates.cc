@@ -43,7 +43,7 @@ TemplateInfo Add(StoreContext& store, const std::string& name, const Make& make)
     throw Error(EEXIST, attempted, fmt::format("there is a template {} already", name));
   };
   require_free();
-  store.backend->RequireSpaceForNewVolume();
+  RequireSpace(store, attempted);
   // The long part, without locks. On disk if power fails here or before the commit: an image that no row
   // names, which the next start removes.
   TemplateInfo info = make(keeper);

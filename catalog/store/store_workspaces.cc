@@ -80,7 +80,7 @@ WorkspaceRecord Store::CreateWorkspace(const std::string& name, const RootAttrib
   RequireFreeName(store, name, "make a workspace");
   store.RequireWritable(attempted);
   const std::optional<TemplateId> base = FindBase(store, from, attempted);
-  store.backend->RequireSpaceForNewVolume();
+  RequireSpace(store, attempted);
 
   const GivenViews::Number view = store.NextView(ViewUse::kWorkspace);
   WorkspaceRecord workspace{
@@ -154,9 +154,10 @@ class ImportedWorkspace final : public PendingWorkspace {
 
 std::unique_ptr<PendingWorkspace> Store::BeginWorkspace(const std::string& name) {
   StoreContext& store = *impl_;
+  const std::string attempted = "make workspace " + name;
   RequireFreeName(store, name, "make a workspace");
-  store.RequireWritable("make workspace " + name);
-  store.backend->RequireSpaceForNewVolume();
+  store.RequireWritable(attempted);
+  RequireSpace(store, attempted);
   return std::make_unique<ImportedWorkspace>(store, name);
 }
 
@@ -171,7 +172,7 @@ WorkspaceRecord Store::Fork(int64_t snapshot_id, const std::string& name) {
   store.RequireWritable(attempted);
   store.RequireData(snapshot, attempted);
   store.RequireSettled(snapshot, attempted);
-  store.backend->RequireSpaceForNewVolume();
+  RequireSpace(store, attempted);
 
   const GivenViews::Number view = store.NextView(ViewUse::kWorkspace);
   WorkspaceRecord workspace{.name = name,

@@ -42,7 +42,7 @@ struct ImportOptions {
   bool with_flags = false;
   // For errors: what is done to the tree, and the remedy if there is not enough space.
   std::string verb = "import";
-  std::string make_space = "Delete snapshots, or mount with a larger size=";
+  std::string make_space = "Delete snapshots, or free space: 'ckpt status' says on which disk";
 };
 
 struct ImportStats {

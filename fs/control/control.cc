@@ -38,6 +38,26 @@ constexpr size_t kKeptForRoot = 16;
 constexpr size_t kAlwaysOfUser = 2;
 constexpr size_t kMaxRunningOfAll = 256;
 
+// The same error, with the place that is short. The guard's own errors say it already.
+Error WithShortPlace(const Store& store, const Error& error) {
+  const std::vector<std::string> warnings = store.SpaceWarnings();
+  if (!error.hint().empty() || warnings.empty()) return error;
+  std::string hint = warnings.front();
+  if (hint.ends_with('.')) hint.pop_back();
+  return Error(error.errno_value(), error.attempted(), error.why(), hint);
+}
+
+// If the storage has failed or is full, an error of it is best explained by that.
+Error Explained(const Store& store, const Error& error) {
+  const int number = error.errno_value();
+  if (number == ENOSPC) return WithShortPlace(store, error);
+  if (number != EIO && number != EROFS) return error;
+  const std::optional<StorageFailure> failure = store.Failure();
+  const bool explains =
+      failure && (number == EIO || failure->kind == StorageFailure::Kind::kReadOnly);
+  return explains ? Error(number, error.attempted(), failure->reason, failure->remedy) : error;
+}
+
 // Runs a request to its end, and catches every exception.
 void RunRequest(Verbs& verbs, const ControlCaller& caller, std::string text,
                 control::RequestShares& shares, AnswerStream& answer) {
@@ -51,7 +71,7 @@ void RunRequest(Verbs& verbs, const ControlCaller& caller, std::string text,
     }
     answer.Send(std::move(end));
   } catch (const Error& error) {
-    answer.Send(wire::Json{{wire::kError, wire::FromError(error)}});
+    answer.Send(wire::Json{{wire::kError, wire::FromError(Explained(verbs.store(), error))}});
   } catch (const std::exception& error) {
     spdlog::error("control request of pid {}: {}", caller.pid, error.what());
     answer.Send(

@@ -21,10 +21,6 @@ constexpr size_t kSnapshotsAtOnce = 100;
 // Changes with a longer path are omitted; the limit is sixteen times what a program can use.
 constexpr size_t kToldPathBytesMax = size_t{64} << 10;
 
-// `ckpt status` warns when free space is below both.
-constexpr uint64_t kLowSpaceBytes = uint64_t{5} << 30;
-constexpr uint64_t kLowSpaceFraction = 10;
-
 const char* KindOf(const DiffEntry& change) {
   switch (change.kind) {
     case DiffKind::kAdded:
@@ -123,7 +119,6 @@ void AddOpenWriters(Json& json, const std::optional<OpenWriterList>& writers,
 // A caller in the scope of one workspace, or one that may not list the mount root, learns only that there are
 // warnings about others; root sees all.
 std::vector<std::string> Warnings(const Request& request, const StoreStatus& status,
-                                  const SpaceInfo& space,
                                   const std::vector<HealthFinding>& findings) {
   Store& store = request.store();
   const BackendHealth health = store.backend().Health();
@@ -147,12 +142,8 @@ std::vector<std::string> Warnings(const Request& request, const StoreStatus& sta
         workspace.name));
   }
   for (const HealthFinding& finding : findings) warnings.push_back(finding.sentence);
-  if (space.free_bytes < kLowSpaceBytes &&
-      space.free_bytes < space.total_bytes / kLowSpaceFraction) {
-    warnings.push_back(
-        fmt::format("Only {} MiB are free: delete snapshots, or mount with a larger size=.",
-                    space.free_bytes >> 20));
-  }
+  const std::vector<std::string> of_space = store.SpaceWarnings();
+  warnings.insert(warnings.end(), of_space.begin(), of_space.end());
   return warnings;
 }
 
@@ -174,6 +165,12 @@ std::vector<HealthFinding> VisibleHealth(const Request& request,
     return finding.workspace_id && finding.workspace_id != request.caller.workspace_id;
   });
   return findings;
+}
+
+const char* StateOf(const std::optional<StorageFailure>& failure) {
+  if (!failure) return wire::kStateOk;
+  return failure->kind == StorageFailure::Kind::kReadOnly ? wire::kStateReadOnly
+                                                          : wire::kStateLostWrites;
 }
 
 }  // namespace
@@ -258,6 +255,9 @@ Json Status(const Request& request) {
   const StoreStatus status = store.Status();
   const SpaceInfo space = store.backend().Space();
   const std::vector<HealthFinding> findings = VisibleHealth(request, store.LookAtHealth());
+  std::vector<std::string> warnings = Warnings(request, status, findings);
+  const std::optional<StorageFailure> failure = store.Failure();  // Warnings has looked closer
+  if (failure) warnings.insert(warnings.begin(), failure->Sentences());
   Json workspaces = Json::array();
   for (const WorkspaceRecord& workspace : WorkspacesInScope(request)) {
     workspaces.push_back({{"name", workspace.name},
@@ -272,13 +272,16 @@ Json Status(const Request& request) {
                 {"selection", status.backend_selection},
                 {"selected_at", FormatRfc3339(status.backend_selected_at_ns)}}},
               {"clean_start", status.clean_start},
+              {"state", StateOf(failure)},
+              {"reason", failure ? Json(failure->reason) : Json()},
+              {"remedy", failure ? Json(failure->remedy) : Json()},
               {"read_only", status.read_only},
               {"workspaces", std::move(workspaces)},
               {wire::kWorkspacesHidden, HidesWorkspaces(request)},
               {"fs_total_bytes", space.total_bytes},
               {"fs_used_bytes", space.used_bytes},
               {"health", ToJson(findings)},
-              {"warnings", Warnings(request, status, space, findings)}};
+              {wire::kWarnings, std::move(warnings)}};
 }
 
 namespace {

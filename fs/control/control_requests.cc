@@ -17,6 +17,7 @@ constexpr size_t kMaxRequestValues = 16'384;
 struct CommandEntry {
   const char* name;
   wire::Json (*run)(const Request& request);
+  bool takes_space = false;
 };
 
 constexpr std::array kCommands = {
@@ -32,16 +33,16 @@ constexpr std::array kCommands = {
     CommandEntry{wire::kGc, Gc},
     CommandEntry{wire::kSettings, GetSettings},
     CommandEntry{wire::kSetSetting, SetSetting},
-    CommandEntry{wire::kCheckpoint, Checkpoint},
+    CommandEntry{wire::kCheckpoint, Checkpoint, true},
     CommandEntry{wire::kRollback, Rollback},
-    CommandEntry{wire::kFork, Fork},
+    CommandEntry{wire::kFork, Fork, true},
     CommandEntry{wire::kDelete, Delete},
     CommandEntry{wire::kPin, Pin},
     CommandEntry{wire::kFsck, Fsck},
-    CommandEntry{wire::kImport, Import},
-    CommandEntry{wire::kCreate, Create},
+    CommandEntry{wire::kImport, Import, true},
+    CommandEntry{wire::kCreate, Create, true},
     CommandEntry{wire::kTemplates, Templates},
-    CommandEntry{wire::kTemplateAdd, TemplateAdd},
+    CommandEntry{wire::kTemplateAdd, TemplateAdd, true},
     CommandEntry{wire::kTemplateRemove, TemplateRemove},
     CommandEntry{wire::kSync, Sync},
 };
@@ -65,6 +66,11 @@ SnapshotRecord NewestCheckpoint(const Request& request, const WorkspaceRecord& w
   throw Error(ENOENT, attempted,
               fmt::format("it has {}", request.store().rows().CountCheckpoints(workspace.id)),
               "'ckpt list' shows them");
+}
+
+void AddSpaceWarnings(const Store& store, wire::Json& result) {
+  std::vector<std::string> warnings = store.SpaceWarnings();
+  if (!warnings.empty()) result[wire::kWarnings] = std::move(warnings);
 }
 
 Asker AskerOf(const ControlCaller& caller) {
@@ -197,7 +203,10 @@ Request ParseRequest(Verbs& verbs, const ControlCaller& caller, Answer& answer,
 
 wire::Json Run(const Request& request) {
   for (const CommandEntry& entry : kCommands) {
-    if (request.command == entry.name) return entry.run(request);
+    if (request.command != entry.name) continue;
+    wire::Json result = entry.run(request);
+    if (entry.takes_space) AddSpaceWarnings(request.store(), result);
+    return result;
   }
   throw Error(ENOSYS, fmt::format("run {}", request.command), "the daemon has no such command",
               "Are ckpt and the daemon of one version? See 'ckpt --version' and 'ckpt status'");

@@ -37,6 +37,8 @@ inline constexpr const char* kWorkspacesHidden =
     "workspaces_hidden";  // because the caller may not list them
 // How many are omitted because their paths are longer than any program can use.
 inline constexpr const char* kTooLong = "too_long";
+// In the result of what was done all the same: [text]. Of `status`, always.
+inline constexpr const char* kWarnings = "warnings";
 
 // --- Queries -------------------------------------------------------------------------------------
 // {} -> {scope: "mount" | "workspace", workspace: name or null, mountpoint, version}
@@ -48,7 +50,7 @@ inline constexpr const char* kList = "list";
 // open_for_writing: [{path, pid, command}] of open_for_writing_total (null: not known), and
 // unlinked_files: [{name, path, size_bytes, allocated_bytes}]
 inline constexpr const char* kShow = "show";
-// {} -> the object of `ckpt status --format json`; in a workspace's scope: with that workspace only
+// {} -> the object of `ckpt status --format json`, with state (kStateOk or another); in a workspace's scope: with that workspace only
 inline constexpr const char* kStatus = "status";
 // {usage: bool} -> {fs_total_bytes, fs_used_bytes, fs_free_bytes, templates: [{name, size_bytes,
 // disk_bytes}], workspaces: [{name, snapshots, live: {referenced_bytes, exclusive_bytes}, usage: [{name,
@@ -108,6 +110,9 @@ inline constexpr const char* kImport = "import";
 inline constexpr const char* kSync = "sync";
 
 // --- Values --------------------------------------------------------------------------------------
+inline constexpr const char* kStateOk = "ok";
+inline constexpr const char* kStateReadOnly = "read-only";
+inline constexpr const char* kStateLostWrites = "lost-writes";
 inline constexpr const char* kScopeMount = "mount";
 inline constexpr const char* kScopeWorkspace = "workspace";
 inline constexpr const char* kKindAdded = "added";

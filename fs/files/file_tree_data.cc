@@ -314,6 +314,7 @@ void FileTree::SyncBy(NodeId node_id, uint64_t handle, int fd, bool data_only) c
   }
   open_.files.NoteLostWrites(node_id, handle, lost);
   open_.files.TakeLostWrites(node_id, handle);  // reported now
+  store_.backend().SuspectLostWrites();
   throw Error(lost, "sync a file");
 }
 

@@ -52,6 +52,8 @@ check "some of it is left" test "$(free_mib)" -gt 2
 sum=$(md5sum <"$m/w/big")
 sound "a full image"
 check_match "The disk of the store's image has [0-9]+ MiB left" "$(warnings)" "ckpt status"
+check_not "a larger image is no remedy" grep -q "size=" <<<"$(warnings)"
+check "which is no failure of the store" ckpt status --mount "$m"
 check "another user's files can be removed" rm "$m/v/file"
 check "... and snapshots deleted" rmdir "$m/.snapshots/v/one"
 refused "No space left on device" mkdir "$m/.snapshots/v/more"

@@ -50,6 +50,7 @@ check_not "so is the image" stat "$bases/$id.img"
 check "what is fresh or not ours stays" stat "${kept[@]}"
 check_eq "default tree" "$(names)" "templates"
 check_match '^0 removed' "$(ckpt gc | tail -n 1)" "a second pass"
+check_match "${kept[1]##*/} is among the volumes but is not a volume" "$(ckpt fsck 2>&1)" "fsck"
 rm "${kept[@]}"
 
 test_case "templates in work, whatever the grace"

@@ -229,9 +229,9 @@ trace_operation() {
 }
 
 # numbered WHO FIRST: numbers the occurrences of the names on stdin, and prints those after line FIRST. Skips
-# names that are passed on memory pressure: their number is not predictable.
+# names that are passed on memory pressure, whose number is not predictable, and of what changes nothing.
 numbered() {
-    awk -v who="$1" -v first="$2" '{ n[$0]++ } NR > first && !/^forget[.]/ { print who, $0 "@" n[$0] }'
+    awk -v who="$1" -v first="$2" '{ n[$0]++ } NR > first && !/^(forget|space)[.]/ { print who, $0 "@" n[$0] }'
 }
 
 # kill_operation NAME WHO POINT: starts afresh and kills at POINT. Sets $succeeded.

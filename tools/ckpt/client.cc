@@ -16,6 +16,7 @@
 #include "catalog/trees/names.h"
 #include "fs/control/control_protocol.h"
 #include "fs/control/control_wire.h"
+#include "tools/ckpt/output.h"
 
 namespace ckptfs::cli {
 namespace {
@@ -100,6 +101,13 @@ class AnswerReader {
   bool ended_ = false;
 };
 
+// It has been done all the same: the exit status stays 0.
+void NoteWarnings(const Json& result) {
+  const auto warnings = result.is_object() ? result.find(wire::kWarnings) : result.end();
+  if (!result.is_object() || warnings == result.end()) return;
+  for (const Json& warning : *warnings) Note(warning.get<std::string>());
+}
+
 }  // namespace
 
 std::string& HealthHeard() {
@@ -132,7 +140,9 @@ Json Ask(int directory_fd, const std::string& what, Access access, const Json& r
     if (got == 0) break;
     answer.Add({buffer.data(), static_cast<size_t>(got)});
   }
-  return std::move(answer).Result();
+  Json result = std::move(answer).Result();
+  if (access == Access::kChange) NoteWarnings(result);
+  return result;
 }
 
 }  // namespace ckptfs::cli

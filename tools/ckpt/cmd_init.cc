@@ -46,6 +46,17 @@ struct InitOptions {
   ThrowDeeper(path, place);
 }
 
+void AskForWorkspace(const Location& mount, const std::string& name, const std::string& from) {
+  const mode_t mask = umask(0);
+  umask(mask);
+  mount.Ask(Access::kChange, MakeRequest(wire::kCreate, Json{{"name", wire::FromBytes(name)},
+                                                             {"mode", 0777 & ~mask},
+                                                             {"template", wire::FromBytes(from)}}));
+}
+
+// What the daemon tells more about than an errno can.
+bool IsOfStorage(int error) { return error == ENOSPC || error == EROFS || error == EIO; }
+
 // PATH does not exist: creates an empty workspace if its parent is a mount root.
 int MakeEmpty(const InitOptions& options) {
   std::string path = options.path;
@@ -69,15 +80,10 @@ int MakeEmpty(const InitOptions& options) {
   }
   CheckName("workspace", name);
   if (options.template_name) {
-    const mode_t mask = umask(0);
-    umask(mask);
-    place->Ask(
-        Access::kChange,
-        MakeRequest(wire::kCreate, Json{{"name", wire::FromBytes(name)},
-                                        {"mode", 0777 & ~mask},
-                                        {"template", wire::FromBytes(*options.template_name)}}));
+    AskForWorkspace(*place, name, *options.template_name);
   } else if (mkdirat(parent.get(), name.c_str(), 0777) != 0) {
-    ThrowErrno(attempted);
+    if (!IsOfStorage(errno)) ThrowErrno(attempted);
+    AskForWorkspace(*place, name, {});
   }
   PrintLine("made workspace " + ShellQuote(name));
   return kDone;

@@ -27,6 +27,10 @@ void AddMountOption(CLI::App& command, std::optional<std::string>& path) {
 // Names and paths are sent as {"bytes": ...} if they are not UTF-8.
 std::string Name(const Json& json) { return ShellQuote(wire::ToBytes(json, "read the answer")); }
 
+// A daemon of an older version does not tell it.
+std::string StateOf(const Json& status) { return status.value("state", wire::kStateOk); }
+bool IsOk(const Json& status) { return StateOf(status) == wire::kStateOk; }
+
 void PrintStatus(const Json& status) {
   const auto line = [](const char* title, const std::string& value) {
     PrintLine(fmt::format("{:<12} {}", title, value));
@@ -43,6 +47,7 @@ void PrintStatus(const Json& status) {
   const auto total = status.at("fs_total_bytes").get<uint64_t>();
   const auto used = status.at("fs_used_bytes").get<uint64_t>();
   line("space", fmt::format("{} of {} used", FormatBytes(used), FormatBytes(total)));
+  if (!IsOk(status)) line("state", StateOf(status));  // a warning says why
   for (const Json& warning : status.at("warnings")) {
     line("WARNING", warning.get<std::string>());
   }
@@ -71,7 +76,7 @@ int RunStatus(const StatusOptions& options) {
     PrintStatus(status);
     NoteHidden(status);
   }
-  return kDone;
+  return IsOk(status) ? kDone : kFailed;
 }
 
 // Fills in the sizes of the snapshots of each workspace; null if this user may not read it.

@@ -12,12 +12,14 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "backend/base/error.h"
 #include "backend/base/units.h"
 #include "backend/base/write_out.h"
 #include "backend/interface/backend.h"
+#include "backend/mount/disk_space.h"
 #include "tests/unit/backend/backend_fixture.h"
 
 namespace ckptfs {
@@ -221,10 +223,24 @@ TEST_P(BtrfsBackendTest, SpaceAddsUp) {
   EXPECT_LT(space.used_bytes, 8 * kMiB);
   EXPECT_GT(space.free_bytes, 100 * kMiB);
   EXPECT_LE(space.free_bytes + space.used_bytes, space.total_bytes);
-  backend_->RequireSpaceForNewVolume();
 }
 
-TEST_P(BtrfsBackendTest, FullDiskRefusesNewVolumesUntilSomethingIsDestroyed) {
+TEST_P(BtrfsBackendTest, EachPlaceThatCanRunShortHasRoomAtFirst) {
+  const std::vector<SpaceLevel> levels = backend_->SpaceLevels();
+  ASSERT_GE(levels.size(), 2u);
+  size_t of_metadata = 0;
+  for (const SpaceLevel& level : levels) {
+    SCOPED_TRACE(level.name);
+    EXPECT_GT(level.free_bytes, std::max(level.metadata_bytes, FreeSpaceFloor(level.total_bytes)));
+    EXPECT_LE(level.free_bytes, level.total_bytes);
+    EXPECT_FALSE(level.is_overcommitted);
+    EXPECT_THAT(level.remedy, HasSubstr("elete snapshots"));
+    of_metadata += level.is_metadata ? 1 : 0;
+  }
+  EXPECT_EQ(of_metadata, 1u);
+}
+
+TEST_P(BtrfsBackendTest, AFullFilesystemIsALevelThatIsFull) {
   const VolumeId live = MakeVolume();
   {
     const auto volume = backend_->Open(live);
@@ -235,11 +251,14 @@ TEST_P(BtrfsBackendTest, FullDiskRefusesNewVolumesUntilSomethingIsDestroyed) {
       ASSERT_EQ(fdatasync(file.get()), 0);
     }
   }
-  const Error error = ErrorOf([&] { backend_->RequireSpaceForNewVolume(); });
-  EXPECT_EQ(error.errno_value(), ENOSPC);
-  EXPECT_THAT(error.what(), HasSubstr("Delete snapshots"));
+  EXPECT_LE(backend_->SpaceLevels().front().free_bytes, 4 * kMiB);
   ASSERT_TRUE(backend_->Destroy(live));
-  backend_->RequireSpaceForNewVolume();  // waits for the cleaner
+  // Each commit also wakes the thread that dismantles destroyed volumes.
+  for (int i = 0; i < 500 && backend_->SpaceLevels().front().free_bytes < 100 * kMiB; ++i) {
+    usleep(10'000);
+    backend_->WaitDurable();
+  }
+  EXPECT_GT(backend_->SpaceLevels().front().free_bytes, 100 * kMiB);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "backend/base/units.h"
 #include "backend/base/write_out.h"
 #include "backend/interface/backend.h"
+#include "backend/mount/disk_space.h"
 #include "backend/mount/loop_device.h"
 #include "backend/registry.h"
 #include "tests/unit/backend/test_store.h"
@@ -21,6 +22,7 @@ namespace ckptfs {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 const BackendOptions kSmall = {.size_bytes = 128 * kMiB};
 
@@ -125,16 +127,21 @@ TEST_F(LoopHomeTest, FreeSpaceIsThatOfTheDiskBelow) {
   CreateBackend(fd.get(), "btrfs-loop", {.size_bytes = 1024 * kMiB});
   const auto backend = OpenBackend(fd.get(), "btrfs-loop", {});
   EXPECT_LE(backend->Space().free_bytes, 256 * kMiB);
-  backend->RequireSpaceForNewVolume();
+  const auto below = [&backend] { return backend->SpaceLevels().back(); };
+  EXPECT_EQ(below().name, "the disk of the store's image");
+  EXPECT_TRUE(below().is_overcommitted);
+  EXPECT_GT(below().free_bytes, 100 * kMiB);
   struct statvfs host {};
   ASSERT_EQ(fstatvfs(fd.get(), &host), 0);
   WriteFileAt(fd.get(), "filler", std::string(host.f_bavail * host.f_frsize, 'x'));
   // What others take of that disk is found out a moment later.
-  const auto require = [&] { backend->RequireSpaceForNewVolume(); };
-  for (int i = 0; i < 500 && ErrorOf(require).errno_value() == 0; ++i) usleep(10'000);
-  const Error error = ErrorOf(require);
-  EXPECT_EQ(error.errno_value(), ENOSPC);
-  EXPECT_THAT(error.what(), HasSubstr("disk of the store's image"));
+  for (int i = 0; i < 500 && below().free_bytes > FreeSpaceFloor(below().total_bytes); ++i) {
+    usleep(10'000);
+  }
+  EXPECT_LT(below().free_bytes, FreeSpaceFloor(below().total_bytes));
+  for (const SpaceLevel& level : backend->SpaceLevels()) {
+    EXPECT_THAT(level.remedy, Not(HasSubstr("size="))) << "which would take more of that disk";
+  }
   ASSERT_EQ(unlinkat(fd.get(), "filler", 0), 0);
 }
 
