@@ -256,7 +256,8 @@ TEST_F(ControlTest, HealthIsToldToWhomItConcerns) {
   }
   const auto told = [&](const ControlCaller& caller) {
     std::vector<std::string> names;
-    for (const wire::Json& one : Ask(caller, "status").result.at("health")) {
+    const Outcome status = Ask(caller, "status");
+    for (const wire::Json& one : status.result.at("health")) {
       EXPECT_EQ(one.at("key"), kHealthSnapshots);
       names.push_back(one.at("workspace").get<std::string>());
     }
