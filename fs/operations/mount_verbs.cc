@@ -165,10 +165,10 @@ MountVerbs::LiveMark MountVerbs::RequireUnchanged(int64_t workspace_id, int64_t 
                                  .workspace_id = workspace_id},
                                 limits);
   if (changes.empty()) return mark;
-  throw Error(EBUSY, what,
-              "something in it has changed since " +
-                  NameOf(nodes_, SnapshotById(store_, snapshot_id)),
-              "Look at it first: ckpt diff");
+  throw Error(
+      EBUSY, what,
+      "something in it has changed since " + NameOf(nodes_, SnapshotById(store_, snapshot_id)),
+      "Look at it first: ckpt diff");
 }
 
 bool MountVerbs::IsEmpty(const LiveWorkspace& workspace) {
