@@ -327,11 +327,11 @@ uint64_t BtrfsBackend::ReturnFreedBlocks() {
   const auto deadline = std::chrono::steady_clock::now() + kReclaimWait;
   // The first commit wakes the kernel's cleaner; what that frees is free with the commit after it.
   do {
-    CheckBtrfsUtil(btrfs_util_sync_fd(home_.volumes.get()), "commit the changes of volumes");
+    Reclaim();
     if (PendingDestroys() == 0) break;
     std::this_thread::sleep_for(kReclaimPoll);
   } while (std::chrono::steady_clock::now() < deadline);
-  CheckBtrfsUtil(btrfs_util_sync_fd(home_.volumes.get()), "commit the changes of volumes");
+  Reclaim();
   return image_space_->ReturnNow();
 }
 
