@@ -31,8 +31,18 @@ WorkspaceRecord ReadWorkspace(const Statement& row) {
   "SELECT s.id, s.uuid, s.workspace_id, s.name, s.volume, s.created_ns, s.message, "    \
   "s.metadata, s.pinned, s.parent_id, p.name, s.kind, s.missing, s.view, s.root_mode, " \
   "s.root_uid, s.root_gid, s.root_acl, s.unlinked_open, s.root_xattr_names, s.moment, " \
-  "s.moment_reason, s.scheduled "                                                       \
+  "s.moment_reason, s.scheduled, s.holds "                                              \
   "FROM snapshot AS s LEFT JOIN snapshot AS p ON p.id = s.parent_id "
+
+std::vector<std::string> LinesOf(std::string_view text) {
+  std::vector<std::string> lines;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    lines.emplace_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return lines;
+}
 
 SnapshotRecord ReadSnapshot(const Statement& row) {
   SnapshotRecord record;
@@ -58,6 +68,7 @@ SnapshotRecord ReadSnapshot(const Statement& row) {
   record.root.xattr_names = row.Text(19);
   record.moment = MomentFrom(row.Text(20));
   record.moment_reason = row.Text(21);
+  record.holds = LinesOf(row.Text(23));
   RequireSound(record);
   return record;
 }
@@ -290,6 +301,7 @@ std::vector<SnapshotRecord> Catalog::SurplusUndo(int64_t workspace_id, size_t ke
   return AllSnapshots(reader_.Query(
       CKPTFS_SELECT_SNAPSHOT
       "WHERE s.workspace_id = ?1 AND s.kind = 'pre-rollback' AND s.pinned = 0 AND s.missing = 0 "
+      "AND s.holds = '' "
       "AND s.id <= (SELECT id FROM snapshot WHERE workspace_id = ?1 AND kind = 'pre-rollback' "
       "AND pinned = 0 AND missing = 0 ORDER BY id DESC LIMIT 1 OFFSET ?2) "
       "ORDER BY s.id LIMIT ?3",

@@ -8,6 +8,13 @@
 namespace ckptfs {
 namespace {
 
+// The column `holds` (kVersion8 in schema.cc).
+std::string StoredHolds(const std::vector<std::string>& holds) {
+  std::string text;
+  for (const std::string& tag : holds) text += tag + '\n';
+  return text;
+}
+
 // The column `kind`, which does not distinguish checkpoints (kVersion8 in schema.cc).
 const char* StoredKind(const SnapshotRecord& snapshot) {
   return ToString(IsCheckpoint(snapshot.kind) ? SnapshotKind::kManual : snapshot.kind);
@@ -58,14 +65,15 @@ int64_t Catalog::Transaction::Insert(const SnapshotRecord& snapshot) {
   database_.Run(
       "INSERT INTO snapshot (id, uuid, workspace_id, name, volume, created_ns, message, metadata, "
       "pinned, parent_id, kind, missing, view, root_mode, root_uid, root_gid, root_acl, "
-      "root_xattr_names, unlinked_open, moment, moment_reason, scheduled) "
-      "VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      "root_xattr_names, unlinked_open, moment, moment_reason, scheduled, holds) "
+      "VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       snapshot.id, snapshot.uuid, snapshot.workspace_id, snapshot.name, snapshot.volume,
       snapshot.created_ns, snapshot.message, snapshot.metadata, snapshot.pinned, snapshot.parent_id,
       StoredKind(snapshot), snapshot.state == SnapshotState::kMissing, snapshot.view,
       snapshot.root.mode, snapshot.root.uid, snapshot.root.gid, Blob{snapshot.root.acl},
       Blob{snapshot.root.xattr_names}, snapshot.unlinked_open, ToString(snapshot.moment),
-      snapshot.moment_reason, snapshot.kind == SnapshotKind::kScheduled);
+      snapshot.moment_reason, snapshot.kind == SnapshotKind::kScheduled,
+      StoredHolds(snapshot.holds));
   const int64_t id = database_.LastInsertId();
   NoteGiven(snapshot.view);
   return id;
@@ -151,6 +159,10 @@ void Catalog::Transaction::SetPinned(int64_t id, bool pinned) {
   database_.Run("UPDATE snapshot SET pinned = ? WHERE id = ?", pinned, id);
 }
 
+void Catalog::Transaction::SetHolds(int64_t id, const std::vector<std::string>& holds) {
+  database_.Run("UPDATE snapshot SET holds = ? WHERE id = ?", StoredHolds(holds), id);
+}
+
 void Catalog::Transaction::SetState(int64_t id, SnapshotState state) {
   database_.Run("UPDATE snapshot SET missing = ? WHERE id = ?", state == SnapshotState::kMissing,
                 id);
@@ -177,12 +189,13 @@ void Catalog::Transaction::Update(const SnapshotRecord& snapshot) {
       "UPDATE snapshot SET uuid = ?, name = ?, volume = ?, created_ns = ?, message = ?, "
       "metadata = ?, pinned = ?, kind = ?, view = ?, root_mode = ?, root_uid = ?, root_gid = ?, "
       "root_acl = ?, root_xattr_names = ?, unlinked_open = ?, moment = ?, moment_reason = ?, "
-      "scheduled = ? WHERE id = ?",
+      "scheduled = ?, holds = ? WHERE id = ?",
       snapshot.uuid, snapshot.name, snapshot.volume, snapshot.created_ns, snapshot.message,
       snapshot.metadata, snapshot.pinned, StoredKind(snapshot), snapshot.view, snapshot.root.mode,
       snapshot.root.uid, snapshot.root.gid, Blob{snapshot.root.acl},
       Blob{snapshot.root.xattr_names}, snapshot.unlinked_open, ToString(snapshot.moment),
-      snapshot.moment_reason, snapshot.kind == SnapshotKind::kScheduled, snapshot.id);
+      snapshot.moment_reason, snapshot.kind == SnapshotKind::kScheduled,
+      StoredHolds(snapshot.holds), snapshot.id);
   NoteGiven(snapshot.view);
 }
 

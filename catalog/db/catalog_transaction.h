@@ -40,6 +40,7 @@ class Catalog::Transaction {
   void SetMessage(int64_t id, const std::string& message);
   void SetMetadata(int64_t id, const std::string& json);
   void SetPinned(int64_t id, bool pinned);
+  void SetHolds(int64_t id, const std::vector<std::string>& holds);
   void SetState(int64_t id, SnapshotState state);
   void SetParent(int64_t id, std::optional<int64_t> parent_id);
   // Deleted together with the snapshot. Once per snapshot, with at most kRecordedWritersMax names.

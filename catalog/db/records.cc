@@ -1,6 +1,7 @@
 #include "catalog/db/records.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -90,10 +91,17 @@ void RequireSound(const SnapshotRecord& snapshot) {
   RequireCommon(snapshot.id, snapshot.volume, snapshot.created_ns, snapshot.view);
   if (snapshot.uuid.empty()) Unsound("it has no UUID");
   RequireBytes("a message", snapshot.message, kMaxMessageBytes);
+  for (const std::string& tag : snapshot.holds) RequireSoundName("hold", tag);
+  RequireInRange("a number of holds", static_cast<int64_t>(snapshot.holds.size()), 0,
+                 int64_t{kHoldsMax});
   RequireBytes("metadata", snapshot.metadata, kMaxMetadataBytes);
   RequireBytes("a reason", snapshot.moment_reason, kMaxMessageBytes);
   RequireInRange("a number of files", snapshot.unlinked_open, 0, kMaxRowId);
   RequireSound(snapshot.root);
+}
+
+std::string NamesOf(const std::vector<std::string>& holds) {
+  return fmt::format("{}", fmt::join(holds, ", "));
 }
 
 int64_t SoundTime(int64_t seconds, int64_t ns) {

@@ -101,6 +101,8 @@ struct SnapshotRecord {
   std::string message;
   std::string metadata = "{}";  // a JSON object
   bool pinned = false;
+  // The tags of those who need it, sorted. A held snapshot cannot be deleted, as if it were pinned.
+  std::vector<std::string> holds;
   std::optional<int64_t> parent_id;
   std::string parent_name;  // its current name; empty: none
   SnapshotKind kind = SnapshotKind::kManual;
@@ -121,6 +123,10 @@ struct SnapshotVolume {
   uint64_t view = 0;
   SnapshotState state = SnapshotState::kOk;
 };
+
+inline constexpr size_t kHoldsMax = 64;
+// "a, b"
+std::string NamesOf(const std::vector<std::string>& holds);
 
 // Each throws Error EUCLEAN that says which value is invalid. Ids of 0 are not checked (a sidecar has none),
 // nor are references to other records.

@@ -159,9 +159,11 @@ ALTER TABLE snapshot DROP COLUMN exclusive_bytes;
 ALTER TABLE snapshot DROP COLUMN usage_ns;
 )sql";
 
-// Version 8. What the daemon does by itself. A scheduled checkpoint is of kind 'manual' like every checkpoint, so that
+// Version 8. Holds, and what the daemon does by itself. A scheduled checkpoint is of kind 'manual' like every checkpoint, so that
 // the indexes by kind find it.
 constexpr char kVersion8[] = R"sql(
+-- Tags, each ended by a newline, sorted.
+ALTER TABLE snapshot ADD COLUMN holds TEXT NOT NULL DEFAULT '';
 ALTER TABLE snapshot ADD COLUMN scheduled INTEGER NOT NULL DEFAULT 0 CHECK (scheduled IN (0, 1));
 -- The end of the last automatic cleanup; 0: none yet.
 ALTER TABLE workspace ADD COLUMN cleaned_ns INTEGER NOT NULL DEFAULT 0;

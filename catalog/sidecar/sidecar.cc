@@ -124,6 +124,7 @@ Json ToJson(const SnapshotRecord& snapshot, const Uuid& parent) {
           {"message", snapshot.message},
           {"metadata", snapshot.metadata},
           {"pinned", snapshot.pinned},
+          {"holds", snapshot.holds},
           {"kind", ToString(snapshot.kind)},
           {"parent", OptionalId(parent)},
           {"view", snapshot.view},
@@ -142,6 +143,8 @@ void ReadSnapshot(const ReadJson& json, Sidecar& sidecar) {
   snapshot.message = json.at("message").get<std::string>();
   snapshot.metadata = json.at("metadata").get<std::string>();
   snapshot.pinned = json.at("pinned").get<bool>();
+  // An older ckptfs writes none.
+  snapshot.holds = json.value("holds", std::vector<std::string>());
   // An older ckptfs takes "scheduled" for "manual".
   snapshot.kind = KindFrom(json.at("kind").get<std::string>());
   snapshot.view = ViewFrom(json.at("view"));

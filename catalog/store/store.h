@@ -167,6 +167,9 @@ class Store {
   void SetMessage(int64_t snapshot_id, const std::string& message);       // EINVAL: not UTF-8, NUL
   void SetMetadata(int64_t snapshot_id, const Metadata& metadata);
   void SetPinned(int64_t snapshot_id, bool pinned);
+  // Holds it by that tag, or releases that hold. ENOENT: there is none to release; EINVAL: no valid tag; ENOSPC:
+  // there are kHoldsMax.
+  void SetHold(int64_t snapshot_id, const std::string& tag, bool held);
 
   // Replaces the live state of a workspace. On return the new volume exists, and is still invisible. EIO if
   // the snapshot's data is missing, EBUSY if programs are writing to it.

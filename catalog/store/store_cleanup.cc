@@ -17,7 +17,7 @@ struct Candidate {
   int64_t id = 0;
   std::string name;
   int64_t created_ns = 0;
-  bool is_judged = false;  // by the rules; pinned checkpoints are always kept and do not count
+  bool is_judged = false;  // by the rules; pinned and held ones are always kept and do not count
   std::vector<std::string> reasons;
 };
 
@@ -43,6 +43,7 @@ class Protection {
     };
     const auto& others = parents_of_others_;
     add(snapshot.pinned, "pinned");
+    if (!snapshot.holds.empty()) reasons.push_back("held: " + NamesOf(snapshot.holds));
     add(snapshot.state == SnapshotState::kMissing, "its data is missing");
     add(snapshot.id == newest_, "newest");
     add(snapshot.id == parent_, "parent of the live state");
@@ -71,7 +72,8 @@ std::vector<Candidate> CheckpointsOf(const StoreContext& store, int64_t workspac
       found.push_back({.id = snapshot.id,
                        .name = snapshot.name,
                        .created_ns = snapshot.created_ns,
-                       .is_judged = !snapshot.pinned && snapshot.state == SnapshotState::kOk,
+                       .is_judged = !snapshot.pinned && snapshot.holds.empty() &&
+                                    snapshot.state == SnapshotState::kOk,
                        .reasons = protection.ReasonsFor(snapshot)});
     }
   }

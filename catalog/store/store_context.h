@@ -197,6 +197,10 @@ bool DiffersFromSnapshot(StoreContext& store, const SnapshotRecord& snapshot, co
 // If power fails, the volume is debris, as before.
 void RemoveUnlinked(StoreContext& store, const VolumeId& fresh);
 
+// Throws EBUSY for what was `attempted` if the snapshot is pinned or held; `what` is how to call it.
+void RequireUnprotected(const SnapshotRecord& snapshot, const std::string& attempted,
+                        const std::string& what);
+
 // Deletes a snapshot, pinned or not; the caller holds its workspace. Gone for good on return; its space is
 // freed in the background.
 void DeleteForGood(StoreContext& store, const SnapshotRecord& snapshot);

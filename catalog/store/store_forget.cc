@@ -73,6 +73,7 @@ class WorkspaceForgetting final : public PendingForgetting {
                               .name = std::move(snapshot.name),
                               .volume = snapshot.volume,
                               .pinned = snapshot.pinned,
+                              .holds = std::move(snapshot.holds),
                               .view = snapshot.view});
       }
     }
@@ -87,6 +88,9 @@ class WorkspaceForgetting final : public PendingForgetting {
         throw Error(EBUSY, attempted_,
                     fmt::format("programs go on writing to {} since a rollback", snapshot.name),
                     "Close their files first");
+      }
+      if (!snapshot.holds.empty()) {
+        RequireUnprotected(snapshot, attempted_, "its snapshot " + snapshot.name);
       }
       if (!snapshot.pinned) continue;
       if (pinned++ < kNamedMax) names += (names.empty() ? "" : ", ") + snapshot.name;

@@ -98,10 +98,8 @@ void RollbackJob::CheckRequest() const {
   if (snapshot_.workspace_id != workspace_.id) {
     throw Error(EPERM, attempted_, "an exchange needs a snapshot of the same workspace");
   }
-  if (snapshot_.pinned) {
-    throw Error(EBUSY, attempted_, "an exchange would give the pinned name to another state",
-                "Unpin it first: ckpt unpin");
-  }
+  // An exchange would give its name to another state.
+  RequireUnprotected(snapshot_, attempted_, "the snapshot");
 }
 
 void RollbackJob::OpenLive() {

@@ -14,15 +14,24 @@
 
 namespace ckptfs {
 
+void RequireUnprotected(const SnapshotRecord& snapshot, const std::string& attempted,
+                        const std::string& what) {
+  if (snapshot.pinned) {
+    throw Error(EBUSY, attempted, what + " is pinned", "Unpin it first: ckpt unpin");
+  }
+  if (!snapshot.holds.empty()) {
+    throw Error(EBUSY, attempted, fmt::format("{} is held: {}", what, NamesOf(snapshot.holds)),
+                "Release it first: ckpt release");
+  }
+}
+
 void Store::DeleteSnapshot(int64_t snapshot_id, bool force) {
   StoreContext& store = *impl_;
   const StoreContext::HeldSnapshot held = store.HoldSnapshot(snapshot_id);
   const SnapshotRecord& snapshot = held.snapshot;
   const std::string attempted = "delete snapshot " + snapshot.name;
   store.RequireWritable(attempted);
-  if (snapshot.pinned) {
-    throw Error(EBUSY, attempted, "it is pinned", "Unpin it first: ckpt unpin");
-  }
+  RequireUnprotected(snapshot, attempted, "it");
   if (!force) {
     store.RequireData(snapshot, attempted);
     if (store.unsealed.IsInWriting(snapshot.volume)) {
@@ -117,6 +126,33 @@ void Store::SetPinned(int64_t snapshot_id, bool pinned) {
   if (snapshot.pinned == pinned) return;
   EditSnapshot(store, snapshot, [&](Catalog::Transaction& transaction) {
     transaction.SetPinned(snapshot_id, pinned);
+  });
+}
+
+void Store::SetHold(int64_t snapshot_id, const std::string& tag, bool held) {
+  CheckName("hold", tag);
+  StoreContext& store = *impl_;
+  const StoreContext::HeldSnapshot here = store.HoldSnapshot(snapshot_id);
+  const SnapshotRecord& snapshot = here.snapshot;
+  const std::string attempted =
+      fmt::format("{} snapshot {}", held ? "hold" : "release", snapshot.name);
+  store.RequireWritable(attempted);
+  std::vector<std::string> holds = snapshot.holds;
+  const auto place = std::lower_bound(holds.begin(), holds.end(), tag);
+  const bool was_held = place != holds.end() && *place == tag;
+  if (!held && !was_held) throw Error(ENOENT, attempted, "it has no hold " + tag);
+  if (held && was_held) return;
+  if (held && holds.size() >= kHoldsMax) {
+    throw Error(ENOSPC, attempted, fmt::format("it has {} holds already", kHoldsMax),
+                "Release one first: ckpt release");
+  }
+  if (held) {
+    holds.insert(place, tag);
+  } else {
+    holds.erase(place);
+  }
+  EditSnapshot(store, snapshot, [&](Catalog::Transaction& transaction) {
+    transaction.SetHolds(snapshot_id, holds);
   });
 }
 

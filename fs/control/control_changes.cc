@@ -89,6 +89,15 @@ Json Pin(const Request& request) {
   return Json{{"workspace", workspace.name}, {"snapshot", snapshot.name}, {"pinned", pinned}};
 }
 
+Json Hold(const Request& request) {
+  const WorkspaceRecord workspace = request.ChangedWorkspace();
+  const SnapshotRecord snapshot = request.Snapshot(workspace);
+  request.Require(Right::kChangeSnapshot, &workspace, &snapshot);
+  const std::string tag = request.Text("tag");
+  request.verbs.SetHold(snapshot.id, tag, request.Flag("held", true));
+  return Json{{"workspace", workspace.name}, {"snapshot", snapshot.name}, {"tag", tag}};
+}
+
 Json Fsck(const Request& request) {
   const bool repair = request.Flag("repair", false);
   request.Require(Right::kManageStore);

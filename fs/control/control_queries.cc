@@ -194,6 +194,7 @@ Json ToJson(const SnapshotRecord& snapshot, const std::string& workspace) {
       {"message", snapshot.message},
       {"metadata", std::move(metadata)},
       {"pinned", snapshot.pinned},
+      {"holds", snapshot.holds},
       {"missing", snapshot.state == SnapshotState::kMissing},
       {"parent", snapshot.parent_name.empty() ? Json() : Json(snapshot.parent_name)},
       {"kind", ToString(snapshot.kind)},

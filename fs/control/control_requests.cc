@@ -38,6 +38,7 @@ constexpr std::array kCommands = {
     CommandEntry{wire::kFork, Fork, true},
     CommandEntry{wire::kDelete, Delete},
     CommandEntry{wire::kPin, Pin},
+    CommandEntry{wire::kHold, Hold},
     CommandEntry{wire::kFsck, Fsck},
     CommandEntry{wire::kImport, Import, true},
     CommandEntry{wire::kCreate, Create, true},

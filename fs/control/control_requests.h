@@ -94,6 +94,7 @@ wire::Json Rollback(const Request& request);
 wire::Json Fork(const Request& request);
 wire::Json Delete(const Request& request);
 wire::Json Pin(const Request& request);
+wire::Json Hold(const Request& request);
 wire::Json Fsck(const Request& request);
 wire::Json Sync(const Request& request);
 // control_cleanup.cc

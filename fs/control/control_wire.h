@@ -78,6 +78,8 @@ inline constexpr const char* kFork = "fork";
 inline constexpr const char* kDelete = "delete";
 // {snapshot, pinned} -> {}
 inline constexpr const char* kPin = "pin";
+// {snapshot, tag, held} -> {}
+inline constexpr const char* kHold = "hold";
 // {snapshot?, dry_run} -> {workspace, snapshots: number removed with it}. With a snapshot: only if the live
 // tree is still equal to it. A dry run only says whether it would be refused
 inline constexpr const char* kForget = "forget";

@@ -285,6 +285,14 @@ void MountVerbs::SetPinned(int64_t snapshot_id, bool pinned) {
   if (!pinned) rollback_retention_.Look(record.workspace_id);
 }
 
+void MountVerbs::SetHold(int64_t snapshot_id, const std::string& tag, bool held) {
+  const SnapshotRecord record = SnapshotById(store_, snapshot_id);
+  Logged(fmt::format("{} {}, by {}", held ? "hold" : "release", NameOf(nodes_, record),
+                     PlainText(tag)),
+         [&] { store_.SetHold(snapshot_id, tag, held); });
+  if (!held) rollback_retention_.Look(record.workspace_id);
+}
+
 void MountVerbs::SetMessage(int64_t snapshot_id, const std::string& message) {
   const SnapshotRecord record = SnapshotById(store_, snapshot_id);
   Logged("set the message of " + NameOf(nodes_, record),

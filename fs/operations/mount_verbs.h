@@ -65,6 +65,7 @@ class MountVerbs : public Verbs {
   SnapshotRecord Checkpoint(int64_t workspace_id, const CheckpointRequest& request) override;
   void DeleteSnapshot(int64_t snapshot_id, bool force) override;
   void SetPinned(int64_t snapshot_id, bool pinned) override;
+  void SetHold(int64_t snapshot_id, const std::string& tag, bool held) override;
   void SetMessage(int64_t snapshot_id, const std::string& message) override;
   void SetMetadata(int64_t snapshot_id, const Metadata& metadata) override;
   std::vector<std::string> RemoveUnprotected(int64_t snapshot_id) override;

@@ -45,6 +45,7 @@ class Verbs {
   virtual SnapshotRecord Checkpoint(int64_t workspace_id, const CheckpointRequest& request) = 0;
   virtual void DeleteSnapshot(int64_t snapshot_id, bool force) = 0;
   virtual void SetPinned(int64_t snapshot_id, bool pinned) = 0;
+  virtual void SetHold(int64_t snapshot_id, const std::string& tag, bool held) = 0;
   virtual void SetMessage(int64_t snapshot_id, const std::string& message) = 0;
   virtual void SetMetadata(int64_t snapshot_id, const Metadata& metadata) = 0;
   // As Store::RemoveUnprotected.

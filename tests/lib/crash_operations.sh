@@ -12,6 +12,7 @@ op_checkpoint_described() {
 op_delete() { rmdir "$1/.snapshots/w/first"; }
 op_rename_snapshot() { mv "$1/.snapshots/w/first" "$1/.snapshots/w/renamed"; }
 op_pin() { setfattr -n user.ckptfs.pinned -v 1 "$1/.snapshots/w/second"; }
+op_hold() { ckpt hold -w "$1/w" -s second copy; }
 op_describe() { setfattr -n user.ckptfs.message -v "another" "$1/.snapshots/w/first"; }
 op_set() { ckpt config -w "$1/w" keep.daily 7; }
 op_set_of_store() { cd "$1" && ckpt config --store keep.within 30d; }
@@ -27,7 +28,7 @@ break_gc() {
 }
 op_gc() { ckpt gc --mount "$1"; }
 op_diff() { ckpt diff -w "$1/w" -f first; }
-snapshot_operations=(checkpoint checkpoint_described delete rename_snapshot pin describe diff set set_of_store cleanup gc)
+snapshot_operations=(checkpoint checkpoint_described delete rename_snapshot pin hold describe diff set set_of_store cleanup gc)
 
 # --- Live trees ----------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 // ckpt list, ckpt show
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <memory>
 
@@ -54,6 +55,12 @@ std::string NameOr(const Json& name, const char* otherwise) {
   return name.is_string() ? ShellQuote(name.get<std::string>()) : otherwise;
 }
 
+// Why it cannot be deleted, in a word.
+std::string ProtectionOf(const Json& snapshot) {
+  if (snapshot.at("pinned").get<bool>()) return "yes";
+  return snapshot.at("holds").empty() ? "no" : "held";
+}
+
 void PrintTable(const Json& snapshots, bool with_workspace) {
   std::vector<std::string> headings = {"NAME",   "CREATED", "KIND",   "STATE",
                                        "PINNED", "PARENT",  "MESSAGE"};
@@ -68,7 +75,7 @@ void PrintTable(const Json& snapshots, bool with_workspace) {
                                     FormatTime(snapshot.at("created").get<std::string>()),
                                     snapshot.at("kind").get<std::string>(),
                                     snapshot.at("missing").get<bool>() ? "MISSING" : "ok",
-                                    snapshot.at("pinned").get<bool>() ? "yes" : "no",
+                                    ProtectionOf(snapshot),
                                     NameOr(snapshot.at("parent"), "-"),
                                     FirstLine(snapshot.at("message").get<std::string>())};
     if (with_workspace) {
@@ -159,6 +166,8 @@ int RunShow(const ListOptions& options) {
   line("state", snapshot.at("missing").get<bool>() ? "MISSING: its data is gone" : "ok");
   line("moment", MomentLine(snapshot));
   line("pinned", snapshot.at("pinned").get<bool>() ? "yes" : "no");
+  const auto holds = snapshot.at("holds").get<std::vector<std::string>>();
+  if (!holds.empty()) line("held", fmt::format("{}", fmt::join(holds, ", ")));
   line("parent", NameOr(snapshot.at("parent"), "-"));
   line("unlinked, open", fmt::format("{} files", snapshot.at("unlinked_open").get<int64_t>()));
   PrintUnlinkedFiles(snapshot);

@@ -1,4 +1,4 @@
-// ckpt fork, ckpt delete, ckpt pin, ckpt unpin
+// ckpt fork, ckpt delete, ckpt pin, ckpt unpin, ckpt hold, ckpt release
 #include <fmt/format.h>
 
 #include <memory>
@@ -16,6 +16,7 @@ struct SnapshotOptions {
   std::optional<std::string> workspace;
   std::string snapshot;
   std::string new_workspace;
+  std::string tag;
   bool force = false;
 };
 
@@ -50,6 +51,14 @@ int RunDelete(const SnapshotOptions& options) {
 int RunPin(const SnapshotOptions& options, bool pinned) {
   const Json result = AskAboutSnapshot(options, wire::kPin, Json{{"pinned", pinned}});
   PrintLine(fmt::format("{} {}", pinned ? "pinned" : "unpinned", FullName(result)));
+  return kDone;
+}
+
+int RunHold(const SnapshotOptions& options, bool held) {
+  const Json result = AskAboutSnapshot(options, wire::kHold,
+                                       Json{{"tag", wire::FromBytes(options.tag)}, {"held", held}});
+  PrintLine(
+      fmt::format("{} {}: {}", held ? "held" : "released", FullName(result), Text(result, "tag")));
   return kDone;
 }
 
@@ -92,6 +101,23 @@ void AddUnpin(CLI::App& app, Action& action) {
   CLI::App* command =
       AddSnapshotCommand(app, "unpin", "Take the protection of a snapshot away", *options);
   command->callback([options, &action] { action = [options] { return RunPin(*options, false); }; });
+}
+
+void AddHold(CLI::App& app, Action& action) {
+  auto options = std::make_shared<SnapshotOptions>();
+  CLI::App* command = AddSnapshotCommand(
+      app, "hold", "Protect a snapshot by a tag: it cannot be deleted until all are released",
+      *options);
+  command->add_option("TAG", options->tag, "Who needs it")->required();
+  command->callback([options, &action] { action = [options] { return RunHold(*options, true); }; });
+}
+
+void AddRelease(CLI::App& app, Action& action) {
+  auto options = std::make_shared<SnapshotOptions>();
+  CLI::App* command = AddSnapshotCommand(app, "release", "Take a hold away", *options);
+  command->add_option("TAG", options->tag, "The hold's tag")->required();
+  command->callback(
+      [options, &action] { action = [options] { return RunHold(*options, false); }; });
 }
 
 }  // namespace ckptfs::cli

@@ -23,6 +23,8 @@ void AddFork(CLI::App& app, Action& action);
 void AddDelete(CLI::App& app, Action& action);
 void AddPin(CLI::App& app, Action& action);
 void AddUnpin(CLI::App& app, Action& action);
+void AddHold(CLI::App& app, Action& action);
+void AddRelease(CLI::App& app, Action& action);
 void AddCleanup(CLI::App& app, Action& action);
 void AddConfig(CLI::App& app, Action& action);
 void AddForget(CLI::App& app, Action& action);

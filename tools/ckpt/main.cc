@@ -47,6 +47,8 @@ int Main(int argc, char** argv) {
   AddDelete(app, action);
   AddPin(app, action);
   AddUnpin(app, action);
+  AddHold(app, action);
+  AddRelease(app, action);
   AddCleanup(app, action);
   AddConfig(app, action);
   AddForget(app, action);

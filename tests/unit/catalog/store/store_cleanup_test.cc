@@ -70,6 +70,11 @@ TEST_F(CleanupTest, RemovesNothingThatIsProtectedNow) {
   Make({"a", "b", "c", "d", "e"});
   store().SetPinned(Snapshot("w", "a").id, true);
   EXPECT_THAT(ReasonsNow("a"), ElementsAre("pinned"));
+  store().SetHold(Snapshot("w", "a").id, "copy", true);
+  store().SetHold(Snapshot("w", "a").id, "backup", true);
+  EXPECT_THAT(ReasonsNow("a"), ElementsAre("pinned", "held: backup, copy"));
+  store().SetPinned(Snapshot("w", "a").id, false);
+  EXPECT_THAT(ReasonsNow("a"), ElementsAre("held: backup, copy"));
   EXPECT_THAT(ReasonsNow("e"), ElementsAre("newest", "parent of the live state"));
   Rollback("w", Snapshot("w", "b"));
   EXPECT_THAT(ReasonsNow("b"), ElementsAre("parent of the live state"));
@@ -184,6 +189,34 @@ TEST_F(CleanupTest, TheLimitIsExact) {
   EXPECT_EQ(ErrnoOf(one_more), EDQUOT);
   store().DeleteSnapshot(Snapshot("w", "b").id, false);
   EXPECT_EQ(ErrnoOf(one_more), 0);
+}
+
+TEST_F(CleanupTest, HoldsAreReleasedOneByOne) {
+  Make({"a", "b"});
+  const int64_t id = Snapshot("w", "a").id;
+  const auto release = [&](const std::string& tag) {
+    return ErrnoOf([&] { store().SetHold(id, tag, false); });
+  };
+  const auto remove = [&] { return ErrnoOf([&] { store().DeleteSnapshot(id, true); }); };
+  for (const char* tag : {"two", "one", "one"}) store().SetHold(id, tag, true);
+  EXPECT_THAT(Snapshot("w", "a").holds, ElementsAre("one", "two"));
+  EXPECT_EQ(release("three"), ENOENT);
+  EXPECT_EQ(release(""), EINVAL);
+  EXPECT_EQ(release("one"), 0);
+  EXPECT_EQ(remove(), EBUSY);
+  EXPECT_EQ(ErrnoOf([&] { ForgetWhole(store(), Workspace("w").id); }), EBUSY);
+  Reopen();
+  EXPECT_THAT(Snapshot("w", "a").holds, ElementsAre("two"));
+  EXPECT_EQ(release("two"), 0);
+  EXPECT_EQ(remove(), 0);
+}
+
+TEST_F(CleanupTest, HoldsHaveALimit) {
+  Make({"a"});
+  const int64_t id = Snapshot("w", "a").id;
+  for (size_t i = 0; i < kHoldsMax; ++i) store().SetHold(id, std::to_string(i), true);
+  store().SetHold(id, "0", true);
+  EXPECT_EQ(ErrnoOf([&] { store().SetHold(id, "more", true); }), ENOSPC);
 }
 
 TEST_F(CleanupTest, SettingsGoWithTheirWorkspace) {

@@ -163,10 +163,10 @@ StoreView Look(Store& store) {
     for (const SnapshotRecord& snapshot : store.rows().ListSnapshots(workspace.id)) {
       const std::string name = workspace.name + "/" + WithoutTimes(snapshot.name);
       view.snapshots[name] = ReadVolume(store, snapshot.volume);
-      view.rows[name] =
-          fmt::format("{}, {}, {}, of {}, {}, {}", snapshot.message, snapshot.metadata,
-                      snapshot.pinned ? "pinned" : "-", WithoutTimes(snapshot.parent_name),
-                      ToString(snapshot.moment), snapshot.moment_reason);
+      view.rows[name] = fmt::format("{}, {}, {}, {}, of {}, {}, {}", snapshot.message,
+                                    snapshot.metadata, snapshot.pinned ? "pinned" : "-",
+                                    NamesOf(snapshot.holds), WithoutTimes(snapshot.parent_name),
+                                    ToString(snapshot.moment), snapshot.moment_reason);
     }
   }
   return view;

@@ -114,6 +114,17 @@ TEST_F(UndoTest, ThePinnedStayAndDoNotCount) {
   EXPECT_THAT(KeptContents(), ElementsAre("state 2", "state 3"));
 }
 
+TEST_F(UndoTest, TheHeldStay) {
+  RollBack(4);
+  store().SetHold(Kept().at(1).id, "copy", true);
+  Limit(1, nanoseconds(0));
+  DeleteAll();
+  EXPECT_THAT(KeptContents(), ElementsAre("state 1", "state 3"));
+  store().SetHold(Kept().at(0).id, "copy", false);
+  DeleteAll();
+  EXPECT_THAT(KeptContents(), ElementsAre("state 3"));
+}
+
 TEST_F(UndoTest, ChildrenOfADeletedStateGetItsParent) {
   RollBack(1);
   const SnapshotRecord kept = Kept().at(0);

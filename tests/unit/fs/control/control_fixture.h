@@ -43,6 +43,9 @@ class StoreVerbs : public Verbs {
   void SetPinned(int64_t snapshot_id, bool pinned) override {
     store_.SetPinned(snapshot_id, pinned);
   }
+  void SetHold(int64_t snapshot_id, const std::string& tag, bool held) override {
+    store_.SetHold(snapshot_id, tag, held);
+  }
   void SetMessage(int64_t snapshot_id, const std::string& message) override {
     store_.SetMessage(snapshot_id, message);
   }
