@@ -199,6 +199,7 @@ void Checker::CheckViews() {
 
 void Checker::CheckTombstones() {
   for (const VolumeId& volume : inventory_.tombstones()) {
+    if (store_.janitor->IsReaping(volume)) continue;  // it is being tried again
     Mend(fmt::format("the deletion of volume {} was not completed", volume.str()),
          fmt::format("volume {} is destroyed", volume.str()), [&] { store_.Destroy(volume); });
   }

@@ -12,6 +12,7 @@
 namespace ckptfs {
 namespace {
 
+constexpr std::chrono::milliseconds kTryAgainAfter{500};
 constexpr std::chrono::milliseconds kCollectingTime{200};
 
 }  // namespace
@@ -54,9 +55,16 @@ void Janitor::Reap(const VolumeId& volume) {
   changed_.notify_all();
 }
 
+void Janitor::DestroyLater(const VolumeId& volume) {
+  const MutexLock lock(mutex_);
+  if (undestroyed_.empty()) next_try_ = std::chrono::steady_clock::now() + kTryAgainAfter;
+  undestroyed_.insert(volume);
+  changed_.notify_all();
+}
+
 bool Janitor::IsReaping(const VolumeId& volume) {
   const MutexLock lock(mutex_);
-  return destroyed_.contains(volume) || in_hand_.contains(volume);
+  return destroyed_.contains(volume) || in_hand_.contains(volume) || undestroyed_.contains(volume);
 }
 
 void Janitor::Drain() {
@@ -70,8 +78,8 @@ void Janitor::Drain() {
 void Janitor::Run() {
   MutexLock lock(mutex_);
   while (true) {
-    changed_.wait(lock.native(), [this]() REQUIRES(mutex_) { return stop_ || !IsIdle(); });
-    if (IsIdle()) return;  // stop_, and all is done
+    AwaitWork(lock);
+    if (IsIdle()) return;  // stop_, and all is done; recovery destroys what is left
     changed_.wait_for(lock.native(), kCollectingTime,
                       [this]() REQUIRES(mutex_) { return stop_ || hurry_; });
     const std::set<VolumeId> stale = std::exchange(stale_, {});
@@ -88,6 +96,36 @@ void Janitor::Run() {
     busy_ = false;
     changed_.notify_all();
   }
+}
+
+void Janitor::AwaitWork(MutexLock& lock) {
+  const auto has_work = [this]() REQUIRES(mutex_) { return stop_ || !IsIdle(); };
+  while (!has_work()) {
+    if (undestroyed_.empty()) {
+      changed_.wait(lock.native());
+    } else if (changed_.wait_until(lock.native(), next_try_) == std::cv_status::timeout) {
+      TryAgain(lock);
+    }
+  }
+}
+
+// They stay in the set meanwhile, for IsReaping.
+void Janitor::TryAgain(MutexLock& lock) {
+  const std::set<VolumeId> volumes = undestroyed_;
+  lock.Unlock();
+  std::set<VolumeId> destroyed;
+  for (const VolumeId& volume : volumes) {
+    try {
+      backend_.Destroy(volume);
+      destroyed.insert(volume);
+    } catch (const std::exception& error) {
+      spdlog::debug("destroy volume {}: {}", volume.str(), error.what());
+    }
+  }
+  lock.Lock();
+  next_try_ = std::chrono::steady_clock::now() + kTryAgainAfter;
+  for (const VolumeId& volume : destroyed) undestroyed_.erase(volume);
+  destroyed_.merge(destroyed);
 }
 
 void Janitor::RefreshSidecars(const std::set<VolumeId>& volumes) {

@@ -1,6 +1,7 @@
 // The store's background work.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <set>
 #include <thread>
@@ -33,9 +34,12 @@ class Janitor {
   void Seal(const VolumeId& volume);
   // `volume` has been destroyed: removes its sidecar and its tombstone once that is durable.
   void Reap(const VolumeId& volume);
-  // Whether that is still to be done.
+  // `volume` could not be destroyed, e.g. because a comparison reads it, which btrfs refuses (EPERM), or for want
+  // of space: tries again until it can be, then as Reap.
+  void DestroyLater(const VolumeId& volume);
+  // Whether either is still to be done.
   bool IsReaping(const VolumeId& volume);
-  // Waits until all work requested before is done.
+  // Waits until all work requested before is done; not for DestroyLater, which others may hold up for long.
   void Drain();
 
  private:
@@ -46,6 +50,8 @@ class Janitor {
   void RefreshSidecars(const std::set<VolumeId>& volumes);
   void SealQuiet(const std::set<VolumeId>& volumes) const;
   void FinishDestroyed(const std::set<VolumeId>& volumes);
+  void AwaitWork(MutexLock& lock) REQUIRES(mutex_);
+  void TryAgain(MutexLock& lock) REQUIRES(mutex_);
 
   Backend& backend_;
   Catalog& catalog_;
@@ -59,6 +65,8 @@ class Janitor {
   std::set<VolumeId> unsealed_ GUARDED_BY(mutex_);
   std::set<VolumeId> destroyed_ GUARDED_BY(mutex_);
   std::set<VolumeId> in_hand_ GUARDED_BY(mutex_);  // of those, the ones being finished
+  std::set<VolumeId> undestroyed_ GUARDED_BY(mutex_);
+  std::chrono::steady_clock::time_point next_try_ GUARDED_BY(mutex_);  // of those
   bool busy_ GUARDED_BY(mutex_) = false;
   bool hurry_ GUARDED_BY(mutex_) = false;  // some thread waits in Drain
   bool stop_ GUARDED_BY(mutex_) = false;

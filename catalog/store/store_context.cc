@@ -128,7 +128,8 @@ void StoreContext::Destroy(const VolumeId& volume) noexcept {
     backend->Destroy(volume);
     janitor->Reap(volume);
   } catch (const std::exception& error) {
-    spdlog::error("destroy volume {}: {}; the next start repeats it", volume.str(), error.what());
+    spdlog::warn("destroy volume {}: {}; it is tried again", volume.str(), error.what());
+    janitor->DestroyLater(volume);
   }
 }
 
@@ -186,7 +187,8 @@ StagedVolume::~StagedVolume() {
     if (store_.backend->Destroy(id_)) store_.backend->WaitDestroyed();
     store_.janitor->Reap(id_);
   } catch (const std::exception& error) {
-    spdlog::error("destroy volume {}: {}; the next start repeats it", id_.str(), error.what());
+    spdlog::warn("destroy volume {}: {}; it is tried again", id_.str(), error.what());
+    store_.janitor->DestroyLater(id_);
     // Later transactions would make its sidecar look like one of a lost row; a tombstone prevents that.
     try {
       Catalog::Transaction transaction(*store_.catalog);

@@ -78,8 +78,8 @@ class StoreContext {
     }
   }
 
-  // Destroys a volume that has a tombstone (or never had a row), and finishes in the background. A failure is
-  // logged: because of the tombstone the next start tries again.
+  // Destroys a volume that has a tombstone (or never had a row), and finishes in the background. After a failure
+  // the janitor tries again, and, because of the tombstone, the next start.
   void Destroy(const VolumeId& volume) noexcept;
   // Makes a formerly live volume read-only, for recovery.
   void Seal(const VolumeId& volume) const noexcept;

@@ -32,9 +32,9 @@ constexpr int kNotServed[] = {ENOENT, EPERM, EEXIST};
 constexpr int kOtherDevice[] = {ENOENT, EXDEV};
 constexpr int kReadOnly[] = {ENOENT, EROFS};
 constexpr int kReadOnlyOrAncestor[] = {ENOENT, EROFS, ENOTEMPTY};
-constexpr int kMoving[] = {ENOENT, EEXIST, ENOTEMPTY, EISDIR, ENOTDIR};
+constexpr int kMoving[] = {ENOENT, EEXIST, ENOTEMPTY, EISDIR, ENOTDIR, EXDEV};
 constexpr int kNaming[] = {ENOENT, EEXIST};
-// EXDEV: between the two path walks the name has gone to another workspace.
+// EXDEV, here and above: between the two path walks the name has gone to another workspace.
 constexpr int kLinking[] = {ENOENT, EEXIST, EXDEV};
 // ESTALE: to a directory that has been rolled back since: the file is in the state before.
 constexpr int kLinkingUnnamed[] = {ENOENT, ESTALE, EXDEV};

@@ -12,6 +12,7 @@
 
 #include "backend/base/error.h"
 #include "catalog/trees/import.h"
+#include "catalog/trees/tree_removal.h"
 #include "fs/control/control_wire.h"
 #include "tools/ckpt/interrupt_guard.h"
 #include "tools/ckpt/output.h"

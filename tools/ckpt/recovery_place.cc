@@ -17,7 +17,7 @@
 #include "backend/base/partial_file.h"
 #include "backend/base/proc_path.h"
 #include "backend/base/text.h"
-#include "catalog/trees/import.h"
+#include "catalog/trees/tree_removal.h"
 #include "tools/ckpt/replace_directory.h"
 
 namespace ckptfs::cli {

@@ -14,8 +14,8 @@
 #include "backend/base/failpoint.h"
 #include "backend/base/proc_path.h"
 #include "backend/base/text.h"
-#include "catalog/trees/import.h"
 #include "catalog/trees/names.h"
+#include "catalog/trees/tree_removal.h"
 #include "catalog/trees/tree_walk.h"
 #include "tools/ckpt/output.h"
 

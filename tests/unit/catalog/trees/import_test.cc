@@ -22,6 +22,7 @@
 #include "backend/base/error.h"
 #include "catalog/trees/copy_file.h"
 #include "catalog/trees/inode_flags.h"
+#include "catalog/trees/tree_removal.h"
 #include "catalog/trees/tree_walk.h"
 #include "tests/unit/backend/btrfs/scratch_btrfs.h"
 #include "tests/unit/backend/test_store.h"
