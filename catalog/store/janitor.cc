@@ -78,7 +78,18 @@ void Janitor::Drain() {
 void Janitor::Run() {
   MutexLock lock(mutex_);
   while (true) {
-    AwaitWork(lock);
+    while (!stop_ && IsIdle()) {
+      if (undestroyed_.empty()) {
+        changed_.wait(lock.native());
+      } else if (changed_.wait_until(lock.native(), next_try_) == std::cv_status::timeout) {
+        // They stay in the set meanwhile, for IsReaping.
+        const std::set<VolumeId> volumes = undestroyed_;
+        lock.Unlock();
+        std::set<VolumeId> destroyed = TryToDestroy(volumes);
+        lock.Lock();
+        NoteTried(std::move(destroyed));
+      }
+    }
     if (IsIdle()) return;  // stop_, and all is done; recovery destroys what is left
     changed_.wait_for(lock.native(), kCollectingTime,
                       [this]() REQUIRES(mutex_) { return stop_ || hurry_; });
@@ -98,21 +109,7 @@ void Janitor::Run() {
   }
 }
 
-void Janitor::AwaitWork(MutexLock& lock) {
-  const auto has_work = [this]() REQUIRES(mutex_) { return stop_ || !IsIdle(); };
-  while (!has_work()) {
-    if (undestroyed_.empty()) {
-      changed_.wait(lock.native());
-    } else if (changed_.wait_until(lock.native(), next_try_) == std::cv_status::timeout) {
-      TryAgain(lock);
-    }
-  }
-}
-
-// They stay in the set meanwhile, for IsReaping.
-void Janitor::TryAgain(MutexLock& lock) {
-  const std::set<VolumeId> volumes = undestroyed_;
-  lock.Unlock();
+std::set<VolumeId> Janitor::TryToDestroy(const std::set<VolumeId>& volumes) const {
   std::set<VolumeId> destroyed;
   for (const VolumeId& volume : volumes) {
     try {
@@ -122,7 +119,10 @@ void Janitor::TryAgain(MutexLock& lock) {
       spdlog::debug("destroy volume {}: {}", volume.str(), error.what());
     }
   }
-  lock.Lock();
+  return destroyed;
+}
+
+void Janitor::NoteTried(std::set<VolumeId> destroyed) {
   next_try_ = std::chrono::steady_clock::now() + kTryAgainAfter;
   for (const VolumeId& volume : destroyed) undestroyed_.erase(volume);
   destroyed_.merge(destroyed);

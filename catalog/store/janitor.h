@@ -50,8 +50,9 @@ class Janitor {
   void RefreshSidecars(const std::set<VolumeId>& volumes);
   void SealQuiet(const std::set<VolumeId>& volumes) const;
   void FinishDestroyed(const std::set<VolumeId>& volumes);
-  void AwaitWork(MutexLock& lock) REQUIRES(mutex_);
-  void TryAgain(MutexLock& lock) REQUIRES(mutex_);
+  // Returns those that are destroyed now.
+  std::set<VolumeId> TryToDestroy(const std::set<VolumeId>& volumes) const;
+  void NoteTried(std::set<VolumeId> destroyed) REQUIRES(mutex_);
 
   Backend& backend_;
   Catalog& catalog_;
