@@ -15,8 +15,8 @@ namespace {
 constexpr size_t kMaxRequestValues = 16'384;
 
 struct CommandEntry {
-  const char* name;
-  wire::Json (*run)(const Request& request);
+  const char* name = nullptr;
+  wire::Json (*run)(const Request& request) = nullptr;
   bool takes_space = false;
 };
 
