@@ -41,13 +41,21 @@ PartialFile::PartialFile(int directory_fd, std::string name)
     : directory_fd_(directory_fd),
       name_(std::move(name)),
       partial_name_(name_ + std::string(kPartialSuffix)) {
-  if (unlinkat(directory_fd_, partial_name_.c_str(), 0) != 0 && errno != ENOENT) {
-    ThrowErrno("remove an unfinished " + partial_name_);
+  // Between its creation and the mark it looks like one that nobody finishes, and may be removed as that.
+  constexpr int kTries = 100;
+  for (int i = 0; i < kTries; ++i) {
+    if (unlinkat(directory_fd_, partial_name_.c_str(), 0) != 0 && errno != ENOENT) {
+      ThrowErrno("remove an unfinished " + partial_name_);
+    }
+    fd_.Reset(openat(directory_fd_, partial_name_.c_str(),
+                     O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!fd_.valid()) ThrowErrno(fmt::format("make {} in the store's directory", name_));
+    MarkBeingWritten(fd_.get());
+    struct stat status {};
+    CheckSyscall(fstat(fd_.get(), &status), "stat " + partial_name_);
+    if (status.st_nlink != 0) return;
   }
-  fd_.Reset(openat(directory_fd_, partial_name_.c_str(),
-                   O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (!fd_.valid()) ThrowErrno(fmt::format("make {} in the store's directory", name_));
-  MarkBeingWritten(fd_.get());
+  throw Error(EBUSY, fmt::format("make {} in the store's directory", name_), "it was removed");
 }
 
 PartialFile::~PartialFile() {

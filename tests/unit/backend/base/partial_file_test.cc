@@ -7,7 +7,10 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
+#include <future>
+#include <iostream>
 #include <string>
 
 #include "backend/base/directory.h"
@@ -107,6 +110,24 @@ TEST_F(PartialFileTest, IsUnfinishedOnceItsLastDescriptorIsClosed) {
   EXPECT_FALSE(FindUnfinishedFile(directory_.fd(), "a.partial"));
   second.Reset();
   EXPECT_TRUE(FindUnfinishedFile(directory_.fd(), "a.partial"));
+}
+
+// Who removes unfinished files may see one that has just been created and not been marked yet.
+TEST_F(PartialFileTest, IsNotTakenForUnfinishedWhileItIsMade) {
+  constexpr int kFiles = 500;
+  std::atomic<bool> made{false};
+  auto removed = std::async(std::launch::async, [&] {
+    int count = 0;
+    while (!made) count += RemoveUnfinishedFile(directory_.fd(), "a.partial") ? 1 : 0;
+    return count;
+  });
+  for (int i = 0; i < kFiles; ++i) {
+    PartialFile file(directory_.fd(), "a");
+    EXPECT_NO_THROW(file.Keep());
+    unlinkat(directory_.fd(), "a", 0);
+  }
+  made = true;
+  std::cout << removed.get() << " were removed before they were marked\n";
 }
 
 TEST_F(PartialFileTest, ALinkIsNoUnfinishedFile) {
