@@ -112,19 +112,25 @@ TEST_F(PartialFileTest, IsUnfinishedOnceItsLastDescriptorIsClosed) {
   EXPECT_TRUE(FindUnfinishedFile(directory_.fd(), "a.partial"));
 }
 
-// Who removes unfinished files may see one that has just been created and not been marked yet.
+// Who removes unfinished files may see one that has just been created and not been marked yet. (Names are not
+// used again, as those of volumes and templates.)
 TEST_F(PartialFileTest, IsNotTakenForUnfinishedWhileItIsMade) {
   constexpr int kFiles = 500;
   std::atomic<bool> made{false};
   auto removed = std::async(std::launch::async, [&] {
     int count = 0;
-    while (!made) count += RemoveUnfinishedFile(directory_.fd(), "a.partial") ? 1 : 0;
+    while (!made) {
+      for (const auto& file : FindPartialFiles(directory_.fd(), [](auto) { return true; })) {
+        count += RemoveUnfinishedFile(directory_.fd(), file.name) ? 1 : 0;
+      }
+    }
     return count;
   });
   for (int i = 0; i < kFiles; ++i) {
-    PartialFile file(directory_.fd(), "a");
+    const std::string name = std::to_string(i);
+    PartialFile file(directory_.fd(), name);
     EXPECT_NO_THROW(file.Keep());
-    unlinkat(directory_.fd(), "a", 0);
+    unlinkat(directory_.fd(), name.c_str(), 0);
   }
   made = true;
   std::cout << removed.get() << " were removed before they were marked\n";
