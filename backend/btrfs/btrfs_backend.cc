@@ -17,7 +17,6 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
-#include <thread>
 #include <unordered_set>
 
 #include "backend/base/directory.h"
@@ -30,6 +29,7 @@
 #include "backend/btrfs/space.h"
 #include "backend/btrfs/tree_search.h"
 #include "backend/btrfs/usage.h"
+#include "backend/interface/await_reclaimed.h"
 #include "backend/mount/disk_space.h"
 
 namespace ckptfs {
@@ -37,7 +37,7 @@ namespace {
 
 // How long the return of blocks to the disk waits for the space of destroyed ones.
 constexpr auto kReclaimWait = std::chrono::seconds(5);
-constexpr auto kReclaimPoll = std::chrono::milliseconds(50);
+constexpr auto kReclaimPauseMax = std::chrono::milliseconds(50);
 
 // Below this fraction of free space, queries of the space include what pending removals will free.
 constexpr uint64_t kNearlyFullDivisor = 16;
@@ -320,14 +320,9 @@ bool BtrfsBackend::CommitRemovals() const {
 
 uint64_t BtrfsBackend::ReturnFreedBlocks() {
   if (!image_space_) return 0;
-  const auto deadline = std::chrono::steady_clock::now() + kReclaimWait;
   // The first commit wakes the kernel's cleaner; what that frees is free with the commit after it.
-  do {
-    Reclaim();
-    if (PendingDestroys() == 0) break;
-    std::this_thread::sleep_for(kReclaimPoll);
-  } while (std::chrono::steady_clock::now() < deadline);
   Reclaim();
+  AwaitReclaimed(*this, kReclaimWait, kReclaimPauseMax);
   return image_space_->ReturnNow();
 }
 

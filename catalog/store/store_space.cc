@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <thread>
 
 #include "backend/base/error.h"
 #include "backend/base/failpoint.h"
 #include "backend/base/units.h"
+#include "backend/interface/await_reclaimed.h"
 #include "backend/mount/disk_space.h"
 #include "catalog/policies/space_guard.h"
 #include "catalog/store/garbage.h"
@@ -20,7 +20,7 @@ namespace {
 
 // How long something new waits for the space of destroyed volumes.
 constexpr std::chrono::seconds kFreeingWait{5};
-constexpr std::chrono::milliseconds kFreeingPoll{50};
+constexpr std::chrono::milliseconds kFreeingPauseMax{50};
 constexpr std::chrono::seconds kCollectionInterval{10};
 // Of an overcommitted disk, the part below which that is worth a warning.
 constexpr uint64_t kOvercommittedDivisor = 5;
@@ -54,14 +54,12 @@ void CollectGarbageOnce(StoreContext& store) {
 // space of volumes that are destroyed, but still on disk.
 void FreeUntilEnough(StoreContext& store, Levels& levels) {
   CollectGarbageOnce(store);
-  const auto deadline = std::chrono::steady_clock::now() + kFreeingWait;
-  while (true) {
-    const bool more = store.backend->PendingDestroys() > 0;
-    store.backend->Reclaim();
+  const auto is_short = [&] {
     levels = store.backend->SpaceLevels();
-    if (!HasShort(levels) || !more || std::chrono::steady_clock::now() >= deadline) return;
-    std::this_thread::sleep_for(kFreeingPoll);
-  }
+    return HasShort(levels);
+  };
+  AwaitReclaimed(*store.backend, kFreeingWait, kFreeingPauseMax, is_short);
+  levels = store.backend->SpaceLevels();
 }
 
 // The present levels, after freeing what helps if one is short. Empty if they cannot be read.

@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <thread>
 #include <utility>
 
 #include "backend/base/error.h"
 #include "backend/base/low_priority.h"
+#include "backend/interface/await_reclaimed.h"
 #include "fs/operations/automatic_due.h"
 
 namespace ckptfs {
@@ -19,9 +19,7 @@ namespace {
 constexpr int64_t kLookIntervalNs = int64_t{60} * 1'000'000'000;
 // For the space of one checkpoint. btrfs takes long only if it is very large.
 constexpr std::chrono::seconds kReclaimWait{30};
-// Each poll has btrfs write out everything: at first soon, then less and less often.
-constexpr std::chrono::milliseconds kFirstReclaimPoll{20};
-constexpr std::chrono::milliseconds kReclaimPollMax{1000};
+constexpr std::chrono::milliseconds kReclaimPauseMax{1000};
 
 uint64_t MostWanted(const std::vector<SpaceWish>& wishes, uint64_t total) {
   uint64_t most = 0;
@@ -80,7 +78,7 @@ size_t SpaceKeeper::FreeSome(const std::vector<SpaceWish>& wishes, uint64_t tota
   const std::vector<Removable> plan = OldestFirst(wishes, total);
   if (plan.empty()) return 0;
   // Deletions from before this may be about to free enough.
-  AwaitReclaimed();
+  AwaitSpace();
   uint64_t free = FreeBytes();
   size_t removed = 0;
   for (const Removable& checkpoint : plan) {
@@ -89,24 +87,18 @@ size_t SpaceKeeper::FreeSome(const std::vector<SpaceWish>& wishes, uint64_t tota
     const auto outcome = RemoveOne(verbs_, {.snapshot_id = checkpoint.snapshot_id});
     if (!outcome || !outcome->was_removed) continue;
     ++removed;
-    AwaitReclaimed();
+    AwaitSpace();
     free = FreeBytes();
   }
   return removed;
 }
 
-void SpaceKeeper::AwaitReclaimed() const {
+void SpaceKeeper::AwaitSpace() const {
   Backend& backend = verbs_.store().backend();
-  const auto deadline = std::chrono::steady_clock::now() + kReclaimWait;
-  auto pause = kFirstReclaimPoll;
-  while (!stopping_) {
-    backend.right_of_way().GiveWay(RightOfWay::kHeldMax);
-    const bool waiting = backend.PendingDestroys() > 0;
-    backend.Reclaim();
-    if (!waiting || std::chrono::steady_clock::now() >= deadline) return;
-    std::this_thread::sleep_for(pause);
-    pause = std::min(2 * pause, kReclaimPollMax);
-  }
+  AwaitReclaimed(backend, kReclaimWait, kReclaimPauseMax, [&] {
+    if (!stopping_) backend.right_of_way().GiveWay(RightOfWay::kHeldMax);
+    return !stopping_;
+  });
 }
 
 // Each change once.

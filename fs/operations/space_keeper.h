@@ -39,7 +39,7 @@ class SpaceKeeper {
   std::vector<Removable> OldestFirst(const std::vector<SpaceWish>& wishes, uint64_t total) const;
   // Returns the number of removed checkpoints.
   size_t FreeSome(const std::vector<SpaceWish>& wishes, uint64_t total);
-  void AwaitReclaimed() const;
+  void AwaitSpace() const;
   uint64_t FreeBytes() const { return verbs_.store().backend().Space().free_bytes; }
   void Tell(bool is_short, size_t removed);
 
