@@ -29,7 +29,7 @@ WriterWatch::~WriterWatch() {
 void WriterWatch::Add(DetachedState state) {
   const MutexLock lock(mutex_);
   states_.push_back(std::move(state));
-  count_ = states_.size();
+  ++count_;
   changed_.notify_all();
 }
 
@@ -42,30 +42,36 @@ void WriterWatch::Released(Slot slot) {
   changed_.notify_all();
 }
 
+bool WriterWatch::IsEnding(const VolumeId& volume) const {
+  return std::find(ending_.begin(), ending_.end(), volume) != ending_.end();
+}
+
 std::optional<DetachedState> WriterWatch::Find(const VolumeId& volume) const {
   if (count_ == 0) return std::nullopt;
-  const MutexLock lock(mutex_);
+  MutexLock lock(mutex_);
+  changed_.wait(lock.native(), [&]() REQUIRES(mutex_) { return !IsEnding(volume); });
   for (const DetachedState& state : states_) {
     if (state.volume == volume) return state;
   }
   return std::nullopt;
 }
 
-std::optional<DetachedState> WriterWatch::Take(const VolumeId& volume) {
-  const MutexLock lock(mutex_);
+std::optional<DetachedState> WriterWatch::Take(MutexLock& lock, const VolumeId& volume) {
+  changed_.wait(lock.native(), [&]() REQUIRES(mutex_) { return !IsEnding(volume); });
   const auto position =
       std::find_if(states_.begin(), states_.end(),
                    [&](const DetachedState& state) { return state.volume == volume; });
   if (position == states_.end()) return std::nullopt;
   DetachedState taken = std::move(*position);
   states_.erase(position);
-  count_ = states_.size();
   return taken;
 }
 
 std::optional<Slot> WriterWatch::Drop(const VolumeId& volume) {
-  const std::optional<DetachedState> dropped = Take(volume);
+  MutexLock lock(mutex_);
+  const std::optional<DetachedState> dropped = Take(lock, volume);
   if (!dropped) return std::nullopt;
+  --count_;
   return dropped->slot;
 }
 
@@ -91,8 +97,24 @@ void WriterWatch::EndQuietOnes() {
   }
   for (const DetachedState& state : states) {
     // If it was deleted meanwhile, its slot may be reused and the answer is meaningless.
-    if (!has_writers_(state.slot) && Take(state.volume)) end_(state);
+    if (!has_writers_(state.slot)) End(state.volume);
   }
+  MutexLock lock(mutex_);  // what others are just ending
+  changed_.wait(lock.native(), [this]() REQUIRES(mutex_) { return ending_.empty(); });
+}
+
+void WriterWatch::End(const VolumeId& volume) {
+  MutexLock lock(mutex_);
+  const std::optional<DetachedState> state = Take(lock, volume);
+  if (!state) return;
+  // Whoever asks in between must not hear that nobody writes, while the store still says that somebody does.
+  ending_.push_back(volume);
+  lock.Unlock();
+  end_(*state);
+  lock.Lock();
+  std::erase(ending_, volume);
+  --count_;
+  changed_.notify_all();
 }
 
 }  // namespace ckptfs

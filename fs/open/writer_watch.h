@@ -44,24 +44,29 @@ class WriterWatch {
   void Add(DetachedState state);
   // The last handle that could write to some file of that slot has been released.
   void Released(Slot slot);
-  // Ends at once every state that has no writers.
+  // Ends every state that has no writers. On return, the store knows.
   void EndQuietOnes();
   // The volume is being destroyed, with the user's consent. Returns the slot to release.
   std::optional<Slot> Drop(const VolumeId& volume);
 
-  // Empty if it is not watched. Costs nothing as long as no state is.
+  // Empty if it is not watched. Waits while it is being ended: from then on the store knows it, too.
+  // Costs nothing as long as no state is watched.
   std::optional<DetachedState> Find(const VolumeId& volume) const;
 
  private:
   void Run(const std::stop_token& stop);
-  std::optional<DetachedState> Take(const VolumeId& volume);
+  void End(const VolumeId& volume);
+  bool IsEnding(const VolumeId& volume) const REQUIRES(mutex_);
+  // The state, which is not listed any more, unless somebody else has taken it.
+  std::optional<DetachedState> Take(MutexLock& lock, const VolumeId& volume) REQUIRES(mutex_);
 
   const std::function<bool(Slot)> has_writers_;
   const std::function<void(const DetachedState&)> end_;
-  std::atomic<size_t> count_{0};
+  std::atomic<size_t> count_{0};  // of those below, in both lists
   mutable Mutex mutex_;
-  std::condition_variable_any changed_;
+  mutable std::condition_variable_any changed_;
   std::vector<DetachedState> states_ GUARDED_BY(mutex_);
+  std::vector<VolumeId> ending_ GUARDED_BY(mutex_);  // taken, and `end_` has not returned
   bool look_ GUARDED_BY(mutex_) = false;
   std::jthread thread_;  // last: it uses all of the above
 };

@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <thread>
 
 namespace ckptfs {
 namespace {
@@ -39,11 +40,13 @@ class WriterWatchTest : public testing::Test {
   std::condition_variable changed_;
   std::map<Slot, bool> writers_;
   std::map<Slot, int> ended_;
+  std::chrono::milliseconds ending_takes_{0};
   WriterWatch states_{[this](Slot slot) {
                         const std::lock_guard lock(mutex_);
                         return writers_[slot];
                       },
                       [this](const DetachedState& state) {
+                        std::this_thread::sleep_for(ending_takes_);
                         const std::lock_guard lock(mutex_);
                         ++ended_[state.slot];
                         changed_.notify_all();
@@ -95,6 +98,19 @@ TEST_F(WriterWatchTest, WhatIsDroppedDoesNotEnd) {
   SetWriters(7, false);
   states_.EndQuietOnes();
   EXPECT_EQ(Ended(7), 0);
+}
+
+TEST_F(WriterWatchTest, WhoAsksWhileAStateIsEndedHearsOfItAfterwards) {
+  ending_takes_ = std::chrono::milliseconds(100);
+  for (Slot slot = 10; slot < 15; ++slot) {
+    const DetachedState state = State(slot);
+    SetWriters(slot, false);
+    states_.Add(state);
+    std::jthread ends([this] { states_.EndQuietOnes(); });
+    while (states_.Find(state.volume)) std::this_thread::yield();
+    EXPECT_EQ(Ended(slot), 1);
+    EXPECT_EQ(states_.Drop(state.volume), std::nullopt);
+  }
 }
 
 }  // namespace

@@ -7,7 +7,7 @@ namespace {
 
 constexpr int64_t kSecond = 1'000'000'000;
 constexpr int64_t kHour = 3600 * kSecond;
-constexpr int64_t kYear = 365 * 24 * kHour;
+constexpr int64_t kYear = int64_t{365} * 24 * kHour;
 // Any time of day and uptime.
 constexpr int64_t kWall = 56 * kYear;
 constexpr int64_t kUp = 5 * kHour;
