@@ -136,7 +136,7 @@ void BtrfsBackend::Seal(const VolumeId& id) {
   if (read_only) return;
   // The commit of the flag does not include data, so that is written first. If power fails in between, the
   // volume is still writable, with all its data.
-  CheckSyscall(syncfs(root.get()), attempted);
+  WriteOutVolume(root.get(), id, attempted);
   Failpoint("volume-seal.before-flag");
   const auto result = btrfs_util_set_subvolume_read_only_fd(root.get(), true);
   CheckBtrfsUtil(result, attempted, HintFor(result));
@@ -256,12 +256,30 @@ std::shared_ptr<Volume> BtrfsBackend::Open(const VolumeId& id) const {
 }
 
 void BtrfsBackend::Sync(const VolumeId& id) {
-  // btrfs can write out a single subvolume only by a snapshot of it.
+  // With the data of all volumes: only this tells whether some could not be written.
   const std::string attempted = fmt::format("sync volume {}", id.str());
   if (syncfs(OpenRoot(id, attempted).get()) == 0) return;
   const int error = errno;
   if (lost_writes_ && (error == EIO || error == ENOSPC)) lost_writes_->Note();
   throw Error(error, attempted);
+}
+
+// btrfs can write out a single subvolume only as the first step of a snapshot. If the name of the target is taken
+// it does no more than that, in particular no commit (btrfs_mksnapshot in the kernel's fs/btrfs/ioctl.c). The
+// volume's own name is taken.
+void BtrfsBackend::WriteOutVolume(int root_fd, const VolumeId& id,
+                                  const std::string& attempted) const {
+  const auto result =
+      btrfs_util_create_snapshot_fd2(root_fd, home_.volumes.get(), id.c_str(),
+                                     BTRFS_UTIL_CREATE_SNAPSHOT_READ_ONLY, nullptr, nullptr);
+  if (errno != EEXIST) CheckBtrfsUtil(result, attempted, HintFor(result));
+}
+
+// The marker is the kernel's own in memory, which every change of an inode advances: of data, when it has been
+// written.
+void BtrfsBackend::SettleChanges(const VolumeId& id) {
+  const std::string attempted = fmt::format("look for changes in volume {}", id.str());
+  WriteOutVolume(OpenRoot(id, attempted).get(), id, attempted);
 }
 
 void BtrfsBackend::WriteOut(const VolumeId& id) {
@@ -273,13 +291,7 @@ void BtrfsBackend::WriteOut(const VolumeId& id) {
   const UniqueFd root = OpenRoot(id, attempted);
   for (int round = 0; round < kRoundsMax; ++round) {
     const auto start = std::chrono::steady_clock::now();
-    // btrfs can write out a single subvolume only as the first step of a snapshot. If the name of the target
-    // is taken it does no more than that, in particular no commit (btrfs_mksnapshot in the kernel's
-    // fs/btrfs/ioctl.c). The volume's own name is taken.
-    const auto result =
-        btrfs_util_create_snapshot_fd2(root.get(), home_.volumes.get(), id.c_str(),
-                                       BTRFS_UTIL_CREATE_SNAPSHOT_READ_ONLY, nullptr, nullptr);
-    if (errno != EEXIST) CheckBtrfsUtil(result, attempted, HintFor(result));
+    WriteOutVolume(root.get(), id, attempted);
     if (std::chrono::steady_clock::now() - start < kLittle) return;
   }
 }

@@ -44,6 +44,7 @@ class BtrfsBackend final : public Backend {
   std::shared_ptr<Volume> Open(const VolumeId& id) const override;
   void Sync(const VolumeId& id) override;
   void WriteOut(const VolumeId& id) override;
+  void SettleChanges(const VolumeId& id) override;
   uint64_t ChangeMarker(const VolumeId& id) const override;
   VolumeUsage Usage(const VolumeId& id) const override;
   DiffList Changes(const VolumeId& older, const VolumeId& newer, WorkLimits& limits,
@@ -62,6 +63,8 @@ class BtrfsBackend final : public Backend {
   UniqueFd OpenRoot(const VolumeId& id, const std::string& attempted) const;
   void MakeSnapshot(const VolumeId& source, const VolumeId& target, int flags,
                     const std::string& attempted);
+  // All its dirty data, and nothing of other volumes.
+  void WriteOutVolume(int root_fd, const VolumeId& id, const std::string& attempted) const;
 
   uint64_t Ballast() const;
   void LookForLostWrites() const;

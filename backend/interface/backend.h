@@ -213,8 +213,12 @@ class Backend {
   // A number that stays the same as long as nothing in the volume changes (access times included), and that
   // no later state has again once a Snapshot was taken. A snapshot or clone starts with its source's number
   // of that moment: to find out whether a volume has changed since a snapshot, compare the numbers. Two
-  // changes between the same two snapshots may give the same number. Recent changes count only after Sync.
+  // changes between the same two snapshots may give the same number. Recent changes count only after
+  // SettleChanges.
   virtual uint64_t ChangeMarker(const VolumeId& id) const = 0;
+  // On return, ChangeMarker counts every change made before the call. Makes nothing durable, and waits for no
+  // other volume's data, if the backend can do without.
+  virtual void SettleChanges(const VolumeId& id) { Sync(id); }
 
   virtual VolumeUsage Usage(const VolumeId& id) const = 0;
 

@@ -190,7 +190,7 @@ class Store {
   // --- Comparisons and sizes -----------------------------------------------------------------
   std::unique_ptr<PendingComparison> BeginComparison(const DiffRequest& request);
   // Whether a comparison of the live state with its parent snapshot shows changes, or there is no parent.
-  // Syncs the volume.
+  // Writes out its data.
   ParentComparison BeginParentComparison(int64_t workspace_id);
   // Computed by this call.
   VolumeUsage SnapshotUsage(int64_t snapshot_id);

@@ -162,7 +162,7 @@ ParentComparison Store::BeginParentComparison(int64_t workspace_id) {
     parent = store.catalog->FindSnapshot(*workspace->parent_id);
   if (!parent || parent->state != SnapshotState::kOk) return {.changed = true, .pending = nullptr};
   try {
-    if (!store.IsReadOnly()) store.backend->Sync(workspace->volume);
+    if (!store.IsReadOnly()) store.backend->SettleChanges(workspace->volume);
     const uint64_t marker = workspace->parent_marker;
     if (marker != 0 && store.backend->ChangeMarker(workspace->volume) == marker)
       return {.changed = false, .pending = nullptr};

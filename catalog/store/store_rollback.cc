@@ -177,7 +177,7 @@ bool RollbackJob::LiveIsUnchanged() const {
   const std::optional<SnapshotRecord> parent = store_.catalog->FindSnapshot(*workspace_.parent_id);
   if (!parent || parent->state != SnapshotState::kOk) return false;
   if (store_.backend->ChangeMarker(workspace_.volume) != workspace_.parent_marker) return false;
-  store_.backend->Sync(workspace_.volume);
+  store_.backend->SettleChanges(workspace_.volume);
   return store_.backend->ChangeMarker(workspace_.volume) == workspace_.parent_marker;
 }
 

@@ -93,8 +93,9 @@ WorkspaceRecord Store::CreateWorkspace(const std::string& name, const RootAttrib
   // On disk: a volume whose sidecar says "prepared" for a transaction that has not happened. Recovery removes
   // both. The same holds until the commit.
   Failpoint("workspace.after-volume");
-  SetRootAttributes(*store.backend->Open(volume.id()), root);
-  store.backend->Sync(volume.id());
+  const std::shared_ptr<Volume> opened = store.backend->Open(volume.id());
+  SetRootAttributes(*opened, root);
+  CheckSyscall(fsync(opened->root_fd()), "make the root of a new workspace durable");
   Failpoint("workspace.before-commit");
   Catalog::Transaction transaction(*store.catalog);
   workspace.id = transaction.Insert(workspace);

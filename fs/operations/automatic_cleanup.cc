@@ -41,8 +41,8 @@ std::vector<AutomaticCleanup::Subject> AutomaticCleanup::Subjects() {
     Settings settings = verbs_.store().SettingsFor(id);
     if (!settings.IsOn(kCleanupAuto)) continue;
     known[id] = known_[id];
-    CleanupRequest request = RequestFor(id, settings, known[id]);
-    subjects.push_back({std::move(workspace), std::move(settings), std::move(request)});
+    const CleanupRequest request = RequestFor(id, settings, known[id]);
+    subjects.push_back({std::move(workspace), std::move(settings), request});
   }
   known_ = std::move(known);
   return subjects;

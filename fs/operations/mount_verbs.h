@@ -128,7 +128,7 @@ class MountVerbs : public Verbs {
   // store's locks for it (catalog/store/phases.h).
   std::unique_ptr<ConsistentCut> Freeze(const std::shared_ptr<LiveWorkspace>& workspace);
   void RefuseInUse(const LiveWorkspace& workspace, const std::string& what) const;
-  // Equal before and after if nothing of the live tree has changed in between. Syncs the volume.
+  // Equal before and after if nothing of the live tree has changed in between. Writes out its data.
   using LiveMark = std::pair<VolumeId, uint64_t>;
   LiveMark MarkOfLive(int64_t workspace_id) const;
   // Throws EBUSY if the live tree differs from that snapshot. The mark is of a moment before the comparison.

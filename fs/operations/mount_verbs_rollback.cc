@@ -142,7 +142,7 @@ RollbackResult MountVerbs::SwitchOver(LiveRollback& rollback, std::vector<NodeId
     const bool keep = pending->KeepsStateBefore(in_writing);
     Serve(rollback, pending->Commit(keep ? frozen->GatherUnlinked() : 0), stale);
   }
-  const RollbackResult done = pending->Finish();
+  RollbackResult done = pending->Finish();
   if (old && done.equal_to) old->SetTwin(done.equal_to->volume);
   nodes_.volumes.Drop(done.old_volume);
   if (done.dropped) SnapshotDeleted(*done.dropped);

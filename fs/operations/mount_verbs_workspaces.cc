@@ -100,7 +100,7 @@ uint64_t MountVerbs::ForgetWorkspace(const ForgetRequest& request, WorkLimits& l
 MountVerbs::LiveMark MountVerbs::MarkOfLive(int64_t workspace_id) const {
   const auto record = store_.rows().FindWorkspace(workspace_id);
   if (!record) throw Error(ENOENT, "look for changes in a workspace", "it is gone");
-  store_.backend().Sync(record->volume);
+  store_.backend().SettleChanges(record->volume);
   return {record->volume, store_.backend().ChangeMarker(record->volume)};
 }
 

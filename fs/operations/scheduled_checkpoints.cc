@@ -153,7 +153,7 @@ bool ScheduledCheckpoints::HasChanged(const WorkspaceRecord& workspace) {
   if (IsKnownUnchanged(workspace, now)) {
     // What was changed last counts when it is written out.
     backend.right_of_way().GiveWay(RightOfWay::kHeldMax);
-    backend.Sync(workspace.volume);
+    backend.SettleChanges(workspace.volume);
     now.marker = backend.ChangeMarker(workspace.volume);
     if (IsKnownUnchanged(workspace, now)) return false;
   }

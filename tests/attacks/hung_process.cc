@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -84,9 +85,12 @@ void MapFile() {
   _exit(1);
 }
 
+std::atomic<bool> handed_on{false};
+
 // Shares its memory with its parent, which is about to hold the lock of that.
 int ExecLater(void* /*nothing*/) {
   HandFileOn();
+  handed_on = true;
   usleep(2'000'000);
   execl("/bin/sleep", "sleep", "60", nullptr);
   _exit(1);
@@ -105,7 +109,8 @@ int main(int argc, char** argv) {
     alignas(16) static std::array<char, 1 << 16> stack;
     const int flags = CLONE_VM | SIGCHLD;
     if (clone(ExecLater, stack.data() + stack.size(), flags, nullptr) < 0) Fail("clone");
-    usleep(1'000'000);
+    // What the child touches for the first time with the lock held, it waits for.
+    while (!handed_on) usleep(10'000);
   } else if (kind == "mapper") {
     MapFile();
   } else {

@@ -62,11 +62,11 @@ class Search {
   // Empty if it does not use the workspace.
   std::string UseBy(int process_fd) const {
     for (const char* link : {"cwd", "root", "exe"}) {
-      const std::string use = UseBy(process_fd, link);
+      std::string use = UseBy(process_fd, link);
       if (!use.empty()) return use;
     }
     for (const std::string& number : NamesIn(process_fd, "fd")) {
-      const std::string use = UseBy(process_fd, "fd/" + number);
+      std::string use = UseBy(process_fd, "fd/" + number);
       if (!use.empty()) return use;
     }
     return "";

@@ -135,7 +135,7 @@ TEST_P(BackendTest, MarkerStaysOverSnapshotsAndMovesWithChanges) {
   backend_->Clone(last, clone);
   TakeSnapshot(live);
   WriteFileAt(backend_->Open(MakeVolume())->root_fd(), "file", "elsewhere");
-  backend_->Sync(live);
+  backend_->SettleChanges(live);
   struct stat stat {};
   ASSERT_EQ(fstatat(root, "file", &stat, 0), 0);
   EXPECT_EQ(backend_->ChangeMarker(live), marker);
@@ -144,7 +144,7 @@ TEST_P(BackendTest, MarkerStaysOverSnapshotsAndMovesWithChanges) {
     const auto cloned = backend_->Open(clone);
     const UniqueFd file(openat(cloned->root_fd(), "file", O_RDONLY | O_NOATIME | O_CLOEXEC));
     ASSERT_TRUE(file.valid());
-    backend_->Sync(clone);
+    backend_->SettleChanges(clone);
   }
   EXPECT_EQ(backend_->ChangeMarker(clone), marker);
 
@@ -171,7 +171,7 @@ TEST_P(BackendTest, MarkerStaysOverSnapshotsAndMovesWithChanges) {
     const uint64_t before = backend_->ChangeMarker(last);
     EXPECT_EQ(backend_->ChangeMarker(live), before) << "before " << what;
     change();
-    backend_->Sync(live);
+    backend_->SettleChanges(live);
     EXPECT_NE(backend_->ChangeMarker(live), before) << what;
     last = TakeSnapshot(live);
   }

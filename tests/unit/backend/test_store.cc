@@ -30,9 +30,8 @@ void DropCopiesOfMounts() {
   for (const Mount& mount : ReadMounts("/proc/self/mountinfo")) {
     if (mount.target.find("/ckptfs-test.") != std::string::npos) copies.push_back(mount.target);
   }
-  for (auto copy = copies.rbegin(); copy != copies.rend(); ++copy) {
-    umount2(copy->c_str(), MNT_DETACH);
-  }
+  std::reverse(copies.begin(), copies.end());  // the inner ones first
+  for (const std::string& copy : copies) umount2(copy.c_str(), MNT_DETACH);
 }
 
 // So that a mount of a test that dies is nobody's but this process's.

@@ -62,5 +62,30 @@ TEST_F(WriteOutTest, LeavesNothingInMemory) {
   EXPECT_EQ(backend_->List().size(), 1U);  // no volume came of it
 }
 
+// What waits for all volumes waits for as long as somebody else's data takes.
+TEST_F(WriteOutTest, NothingOfOtherVolumesIsWrittenForAVolumesChangesOrItsSealing) {
+  const VolumeId other = VolumeId::Generate();
+  backend_->CreateEmpty(other);
+  const std::string data(size_t{1} << 20, 'x');
+  const auto write_to = [&](int fd) {
+    ASSERT_EQ(write(fd, data.data(), data.size()), static_cast<ssize_t>(data.size()));
+  };
+  const std::shared_ptr<Volume> other_volume = backend_->Open(other);
+  const UniqueFd others(
+      openat(other_volume->root_fd(), "file", O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+  const UniqueFd ours = Create("file");
+  write_to(others.get());
+  write_to(ours.get());
+  backend_->SettleChanges(live_);
+  EXPECT_FALSE(WaitsInMemory(ours.get()));
+  EXPECT_TRUE(WaitsInMemory(others.get()));
+  write_to(ours.get());
+  backend_->Seal(live_);
+  EXPECT_FALSE(WaitsInMemory(ours.get()));
+  EXPECT_TRUE(WaitsInMemory(others.get()));
+  backend_->Sync(live_);
+  EXPECT_FALSE(WaitsInMemory(others.get()));
+}
+
 }  // namespace
 }  // namespace ckptfs

@@ -60,6 +60,12 @@ class StoreOpenTest : public StoreTest {
     store().Fsck(false);  // waits for the sidecars
   }
   void ExpectFilled() {
+    ExpectSnapshots();
+    ExpectSettings();
+  }
+
+ private:
+  void ExpectSnapshots() {
     const SnapshotRecord a = Snapshot("w", "a");
     EXPECT_TRUE(a.pinned);
     EXPECT_EQ(a.metadata, R"({"key":"value"})");
@@ -71,6 +77,8 @@ class StoreOpenTest : public StoreTest {
     EXPECT_EQ(Snapshot("fork", "c").parent_id, a.id);
     EXPECT_EQ(Workspace("w").parent_id, Snapshot("w", "b").id);
     EXPECT_EQ(Workspace("fork").parent_id, Snapshot("fork", "c").id);
+  }
+  void ExpectSettings() {
     EXPECT_EQ(store().rows().MountRoot().mode, S_IFDIR | 0711U);
     EXPECT_EQ(store().rows().SettingsOf(std::nullopt), (SettingMap{{"keep.last", "10"}}));
     EXPECT_EQ(store().rows().SettingsOf(Workspace("w").id),

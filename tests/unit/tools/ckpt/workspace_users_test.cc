@@ -46,6 +46,8 @@ class Stander {
     kill(getpid(), SIGSTOP);
     _exit(0);
   }
+  Stander(const Stander&) = delete;
+  Stander& operator=(const Stander&) = delete;
   ~Stander() {
     kill(pid_, SIGKILL);
     waitpid(pid_, nullptr, 0);
