@@ -1,6 +1,7 @@
 #include "backend/base/elastic_pool.h"
 
 #include <exception>
+#include <iterator>
 #include <thread>
 #include <utility>
 
@@ -8,7 +9,8 @@ namespace ckptfs {
 
 ElasticPool::ElasticPool(std::chrono::seconds idle, size_t threads_max)
     : idle_time_(idle), threads_max_(threads_max) {
-  std::thread([this] { Run(); }).detach();
+  const MutexLock lock(mutex_);
+  StartThread();
 }
 
 ElasticPool::~ElasticPool() {
@@ -16,6 +18,22 @@ ElasticPool::~ElasticPool() {
   stopping_ = true;
   changed_.notify_all();
   changed_.wait(lock.native(), [this]() REQUIRES(mutex_) { return threads_ == 0; });
+  lock.Unlock();
+  // Nobody else is left. It may still be in its last call on this object.
+  if (ended_.joinable()) ended_.join();
+}
+
+// Its function needs the lock first, so that it finds its handle.
+void ElasticPool::StartThread() {
+  running_.emplace_back();
+  const auto handle = std::prev(running_.end());
+  try {
+    *handle = std::thread([this, handle] { Run(handle); });
+  } catch (...) {
+    running_.erase(handle);
+    throw;
+  }
+  ++threads_;
 }
 
 void ElasticPool::Add(Owner owner, std::function<void()> task) {
@@ -56,15 +74,14 @@ ElasticPool::Shares::iterator ElasticPool::Next() {
 bool ElasticPool::MakeThread() {
   if (threads_ >= threads_max_) return false;
   try {
-    std::thread([this] { Run(); }).detach();
+    StartThread();
   } catch (const std::exception&) {  // no thread, no memory
     return false;
   }
-  ++threads_;
   return true;
 }
 
-void ElasticPool::Run() {
+void ElasticPool::Run(std::list<std::thread>::iterator handle) {
   MutexLock lock(mutex_);
   while (true) {
     const bool called = changed_.wait_for(lock.native(), idle_time_, [this]() REQUIRES(mutex_) {
@@ -89,8 +106,12 @@ void ElasticPool::Run() {
     if (--share.threads == 0 && share.tasks.empty()) shares_.erase(next);
     if (stopping_) changed_.notify_all();
   }
-  // With the lock held: the destructor goes on once it is released, after the last use of this object.
-  if (--threads_ == 0) std::notify_all_at_thread_exit(changed_, std::move(lock.native()));
+  // Each that ends waits for the one before it, which is at its end: so at most one is left to wait for.
+  std::thread before = std::exchange(ended_, std::move(*handle));
+  running_.erase(handle);
+  if (--threads_ == 0) changed_.notify_all();
+  lock.Unlock();
+  if (before.joinable()) before.join();
 }
 
 }  // namespace ckptfs

@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <list>
 #include <map>
+#include <thread>
 #include <utility>
 
 #include "backend/base/mutex.h"
@@ -51,7 +53,8 @@ class ElasticPool {
   };
   using Shares = std::map<Owner, Share>;  // of owners with tasks or threads
 
-  void Run();
+  void StartThread() REQUIRES(mutex_);
+  void Run(std::list<std::thread>::iterator handle);
   Shares::iterator Next() REQUIRES(mutex_);
   bool MayBegin(const Shares::value_type& share) const REQUIRES(mutex_);
   void Add(Owner owner, std::function<void()> task) REQUIRES(mutex_);
@@ -63,8 +66,10 @@ class ElasticPool {
   std::condition_variable changed_;
   Shares shares_ GUARDED_BY(mutex_);
   size_t waiting_ GUARDED_BY(mutex_) = 0;  // tasks not started yet
-  size_t threads_ GUARDED_BY(mutex_) = 1;
+  size_t threads_ GUARDED_BY(mutex_) = 0;
   size_t busy_ GUARDED_BY(mutex_) = 0;  // of these
+  std::list<std::thread> running_ GUARDED_BY(mutex_);
+  std::thread ended_ GUARDED_BY(mutex_);  // the last one that has ended
   bool stopping_ GUARDED_BY(mutex_) = false;
 };
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <latch>
+#include <memory>
 #include <thread>
 
 namespace ckptfs {
@@ -76,6 +77,15 @@ TEST(ElasticPool, ItsEndWaitsForWhatWasPosted) {
     for (int i = 0; i < 1000; ++i) room.Post(i % 3, [&] { ++done; });
   }
   EXPECT_EQ(done, 1000);
+}
+
+// The last use of a pool by a thread that ends comes before the end of the pool.
+TEST(ElasticPool, NothingUsesItAfterItsEnd) {
+  for (int i = 0; i < 2000; ++i) {
+    const auto pool = std::make_unique<ElasticPool>(std::chrono::seconds(5));
+    std::latch all(3);
+    for (int task = 0; task < 3; ++task) pool->Post([&all] { all.arrive_and_wait(); });
+  }
 }
 
 TEST(ElasticPool, WhatWouldWaitForAThreadIsRefusedIfItIsToBe) {
