@@ -76,9 +76,11 @@ void Ready() {
 // `make` makes what one thread does, by its number; when all are ready they begin.
 void OnThreads(int count, const std::function<std::function<void()>(int)>& make) {
   std::vector<std::function<void()>> acts;
+  acts.reserve(static_cast<size_t>(count));
   for (int i = 0; i < count; ++i) acts.push_back(make(i));
   Ready();
   std::vector<std::jthread> threads;
+  threads.reserve(acts.size());
   for (const auto& act : acts) threads.emplace_back([act] { Forever(act); });
 }
 
@@ -254,10 +256,8 @@ void Checkpoints(const Request& request) {
 }
 
 }  // namespace
-}  // namespace ckptfs::storms
 
-int main(int argc, char** argv) {
-  using namespace ckptfs::storms;
+int Main(int argc, char** argv) {
   const std::map<std::string, void (*)(const Request&)> kinds = {
       {"copies", CopyStorm},  {"large-copies", LargeCopies}, {"fragments", Fragments},
       {"fsyncs", FsyncStorm}, {"large-fsyncs", LargeFsyncs}, {"writes", Writes},
@@ -283,3 +283,7 @@ int main(int argc, char** argv) {
     return 1;
   }
 }
+
+}  // namespace ckptfs::storms
+
+int main(int argc, char** argv) { return ckptfs::storms::Main(argc, argv); }

@@ -122,6 +122,7 @@ void WriteFrom(const void* memory, const Writes& writes, int number, std::atomic
   if (fd < 0 || memory == MAP_FAILED) _exit(1);
   std::atomic<int> begun = 0;
   std::vector<std::jthread> threads;
+  threads.reserve(static_cast<size_t>(writes.files));
   for (int i = 0; i < writes.files; ++i) {
     threads.emplace_back([&, i] { WriteFrom(memory, writes, i, begun); });
   }
