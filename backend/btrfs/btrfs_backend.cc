@@ -338,6 +338,10 @@ uint64_t BtrfsBackend::ReturnFreedBlocks() {
   return image_space_->ReturnNow();
 }
 
+void BtrfsBackend::FollowDisk() {
+  if (image_space_) image_space_->Follow();
+}
+
 uint64_t BtrfsBackend::Ballast() const {
   if (image_space_) return image_space_->ballast();
   return home_.image.valid() ? BallastLeftBy(home_.root.get()) : 0;

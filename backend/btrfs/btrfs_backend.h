@@ -53,6 +53,7 @@ class BtrfsBackend final : public Backend {
                   WorkLimits& limits) const override;
   SpaceInfo Space() const override;
   std::vector<SpaceLevel> SpaceLevels() const override;
+  void FollowDisk() override;
   uint64_t ReturnFreedBlocks() override;
   BackendHealth Health() const override;
   void SuspectLostWrites() noexcept override;

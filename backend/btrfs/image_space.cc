@@ -3,10 +3,12 @@
 #include <fcntl.h>
 #include <linux/btrfs.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <spdlog/spdlog.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -33,7 +35,6 @@ constexpr uint64_t kBallastUnit = uint64_t{64} << 10;
 constexpr uint64_t kGrowthStepBytes = 64 * kMiB;
 // Smaller changes are not made: each costs commits.
 constexpr uint64_t kStepLeastBytes = 4 * kMiB;
-constexpr std::chrono::seconds kBackingInterval{1};
 // Deleted blocks are returned to the disk if they are at least this much, and this long after the last time:
 // values for a disk with enough space, and for one without.
 constexpr uint64_t kReturnLeastBytes = 64 * kMiB;
@@ -103,7 +104,7 @@ std::chrono::milliseconds ImageSpace::Look() {
   LookAtDisk();
   GiveBack();
   Limit();
-  if (ballast_ > 0 && BackMetadata()) Limit();
+  if (BackMetadata()) Limit();
   const DiskSpace host = ReadDiskSpace(image_fd_);
   const bool is_tight = host.free < kTightFloors * FreeSpaceFloor(host.total);
   return ballast_ > 0 && is_tight ? kTightInterval : kCalmInterval;
@@ -178,18 +179,31 @@ void ImageSpace::Shrink(uint64_t wanted) {
   ballast_ = wanted;
 }
 
-// Costs next to nothing if the blocks are already allocated. Those of a new block group follow later. Returns
-// whether it has looked.
+bool ImageSpace::IsBackingWorthwhile() const {
+  if (ballast_ > 0) return true;
+  struct statfs host {};
+  CheckSyscall(fstatfs(image_fd_, &host), kKeepInStep);
+  return host.f_type != TMPFS_MAGIC && host.f_type != RAMFS_MAGIC;
+}
+
+// Returns whether it has allocated anything.
 bool ImageSpace::BackMetadata() {
-  if (Clock::now() < next_backing_) return false;
-  next_backing_ = Clock::now() + kBackingInterval;
+  if (!IsBackingWorthwhile()) return false;
+  std::set<Place> wanted;
   for (const BlockGroup& group : ReadBlockGroups(root_fd_)) {
     if (group.has_data) continue;
-    for (const uint64_t place : group.places) {
-      if (!BackPlace(place, group.length)) return true;
-    }
+    for (const uint64_t place : group.places) wanted.emplace(place, group.length);
   }
-  return true;
+  // A block group that has gone may have been returned to the disk.
+  std::erase_if(backed_, [&wanted](const Place& place) { return !wanted.contains(place); });
+  bool has_allocated = false;
+  for (const Place& place : wanted) {
+    if (backed_.contains(place)) continue;
+    has_allocated = true;
+    if (!BackPlace(place.first, place.second)) break;
+    backed_.insert(place);
+  }
+  return has_allocated;
 }
 
 // Returns false if the disk is full. Allocates piece by piece: a disk that cannot provide everything would
@@ -220,10 +234,18 @@ void ImageSpace::GiveBack() {
 bool ImageSpace::HasMoreUnused(uint64_t bytes) const { return UnusedInImage() >= kept_ + bytes; }
 
 void ImageSpace::ReturnUnused() {
+  // FITRIM also returns space that belongs to no block group: of groups that have gone since they were backed, and
+  // perhaps made anew at the same place.
+  backed_.clear();
   for (const BlockGroup& group : ReadBlockGroups(root_fd_)) {
     if (group.has_data && !GiveBackUnusedOf(group)) break;
   }
   kept_ = UnusedInImage();
+}
+
+void ImageSpace::Follow() noexcept {
+  const MutexLock lock(mutex_);
+  LookAndLog();
 }
 
 uint64_t ImageSpace::ReturnNow() {

@@ -5,7 +5,9 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <set>
 #include <thread>
+#include <utility>
 
 #include "backend/base/mutex.h"
 #include "backend/base/right_of_way.h"
@@ -17,17 +19,18 @@
 namespace ckptfs {
 
 // If btrfs cannot write its metadata because the disk below the image is full, it turns read-only for all
-// workspaces until it is mounted again: one user who writes much would stop everybody. So, while the image
-// promises more than its disk has:
-// - A file in it, the ballast, takes the excess. It contains no data and takes nothing of the disk. Programs
-//   that write too much get "no space left" from btrfs, as on any full disk, and everything else goes on.
-// - The blocks of metadata are allocated on the disk, where others could otherwise use them up. Enough is
-//   left free for those who do not write files (FreeSpaceFloor).
-// And always: blocks deleted in the image are returned to the disk, except in metadata block groups. So the
-// image must not be mounted with `discard`.
+// workspaces until it is mounted again: one user who writes much would stop everybody. So:
+// - While the image promises more than its disk has, a file in it, the ballast, takes the excess. It contains no
+//   data and takes nothing of the disk. Programs that write too much get "no space left" from btrfs, as on any
+//   full disk, and everything else goes on.
+// - The blocks of metadata are allocated on the disk, where others could otherwise use them up. Always: other
+//   programs can fill a disk, however large, within a moment. Enough is left free for those who do not write
+//   files (FreeSpaceFloor). (On tmpfs, where this would take memory, only while there is a ballast.)
+// - Blocks deleted in the image are returned to the disk, except in metadata block groups. So the image must
+//   not be mounted with `discard`.
 //
-// The first measure holds by itself, however fast programs write. A thread follows what others take from the
-// disk or free: once a second, and more often when space is short.
+// The first holds by itself, however fast programs write. A thread follows what others take from the disk or
+// free, and new block groups: once a second, and more often when space is short.
 //
 // Owned by the backend. `root_fd` is the root of the image's filesystem, `image_fd` the image; these and
 // `way` outlive this object. Thread-safe.
@@ -44,11 +47,15 @@ class ImageSpace {
   // As of now.
   const DiskFullness& LookAtDisk() const;
 
+  // Looks at the disk now, as the thread does. Failures are logged.
+  void Follow() noexcept;
+
   // Returns deleted blocks to the disk now; returns how many bytes it has got back. Throws Error.
   uint64_t ReturnNow();
 
  private:
   using Clock = std::chrono::steady_clock;
+  using Place = std::pair<uint64_t, uint64_t>;  // offset in the image, length
 
   void Run(const std::stop_token& stop);
   std::chrono::milliseconds LookAndLog() noexcept;
@@ -61,6 +68,7 @@ class ImageSpace {
   void Shrink(uint64_t wanted);
   bool BackMetadata();
   bool BackPlace(uint64_t place, uint64_t length) const;
+  bool IsBackingWorthwhile() const;
   void GiveBack();
   bool HasMoreUnused(uint64_t bytes) const;
   void ReturnUnused();
@@ -73,7 +81,8 @@ class ImageSpace {
   UniqueFd file_;
   std::atomic<uint64_t> ballast_;
   mutable DiskFullness fullness_;
-  Clock::time_point next_backing_, next_return_;
+  std::set<Place> backed_;  // the metadata whose blocks are allocated
+  Clock::time_point next_return_;
   uint64_t kept_ = 0;  // UnusedInImage after the last return
   Mutex mutex_;
   std::condition_variable_any changed_;

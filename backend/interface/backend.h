@@ -240,6 +240,10 @@ class Backend {
   // The places that can run short, e.g. an image, its metadata and the disk below it. Throws Error.
   virtual std::vector<SpaceLevel> SpaceLevels() const = 0;
 
+  // To be called after the store itself has taken much of the disk below: what depends on that disk's free space
+  // is right on return, and need not wait for the next look at it.
+  virtual void FollowDisk() {}
+
   // Of ours only.
   virtual std::vector<LeftoverFile> Leftovers() const { return {}; }
   // False if Leftovers does not list it any more.

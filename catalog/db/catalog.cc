@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 #include "backend/base/store_file.h"
 #include "backend/base/unique_fd.h"
@@ -78,7 +79,7 @@ std::unique_ptr<Catalog> Catalog::Open(int store_fd, const std::string& file_nam
 
 Catalog::~Catalog() {
   try {
-    writer_.CheckpointWal();
+    writer_.CheckpointWal(Database::WalFile::kKept);
   } catch (const std::exception& error) {
     spdlog::warn("{}; the next start does it", error.what());
   }
@@ -87,12 +88,13 @@ Catalog::~Catalog() {
 // Requires the transactions' mutex. Merges all that counts into the database itself, and truncates the WAL.
 void Catalog::TakeBack() noexcept {
   try {
-    writer_.CheckpointWal();
+    writer_.CheckpointWal(Database::WalFile::kTruncated);
   } catch (const std::exception& error) {
     flush_failed_ = true;
     spdlog::error("{}; whether the last change is on disk is known only at the next mount",
                   error.what());
   }
+  AllocateLog();
 }
 
 void Catalog::SetDurability(Durability durability) {
@@ -116,6 +118,13 @@ void Catalog::Flush() {
   const int failure = errno;
   flush_failed_ = true;
   throw Error(failure, "write " + log_name_ + " to the disk");
+}
+
+// The WAL carries none of SQLite's locks (see Flush).
+void Catalog::AllocateLog() const noexcept {
+  const UniqueFd log = TryOpenStoreFile(store_fd_, log_name_, O_RDWR);
+  if (log.valid() && fallocate(log.get(), FALLOC_FL_KEEP_SIZE, 0, kLogBytes) == 0) return;
+  if (errno != EOPNOTSUPP) spdlog::warn("allocate {}: {}", log_name_, std::strerror(errno));
 }
 
 // --- Reads --------------------------------------------------------------------------------------

@@ -50,8 +50,11 @@ enum class CatalogCheck {
 class Catalog {
  public:
   static constexpr char kFileName[] = "catalog.db";
+  static constexpr char kLogName[] = "catalog.db-wal";
   // The suffixes of a catalog's file and of SQLite's files beside it.
   static constexpr std::array kSuffixes = {"", "-wal", "-shm", "-journal"};
+  // What the WAL needs: SQLite begins it anew after 1000 pages of 4 KiB, and a transaction comes on top.
+  static constexpr int64_t kLogBytes = int64_t{5} << 20;
 
   class Transaction;
 
@@ -136,8 +139,13 @@ class Catalog {
   // Whether that has happened, or the disk failed at a commit in such a way.
   bool is_uncertain() const noexcept { return flush_failed_; }
 
+  // Allocates the WAL's blocks on the disk, so that changes can be made while other programs fill that disk:
+  // SQLite writes to them again and again. Idempotent. A failure is only logged: this is a precaution. (A disk
+  // with copy-on-write needs new blocks all the same: SpaceReserve.)
+  void AllocateLog() const noexcept;
+
   // Merges the WAL into the database file, which is then durable and complete by itself.
-  void MergeLog() { writer_.CheckpointWal(); }
+  void MergeLog() { writer_.CheckpointWal(Database::WalFile::kTruncated); }
 
   // Copies the catalog as it is to a new file in the store's directory.
   void CopyTo(const std::string& file_name);

@@ -20,6 +20,8 @@ constexpr int kBusyTimeoutMs = 10'000;
 constexpr int64_t kHeapBytesMax = int64_t{256} << 20;
 // For one row: a message, metadata, an ACL and a list of attributes, 64 KiB each, and names.
 constexpr int kRowBytesMax = 1 << 20;
+// The file grows in such steps, so that small changes seldom need new blocks of a disk that may be full.
+constexpr int kGrowthBytes = 256 << 10;
 // More than a catalog of 10^5 snapshots with the longest messages and metadata.
 constexpr uint64_t kFileBytesMax = uint64_t{16} << 30;
 
@@ -220,6 +222,8 @@ void Database::Open(const std::string& path, int flags) {
     if (result != SQLITE_OK) Throw(result, "open " + name_);
     sqlite3_extended_result_codes(handle_, 1);
     sqlite3_busy_timeout(handle_, kBusyTimeoutMs);
+    int growth_bytes = kGrowthBytes;
+    sqlite3_file_control(handle_, "main", SQLITE_FCNTL_CHUNK_SIZE, &growth_bytes);
     Harden();
   } catch (...) {
     Close();
@@ -286,9 +290,10 @@ int64_t Database::PragmaInt(std::string_view literal) {
   return statement.Step() ? statement.Int(0) : 0;
 }
 
-void Database::CheckpointWal() {
-  const int result =
-      sqlite3_wal_checkpoint_v2(handle_, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+void Database::CheckpointWal(WalFile then) {
+  const int mode =
+      then == WalFile::kTruncated ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_FULL;
+  const int result = sqlite3_wal_checkpoint_v2(handle_, nullptr, mode, nullptr, nullptr);
   if (result != SQLITE_OK) Throw(result, "checkpoint the log of " + name_);
 }
 

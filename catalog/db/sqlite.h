@@ -103,8 +103,9 @@ class Database {
   int64_t ChangedRows() const noexcept { return sqlite3_changes64(handle_); }
   // The result of a PRAGMA that returns one integer.
   int64_t PragmaInt(std::string_view literal);
-  // Merges the write-ahead log into the database file.
-  void CheckpointWal();
+  // Merges the write-ahead log into the database file; the log keeps its blocks, or gives them back to the disk.
+  enum class WalFile { kKept, kTruncated };
+  void CheckpointWal(WalFile then);
   // Whether the last call failed because it wrote to the WAL and could not sync it.
   bool SyncFailed() const noexcept {
     return sqlite3_extended_errcode(handle_) == SQLITE_IOERR_FSYNC;

@@ -72,6 +72,7 @@ void Opener::Run() {
   for (const char* suffix : Catalog::kSuffixes) RemoveFile(std::string(kNewCatalog) + suffix);
 
   if (Exists(Catalog::kFileName)) {
+    if (!store_.options.read_only) store_.reserve.BecomeLog(Catalog::kLogName);
     store_.catalog = TryOpenCatalog();
     if (store_.catalog) {
       OpenRecorded();
@@ -335,7 +336,10 @@ std::unique_ptr<Store> Store::Open(const StoreOptions& options) {
   impl->janitor = std::make_unique<Janitor>(*impl->backend, *impl->catalog, *impl->meta,
                                             *impl->sidecars, impl->unsealed);
   impl->WithReserve([&] { Recover(*impl); });
-  if (!options.read_only) impl->reserve.Make();
+  if (!options.read_only) {
+    impl->MakeReserve();
+    impl->backend->FollowDisk();
+  }
   impl->SetOpened();
   return std::unique_ptr<Store>(new Store(std::move(impl)));  // NOLINT: the constructor is private
 }

@@ -43,13 +43,22 @@ MetaDirectory::StoreFile SidecarWriter::DescribeStore() const {
           .settings = catalog_.SettingsOf(std::nullopt)};
 }
 
-void SidecarWriter::RefreshStore() noexcept {
+bool SidecarWriter::RefreshStore() noexcept {
   const MutexLock lock(mutex_);
+  return WriteStore();
+}
+
+bool SidecarWriter::WriteStore() noexcept {
   try {
     meta_.WriteStore(DescribeStore());
+    is_store_late_ = false;
+    return true;
   } catch (const std::exception& error) {
-    spdlog::warn("store.json: {}; fsck writes it", error.what());
+    // Once, not for each try.
+    if (!is_store_late_) spdlog::warn("store.json: {}; it is tried again", error.what());
   }
+  is_store_late_ = true;
+  return false;
 }
 
 void SidecarWriter::Prepare(Sidecar sidecar) {
@@ -62,11 +71,23 @@ void SidecarWriter::PrepareFilled(Sidecar sidecar) {
   meta_.Write(sidecar);
 }
 
-void SidecarWriter::Refresh(const VolumeId& volume) noexcept {
+bool SidecarWriter::Refresh(const VolumeId& volume) noexcept {
   const MutexLock lock(mutex_);
-  if (!Write(volume)) return;
-  // Writing works again. What still fails is put back into the set.
-  for (const VolumeId& late : std::exchange(late_, {})) Write(late);
+  return Write(volume) && WriteAllLate();
+}
+
+bool SidecarWriter::WriteLate() noexcept {
+  const MutexLock lock(mutex_);
+  return WriteAllLate();
+}
+
+bool SidecarWriter::WriteAllLate() noexcept {
+  if (is_store_late_ && !WriteStore()) return false;
+  while (!late_.empty()) {
+    // The others would fail too, or are written the next time.
+    if (!Write(*late_.begin())) return false;
+  }
+  return true;
 }
 
 bool SidecarWriter::Write(const VolumeId& volume) noexcept {
@@ -76,10 +97,13 @@ bool SidecarWriter::Write(const VolumeId& volume) noexcept {
     } else if (const auto workspace = catalog_.FindWorkspaceByVolume(volume)) {
       meta_.Write(Describe(*workspace));
     }
+    late_.erase(VolumeId(volume));  // a copy: `volume` may be in the set
     return true;
   } catch (const std::exception& error) {
-    spdlog::warn("sidecar of volume {}: {}; it is written with the next one, or by fsck",
-                 volume.str(), error.what());
+    // Once, not for each try.
+    if (!late_.contains(volume)) {
+      spdlog::warn("sidecar of volume {}: {}; it is tried again", volume.str(), error.what());
+    }
   }
   try {
     late_.insert(volume);

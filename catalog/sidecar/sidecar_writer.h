@@ -24,27 +24,32 @@ class SidecarWriter {
 
   // The current content for store.json.
   MetaDirectory::StoreFile DescribeStore() const;
-  // Updates store.json. A failure is only logged.
-  void RefreshStore() noexcept;
+  // Updates store.json. Failures as for Refresh.
+  bool RefreshStore() noexcept;
 
   // For a volume about to be created. Sets its `generation`: that of the next transaction.
   void Prepare(Sidecar sidecar);
   // The same for a volume that has had a sidecar since its filling began.
   void PrepareFilled(Sidecar sidecar);
-  // Updates the sidecar of a volume, and those whose update has failed before, e.g. on a full disk. Does
-  // nothing if the volume has no row. Failures are only logged: the catalog is authoritative.
-  void Refresh(const VolumeId& volume) noexcept;
+  // Updates the sidecar of a volume, and those that are late. Does nothing if the volume has no row. Failures, e.g. on a full disk, are
+  // logged: the catalog is authoritative. Then false, and WriteLate is to be called until it returns true.
+  bool Refresh(const VolumeId& volume) noexcept;
+  // Writes what could not be written before. Whether that is all now.
+  bool WriteLate() noexcept;
   // True if the sidecar was missing, damaged or stale, and has been written.
   bool WriteIfStale(const Sidecar& right);
 
  private:
   bool Write(const VolumeId& volume) noexcept REQUIRES(mutex_);
+  bool WriteStore() noexcept REQUIRES(mutex_);
+  bool WriteAllLate() noexcept REQUIRES(mutex_);
   Uuid UuidOf(std::optional<int64_t> snapshot_id) const;
 
   const Catalog& catalog_;
   const MetaDirectory& meta_;
   Mutex mutex_;  // held from reading the row to the sidecar's rename
   std::set<VolumeId> late_ GUARDED_BY(mutex_);
+  bool is_store_late_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace ckptfs

@@ -55,9 +55,20 @@ void Janitor::Reap(const VolumeId& volume) {
   changed_.notify_all();
 }
 
+void Janitor::ScheduleNextTry() {
+  if (!HasToTryAgain()) next_try_ = std::chrono::steady_clock::now() + kTryAgainAfter;
+}
+
+void Janitor::RefreshLater() {
+  const MutexLock lock(mutex_);
+  ScheduleNextTry();
+  are_sidecars_late_ = true;
+  changed_.notify_all();
+}
+
 void Janitor::DestroyLater(const VolumeId& volume) {
   const MutexLock lock(mutex_);
-  if (undestroyed_.empty()) next_try_ = std::chrono::steady_clock::now() + kTryAgainAfter;
+  ScheduleNextTry();
   undestroyed_.insert(volume);
   changed_.notify_all();
 }
@@ -79,15 +90,17 @@ void Janitor::Run() {
   MutexLock lock(mutex_);
   while (true) {
     while (!stop_ && IsIdle()) {
-      if (undestroyed_.empty()) {
+      if (!HasToTryAgain()) {
         changed_.wait(lock.native());
       } else if (changed_.wait_until(lock.native(), next_try_) == std::cv_status::timeout) {
         // They stay in the set meanwhile, for IsReaping.
         const std::set<VolumeId> volumes = undestroyed_;
+        const bool are_sidecars_late = std::exchange(are_sidecars_late_, false);
         lock.Unlock();
         std::set<VolumeId> destroyed = TryToDestroy(volumes);
+        const bool are_still_late = are_sidecars_late && !sidecars_.WriteLate();
         lock.Lock();
-        NoteTried(std::move(destroyed));
+        NoteTried(std::move(destroyed), are_still_late);
       }
     }
     if (IsIdle()) return;  // stop_, and all is done; recovery destroys what is left
@@ -122,8 +135,9 @@ std::set<VolumeId> Janitor::TryToDestroy(const std::set<VolumeId>& volumes) cons
   return destroyed;
 }
 
-void Janitor::NoteTried(std::set<VolumeId> destroyed) {
+void Janitor::NoteTried(std::set<VolumeId> destroyed, bool are_sidecars_late) {
   next_try_ = std::chrono::steady_clock::now() + kTryAgainAfter;
+  are_sidecars_late_ |= are_sidecars_late;
   for (const VolumeId& volume : destroyed) undestroyed_.erase(volume);
   destroyed_.merge(destroyed);
 }
@@ -138,7 +152,9 @@ void Janitor::RefreshSidecars(const std::set<VolumeId>& volumes) {
     Failpoint("flush.before-generation");
     // May run after another transaction has set a later value; that does no harm (StoreContext::Commit).
     meta_.SetGeneration(generation);
-    for (const VolumeId& volume : volumes) sidecars_.Refresh(volume);
+    bool are_written = true;
+    for (const VolumeId& volume : volumes) are_written &= sidecars_.Refresh(volume);
+    if (!are_written) RefreshLater();
     Failpoint("flush.after-sidecars");
   } catch (const std::exception& error) {
     spdlog::error("{}", error.what());

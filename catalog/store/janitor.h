@@ -30,6 +30,8 @@ class Janitor {
 
   // Updates the sidecar of that volume, soon.
   void Refresh(const VolumeId& volume);
+  // SidecarWriter::Refresh, or RefreshStore, has failed: has the late ones written as soon as that is possible.
+  void RefreshLater();
   // Makes a kept state read-only, soon, unless programs are still writing to it.
   void Seal(const VolumeId& volume);
   // `volume` has been destroyed: removes its sidecar and its tombstone once that is durable.
@@ -50,9 +52,11 @@ class Janitor {
   void RefreshSidecars(const std::set<VolumeId>& volumes);
   void SealQuiet(const std::set<VolumeId>& volumes) const;
   void FinishDestroyed(const std::set<VolumeId>& volumes);
+  bool HasToTryAgain() const REQUIRES(mutex_) { return !undestroyed_.empty() || are_sidecars_late_; }
+  void ScheduleNextTry() REQUIRES(mutex_);
   // Returns those that are destroyed now.
   std::set<VolumeId> TryToDestroy(const std::set<VolumeId>& volumes) const;
-  void NoteTried(std::set<VolumeId> destroyed) REQUIRES(mutex_);
+  void NoteTried(std::set<VolumeId> destroyed, bool are_sidecars_late) REQUIRES(mutex_);
 
   Backend& backend_;
   Catalog& catalog_;
@@ -67,7 +71,8 @@ class Janitor {
   std::set<VolumeId> destroyed_ GUARDED_BY(mutex_);
   std::set<VolumeId> in_hand_ GUARDED_BY(mutex_);  // of those, the ones being finished
   std::set<VolumeId> undestroyed_ GUARDED_BY(mutex_);
-  std::chrono::steady_clock::time_point next_try_ GUARDED_BY(mutex_);  // of those
+  bool are_sidecars_late_ GUARDED_BY(mutex_) = false;
+  std::chrono::steady_clock::time_point next_try_ GUARDED_BY(mutex_);  // of both
   bool busy_ GUARDED_BY(mutex_) = false;
   bool hurry_ GUARDED_BY(mutex_) = false;  // some thread waits in Drain
   bool stop_ GUARDED_BY(mutex_) = false;

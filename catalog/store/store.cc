@@ -28,7 +28,7 @@ void Store::SetMountRoot(const RootAttributes& root) {
   transaction.SetMountRoot(root);
   impl_->Commit(transaction);
   // A crash before this leaves the old attributes in store.json; recovery rewrites it.
-  impl_->sidecars->RefreshStore();
+  impl_->RefreshStoreFile();
 }
 
 void Store::SetViewHolder(IsViewHeld is_held) { impl_->given_views.SetHolder(std::move(is_held)); }

@@ -39,6 +39,25 @@ StoreContext::~StoreContext() {
   if (backend) unsealed.SealAll(*backend);
   const bool mended = opened_ && !IsReadOnly();
   if (!status_.clean_start && !mended && !first_mount.nothing_there()) lock->Keep();
+  if (!catalog || options.read_only) return;
+  reserve.HoldLog(Catalog::kLogName);
+  janitor.reset();
+  sidecars.reset();
+  catalog.reset();
+  reserve.TakeHeldLog(Catalog::kLogName);
+}
+
+void StoreContext::RefreshSidecar(const VolumeId& volume) const {
+  if (!sidecars->Refresh(volume)) janitor->RefreshLater();
+}
+
+void StoreContext::RefreshStoreFile() const {
+  if (!sidecars->RefreshStore()) janitor->RefreshLater();
+}
+
+void StoreContext::MakeReserve() {
+  catalog->AllocateLog();
+  reserve_is_out = !reserve.Make();
 }
 
 void StoreContext::SetBackendFacts(const StoreFacts& facts) {

@@ -78,6 +78,13 @@ class StoreContext {
     }
   }
 
+  // Updates that volume's sidecar, or store.json; later, if that is not possible now (SidecarWriter::Refresh).
+  void RefreshSidecar(const VolumeId& volume) const;
+  void RefreshStoreFile() const;
+
+  // Makes the space reserve, and allocates the catalog's WAL, as far as the disk has space.
+  void MakeReserve();
+
   // Destroys a volume that has a tombstone (or never had a row), and finishes in the background. After a failure
   // the janitor tries again, and, because of the tombstone, the next start.
   void Destroy(const VolumeId& volume) noexcept;

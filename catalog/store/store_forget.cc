@@ -57,7 +57,7 @@ class WorkspaceForgetting final : public PendingForgetting {
     store_.Destroy(workspace_.volume);
     Failpoint("forget-workspace.after-destroy");
     // For the children that remain: forks, and promoted snapshots.
-    for (const VolumeId& child : children_) store_.sidecars->Refresh(child);
+    for (const VolumeId& child : children_) store_.RefreshSidecar(child);
     operation_.reset();
   }
 

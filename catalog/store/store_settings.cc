@@ -42,9 +42,9 @@ void Store::SetSetting(std::optional<int64_t> workspace_id, const std::string& k
   }
   Failpoint("setting.after-commit");
   if (workspace_id) {
-    store.sidecars->Refresh(volume);
+    store.RefreshSidecar(volume);
   } else {
-    store.sidecars->RefreshStore();
+    store.RefreshStoreFile();
   }
   Failpoint("setting.after-sidecar");
 }

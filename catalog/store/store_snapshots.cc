@@ -58,7 +58,7 @@ void DeleteForGood(StoreContext& store, const SnapshotRecord& snapshot) {
   // On disk: as before, or without the volume, depending on the filesystem's next commit. The janitor waits
   // for that commit and drops the tombstone.
   Failpoint("delete.after-destroy");
-  for (const VolumeId& child : children) store.sidecars->Refresh(child);
+  for (const VolumeId& child : children) store.RefreshSidecar(child);
 }
 
 // --- Edits of one row ---------------------------------------------------------------------------
@@ -74,7 +74,7 @@ void EditSnapshot(StoreContext& store, const SnapshotRecord& snapshot, const Edi
   edit(transaction);
   store.Commit(transaction);
   Failpoint("edit.after-commit");
-  store.sidecars->Refresh(snapshot.volume);
+  store.RefreshSidecar(snapshot.volume);
   Failpoint("edit.after-sidecar");
 }
 

@@ -216,7 +216,7 @@ void Store::RenameWorkspace(int64_t workspace_id, const std::string& new_name) {
   store.Commit(transaction);
   // On disk: the new name, and the old one in the sidecar, which recovery updates.
   Failpoint("rename-workspace.after-commit");
-  store.sidecars->Refresh(workspace.volume);
+  store.RefreshSidecar(workspace.volume);
 }
 
 namespace {

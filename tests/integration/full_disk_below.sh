@@ -53,7 +53,8 @@ sum=$(md5sum <"$m/w/big")
 sound "a full image"
 check_match "The disk of the store's image has [0-9]+ MiB left" "$(warnings)" "ckpt status"
 check_not "a larger image is no remedy" grep -q "size=" <<<"$(warnings)"
-check "which is no failure of the store" ckpt status --mount "$m"
+run ckpt status --mount "$m"
+check_eq 0 "$status" "which is no failure of the store ($output $errors)"
 check "another user's files can be removed" rm "$m/v/file"
 check "... and snapshots deleted" rmdir "$m/.snapshots/v/one"
 refused "No space left on device" mkdir "$m/.snapshots/v/more"
@@ -129,3 +130,65 @@ check "unmount" unmount_store "$store" "$m"
 mount_store "$store" "$m" || exit 1
 check_eq "$sum" "$(md5sum <"$m/v/file")" "what was there, after a new mount"
 sound "after a new mount"
+
+# From here on another program takes each block as soon as it is free.
+greedy() {
+    exec 9>>"$disk/filler"
+    while :; do
+        dd if=/dev/zero bs=4K count=4096 status=none >&9 2>/dev/null
+        sleep 0.01
+    done
+}
+
+test_case "deleting beside a program that takes each free block"
+for n in {1..40}; do mkdir "$m/.snapshots/w/greedy$n" || break; done
+fill_disk
+greedy &
+greedy=$!
+processes+=("$greedy")
+for n in {1..20}; do
+    check "a snapshot is deleted" rmdir "$m/.snapshots/w/greedy$n"
+    try "message" setfattr -n user.ckptfs.message -v "$(head -c 30000 /dev/zero | tr '\0' x)$n" "$m/.snapshots/w/greedy40"
+done
+# unmount_full: as unmount_store, whose daemon may not have had the space to write its PID into the lock.
+unmount_full() {
+    unmount "$m" || return
+    local fd
+    { exec {fd}<"$store/lock"; } 2>/dev/null || return 0
+    flock --timeout 30 "$fd" && exec {fd}<&-
+}
+check "unmount" unmount_full
+check "mount" mount_store "$store" "$m"
+for n in {21..40}; do check "a snapshot is deleted" rmdir "$m/.snapshots/w/greedy$n"; done
+check "unmount" unmount_full
+check "mount again" mount_store "$store" "$m"
+check_eq "$sum" "$(md5sum <"$m/v/file")" "what was there"
+kill_child "$greedy" KILL
+wait "$greedy" 2>/dev/null
+rm "$disk/filler"
+is_sound() { ckpt fsck --mount "$m" >/dev/null 2>&1; }
+await 20 "sidecars that were late are written" is_sound
+sound "beside a greedy program"
+
+test_case "a disk that is filled at a stroke, right after a mount and after changes"
+check "unmount" unmount_full
+rm -r "$store"
+mount_store "$store" "$m" backend=btrfs-loop,size=256M || exit 1
+mkdir "$m/w"
+echo kept >"$m/w/file"
+for n in {1..30}; do mkdir "$m/.snapshots/w/s$n"; done
+sync -f "$m/w/file"
+fallocate -l "$(df --output=avail -B1 "$disk" | tail -n 1)" "$disk/filler"
+head -c 400M /dev/zero >>"$disk/filler" 2>/dev/null
+for n in {1..15}; do
+    check "a snapshot is deleted" rmdir "$m/.snapshots/w/s$n"
+    mkdir "$m/w/d$n" && touch "$m/w/d$n/empty"
+done
+sync -f "$m/w/file"
+check "unmount" unmount_full
+check "mount on the full disk" mount_store "$store" "$m"
+for n in {16..30}; do check "a snapshot is deleted" rmdir "$m/.snapshots/w/s$n"; done
+check_eq kept "$(cat "$m/w/file")" "a file"
+rm "$disk/filler"
+await 20 "sidecars that were late are written" is_sound
+sound "after that"

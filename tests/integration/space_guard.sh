@@ -13,7 +13,11 @@ mkdir "$disk"
 make_disk() {
     rm -f "$scratch/disk.img"
     truncate -s "$2" "$scratch/disk.img"
-    if [[ $1 == ext4 ]]; then
+    if [[ $1 == tmpfs ]]; then
+        mount -t tmpfs -o size="$2" none "$disk" || skip_test "cannot mount tmpfs"
+        mounts+=("$disk")
+        return
+    elif [[ $1 == ext4 ]]; then
         mkfs.ext4 -q -b 4096 -m 0 "$scratch/disk.img" || skip_test "no mkfs.ext4"
     else
         mkfs.btrfs -q "$scratch/disk.img" >/dev/null 2>&1 || skip_test "no mkfs.btrfs"
@@ -213,8 +217,27 @@ prepare() {
 is_stopped() { [[ $(status_of .state) == read-only ]]; }
 has_lost() { [[ $(status_of .state) == lost-writes ]]; }
 
-test_case "a disk below that is full from one moment to the next"
+test_case "a disk below that is full from one moment to the next: what was not on disk is lost, and no more"
 make_disk ext4 600M
+store=$disk/store
+serve backend=btrfs-loop,size=400M
+prepare
+dd if=/dev/urandom of="$m/w/unsynced" bs=1M count=60 status=none
+fill_disk
+check_not "what is not on disk" sync "$m/w/unsynced"
+check "a snapshot is deleted" rmdir "$m/.snapshots/w/one"
+rm "$disk"/filler*
+await 10 "ckpt status tells" has_lost
+await 10 "a checkpoint again" mkdir -p "$m/.snapshots/w/one"
+check "the store goes on" test "$(status_of .state)" != read-only
+stop
+serve
+well
+stop
+take_disk_away
+
+test_case "the same on tmpfs, where the blocks of metadata are not allocated in advance"
+make_disk tmpfs 600M
 store=$disk/store
 serve backend=btrfs-loop,size=400M
 prepare

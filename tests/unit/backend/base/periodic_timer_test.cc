@@ -3,19 +3,19 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <latch>
+#include <thread>
 
 namespace ckptfs {
 namespace {
-
-using std::chrono_literals::operator""ms;
 
 TEST(PeriodicTimer, WorksUntilThereIsNothingLeftAndAgainWhenWoken) {
   std::atomic<int> left = 3;
   std::atomic<int> calls = 0;
   std::latch first(1);
   std::latch second(1);
-  PeriodicTimer task(1ms, [&] {
+  PeriodicTimer task(std::chrono::milliseconds(1), [&] {
     ++calls;
     if (--left > 0) return true;
     if (calls == 3) first.count_down();
@@ -25,7 +25,7 @@ TEST(PeriodicTimer, WorksUntilThereIsNothingLeftAndAgainWhenWoken) {
   EXPECT_EQ(calls, 0);
   task.Wake();
   first.wait();
-  std::this_thread::sleep_for(20ms);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
   EXPECT_EQ(calls, 3);
   task.Wake();
   second.wait();

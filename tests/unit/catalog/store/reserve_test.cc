@@ -79,5 +79,93 @@ TEST(SpaceReserve, LetsTheCatalogGoOnWhenItsDiskIsFull) {
   EXPECT_EQ(catalog->ListWorkspaces().size(), static_cast<size_t>(made));
 }
 
+class ReserveAsLogTest : public testing::Test {
+ protected:
+  ReserveAsLogTest() {
+    Catalog::Create(directory_.fd(), Catalog::kFileName, {.uuid = Uuid::Generate()});
+  }
+  std::unique_ptr<Catalog> Open() const {
+    return Catalog::Open(directory_.fd(), Catalog::kFileName, CatalogCheck::kFull);
+  }
+  ino_t Inode(const char* name) const {
+    struct stat status {};
+    return fstatat(directory_.fd(), name, &status, AT_SYMLINK_NOFOLLOW) == 0 ? status.st_ino : 0;
+  }
+  static void Add(Catalog& catalog, const std::string& name) {
+    Catalog::Transaction transaction(catalog);
+    transaction.Insert(WorkspaceRecord{.name = name,
+                                       .volume = VolumeId::Generate(),
+                                       .view = catalog.NextView(ViewUse::kWorkspace)});
+    transaction.Commit();
+  }
+  // Closes it with its WAL becoming the reserve.
+  void Close(std::unique_ptr<Catalog> catalog) const {
+    reserve_.HoldLog(Catalog::kLogName);
+    catalog.reset();
+    reserve_.TakeHeldLog(Catalog::kLogName);
+  }
+
+  const TestDirectory directory_;
+  const SpaceReserve reserve_{directory_.fd()};
+};
+
+TEST_F(ReserveAsLogTest, TheBlocksGoFromTheReserveToTheLogAndBack) {
+  ASSERT_TRUE(reserve_.Make());
+  const ino_t inode = Inode(SpaceReserve::kFileName);
+  for (int mount = 0; mount < 3; ++mount) {
+    reserve_.BecomeLog(Catalog::kLogName);
+    EXPECT_EQ(Inode(SpaceReserve::kFileName), 0);
+    auto catalog = Open();
+    EXPECT_EQ(catalog->ListWorkspaces().size(), static_cast<size_t>(mount));
+    Add(*catalog, "w" + std::to_string(mount));
+    EXPECT_EQ(Inode(Catalog::kLogName), inode);
+    Close(std::move(catalog));
+    EXPECT_EQ(Inode(Catalog::kLogName), 0);
+    EXPECT_EQ(Inode(SpaceReserve::kFileName), inode);
+    EXPECT_GE(BytesHeld(directory_.fd()), SpaceReserve::kBytes);
+  }
+}
+
+TEST_F(ReserveAsLogTest, AnOldLogIsNeverReadAgain) {
+  auto first = Open();
+  Add(*first, "a");
+  Close(std::move(first));
+  ASSERT_NE(Inode(SpaceReserve::kFileName), 0);
+  auto without_reserve = Open();
+  Add(*without_reserve, "b");
+  without_reserve.reset();
+  reserve_.BecomeLog(Catalog::kLogName);
+  EXPECT_EQ(Open()->ListWorkspaces().size(), 2);
+}
+
+TEST_F(ReserveAsLogTest, ALogInUseIsLeftAlone) {
+  ASSERT_TRUE(reserve_.Make());
+  const auto catalog = Open();
+  Add(*catalog, "a");
+  const ino_t log = Inode(Catalog::kLogName);
+  reserve_.BecomeLog(Catalog::kLogName);
+  EXPECT_EQ(Inode(Catalog::kLogName), log);
+  ASSERT_TRUE(reserve_.Release());
+  reserve_.HoldLog(Catalog::kLogName);
+  reserve_.TakeHeldLog(Catalog::kLogName);
+  EXPECT_EQ(Inode(Catalog::kLogName), log);
+  EXPECT_EQ(Inode(SpaceReserve::kHeldLogName), 0);
+  EXPECT_NE(Inode(SpaceReserve::kFileName), log);
+  Add(*catalog, "b");
+  EXPECT_EQ(catalog->ListWorkspaces().size(), 2);
+}
+
+TEST_F(ReserveAsLogTest, WhatAKilledUnmountHasHeldIsForgotten) {
+  {
+    const auto catalog = Open();
+    Add(*catalog, "a");
+    reserve_.HoldLog(Catalog::kLogName);
+    ASSERT_NE(Inode(SpaceReserve::kHeldLogName), 0);
+  }
+  reserve_.BecomeLog(Catalog::kLogName);
+  EXPECT_EQ(Inode(SpaceReserve::kHeldLogName), 0);
+  EXPECT_EQ(Open()->ListWorkspaces().size(), 1);
+}
+
 }  // namespace
 }  // namespace ckptfs
