@@ -20,6 +20,8 @@ namespace {
 
 // Without a valid header, SQLite takes a WAL for empty (sqlite.org/fileformat2.html, 4.1).
 constexpr size_t kLogHeaderBytes = 32;
+// Larger than any WAL of ours, and than any file that we made a reserve of: it is left alone.
+constexpr uint64_t kLogBytesMax = uint64_t{64} << 20;
 
 void LogFailure(const char* attempted) { spdlog::warn("{}: {}", attempted, std::strerror(errno)); }
 
@@ -57,7 +59,7 @@ bool SpaceReserve::Release() const noexcept {
 
 // Durable on return: after a power failure, an old WAL beside a newer catalog.db would be taken for that one's.
 bool SpaceReserve::InvalidateLog(const char* name) const noexcept {
-  const UniqueFd file = TryOpenStoreFile(store_fd_, name, O_RDWR);
+  const UniqueFd file = TryOpenStoreFile(store_fd_, name, O_RDWR, kLogBytesMax);
   if (!file.valid()) return false;
   std::array<char, kLogHeaderBytes> header{};
   const ssize_t length = pread(file.get(), header.data(), header.size(), 0);

@@ -31,7 +31,7 @@ for name in catalog.db catalog.db-wal catalog.db-shm catalog.db-journal; do
     either "huge, ro"
 done
 
-for name in lock unfinished reserve catalog.db.new volumes.img.partial; do
+for name in lock unfinished reserve reserve.new catalog.db.new volumes.img.partial; do
     test_case "$name"
     for kind in "${kinds[@]}"; do
         restore
@@ -39,7 +39,7 @@ for name in lock unfinished reserve catalog.db.new volumes.img.partial; do
         # shellcheck disable=SC2046
         attempt "$kind" "" $(watched "$kind" "$store/$name")
         case $name-$kind in
-        lock-huge | reserve-* | unfinished-* | volumes.img.partial-*) usable "$kind" ;;
+        lock-huge | reserve-* | reserve.new-* | unfinished-* | volumes.img.partial-*) usable "$kind" ;;
         lock-*) check_eq refused "$outcome" "$kind" ;;
         *) either "$kind" ;;
         esac
