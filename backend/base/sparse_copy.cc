@@ -47,8 +47,27 @@ void CopyPart(int source_fd, int target_fd, off_t begin, off_t end) {
   }
 }
 
+struct Part {
+  off_t begin;
+  off_t end;
+};
+
+std::vector<Part> PartsWithData(int fd) {
+  constexpr char kLooking[] = "find the data of a file";
+  std::vector<Part> parts;
+  for (off_t at = 0;;) {
+    const off_t begin = lseek(fd, at, SEEK_DATA);
+    if (begin < 0 && errno == ENXIO) return parts;  // a hole up to the end
+    CheckSyscall(begin, kLooking);
+    at = CheckSyscall(lseek(fd, begin, SEEK_HOLE), kLooking);
+    parts.push_back({.begin = begin, .end = at});
+  }
+}
+
 }  // namespace
 
+// All parts are found before the first is read: what the kernel reads ahead, it takes for data afterwards, even
+// where the blocks are only allocated.
 void CopySparse(int source_fd, int target_fd) {
   if (ioctl(target_fd, FICLONE, source_fd) == 0) return;
   if (errno != EOPNOTSUPP && errno != EINVAL && errno != ENOTTY && errno != EXDEV) {
@@ -57,14 +76,8 @@ void CopySparse(int source_fd, int target_fd) {
   struct stat source {};
   CheckSyscall(fstat(source_fd, &source), "copy a file");
   CheckSyscall(ftruncate(target_fd, source.st_size), "copy a file");
-  off_t begin = 0;
-  while (true) {
-    begin = lseek(source_fd, begin, SEEK_DATA);
-    if (begin < 0 && errno == ENXIO) return;  // a hole up to the end
-    CheckSyscall(begin, "find the data of a file");
-    const off_t end = CheckSyscall(lseek(source_fd, begin, SEEK_HOLE), "find the data of a file");
-    CopyPart(source_fd, target_fd, begin, end);
-    begin = end;
+  for (const Part& part : PartsWithData(source_fd)) {
+    CopyPart(source_fd, target_fd, part.begin, part.end);
   }
 }
 

@@ -52,7 +52,9 @@ class Janitor {
   void RefreshSidecars(const std::set<VolumeId>& volumes);
   void SealQuiet(const std::set<VolumeId>& volumes) const;
   void FinishDestroyed(const std::set<VolumeId>& volumes);
-  bool HasToTryAgain() const REQUIRES(mutex_) { return !undestroyed_.empty() || are_sidecars_late_; }
+  bool HasToTryAgain() const REQUIRES(mutex_) {
+    return !undestroyed_.empty() || are_sidecars_late_;
+  }
   void ScheduleNextTry() REQUIRES(mutex_);
   // Returns those that are destroyed now.
   std::set<VolumeId> TryToDestroy(const std::set<VolumeId>& volumes) const;

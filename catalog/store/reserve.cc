@@ -79,7 +79,8 @@ void SpaceReserve::BecomeLog(const std::string& log_name) const noexcept {
 
 void SpaceReserve::HoldLog(const std::string& log_name) const noexcept {
   struct stat status {};
-  if (fstatat(store_fd_, kFileName, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_blocks > 0) return;
+  if (fstatat(store_fd_, kFileName, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_blocks > 0)
+    return;
   unlinkat(store_fd_, kHeldLogName, 0);
   if (linkat(store_fd_, log_name.c_str(), store_fd_, kHeldLogName, 0) != 0) {
     LogFailure("keep the blocks of the catalog's log");

@@ -15,7 +15,8 @@ namespace ckptfs {
 class SpaceReserve {
  public:
   static constexpr char kFileName[] = "reserve";
-  static constexpr char kHeldLogName[] = "reserve.new";  // during an unmount; meaningless afterwards
+  static constexpr char kHeldLogName[] =
+      "reserve.new";  // during an unmount; meaningless afterwards
   static constexpr int64_t kBytes = int64_t{6} << 20;
 
   explicit SpaceReserve(int store_fd) : store_fd_(store_fd) {}

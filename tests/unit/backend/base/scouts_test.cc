@@ -114,8 +114,10 @@ TEST_F(ScoutsTest, AnExceptionEndsTheTaskAlone) {
 TEST_F(ScoutsTest, MoreThanThereCanBeWaitForEachOther) {
   std::atomic<int> done{0};
   {
+    constexpr size_t kThreads = 40;
     std::vector<std::jthread> threads;
-    for (int i = 0; i < 40; ++i) {
+    threads.reserve(kThreads);
+    for (size_t i = 0; i < kThreads; ++i) {
       threads.emplace_back([&] {
         const Scouts::Outcome outcome = Scouts::Send(Work, {}, In(seconds(60)), seconds(60));
         if (outcome.end == ScoutEnd::kDone) ++done;

@@ -76,6 +76,24 @@ TEST_F(SparseCopyTest, OfAFileThatIsAllHole) {
   EXPECT_EQ(status.st_blocks, 0);
 }
 
+// The kernel reads ahead into them, and takes them for data from then on.
+TEST_F(SparseCopyTest, BlocksThatAreOnlyAllocatedAreNotCopied) {
+  constexpr size_t kDataBytes = size_t{1} << 20;
+  constexpr off_t kAllocatedBytes = off_t{64} << 20;
+  const UniqueFd source = Make(directory_, "source");
+  const UniqueFd target = Make(directory_, "target");
+  if (fallocate(source.get(), 0, 0, kAllocatedBytes) != 0) GTEST_SKIP() << "no fallocate here";
+  const std::string data(kDataBytes, 'x');
+  ASSERT_EQ(pwrite(source.get(), data.data(), data.size(), 0), static_cast<ssize_t>(kDataBytes));
+  ASSERT_EQ(fsync(source.get()), 0);
+  ASSERT_EQ(posix_fadvise(source.get(), 0, 0, POSIX_FADV_DONTNEED), 0);
+  CopySparse(source.get(), target.get());
+  struct stat status {};
+  ASSERT_EQ(fstat(target.get(), &status), 0);
+  EXPECT_EQ(status.st_size, kAllocatedBytes);
+  EXPECT_LE(status.st_blocks * 512, 2 * kDataBytes);
+}
+
 TEST_F(SparseCopyTest, ATargetThatCannotBeWrittenToIsAnError) {
   const UniqueFd source = Make(directory_, "source");
   Fill(source.get());

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <iomanip>
 #include <map>
 #include <random>
@@ -81,11 +82,11 @@ class Model {
     std::map<std::string, Entry> newest;
     for (const Entry& entry : among)
       newest[NameOfPeriod(period, entry.first, entry.second)] = entry;
-    std::vector<Entry> entries;
-    for (const auto& [name, entry] : newest) entries.push_back(entry);
-    std::sort(entries.rbegin(), entries.rend());
-    std::vector<size_t> found;
-    for (const Entry& entry : entries) found.push_back(entry.second);
+    std::set<Entry, std::greater<>> entries;
+    for (const auto& [name, entry] : newest) entries.insert(entry);
+    std::vector<size_t> found(entries.size());
+    std::transform(entries.begin(), entries.end(), found.begin(),
+                   [](const Entry& entry) { return entry.second; });
     return found;
   }
 
