@@ -36,7 +36,7 @@ class Recovery {
   void SealSnapshots();
   void RemoveUnlinkedFiles();
   template <typename Action>
-  void TellIfHindered(const std::string& what, const Action& action);
+  bool TellIfHindered(const std::string& what, const Action& action);
   void ReconcileSidecars();
 
   StoreContext& store_;
@@ -262,15 +262,17 @@ void Recovery::RemoveUnlinkedFiles() {
 // Runs a step that the store can do without for now: mounting must succeed for a user who wants to free
 // space, or to remove what stands where files should be.
 template <typename Action>
-void Recovery::TellIfHindered(const std::string& what, const Action& action) {
+bool Recovery::TellIfHindered(const std::string& what, const Action& action) {
   try {
     action();
+    return true;
   } catch (const Error& error) {
     const int number = error.errno_value();
     const bool is_full = number == ENOSPC || number == EDQUOT;
     if (!is_full && number != EISDIR && number != ENOTEMPTY) throw;
     spdlog::warn("{}: {}; fsck writes it when {}", what, error.what(),
                  is_full ? "there is room" : "the directory of that name is gone");
+    return false;
   }
 }
 
@@ -280,8 +282,10 @@ void Recovery::ReconcileSidecars() {
   if (!may_mend_) return;
   size_t written = 0;
   const auto write = [&](const Sidecar& right) {
-    TellIfHindered("sidecar of volume " + right.volume.str(),
-                   [&] { written += store_.sidecars->WriteIfStale(right) ? 1 : 0; });
+    const bool is_right = TellIfHindered("sidecar of volume " + right.volume.str(), [&] {
+      written += store_.sidecars->WriteIfStale(right) ? 1 : 0;
+    });
+    if (!is_right) store_.RefreshSidecar(right.volume);  // once more, and again until it can be
   };
   for (const WorkspaceRecord& workspace : store_.catalog->ListWorkspaces()) {
     write(store_.sidecars->Describe(workspace));
@@ -302,7 +306,9 @@ void Recovery::ReconcileSidecars() {
   }
   const MetaDirectory::StoreFile right = store_.sidecars->DescribeStore();
   if (store_.meta->ReadStore() != right) {
-    TellIfHindered(MetaDirectory::kStoreFileName, [&] { store_.meta->WriteStore(right); });
+    const bool is_right =
+        TellIfHindered(MetaDirectory::kStoreFileName, [&] { store_.meta->WriteStore(right); });
+    if (!is_right) store_.RefreshStoreFile();
   }
   if (written + removed == 0) return;
   spdlog::warn("{}: {} sidecars were brought up to date and {} removed", store_.options.path,

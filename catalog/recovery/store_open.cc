@@ -72,7 +72,9 @@ void Opener::Run() {
   for (const char* suffix : Catalog::kSuffixes) RemoveFile(std::string(kNewCatalog) + suffix);
 
   if (Exists(Catalog::kFileName)) {
-    if (!store_.options.read_only) store_.reserve.BecomeLog(Catalog::kLogName);
+    if (!store_.options.read_only) {
+      store_.reserve_is_log = store_.reserve.BecomeLog(Catalog::kLogName);
+    }
     store_.catalog = TryOpenCatalog();
     if (store_.catalog) {
       OpenRecorded();

@@ -70,11 +70,14 @@ bool SpaceReserve::InvalidateLog(const char* name) const noexcept {
          fdatasync(file.get()) == 0;
 }
 
-void SpaceReserve::BecomeLog(const std::string& log_name) const noexcept {
+bool SpaceReserve::BecomeLog(const std::string& log_name) const noexcept {
   unlinkat(store_fd_, kHeldLogName, 0);
-  if (Exists(log_name.c_str()) || !InvalidateLog(kFileName)) return;
-  if (renameat2(store_fd_, kFileName, store_fd_, log_name.c_str(), RENAME_NOREPLACE) == 0) return;
+  if (Exists(log_name.c_str()) || !InvalidateLog(kFileName)) return false;
+  if (renameat2(store_fd_, kFileName, store_fd_, log_name.c_str(), RENAME_NOREPLACE) == 0) {
+    return true;
+  }
   LogFailure("use the catalog's reserve for its log");
+  return false;
 }
 
 void SpaceReserve::HoldLog(const std::string& log_name) const noexcept {

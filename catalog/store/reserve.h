@@ -25,8 +25,9 @@ class SpaceReserve {
   // Gives the space back to the disk. Whether there was any.
   bool Release() const noexcept;
 
-  // Before the catalog is opened: the reserve becomes an empty WAL of that name, unless there is a WAL.
-  void BecomeLog(const std::string& log_name) const noexcept;
+  // Before the catalog is opened: the reserve becomes an empty WAL of that name, unless there is a WAL. Whether it
+  // has.
+  bool BecomeLog(const std::string& log_name) const noexcept;
   // Around the closing of the catalog, with which SQLite removes the name of its WAL: the reserve gets the WAL's
   // blocks if it has none, and if that name is gone.
   void HoldLog(const std::string& log_name) const noexcept;

@@ -39,9 +39,12 @@ StoreContext::~StoreContext() {
   if (backend) unsealed.SealAll(*backend);
   const bool mended = opened_ && !IsReadOnly();
   if (!status_.clean_start && !mended && !first_mount.nothing_there()) lock->Keep();
-  if (!catalog || options.read_only) return;
-  reserve.HoldLog(Catalog::kLogName);
   janitor.reset();
+  // Those that there was no space for until the end: the next mount writes them.
+  if (sidecars && !options.read_only && !sidecars->WriteLate()) lock->Keep();
+  // A mount that has failed leaves everything as it was.
+  if (!catalog || options.read_only || !(opened_ || reserve_is_log)) return;
+  reserve.HoldLog(Catalog::kLogName);
   sidecars.reset();
   catalog.reset();
   reserve.TakeHeldLog(Catalog::kLogName);

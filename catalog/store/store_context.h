@@ -131,6 +131,7 @@ class StoreContext {
   KnownHealth health;
   std::atomic<bool> space_was_low{false};  // at the last RequireSpace
   std::atomic<bool> reserve_is_out{false};
+  bool reserve_is_log = false;  // it has become the catalog's WAL
   std::atomic<std::chrono::steady_clock::time_point>
       next_collection{};  // that RequireSpace asks for
 
