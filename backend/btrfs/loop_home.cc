@@ -33,7 +33,8 @@ constexpr char kPutImageBack[] =
     "Put the image back from where it was moved to, or from a backup: it holds the files of all "
     "workspaces and snapshots of this store";
 
-// A new image takes about 5 MiB of its disk. With less than this it would be unusable.
+// mkfs writes about 5 MiB; the blocks of metadata follow as far as there is space (ImageSpace). With less than this
+// an image would be unusable.
 constexpr uint64_t kMinHostFreeBytes = 16 * kMiB;
 // The kernel shrinks btrfs to no smaller size than this, although it mounts smaller ones.
 constexpr uint64_t kMinResizedBytes = 256 * kMiB;

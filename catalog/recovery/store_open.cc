@@ -339,7 +339,7 @@ std::unique_ptr<Store> Store::Open(const StoreOptions& options) {
                                             *impl->sidecars, impl->unsealed);
   impl->WithReserve([&] { Recover(*impl); });
   if (!options.read_only) {
-    impl->MakeReserve();
+    impl->reserve_is_out = !impl->MakeReserve();
     impl->backend->FollowDisk();
   }
   impl->SetOpened();

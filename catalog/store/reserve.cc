@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "backend/base/directory.h"
 #include "backend/base/store_file.h"
 #include "backend/base/unique_fd.h"
 
@@ -27,9 +28,14 @@ void LogFailure(const char* attempted) { spdlog::warn("{}: {}", attempted, std::
 
 }  // namespace
 
-bool SpaceReserve::Exists(const char* name) const noexcept {
-  struct stat status {};
-  return fstatat(store_fd_, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+// Also true if that is unknown: a WAL that may be there is left alone.
+bool SpaceReserve::MayExist(const std::string& name) const noexcept {
+  try {
+    return HasEntry(store_fd_, name);
+  } catch (const std::exception& error) {
+    spdlog::warn("{}", error.what());
+    return true;
+  }
 }
 
 bool SpaceReserve::Make() const noexcept {
@@ -72,7 +78,7 @@ bool SpaceReserve::InvalidateLog(const char* name) const noexcept {
 
 bool SpaceReserve::BecomeLog(const std::string& log_name) const noexcept {
   unlinkat(store_fd_, kHeldLogName, 0);
-  if (Exists(log_name.c_str()) || !InvalidateLog(kFileName)) return false;
+  if (MayExist(log_name) || !InvalidateLog(kFileName)) return false;
   if (renameat2(store_fd_, kFileName, store_fd_, log_name.c_str(), RENAME_NOREPLACE) == 0) {
     return true;
   }
@@ -92,8 +98,8 @@ void SpaceReserve::HoldLog(const std::string& log_name) const noexcept {
 
 // A held WAL that still has its own name is in use: only the second name goes.
 void SpaceReserve::TakeHeldLog(const std::string& log_name) const noexcept {
-  if (!Exists(kHeldLogName)) return;
-  if (!Exists(log_name.c_str()) && InvalidateLog(kHeldLogName) &&
+  if (!MayExist(kHeldLogName)) return;
+  if (!MayExist(log_name) && InvalidateLog(kHeldLogName) &&
       renameat(store_fd_, kHeldLogName, store_fd_, kFileName) == 0) {
     return;
   }

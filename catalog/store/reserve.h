@@ -34,7 +34,7 @@ class SpaceReserve {
   void TakeHeldLog(const std::string& log_name) const noexcept;
 
  private:
-  bool Exists(const char* name) const noexcept;
+  bool MayExist(const std::string& name) const noexcept;
   bool InvalidateLog(const char* name) const noexcept;
 
   int store_fd_;

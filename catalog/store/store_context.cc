@@ -58,9 +58,9 @@ void StoreContext::RefreshStoreFile() const {
   if (!sidecars->RefreshStore()) janitor->RefreshLater();
 }
 
-void StoreContext::MakeReserve() {
+bool StoreContext::MakeReserve() const {
   catalog->AllocateLog();
-  reserve_is_out = !reserve.Make();
+  return reserve.Make();
 }
 
 void StoreContext::SetBackendFacts(const StoreFacts& facts) {

@@ -82,8 +82,9 @@ class StoreContext {
   void RefreshSidecar(const VolumeId& volume) const;
   void RefreshStoreFile() const;
 
-  // Makes the space reserve, and allocates the catalog's WAL, as far as the disk has space.
-  void MakeReserve();
+  // Makes the space reserve, and allocates the catalog's WAL, as far as the disk has space. Whether the reserve is
+  // there.
+  bool MakeReserve() const;
 
   // Destroys a volume that has a tombstone (or never had a row), and finishes in the background. After a failure
   // the janitor tries again, and, because of the tombstone, the next start.

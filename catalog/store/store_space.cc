@@ -116,7 +116,7 @@ void RequireSpace(StoreContext& store, std::string_view attempted) {
   }
   const std::vector<std::string> warnings = WarningsAbout(levels);
   LogIfNew(store, warnings);
-  if (warnings.empty() && store.reserve_is_out) store.MakeReserve();
+  if (warnings.empty() && store.reserve_is_out.exchange(false)) store.MakeReserve();
 }
 
 std::vector<std::string> SpaceWarnings(const StoreContext& store) {

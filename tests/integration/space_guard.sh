@@ -214,6 +214,21 @@ prepare() {
     sum=$(md5sum <"$m/w/synced")
 }
 
+well_after_a_mount() {
+    stop
+    serve
+    well
+    stop
+    take_disk_away
+}
+
+# fill_after MIB: takes all space from a store that has so much in memory only.
+fill_after() {
+    prepare
+    dd if=/dev/urandom of="$m/w/unsynced" bs=1M count="$1" status=none
+    fill_disk
+}
+
 is_stopped() { [[ $(status_of .state) == read-only ]]; }
 has_lost() { [[ $(status_of .state) == lost-writes ]]; }
 
@@ -221,28 +236,20 @@ test_case "a disk below that is full from one moment to the next: what was not o
 make_disk ext4 600M
 store=$disk/store
 serve backend=btrfs-loop,size=400M
-prepare
-dd if=/dev/urandom of="$m/w/unsynced" bs=1M count=60 status=none
-fill_disk
+fill_after 60
 check_not "what is not on disk" sync "$m/w/unsynced"
 check "a snapshot is deleted" rmdir "$m/.snapshots/w/one"
 rm "$disk"/filler*
 await 10 "ckpt status tells" has_lost
 await 10 "a checkpoint again" mkdir -p "$m/.snapshots/w/one"
 check "the store goes on" test "$(status_of .state)" != read-only
-stop
-serve
-well
-stop
-take_disk_away
+well_after_a_mount
 
 test_case "the same on tmpfs, where the blocks of metadata are not allocated in advance"
 make_disk tmpfs 600M
 store=$disk/store
 serve backend=btrfs-loop,size=400M
-prepare
-dd if=/dev/urandom of="$m/w/unsynced" bs=1M count=60 status=none
-fill_disk
+fill_after 60
 check_not "what is not on disk" sync "$m/w/unsynced"
 await 60 "the filesystem has turned read-only" is_stopped
 stopped_by_disk=("the filesystem in the store's image has turned read-only, as the disk below it was full"
@@ -250,11 +257,7 @@ stopped_by_disk=("the filesystem in the store's image has turned read-only, as t
 failing "${stopped_by_disk[@]}"
 rm "$disk"/filler*
 failing "${stopped_by_disk[@]}"
-stop
-serve
-well
-stop
-take_disk_away
+well_after_a_mount
 
 failed_disk="See the kernel's log \(dmesg\) and to the disk, then unmount and mount again"
 
@@ -285,9 +288,7 @@ mount -o loop "$disk/btrfs.img" "$scratch/btrfs"
 mounts+=("$scratch/btrfs")
 store=$scratch/btrfs/store
 serve backend=btrfs-base
-prepare
-dd if=/dev/urandom of="$m/w/unsynced" bs=1M count=40 status=none
-fill_disk
+fill_after 40
 check_not "what is not on disk" sync "$m/w/unsynced"
 await 60 "the filesystem has turned read-only" is_stopped
 failing "the filesystem of the store has turned read-only, most likely after an error of its disk" "$failed_disk"
@@ -305,9 +306,7 @@ test_case "an image larger than its disk: writes are lost, and the store goes on
 make_disk ext4 400M
 store=$disk/store
 serve backend=btrfs-loop,size=1G
-prepare
-dd if=/dev/urandom of="$m/w/unsynced" bs=1M count=30 status=none
-fill_disk
+fill_after 30
 run sync "$m/w/unsynced"
 check_match "No space left on device|Input/output error" "$errors" "fsync"
 rm "$disk"/filler*
@@ -316,8 +315,4 @@ run ckpt status --mount "$m"
 check_eq 1 "$status" "exit status"
 check_match "has lost some of what programs wrote, as the disk below it was full" "$output" "the reason"
 check "checkpoints go on" ckpt checkpoint -w "$m/w" -s beside
-stop
-serve
-well
-stop
-take_disk_away
+well_after_a_mount

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <string>
 
 #include "backend/base/write_out.h"
@@ -82,7 +83,9 @@ TEST_F(SparseCopyTest, BlocksThatAreOnlyAllocatedAreNotCopied) {
   constexpr off_t kAllocatedBytes = off_t{64} << 20;
   const UniqueFd source = Make(directory_, "source");
   const UniqueFd target = Make(directory_, "target");
-  if (fallocate(source.get(), 0, 0, kAllocatedBytes) != 0) GTEST_SKIP() << "no fallocate here";
+  const int result = fallocate(source.get(), 0, 0, kAllocatedBytes);
+  if (result != 0 && errno == EOPNOTSUPP) GTEST_SKIP() << "its filesystem allocates nothing ahead";
+  ASSERT_EQ(result, 0);
   const std::string data(kDataBytes, 'x');
   ASSERT_EQ(pwrite(source.get(), data.data(), data.size(), 0), static_cast<ssize_t>(kDataBytes));
   ASSERT_EQ(fsync(source.get()), 0);
